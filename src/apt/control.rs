@@ -1,0 +1,1 @@
+//! Control data in deb822 form (deb822(5)).

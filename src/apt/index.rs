@@ -1,0 +1,1 @@
+//! Packages indexes (Debian repository format): from a byte stream to candidates.

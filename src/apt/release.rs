@@ -1,0 +1,1 @@
+//! InRelease files: signature, identity, validity, index digests.

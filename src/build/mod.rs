@@ -1,0 +1,1 @@
+//! Conductor: Definition and Lock to finished image.

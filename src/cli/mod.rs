@@ -1,0 +1,1 @@
+//! The edge: flags, terminal, exit codes.

@@ -1,0 +1,1 @@
+//! Lock to verified packages in the store, in parallel, resumable.

@@ -1,0 +1,1 @@
+//! Packages to Tree to layers.

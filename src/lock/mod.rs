@@ -1,0 +1,2 @@
+//! Definition and archives to Lock.
+pub mod file;

@@ -1,0 +1,3 @@
+//! YAML to Definition.
+mod definition;
+pub use definition::*;

@@ -1,0 +1,75 @@
+//! What a stage tells its caller while it works; the terminal is somebody else's business.
+
+use std::sync::Mutex;
+
+/// A part of the work that shows its own progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Reading archive indexes; counts bytes.
+    Index,
+    /// Fetching packages; counts bytes.
+    Download,
+    /// Reading packages into package trees; counts bytes of .deb files.
+    Unpack,
+    /// Writing layers; counts uncompressed bytes.
+    Compress,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Work of this size is ahead; may be repeated with more work while the stage runs (totals add up).
+    Started {
+        /// Which stage.
+        stage: Stage,
+        /// Bytes of work.
+        total: u64,
+        /// What is worked on, for people: a package, an index, a layer.
+        what: String,
+    },
+    /// So many more bytes are done.
+    Advanced {
+        /// Which stage.
+        stage: Stage,
+        /// Bytes done since the last event.
+        by: u64,
+    },
+    /// A thing announced by `Started` is complete.
+    Finished {
+        /// Which stage.
+        stage: Stage,
+        /// The same text as in `Started`.
+        what: String,
+    },
+    /// Something a person may want to know.
+    Info(String),
+    /// Something a person should look at, though the work goes on.
+    Warning(String),
+}
+
+/// Receives events, from several threads at once.
+pub trait Reporter: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+/// Keeps all events, for callers that want to look at them afterwards.
+#[derive(Default)]
+pub struct Recorder(Mutex<Vec<Event>>);
+
+impl Recorder {
+    /// Returns the events so far.
+    ///
+    /// # Panics
+    /// Never in practice: a thread would have to panic while pushing to a vector.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().expect("no thread panics while it holds this").clone()
+    }
+}
+
+impl Reporter for Recorder {
+    fn event(&self, event: Event) {
+        self.0.lock().expect("no thread panics while it holds this").push(event);
+    }
+}

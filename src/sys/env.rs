@@ -1,0 +1,45 @@
+//! The complete list of environment variables that sockel reads itself.
+
+use std::ffi::OsString;
+
+/// A variable that sockel reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    /// `SOCKEL_STORE`: folder of the store.
+    Store,
+    /// `SOCKEL_MIRRORS`: `NAME=URL` pairs separated by spaces; NAME is a recipe's archive name.
+    Mirrors,
+    /// `SOCKEL_THREADS`: number of worker threads.
+    Threads,
+    /// `XDG_CACHE_HOME`: folder of the user's caches (XDG Base Directory Specification).
+    CacheHome,
+    /// `HOME`: the user's home folder.
+    Home,
+    /// `NO_COLOR`: no colours when set and not empty (<https://no-color.org>).
+    NoColor,
+    /// `CI`: set by pipelines; progress becomes plain lines.
+    Ci,
+}
+
+impl Variable {
+    /// Returns the variable's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "SOCKEL_STORE",
+            Self::Mirrors => "SOCKEL_MIRRORS",
+            Self::Threads => "SOCKEL_THREADS",
+            Self::CacheHome => "XDG_CACHE_HOME",
+            Self::Home => "HOME",
+            Self::NoColor => "NO_COLOR",
+            Self::Ci => "CI",
+        }
+    }
+}
+
+/// Returns the variable's value; an empty one counts as not set.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn get(variable: Variable) -> Option<OsString> {
+    std::env::var_os(variable.name()).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,212 @@
+//! Files: read, atomic write, sorted listing, lock. Every error names the path and what was tried.
+#![expect(clippy::disallowed_methods, reason = "this is the door to std::fs")]
+
+use std::fs;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// A file operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} `{}`: {cause}", path.display())]
+pub struct Error {
+    /// What was tried: `read`, `write`, …
+    pub verb: &'static str,
+    /// On which file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+impl Error {
+    /// Ties a system error to what was tried.
+    #[must_use]
+    pub fn new(verb: &'static str, path: &Path, cause: io::Error) -> Self {
+        Self { verb, path: path.to_owned(), cause }
+    }
+
+    /// Tells whether the file simply is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Tells whether the disk is full or a quota is used up.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self.cause.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+}
+
+/// Result of a file operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Returns a file's bytes, at most `limit` of them.
+///
+/// # Errors
+/// When it cannot be read or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let tie = |cause| Error::new("read", path, cause);
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(tie)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(tie)?;
+    if bytes.len() as u64 > limit {
+        return Err(tie(io::Error::other(format!("larger than {limit} bytes"))));
+    }
+    Ok(bytes)
+}
+
+/// Returns a file's text, at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<String> {
+    String::from_utf8(read(path, limit)?)
+        .map_err(|_| Error::new("read", path, io::Error::other("the text is not UTF-8")))
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open(path: &Path) -> Result<fs::File> {
+    fs::File::open(path).map_err(|cause| Error::new("open", path, cause))
+}
+
+/// Makes a folder and its parents; an existing one is fine.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|cause| Error::new("create", path, cause))
+}
+
+/// Writes a file so that readers see the old or the new bytes, never a mixture: temporary file beside it, then rename.
+///
+/// # Errors
+/// When it cannot be written; the old file is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let tie = |cause| Error::new("write", path, cause);
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = temporary(folder)?;
+    file.write_all(bytes).map_err(tie)?;
+    publish(file, path)
+}
+
+/// Returns an unnamed-to-others temporary file in a folder, gone unless [`publish`]ed.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder).map_err(|cause| Error::new("write in", folder, cause))
+}
+
+/// Gives a temporary file its final name and makes it readable for everybody.
+///
+/// # Errors
+/// When permissions or name cannot be set.
+pub fn publish(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let tie = |cause| Error::new("write", path, cause);
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(tie)?;
+    file.persist(path).map(drop).map_err(|error| tie(error.error))
+}
+
+/// Returns the names in a folder in byte order; a missing folder has none. Names that are not UTF-8 are left out.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn list(path: &Path) -> Result<Vec<String>> {
+    let tie = |cause| Error::new("list", path, cause);
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(tie)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(tie)?.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Returns a file's size, or `None` when there is no such file.
+#[must_use]
+pub fn size(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+}
+
+/// Removes a file; a missing one is fine.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|cause| Error::new("remove", path, cause)),
+    }
+}
+
+/// Removes a folder with all in it; a missing one is fine.
+///
+/// # Errors
+/// When something in it cannot be removed.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|cause| Error::new("remove", path, cause)),
+    }
+}
+
+/// Renames a file or folder, replacing a file of the new name.
+///
+/// # Errors
+/// When the system refuses.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|cause| Error::new("rename", from, cause))
+}
+
+/// Makes `to` the same file as `from`: a hard link where the file system allows, else a copy. An existing `to` is replaced.
+///
+/// # Errors
+/// When neither works.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
+    remove(to)?;
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let mut source = open(from)?;
+    let mut file = temporary(folder)?;
+    io::copy(&mut source, &mut file).map_err(|cause| Error::new("write", to, cause))?;
+    publish(file, to)
+}
+
+/// Opens (creating it) and locks a file, waiting for others; the lock ends with the returned handle or the process.
+///
+/// # Errors
+/// When it cannot be opened or locked.
+pub fn lock(path: &Path, kind: Lock) -> Result<fs::File> {
+    let tie = |cause| Error::new("lock", path, cause);
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(tie)?;
+    match kind {
+        Lock::Shared => file.lock_shared(),
+        Lock::Exclusive => file.lock(),
+    }
+    .map_err(tie)?;
+    Ok(file)
+}
+
+/// Who else may hold a [`lock`] at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Other shared holders.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}

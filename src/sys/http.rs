@@ -1,0 +1,1 @@
+//! HTTP downloads with retry, timeout, size limit, resume, and an offline switch.

@@ -1,0 +1,6 @@
+//! The only doors to the machine: files, clock, environment, network. Every error names its path or address.
+
+pub mod clock;
+pub mod env;
+pub mod fs;
+pub mod http;

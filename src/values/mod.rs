@@ -1,0 +1,15 @@
+//! Small pure values that every stage speaks in; no input or output here.
+
+mod digest;
+mod epoch;
+mod platform;
+
+pub use digest::Digest;
+pub use digest::Hasher;
+pub use digest::InvalidDigest;
+pub use epoch::CONTENT_MTIME;
+pub use epoch::Epoch;
+pub use epoch::InvalidEpoch;
+pub use platform::Architecture;
+pub use platform::Platform;
+pub use platform::UnknownPlatform;

@@ -1,0 +1,1 @@
+//! One test binary for all stages; every file here is listed here.
