@@ -1,1 +1,188 @@
-//! Conductor: Definition and Lock to finished image.
+//! Conductor: definitions and locks to finished images in the store.
+//!
+//! - **In**: definitions with their locks, parents before children.
+//! - **Out**: a [`Built`] for every image; all its blobs are in the store.
+//! - **Invariants**: what is known by key is not done again; without a change nothing is downloaded or unpacked.
+//! - **Not here**: choosing packages (`lock`), writing images out ([`output`]).
+
+mod levels;
+pub mod output;
+mod packages;
+pub mod record;
+
+pub use levels::Assembled;
+pub use levels::assemble;
+pub use packages::Mirrors;
+pub use packages::wanted;
+pub use record::Built;
+pub use record::BuiltPlatform;
+
+use crate::build::levels::Levels;
+use crate::fetch;
+use crate::image;
+use crate::image::Facts;
+use crate::layer;
+use crate::lock::file::Lock;
+use crate::oci;
+use crate::recipe::Definition;
+use crate::report::Reporter;
+use crate::store;
+use crate::store::Store;
+use crate::sys::http::Http;
+use crate::tree::compress::Compression;
+use crate::values::Digest;
+use crate::values::Platform;
+
+/// Why images cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A package cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
+    /// A level cannot be assembled.
+    #[error("cannot build image `{image}` for {platform}: {cause}")]
+    Layer {
+        /// Image name.
+        image: String,
+        /// For which platform.
+        platform: Platform,
+        /// Why.
+        cause: layer::Error,
+    },
+    /// The configuration is not allowed.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The lock has no packages for a platform or level that the definition has.
+    #[error("cannot build image `{image}`: its lock does not fit its definition: {cause}")]
+    StaleLock {
+        /// Image name.
+        image: String,
+        /// What does not fit.
+        cause: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The result cannot be written.
+    #[error(transparent)]
+    Output(#[from] oci::Error),
+}
+
+/// One image to build.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// What the recipes say.
+    pub definition: &'a Definition,
+    /// What was locked.
+    pub lock: &'a Lock,
+}
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Layer format.
+    pub compression: Compression,
+    /// Number of worker threads.
+    pub threads: usize,
+    /// Platforms to build; empty means all that a definition names.
+    pub platforms: Vec<Platform>,
+    /// Where packages may be found besides the official addresses.
+    pub mirrors: Mirrors,
+}
+
+/// Builds images into the store, parents first.
+///
+/// # Errors
+/// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
+pub fn build(
+    orders: &[Order<'_>],
+    options: &Options,
+    store: &Store,
+    http: &Http,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Built>, Error> {
+    let mut done: Vec<Built> = Vec::new();
+    let mut todo: Vec<(usize, &Order<'_>, Digest)> = Vec::new();
+    for (index, order) in orders.iter().enumerate() {
+        let key = record::key(order, options, parent(order, &done).map(|built| built.key));
+        match record::find(&key, store) {
+            Some(built) => done.push(built),
+            None => {
+                done.push(Built::unfinished(key, order.definition));
+                todo.push((index, order, key));
+            }
+        }
+    }
+    if todo.is_empty() {
+        return Ok(done);
+    }
+    let work: Vec<&Order<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
+    let mut levels = Levels::prepare(&work, options, store, http, reporter)?;
+    for (index, order, key) in todo {
+        let built = one(order, options, key, parent(order, &done[..index]), &mut levels)?;
+        record::keep(&built, store)?;
+        done[index] = built;
+    }
+    Ok(done)
+}
+
+/// Returns the image that this one stands on, when it was built in the same run.
+fn parent<'a>(order: &Order<'_>, done: &'a [Built]) -> Option<&'a Built> {
+    let name = order.definition.parent.as_ref()?;
+    done.iter().find(|built| built.image == *name)
+}
+
+/// Returns the platforms to build, sorted.
+#[must_use]
+pub fn platforms(definition: &Definition, options: &Options) -> Vec<Platform> {
+    let wanted = |platform: &Platform| options.platforms.is_empty() || options.platforms.contains(platform);
+    definition.platforms.iter().copied().filter(wanted).collect()
+}
+
+fn one(
+    order: &Order<'_>,
+    options: &Options,
+    key: Digest,
+    parent: Option<&Built>,
+    levels: &mut Levels<'_>,
+) -> Result<Built, Error> {
+    let Order { definition, lock } = order;
+    let version = record::version(order);
+    let facts = |base| Facts { version: version.clone(), epoch: lock.epoch, lock: lock.digest(), base };
+    let mut built = Built::unfinished(key, definition);
+    let mut manifests = Vec::new();
+    for platform in platforms(definition, options) {
+        let (layers, reused) = levels.layers(order, platform)?;
+        let base = parent.and_then(|parent| parent.base(platform));
+        let annotations = image::annotations(definition, &facts(base));
+        let parts = image::Parts {
+            image: &definition.image,
+            platform,
+            levels: definition.levels_for(platform),
+            layers: &layers,
+            annotations: &annotations,
+        };
+        let (config, manifest) = image::compose(&parts, options.compression, lock.epoch)?;
+        levels.store.add(&config.bytes)?;
+        levels.store.add(&manifest.bytes)?;
+        let named = (manifest.digest, manifest.bytes.len() as u64);
+        manifests.push(image::platform_descriptor(named, platform));
+        let packages = lock.levels.iter().filter_map(|level| level.packages.get(&platform)).map(Vec::len).sum();
+        built.platforms.push(BuiltPlatform {
+            platform,
+            manifest: named,
+            config: (config.digest, config.bytes.len() as u64),
+            layers,
+            reused,
+            packages,
+        });
+    }
+    let annotations = image::annotations(definition, &facts(parent.and_then(Built::base_index)));
+    let index = image::index(&manifests, &annotations);
+    levels.store.add(&index.bytes)?;
+    built.index = (index.digest, index.bytes.len() as u64);
+    built.tags = record::tags(order);
+    built.version = version;
+    built.new = true;
+    Ok(built)
+}

@@ -1,1 +1,132 @@
-//! Layers to image.
+//! Layers to image: configuration, manifest, and one index over all platforms.
+//!
+//! - **In**: the definition, the lock, and the written layers of each platform.
+//! - **Out**: documents as bytes with their digests; nothing is stored here.
+//! - **Invariants**: no clock, host name or random number; the same input gives the same bytes; never root.
+//! - **Not here**: layers (`layer`), storing and writing out (`build`, `oci`).
+
+mod annotations;
+mod config;
+
+pub use annotations::Base;
+pub use annotations::Facts;
+pub use annotations::annotations;
+
+use crate::layer::write::Blob;
+use crate::oci;
+use crate::recipe::Level;
+use crate::tree::compress::Compression;
+use crate::values::Digest;
+use crate::values::Epoch;
+use crate::values::Platform;
+use oci_spec::image::Descriptor;
+use oci_spec::image::ImageIndex;
+use oci_spec::image::ImageManifest;
+use oci_spec::image::MediaType;
+use std::collections::BTreeMap;
+use std::collections::HashMap as OciMap;
+
+/// Why an image cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nobody said as whom the image runs.
+    #[error("cannot make image `{0}`: no level sets `config.user`, and an image must not run as root")]
+    NoUser(String),
+    /// The user is root or not numeric.
+    #[error("cannot make image `{image}`: user `{user}` is not a numeric non-zero `uid:gid`")]
+    BadUser {
+        /// Image name.
+        image: String,
+        /// What was given.
+        user: String,
+    },
+}
+
+/// A layer with what the history says about it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Layer {
+    /// The stored layer.
+    pub blob: Blob,
+    /// Recipe and source packages.
+    pub what: String,
+}
+
+/// All that one platform's image is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// Image name, for messages.
+    pub image: &'a str,
+    /// The platform.
+    pub platform: Platform,
+    /// Recipe levels from the root up.
+    pub levels: &'a [Level],
+    /// Layers from the bottom up.
+    pub layers: &'a [Layer],
+    /// Annotations, which are the labels too.
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+/// A document and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Canonical JSON.
+    pub bytes: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl Document {
+    fn new(document: &impl serde::Serialize) -> Self {
+        let bytes = oci::canonical(document);
+        Self { digest: Digest::of(&bytes), bytes }
+    }
+}
+
+/// Composes configuration and manifest of one platform.
+///
+/// # Errors
+/// [`Error::NoUser`] and [`Error::BadUser`].
+pub fn compose(parts: &Parts<'_>, compression: Compression, epoch: Epoch) -> Result<(Document, Document), Error> {
+    let config = Document::new(&config::config(parts, epoch)?);
+    let mut manifest = ImageManifest::default();
+    manifest.set_schema_version(2);
+    manifest.set_media_type(Some(MediaType::ImageManifest));
+    manifest.set_config(oci::descriptor(
+        "application/vnd.oci.image.config.v1+json",
+        &config.digest,
+        config.bytes.len() as u64,
+    ));
+    let layers = parts.layers.iter().map(|Layer { blob, .. }| oci::descriptor(compression.media_type(), &blob.digest, blob.size));
+    manifest.set_layers(layers.collect());
+    manifest.set_annotations(Some(oci_map(parts.annotations)));
+    Ok((config, Document::new(&manifest)))
+}
+
+/// Makes the index over all platforms' manifests.
+#[must_use]
+pub fn index(manifests: &[Descriptor], annotations: &BTreeMap<String, String>) -> Document {
+    let mut index = ImageIndex::default();
+    index.set_schema_version(2);
+    index.set_media_type(Some(MediaType::ImageIndex));
+    index.set_manifests(manifests.to_vec());
+    index.set_annotations(Some(oci_map(annotations)));
+    Document::new(&index)
+}
+
+/// Returns a manifest's descriptor with its platform (image-spec image-index.md).
+#[must_use]
+pub fn platform_descriptor((digest, size): (Digest, u64), platform: Platform) -> Descriptor {
+    let mut descriptor = oci::descriptor("application/vnd.oci.image.manifest.v1+json", &digest, size);
+    let mut oci_platform = oci_spec::image::Platform::default();
+    oci_platform.set_architecture(platform.architecture().debian().into());
+    oci_platform.set_os("linux".into());
+    oci_platform.set_variant(platform.architecture().variant().map(str::to_owned));
+    descriptor.set_platform(Some(oci_platform));
+    descriptor
+}
+
+/// oci-spec keeps maps unsorted; [`oci::canonical`] sorts them when they are written.
+#[expect(clippy::disallowed_types, reason = "the type that oci-spec asks for; sorted when written")]
+fn oci_map(map: &BTreeMap<String, String>) -> OciMap<String, String> {
+    map.clone().into_iter().collect()
+}

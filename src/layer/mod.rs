@@ -1,6 +1,72 @@
-//! Packages to Tree to layers.
+//! Packages to trees to layers.
+//!
+//! - **In**: recipe levels and the locked packages' .deb files in the store.
+//! - **Out**: per level a [`Tree`](crate::tree::Tree) with the origin of every path, and finished layer blobs.
+//! - **Invariants**: nothing of a package is executed; no setuid, device or path escape gets through; the same input
+//!   gives the same bytes; work is proportional to what changed.
+//! - **Not here**: choosing packages (`lock`), fetching them (`fetch`), the image around the layers (`image`).
 
+pub mod chunk;
+pub mod dpkg;
+mod exclude;
+pub mod generate;
+pub mod level;
+pub mod split;
 pub mod unpack;
+pub mod write;
+
+use crate::store;
+use crate::tree;
 
 /// Engine format version: a new number says that images may get other bytes from the same lock.
 pub const ENGINE_FORMAT: u32 = 1;
+
+/// Why a level cannot become layers.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Asked for nothing.
+    #[error("cannot assemble an image without levels")]
+    NoLevel,
+    /// Paths do not fit together.
+    #[error("cannot assemble level `{recipe}`: {}", list(problems))]
+    Tree {
+        /// Recipe of the level.
+        recipe: String,
+        /// Everything that does not fit.
+        problems: Vec<tree::Error>,
+    },
+    /// A path pattern of a recipe is no glob.
+    #[error("cannot exclude paths: {0}")]
+    Pattern(String),
+    /// A .deb cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] unpack::Error),
+    /// A generator cannot do its work.
+    #[error(transparent)]
+    Generate(#[from] generate::Error),
+    /// The package database cannot be written.
+    #[error(transparent)]
+    Database(#[from] dpkg::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Tree { recipe, .. } => vec![format!(
+                "a level may replace a path of another only if `recipes/{recipe}.yaml` names it under `replaces`, with a reason"
+            )],
+            Self::Store(error) => error.hints(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn list(problems: &[tree::Error]) -> String {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    format!("{} problem(s){}", problems.len(), lines.concat())
+}

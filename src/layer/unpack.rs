@@ -1,11 +1,38 @@
 //! One .deb to one package tree in the store: read once, verified, normalised, never again.
+//!
+//! The rules ("normalised"): paths below `/bin`, `/sbin`, `/lib*` move below `/usr` and those of `/var/run` and
+//! `/var/lock` below `/run`, as on every system since the /usr merge; owners are numeric; setuid, setgid and extended
+//! attributes are dropped; folders have [`CONTENT_MTIME`](crate::values::CONTENT_MTIME). Devices, FIFOs and paths that
+//! leave the root are refused.
 
+use crate::apt::deb;
+use crate::apt::deb::Deb as Archive;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::report::Stage;
+use crate::store;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::tree;
 use crate::tree::Content;
 use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::tree::Origin;
+use crate::tree::Source;
+use crate::tree::Tree;
+use crate::values::CONTENT_MTIME;
 use crate::values::Digest;
+use crate::values::Hasher;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::io::BufWriter;
+use std::io::Read;
+use std::io::Write;
+use std::sync::Mutex;
+use std::thread;
 
 /// A package as a tree of normalised entries, kept in the store as `tree.json` beside its `payload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +43,328 @@ pub struct Unpacked {
     pub entries: Vec<Entry>,
 }
 
-/// Version of the rules below: a new number makes every package tree anew.
+/// Version of the rules above: a new number makes every package tree anew.
 pub const NORMALISER: u32 = 1;
+
+/// Most bytes that one package may unpack to.
+pub const SIZE_LIMIT: u64 = 4 << 30;
+
+/// Most paths that one package may bring.
+const ENTRY_LIMIT: usize = 500_000;
+
+/// Largest `tree.json` that is read back.
+const TREE_LIMIT: u64 = 512 << 20;
+
+/// Why a .deb cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The container or one of its members is malformed.
+    #[error("cannot unpack package `{package}`: {cause}")]
+    Deb {
+        /// Package name.
+        package: String,
+        /// What is wrong.
+        cause: deb::Error,
+    },
+    /// The data archive is malformed or cut off.
+    #[error("cannot unpack package `{package}`: {cause}")]
+    Tar {
+        /// Package name.
+        package: String,
+        /// What is wrong.
+        cause: io::Error,
+    },
+    /// A path is not acceptable.
+    #[error("cannot unpack package `{package}`: {cause}")]
+    Path {
+        /// Package name.
+        package: String,
+        /// What is wrong.
+        cause: tree::Error,
+    },
+    /// Something that images must not have.
+    #[error("cannot unpack package `{package}`: `/{path}` is a {kind}, which images must not have")]
+    Forbidden {
+        /// Package name.
+        package: String,
+        /// Which path.
+        path: String,
+        /// `character device`, …
+        kind: &'static str,
+    },
+    /// More than a package may hold.
+    #[error("cannot unpack package `{package}`: it has more than {limit}")]
+    TooLarge {
+        /// Package name.
+        package: String,
+        /// `4294967296 bytes`, …
+        limit: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A .deb in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deb {
+    /// Package name.
+    pub name: String,
+    /// SHA-256 of the .deb.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
 
 /// Returns the key under which the package tree of a .deb is kept.
 #[must_use]
 pub fn key(deb: &Digest) -> Digest {
     Digest::of(format!("package tree {NORMALISER} {deb}").as_bytes())
+}
+
+/// Returns the package trees of all these .debs by their digests, unpacking in parallel those that are not known yet.
+///
+/// # Errors
+/// The first [`Error`] met; trees that were finished stay in the store.
+pub fn all(
+    debs: &[Deb],
+    store: &Store,
+    threads: usize,
+    reporter: &dyn Reporter,
+) -> Result<BTreeMap<Digest, Unpacked>, Error> {
+    let mut known = BTreeMap::new();
+    let mut todo: Vec<&Deb> = Vec::new();
+    for deb in debs {
+        match find(&deb.digest, store) {
+            Some(unpacked) => drop(known.insert(deb.digest, unpacked)),
+            None => todo.push(deb),
+        }
+    }
+    // the largest last in the list is taken first: it decides when all are done
+    todo.sort_by_key(|deb| deb.size);
+    let bytes = |deb: &&Deb| deb.size;
+    if !todo.is_empty() {
+        let what = format!("{} packages", todo.len());
+        reporter.event(Event::Started { stage: Stage::Unpack, total: todo.iter().map(bytes).sum(), what });
+    }
+    let count = todo.len();
+    let queue = Mutex::new(todo);
+    let results = Mutex::new((known, None));
+    thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, count.max(1)) {
+            scope.spawn(|| {
+                let next = || queue.lock().expect("no thread panics while it holds this").pop();
+                while let Some(deb) = next() {
+                    let result = unpack(deb, threads, store);
+                    reporter.event(Event::Advanced { stage: Stage::Unpack, by: deb.size });
+                    let mut results = results.lock().expect("no thread panics while it holds this");
+                    match result {
+                        Ok(unpacked) => drop(results.0.insert(deb.digest, unpacked)),
+                        Err(error) => {
+                            results.1.get_or_insert(error);
+                            queue.lock().expect("no thread panics while it holds this").clear();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if count > 0 {
+        reporter.event(Event::Finished { stage: Stage::Unpack, what: format!("{count} packages") });
+    }
+    match results.into_inner().expect("no thread panicked while it held this") {
+        (_, Some(error)) => Err(error),
+        (unpacked, None) => Ok(unpacked),
+    }
+}
+
+/// Returns the package tree that the store already has.
+#[must_use]
+pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
+    let folder = store.package(&key(deb));
+    fs::size(&folder.join("payload"))?;
+    let bytes = fs::read(&folder.join("tree.json"), TREE_LIMIT).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Unpacks one .deb of the store into the store.
+///
+/// # Errors
+/// Any [`Error`]; then nothing is kept.
+pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Error> {
+    let package = || deb.name.clone();
+    let wrap = |cause| Error::Deb { package: package(), cause };
+    let file = fs::open(&store.blob(&deb.digest)).map_err(store::Error::from)?;
+    let mut archive = Archive::open(io::BufReader::with_capacity(1 << 18, file)).map_err(wrap)?;
+    let draft = store.package_draft()?;
+    let path = draft.path().join("payload");
+    let mut payload = Payload {
+        file: BufWriter::with_capacity(1 << 18, fs::create(&path).map_err(store::Error::from)?),
+        key: key(&deb.digest),
+        offset: 0,
+        package: &deb.name,
+        buffer: vec![0; 1 << 17],
+    };
+    let mut control = BTreeMap::new();
+    for (name, bytes) in archive.control().iter() {
+        control.insert(name.clone(), payload.add(&mut &bytes[..], bytes.len() as u64)?);
+    }
+    let entries = {
+        let data = archive.data(threads).map_err(wrap)?;
+        entries(data, &mut payload)?
+    };
+    payload.file.flush().map_err(|cause| store::Error::from(fs::Error::new("write", &path, cause)))?;
+    let unpacked = Unpacked { control, entries };
+    let json = serde_json::to_vec(&unpacked).expect("trees have string keys and serialise");
+    fs::write_atomic(&draft.path().join("tree.json"), &json).map_err(store::Error::from)?;
+    store.publish_package(draft, &key(&deb.digest))?;
+    Ok(unpacked)
+}
+
+/// The file that holds the bytes of all regular files, one after the other.
+struct Payload<'a> {
+    file: BufWriter<File>,
+    key: Digest,
+    offset: u64,
+    package: &'a str,
+    buffer: Vec<u8>,
+}
+
+impl Payload<'_> {
+    fn add(&mut self, bytes: &mut dyn Read, size: u64) -> Result<Content, Error> {
+        let tar = |cause| Error::Tar { package: self.package.to_owned(), cause };
+        let mut hasher = Hasher::default();
+        while hasher.length() < size {
+            let length = usize::try_from(size - hasher.length()).unwrap_or(usize::MAX).min(self.buffer.len());
+            let part = &mut self.buffer[..length];
+            bytes.read_exact(part).map_err(tar)?;
+            hasher.update(part);
+            let write = |cause| store::Error::from(fs::Error::new("write", std::path::Path::new("payload"), cause));
+            self.file.write_all(part).map_err(write)?;
+        }
+        let source = Source::Payload { key: self.key, offset: self.offset };
+        self.offset += size;
+        Ok(Content { digest: hasher.finish(), size, source })
+    }
+}
+
+/// Reads the data archive to its end.
+fn entries(data: impl Read, payload: &mut Payload<'_>) -> Result<Vec<Entry>, Error> {
+    let package = payload.package.to_owned();
+    let tar = |cause| Error::Tar { package: package.clone(), cause };
+    let too_large = |limit: String| Error::TooLarge { package: package.clone(), limit };
+    let mut archive = ::tar::Archive::new(data);
+    let mut tree = Tree::default();
+    for member in archive.entries().map_err(tar)? {
+        let mut member = member.map_err(tar)?;
+        if tree.len() >= ENTRY_LIMIT {
+            return Err(too_large(format!("{ENTRY_LIMIT} paths")));
+        }
+        if payload.offset.saturating_add(member.size()) > SIZE_LIMIT {
+            return Err(too_large(format!("{SIZE_LIMIT} bytes")));
+        }
+        let Some(path) = path_of(&member.path_bytes(), payload.package)? else { continue };
+        let entry = entry(&mut member, path, payload, &tree)?;
+        // the links of the /usr merge itself would hide the folders that they point to
+        if matches!(entry.kind, Kind::Directory) && tree.get(&entry.path).is_some() {
+            continue;
+        }
+        tree.add(entry).map_err(|cause| Error::Path { package: package.clone(), cause })?;
+    }
+    Ok(tree.iter().cloned().collect())
+}
+
+fn entry<R: Read>(
+    member: &mut ::tar::Entry<'_, R>,
+    path: String,
+    payload: &mut Payload<'_>,
+    tree: &Tree,
+) -> Result<Entry, Error> {
+    let package = payload.package.to_owned();
+    let tar = |cause| Error::Tar { package: package.clone(), cause };
+    let header = member.header().clone();
+    let kind = match header.entry_type() {
+        ::tar::EntryType::Regular | ::tar::EntryType::Continuous => {
+            let size = member.size();
+            Kind::File(payload.add(member, size)?)
+        }
+        ::tar::EntryType::Directory => Kind::Directory,
+        ::tar::EntryType::Symlink => Kind::Symlink(link_of(member, &package)?),
+        ::tar::EntryType::Link => {
+            let link = link_of(member, &package)?;
+            let target = path_of(link.as_bytes(), &package)?.unwrap_or_default();
+            let content = tree.get(&target).and_then(Entry::content).cloned().ok_or_else(|| {
+                tar(io::Error::other(format!("hard link `{path}` points to `{link}`, which comes not before it")))
+            })?;
+            let target = match &tree.get(&target).map(|entry| &entry.kind) {
+                Some(Kind::Hardlink { target, .. }) => target.clone(),
+                _ => target,
+            };
+            Kind::Hardlink { target, content }
+        }
+        other => return Err(Error::Forbidden { package, path, kind: name_of(other) }),
+    };
+    let number = |value: io::Result<u64>| value.map_err(tar).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+    let mode = header.mode().map_err(tar)? & 0o1777;
+    let is_folder = kind == Kind::Directory;
+    Ok(Entry {
+        path: if is_folder { merged_folder(&path) } else { path },
+        mode: if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode },
+        uid: number(header.uid())?,
+        gid: number(header.gid())?,
+        mtime: if is_folder { CONTENT_MTIME } else { i64::try_from(header.mtime().map_err(tar)?).unwrap_or(0) },
+        origin: Origin::Package(package.clone()),
+        kind,
+    })
+}
+
+fn link_of<R: Read>(member: &::tar::Entry<'_, R>, package: &str) -> Result<String, Error> {
+    let bytes = member.link_name_bytes().unwrap_or_default();
+    let bad = |text: String| Error::Path { package: package.to_owned(), cause: tree::Error::BadPath(text) };
+    let text = String::from_utf8(bytes.into_owned()).map_err(|error| bad(error.to_string()))?;
+    if text.is_empty() || text.len() > 4096 || text.contains('\0') { Err(bad(text)) } else { Ok(text) }
+}
+
+/// Returns the path in our form, or `None` for the root itself.
+fn path_of(bytes: &[u8], package: &str) -> Result<Option<String>, Error> {
+    let bad = |text: &str| Error::Path { package: package.to_owned(), cause: tree::Error::BadPath(text.to_owned()) };
+    let text = std::str::from_utf8(bytes).map_err(|_| bad(&String::from_utf8_lossy(bytes)))?;
+    let path = text.strip_prefix("./").unwrap_or(text);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() || path == "." {
+        return Ok(None);
+    }
+    tree::check_path(path).map_err(|cause| Error::Path { package: package.to_owned(), cause })?;
+    Ok(Some(merged(path)))
+}
+
+/// Moves a path to where it is on a system with merged `/usr` (Debian's usrmerge) and merged `/run`.
+#[must_use]
+pub fn merged(path: &str) -> String {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    match first {
+        "bin" | "sbin" | "lib" | "lib32" | "lib64" | "libx32" if !rest.is_empty() => format!("usr/{path}"),
+        "var" => match rest.split_once('/').unwrap_or((rest, "")) {
+            ("run", inner) if !inner.is_empty() => format!("run/{inner}"),
+            ("lock", inner) if !inner.is_empty() => format!("run/lock/{inner}"),
+            _ => path.to_owned(),
+        },
+        _ => path.to_owned(),
+    }
+}
+
+/// Like [`merged`] for a folder itself: `/lib` as a real folder means `/usr/lib`.
+fn merged_folder(path: &str) -> String {
+    let inside = merged(&format!("{path}/x"));
+    inside[..inside.len() - 2].to_owned()
+}
+
+fn name_of(kind: ::tar::EntryType) -> &'static str {
+    match kind {
+        ::tar::EntryType::Char => "character device",
+        ::tar::EntryType::Block => "block device",
+        ::tar::EntryType::Fifo => "named pipe",
+        ::tar::EntryType::GNUSparse => "sparse file",
+        _ => "thing of unknown type",
+    }
 }

@@ -1,1 +1,99 @@
-//! OCI formats.
+//! OCI formats: documents in canonical JSON, and images written as layout folder or archive.
+
+pub mod archive;
+pub mod layout;
+
+use crate::store;
+use crate::sys::fs;
+use crate::values::Digest;
+use oci_spec::image::Descriptor;
+use oci_spec::image::MediaType;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What can go wrong when images are written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A folder or archive is not what it should be.
+    #[error("cannot read image layout `{}`: {cause}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The image format cannot hold this image.
+    #[error("cannot write {format} `{}`: {cause}", path.display())]
+    Unfit {
+        /// `docker-archive`, …
+        format: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        cause: String,
+    },
+}
+
+/// Returns the document as JSON with sorted keys and no white space: the same value has the same bytes.
+///
+/// # Panics
+/// Never in practice: OCI documents have string keys and no infinite numbers.
+#[must_use]
+pub fn canonical<T: Serialize>(document: &T) -> Vec<u8> {
+    let value = serde_json::to_value(document).expect("OCI documents have string keys");
+    serde_json::to_vec(&Sorted(&value)).expect("values serialise")
+}
+
+/// Serialises objects in byte order of their keys, whatever order the value keeps them in.
+struct Sorted<'a>(&'a Value);
+
+impl Serialize for Sorted<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(object) => {
+                let sorted: BTreeMap<&String, Sorted<'_>> = object.iter().map(|(key, value)| (key, Sorted(value))).collect();
+                serializer.collect_map(sorted)
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Sorted)),
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+/// Returns a content descriptor (image-spec descriptor.md).
+///
+/// # Panics
+/// Never in practice: our digests are valid OCI digests.
+#[must_use]
+pub fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Descriptor {
+    let digest = oci_spec::image::Digest::from_str(&digest.to_string()).expect("our digests are OCI digests");
+    Descriptor::new(MediaType::from(media_type), size, digest)
+}
+
+/// Returns the digest in a descriptor, when it is a SHA-256 one.
+#[must_use]
+pub fn digest_of(descriptor: &Descriptor) -> Option<Digest> {
+    descriptor.digest().to_string().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn canonical_json_sorts_keys_at_every_depth() {
+        let value = json!({"b": [{"z": 1, "a": null}], "a": {"y": "é", "x": true}});
+        let text = String::from_utf8(canonical(&value)).unwrap();
+        assert_eq!(text, r#"{"a":{"x":true,"y":"é"},"b":[{"a":null,"z":1}]}"#);
+    }
+}

@@ -175,6 +175,13 @@ impl Store {
         self.folder.join("packages").join(key.hex())
     }
 
+    /// Tells whether a package still has to be unpacked.
+    #[must_use]
+    pub fn package_is_missing(&self, key: &Digest) -> bool {
+        let folder = self.package(key);
+        fs::size(&folder.join("tree.json")).is_none() || fs::size(&folder.join("payload")).is_none()
+    }
+
     /// Makes an empty temporary folder, for [`Store::publish_package`].
     ///
     /// # Errors

@@ -47,6 +47,14 @@ pub enum Error {
         /// Who brings the path.
         origin: Origin,
     },
+    /// A recipe copies a file that nobody brings.
+    #[error("cannot copy `{from}` to `{to}`: there is no such file in this level or below")]
+    NothingToCopy {
+        /// What was to be copied.
+        from: String,
+        /// Where to.
+        to: String,
+    },
     /// The path leaves the root, or is not in normal form.
     #[error("cannot use path `{0}`: it is empty, absolute, not in normal form or leaves the root")]
     BadPath(String),

@@ -1,0 +1,109 @@
+//! Writes finished images out: OCI layout folder, OCI archive, Docker archive.
+
+use crate::build::Built;
+use crate::build::BuiltPlatform;
+use crate::build::Error;
+use crate::image;
+use crate::oci;
+use crate::oci::archive;
+use crate::oci::archive::DockerLayer;
+use crate::oci::layout;
+use crate::oci::layout::Reference;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::values::Digest;
+use oci_spec::image::ImageManifest;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where images go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// `oci:DIR`
+    Layout(PathBuf),
+    /// `oci-archive:FILE`
+    OciArchive(PathBuf),
+    /// `docker-archive:FILE`
+    DockerArchive(PathBuf),
+}
+
+/// The text names no output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an output (oci:DIR, oci-archive:FILE, docker-archive:FILE)")]
+pub struct UnknownOutput(pub String);
+
+impl FromStr for Output {
+    type Err = UnknownOutput;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOutput> {
+        match text.split_once(':') {
+            Some(("oci", path)) if !path.is_empty() => Ok(Self::Layout(path.into())),
+            Some(("oci-archive", path)) if !path.is_empty() => Ok(Self::OciArchive(path.into())),
+            Some(("docker-archive", path)) if !path.is_empty() => Ok(Self::DockerArchive(path.into())),
+            _ => Err(UnknownOutput(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout(path) => write!(f, "oci:{}", path.display()),
+            Self::OciArchive(path) => write!(f, "oci-archive:{}", path.display()),
+            Self::DockerArchive(path) => write!(f, "docker-archive:{}", path.display()),
+        }
+    }
+}
+
+/// Writes images out. An archive holds the last one, which the others only lie below.
+///
+/// # Errors
+/// When the output cannot be written, or cannot hold the image.
+pub fn write(output: &Output, images: &[Built], store: &Store) -> Result<(), Error> {
+    let Some(last) = images.last() else { return Ok(()) };
+    match output {
+        Output::Layout(folder) => {
+            let references: Vec<Reference> = images.iter().flat_map(references).collect();
+            let blobs: BTreeMap<Digest, u64> = images.iter().flat_map(Built::blobs).collect();
+            Ok(layout::write(folder, &references, &blobs, store)?)
+        }
+        Output::OciArchive(file) => Ok(archive::write_oci(file, &references(last), &last.blobs(), store)?),
+        Output::DockerArchive(file) => docker(file, last, store),
+    }
+}
+
+/// Every tag points to the index; `<tag>-<architecture>` points to one platform's manifest, for consumers that cannot
+/// choose from an index.
+fn references(built: &Built) -> Vec<Reference> {
+    let mut references = Vec::new();
+    for tag in &built.tags {
+        let target = oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1);
+        references.push(Reference { name: format!("{}:{tag}", built.image), target });
+        for BuiltPlatform { platform, manifest, .. } in &built.platforms {
+            let name = format!("{}:{tag}-{}", built.image, platform.architecture().debian());
+            references.push(Reference { name, target: image::platform_descriptor(*manifest, *platform) });
+        }
+    }
+    references
+}
+
+fn docker(file: &Path, built: &Built, store: &Store) -> Result<(), Error> {
+    let unfit = |cause: String| oci::Error::Unfit { format: "docker-archive", path: file.to_owned(), cause };
+    let [platform] = &built.platforms[..] else {
+        let cause = format!("it holds one platform, but the image has {}; choose with `--platform`", built.platforms.len());
+        return Err(unfit(cause).into());
+    };
+    let path = store.blob(&platform.manifest.0);
+    let bytes = fs::read(&path, platform.manifest.1).map_err(oci::Error::from)?;
+    let manifest: ImageManifest = serde_json::from_slice(&bytes).map_err(|error| unfit(error.to_string()))?;
+    let layers: Vec<DockerLayer> = platform
+        .layers
+        .iter()
+        .map(|layer| DockerLayer { diff_id: layer.blob.diff_id, uncompressed: layer.blob.uncompressed })
+        .collect();
+    let tags: Vec<String> = built.tags.iter().map(|tag| format!("{}:{tag}", built.image)).collect();
+    Ok(archive::write_docker(file, &tags, &manifest, &layers, store)?)
+}

@@ -1,0 +1,170 @@
+//! What was built, and how to find it again without doing anything.
+
+use crate::build::Error;
+use crate::build::Options;
+use crate::build::Order;
+use crate::build::platforms;
+use crate::image::Layer;
+use crate::layer::ENGINE_FORMAT;
+use crate::recipe::Definition;
+use crate::store::Store;
+use crate::values::Digest;
+use crate::values::Platform;
+use serde::Deserialize;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Version of the documents around the layers (configuration, manifest, index): part of every build key.
+const DOCUMENT_FORMAT: u32 = 1;
+
+/// A finished image whose blobs are all in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// Cache key: everything that decides the image.
+    pub key: Digest,
+    /// Image name.
+    pub image: String,
+    /// Version of the image.
+    pub version: String,
+    /// Tags, filled in.
+    pub tags: Vec<String>,
+    /// Digest and size of the index.
+    pub index: (Digest, u64),
+    /// One entry a platform, in the definition's order.
+    pub platforms: Vec<BuiltPlatform>,
+    /// Made in this run, not found.
+    #[serde(skip)]
+    pub new: bool,
+}
+
+/// One platform of a finished image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltPlatform {
+    /// Which.
+    pub platform: Platform,
+    /// Digest and size of the manifest.
+    pub manifest: (Digest, u64),
+    /// Digest and size of the configuration.
+    pub config: (Digest, u64),
+    /// Layers from the bottom up.
+    pub layers: Vec<Layer>,
+    /// How many of them were found in the store.
+    #[serde(default)]
+    pub reused: usize,
+    /// Number of packages.
+    pub packages: usize,
+}
+
+impl BuiltPlatform {
+    /// Returns the compressed size of all layers.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.blob.size).sum()
+    }
+}
+
+impl Built {
+    /// Returns an empty record to be filled in.
+    #[must_use]
+    pub fn unfinished(key: Digest, definition: &Definition) -> Self {
+        let (image, version, tags, platforms) = (definition.image.clone(), String::new(), Vec::new(), Vec::new());
+        Self { key, image, version, tags, index: (Digest::of(b""), 0), platforms, new: false }
+    }
+
+    /// Returns the first reference name, `<image>:<tag>`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.image, self.tags.first().map_or("latest", String::as_str))
+    }
+
+    /// Returns every blob of the image with its size.
+    #[must_use]
+    pub fn blobs(&self) -> BTreeMap<Digest, u64> {
+        let documents = self.platforms.iter().flat_map(|platform| [platform.manifest, platform.config]);
+        let layers = self.platforms.iter().flat_map(|platform| &platform.layers);
+        let layers = layers.map(|layer| (layer.blob.digest, layer.blob.size));
+        std::iter::once(self.index).chain(documents).chain(layers).collect()
+    }
+
+    /// Returns what a child image says about this one as its base, for one platform.
+    pub(crate) fn base(&self, platform: Platform) -> Option<crate::image::Base> {
+        let found = self.platforms.iter().find(|built| built.platform == platform)?;
+        let top_layer = found.layers.last().map(|layer| layer.blob.diff_id);
+        Some(crate::image::Base { name: self.name(), digest: found.manifest.0, top_layer })
+    }
+
+    /// Returns what a child's index says about this one.
+    pub(crate) fn base_index(&self) -> Option<crate::image::Base> {
+        Some(crate::image::Base { name: self.name(), digest: self.index.0, top_layer: None })
+    }
+}
+
+/// Returns the key under which an image is known: its lock, its recipe files, the image below, and how it is built.
+#[must_use]
+pub fn key(order: &Order<'_>, options: &Options, parent: Option<Digest>) -> Digest {
+    let Order { definition, lock } = order;
+    let inputs: Vec<String> = definition.inputs.iter().map(|(path, digest)| format!("{path} {digest}")).collect();
+    let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
+    let parent = parent.map(|digest| digest.to_string()).unwrap_or_default();
+    let text = format!(
+        "image {ENGINE_FORMAT} {DOCUMENT_FORMAT} {}\n{}\n{}\n{}\n{parent}\n{}",
+        options.compression.fingerprint(),
+        definition.image,
+        lock.digest(),
+        platforms.join(" "),
+        inputs.join("\n"),
+    );
+    Digest::of(text.as_bytes())
+}
+
+/// Returns the image known under a key, if all its blobs are still there.
+#[must_use]
+pub fn find(key: &Digest, store: &Store) -> Option<Built> {
+    let mut built: Built = store.result("image", key)?;
+    for platform in &mut built.platforms {
+        platform.reused = platform.layers.len();
+    }
+    built.blobs().iter().all(|(digest, size)| store.has_blob(digest, *size)).then_some(built)
+}
+
+/// Remembers a finished image.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn keep(built: &Built, store: &Store) -> Result<(), Error> {
+    Ok(store.keep("image", &built.key, built)?)
+}
+
+/// Returns the image's version: that of the package named in `version-of`, else the root parameter, with the lock's
+/// date, so that every changed image has a version of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
+#[must_use]
+pub fn version(order: &Order<'_>) -> String {
+    format!("{}-{}", software_version(order), order.lock.epoch.date())
+}
+
+/// Returns the tags with `{version}` and `{date}` filled in; characters that tags cannot have become `-`
+/// (distribution-spec, "Pulling manifests": `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`).
+#[must_use]
+pub fn tags(order: &Order<'_>) -> Vec<String> {
+    let date = order.lock.epoch.date();
+    let version = software_version(order);
+    let fill = |pattern: &String| {
+        let text = pattern.replace("{version}", &version).replace("{date}", &date);
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        text.chars().map(allowed).take(128).collect::<String>()
+    };
+    order.definition.publish.tags.iter().map(fill).collect()
+}
+
+fn software_version(order: &Order<'_>) -> String {
+    let Order { definition, lock } = order;
+    let packages = lock.levels.iter().flat_map(|level| level.packages.values()).flatten();
+    let named = definition.version_of.as_ref().and_then(|name| packages.into_iter().find(|package| package.name == *name));
+    match named {
+        Some(package) => crate::apt::version::Version::new(&package.version).upstream().to_owned(),
+        None => {
+            let root = definition.levels.values().flatten().next().map(|level| level.recipe.as_str());
+            root.and_then(|root| definition.parameters.get(root)).cloned().unwrap_or_else(|| "0".to_owned())
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A chunk: the files of one package (or recipe, or the folders of a layer) as one piece of a layer's tar stream.
+//!
+//! A chunk is compressed on its own, so a patched package costs its own chunk and nothing else.
+
+use crate::layer::ENGINE_FORMAT;
+use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::tree::compress::Compression;
+use crate::tree::tar;
+use crate::values::Digest;
+use crate::values::Hasher;
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+/// Entries that are written one after the other, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// For people: a package, `folders`, or who else brought the entries.
+    pub what: String,
+    /// Entries, sorted so that hard links follow their target.
+    pub entries: Vec<Entry>,
+}
+
+impl Chunk {
+    /// Makes a chunk: byte order of paths, every hard link after its target. A hard link whose target is not in the
+    /// chunk becomes a file of its own.
+    #[must_use]
+    pub fn new(what: &str, mut entries: Vec<Entry>) -> Self {
+        let is_link = |entry: &Entry| matches!(entry.kind, Kind::Hardlink { .. });
+        let mut first_names: BTreeSet<String> =
+            entries.iter().filter(|entry| !is_link(entry)).map(|entry| entry.path.clone()).collect();
+        for entry in &mut entries {
+            if let Kind::Hardlink { target, content } = &entry.kind
+                && !first_names.contains(target)
+            {
+                entry.kind = Kind::File(content.clone());
+                first_names.insert(entry.path.clone());
+            }
+        }
+        entries.sort_by(|a, b| (is_link(a), &a.path).cmp(&(is_link(b), &b.path)));
+        Self { what: what.to_owned(), entries }
+    }
+
+    /// Returns the key under which the compressed form is known: all that decides its bytes.
+    #[must_use]
+    pub fn key(&self, compression: Compression) -> Digest {
+        let mut hasher = Hasher::default();
+        let mut feed = |text: std::fmt::Arguments<'_>| hasher.write_fmt(text).expect("hashing does not fail");
+        feed(format_args!("chunk {ENGINE_FORMAT} {}\n", compression.fingerprint()));
+        for Entry { path, kind, mode, uid, gid, mtime, .. } in &self.entries {
+            // paths and targets have no NUL, so the text is unambiguous
+            feed(format_args!("{path}\0{mode:o} {uid} {gid} {mtime} "));
+            match kind {
+                Kind::Directory => feed(format_args!("folder\n")),
+                Kind::File(content) => feed(format_args!("file {} {}\n", content.size, content.digest)),
+                Kind::Symlink(target) => feed(format_args!("link {target}\0\n")),
+                Kind::Hardlink { target, .. } => feed(format_args!("same {target}\0\n")),
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Returns the length of the chunk in the uncompressed tar stream.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        let of = |entry: &Entry| {
+            let content = match &entry.kind {
+                Kind::File(content) => content.size + tar::padding(content.size),
+                _ => 0,
+            };
+            tar::header(entry).len() as u64 + content
+        };
+        self.entries.iter().map(of).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Content;
+    use crate::tree::Origin;
+
+    fn entry(path: &str, kind: Kind) -> Entry {
+        let origin = Origin::Package("p".to_owned());
+        Entry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, origin }
+    }
+
+    #[test]
+    fn hard_links_follow_their_target_or_stand_alone() {
+        let link = |path: &str, target: &str| {
+            entry(path, Kind::Hardlink { target: target.to_owned(), content: Content::inline(*b"x") })
+        };
+        let file = entry("b", Kind::File(Content::inline(*b"x")));
+        let chunk = Chunk::new("p", vec![link("a", "b"), file, link("c", "gone"), link("d", "c")]);
+        let seen: Vec<_> =
+            chunk.entries.iter().map(|e| (e.path.as_str(), matches!(e.kind, Kind::Hardlink { .. }))).collect();
+        assert_eq!(seen, [("b", false), ("c", false), ("a", true), ("d", true)]);
+    }
+
+    #[test]
+    fn the_key_knows_everything_that_decides_bytes() {
+        let base = entry("a", Kind::File(Content::inline(*b"x")));
+        let key = |entry: &Entry| Chunk::new("p", vec![entry.clone()]).key(Compression::Gzip);
+        let variants = [
+            Entry { path: "b".to_owned(), ..base.clone() },
+            Entry { mode: 0o755, ..base.clone() },
+            Entry { uid: 1, ..base.clone() },
+            Entry { gid: 1, ..base.clone() },
+            Entry { mtime: 1, ..base.clone() },
+            Entry { kind: Kind::File(Content::inline(*b"y")), ..base.clone() },
+            Entry { kind: Kind::Symlink("x".to_owned()), ..base.clone() },
+        ];
+        for variant in variants {
+            assert_ne!(key(&variant), key(&base), "{variant:?}");
+        }
+        let other_origin = Entry { origin: Origin::Recipe("r".to_owned()), ..base.clone() };
+        assert_eq!(key(&other_origin), key(&base));
+        assert_ne!(Chunk::new("p", vec![base.clone()]).key(Compression::Zstd), key(&base));
+    }
+}

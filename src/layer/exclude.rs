@@ -1,0 +1,109 @@
+//! Which paths of packages stay out: the recipes' `exclude.paths` less their `include-paths`.
+
+use crate::layer::Error;
+use crate::recipe::Level;
+use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::tree::parent;
+use globset::Glob;
+use globset::GlobBuilder;
+use globset::GlobSet;
+use globset::GlobSetBuilder;
+use std::collections::BTreeSet;
+
+/// The patterns that hold for one level: its own and those of all levels below it.
+#[derive(Debug, Clone)]
+pub struct Exclusions {
+    out: GlobSet,
+    kept: GlobSet,
+}
+
+impl Exclusions {
+    /// Collects the patterns of all these levels.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] for one that is no glob.
+    pub fn new(levels: &[Level]) -> Result<Self, Error> {
+        Ok(Self {
+            out: set(levels.iter().flat_map(|level| level.exclude_paths.keys()))?,
+            kept: set(levels.iter().flat_map(|level| &level.include_paths))?,
+        })
+    }
+
+    /// Tells whether a path (without leading slash) stays out.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        let path = format!("/{path}");
+        self.out.is_match(&path) && !self.kept.is_match(&path)
+    }
+
+    /// Returns the entries that stay. A folder stays unless all that the package had in it is out.
+    #[must_use]
+    pub fn keep<'a>(&self, entries: &'a [Entry]) -> Vec<&'a Entry> {
+        let mut had = BTreeSet::new();
+        let mut needed = BTreeSet::new();
+        let mut kept = Vec::new();
+        // children come after their folders in byte order, so walk backwards
+        for entry in entries.iter().rev() {
+            let is_folder = entry.kind == Kind::Directory;
+            let path = entry.path.as_str();
+            had.extend(parent(path));
+            let stays =
+                if is_folder && had.contains(path) { needed.contains(path) } else { !self.has(path) };
+            if stays {
+                needed.extend(parent(path));
+                kept.push(entry);
+            }
+        }
+        kept.reverse();
+        kept
+    }
+}
+
+fn set<'a>(patterns: impl Iterator<Item = &'a String>) -> Result<GlobSet, Error> {
+    let mut builder = GlobSetBuilder::new();
+    for pattern in patterns {
+        builder.add(glob(pattern).map_err(|error| Error::Pattern(error.to_string()))?);
+    }
+    builder.build().map_err(|error| Error::Pattern(error.to_string()))
+}
+
+/// `*` and `?` stay inside one path part, `**` does not.
+fn glob(pattern: &str) -> Result<Glob, globset::Error> {
+    GlobBuilder::new(pattern).literal_separator(true).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Content;
+    use crate::tree::Origin;
+
+    #[test]
+    fn drops_folders_with_their_content_but_keeps_empty_ones() {
+        let entry = |path: &str| {
+            let kind = match path.strip_suffix('/') {
+                Some(_) => Kind::Directory,
+                None => Kind::File(Content::inline(*b"x")),
+            };
+            let origin = Origin::Package("p".to_owned());
+            Entry { path: path.trim_end_matches('/').to_owned(), kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, origin }
+        };
+        let level = Level {
+            exclude_paths: [("/usr/share/doc/**".to_owned(), "why".to_owned())].into(),
+            include_paths: vec!["/usr/share/doc/*/copyright".to_owned()],
+            ..Level::default()
+        };
+        let exclusions = Exclusions::new(&[level]).unwrap();
+        let kept = |paths: &[&str]| -> Vec<String> {
+            let entries: Vec<Entry> = paths.iter().map(|path| entry(path)).collect();
+            exclusions.keep(&entries).iter().map(|entry| entry.path.clone()).collect()
+        };
+        let doc = ["usr/", "usr/share/", "usr/share/doc/", "usr/share/doc/p/", "usr/share/doc/p/changelog.gz"];
+        assert_eq!(kept(&doc), Vec::<String>::new());
+        let with = [&doc[..], &["usr/share/doc/p/copyright"]].concat();
+        assert_eq!(kept(&with).last().map(String::as_str), Some("usr/share/doc/p/copyright"));
+        assert_eq!(kept(&with).len(), 5);
+        assert_eq!(kept(&["var/", "var/cache/", "var/cache/p/"]).len(), 3);
+    }
+}

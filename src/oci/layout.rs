@@ -1,0 +1,147 @@
+//! An OCI layout folder (image-spec image-layout.md): one for all images, references named `<image>:<tag>`.
+
+use crate::oci::Error;
+use crate::oci::canonical;
+use crate::oci::digest_of;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::values::Digest;
+use oci_spec::image::Descriptor;
+use oci_spec::image::ImageIndex;
+use oci_spec::image::ImageManifest;
+use oci_spec::image::MediaType;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Annotation that names an entry of `index.json` (image-spec annotations.md).
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Content of the file `oci-layout`.
+pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Largest index or manifest that is read: registries refuse larger ones too.
+const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// A named image: what the reference points to, and every blob that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// `<image>:<tag>`
+    pub name: String,
+    /// Manifest or index.
+    pub target: Descriptor,
+}
+
+/// Writes images from the store into a layout folder, adding to what is there. Blobs first, `index.json` last, so that
+/// a reader never sees a reference to something missing. Nothing is touched when all is there already.
+///
+/// # Errors
+/// When the folder is something else, or cannot be written.
+pub fn write(folder: &Path, references: &[Reference], blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
+    let blob_folder = folder.join("blobs/sha256");
+    let marker = folder.join("oci-layout");
+    if fs::size(&marker).is_none() {
+        if fs::list(folder)?.iter().any(|name| name != "blobs") {
+            let cause = "the folder has other files and is no OCI layout".to_owned();
+            return Err(Error::Damaged { path: folder.to_owned(), cause });
+        }
+        fs::create_dir(&blob_folder)?;
+        fs::write_atomic(&marker, MARKER)?;
+    }
+    // two builds may write one layout: the marker doubles as lock file
+    let _alone = fs::lock(&marker, fs::Lock::Exclusive)?;
+    for (digest, size) in blobs {
+        let target = blob_folder.join(digest.hex());
+        if fs::size(&target) != Some(*size) {
+            fs::link_or_copy(&store.blob(digest), &target)?;
+        }
+    }
+    let path = folder.join("index.json");
+    let old = if fs::size(&path).is_some() { read_index(folder)? } else { ImageIndex::default() };
+    let index = merge(&old, references);
+    let bytes = canonical(&index);
+    if fs::read(&path, DOCUMENT_LIMIT).ok().as_deref() != Some(&bytes) {
+        fs::write_atomic(&path, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Returns the index with these references in place of those of the same names, sorted by name.
+#[must_use]
+pub fn merge(old: &ImageIndex, references: &[Reference]) -> ImageIndex {
+    let mut manifests: BTreeMap<String, Descriptor> = BTreeMap::new();
+    for descriptor in old.manifests() {
+        let name = reference_name(descriptor).unwrap_or_else(|| descriptor.digest().to_string());
+        manifests.insert(name, descriptor.clone());
+    }
+    for Reference { name, target } in references {
+        let mut target = target.clone();
+        let mut annotations = target.annotations().clone().unwrap_or_default();
+        annotations.insert(REF_NAME.to_owned(), name.clone());
+        target.set_annotations(Some(annotations));
+        manifests.insert(name.clone(), target);
+    }
+    let mut index = ImageIndex::default();
+    index.set_schema_version(2);
+    index.set_media_type(Some(MediaType::ImageIndex));
+    index.set_manifests(manifests.into_values().collect());
+    index
+}
+
+fn reference_name(descriptor: &Descriptor) -> Option<String> {
+    descriptor.annotations().as_ref()?.get(REF_NAME).cloned()
+}
+
+/// Reads the folder's `index.json`.
+///
+/// # Errors
+/// When it is missing, too large or not an index.
+pub fn read_index(folder: &Path) -> Result<ImageIndex, Error> {
+    document(&folder.join("index.json"))
+}
+
+/// Returns the descriptor that a reference name stands for.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn find(folder: &Path, name: &str) -> Result<Option<Descriptor>, Error> {
+    let index = read_index(folder)?;
+    Ok(index.manifests().iter().find(|descriptor| reference_name(descriptor).as_deref() == Some(name)).cloned())
+}
+
+/// Reads the manifests below a descriptor: itself, or all those of the index that it names.
+///
+/// # Errors
+/// When a document is missing, too large or malformed.
+pub fn manifests(folder: &Path, target: &Descriptor) -> Result<Vec<(Descriptor, ImageManifest)>, Error> {
+    let path = |descriptor: &Descriptor| -> Result<PathBuf, Error> {
+        let digest = digest_of(descriptor).ok_or_else(|| Error::Damaged {
+            path: folder.to_owned(),
+            cause: format!("`{}` is not a SHA-256 digest", descriptor.digest()),
+        })?;
+        Ok(folder.join("blobs/sha256").join(digest.hex()))
+    };
+    match target.media_type() {
+        MediaType::ImageIndex => {
+            let index: ImageIndex = document(&path(target)?)?;
+            let read = |child: &Descriptor| Ok((child.clone(), document(&path(child)?)?));
+            index.manifests().iter().map(read).collect()
+        }
+        _ => Ok(vec![(target.clone(), document(&path(target)?)?)]),
+    }
+}
+
+/// Returns the names of all references, sorted.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
+    Ok(read_index(folder)?.manifests().iter().filter_map(reference_name).collect())
+}
+
+fn document<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let bytes = fs::read(path, DOCUMENT_LIMIT)?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })
+}
