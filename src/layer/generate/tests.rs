@@ -1,0 +1,2 @@
+//! Contract of the generators.
+use super::*;
