@@ -1,5 +1,6 @@
 //! Packages to Tree to layers.
 
+pub mod dpkg;
 pub mod generate;
 pub mod unpack;
 

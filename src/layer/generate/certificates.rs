@@ -58,9 +58,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
         }
         match anchor.path.strip_prefix(PACKAGED) {
             Some(relative) => list += &format!("{}\n", &relative[1..]),
-            None if scene.get(&anchor.path).is_none() => {
-                made.push(file(NAME, &anchor.path, anchor.bytes.clone(), 0o644));
-            }
+            None if !is_there(scene, anchor) => made.push(file(NAME, &anchor.path, anchor.bytes.clone(), 0o644)),
             None => {}
         }
     }
@@ -68,6 +66,12 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     made.push(file(NAME, "etc/ca-certificates.conf", list, 0o644));
     made.push(file(NAME, &format!("{STORE}/ca-certificates.crt"), bundle, 0o644));
     Ok(made)
+}
+
+/// Tells whether a recipe or lower level brings the file itself.
+fn is_there(scene: &Scene<'_>, anchor: &Anchor) -> bool {
+    let content = scene.get(&anchor.path).and_then(Entry::content);
+    content.is_some_and(|content| content.digest == Digest::of(&anchor.bytes))
 }
 
 /// Links `<hash>.<number>` in the order of `openssl rehash`: names in byte order, equal certificates once, files with
@@ -162,11 +166,12 @@ fn extras(levels: &[Level], problems: &mut Vec<Error>) -> BTreeMap<String, Vec<u
         let stem = match good_stem(name) {
             Some(stem) => stem,
             None => {
-                problems.push(problem("the name is not `<name>.pem` or `<name>.crt` of letters, digits, `.`, `_`, `-`"));
+                problems
+                    .push(problem("the name is not `<name>.pem` or `<name>.crt` of letters, digits, `.`, `_`, `-`"));
                 continue;
             }
         };
-        if text.contains("PRIVATE KEY") {
+        if text.contains("PRIVATE KEY-----") {
             problems.push(Error::PrivateKey(name.clone()));
             continue;
         }

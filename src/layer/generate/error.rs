@@ -2,6 +2,7 @@
 
 use crate::store;
 use crate::tree;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Why a generator cannot do its work.
@@ -90,7 +91,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Turns a list of problems into one error, or none.
+    /// Turns a list of problems into one error, or none. What two generators find is said once.
     pub(super) fn gather(problems: Vec<Self>) -> Result<(), Self> {
         let mut flat = Vec::new();
         for problem in problems {
@@ -99,6 +100,8 @@ impl Error {
                 other => flat.push(other),
             }
         }
+        let mut said = BTreeSet::new();
+        flat.retain(|problem| said.insert(problem.to_string()));
         match flat.len() {
             0 => Ok(()),
             1 => Err(flat.remove(0)),
@@ -123,7 +126,9 @@ impl Error {
                 format!("remove the key from `{name}` at once and treat it as published: images are readable by all")
             }
             Self::Missing { generator: "localtime", .. } => "add package `tzdata`, or name another zone".to_owned(),
-            Self::Missing { generator: "locale", .. } => "add package `libc-bin` and do not exclude `C.utf8`".to_owned(),
+            Self::Missing { generator: "locale", .. } => {
+                "add package `libc-bin` and do not exclude `C.utf8`".to_owned()
+            }
             Self::Missing { generator: "certificates", .. } => "add package `ca-certificates`".to_owned(),
             Self::Missing { generator: "os-release", .. } => "add package `base-files`".to_owned(),
             _ => return Vec::new(),

@@ -83,7 +83,9 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
         }
     }
     Error::gather(problems)?;
-    made.extend(FOLDERS.iter().filter(|(path, _)| scene.get(path).is_none()).map(|(path, mode)| folder(NAME, path, *mode)));
+    made.extend(
+        FOLDERS.iter().filter(|(path, _)| scene.get(path).is_none()).map(|(path, mode)| folder(NAME, path, *mode)),
+    );
     made.extend(SHARED.iter().map(|path| folder(NAME, path, 0o1777)));
     made.extend(origin_link(scene));
     Ok(made)
@@ -92,6 +94,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
 /// The vendor of this system for dpkg-vendor(1); Ubuntu brings Debian's file too.
 fn origin_link(scene: &Scene<'_>) -> Option<Entry> {
     let path = "etc/dpkg/origins/default";
-    let vendor = ["ubuntu", "debian"].into_iter().find(|vendor| scene.get(&format!("etc/dpkg/origins/{vendor}")).is_some())?;
+    let vendor =
+        ["ubuntu", "debian"].into_iter().find(|vendor| scene.get(&format!("etc/dpkg/origins/{vendor}")).is_some())?;
     scene.get(path).is_none().then(|| link(NAME, path, vendor))
 }

@@ -142,7 +142,10 @@ pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
         return trust_store::targets(levels).contains(path);
     }
     let Some(generator) = GENERATORS.iter().find(|known| known.name == generator) else { return false };
-    generator.targets.iter().any(|target| if target.ends_with('/') { path.starts_with(target) } else { path == *target })
+    generator
+        .targets
+        .iter()
+        .any(|target| if target.ends_with('/') { path.starts_with(target) } else { path == *target })
 }
 
 /// Runs every generator that the last level asks for.

@@ -35,7 +35,8 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
             None => problems.push(missing("etc/lsb-release")),
             Some(bytes) => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                let fields = ["DISTRIB_ID", "DISTRIB_RELEASE"].into_iter().filter(|field| value(&text, field).is_none());
+                let fields =
+                    ["DISTRIB_ID", "DISTRIB_RELEASE"].into_iter().filter(|field| value(&text, field).is_none());
                 problems.extend(fields.map(|field| lacks("etc/lsb-release", field)));
             }
         },

@@ -252,7 +252,9 @@ fn subject_hash(subject: &[u8]) -> Result<u32, Invalid> {
 fn canonical(tag: u8, value: &[u8]) -> Option<(u8, Vec<u8>)> {
     let text: String = match tag {
         UTF8_STRING => str::from_utf8(value).ok()?.to_owned(),
-        PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING => value.iter().copied().map(char::from).collect(),
+        PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING => {
+            value.iter().copied().map(char::from).collect()
+        }
         BMP_STRING => wide::<2>(value)?,
         UNIVERSAL_STRING => wide::<4>(value)?,
         _ => return Some((tag, value.to_vec())),

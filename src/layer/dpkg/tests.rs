@@ -1,0 +1,2 @@
+//! Contract of the package database.
+use super::*;
