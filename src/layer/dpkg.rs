@@ -168,7 +168,7 @@ impl<'a> Record<'a> {
         let unnamed =
             Self { name: String::new(), qualified: String::new(), paragraph: String::new(), package, contents };
         let text = unnamed.member("control")?.unwrap_or_default();
-        let paragraph = format!("{}\n", text.trim_matches('\n'));
+        let paragraph = without(text.trim_matches('\n'), &["Status", "Conffiles"]);
         let name = field(&paragraph, "Package").unwrap_or_default().to_owned();
         let bad = |cause| Err(Error::BadControl { package: name.chars().take(100).collect(), cause });
         let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
@@ -226,13 +226,8 @@ impl<'a> Record<'a> {
     /// The paragraph as in dpkg's status file: with `Status` and the sums of the configuration files.
     fn installed(&self) -> Result<String, Error> {
         let mut text = String::new();
-        let mut skipping = false;
         for line in self.paragraph.lines() {
-            let continues = line.starts_with([' ', '\t']);
-            skipping = if continues { skipping } else { named(line, "Status") || named(line, "Conffiles") };
-            if !skipping {
-                text += &format!("{line}\n");
-            }
+            text += &format!("{line}\n");
             if named(line, "Package") {
                 text += "Status: install ok installed\n";
             }
@@ -267,10 +262,8 @@ impl<'a> Record<'a> {
         let origin = Origin::Package(self.name.clone());
         let path = |member: &str| format!("{INFO}/{}.{member}", self.qualified);
         let mut made = vec![file(&origin, &path("list"), &self.list(kept), 0o644)];
-        let sums = self.md5sums(kept)?;
-        if !sums.is_empty() {
-            made.push(file(&origin, &path("md5sums"), &sums, 0o644));
-        }
+        // `dpkg --audit` wants this file even when there is nothing to sum
+        made.push(file(&origin, &path("md5sums"), &self.md5sums(kept)?, 0o644));
         for (member, mode) in KEPT_MEMBERS {
             if let Some(content) = self.package.control.get(member) {
                 made.push(entry(&origin, &path(member), Kind::File(content.clone()), mode));
@@ -326,6 +319,21 @@ fn is_own(trigger: &str) -> bool {
 /// Tells whether a line begins a field of this name; field names have no case (deb822(5)).
 fn named(line: &str, name: &str) -> bool {
     line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
+}
+
+/// Returns a paragraph without fields that only an installed system gives packages.
+fn without(paragraph: &str, fields: &[&str]) -> String {
+    let mut text = String::new();
+    let mut skipping = false;
+    for line in paragraph.lines() {
+        if !line.starts_with([' ', '\t']) {
+            skipping = fields.iter().any(|field| named(line, field));
+        }
+        if !skipping {
+            text += &format!("{line}\n");
+        }
+    }
+    text
 }
 
 fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
