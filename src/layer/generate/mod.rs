@@ -1,1 +1,256 @@
-//! stub
+//! Owns the list of generators: native replacements for what maintainer scripts would write into a root file system.
+
+mod accounts;
+mod certificates;
+mod error;
+mod filesystem;
+mod locale;
+mod localtime;
+mod nsswitch;
+mod os_release;
+mod trust_store;
+pub mod x509;
+
+pub use error::Error;
+
+use crate::recipe::Level;
+use crate::tree::Content;
+use crate::tree::Contents;
+use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::tree::Origin;
+use crate::tree::Tree;
+use crate::values::Architecture;
+use crate::values::CONTENT_MTIME;
+
+/// What generators may look at. There is no clock, no network and no host file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// All levels from the root up; the last is the one being built.
+    pub levels: &'a [Level],
+    /// Architecture of the image.
+    pub architecture: Architecture,
+    /// All lower levels, merged.
+    pub lower: &'a Tree,
+    /// This level: packages and recipe files so far.
+    pub level: &'a Tree,
+    /// Reads the bytes of both trees.
+    pub contents: &'a Contents<'a>,
+}
+
+/// One row of the table below.
+struct Generator {
+    name: &'static str,
+    version: u32,
+    /// May stand in a recipe's `generate:` list; the others are switched on by their own recipe keys.
+    plain: bool,
+    wanted: fn(&[Level]) -> bool,
+    run: fn(&Scene<'_>) -> Result<Vec<Entry>, Error>,
+    /// Paths that exist to be written by this generator, so that a recipe need not name them in `replaces`; one with
+    /// a trailing slash means everything below.
+    targets: &'static [&'static str],
+}
+
+/// Every generator, in running order. A new version number says that its output may differ for the same input.
+const GENERATORS: &[Generator] = &[
+    Generator {
+        name: "accounts",
+        version: 1,
+        plain: false,
+        wanted: accounts::wanted,
+        run: accounts::run,
+        targets: &["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"],
+    },
+    Generator {
+        name: "filesystem",
+        version: 1,
+        plain: true,
+        wanted: |levels| named(levels, "filesystem"),
+        run: filesystem::run,
+        targets: &["bin", "sbin", "lib", "lib64", "tmp", "var/tmp", "var/run", "var/lock", "run/lock"],
+    },
+    Generator {
+        name: "nsswitch",
+        version: 1,
+        plain: true,
+        wanted: |levels| named(levels, "nsswitch"),
+        run: nsswitch::run,
+        targets: &[],
+    },
+    Generator {
+        name: "locale",
+        version: 1,
+        plain: true,
+        wanted: |levels| named(levels, "locale"),
+        run: locale::run,
+        targets: &["etc/default/locale"],
+    },
+    Generator {
+        name: "os-release",
+        version: 1,
+        plain: true,
+        wanted: |levels| named(levels, "os-release"),
+        run: os_release::run,
+        targets: &[],
+    },
+    Generator {
+        name: "localtime",
+        version: 1,
+        plain: false,
+        wanted: |levels| levels.last().is_some_and(|level| level.localtime.is_some()),
+        run: localtime::run,
+        targets: &["etc/localtime", "etc/timezone"],
+    },
+    Generator {
+        name: "certificates",
+        version: 1,
+        plain: false,
+        wanted: certificates::wanted,
+        run: certificates::run,
+        targets: &["etc/ca-certificates.conf", "etc/ssl/certs/"],
+    },
+    Generator {
+        name: "trust-store",
+        version: 1,
+        plain: false,
+        wanted: trust_store::wanted,
+        run: trust_store::run,
+        targets: &[],
+    },
+];
+
+/// Tells whether this level's recipe names a plain generator.
+fn named(levels: &[Level], name: &str) -> bool {
+    levels.last().is_some_and(|level| level.generate.iter().any(|wanted| wanted == name))
+}
+
+/// Returns the names that may stand in a recipe's `generate:` list.
+pub fn plain_names() -> impl Iterator<Item = &'static str> {
+    GENERATORS.iter().filter(|generator| generator.plain).map(|generator| generator.name)
+}
+
+/// Returns name and version of every generator, for cache keys.
+pub fn versions() -> impl Iterator<Item = (&'static str, u32)> {
+    GENERATORS.iter().map(|generator| (generator.name, generator.version))
+}
+
+/// Tells whether a path (without leading slash) exists to be written by this generator, so that it may be replaced
+/// without being named in a recipe's `replaces`.
+#[must_use]
+pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
+    if generator == "trust-store" {
+        return trust_store::targets(levels).contains(path);
+    }
+    let Some(generator) = GENERATORS.iter().find(|known| known.name == generator) else { return false };
+    generator
+        .targets
+        .iter()
+        .any(|target| if target.ends_with('/') { path.starts_with(target) } else { path == *target })
+}
+
+/// Runs every generator that the last level asks for.
+///
+/// Entries come in byte order of their paths, each path once, with [`Origin::Generator`] and [`CONTENT_MTIME`]. What
+/// the trees already hold with the same attributes is left out; entries that replace a path of a package or a lower
+/// level are returned, and the caller decides with [`may_replace`] and the recipe's `replaces`.
+///
+/// # Errors
+/// All problems of all generators together, as [`Error::Several`] when there is more than one.
+pub fn generate(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
+    let scene = Scene::new(input);
+    let mut problems = unknown(input.levels);
+    let mut made = Tree::default();
+    for generator in GENERATORS.iter().filter(|generator| (generator.wanted)(input.levels)) {
+        match (generator.run)(&scene) {
+            Ok(entries) => {
+                for entry in entries.into_iter().filter(|entry| !scene.has(entry)) {
+                    made.add(entry)?;
+                }
+            }
+            Err(error) => problems.push(error),
+        }
+    }
+    Error::gather(problems)?;
+    Ok(made.iter().cloned().collect())
+}
+
+fn unknown(levels: &[Level]) -> Vec<Error> {
+    let Some(level) = levels.last() else { return Vec::new() };
+    let is_unknown = |name: &&String| !plain_names().any(|known| known == name.as_str());
+    let error = |name: &String| Error::Unknown { name: name.clone(), recipe: level.recipe.clone() };
+    level.generate.iter().filter(is_unknown).map(error).collect()
+}
+
+/// The input with both trees merged, as a running container would see it.
+struct Scene<'a> {
+    input: Input<'a>,
+    merged: Tree,
+}
+
+impl<'a> Scene<'a> {
+    fn new(input: &Input<'a>) -> Self {
+        let merged = input.lower.iter().chain(input.level.iter()).cloned().collect();
+        Self { input: *input, merged }
+    }
+
+    /// The level being built; the callers' `wanted` saw it.
+    fn level(&self) -> Option<&Level> {
+        self.input.levels.last()
+    }
+
+    fn get(&self, path: &str) -> Option<&Entry> {
+        self.merged.get(path)
+    }
+
+    /// Tells whether the trees already hold this, whatever its origin and time.
+    fn has(&self, new: &Entry) -> bool {
+        let same_kind = |old: &Kind| match (old, &new.kind) {
+            (Kind::File(old), Kind::File(new)) => old.digest == new.digest,
+            (old, new) => old == new,
+        };
+        let same = |old: &Entry| (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) && same_kind(&old.kind);
+        self.get(&new.path).is_some_and(same)
+    }
+
+    /// Tells whether a path leads to a regular file, through links.
+    fn is_file(&self, path: &str) -> bool {
+        self.merged.resolve(path).is_some_and(|entry| entry.content().is_some())
+    }
+
+    /// Reads a small file through links; `None` when there is none.
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        let Some(content) = self.merged.resolve(path).and_then(Entry::content) else { return Ok(None) };
+        self.read_content(path, content).map(Some)
+    }
+
+    fn read_content(&self, path: &str, content: &Content) -> Result<Vec<u8>, Error> {
+        let read = self.input.contents.read(content, READ_LIMIT);
+        read.map_err(|cause| Error::Read { path: path.to_owned(), cause })
+    }
+}
+
+/// Largest file that a generator reads: all of them are small text files and certificates.
+const READ_LIMIT: u64 = 1 << 20;
+
+fn entry(generator: &str, path: &str, kind: Kind, mode: u32) -> Entry {
+    let origin = Origin::Generator(generator.to_owned());
+    Entry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin }
+}
+
+/// A file of root's.
+fn file(generator: &str, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Entry {
+    entry(generator, path, Kind::File(Content::inline(bytes.into())), mode)
+}
+
+/// A symbolic link; links have no mode of their own, 0777 is what the kernel shows.
+fn link(generator: &str, path: &str, target: &str) -> Entry {
+    entry(generator, path, Kind::Symlink(target.to_owned()), 0o777)
+}
+
+/// A folder of root's.
+fn folder(generator: &str, path: &str, mode: u32) -> Entry {
+    entry(generator, path, Kind::Directory, mode)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! Owns the record of installed packages inside the image: one file a package, or dpkg's own database.
+//!
+//! Formats: `status.d` as distroless images have it and scanners read it (one control paragraph a package, with
+//! `<package>.md5sums` beside); dpkg's database as in dpkg(1) "FILES", deb-triggers(5) and deb-md5sums(5).
+
+use crate::layer::unpack::Unpacked;
+use crate::store;
+use crate::tree::Content;
+use crate::tree::Contents;
+use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::tree::Origin;
+use crate::values::CONTENT_MTIME;
+use md5::Digest as _;
+use md5::Md5;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Version of the rules below, for cache keys.
+pub const VERSION: u32 = 1;
+
+/// Largest member of a control archive that is read; libreoffice's md5sums has about 1 MiB.
+const MEMBER_LIMIT: u64 = 16 << 20;
+
+/// Largest conffile that is summed.
+const CONFFILE_LIMIT: u64 = 64 << 20;
+
+/// Generator that the files belonging to no single package come from.
+const NAME: &str = "package-database";
+
+/// Why packages cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {member} of package `{package}`: {cause}")]
+    Read {
+        /// The package.
+        package: String,
+        /// Control member or path.
+        member: String,
+        /// Why.
+        cause: store::Error,
+    },
+    /// The control data is not one paragraph with a good package name.
+    #[error("cannot record package `{package}`: {cause}")]
+    BadControl {
+        /// The package, as it calls itself.
+        package: String,
+        /// What is wrong.
+        cause: &'static str,
+    },
+}
+
+/// Returns `/var/lib/dpkg/status.d/<package>` with the control paragraph and, where any file of it is kept,
+/// `<package>.md5sums`. `kept` says whether a path (without leading slash) is in the image.
+///
+/// There is no `Status` field: scanners take a missing one as installed.
+///
+/// # Errors
+/// When control data is missing or not one paragraph.
+pub fn status_d(package: &Unpacked, contents: &Contents<'_>, kept: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
+    let record = Record::read(package, contents)?;
+    let name = &record.name;
+    let origin = Origin::Package(name.clone());
+    let path = format!("var/lib/dpkg/status.d/{name}");
+    let mut made = vec![file(&origin, &path, &record.paragraph, 0o644)];
+    let sums = record.md5sums(kept)?;
+    if !sums.is_empty() {
+        made.push(file(&origin, &format!("{path}.md5sums"), &sums, 0o644));
+    }
+    Ok(made)
+}
+
+/// Returns dpkg's own database for all packages of all levels, so that dpkg and apt work on the image. `kept` says
+/// whether a path (without leading slash) is in the image; excluded files are left out of the lists, so that
+/// `dpkg --verify` does not miss them.
+///
+/// # Errors
+/// When control data is missing or not one paragraph.
+pub fn database(
+    packages: &[&Unpacked],
+    contents: &Contents<'_>,
+    kept: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Entry>, Error> {
+    let mut records = Vec::new();
+    for package in packages {
+        records.push(Record::read(package, contents)?);
+    }
+    records.sort_by(|first, second| first.name.cmp(&second.name));
+    let mut made = skeleton();
+    let mut status = String::new();
+    let mut triggers = BTreeMap::from([("File".to_owned(), String::new())]);
+    for record in &records {
+        status += &record.installed()?;
+        made.extend(record.info(kept)?);
+        record.add_triggers(&mut triggers)?;
+    }
+    let origin = Origin::Generator(NAME.to_owned());
+    made.push(file(&origin, "var/lib/dpkg/status", &status, 0o644));
+    let trigger_file = |(name, text): (String, String)| file(&origin, &format!("{TRIGGERS}/{name}"), &text, 0o644);
+    made.extend(triggers.into_iter().map(trigger_file));
+    made.sort_by(|first, second| first.path.cmp(&second.path));
+    Ok(made)
+}
+
+const INFO: &str = "var/lib/dpkg/info";
+const TRIGGERS: &str = "var/lib/dpkg/triggers";
+
+/// Folders that dpkg or apt does not make by itself.
+const FOLDERS: [&str; 11] = [
+    "var/cache/apt/archives/partial",
+    "var/cache/apt",
+    "var/cache/apt/archives",
+    "var/lib/apt",
+    "var/lib/apt/lists",
+    "var/lib/apt/lists/partial",
+    "var/lib/dpkg/alternatives",
+    INFO,
+    "var/lib/dpkg/parts",
+    TRIGGERS,
+    "var/lib/dpkg/updates",
+];
+
+/// Files that are there on a fresh system, with their text.
+const FILES: [(&str, &str); 6] = [
+    ("var/lib/dpkg/available", ""),
+    ("var/lib/dpkg/diversions", ""),
+    ("var/lib/dpkg/statoverride", ""),
+    ("var/lib/dpkg/info/format", "1\n"),
+    ("var/lib/dpkg/triggers/Lock", ""),
+    ("var/lib/dpkg/triggers/Unincorp", ""),
+];
+
+fn skeleton() -> Vec<Entry> {
+    let origin = Origin::Generator(NAME.to_owned());
+    let folders = FOLDERS.iter().map(|path| entry(&origin, path, Kind::Directory, 0o755));
+    folders.chain(FILES.iter().map(|(path, text)| file(&origin, path, text, 0o644))).collect()
+}
+
+/// Members of the control archive that dpkg keeps in its info folder (`conffiles` and `md5sums` are written anew).
+const KEPT_MEMBERS: [(&str, u32); 11] = [
+    ("conffiles", 0o644),
+    ("config", 0o755),
+    ("postinst", 0o755),
+    ("postrm", 0o755),
+    ("preinst", 0o755),
+    ("prerm", 0o755),
+    ("shlibs", 0o644),
+    ("symbols", 0o644),
+    ("templates", 0o644),
+    ("triggers", 0o644),
+    ("isinstallable", 0o755),
+];
+
+/// One package with its control paragraph read.
+struct Record<'a> {
+    name: String,
+    /// Name as in dpkg's file names: with `:<architecture>` for `Multi-Arch: same`.
+    qualified: String,
+    /// The control paragraph, ending in one line end.
+    paragraph: String,
+    package: &'a Unpacked,
+    contents: &'a Contents<'a>,
+}
+
+impl<'a> Record<'a> {
+    fn read(package: &'a Unpacked, contents: &'a Contents<'a>) -> Result<Self, Error> {
+        let unnamed =
+            Self { name: String::new(), qualified: String::new(), paragraph: String::new(), package, contents };
+        let text = unnamed.member("control")?.unwrap_or_default();
+        let paragraph = without(text.trim_matches('\n'), &["Status", "Conffiles"]);
+        let name = field(&paragraph, "Package").unwrap_or_default().to_owned();
+        let bad = |cause| Err(Error::BadControl { package: name.chars().take(100).collect(), cause });
+        let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+        // Debian policy 5.6.1; the name becomes a file name
+        if name.len() < 2 || name.len() > 200 || !name.bytes().all(good) || !name.as_bytes()[0].is_ascii_alphanumeric()
+        {
+            return bad("it has no valid `Package` field");
+        }
+        if paragraph.lines().any(|line| line.trim().is_empty()) {
+            return bad("its control data is not one paragraph");
+        }
+        let architecture = field(&paragraph, "Architecture").unwrap_or_default();
+        if architecture.is_empty() || !architecture.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return bad("it has no valid `Architecture` field");
+        }
+        let same = field(&paragraph, "Multi-Arch") == Some("same");
+        let qualified = if same { format!("{name}:{architecture}") } else { name.clone() };
+        Ok(Self { name, qualified, paragraph, package, contents })
+    }
+
+    /// Reads a member of the control archive.
+    fn member(&self, member: &str) -> Result<Option<String>, Error> {
+        let Some(content) = self.package.control.get(member) else { return Ok(None) };
+        let bytes = self.bytes(member, content, MEMBER_LIMIT)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn bytes(&self, member: &str, content: &Content, limit: u64) -> Result<Vec<u8>, Error> {
+        self.contents.read(content, limit).map_err(|cause| Error::Read {
+            package: self.name.clone(),
+            member: format!("`{member}`"),
+            cause,
+        })
+    }
+
+    /// Lines of md5sums for files that are in the image, with paths as they are in the image; damaged lines, which
+    /// scanners would stop at, are left out.
+    fn md5sums(&self, kept: &dyn Fn(&str) -> bool) -> Result<String, Error> {
+        let own: BTreeSet<&str> = self.package.entries.iter().map(|entry| entry.path.as_str()).collect();
+        let mut text = String::new();
+        for line in self.member("md5sums")?.unwrap_or_default().lines() {
+            let Some((sum, path)) = line.split_once("  ") else { continue };
+            let path = merged(path.trim_start_matches("./"));
+            if sum.len() == 32
+                && sum.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && own.contains(&*path)
+                && kept(&path)
+            {
+                text += &format!("{sum}  {path}\n");
+            }
+        }
+        Ok(text)
+    }
+
+    /// The paragraph as in dpkg's status file: with `Status` and the sums of the configuration files.
+    fn installed(&self) -> Result<String, Error> {
+        let mut text = String::new();
+        for line in self.paragraph.lines() {
+            text += &format!("{line}\n");
+            if named(line, "Package") {
+                text += "Status: install ok installed\n";
+            }
+        }
+        let sums = self.conffile_sums()?;
+        if !sums.is_empty() {
+            text += &format!("Conffiles:\n{sums}");
+        }
+        Ok(format!("{text}\n"))
+    }
+
+    /// Configuration files with the sums that they have in the package, whatever the recipe made of them; so dpkg
+    /// sees a changed or removed file as the administrator's decision.
+    fn conffile_sums(&self) -> Result<String, Error> {
+        let by_path: BTreeMap<&str, &Entry> =
+            self.package.entries.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let mut sums = String::new();
+        for line in self.member("conffiles")?.unwrap_or_default().lines() {
+            // lines with a flag (`remove-on-upgrade /path`) name files that the package no longer brings
+            let Some(path) = line.trim().strip_prefix('/') else { continue };
+            let content = by_path.get(path).or_else(|| by_path.get(&*merged(path))).and_then(|entry| entry.content());
+            if let Some(content) = content {
+                let sum = Md5::digest(self.bytes(path, content, CONFFILE_LIMIT)?);
+                sums += &format!(" /{path} {sum:x}\n");
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Files of the info folder.
+    fn info(&self, kept: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
+        let origin = Origin::Package(self.name.clone());
+        let path = |member: &str| format!("{INFO}/{}.{member}", self.qualified);
+        let mut made = vec![file(&origin, &path("list"), &self.list(kept), 0o644)];
+        // `dpkg --audit` wants this file even when there is nothing to sum
+        made.push(file(&origin, &path("md5sums"), &self.md5sums(kept)?, 0o644));
+        for (member, mode) in KEPT_MEMBERS {
+            if let Some(content) = self.package.control.get(member) {
+                made.push(entry(&origin, &path(member), Kind::File(content.clone()), mode));
+            }
+        }
+        Ok(made)
+    }
+
+    /// All paths of the package that are in the image, with the folders that they are in, beginning with the root.
+    fn list(&self, kept: &dyn Fn(&str) -> bool) -> String {
+        let mut paths = BTreeSet::new();
+        for entry in self.package.entries.iter().filter(|entry| kept(&entry.path)) {
+            let mut path = entry.path.as_str();
+            // a path already in has its parents in, too
+            while paths.insert(path) {
+                match path.rsplit_once('/') {
+                    Some((parent, _)) => path = parent,
+                    None => break,
+                }
+            }
+        }
+        let lines = paths.into_iter().map(|path| format!("/{path}\n"));
+        std::iter::once("/.\n".to_owned()).chain(lines).collect()
+    }
+
+    /// Adds what the package is interested in (deb-triggers(5)): paths to `File`, names to files of their own.
+    fn add_triggers(&self, triggers: &mut BTreeMap<String, String>) -> Result<(), Error> {
+        for line in self.member("triggers")?.unwrap_or_default().lines() {
+            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+            let (Some(directive), Some(trigger), None) = (words.next(), words.next(), words.next()) else { continue };
+            let suffix = match directive {
+                "interest" | "interest-await" => "",
+                "interest-noawait" => "/noawait",
+                _ => continue,
+            };
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-+._:".contains(&byte);
+            if trigger.starts_with('/') {
+                *triggers.entry("File".to_owned()).or_default() += &format!("{trigger} {}{suffix}\n", self.qualified);
+            } else if trigger.bytes().all(good) && trigger.len() <= 200 && !trigger.starts_with('.') && !is_own(trigger)
+            {
+                *triggers.entry(trigger.to_owned()).or_default() += &format!("{}{suffix}\n", self.qualified);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names in the triggers folder that are dpkg's own.
+fn is_own(trigger: &str) -> bool {
+    ["File", "Lock", "Unincorp"].contains(&trigger)
+}
+
+/// Tells whether a line begins a field of this name; field names have no case (deb822(5)).
+fn named(line: &str, name: &str) -> bool {
+    line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
+}
+
+/// Returns a paragraph without fields that only an installed system gives packages.
+fn without(paragraph: &str, fields: &[&str]) -> String {
+    let mut text = String::new();
+    let mut skipping = false;
+    for line in paragraph.lines() {
+        if !line.starts_with([' ', '\t']) {
+            skipping = fields.iter().any(|field| named(line, field));
+        }
+        if !skipping {
+            text += &format!("{line}\n");
+        }
+    }
+    text
+}
+
+fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
+    let line = paragraph.lines().find(|line| named(line, name))?;
+    line.split_once(':').map(|(_, value)| value.trim())
+}
+
+/// Returns where a path is once `/usr` is merged; older packages still name `/lib` and `/bin`.
+fn merged(path: &str) -> String {
+    let first = path.split('/').next().unwrap_or_default();
+    let moves = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"].contains(&first) && path.contains('/');
+    if moves { format!("usr/{path}") } else { path.to_owned() }
+}
+
+fn entry(origin: &Origin, path: &str, kind: Kind, mode: u32) -> Entry {
+    Entry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin: origin.clone() }
+}
+
+fn file(origin: &Origin, path: &str, text: &str, mode: u32) -> Entry {
+    entry(origin, path, Kind::File(Content::inline(text.as_bytes())), mode)
+}
+
+#[cfg(test)]
+mod tests;

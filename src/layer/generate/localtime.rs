@@ -1,0 +1,23 @@
+//! Owns `/etc/localtime` (localtime(5)) and `/etc/timezone`, which tzdata's postinst writes.
+
+use crate::layer::generate::Error;
+use crate::layer::generate::Scene;
+use crate::layer::generate::file;
+use crate::layer::generate::link;
+use crate::tree::Entry;
+use crate::tree::check_path;
+
+const NAME: &str = "localtime";
+
+pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+    let Some(zone) = scene.level().and_then(|level| level.localtime.as_deref()) else { return Ok(Vec::new()) };
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+    if check_path(zone).is_err() || !zone.bytes().all(good) {
+        return Err(Error::BadZone(zone.to_owned()));
+    }
+    let path = format!("usr/share/zoneinfo/{zone}");
+    if !scene.is_file(&path) {
+        return Err(Error::Missing { generator: NAME, path, consequence: "every time would be shown as UTC" });
+    }
+    Ok(vec![link(NAME, "etc/localtime", &format!("/{path}")), file(NAME, "etc/timezone", format!("{zone}\n"), 0o644)])
+}

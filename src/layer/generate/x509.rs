@@ -1,0 +1,294 @@
+//! Owns what we read of X.509 certificates: subject, start of validity and whether it is a CA; nothing is verified.
+//!
+//! Sources: RFC 5280 section 4.1 (structure), X.690 section 10 (DER), and OpenSSL's `X509_NAME_hash_ex` (subject
+//! hash). The reader only walks one level at a time, never recurses, and never allocates by a length it read.
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha1::Digest as _;
+use sha1::Sha1;
+
+/// Largest certificate that is read; real ones have about 2 KiB.
+const SIZE_LIMIT: usize = 64 << 10;
+
+/// Most certificates in one file.
+const COUNT_LIMIT: usize = 1000;
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+/// What trust stores need to know of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The whole certificate.
+    pub der: Vec<u8>,
+    /// The PEM block that it was read from, with plain line ends.
+    pub pem: String,
+    /// OpenSSL's subject hash, as in names of hashed links.
+    pub subject_hash: u32,
+    /// Begin of validity, seconds since 1970.
+    pub not_before: i64,
+    /// The extension basicConstraints says that it may sign others (RFC 5280 section 4.2.1.9).
+    pub is_authority: bool,
+}
+
+/// Why bytes are not a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// There is no PEM block of a certificate.
+    #[error("it holds no PEM certificate")]
+    NoCertificate,
+    /// There are too many.
+    #[error("it holds more than {COUNT_LIMIT} certificates")]
+    TooMany,
+    /// Not base64, or the block does not end.
+    #[error("its PEM text is damaged")]
+    Pem,
+    /// Too long.
+    #[error("a certificate is larger than {SIZE_LIMIT} bytes")]
+    TooLarge,
+    /// Not DER, or not the structure of RFC 5280.
+    #[error("a certificate has no valid {0}")]
+    Structure(&'static str),
+}
+
+/// Reads all certificates of a PEM file (RFC 7468), in their order; text around the blocks is ignored.
+///
+/// # Errors
+/// When there is none, or any cannot be read.
+pub fn read_pem(text: &str) -> Result<Vec<Certificate>, Invalid> {
+    let mut certificates = Vec::new();
+    let mut rest = text;
+    while let Some((_, block)) = rest.split_once(BEGIN) {
+        let (body, after) = block.split_once(END).ok_or(Invalid::Pem)?;
+        if certificates.len() == COUNT_LIMIT {
+            return Err(Invalid::TooMany);
+        }
+        if body.len() > 2 * SIZE_LIMIT {
+            return Err(Invalid::TooLarge);
+        }
+        let lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
+        let body: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let pem = format!("{BEGIN}\n{body}{END}\n");
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_cause| Invalid::Pem)?;
+        certificates.push(Certificate { pem, ..read_der(&der)? });
+        rest = after;
+    }
+    if certificates.is_empty() { Err(Invalid::NoCertificate) } else { Ok(certificates) }
+}
+
+/// Reads one certificate; its `pem` is left empty.
+///
+/// # Errors
+/// When the bytes are not a certificate, or more than one.
+pub fn read_der(der: &[u8]) -> Result<Certificate, Invalid> {
+    if der.len() > SIZE_LIMIT {
+        return Err(Invalid::TooLarge);
+    }
+    let mut outer = Reader(der);
+    let mut certificate = Reader(outer.expect(SEQUENCE, "outer sequence")?);
+    outer.end("end")?;
+    let mut fields = Reader(certificate.expect(SEQUENCE, "tbsCertificate")?);
+    certificate.expect(SEQUENCE, "signatureAlgorithm")?;
+    certificate.expect(BIT_STRING, "signature")?;
+    certificate.end("end")?;
+    fields.optional(CONTEXT_0, "version")?;
+    fields.expect(INTEGER, "serialNumber")?;
+    fields.expect(SEQUENCE, "algorithm")?;
+    fields.expect(SEQUENCE, "issuer")?;
+    let mut validity = Reader(fields.expect(SEQUENCE, "validity")?);
+    let (tag, time) = validity.next("notBefore")?;
+    let not_before = seconds(tag, time).ok_or(Invalid::Structure("notBefore"))?;
+    let subject = fields.expect(SEQUENCE, "subject")?;
+    fields.expect(SEQUENCE, "subjectPublicKeyInfo")?;
+    fields.optional(CONTEXT_1, "issuerUniqueID")?;
+    fields.optional(CONTEXT_2, "subjectUniqueID")?;
+    let is_authority = match fields.optional(CONTEXT_3, "extensions")? {
+        Some(extensions) => is_authority(extensions)?,
+        None => false,
+    };
+    let subject_hash = subject_hash(subject)?;
+    Ok(Certificate { der: der.to_vec(), pem: String::new(), subject_hash, not_before, is_authority })
+}
+
+const BOOLEAN: u8 = 0x01;
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const TELETEX_STRING: u8 = 0x14;
+const IA5_STRING: u8 = 0x16;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const VISIBLE_STRING: u8 = 0x1a;
+const UNIVERSAL_STRING: u8 = 0x1c;
+const BMP_STRING: u8 = 0x1e;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_1: u8 = 0x81;
+const CONTEXT_2: u8 = 0x82;
+const CONTEXT_3: u8 = 0xa3;
+
+/// 2.5.29.19
+const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 0x13];
+
+/// Takes values one after the other from the front of DER bytes; never reads past their end.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Takes the next value: tag and content. Tags of more than one byte do not exist in certificates.
+    fn next(&mut self, what: &'static str) -> Result<(u8, &'a [u8]), Invalid> {
+        let (tag, length, rest) = header(self.0).ok_or(Invalid::Structure(what))?;
+        let (value, rest) = rest.split_at_checked(length).ok_or(Invalid::Structure(what))?;
+        self.0 = rest;
+        Ok((tag, value))
+    }
+
+    fn expect(&mut self, tag: u8, what: &'static str) -> Result<&'a [u8], Invalid> {
+        let (found, value) = self.next(what)?;
+        if found == tag { Ok(value) } else { Err(Invalid::Structure(what)) }
+    }
+
+    fn optional(&mut self, tag: u8, what: &'static str) -> Result<Option<&'a [u8]>, Invalid> {
+        if self.0.first() == Some(&tag) { self.expect(tag, what).map(Some) } else { Ok(None) }
+    }
+
+    fn end(&self, what: &'static str) -> Result<(), Invalid> {
+        if self.0.is_empty() { Ok(()) } else { Err(Invalid::Structure(what)) }
+    }
+}
+
+/// Splits off tag and length, which must be in the shortest form (X.690 section 10.1).
+fn header(bytes: &[u8]) -> Option<(u8, usize, &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    if tag & 0x1f == 0x1f {
+        return None;
+    }
+    if first < 0x80 {
+        return Some((tag, usize::from(first), rest));
+    }
+    let count = usize::from(first & 0x7f);
+    if !(1..=4).contains(&count) {
+        return None;
+    }
+    let (digits, rest) = rest.split_at_checked(count)?;
+    let length = digits.iter().fold(0_u64, |length, digit| length << 8 | u64::from(*digit));
+    let shortest = digits[0] != 0 && length >= 0x80;
+    Some((tag, usize::try_from(length).ok()?, rest)).filter(|_| shortest)
+}
+
+/// Tells whether basicConstraints has `cA` set.
+fn is_authority(extensions: &[u8]) -> Result<bool, Invalid> {
+    let what = "extensions";
+    let mut list = Reader(Reader(extensions).expect(SEQUENCE, what)?);
+    while !list.0.is_empty() {
+        let mut extension = Reader(list.expect(SEQUENCE, what)?);
+        let id = extension.expect(OBJECT_IDENTIFIER, what)?;
+        extension.optional(BOOLEAN, what)?;
+        let value = extension.expect(OCTET_STRING, what)?;
+        if id == BASIC_CONSTRAINTS {
+            let mut constraints = Reader(Reader(value).expect(SEQUENCE, "basicConstraints")?);
+            return Ok(constraints.optional(BOOLEAN, "basicConstraints")? == Some(&[0xff]));
+        }
+    }
+    Ok(false)
+}
+
+/// Reads UTCTime or GeneralizedTime in the only forms that RFC 5280 section 4.1.2.5 allows.
+fn seconds(tag: u8, time: &[u8]) -> Option<i64> {
+    let digits = time.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |digits: &[u8]| digits.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
+    let (year, rest) = match (tag, digits.len()) {
+        (UTC_TIME, 12) => {
+            let short = number(&digits[..2]);
+            (if short < 50 { 2000 + short } else { 1900 + short }, &digits[2..])
+        }
+        (GENERALIZED_TIME, 14) => (number(&digits[..4]), &digits[4..]),
+        _ => return None,
+    };
+    let part = |at: usize| number(&rest[at..at + 2]);
+    let (month, day, hour, minute, second) = (part(0), part(2), part(4), part(6), part(8));
+    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
+    in_range.then(|| days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+/// Days since 1970-01-01 in the Gregorian calendar, counted in years that begin in March.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+}
+
+/// Returns the first four bytes, little endian, of the SHA-1 of the canonical subject (`X509_NAME_hash_ex`).
+fn subject_hash(subject: &[u8]) -> Result<u32, Invalid> {
+    let what = "subject";
+    let mut names = Reader(subject);
+    let mut hash = Sha1::new();
+    while !names.0.is_empty() {
+        let mut set = Reader(names.expect(SET, what)?);
+        let mut attributes = Vec::new();
+        while !set.0.is_empty() {
+            let mut attribute = Reader(set.expect(SEQUENCE, what)?);
+            let id = attribute.expect(OBJECT_IDENTIFIER, what)?;
+            let (tag, value) = attribute.next(what)?;
+            let (tag, value) = canonical(tag, value).ok_or(Invalid::Structure(what))?;
+            attributes.push(encode(SEQUENCE, &[encode(OBJECT_IDENTIFIER, id), encode(tag, &value)].concat()));
+        }
+        attributes.sort();
+        hash.update(encode(SET, &attributes.concat()));
+    }
+    let digest = hash.finalize();
+    Ok(u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]))
+}
+
+/// OpenSSL's `asn1_string_canon`: text becomes UTF-8 in lower-case ASCII with single inner spaces; other values stay.
+fn canonical(tag: u8, value: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let text: String = match tag {
+        UTF8_STRING => str::from_utf8(value).ok()?.to_owned(),
+        PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING => {
+            value.iter().copied().map(char::from).collect()
+        }
+        BMP_STRING => wide::<2>(value)?,
+        UNIVERSAL_STRING => wide::<4>(value)?,
+        _ => return Some((tag, value.to_vec())),
+    };
+    // C's isspace, which unlike char::is_ascii_whitespace includes the vertical tab
+    let is_space = |c: char| matches!(c, ' ' | '\t'..='\r');
+    let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
+    Some((UTF8_STRING, words.join(" ").to_ascii_lowercase().into_bytes()))
+}
+
+/// Reads big-endian characters of a fixed width.
+fn wide<const WIDTH: usize>(value: &[u8]) -> Option<String> {
+    if !value.len().is_multiple_of(WIDTH) {
+        return None;
+    }
+    let number = |digits: &[u8]| digits.iter().fold(0_u32, |number, digit| number << 8 | u32::from(*digit));
+    value.chunks_exact(WIDTH).map(|digits| char::from_u32(number(digits))).collect()
+}
+
+fn encode(tag: u8, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    let length = value.len().to_be_bytes();
+    let digits = &length[length.iter().take_while(|digit| **digit == 0).count()..];
+    match digits {
+        [] => bytes.push(0),
+        [short] if *short < 0x80 => bytes.push(*short),
+        _ => {
+            bytes.push(0x80 | u8::try_from(digits.len()).expect("at most 8 bytes"));
+            bytes.extend_from_slice(digits);
+        }
+    }
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
