@@ -71,9 +71,7 @@ impl Diagnostic {
             title.element(Origin::path(file).line(self.line).char_column(self.column))
         } else {
             let annotation = AnnotationKind::Primary.span(self.bytes());
-            title.element(
-                Snippet::source(self.text.as_str()).line_start(self.line).path(file).annotation(annotation),
-            )
+            title.element(Snippet::source(self.text.as_str()).line_start(self.line).path(file).annotation(annotation))
         };
         let group = match &self.help {
             Some(help) => group.element(Level::HELP.message(help.as_str())),
@@ -85,9 +83,8 @@ impl Diagnostic {
 
     /// Returns the byte range of the underlined text in [`Self::text`].
     fn bytes(&self) -> std::ops::Range<usize> {
-        let offset = |characters: usize| {
-            self.text.char_indices().nth(characters).map_or(self.text.len(), |(offset, _)| offset)
-        };
+        let offset =
+            |characters: usize| self.text.char_indices().nth(characters).map_or(self.text.len(), |(offset, _)| offset);
         let start = self.column.saturating_sub(1);
         offset(start)..offset(start.saturating_add(self.length))
     }
@@ -124,13 +121,24 @@ mod tests {
 
     #[test]
     fn shows_the_place() {
-        insta::assert_snapshot!(sample().render(100, false), @"");
+        insta::assert_snapshot!(sample().render(100, false), @r#"
+    error: unknown colour `brown`
+     --> recipes/a.yaml:3:4
+      |
+    3 | ä: brown fox
+      |    ^^^^^
+      |
+      = help: did you mean `green`?
+    "#);
     }
 
     #[test]
     fn shows_a_whole_file() {
         let whole = Diagnostic::of_file("recipes/a\u{1b}.yaml", "cannot be read\u{1b}[31m");
-        insta::assert_snapshot!(whole.render(100, false), @"");
+        insta::assert_snapshot!(whole.render(100, false), @r#"
+    error: cannot be read�[31m
+    --> recipes/a�.yaml
+    "#);
         assert!(sample().render(100, true).contains('\u{1b}'));
     }
 

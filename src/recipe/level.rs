@@ -20,6 +20,7 @@ use crate::recipe::schema::GENERATORS;
 use crate::recipe::source::Place;
 use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
+use crate::recipe::suggest::remedy;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
@@ -113,11 +114,7 @@ impl Reader<'_> {
             let content = match (node.get("content"), node.get("source")) {
                 (Some(content), None) => Some(content.text().as_bytes().to_vec()),
                 (None, Some(name)) => self.files.read(self.source, name, self.inputs, self.problems),
-                _ => {
-                    let message = "a file needs either `content` or `source`";
-                    self.problems.error(self.source, key.place, message);
-                    None
-                }
+                _ => None,
             };
             if let Some(content) = content {
                 found.insert(key.text.clone(), FileDefinition { content, attributes: attributes(node, 0o644) });
@@ -184,7 +181,7 @@ impl AccountCheck {
             if !STANDING_GROUPS.contains(&group.text()) && !self.groups.contains_key(group.text()) {
                 let message = format!("unknown group `{}`", group.text());
                 let known = self.groups.keys().map(String::as_str).chain(STANDING_GROUPS);
-                let help = crate::recipe::suggest::remedy(group.text(), known);
+                let help = remedy(group.text(), known);
                 problems.error_with_help(source, group.place, &message, &help);
             }
         }

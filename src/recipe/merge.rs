@@ -47,7 +47,8 @@ mod tests {
             },
             ..Level::default()
         };
-        let levels = [level(Some("a"), Some("b"), "1/tcp"), level(Some("c"), None, "2/tcp"), level(None, None, "1/tcp")];
+        let levels =
+            [level(Some("a"), Some("b"), "1/tcp"), level(Some("c"), None, "2/tcp"), level(None, None, "1/tcp")];
         let merged = merged_config(&levels);
         assert_eq!(merged.entrypoint, Some(vec!["c".to_owned()]));
         assert_eq!(merged.command, None);

@@ -77,7 +77,9 @@ impl Error {
         match self {
             Self::UnknownImage { suggestion: Some(name), .. } => vec![format!("did you mean `{name}`?")],
             Self::UnknownImage { known, .. } if !known.is_empty() => vec![format!("there are {}", known.join(", "))],
-            Self::NoProject(_) => vec!["name the project folder with `-C DIR`, or begin one with `sockel init`".to_owned()],
+            Self::NoProject(_) => {
+                vec!["name the project folder with `-C DIR`, or begin one with `sockel init`".to_owned()]
+            }
             Self::UnknownImage { .. } | Self::Invalid(_) | Self::Files(_) => Vec::new(),
         }
     }

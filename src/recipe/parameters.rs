@@ -121,12 +121,7 @@ fn within(source: &Source, place: Place, wanted: &str) -> Place {
 }
 
 /// Returns the recipe with all parameters filled in; one without a value is reported.
-pub(crate) fn fill(
-    source: &Source,
-    recipe: &Node,
-    values: &BTreeMap<String, String>,
-    problems: &mut Problems,
-) -> Node {
+pub(crate) fn fill(source: &Source, recipe: &Node, values: &BTreeMap<String, String>, problems: &mut Problems) -> Node {
     let mut filler = Filler { source, values, problems };
     let entries = recipe.entries().iter().map(|(key, value)| {
         let literal = LITERAL.contains(&key.text.as_str());

@@ -250,9 +250,8 @@ mod tests {
         let source = Source::new("a.yaml".to_owned(), text.to_owned());
         let mut problems = Problems::default();
         let node = parse(&source, &mut problems);
-        let text = |problem: crate::recipe::Diagnostic| {
-            format!("{}:{}: {}", problem.line, problem.column, problem.message)
-        };
+        let text =
+            |problem: crate::recipe::Diagnostic| format!("{}:{}: {}", problem.line, problem.column, problem.message);
         (node, problems.sorted().into_iter().map(text).collect())
     }
 

@@ -8,6 +8,7 @@ use crate::recipe::project::Document;
 use crate::recipe::project::Documents;
 use crate::recipe::source::Place;
 use crate::recipe::source::Problems;
+use crate::recipe::source::Source;
 use crate::recipe::suggest::remedy;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -81,6 +82,7 @@ pub(crate) fn check_recipes(recipes: &Documents, problems: &mut Problems) {
             }
         }
         check_origin(name, recipes, problems);
+        check_files(source, root, problems);
         parameters::check_declarations(source, root, problems);
         let below: Vec<&Node> =
             below(name, recipes).into_iter().filter_map(|name| recipes.get(name)).map(|found| &found.root).collect();
@@ -97,6 +99,15 @@ pub(crate) fn check_recipes(recipes: &Documents, problems: &mut Problems) {
                 let message = format!("the parameter `{}` is never used", key.text);
                 problems.warning(source, key.place, &message, &format!("write `${{{}}}` where it belongs", key.text));
             }
+        }
+    }
+}
+
+/// Reports files without bytes or with two origins for them.
+fn check_files(source: &Source, recipe: &Node, problems: &mut Problems) {
+    for (key, node) in recipe.get("files").map(Node::entries).unwrap_or_default() {
+        if node.get("content").is_some() == node.get("source").is_some() {
+            problems.error(source, key.place, "a file needs either `content` or `source`");
         }
     }
 }
@@ -127,13 +138,10 @@ fn check_origin(name: &str, recipes: &Documents, problems: &mut Problems) {
     }
 }
 
-/// Plans all images whose files are right; parents come before children.
+/// Plans all images whose recipes are right; parents come before children.
 pub(crate) fn plan(recipes: &Documents, images: &Documents, problems: &mut Problems) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
     for (name, document) in images {
-        if problems.has_error_in(&document.source.path) {
-            continue;
-        }
         check_tags(document, problems);
         let Some(base) = plan_base(name, document, recipes, problems) else { continue };
         let variants = document.root.get("variants").map(Node::items).unwrap_or_default();
@@ -211,9 +219,8 @@ fn plan_base(name: &str, document: &Document, recipes: &Documents, problems: &mu
         texts(root.get("platforms")).iter().filter_map(|text| text.parse().ok()).collect();
     platforms.sort();
     platforms.dedup();
-    if platforms.is_empty() {
-        let place = root.get("platforms").map(|node| node.place).unwrap_or_default();
-        problems.error(source, place, "there must be at least one platform");
+    if let Some(node) = root.get("platforms").filter(|node| node.value == Value::List(Vec::new())) {
+        problems.error(source, node.place, "there must be at least one platform");
     }
     let (image, base) = (name.to_owned(), name.to_owned());
     Some(Plan { image, base, variant: None, chain, values, platforms, parent: None })
@@ -224,17 +231,16 @@ fn choose<'a>(recipe: &str, with: Option<&Node>, recipes: &'a Documents) -> Opti
     let names = lower(&recipes.get(recipe)?.root);
     let given = |name: &str| {
         let own = recipes.get(name).and_then(|document| document.root.get("parameters"));
-        own.map(Node::entries).unwrap_or_default().iter().any(|(key, _)| with.is_some_and(|with| with.get(&key.text).is_some()))
+        own.map(Node::entries)
+            .unwrap_or_default()
+            .iter()
+            .any(|(key, _)| with.is_some_and(|with| with.get(&key.text).is_some()))
     };
     names.iter().find(|(name, _)| given(name)).or(names.first()).map(|(name, _)| *name)
 }
 
 /// Returns the documents of a chain; `None` when one of them has an error already.
-fn documents<'a>(
-    chain: &[String],
-    recipes: &'a Documents,
-    problems: &Problems,
-) -> Option<Vec<(&'a crate::recipe::source::Source, &'a Node)>> {
+fn documents<'a>(chain: &[String], recipes: &'a Documents, problems: &Problems) -> Option<Vec<(&'a Source, &'a Node)>> {
     let sound = |name: &String| recipes.get(name).filter(|document| !problems.has_error_in(&document.source.path));
     chain.iter().map(|name| sound(name).map(|document| (&document.source, &document.root))).collect()
 }

@@ -318,9 +318,7 @@ fn is_url(text: &str) -> bool {
 }
 
 fn is_package(text: &str) -> bool {
-    text.len() >= 2
-        && text.starts_with(plain)
-        && text.chars().all(|c| plain(c) || matches!(c, '+' | '-' | '.'))
+    text.len() >= 2 && text.starts_with(plain) && text.chars().all(|c| plain(c) || matches!(c, '+' | '-' | '.'))
 }
 
 fn is_relation(text: &str) -> bool {
@@ -351,12 +349,24 @@ mod tests {
             (S::Owner, &["0:0", "10001:10001"], &["0", "a:b", "1:", ":", "1:4294967295", "+1:1"]),
             (S::User, &["1:0", "10001:10001"], &["0:0", "00:1", "root", "10001", "app:app"]),
             (S::Id, &["1", "4294967294"], &["0", "-1", "4294967295", ""]),
-            (S::Duration, &["3d", "12h", "30m", "1s"], &["", "3", "d", "3w", "+3d", "0d", "99999999999999999999d", "ä"]),
+            (
+                S::Duration,
+                &["3d", "12h", "30m", "1s"],
+                &["", "3", "d", "3w", "+3d", "0d", "99999999999999999999d", "ä"],
+            ),
             (S::Port, &["8080/tcp", "53/udp"], &["8080", "0/tcp", "65536/tcp", "80/http"]),
-            (S::Url, &["http://archive.ubuntu.com/ubuntu"], &["archive", "file:///a", "http://u:p@host/", "http://a b"]),
+            (
+                S::Url,
+                &["http://archive.ubuntu.com/ubuntu"],
+                &["archive", "file:///a", "http://u:p@host/", "http://a b"],
+            ),
             (S::Snapshot, &["https://snapshot.ubuntu.com/ubuntu/{timestamp}/"], &["https://snapshot.ubuntu.com/"]),
             (S::Fingerprint, &["F6ECB3762474EDA9D21B7022871920D1991BC93C"], &["871920D1991BC93C", ""]),
-            (S::Relation, &["libc6", "tomcat10 (>= 10.1)", "g++"], &["", "A", "a | b", "libc6 (> 1)", "libc6 ()", "x (>=1"]),
+            (
+                S::Relation,
+                &["libc6", "tomcat10 (>= 10.1)", "g++"],
+                &["", "A", "a | b", "libc6 (> 1)", "libc6 ()", "x (>=1"],
+            ),
             (S::Signal, &["SIGTERM", "SIGRTMIN+3", "15"], &["TERM", "SIG", "0", "sigterm"]),
             (S::Repository, &["tomcat", "base/tomcat"], &["", "/a", "A", "a//b"]),
             (S::Tag, &["11", "{version}-{date}"], &["", "-a", "{x}", "a b"]),

@@ -50,8 +50,19 @@ pub(crate) const GENERATORS: &[&str] = &["filesystem", "nsswitch", "locale", "os
 
 /// What can reproduce the effect of a maintainer script.
 const REPRODUCERS: &[&str] = &[
-    "accounts", "certificates", "links", "copy", "directories", "files", "localtime", "nsswitch", "locale",
-    "os-release", "filesystem", "ld-so-cache", "package-database",
+    "accounts",
+    "certificates",
+    "links",
+    "copy",
+    "directories",
+    "files",
+    "localtime",
+    "nsswitch",
+    "locale",
+    "os-release",
+    "filesystem",
+    "ld-so-cache",
+    "package-database",
 ];
 
 const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm", "config", "triggers"];
@@ -81,24 +92,52 @@ pub(crate) static RECIPE: Record = Record {
     fields: &[
         required("name", One(S::Name), "Name of the recipe: the file's name."),
         required("title", REASON, "One line about the level, for people."),
-        optional("from", OneOrMore(S::Name), "The recipe below; several: the first, or the one whose own parameter an image gives; `any` for variants; absent for a root."),
-        optional("parameters", Map(S::Parameter, &Shape::Record(&PARAMETER)), "Values that images choose; used as ${name} here and in higher levels."),
-        optional("archives", Map(S::Name, &Shape::Record(&ARCHIVE)), "APT archives that packages come from; only in a root recipe."),
+        optional(
+            "from",
+            OneOrMore(S::Name),
+            "The recipe below; several: the first, or the one whose own parameter an image gives; `any` for variants; absent for a root.",
+        ),
+        optional(
+            "parameters",
+            Map(S::Parameter, &Shape::Record(&PARAMETER)),
+            "Values that images choose; used as ${name} here and in higher levels.",
+        ),
+        optional(
+            "archives",
+            Map(S::Name, &Shape::Record(&ARCHIVE)),
+            "APT archives that packages come from; only in a root recipe.",
+        ),
         optional("packages", List(S::Relation), "Packages to install, with their dependencies."),
         optional("exclude", Shape::Record(&EXCLUDE), "What is left out, each with its reason."),
         optional("include-paths", List(S::Glob), "Paths kept although excluded here or in a lower level."),
         optional("links", Map(S::Path, &One(S::Target)), "Symbolic links: path to target."),
-        optional("directories", Map(S::Path, &Shape::Record(&ATTRIBUTES)), "Folders to create, or whose attributes to set."),
+        optional(
+            "directories",
+            Map(S::Path, &Shape::Record(&ATTRIBUTES)),
+            "Folders to create, or whose attributes to set.",
+        ),
         optional("files", Map(S::Path, &Shape::Record(&FILE)), "Files that the recipe brings along."),
         optional("copy", Map(S::Path, &Shape::Record(&COPY)), "Copies of package files of this or lower levels."),
-        optional("replaces", Map(S::Path, &REASON), "Paths of lower levels or packages that this level may replace, with reasons."),
+        optional(
+            "replaces",
+            Map(S::Path, &REASON),
+            "Paths of lower levels or packages that this level may replace, with reasons.",
+        ),
         optional("accounts", Shape::Record(&ACCOUNTS), "Users and groups."),
         optional("certificates", Shape::Record(&CERTIFICATES), "Certificate stores to write."),
         optional("generate", List(S::Word("generator", GENERATORS)), "Plain generators to run."),
         optional("localtime", One(S::Zone), "Time zone for /etc/localtime."),
-        optional("package-database", One(S::Word("form of the package database", &["status.d", "dpkg"])), "Form of the package database in the image."),
+        optional(
+            "package-database",
+            One(S::Word("form of the package database", &["status.d", "dpkg"])),
+            "Form of the package database in the image.",
+        ),
         optional("layers", One(S::Layers), "Most layers that the level becomes (default 3)."),
-        optional("config", Shape::Record(&CONFIG), "Run-time configuration; maps merge over levels, the higher level wins."),
+        optional(
+            "config",
+            Shape::Record(&CONFIG),
+            "Run-time configuration; maps merge over levels, the higher level wins.",
+        ),
     ],
 };
 
@@ -117,14 +156,22 @@ static ARCHIVE: Record = Record {
     what: "an archive",
     fields: &[
         required("uri", One(S::Url), "Official address; mirrors go before it."),
-        optional("uris", Map(S::Word("architecture", &["amd64", "arm64"]), &One(S::Url)), "Official address of single architectures."),
+        optional(
+            "uris",
+            Map(S::Word("architecture", &["amd64", "arm64"]), &One(S::Url)),
+            "Official address of single architectures.",
+        ),
         optional("snapshot", One(S::Snapshot), "Address pattern of the snapshot service."),
         required("keys", List(S::File), "Armored OpenPGP certificates, relative to the recipe."),
         required("fingerprints", List(S::Fingerprint), "Pinned fingerprints; the signature must be by one of these."),
         required("origin", REASON, "Required Origin of the Release file."),
         required("label", REASON, "Required Label of the Release file."),
         required("components", List(S::File), "Components to read."),
-        required("pockets", Map(S::Word("pocket", &["release", "updates", "security"]), &Shape::Record(&POCKET)), "Suites by purpose."),
+        required(
+            "pockets",
+            Map(S::Word("pocket", &["release", "updates", "security"]), &Shape::Record(&POCKET)),
+            "Suites by purpose.",
+        ),
     ],
 };
 
@@ -215,7 +262,11 @@ static CONFIG: Record = Record {
         optional("command", Words, "Default arguments."),
         optional("working-directory", One(S::Path), "Working directory."),
         optional("ports", List(S::Port), "Ports that the service listens on."),
-        optional("writable", Map(S::Path, &REASON), "Paths that need a writable mount with a read-only root, with reasons."),
+        optional(
+            "writable",
+            Map(S::Path, &REASON),
+            "Paths that need a writable mount with a read-only root, with reasons.",
+        ),
         optional("stop-signal", One(S::Signal), "Signal that ends the service."),
         optional("labels", Map(S::Reason, &TEXT), "Labels."),
     ],
@@ -276,7 +327,11 @@ static SCRIPT: Record = Record {
         required("package", One(S::Package), "Binary package."),
         required("script", One(S::Word("maintainer script", SCRIPTS)), "Which of its scripts."),
         required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "What was decided."),
-        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), "What reproduces the effect; only with `reproduced`."),
+        optional(
+            "by",
+            One(S::Word("generator or recipe key", REPRODUCERS)),
+            "What reproduces the effect; only with `reproduced`.",
+        ),
         required("reason", REASON, "Why that is right."),
         required("sha256", List(S::Sha256), "Digests of all known forms of the script."),
     ],

@@ -34,10 +34,14 @@ pub(crate) fn remedy<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -
 
 /// Letters to compare: case and the choice between `-` and `_` do not count.
 fn letters(word: &str) -> Option<Vec<char>> {
-    let letters: Vec<char> = word.chars().take(LONGEST + 1).map(|letter| match letter {
-        '_' => '-',
-        other => other.to_ascii_lowercase(),
-    }).collect();
+    let letters: Vec<char> = word
+        .chars()
+        .take(LONGEST + 1)
+        .map(|letter| match letter {
+            '_' => '-',
+            other => other.to_ascii_lowercase(),
+        })
+        .collect();
     (letters.len() <= LONGEST).then_some(letters)
 }
 

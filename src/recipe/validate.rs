@@ -12,6 +12,7 @@ use crate::recipe::schema::Shape;
 use crate::recipe::source::Place;
 use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
+use crate::recipe::suggest::nearest;
 use crate::recipe::suggest::remedy;
 use std::collections::BTreeMap;
 
@@ -89,7 +90,11 @@ impl Validator<'_> {
                 None => {
                     let message = format!("unknown key `{}` in {}", quoted(&key.text), record.what);
                     let absent = |name: &&str| !entries.iter().any(|(key, _)| key.text == **name);
-                    let help = remedy(&key.text, record.fields.iter().map(|field| field.name).filter(|name| absent(name)));
+                    let names = || record.fields.iter().map(|field| field.name);
+                    let help = match nearest(&key.text, names()) {
+                        Some(name) => format!("did you mean `{name}`?"),
+                        None => remedy(&key.text, names().filter(absent)),
+                    };
                     self.problems.error_with_help(self.source, key.place, &message, &help);
                 }
             }
