@@ -34,13 +34,12 @@ impl Files {
         inputs: &mut BTreeMap<String, Digest>,
         problems: &mut Problems,
     ) -> Option<Vec<u8>> {
-        self.load(source, node, &beside(source, node.text()), inputs, problems)
+        self.load((source, node), &beside(source, node.text()), inputs, problems)
     }
 
     fn load(
         &mut self,
-        source: &Source,
-        node: &Node,
+        (source, node): (&Source, &Node),
         path: &str,
         inputs: &mut BTreeMap<String, Digest>,
         problems: &mut Problems,
@@ -81,7 +80,7 @@ impl Files {
         let mut certificates = BTreeMap::new();
         for name in names.into_iter().filter(wanted).take(MOST_CERTIFICATES) {
             let path = format!("{folder}/{name}");
-            let Some(bytes) = self.load(source, node, &path, inputs, problems) else { continue };
+            let Some(bytes) = self.load((source, node), &path, inputs, problems) else { continue };
             match check_pem(&bytes) {
                 Ok(text) => {
                     certificates.insert(name, text.to_owned());
@@ -115,7 +114,7 @@ fn check_pem(bytes: &[u8]) -> Result<&str, &'static str> {
         let body: String = body.split_ascii_whitespace().collect();
         let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
         // A DER SEQUENCE begins with 0x30, which Base64 writes as `M`.
-        if !body.starts_with('M') || body.len() % 4 != 0 || !body.bytes().all(letters) {
+        if !body.starts_with('M') || !body.len().is_multiple_of(4) || !body.bytes().all(letters) {
             return Err("its Base64 text is damaged");
         }
         found = true;

@@ -214,7 +214,8 @@ fn plan_base(name: &str, document: &Document, recipes: &Documents, problems: &mu
     }
     chain.reverse();
     let documents = documents(&chain, recipes, problems)?;
-    let values = parameters::resolve(&documents, source, root.get("with"), recipe.place, problems);
+    let with = given(root, &chain, recipes);
+    let values = parameters::resolve(&documents, source, with.as_ref(), recipe.place, problems);
     let mut platforms: Vec<Platform> =
         texts(root.get("platforms")).iter().filter_map(|text| text.parse().ok()).collect();
     platforms.sort();
@@ -237,6 +238,20 @@ fn choose<'a>(recipe: &str, with: Option<&Node>, recipes: &'a Documents) -> Opti
             .any(|(key, _)| with.is_some_and(|with| with.get(&key.text).is_some()))
     };
     names.iter().find(|(name, _)| given(name)).or(names.first()).map(|(name, _)| *name)
+}
+
+/// Returns the given values without those that only variants outside this chain take.
+fn given(image: &Node, chain: &[String], recipes: &Documents) -> Option<Node> {
+    let with = image.get("with")?;
+    let mut elsewhere: BTreeSet<&str> = BTreeSet::new();
+    for variant in image.get("variants").map(Node::items).unwrap_or_default() {
+        if chain.iter().all(|level| level != variant.text()) {
+            let own = recipes.get(variant.text()).and_then(|document| document.root.get("parameters"));
+            elsewhere.extend(own.map(Node::entries).unwrap_or_default().iter().map(|(key, _)| key.text.as_str()));
+        }
+    }
+    let kept = with.entries().iter().filter(|(key, _)| !elsewhere.contains(key.text.as_str()));
+    Some(Node { place: with.place, value: Value::Map(kept.cloned().collect()) })
 }
 
 /// Returns the documents of a chain; `None` when one of them has an error already.
@@ -266,8 +281,8 @@ fn plan_variant(
     }
     let chain: Vec<String> = base.chain.iter().cloned().chain([name.to_owned()]).collect();
     let documents = documents(&chain, recipes, problems)?;
-    let with = document.root.get("with");
-    let values = parameters::resolve(&documents, &document.source, with, variant.place, problems);
+    let with = given(&document.root, &chain, recipes);
+    let values = parameters::resolve(&documents, &document.source, with.as_ref(), variant.place, problems);
     Some(Plan {
         image: format!("{}-{name}", base.image),
         variant: Some(name.to_owned()),

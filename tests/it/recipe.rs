@@ -469,6 +469,19 @@ fn reads_the_ledger() {
 }
 
 #[test]
+fn variants_have_parameters_of_their_own() {
+    let dev =
+        DEV.replace("packages: [ apt ]", "parameters: { tool: { allowed: [ git, make ] } }\npackages: [ \"${tool}\" ]");
+    let base = BASE.replace("java: 25 }", "java: 25, tool: make }");
+    let folder = project(&[("recipes/dev.yaml", &dev), ("base-images/java-25.yaml", &base)]);
+    assert_eq!(problems(folder.path()), "");
+    let found = Project::open(folder.path()).expect("opens");
+    let dev = found.definition("java-25-dev").expect("valid");
+    assert_eq!(dev.levels_for(dev.platforms[0])[2].packages, ["make"]);
+    assert!(!found.definition("java-25").expect("valid").parameters.contains_key("tool"));
+}
+
+#[test]
 fn is_fast() {
     let folder = project(&[]);
     let start = std::time::Instant::now();
