@@ -21,6 +21,9 @@ const LITERAL: [&str; 3] = ["name", "from", "parameters"];
 /// Most bytes that one filled-in text may have.
 const LONGEST: usize = 1 << 20;
 
+/// Longest name that is looked for, in bytes.
+const LONGEST_NAME: usize = 100;
+
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq)]
 enum Part<'a> {
@@ -44,12 +47,17 @@ fn parts(text: &str) -> Vec<Part<'_>> {
         }
         parts.push(Part::Literal(&rest[..dollar]));
         let inside = &rest[dollar + 2..];
-        let end = inside.find('}').filter(|end| Scalar::Parameter.check(&inside[..*end]).is_ok());
+        let name = inside.bytes().take_while(|byte| !matches!(byte, b'}' | b'$' | b'\n')).take(LONGEST_NAME).count();
+        let end = Some(name).filter(|end| inside.as_bytes().get(*end) == Some(&b'}'));
+        let end = end.filter(|end| Scalar::Parameter.check(&inside[..*end]).is_ok());
         if let Some(end) = end {
             parts.push(Part::Reference(&inside[..end]));
             rest = &inside[end + 1..];
         } else {
-            let end = inside.find(['}', '\n']).map_or(inside.len(), |end| end + 1);
+            let mut letters = inside.char_indices().take(LONGEST_NAME);
+            let end = letters.find(|(_, letter)| matches!(letter, '}' | '\n')).map(|(offset, _)| offset + 1);
+            let end =
+                end.unwrap_or_else(|| inside.char_indices().nth(LONGEST_NAME).map_or(inside.len(), |(end, _)| end));
             parts.push(Part::Malformed(rest[dollar..dollar + 2 + end].trim_end()));
             rest = &inside[end..];
         }
@@ -89,6 +97,7 @@ pub(crate) fn check_references(
         texts(value, &mut |text, place| {
             for part in parts(text) {
                 match part {
+                    _ if problems.is_full() => return,
                     Part::Literal(_) => {}
                     Part::Malformed(wrong) => {
                         let message = format!("`{}` is no parameter", shortened(wrong));

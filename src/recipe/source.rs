@@ -80,11 +80,14 @@ pub(crate) struct Problems {
 impl Problems {
     /// Adds an error.
     pub(crate) fn error(&mut self, source: &Source, place: Place, message: &str) {
-        self.add(source.diagnostic(Severity::Error, place, message));
+        self.error_with_help(source, place, message, "");
     }
 
     /// Adds an error with a remedy.
     pub(crate) fn error_with_help(&mut self, source: &Source, place: Place, message: &str, help: &str) {
+        if self.is_full() {
+            return;
+        }
         let help = Some(printable(help)).filter(|help| !help.is_empty());
         self.add(Diagnostic { help, ..source.diagnostic(Severity::Error, place, message) });
     }
@@ -95,9 +98,14 @@ impl Problems {
         self.add(Diagnostic { help, ..source.diagnostic(Severity::Warning, place, message) });
     }
 
+    /// Tells whether no more are taken; making one costs time that a hostile file must not multiply.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MOST_PROBLEMS
+    }
+
     /// Adds a finished problem.
     pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() < MOST_PROBLEMS && !self.list.contains(&diagnostic) {
+        if !self.is_full() && !self.list.contains(&diagnostic) {
             self.list.push(diagnostic);
         }
     }

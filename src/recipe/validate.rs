@@ -15,6 +15,7 @@ use crate::recipe::source::Source;
 use crate::recipe::suggest::nearest;
 use crate::recipe::suggest::remedy;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Which values are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,12 +85,14 @@ impl Validator<'_> {
 
     fn record(&mut self, entries: &[(Key, Node)], record: &'static Record, place: Place) {
         self.keys(entries);
+        let given: BTreeSet<&str> = entries.iter().map(|(key, _)| key.text.as_str()).collect();
         for (key, node) in entries {
             match record.fields.iter().find(|field| field.name == key.text) {
                 Some(field) => self.shape(node, field.shape, field.name, key.place),
+                None if self.problems.is_full() => {}
                 None => {
                     let message = format!("unknown key `{}` in {}", quoted(&key.text), record.what);
-                    let absent = |name: &&str| !entries.iter().any(|(key, _)| key.text == **name);
+                    let absent = |name: &&str| !given.contains(name);
                     let names = || record.fields.iter().map(|field| field.name);
                     let help = match nearest(&key.text, names()) {
                         Some(name) => format!("did you mean `{name}`?"),
@@ -100,7 +103,7 @@ impl Validator<'_> {
             }
         }
         for field in record.fields.iter().filter(|field| field.required) {
-            if !entries.iter().any(|(key, _)| key.text == field.name) {
+            if !given.contains(field.name) {
                 let message = format!("{} needs the key `{}`", record.what, field.name);
                 self.problems.error_with_help(self.source, place, &message, field.about);
             }
