@@ -1,1 +1,3 @@
 //! One test binary for all stages; every file here is listed here.
+
+mod recipe;

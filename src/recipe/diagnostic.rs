@@ -1,0 +1,150 @@
+//! One problem in a file that people write: where it is, what is wrong, what to do, and how that looks on a terminal.
+
+use annotate_snippets::AnnotationKind;
+use annotate_snippets::Level;
+use annotate_snippets::Origin;
+use annotate_snippets::Renderer;
+use annotate_snippets::Snippet;
+use serde::Serialize;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The work cannot go on.
+    Error,
+    /// Somebody should look at it.
+    Warning,
+}
+
+/// One problem in a recipe, base-image file or ledger.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Diagnostic {
+    /// File, relative to the project folder.
+    pub file: String,
+    /// Line, from 1; 0 where the whole file is meant.
+    pub line: usize,
+    /// Column in characters, from 1; 0 where the whole file is meant.
+    pub column: usize,
+    /// Number of characters underlined in [`Self::text`].
+    pub length: usize,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong: lower case, no full stop, values in backticks.
+    pub message: String,
+    /// What would be right, where that is known.
+    pub help: Option<String>,
+    /// The line of the file; empty where it is too long to show.
+    pub text: String,
+}
+
+impl Diagnostic {
+    /// Makes a problem of a whole file.
+    #[must_use]
+    pub fn of_file(file: &str, message: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            length: 0,
+            severity: Severity::Error,
+            message: printable(message),
+            help: None,
+            text: String::new(),
+        }
+    }
+
+    /// Returns the problem as people read it: message, place with the offending text underlined, help.
+    ///
+    /// `width` is the terminal's, in columns; `color` switches ANSI colours on. There is no newline at the end.
+    #[must_use]
+    pub fn render(&self, width: usize, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.message.as_str());
+        let file = printable(&self.file);
+        let group = if self.line == 0 {
+            title.element(Origin::path(file))
+        } else if self.text.is_empty() {
+            title.element(Origin::path(file).line(self.line).char_column(self.column))
+        } else {
+            let annotation = AnnotationKind::Primary.span(self.bytes());
+            title.element(Snippet::source(self.text.as_str()).line_start(self.line).path(file).annotation(annotation))
+        };
+        let group = match &self.help {
+            Some(help) => group.element(Level::HELP.message(help.as_str())),
+            None => group,
+        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.term_width(width.max(40)).render(&[group])
+    }
+
+    /// Returns the byte range of the underlined text in [`Self::text`].
+    fn bytes(&self) -> std::ops::Range<usize> {
+        let offset =
+            |characters: usize| self.text.char_indices().nth(characters).map_or(self.text.len(), |(offset, _)| offset);
+        let start = self.column.saturating_sub(1);
+        offset(start)..offset(start.saturating_add(self.length))
+    }
+}
+
+/// Replaces characters that would steer a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+/// Shortens a quoted value so that one message stays one line.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 80;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Diagnostic {
+        Diagnostic {
+            line: 3,
+            column: 4,
+            length: 5,
+            text: "ä: brown fox".to_owned(),
+            help: Some("did you mean `green`?".to_owned()),
+            ..Diagnostic::of_file("recipes/a.yaml", "unknown colour `brown`")
+        }
+    }
+
+    #[test]
+    fn shows_the_place() {
+        insta::assert_snapshot!(sample().render(100, false), @r#"
+    error: unknown colour `brown`
+     --> recipes/a.yaml:3:4
+      |
+    3 | ä: brown fox
+      |    ^^^^^
+      |
+      = help: did you mean `green`?
+    "#);
+    }
+
+    #[test]
+    fn shows_a_whole_file() {
+        let whole = Diagnostic::of_file("recipes/a\u{1b}.yaml", "cannot be read\u{1b}[31m");
+        insta::assert_snapshot!(whole.render(100, false), @r#"
+    error: cannot be read�[31m
+    --> recipes/a�.yaml
+    "#);
+        assert!(sample().render(100, true).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn becomes_json() {
+        let json = serde_json::to_value(sample()).expect("plain data");
+        assert_eq!((&json["line"], &json["severity"]), (&3.into(), &"error".into()));
+    }
+}

@@ -1,0 +1,58 @@
+//! How the run-time configurations of an image's levels become one.
+
+use crate::recipe::Config;
+use crate::recipe::Level;
+
+/// Returns the configuration of an image from its levels, root first: maps merge and the higher level wins, single
+/// values and command lines are replaced, ports are appended once.
+#[must_use]
+pub fn merged_config(levels: &[Level]) -> Config {
+    let mut merged = Config::default();
+    for level in levels {
+        let config = level.config.clone();
+        merged.user = config.user.or(merged.user);
+        merged.env.extend(config.env);
+        // A new entry point makes the arguments of the old one meaningless.
+        if config.entrypoint.is_some() {
+            merged.entrypoint = config.entrypoint;
+            merged.command = None;
+        }
+        merged.command = config.command.or(merged.command);
+        merged.working_directory = config.working_directory.or(merged.working_directory);
+        for port in config.ports {
+            if !merged.ports.contains(&port) {
+                merged.ports.push(port);
+            }
+        }
+        merged.writable.extend(config.writable);
+        merged.stop_signal = config.stop_signal.or(merged.stop_signal);
+        merged.labels.extend(config.labels);
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn higher_levels_win() {
+        let level = |entrypoint: Option<&str>, command: Option<&str>, port: &str| Level {
+            config: Config {
+                entrypoint: entrypoint.map(|word| vec![word.to_owned()]),
+                command: command.map(|word| vec![word.to_owned()]),
+                ports: vec![port.to_owned()],
+                env: [("A".to_owned(), port.to_owned())].into(),
+                ..Config::default()
+            },
+            ..Level::default()
+        };
+        let levels =
+            [level(Some("a"), Some("b"), "1/tcp"), level(Some("c"), None, "2/tcp"), level(None, None, "1/tcp")];
+        let merged = merged_config(&levels);
+        assert_eq!(merged.entrypoint, Some(vec!["c".to_owned()]));
+        assert_eq!(merged.command, None);
+        assert_eq!(merged.ports, ["1/tcp", "2/tcp"]);
+        assert_eq!(merged.env["A"], "1/tcp");
+    }
+}

@@ -1,0 +1,405 @@
+//! The YAML as people write it: one table of keys, from which come the checks, the suggestions and the JSON Schema.
+
+use crate::recipe::scalar::Scalar;
+use serde_json::Value;
+use serde_json::json;
+
+/// What may stand at a place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape {
+    /// A single value.
+    One(Scalar),
+    /// A list without repetitions.
+    List(Scalar),
+    /// A list in which words may be repeated: command lines.
+    Words,
+    /// A single value or a list.
+    OneOrMore(Scalar),
+    /// A list of records.
+    Records(&'static Record),
+    /// A map with keys that people choose.
+    Map(Scalar, &'static Shape),
+    /// A map with the keys of a table.
+    Record(&'static Record),
+}
+
+/// A map with known keys.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// What it is, to stand behind "of".
+    pub(crate) what: &'static str,
+    /// Its keys.
+    pub(crate) fields: &'static [Field],
+}
+
+/// A known key.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The key.
+    pub(crate) name: &'static str,
+    /// Whether it must be there.
+    pub(crate) required: bool,
+    /// What may stand behind it.
+    pub(crate) shape: Shape,
+    /// One line about it, for editors.
+    pub(crate) about: &'static str,
+}
+
+/// Plain generators, which a recipe switches on by name, in the order in which they run.
+pub(crate) const GENERATORS: &[&str] = &["filesystem", "nsswitch", "locale", "os-release", "ld-so-cache"];
+
+/// What can reproduce the effect of a maintainer script.
+const REPRODUCERS: &[&str] = &[
+    "accounts",
+    "certificates",
+    "links",
+    "copy",
+    "directories",
+    "files",
+    "localtime",
+    "nsswitch",
+    "locale",
+    "os-release",
+    "filesystem",
+    "ld-so-cache",
+    "package-database",
+];
+
+const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm", "config", "triggers"];
+
+const fn required(name: &'static str, shape: Shape, about: &'static str) -> Field {
+    Field { name, required: true, shape, about }
+}
+
+const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Field {
+    Field { name, required: false, shape, about }
+}
+
+use Scalar as S;
+use Shape::List;
+use Shape::Map;
+use Shape::One;
+use Shape::OneOrMore;
+use Shape::Records;
+use Shape::Words;
+
+const REASON: Shape = One(S::Reason);
+const TEXT: Shape = One(S::Text);
+
+/// A file in `recipes/`.
+pub(crate) static RECIPE: Record = Record {
+    what: "a recipe",
+    fields: &[
+        required("name", One(S::Name), "Name of the recipe: the file's name."),
+        required("title", REASON, "One line about the level, for people."),
+        optional(
+            "from",
+            OneOrMore(S::Name),
+            "The recipe below; several: the first, or the one whose own parameter an image gives; `any` for variants; absent for a root.",
+        ),
+        optional(
+            "parameters",
+            Map(S::Parameter, &Shape::Record(&PARAMETER)),
+            "Values that images choose; used as ${name} here and in higher levels.",
+        ),
+        optional(
+            "archives",
+            Map(S::Name, &Shape::Record(&ARCHIVE)),
+            "APT archives that packages come from; only in a root recipe.",
+        ),
+        optional("packages", List(S::Relation), "Packages to install, with their dependencies."),
+        optional("exclude", Shape::Record(&EXCLUDE), "What is left out, each with its reason."),
+        optional("include-paths", List(S::Glob), "Paths kept although excluded here or in a lower level."),
+        optional("links", Map(S::Path, &One(S::Target)), "Symbolic links: path to target."),
+        optional(
+            "directories",
+            Map(S::Path, &Shape::Record(&ATTRIBUTES)),
+            "Folders to create, or whose attributes to set.",
+        ),
+        optional("files", Map(S::Path, &Shape::Record(&FILE)), "Files that the recipe brings along."),
+        optional("copy", Map(S::Path, &Shape::Record(&COPY)), "Copies of package files of this or lower levels."),
+        optional(
+            "replaces",
+            Map(S::Path, &REASON),
+            "Paths of lower levels or packages that this level may replace, with reasons.",
+        ),
+        optional("accounts", Shape::Record(&ACCOUNTS), "Users and groups."),
+        optional("certificates", Shape::Record(&CERTIFICATES), "Certificate stores to write."),
+        optional("generate", List(S::Word("generator", GENERATORS)), "Plain generators to run."),
+        optional("localtime", One(S::Zone), "Time zone for /etc/localtime."),
+        optional(
+            "package-database",
+            One(S::Word("form of the package database", &["status.d", "dpkg"])),
+            "Form of the package database in the image.",
+        ),
+        optional("layers", One(S::Layers), "Most layers that the level becomes (default 3)."),
+        optional(
+            "config",
+            Shape::Record(&CONFIG),
+            "Run-time configuration; maps merge over levels, the higher level wins.",
+        ),
+    ],
+};
+
+static PARAMETER: Record = Record {
+    what: "a parameter",
+    fields: &[
+        optional("default", One(S::Value), "Value where an image gives none."),
+        optional("allowed", List(S::Value), "All values that an image may give."),
+        optional("title", REASON, "One line about it, for people."),
+        optional("from", One(S::Parameter), "Parameter that this one is derived from."),
+        optional("map", Map(S::Value, &One(S::Value)), "Value for every value of the parameter named in `from`."),
+    ],
+};
+
+static ARCHIVE: Record = Record {
+    what: "an archive",
+    fields: &[
+        required("uri", One(S::Url), "Official address; mirrors go before it."),
+        optional(
+            "uris",
+            Map(S::Word("architecture", &["amd64", "arm64"]), &One(S::Url)),
+            "Official address of single architectures.",
+        ),
+        optional("snapshot", One(S::Snapshot), "Address pattern of the snapshot service."),
+        required("keys", List(S::File), "Armored OpenPGP certificates, relative to the recipe."),
+        required("fingerprints", List(S::Fingerprint), "Pinned fingerprints; the signature must be by one of these."),
+        required("origin", REASON, "Required Origin of the Release file."),
+        required("label", REASON, "Required Label of the Release file."),
+        required("components", List(S::File), "Components to read."),
+        required(
+            "pockets",
+            Map(S::Word("pocket", &["release", "updates", "security"]), &Shape::Record(&POCKET)),
+            "Suites by purpose.",
+        ),
+    ],
+};
+
+static POCKET: Record = Record {
+    what: "a pocket",
+    fields: &[
+        required("suite", One(S::File), "Path below dists/."),
+        optional("expected-suite", REASON, "Required Suite of the Release file, where it differs."),
+        required("codename", REASON, "Required Codename of the Release file."),
+        optional("uri", One(S::Url), "Official address, where it differs from the archive's."),
+        optional("frozen", One(S::Boolean), "Never changes again."),
+        optional("warn-after", One(S::Duration), "Age from which a warning is due."),
+        optional("max-age", One(S::Duration), "Age from which it is refused."),
+    ],
+};
+
+static EXCLUDE: Record = Record {
+    what: "`exclude`",
+    fields: &[
+        optional("packages", Map(S::Package, &REASON), "Dependencies left out: package to reason."),
+        optional("paths", Map(S::Glob, &REASON), "Paths left out: pattern to reason."),
+    ],
+};
+
+static ATTRIBUTES: Record = Record {
+    what: "a directory",
+    fields: &[
+        optional("mode", One(S::Mode), "Permission bits (default 0755)."),
+        optional("owner", One(S::Owner), "Numeric uid:gid (default 0:0)."),
+    ],
+};
+
+static FILE: Record = Record {
+    what: "a file",
+    fields: &[
+        optional("content", TEXT, "The text itself."),
+        optional("source", One(S::File), "File with the bytes, relative to the recipe."),
+        optional("mode", One(S::Mode), "Permission bits (default 0644)."),
+        optional("owner", One(S::Owner), "Numeric uid:gid (default 0:0)."),
+    ],
+};
+
+static COPY: Record = Record {
+    what: "a copy",
+    fields: &[
+        required("from", One(S::Path), "The file to copy."),
+        optional("mode", One(S::Mode), "Permission bits (default 0644)."),
+        optional("owner", One(S::Owner), "Numeric uid:gid (default 0:0)."),
+    ],
+};
+
+static ACCOUNTS: Record = Record {
+    what: "`accounts`",
+    fields: &[
+        optional("groups", Map(S::Account, &Shape::Record(&GROUP)), "Groups by name."),
+        optional("users", Map(S::Account, &Shape::Record(&USER)), "Users by name."),
+    ],
+};
+
+static GROUP: Record = Record { what: "a group", fields: &[required("gid", One(S::Id), "Numeric group id.")] };
+
+static USER: Record = Record {
+    what: "a user",
+    fields: &[
+        required("uid", One(S::Id), "Numeric user id."),
+        required("group", One(S::Account), "Primary group."),
+        optional("home", One(S::Path), "Home folder (default /nonexistent)."),
+        optional("shell", One(S::Path), "Login shell (default /usr/sbin/nologin)."),
+        optional("comment", TEXT, "Comment (GECOS) field."),
+    ],
+};
+
+static CERTIFICATES: Record = Record {
+    what: "`certificates`",
+    fields: &[
+        optional("bundle", One(S::Boolean), "Write the PEM bundle and the hashed links."),
+        optional("extra", One(S::File), "Folder beside the recipe with the organisation's *.pem and *.crt."),
+        optional("java-trust-store", One(S::Path), "Java trust store to write."),
+    ],
+};
+
+static CONFIG: Record = Record {
+    what: "`config`",
+    fields: &[
+        optional("user", One(S::User), "Numeric uid:gid, never root."),
+        optional("env", Map(S::Variable, &TEXT), "Environment."),
+        optional("entrypoint", Words, "Entry point."),
+        optional("command", Words, "Default arguments."),
+        optional("working-directory", One(S::Path), "Working directory."),
+        optional("ports", List(S::Port), "Ports that the service listens on."),
+        optional(
+            "writable",
+            Map(S::Path, &REASON),
+            "Paths that need a writable mount with a read-only root, with reasons.",
+        ),
+        optional("stop-signal", One(S::Signal), "Signal that ends the service."),
+        optional("labels", Map(S::Reason, &TEXT), "Labels."),
+    ],
+};
+
+/// A file in `base-images/`.
+pub(crate) static BASE_IMAGE: Record = Record {
+    what: "a base image",
+    fields: &[
+        required("recipe", One(S::Name), "The highest level's recipe."),
+        optional("with", Map(S::Parameter, &One(S::Value)), "Values of parameters."),
+        required("platforms", List(S::Platform), "Platforms to build."),
+        required("publish", Shape::Record(&PUBLISH), "Where and under which tags it is published."),
+        optional("version-of", One(S::Package), "Package whose upstream version is the image's version."),
+        optional("variants", List(S::Name), "Recipes to put on top, one image each, named <image>-<variant>."),
+        optional("rebuild", Shape::Record(&REBUILD), "How often it is rebuilt."),
+        required("purpose", REASON, "What the image is for."),
+        required("owner", Shape::Record(&OWNER), "Who answers for it."),
+    ],
+};
+
+static PUBLISH: Record = Record {
+    what: "`publish`",
+    fields: &[
+        required("repository", One(S::Repository), "Repository below the project."),
+        required("tags", List(S::Tag), "Tags; {version} and {date} are filled in."),
+    ],
+};
+
+static REBUILD: Record = Record {
+    what: "`rebuild`",
+    fields: &[
+        optional("every", One(S::Duration), "Normal cadence."),
+        optional("urgent-within", One(S::Duration), "Cadence when a security update is pending."),
+    ],
+};
+
+static OWNER: Record = Record {
+    what: "`owner`",
+    fields: &[
+        required("name", REASON, "Organisational unit or person."),
+        required("contact", REASON, "Mail address or URL."),
+    ],
+};
+
+/// The file `recipes/scripts.yaml`.
+pub(crate) static LEDGER: Record = Record {
+    what: "the script ledger",
+    fields: &[
+        required("format", One(S::Word("format", &["1"])), "Version of this format."),
+        required("scripts", Records(&SCRIPT), "Decisions about maintainer scripts."),
+    ],
+};
+
+static SCRIPT: Record = Record {
+    what: "a ledger entry",
+    fields: &[
+        required("package", One(S::Package), "Binary package."),
+        required("script", One(S::Word("maintainer script", SCRIPTS)), "Which of its scripts."),
+        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "What was decided."),
+        optional(
+            "by",
+            One(S::Word("generator or recipe key", REPRODUCERS)),
+            "What reproduces the effect; only with `reproduced`.",
+        ),
+        required("reason", REASON, "Why that is right."),
+        required("sha256", List(S::Sha256), "Digests of all known forms of the script."),
+    ],
+};
+
+/// A kind of YAML file with a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaKind {
+    /// `recipes/<name>.yaml`.
+    Recipe,
+    /// `base-images/<name>.yaml`.
+    BaseImage,
+    /// `recipes/scripts.yaml`.
+    Ledger,
+}
+
+/// Returns the JSON Schema (draft 2020-12) of a kind of file, for editors; ends with a newline.
+#[must_use]
+pub fn json_schema(kind: SchemaKind) -> String {
+    let (record, title) = match kind {
+        SchemaKind::Recipe => (&RECIPE, "sockel recipe"),
+        SchemaKind::BaseImage => (&BASE_IMAGE, "sockel base image"),
+        SchemaKind::Ledger => (&LEDGER, "sockel script ledger"),
+    };
+    let mut schema = of_record(record);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!(title);
+    schema.sort_all_objects();
+    format!("{schema:#}\n")
+}
+
+fn of_record(record: &Record) -> Value {
+    let properties: serde_json::Map<String, Value> = record
+        .fields
+        .iter()
+        .map(|field| {
+            let mut schema = of_shape(field.shape);
+            schema["description"] = json!(field.about);
+            (field.name.to_owned(), schema)
+        })
+        .collect();
+    let required: Vec<&str> = record.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
+}
+
+fn of_shape(shape: Shape) -> Value {
+    match shape {
+        One(scalar) => of_scalar(scalar),
+        List(scalar) => json!({ "type": "array", "uniqueItems": true, "items": of_scalar(scalar) }),
+        Words => json!({ "type": "array", "items": of_scalar(S::Text) }),
+        OneOrMore(scalar) => json!({ "anyOf": [of_shape(One(scalar)), of_shape(List(scalar))] }),
+        Records(record) => json!({ "type": "array", "items": of_record(record) }),
+        Map(key, value) => {
+            let mut names = of_scalar(key);
+            names["type"] = json!("string");
+            json!({ "type": "object", "propertyNames": names, "additionalProperties": of_shape(*value) })
+        }
+        Shape::Record(record) => of_record(record),
+    }
+}
+
+/// Numbers count as text, because `java: 25` and `java: "25"` mean the same.
+fn of_scalar(scalar: Scalar) -> Value {
+    match (scalar, scalar.pattern()) {
+        (S::Boolean, _) => json!({ "type": "boolean" }),
+        (S::Word(_, ["1"]), _) => json!({ "const": 1 }),
+        (S::Word(_, words), _) => json!({ "type": "string", "enum": words }),
+        (_, Some(pattern)) => json!({ "type": ["string", "number"], "pattern": pattern }),
+        (_, None) => json!({ "type": ["string", "number"] }),
+    }
+}
