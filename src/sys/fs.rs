@@ -202,6 +202,81 @@ pub fn lock(path: &Path, kind: Lock) -> Result<fs::File> {
     Ok(file)
 }
 
+/// Opens and locks a file for this command alone, or returns `None` when somebody else holds it.
+///
+/// # Errors
+/// When it cannot be opened or locked.
+pub fn try_lock(path: &Path) -> Result<Option<fs::File>> {
+    let tie = |cause| Error::new("lock", path, cause);
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(tie)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(cause)) => Err(tie(cause)),
+    }
+}
+
+/// Makes a temporary folder, gone when dropped.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_dir(folder: &Path) -> Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix(".tmp-").tempdir_in(folder).map_err(|cause| Error::new("write in", folder, cause))
+}
+
+/// Makes a new file for writing and reading, replacing an old one.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create(path: &Path) -> Result<fs::File> {
+    let open = fs::OpenOptions::new().create(true).truncate(true).write(true).read(true).open(path);
+    open.map_err(|cause| Error::new("create", path, cause))
+}
+
+/// Removes a file or a folder with all in it; a missing one is fine.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_any(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => remove_dir(path),
+        _ => remove(path),
+    }
+}
+
+/// A regular file found by [`walk`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// When it was last read or written, seconds since 1970.
+    pub used: i64,
+}
+
+/// Returns all regular files below a folder in byte order; symbolic links are not followed. A missing folder has none.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn walk(path: &Path) -> Result<Vec<Found>> {
+    use std::os::unix::fs::MetadataExt;
+    let mut found = Vec::new();
+    for name in list(path)? {
+        let path = path.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => found.extend(walk(&path)?),
+            Ok(metadata) if metadata.is_file() => {
+                let used = metadata.atime().max(metadata.mtime());
+                found.push(Found { path, size: metadata.len(), used });
+            }
+            // a socket, a link, or gone in the meantime
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Who else may hold a [`lock`] at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {

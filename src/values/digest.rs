@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Computes a [`Digest`] while bytes stream by; also counts them.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hasher {
     state: sha2::Sha256,
     length: u64,

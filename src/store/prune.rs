@@ -1,0 +1,112 @@
+//! What a store holds, what may go, and whether its bytes are still what their names say.
+
+use crate::store::Error;
+use crate::store::Store;
+use crate::sys::clock;
+use crate::sys::fs;
+use crate::values::Digest;
+use crate::values::Hasher;
+use serde::Serialize;
+use std::io;
+use std::path::Path;
+
+/// Bytes and files of one part of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Part: `blobs`, `packages`, `results`, `archives`, `partial`.
+    pub part: &'static str,
+    /// Number of files.
+    pub files: u64,
+    /// Bytes on disk, hard links to output folders included.
+    pub bytes: u64,
+}
+
+/// What [`Store::prune`] removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Number of files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What [`Store::verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Blobs and unpacked packages whose bytes were read.
+    pub checked: u64,
+    /// Names of those that were damaged; they were removed and will be made anew when needed.
+    pub removed: Vec<String>,
+}
+
+const PARTS: [&str; 5] = ["blobs", "packages", "results", "archives", "partial"];
+
+impl Store {
+    /// Returns what the store holds, part by part.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn usage(&self) -> Result<Vec<Usage>, Error> {
+        let mut usage = Vec::new();
+        for part in PARTS {
+            let files = fs::walk(&self.folder.join(part))?;
+            let bytes = files.iter().map(|file| file.size).sum();
+            usage.push(Usage { part, files: files.len() as u64, bytes });
+        }
+        Ok(usage)
+    }
+
+    /// Removes what was not used for `age` seconds; 0 empties the store. The memory of archives stays, because it
+    /// protects against rollback.
+    ///
+    /// # Errors
+    /// When another command is running, or a file cannot be removed.
+    pub fn prune(self, age: u64) -> Result<Pruned, Error> {
+        let Self { folder, _in_use } = self;
+        drop(_in_use);
+        let _alone = fs::lock(&folder.join("in-use"), fs::Lock::Exclusive)?;
+        let limit = clock::now().0.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
+        let mut pruned = Pruned::default();
+        for part in ["blobs", "packages", "results", "partial", "archives/by-hash"] {
+            for file in fs::walk(&folder.join(part))? {
+                if age == 0 || file.used < limit {
+                    fs::remove(&file.path)?;
+                    pruned.files += 1;
+                    pruned.bytes += file.size;
+                }
+            }
+        }
+        for name in fs::list(&folder.join("packages"))? {
+            let package = folder.join("packages").join(name);
+            if fs::size(&package.join("tree.json")).is_none() || fs::size(&package.join("payload")).is_none() {
+                fs::remove_any(&package)?;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Reads every blob and compares it with its name; damaged ones are removed.
+    ///
+    /// # Errors
+    /// When a file cannot be read or removed.
+    pub fn verify(&self) -> Result<Verified, Error> {
+        let mut verified = Verified::default();
+        let blobs = self.folder.join("blobs/sha256");
+        for name in fs::list(&blobs)? {
+            let path = blobs.join(&name);
+            verified.checked += 1;
+            if Digest::from_hex(&name) != Ok(digest_of(&path)?) {
+                fs::remove(&path)?;
+                verified.removed.push(format!("blobs/sha256/{name}"));
+            }
+        }
+        Ok(verified)
+    }
+}
+
+fn digest_of(path: &Path) -> Result<Digest, Error> {
+    let mut hasher = Hasher::default();
+    let mut file = fs::open(path)?;
+    io::copy(&mut file, &mut hasher).map_err(|cause| fs::Error::new("read", path, cause))?;
+    Ok(hasher.finish())
+}

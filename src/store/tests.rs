@@ -1,0 +1,73 @@
+//! Contract of the store.
+
+use super::*;
+
+fn empty() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("an empty store");
+    (folder, store)
+}
+
+#[test]
+fn keeps_blobs_under_their_digest() {
+    let (_folder, store) = empty();
+    let digest = store.add(b"hello").unwrap();
+    assert_eq!(digest, Digest::of(b"hello"));
+    assert!(store.has_blob(&digest, 5));
+    assert!(!store.has_blob(&digest, 4));
+    assert_eq!(fs::read(&store.blob(&digest), 10).unwrap(), b"hello");
+}
+
+#[test]
+fn refuses_other_bytes_and_keeps_nothing() {
+    let (_folder, store) = empty();
+    let mut writer = store.writer().unwrap();
+    writer.write(b"hello").unwrap();
+    let expected = Digest::of(b"other");
+    assert!(matches!(writer.finish_as(&expected), Err(Error::WrongDigest { .. })));
+    assert_eq!(fs::list(&store.folder().join("blobs/sha256")).unwrap(), Vec::<String>::new());
+    assert_eq!(fs::list(&store.folder().join("tmp")).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn forgets_damaged_records() {
+    let (_folder, store) = empty();
+    let key = Digest::of(b"key");
+    store.keep("kind", &key, &vec![1, 2]).unwrap();
+    assert_eq!(store.result::<Vec<u8>>("kind", &key), Some(vec![1, 2]));
+    fs::write_atomic(&store.record("kind", &key), b"[1,").unwrap();
+    assert_eq!(store.result::<Vec<u8>>("kind", &key), None);
+}
+
+#[test]
+fn leaves_a_newer_store_alone() {
+    let (folder, store) = empty();
+    drop(store);
+    fs::write_atomic(&folder.path().join("version"), b"2\n").unwrap();
+    let error = Store::open(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::Newer { .. }), "{error}");
+    assert!(!error.hints().is_empty());
+}
+
+#[test]
+fn cleans_up_after_a_killed_command_only_when_alone() {
+    let (folder, store) = empty();
+    let litter = folder.path().join("tmp/.tmp-old");
+    fs::write_atomic(&litter, b"x").unwrap();
+    let second = Store::open(folder.path()).unwrap();
+    assert!(fs::size(&litter).is_some(), "another command might be writing it");
+    drop((store, second));
+    let _third = Store::open(folder.path()).unwrap();
+    assert!(fs::size(&litter).is_none());
+}
+
+#[test]
+fn finds_damage() {
+    let (_folder, store) = empty();
+    let good = store.add(b"good").unwrap();
+    let bad = store.add(b"bad").unwrap();
+    fs::write_atomic(&store.blob(&bad), b"bat").unwrap();
+    let verified = store.verify().unwrap();
+    assert_eq!((verified.checked, verified.removed.len()), (2, 1));
+    assert!(store.has_blob(&good, 4) && !store.has_blob(&bad, 3));
+}

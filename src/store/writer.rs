@@ -1,0 +1,62 @@
+//! Writes a blob: temporary file, hash while writing, rename.
+
+use crate::store::Error;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::values::Digest;
+use crate::values::Hasher;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A blob being written; gone without a trace unless finished.
+#[derive(Debug)]
+pub struct BlobWriter {
+    file: tempfile::NamedTempFile,
+    hasher: Hasher,
+    blobs: PathBuf,
+}
+
+impl BlobWriter {
+    pub(crate) fn new(store: &Store) -> Result<Self, Error> {
+        let file = fs::temporary(&store.folder().join("tmp"))?;
+        Ok(Self { file, hasher: Hasher::default(), blobs: store.folder().join("blobs/sha256") })
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// When they cannot be written, with the blob's temporary path.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).map_err(|cause| fs::Error::new("write", self.file.path(), cause).into())
+    }
+
+    /// Returns how many bytes were written so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.hasher.length()
+    }
+
+    /// Completes the blob under the digest of its bytes; returns digest and size.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn finish(self) -> Result<(Digest, u64), Error> {
+        let size = self.hasher.length();
+        let digest = self.hasher.finish();
+        fs::publish(self.file, &self.blobs.join(digest.hex()))?;
+        Ok((digest, size))
+    }
+
+    /// Completes the blob, which must have this digest.
+    ///
+    /// # Errors
+    /// [`Error::WrongDigest`], and then nothing is kept.
+    pub fn finish_as(self, expected: &Digest) -> Result<u64, Error> {
+        let found = self.hasher.clone().finish();
+        if found != *expected {
+            return Err(Error::WrongDigest { expected: *expected, found });
+        }
+        Ok(self.finish()?.1)
+    }
+}

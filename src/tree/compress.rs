@@ -1,0 +1,122 @@
+//! Compression with fixed settings: the same bytes in, the same bytes out, whatever the number of threads.
+//!
+//! A layer is a sequence of independently compressed members: gzip members (RFC 1952 §2.2) or zstd frames (RFC 8878
+//! §3). Measured choice of library and level: `benches/README.md`.
+
+use serde::Deserialize;
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// Format of layer blobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// gzip members by libdeflate: read by every consumer.
+    #[default]
+    Gzip,
+    /// zstd frames: smaller and faster, refused by some consumers (umoci, jib, Docker before 23).
+    Zstd,
+}
+
+/// libdeflate's level.
+const GZIP_LEVEL: i32 = 6;
+/// zstd's level.
+const ZSTD_LEVEL: i32 = 3;
+
+impl Compression {
+    /// Returns how many bytes go into one member; large enough for the ratio, small enough for memory and parallelism.
+    #[must_use]
+    pub fn member_size(self) -> usize {
+        match self {
+            Self::Gzip => 1 << 20,
+            Self::Zstd => 4 << 20,
+        }
+    }
+
+    /// Returns a text that changes whenever the output bytes could: library, major settings, member size.
+    #[must_use]
+    pub fn fingerprint(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip libdeflate-1.25 level 6 member 1MiB",
+            Self::Zstd => "zstd 1.5.7 level 3 frame 4MiB",
+        }
+    }
+
+    /// Returns the OCI media type of a layer (image-spec layer.md).
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        }
+    }
+
+    /// Returns a compressor, to be kept by one thread.
+    ///
+    /// # Panics
+    /// Never in practice: both levels are valid for their libraries.
+    #[must_use]
+    pub fn compressor(self) -> Compressor {
+        match self {
+            Self::Gzip => {
+                let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
+                Compressor::Gzip(Box::new(libdeflater::Compressor::new(level)))
+            }
+            Self::Zstd => Compressor::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid")),
+        }
+    }
+}
+
+/// Makes members.
+pub enum Compressor {
+    /// gzip
+    Gzip(Box<libdeflater::Compressor>),
+    /// zstd
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Compressor {
+    /// Compresses one member.
+    ///
+    /// # Panics
+    /// Never in practice: the output buffer has the size that the library itself asks for.
+    #[must_use]
+    pub fn member(&mut self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Gzip(compressor) => {
+                let mut member = vec![0; compressor.gzip_compress_bound(bytes.len())];
+                let length = compressor.gzip_compress(bytes, &mut member).expect("the buffer has the library's bound");
+                member.truncate(length);
+                member
+            }
+            Self::Zstd(compressor) => compressor.compress(bytes).expect("memory is the only thing that can lack"),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// The text names no layer format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a layer compression (gzip, zstd)")]
+pub struct UnknownCompression(pub String);
+
+impl FromStr for Compression {
+    type Err = UnknownCompression;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCompression> {
+        match text {
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(UnknownCompression(text.to_owned())),
+        }
+    }
+}

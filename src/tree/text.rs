@@ -1,0 +1,28 @@
+//! A tree as text, one line a path: for golden files, tests and `diff`, which then say *what* differs.
+
+use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::tree::Tree;
+use std::fmt::Write as _;
+
+/// Returns one line: path, mode, owner, then size and digest, or link target. Times are left out.
+#[must_use]
+pub fn line(entry: &Entry) -> String {
+    let Entry { path, mode, uid, gid, .. } = entry;
+    match &entry.kind {
+        Kind::Directory => format!("/{path}/ {mode:04o} {uid}:{gid}"),
+        Kind::File(content) => format!("/{path} {mode:04o} {uid}:{gid} {} {}", content.size, content.digest.short()),
+        Kind::Symlink(target) => format!("/{path} -> {target}"),
+        Kind::Hardlink { target, .. } => format!("/{path} {mode:04o} {uid}:{gid} = /{target}"),
+    }
+}
+
+/// Returns all lines in byte order of their paths.
+#[must_use]
+pub fn dump(tree: &Tree) -> String {
+    let mut text = String::new();
+    for entry in tree.iter() {
+        let _infallible = writeln!(text, "{}", line(entry));
+    }
+    text
+}
