@@ -1,11 +1,16 @@
 //! The lock file `base-images/<image>.lock.yaml`: read and write, in a fixed order, with a format version.
 
+use crate::lock::Error;
+use crate::lock::print;
+use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Epoch;
 use crate::values::Platform;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Version of the lock file's own format.
 pub const FORMAT: u32 = 1;
@@ -131,4 +136,140 @@ pub struct LockedScript {
     pub sha256: Digest,
     /// `not-needed` or `reproduced by <generator or recipe key>`.
     pub decision: String,
+}
+
+/// Largest lock file that is read.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// First line of every lock file.
+const HEADER: &str = "# written by sockel lock; review and commit, do not edit\n";
+
+impl Lock {
+    /// Reads a lock file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no lock, is from a newer sockel, or holds values that sockel never writes.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::parse(&fs::read_text(path, MOST_BYTES)?)
+    }
+
+    /// Reads the text of a lock file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        // before anything else, because a newer format may well have other fields
+        let stated = text.lines().find_map(|line| line.strip_prefix("format:")).map(str::trim);
+        if let Some(found) = stated.and_then(|number| number.parse::<u64>().ok())
+            && found > u64::from(FORMAT)
+        {
+            return Err(Error::Newer { found, known: FORMAT });
+        }
+        let lock: Self = serde_yaml::from_str(text).map_err(|error| Error::Syntax { cause: error.to_string() })?;
+        let problems = lock.problems();
+        if problems.is_empty() { Ok(lock) } else { Err(Error::Invalid { problems }) }
+    }
+
+    /// Returns the lock as it is written to disk, for people to review: a package is five lines, always in the same order.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        print::lock(self, HEADER)
+    }
+
+    /// Returns all packages of one platform, lower levels first.
+    pub fn packages(&self, platform: Platform) -> impl Iterator<Item = &LockedPackage> {
+        self.levels.iter().filter_map(move |level| level.packages.get(&platform)).flatten()
+    }
+
+    /// Returns everything in the lock that sockel would never write.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.format != FORMAT {
+            problems.push(format!("format {} is not {FORMAT}", self.format));
+        }
+        let origins: BTreeSet<String> =
+            self.archives.iter().map(|pocket| format!("{}/{}", pocket.archive, pocket.pocket)).collect();
+        let mut seen = BTreeSet::new();
+        for level in &self.levels {
+            for (platform, packages) in &level.packages {
+                for package in packages {
+                    if !seen.insert((*platform, &package.name)) {
+                        problems.push(format!("package `{}` is listed twice for {platform}", package.name));
+                    }
+                    if !origins.contains(&package.from) {
+                        problems.push(format!("package `{}` is from `{}`, which is not in `archives`", package.name, package.from));
+                    }
+                    problems.extend(package.problems());
+                }
+            }
+            problems.extend(level.problems());
+        }
+        problems
+    }
+}
+
+impl LockedLevel {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut sources = BTreeSet::new();
+        for source in self.layers.iter().flatten() {
+            if !sources.insert(source) {
+                problems.push(format!("source package `{source}` is in two layers of level `{}`", self.recipe));
+            }
+        }
+        if !sources.contains(&"*".to_owned()) {
+            problems.push(format!("level `{}` has no layer `*` for the rest", self.recipe));
+        }
+        problems
+    }
+}
+
+impl LockedPackage {
+    fn problems(&self) -> Vec<String> {
+        let name = &self.name;
+        let mut problems = Vec::new();
+        let mut check = |good: bool, what: &str, value: &str| {
+            if !good {
+                problems.push(format!("{what} `{}` of package `{}` is not valid", value.escape_debug(), name.escape_debug()));
+            }
+        };
+        check(is_name(name), "name", name);
+        check(is_name(&self.source), "source", &self.source);
+        check(is_version(&self.version), "version", &self.version);
+        let source_version = self.source_version.as_deref().unwrap_or(&self.version);
+        check(is_version(source_version), "source version", source_version);
+        check(is_word(&self.architecture), "architecture", &self.architecture);
+        check(is_word(&self.component), "component", &self.component);
+        check(is_path(&self.path), "path", &self.path);
+        check(is_sha512(&self.sha512), "SHA-512", &self.sha512);
+        problems
+    }
+}
+
+/// Debian policy 5.6.1.
+fn is_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && text.bytes().all(allowed)
+}
+
+/// Debian policy 5.6.12.
+fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:".contains(&b))
+}
+
+/// A path segment without surprises.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && !text.starts_with('.')
+}
+
+/// A relative path that stays below where it is appended, in a URL as on disk.
+fn is_path(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b".+-~:_%/".contains(&b);
+    text.bytes().all(allowed) && text.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+        // %2e%2e and %2f would be decoded by servers
+        && !text.to_ascii_lowercase().contains("%2")
+}
+
+fn is_sha512(text: &str) -> bool {
+    text.len() == 128 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

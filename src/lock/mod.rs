@@ -1,2 +1,80 @@
 //! Definition and archives to Lock.
+//!
+//! - **In**: [`Definition`](crate::recipe::Definition)s, opened archives, the locks of last time, the script ledger.
+//! - **Out**: a [`Lock`](file::Lock) an image, or the reasons why there is none, all of them.
+//! - **Invariants**: the result does not depend on the order of any input; a child's lower levels are its parent's.
+//! - **Not here**: what a package contains (`layer`), downloads (`fetch`).
+
+pub mod diff;
+mod explain;
 pub mod file;
+mod graph;
+pub mod layers;
+mod print;
+pub mod resolve;
+pub mod scripts;
+mod solve;
+pub mod universe;
+pub mod verify;
+
+use crate::values::Platform;
+
+/// A lock could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The lock file cannot be read.
+    #[error(transparent)]
+    File(#[from] crate::sys::fs::Error),
+    /// The lock file was written by a newer engine.
+    #[error("cannot read lock file: it was written by a newer sockel (lock format {found}, known up to {known})")]
+    Newer {
+        /// Its format.
+        found: u64,
+        /// The newest known format.
+        known: u32,
+    },
+    /// The lock file is no lock file.
+    #[error("cannot read lock file: {cause}")]
+    Syntax {
+        /// What the parser said, with the place.
+        cause: String,
+    },
+    /// The lock file holds values that sockel never writes.
+    #[error("cannot use lock file: {}", problems.join("; "))]
+    Invalid {
+        /// All of them.
+        problems: Vec<String>,
+    },
+    /// An index holds a stanza that cannot be read.
+    #[error("cannot read index of `{from}`: {cause}")]
+    Index {
+        /// Archive and pocket.
+        from: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// There is no choice of packages.
+    #[error("cannot choose packages of level `{recipe}` for {platform}: {}", reasons.join("; "))]
+    Unresolvable {
+        /// Recipe of the level.
+        recipe: String,
+        /// Platform.
+        platform: Platform,
+        /// All reasons.
+        reasons: Vec<String>,
+    },
+}
+
+impl Error {
+    /// Returns what can be done about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Newer { .. } => "update sockel, or lock again with this one",
+            Self::Syntax { .. } | Self::Invalid { .. } => "run `sockel lock`: lock files are written, never edited",
+            Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
+            Self::File(_) | Self::Index { .. } => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}

@@ -1,0 +1,258 @@
+//! Why there is no choice of packages, in words: the chain from what was requested to what cannot be.
+
+use crate::apt::relation::Relation;
+use crate::lock::Error;
+use crate::lock::graph::Graph;
+use crate::lock::graph::Ground;
+use crate::lock::graph::Group;
+use crate::lock::graph::Id;
+use crate::lock::graph::write;
+use crate::lock::graph::write_group;
+use crate::lock::universe::Policy;
+use crate::lock::universe::Universe;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+
+/// More nodes than any archive has packages: the search ends here.
+const MOST_NODES: usize = 500_000;
+
+/// Longest chain that is written out.
+const LONGEST_CHAIN: usize = 30;
+
+/// What the words are made from.
+pub(crate) struct Explainer<'a> {
+    pub(crate) universe: &'a Universe<'a>,
+    pub(crate) policy: &'a Policy,
+    pub(crate) ground: &'a Ground,
+}
+
+/// Why a node cannot be installed at all.
+enum Cause {
+    /// None of a group's options can; the number of the group.
+    Group(usize),
+    /// It conflicts with a package of a lower level.
+    Conflict(Id),
+}
+
+impl Explainer<'_> {
+    /// Says why a requested group has no package at all; `None` when it has one.
+    pub(crate) fn request(&self, relations: &[Relation], group: &Group) -> Result<Option<String>, Error> {
+        if !group.options.is_empty() && group.dropped.is_none() {
+            return Ok(None);
+        }
+        let wanted = write_group(relations);
+        let mut parts = Vec::new();
+        for relation in relations {
+            parts.push(self.missing(relation, true)?);
+        }
+        Ok(Some(format!("cannot choose `{wanted}`: {}", parts.join("; "))))
+    }
+
+    /// Says why nothing satisfies a relation.
+    fn missing(&self, relation: &Relation, requested: bool) -> Result<String, Error> {
+        let name = &relation.name;
+        if let Some((level, candidate)) = self.ground.fixed.get(name) {
+            return Ok(format!("`{name}` is held by level `{level}` at version {}", candidate.package.version));
+        }
+        if let Some(reason) = self.ground.excluded.get(name) {
+            return Ok(format!("`{name}` is excluded ({reason})"));
+        }
+        let labels = self.universe.labels().join(", ");
+        if let Some(candidate) = self.universe.candidate(name, self.policy)? {
+            let version = &candidate.package.version;
+            return Ok(match self.policy.pins.get(name) {
+                Some(_) => format!("the newest `{name}` that all platforms have is {version}"),
+                None => format!("the newest `{name}` in {labels} is {version}"),
+            });
+        }
+        if let Some(halted) = self.universe.versions(name)?.first() {
+            let version = &halted.package.version;
+            return Ok(format!("the only `{name}` in {labels}, {version}, is withdrawn or not on all platforms"));
+        }
+        let providers = self.universe.provider_names(name)?;
+        if !providers.is_empty() {
+            let names = providers.into_iter().take(20).collect::<Vec<_>>().join(", ");
+            return Ok(match requested {
+                true => format!("`{name}` is a virtual package; request one of its providers: {names}"),
+                false => format!("no provider of `{name}` has a fitting version or may be chosen ({names})"),
+            });
+        }
+        let near = self.universe.nearest(name);
+        Ok(match near.is_empty() {
+            true => format!("there is no `{name}` in {labels}"),
+            false => format!("there is no `{name}` in {labels}; similar names: {}", near.join(", ")),
+        })
+    }
+
+    /// Says why the requests cannot stand together, or with the levels below.
+    pub(crate) fn conflict(&self, graph: &mut Graph<'_>, fixed: &[Id], requests: &[Group]) -> Result<Vec<String>, Error> {
+        let roots: Vec<Id> = requests.iter().flat_map(|group| group.options.clone()).collect();
+        let impossible = impossible(graph, fixed, &roots)?;
+        let mut reasons = Vec::new();
+        for group in requests {
+            if let Some(first) = group.options.first()
+                && group.options.iter().all(|id| impossible.contains_key(id))
+            {
+                reasons.push(self.chain(graph, *first, &impossible)?);
+            }
+        }
+        if reasons.is_empty() {
+            reasons = clashes(graph, fixed, requests, &impossible)?;
+        }
+        if reasons.is_empty() {
+            let wanted: Vec<String> = requests.iter().map(|group| write_group(&group.relations)).collect();
+            reasons.push(format!("no combination of alternatives satisfies all of: {}", wanted.join(", ")));
+        }
+        Ok(reasons)
+    }
+
+    /// Follows impossible packages down to the first cause.
+    fn chain(&self, graph: &mut Graph<'_>, start: Id, impossible: &BTreeMap<Id, Cause>) -> Result<String, Error> {
+        let mut words = Vec::new();
+        let mut id = start;
+        for _ in 0..LONGEST_CHAIN {
+            let name = graph.nodes[id].name.clone();
+            let version = graph.package(id).map(|package| package.version.to_string()).unwrap_or_default();
+            let number = match impossible.get(&id) {
+                Some(Cause::Group(number)) => *number,
+                Some(Cause::Conflict(other)) => {
+                    words.push(format!("`{name}` ({version}) {}", standing(graph, *other)));
+                    break;
+                }
+                None => break,
+            };
+            let needs = graph.needs(id)?;
+            let group = &needs.groups[number];
+            words.push(format!("`{name}` ({version}) needs `{}`", write_group(&group.relations)));
+            match group.options.first() {
+                Some(next) => id = *next,
+                None => {
+                    for relation in &group.relations {
+                        words.push(self.missing(relation, false)?);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(words.join("; "))
+    }
+}
+
+fn standing(graph: &Graph<'_>, other: Id) -> String {
+    let node = &graph.nodes[other];
+    let version = graph.package(other).map(|package| package.version.to_string()).unwrap_or_default();
+    let level = node.level.as_deref().unwrap_or_default();
+    format!("conflicts with `{}` ({version}) of level `{level}`", node.name)
+}
+
+/// Returns all reachable nodes that can never be installed, with the cause that was found first.
+fn impossible(graph: &mut Graph<'_>, fixed: &[Id], roots: &[Id]) -> Result<BTreeMap<Id, Cause>, Error> {
+    let mut banned: BTreeMap<Id, Id> = BTreeMap::new();
+    for id in fixed {
+        for other in &graph.needs(*id)?.conflicts {
+            banned.insert(*other, *id);
+        }
+    }
+    let mut queue: VecDeque<Id> = roots.iter().copied().collect();
+    let mut seen: BTreeSet<Id> = roots.iter().copied().collect();
+    while let Some(id) = queue.pop_front() {
+        let needs = graph.needs(id)?;
+        for option in needs.groups.iter().filter(|group| group.dropped.is_none()).flat_map(|group| &group.options) {
+            if seen.len() < MOST_NODES && seen.insert(*option) {
+                queue.push_back(*option);
+            }
+        }
+    }
+    let mut found: BTreeMap<Id, Cause> = BTreeMap::new();
+    loop {
+        let before = found.len();
+        for id in &seen {
+            if found.contains_key(id) || graph.nodes[*id].level.is_some() {
+                continue;
+            }
+            let needs = graph.needs(*id)?;
+            let against = needs.conflicts.iter().copied().find(|other| graph.nodes[*other].level.is_some());
+            let dead = |group: &Group| {
+                group.dropped.is_none() && group.options.iter().all(|option| found.contains_key(option))
+            };
+            let cause = match against.or(banned.get(id).copied()) {
+                Some(other) => Some(Cause::Conflict(other)),
+                None => needs.groups.iter().position(dead).map(Cause::Group),
+            };
+            if let Some(cause) = cause {
+                found.insert(*id, cause);
+            }
+        }
+        if found.len() == before {
+            return Ok(found);
+        }
+    }
+}
+
+/// Returns the conflicts among the packages that apt would take first.
+fn clashes(
+    graph: &mut Graph<'_>,
+    fixed: &[Id],
+    requests: &[Group],
+    impossible: &BTreeMap<Id, Cause>,
+) -> Result<Vec<String>, Error> {
+    let mut parents: BTreeMap<Id, Option<Id>> = fixed.iter().map(|id| (*id, None)).collect();
+    let mut queue = VecDeque::new();
+    for group in requests {
+        take(group, None, impossible, &mut parents, &mut queue);
+    }
+    while let Some(id) = queue.pop_front() {
+        let needs = graph.needs(id)?;
+        for group in needs.groups.iter().filter(|group| group.dropped.is_none()) {
+            take(group, Some(id), impossible, &mut parents, &mut queue);
+        }
+    }
+    let mut reasons = Vec::new();
+    for id in parents.keys() {
+        for other in graph.needs(*id)?.conflicts.iter().filter(|other| parents.contains_key(other)) {
+            let (a, b) = (&graph.nodes[*id].name, &graph.nodes[*other].name);
+            let (x, y) = (origin(graph, &parents, *id), origin(graph, &parents, *other));
+            let rule = graph.package(*id).and_then(|package| {
+                package.conflicts.iter().find(|relation| relation.name == *b).map(write)
+            });
+            let rule = rule.unwrap_or_else(|| b.clone());
+            reasons.push(format!("`{a}` conflicts with `{rule}`: `{a}` is {x}, `{b}` is {y}"));
+        }
+    }
+    reasons.sort();
+    Ok(reasons)
+}
+
+/// Takes the first option of a group unless one is taken already.
+fn take(
+    group: &Group,
+    parent: Option<Id>,
+    impossible: &BTreeMap<Id, Cause>,
+    parents: &mut BTreeMap<Id, Option<Id>>,
+    queue: &mut VecDeque<Id>,
+) {
+    if group.options.iter().any(|option| parents.contains_key(option)) {
+        return;
+    }
+    if let Some(option) = group.options.iter().find(|option| !impossible.contains_key(option)) {
+        parents.insert(*option, parent);
+        queue.push_back(*option);
+    }
+}
+
+fn origin(graph: &Graph<'_>, parents: &BTreeMap<Id, Option<Id>>, id: Id) -> String {
+    if let Some(level) = &graph.nodes[id].level {
+        return format!("part of level `{level}`");
+    }
+    let mut words = Vec::new();
+    let mut current = id;
+    while let Some(Some(parent)) = parents.get(&current)
+        && words.len() < LONGEST_CHAIN
+    {
+        words.push(format!("needed by `{}`", graph.nodes[*parent].name));
+        current = *parent;
+    }
+    words.push("requested".to_owned());
+    words.join(", ")
+}

@@ -1,0 +1,254 @@
+//! Packages of one architecture as nodes, read on demand: what each needs, which nodes would do, and with what it conflicts.
+
+use crate::apt::Package;
+use crate::apt::relation::Operator;
+use crate::apt::relation::Relation;
+use crate::apt::version::Version;
+use crate::lock::Error;
+use crate::lock::universe::Candidate;
+use crate::lock::universe::Policy;
+use crate::lock::universe::Universe;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Place of a node in its [`Graph`].
+pub(crate) type Id = usize;
+
+/// What stands fixed before a level is solved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ground {
+    /// Packages of the levels below, with the level's name.
+    pub(crate) fixed: BTreeMap<String, (String, Candidate)>,
+    /// Excluded names with the recipe's reason.
+    pub(crate) excluded: BTreeMap<String, String>,
+}
+
+/// A name, with the only package that may be chosen for it.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) candidate: Option<Candidate>,
+    /// Level that already holds it.
+    pub(crate) level: Option<String>,
+    expanded: Option<Rc<Needs>>,
+}
+
+/// What a node needs and excludes.
+#[derive(Default)]
+pub(crate) struct Needs {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) conflicts: Vec<Id>,
+}
+
+/// One group of alternatives.
+pub(crate) struct Group {
+    pub(crate) relations: Vec<Relation>,
+    /// Nodes that satisfy it, in apt's order.
+    pub(crate) options: Vec<Id>,
+    /// The excluded package that would have been taken: then nothing is taken for this group.
+    pub(crate) dropped: Option<String>,
+}
+
+/// All nodes met so far.
+pub(crate) struct Graph<'a> {
+    universe: &'a Universe<'a>,
+    policy: &'a Policy,
+    ground: &'a Ground,
+    architecture: &'a str,
+    pub(crate) nodes: Vec<Node>,
+    ids: BTreeMap<String, Id>,
+    providers: BTreeMap<String, Rc<Vec<Id>>>,
+}
+
+impl<'a> Graph<'a> {
+    pub(crate) fn new(universe: &'a Universe<'a>, policy: &'a Policy, ground: &'a Ground, architecture: &'a str) -> Self {
+        let (nodes, ids, providers) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { universe, policy, ground, architecture, nodes, ids, providers }
+    }
+
+    /// Returns the node of a name, making it when it is new.
+    pub(crate) fn node(&mut self, name: &str) -> Result<Id, Error> {
+        if let Some(id) = self.ids.get(name) {
+            return Ok(*id);
+        }
+        let (level, candidate) = match self.ground.fixed.get(name) {
+            Some((level, candidate)) => (Some(level.clone()), Some(candidate.clone())),
+            None if self.ground.excluded.contains_key(name) => (None, None),
+            None => (None, self.universe.candidate(name, self.policy)?),
+        };
+        let id = self.nodes.len();
+        self.nodes.push(Node { name: name.to_owned(), candidate, level, expanded: None });
+        self.ids.insert(name.to_owned(), id);
+        Ok(id)
+    }
+
+    pub(crate) fn package(&self, id: Id) -> Option<&Package> {
+        self.nodes[id].candidate.as_ref().map(|candidate| &candidate.package)
+    }
+
+    /// Returns what a node needs; packages of lower levels need nothing more.
+    pub(crate) fn needs(&mut self, id: Id) -> Result<Rc<Needs>, Error> {
+        if let Some(needs) = &self.nodes[id].expanded {
+            return Ok(Rc::clone(needs));
+        }
+        let mut needs = Needs::default();
+        if let Some(package) = self.package(id).cloned() {
+            if self.nodes[id].level.is_none() {
+                for relations in &package.depends {
+                    needs.groups.push(self.group(relations)?);
+                }
+            }
+            for relation in &package.conflicts {
+                needs.conflicts.extend(self.satisfying(relation)?.into_iter().filter(|other| *other != id));
+            }
+            needs.conflicts.sort_unstable();
+            needs.conflicts.dedup();
+        }
+        let needs = Rc::new(needs);
+        self.nodes[id].expanded = Some(Rc::clone(&needs));
+        Ok(needs)
+    }
+
+    /// Returns the nodes that satisfy a group, and whether its first choice is excluded.
+    ///
+    /// An exclusion takes away what would have been installed; it never makes the second choice come in. So when the first
+    /// package that could satisfy the group is excluded, the group asks for nothing (another selected package may satisfy
+    /// it all the same). An excluded package further down the list is just no choice any more.
+    pub(crate) fn group(&mut self, relations: &[Relation]) -> Result<Group, Error> {
+        let mut options: Vec<Id> = Vec::new();
+        let mut dropped = None;
+        for relation in relations {
+            if options.is_empty() && dropped.is_none() {
+                dropped = self.excluded_choice(relation)?;
+            }
+            for id in self.satisfying(relation)? {
+                if !options.contains(&id) {
+                    options.push(id);
+                }
+            }
+        }
+        Ok(Group { relations: relations.to_vec(), options, dropped })
+    }
+
+    /// Returns the excluded package that apt would take first for a relation.
+    fn excluded_choice(&self, relation: &Relation) -> Result<Option<String>, Error> {
+        let excluded = |name: &str| self.ground.excluded.contains_key(name) && !self.ground.fixed.contains_key(name);
+        if excluded(&relation.name) {
+            return Ok(Some(relation.name.clone()));
+        }
+        let own = match self.ground.fixed.get(&relation.name) {
+            Some((_, candidate)) => Some(candidate.clone()),
+            None => self.universe.candidate(&relation.name, self.policy)?,
+        };
+        if own.is_some_and(|candidate| accepts(relation, &candidate.package)) {
+            return Ok(None);
+        }
+        let mut choices = Vec::new();
+        for name in self.universe.provider_names(&relation.name)? {
+            if let Some(candidate) = self.universe.candidate(&name, self.policy)?
+                && provides(relation, &candidate.package)
+            {
+                choices.push(candidate.package);
+            }
+        }
+        let first = choices.iter().min_by_key(|package| self.rank(package));
+        Ok(first.filter(|package| excluded(&package.name)).map(|package| package.name.clone()))
+    }
+
+    /// Returns the nodes that satisfy one relation: the package of that name, then providers in apt's order.
+    pub(crate) fn satisfying(&mut self, relation: &Relation) -> Result<Vec<Id>, Error> {
+        if !self.is_native(relation) {
+            return Ok(Vec::new());
+        }
+        let own = self.node(&relation.name)?;
+        let mut found: Vec<Id> = Vec::new();
+        found.extend(Some(own).filter(|id| self.package(*id).is_some_and(|package| accepts(relation, package))));
+        for id in self.providers(&relation.name)?.iter() {
+            if *id != own && self.package(*id).is_some_and(|package| provides(relation, package)) {
+                found.push(*id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Providers of a name, sorted as apt tries them.
+    fn providers(&mut self, name: &str) -> Result<Rc<Vec<Id>>, Error> {
+        if let Some(ids) = self.providers.get(name) {
+            return Ok(Rc::clone(ids));
+        }
+        let mut names = self.universe.provider_names(name)?;
+        // a fixed package may have left the archive since
+        for (fixed, (_, candidate)) in &self.ground.fixed {
+            if candidate.package.provides.iter().any(|provide| provide.name == name) {
+                names.insert(fixed.clone());
+            }
+        }
+        let mut ids = Vec::new();
+        for name in names {
+            let id = self.node(&name)?;
+            ids.extend(self.nodes[id].candidate.is_some().then_some(id));
+        }
+        ids.sort_by_cached_key(|id| self.package(*id).map(|package| self.rank(package)));
+        let ids = Rc::new(ids);
+        self.providers.insert(name.to_owned(), Rc::clone(&ids));
+        Ok(ids)
+    }
+
+    /// What apt tries first: essential, then priority; ties go to what the previous lock holds, then by name.
+    fn rank(&self, package: &Package) -> (bool, crate::apt::Priority, bool, String) {
+        let known = self.policy.previous.contains_key(&package.name);
+        (!package.essential, package.priority, !known, package.name.clone())
+    }
+
+    /// In a root file system of one architecture `:any` and `:native` are the architecture itself.
+    fn is_native(&self, relation: &Relation) -> bool {
+        relation.qualifier.as_deref().is_none_or(|q| matches!(q, "any" | "native" | "all") || q == self.architecture)
+    }
+}
+
+/// Tells whether a package itself satisfies a relation to its name.
+fn accepts(relation: &Relation, package: &Package) -> bool {
+    package.name == relation.name && relation.bound.as_ref().is_none_or(|bound| within(bound, &package.version))
+}
+
+/// Tells whether one of a package's `Provides` satisfies a relation; one without version only satisfies one without.
+fn provides(relation: &Relation, package: &Package) -> bool {
+    package.provides.iter().filter(|provide| provide.name == relation.name).any(|provide| match &relation.bound {
+        None => true,
+        Some(bound) => provide.version.as_ref().is_some_and(|version| within(bound, version)),
+    })
+}
+
+fn within((operator, bound): &(Operator, Version), version: &Version) -> bool {
+    match operator {
+        Operator::Earlier => version < bound,
+        Operator::EarlierOrEqual => version <= bound,
+        Operator::Equal => version == bound,
+        Operator::LaterOrEqual => version >= bound,
+        Operator::Later => version > bound,
+    }
+}
+
+/// Writes a relation as in a control file.
+pub(crate) fn write(relation: &Relation) -> String {
+    let mut text = relation.name.clone();
+    if let Some(qualifier) = &relation.qualifier {
+        text.push(':');
+        text.push_str(qualifier);
+    }
+    if let Some((operator, version)) = &relation.bound {
+        let operator = match operator {
+            Operator::Earlier => "<<",
+            Operator::EarlierOrEqual => "<=",
+            Operator::Equal => "=",
+            Operator::LaterOrEqual => ">=",
+            Operator::Later => ">>",
+        };
+        text.push_str(&format!(" ({operator} {version})"));
+    }
+    text
+}
+
+/// Writes a group of alternatives as in a control file.
+pub(crate) fn write_group(relations: &[Relation]) -> String {
+    relations.iter().map(write).collect::<Vec<_>>().join(" | ")
+}

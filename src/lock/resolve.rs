@@ -1,0 +1,269 @@
+//! Chooses packages: level by level from the root, for every platform, with the same versions on all of them.
+
+use crate::apt::relation::Relation;
+use crate::apt::version::Version;
+use crate::lock::Error;
+use crate::lock::explain::Explainer;
+use crate::lock::file::ExcludedPackage;
+use crate::lock::graph::Graph;
+use crate::lock::graph::Ground;
+use crate::lock::graph::Group;
+use crate::lock::graph::Id;
+use crate::lock::solve::solve;
+use crate::lock::universe::Candidate;
+use crate::lock::universe::Policy;
+use crate::lock::universe::Universe;
+use crate::values::Platform;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// How often versions are brought into line before the engine gives up and takes what each platform has.
+const MOST_ROUNDS: usize = 12;
+
+/// What one level asks for, on one platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Recipe name.
+    pub recipe: String,
+    /// Requested packages, each a group of alternatives.
+    pub packages: Vec<Vec<Relation>>,
+    /// Names that must not come in, with the recipe's reason; this level's and those of the levels below.
+    pub exclude: BTreeMap<String, String>,
+}
+
+/// A package that was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Package and origin.
+    pub candidate: Candidate,
+    /// `requested` or `needed by <package>`.
+    pub why: String,
+}
+
+/// What a level adds on one platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addition {
+    /// Packages by name.
+    pub packages: BTreeMap<String, Choice>,
+    /// Dependencies that were left out.
+    pub excluded: Vec<ExcludedPackage>,
+}
+
+/// Packages that the levels below hold already, with the level's name.
+pub type Held = BTreeMap<String, (String, Candidate)>;
+
+/// One platform's archives and what its levels below hold.
+pub struct Side<'a> {
+    /// Archives.
+    pub universe: &'a Universe<'a>,
+    /// Levels below.
+    pub held: &'a Held,
+    /// What the level asks for.
+    pub request: &'a Request,
+}
+
+/// Resolves one level on all platforms, with one version of every package that several platforms have.
+///
+/// Returns the additions and warnings about packages that are held back on purpose, or that differ all the same.
+///
+/// # Errors
+/// [`Error::Unresolvable`] with all reasons, or when an index cannot be read.
+pub fn resolve_level(
+    sides: &BTreeMap<Platform, Side<'_>>,
+    policy: &Policy,
+) -> Result<(BTreeMap<Platform, Addition>, Vec<String>), Error> {
+    let unaligned = resolve_sides(sides, policy)?;
+    let mut additions = unaligned.clone();
+    let mut policy = policy.clone();
+    let mut tried: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for _ in 0..MOST_ROUNDS {
+        let differing = differing(&additions);
+        if differing.is_empty() {
+            return Ok((additions, held_back(sides, &policy, &tried)?));
+        }
+        let mut progress = false;
+        for name in differing {
+            let Some(version) = newest_on_all(sides, &policy, &name)? else { continue };
+            if tried.entry(name.clone()).or_default().insert(version.to_string()) {
+                policy.pins.insert(name, version);
+                progress = true;
+            }
+        }
+        match resolve_sides(sides, &policy) {
+            Ok(next) if progress => additions = next,
+            Err(error @ Error::Index { .. }) => return Err(error),
+            _ => break,
+        }
+    }
+    let warnings = self::differing(&unaligned).into_iter().map(|name| differs(&unaligned, &name)).collect();
+    Ok((unaligned, warnings))
+}
+
+fn resolve_sides(sides: &BTreeMap<Platform, Side<'_>>, policy: &Policy) -> Result<BTreeMap<Platform, Addition>, Error> {
+    let one = |(platform, side): (&Platform, &Side<'_>)| Ok((*platform, resolve(*platform, side, policy)?));
+    sides.iter().map(one).collect()
+}
+
+/// Names whose source versions are not the same on all platforms that have them.
+fn differing(additions: &BTreeMap<Platform, Addition>) -> BTreeSet<String> {
+    let mut versions: BTreeMap<&String, &Version> = BTreeMap::new();
+    let mut names = BTreeSet::new();
+    for (name, choice) in additions.values().flat_map(|addition| &addition.packages) {
+        let version = &choice.candidate.package.source_version;
+        if *versions.entry(name).or_insert(version) != version {
+            names.insert(name.clone());
+        }
+    }
+    names
+}
+
+fn differs(additions: &BTreeMap<Platform, Addition>, name: &str) -> String {
+    let mut versions = Vec::new();
+    for (platform, addition) in additions {
+        if let Some(choice) = addition.packages.get(name) {
+            versions.push(format!("{} on {platform}", choice.candidate.package.version));
+        }
+    }
+    format!("`{name}` has no version in common on all platforms: {}", versions.join(", "))
+}
+
+/// The newest source version that every platform that knows the package has.
+fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, policy: &Policy, name: &str) -> Result<Option<Version>, Error> {
+    let mut common: Option<BTreeSet<Version>> = None;
+    for side in sides.values() {
+        // a halted version must not come back as a pin
+        let mut here = BTreeSet::new();
+        for candidate in side.universe.versions(name)? {
+            let version = candidate.package.source_version;
+            let pins = BTreeMap::from([(name.to_owned(), version.clone())]);
+            let single = Policy { pins, previous: policy.previous.clone(), keep: false };
+            if side.universe.candidate(name, &single)?.is_some() {
+                here.insert(version);
+            }
+        }
+        common = match common {
+            _ if here.is_empty() => common,
+            None => Some(here),
+            Some(others) => Some(others.intersection(&here).cloned().collect()),
+        };
+    }
+    Ok(common.and_then(|versions| versions.into_iter().next_back()))
+}
+
+fn held_back(
+    sides: &BTreeMap<Platform, Side<'_>>,
+    policy: &Policy,
+    tried: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Vec<String>, Error> {
+    let mut warnings = Vec::new();
+    let free = Policy { pins: BTreeMap::new(), ..policy.clone() };
+    for name in tried.keys() {
+        let Some(pin) = policy.pins.get(name) else { continue };
+        for (platform, side) in sides {
+            let newest = side.universe.candidate(name, &free)?.map(|candidate| candidate.package.version);
+            if let Some(newest) = newest.filter(|version| version > pin) {
+                warnings.push(format!("`{name}` stays at {pin}: {newest} is on {platform}, but not on all platforms"));
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+/// Resolves one level on one platform.
+///
+/// # Errors
+/// [`Error::Unresolvable`] with all reasons, or when an index cannot be read.
+pub fn resolve(platform: Platform, side: &Side<'_>, policy: &Policy) -> Result<Addition, Error> {
+    let ground = Ground { fixed: side.held.clone(), excluded: side.request.exclude.clone() };
+    let mut reasons = Vec::new();
+    let unresolvable = |reasons: Vec<String>| Error::Unresolvable { recipe: side.request.recipe.clone(), platform, reasons };
+    let graph = RefCell::new(Graph::new(side.universe, policy, &ground, platform.architecture().debian()));
+    let explainer = Explainer { universe: side.universe, policy, ground: &ground };
+
+    let mut fixed = Vec::new();
+    for name in ground.fixed.keys() {
+        fixed.push(graph.borrow_mut().node(name)?);
+    }
+    let mut requests = Vec::new();
+    for relations in sorted(&side.request.packages) {
+        let group = requested(&mut graph.borrow_mut(), &relations)?;
+        reasons.extend(explainer.request(&relations, &group)?);
+        requests.push(group);
+    }
+    if !reasons.is_empty() {
+        return Err(unresolvable(reasons));
+    }
+    match solve(&graph, &fixed, &requests)? {
+        Some(selected) => addition(&mut graph.into_inner(), &ground, &selected, &requests),
+        None => Err(unresolvable(explainer.conflict(&mut graph.borrow_mut(), &fixed, &requests)?)),
+    }
+}
+
+/// Requests in an order that does not depend on how the recipe lists them.
+fn sorted(packages: &[Vec<Relation>]) -> Vec<Vec<Relation>> {
+    let mut packages = packages.to_vec();
+    packages.sort_by_cached_key(|relations| crate::lock::graph::write_group(relations));
+    packages.dedup();
+    packages
+}
+
+/// A request is for packages by their own names, as with apt: a virtual one is refused.
+fn requested(graph: &mut Graph<'_>, relations: &[Relation]) -> Result<Group, Error> {
+    let mut group = graph.group(relations)?;
+    group.options.retain(|id| relations.iter().any(|relation| relation.name == graph.nodes[*id].name));
+    Ok(group)
+}
+
+/// Turns the solver's set into what the level adds: nothing that no chain of needs reaches, each with its reason.
+fn addition(
+    graph: &mut Graph<'_>,
+    ground: &Ground,
+    selected: &BTreeSet<Id>,
+    requests: &[Group],
+) -> Result<Addition, Error> {
+    let mut packages = BTreeMap::new();
+    let mut reached = BTreeSet::new();
+    let mut ring: BTreeMap<String, (Id, String)> = BTreeMap::new();
+    for id in requests.iter().flat_map(|group| &group.options).filter(|id| selected.contains(id)) {
+        ring.insert(graph.nodes[*id].name.clone(), (*id, "requested".to_owned()));
+    }
+    let mut dropped: Vec<(String, String, Vec<Id>)> = Vec::new();
+    // ring by ring, each sorted by name: the shortest chain wins, and the first name among equals
+    while !ring.is_empty() {
+        let mut next: BTreeMap<String, (Id, String)> = BTreeMap::new();
+        reached.extend(ring.values().map(|(id, _)| *id));
+        for (name, (id, why)) in ring {
+            if graph.nodes[id].level.is_some() {
+                continue;
+            }
+            let needs = graph.needs(id)?;
+            for group in &needs.groups {
+                if let Some(excluded) = &group.dropped {
+                    dropped.push((excluded.clone(), name.clone(), group.options.clone()));
+                    continue;
+                }
+                for option in group.options.iter().filter(|option| selected.contains(option)) {
+                    if !reached.contains(option) {
+                        let entry = (*option, format!("needed by {name}"));
+                        next.entry(graph.nodes[*option].name.clone()).or_insert(entry);
+                    }
+                }
+            }
+            if let Some(candidate) = graph.nodes[id].candidate.clone() {
+                packages.insert(name, Choice { candidate, why });
+            }
+        }
+        ring = next;
+    }
+    let present = |id: &Id| graph.nodes[*id].level.is_some() || packages.contains_key(&graph.nodes[*id].name);
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (excluded, by, _) in dropped.into_iter().filter(|(.., options)| !options.iter().any(present)) {
+        wanted.entry(excluded).or_default().insert(by);
+    }
+    let record = |(name, by): (String, BTreeSet<String>)| {
+        let reason = ground.excluded.get(&name).cloned().unwrap_or_default();
+        ExcludedPackage { name, reason, wanted_by: by.into_iter().collect() }
+    };
+    Ok(Addition { packages, excluded: wanted.into_iter().map(record).collect() })
+}

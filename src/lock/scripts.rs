@@ -1,0 +1,154 @@
+//! Maintainer scripts of packages against the ledger: which are known, and everything a maintainer needs to decide about
+//! those that are not.
+
+use crate::lock::file::LockedScript;
+use crate::values::Digest;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Members of `control.tar` that are looked up in the ledger.
+pub const KINDS: [&str; 6] = ["preinst", "postinst", "prerm", "postrm", "config", "triggers"];
+
+/// Lines of an unknown script that are shown.
+const MOST_LINES: usize = 60;
+
+/// Characters of one line that are shown.
+const MOST_CHARACTERS: usize = 400;
+
+/// Words that give an effect away, and the effect's name.
+const EFFECTS: [(&str, &[&str]); 18] = [
+    ("alternatives", &["update-alternatives"]),
+    ("diversion", &["dpkg-divert"]),
+    ("file attributes", &["dpkg-statoverride"]),
+    ("accounts", &["adduser", "addgroup", "useradd", "groupadd", "usermod", "systemd-sysusers"]),
+    ("temporary files", &["systemd-tmpfiles"]),
+    ("configuration file from template", &["ucf ", "ucfr "]),
+    ("trigger", &["dpkg-trigger", "activate", "interest"]),
+    ("library cache", &["ldconfig"]),
+    ("set-user-id or capabilities", &["setcap", "chmod u+s", "chmod g+s", "chmod 4", "chmod 2"]),
+    ("compiled Python", &["py3compile", "pycompile"]),
+    ("symbolic link", &["ln -s", "ln -f", "ln --s"]),
+    ("folders", &["mkdir", "install -d"]),
+    ("configuration questions", &["debconf", "db_get", "db_input", "db_set"]),
+    ("owner", &["chown", "chgrp"]),
+    ("mode", &["chmod"]),
+    ("services", &["systemctl", "deb-systemd", "invoke-rc.d", "update-rc.d"]),
+    ("certificates", &["update-ca-certificates", "keytool"]),
+    ("files removed or moved", &["rm -", "rm \"", "mv ", "dpkg-maintscript-helper"]),
+];
+
+/// A script as a package brings it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Binary package.
+    pub package: String,
+    /// One of [`KINDS`].
+    pub kind: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A script that the ledger does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Packages that bring the very same bytes, sorted.
+    pub packages: Vec<String>,
+    /// One of [`KINDS`].
+    pub kind: String,
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// Effects recognised in it; a hint, never a proof of what it does not do.
+    pub effects: Vec<&'static str>,
+    /// Its first lines.
+    pub excerpt: String,
+    /// Lines that the excerpt leaves out.
+    pub more: usize,
+}
+
+/// Scripts against the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Review {
+    /// Decided ones, sorted.
+    pub known: Vec<LockedScript>,
+    /// Those that somebody must decide about, sorted, the same bytes once.
+    pub unknown: Vec<Unknown>,
+}
+
+/// Looks every script up; `decide` returns the ledger's decision for package, kind and digest
+/// (`not-needed`, `reproduced by accounts`).
+#[must_use]
+pub fn review(scripts: &[Script], decide: &dyn Fn(&str, &str, &Digest) -> Option<String>) -> Review {
+    let mut known = BTreeSet::new();
+    let mut unknown: BTreeMap<(String, Digest), (BTreeSet<String>, &[u8])> = BTreeMap::new();
+    for script in scripts {
+        let sha256 = Digest::of(&script.bytes);
+        match decide(&script.package, &script.kind, &sha256) {
+            Some(decision) => {
+                let (package, script) = (script.package.clone(), script.kind.clone());
+                known.insert(LockedScript { package, script, sha256, decision });
+            }
+            None => {
+                let entry = unknown.entry((script.kind.clone(), sha256)).or_insert((BTreeSet::new(), &script.bytes));
+                entry.0.insert(script.package.clone());
+            }
+        }
+    }
+    let describe = |((kind, sha256), (packages, bytes)): ((String, Digest), (BTreeSet<String>, &[u8]))| {
+        let text = String::from_utf8_lossy(bytes);
+        let shown = text.lines().take(MOST_LINES).map(printable).collect::<Vec<_>>();
+        let more = text.lines().count().saturating_sub(MOST_LINES);
+        let packages = packages.into_iter().collect();
+        Unknown { packages, effects: effects(&kind, &text), kind, sha256, excerpt: shown.join("\n"), more }
+    };
+    let mut unknown: Vec<Unknown> = unknown.into_iter().map(describe).collect();
+    unknown.sort_by(|a, b| (&a.packages, &a.kind, a.sha256).cmp(&(&b.packages, &b.kind, b.sha256)));
+    Review { known: known.into_iter().collect(), unknown }
+}
+
+/// A terminal must not obey a script's control characters.
+fn printable(line: &str) -> String {
+    let clean = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+    line.chars().take(MOST_CHARACTERS).map(clean).collect()
+}
+
+/// Returns the effects that are recognised in a script, without comment lines.
+#[must_use]
+pub fn effects(kind: &str, text: &str) -> Vec<&'static str> {
+    let code: Vec<&str> = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#')).collect();
+    let seen = |words: &[&str]| code.iter().any(|line| words.iter().any(|word| line.contains(word)));
+    let found = EFFECTS.iter().filter(|(name, words)| (*name != "trigger" || kind == "triggers" || seen(&words[..1])) && seen(words));
+    found.map(|(name, _)| *name).collect()
+}
+
+impl Unknown {
+    /// Returns entries for `recipes/scripts.yaml`, one a package, with the decision left open.
+    #[must_use]
+    pub fn ledger_entry(&self) -> String {
+        let late = matches!(self.kind.as_str(), "prerm" | "postrm");
+        let reason = if late { "\"runs only at removal\"" } else { "\"\"  # why that is fine" };
+        let mut text = String::new();
+        for package in &self.packages {
+            text.push_str(&format!("  - package: {package}\n    script: {}\n", self.kind));
+            text.push_str("    decision: not-needed  # or: reproduced, with `by: <generator or recipe key>`\n");
+            text.push_str(&format!("    reason: {reason}\n    sha256: [ {} ]\n", self.sha256.hex()));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} of {} is not in the script ledger ({})", self.kind, self.packages.join(", "), self.sha256)?;
+        let effects = if self.effects.is_empty() { "none".to_owned() } else { self.effects.join(", ") };
+        writeln!(f, "recognised effects: {effects}")?;
+        for line in self.excerpt.lines() {
+            writeln!(f, "    | {line}")?;
+        }
+        if self.more > 0 {
+            writeln!(f, "    | ({} more lines)", self.more)?;
+        }
+        writeln!(f, "entry for recipes/scripts.yaml, once it is clear what the script is for:")?;
+        f.write_str(&self.ledger_entry())
+    }
+}

@@ -1,0 +1,181 @@
+//! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its candidate.
+
+use crate::apt::Package;
+use crate::apt::version::Version;
+use crate::lock::Error;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Packages by name and by what they provide: one index, or a list of packages.
+pub trait Shelf {
+    /// Returns all packages of a name.
+    ///
+    /// # Errors
+    /// When a stanza cannot be read.
+    fn by_name(&self, name: &str) -> Result<Vec<Package>, Error>;
+
+    /// Returns all packages that provide a virtual package.
+    ///
+    /// # Errors
+    /// When a stanza cannot be read.
+    fn providers(&self, name: &str) -> Result<Vec<Package>, Error>;
+
+    /// Returns all package names, for suggestions.
+    fn names(&self) -> Vec<String>;
+}
+
+impl Shelf for Vec<Package> {
+    fn by_name(&self, name: &str) -> Result<Vec<Package>, Error> {
+        Ok(self.iter().filter(|package| package.name == name).cloned().collect())
+    }
+
+    fn providers(&self, name: &str) -> Result<Vec<Package>, Error> {
+        let provides = |package: &&Package| package.provides.iter().any(|provide| provide.name == name);
+        Ok(self.iter().filter(provides).cloned().collect())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.iter().map(|package| package.name.clone()).collect()
+    }
+}
+
+/// One component of one pocket.
+#[derive(Clone)]
+pub struct Origin<'a> {
+    /// Archive and pocket, `ubuntu/security`.
+    pub from: String,
+    /// Component, `main`.
+    pub component: String,
+    /// Its packages.
+    pub shelf: &'a dyn Shelf,
+}
+
+/// A package that can be chosen, and where it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The package.
+    pub package: Package,
+    /// Archive and pocket.
+    pub from: String,
+    /// Component.
+    pub component: String,
+}
+
+/// What narrows the choice of versions.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Source versions that must be taken, by binary package: what all platforms have.
+    pub pins: BTreeMap<String, Version>,
+    /// Names and versions of the previous lock: they decide between equal providers.
+    pub previous: BTreeMap<String, Version>,
+    /// Take the previous version as long as an archive has it.
+    pub keep: bool,
+}
+
+/// All origins of one architecture; their order counts only between equal versions.
+pub struct Universe<'a> {
+    origins: Vec<Origin<'a>>,
+}
+
+impl<'a> Universe<'a> {
+    /// Takes the origins, in the recipe's order.
+    #[must_use]
+    pub fn new(origins: Vec<Origin<'a>>) -> Self {
+        Self { origins }
+    }
+
+    /// Returns every version of a name, newest first; equal versions in the order of the origins.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub fn versions(&self, name: &str) -> Result<Vec<Candidate>, Error> {
+        let mut found = Vec::new();
+        for (place, origin) in self.origins.iter().enumerate() {
+            for package in origin.shelf.by_name(name)? {
+                let candidate =
+                    Candidate { package, from: origin.from.clone(), component: origin.component.clone() };
+                found.push((place, candidate));
+            }
+        }
+        // the digest makes the order total, whatever order the stanzas came in
+        found.sort_by(|(place, a), (other, b)| {
+            let newest = b.package.version.cmp(&a.package.version);
+            newest.then(place.cmp(other)).then(a.package.sha256.cmp(&b.package.sha256))
+        });
+        Ok(found.into_iter().map(|(_, candidate)| candidate).collect())
+    }
+
+    /// Returns the version of a name that is to be taken, as apt does: the newest.
+    ///
+    /// A version that was halted (0 % of a phased update, which is what Ubuntu does after a regression) is passed over,
+    /// unless the same version is a security update. Other percentages do not count: a fresh installation is never phased.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub fn candidate(&self, name: &str, policy: &Policy) -> Result<Option<Candidate>, Error> {
+        let versions = self.versions(name)?;
+        let is_security = |candidate: &Candidate| candidate.from.ends_with("/security");
+        let secured: Vec<Version> =
+            versions.iter().filter(|candidate| is_security(candidate)).map(|c| c.package.version.clone()).collect();
+        let mut allowed = versions
+            .into_iter()
+            .filter(|c| c.package.phased != Some(0) || is_security(c) || secured.contains(&c.package.version))
+            .filter(|c| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin))
+            .collect::<Vec<_>>();
+        let kept = policy.previous.get(name).filter(|_| policy.keep);
+        let place = kept.and_then(|version| allowed.iter().position(|c| c.package.version == *version)).unwrap_or(0);
+        Ok((place < allowed.len()).then(|| allowed.swap_remove(place)))
+    }
+
+    /// Returns the names of all packages of which some version provides `name`, sorted.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub fn provider_names(&self, name: &str) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        for origin in &self.origins {
+            names.extend(origin.shelf.providers(name)?.into_iter().map(|package| package.name));
+        }
+        Ok(names)
+    }
+
+    /// Returns up to three package names that look like `name`, nearest first.
+    #[must_use]
+    pub fn nearest(&self, name: &str) -> Vec<String> {
+        let limit = name.len() / 3 + 1;
+        let mut names = BTreeSet::new();
+        for origin in &self.origins {
+            names.extend(origin.shelf.names().into_iter().filter(|other| other.len().abs_diff(name.len()) <= limit));
+        }
+        let mut near: Vec<(usize, String)> =
+            names.into_iter().map(|other| (distance(name, &other), other)).filter(|(far, _)| *far <= limit).collect();
+        near.sort();
+        near.into_iter().take(3).map(|(_, name)| name).collect()
+    }
+
+    /// Returns the labels of all origins, each once, in order.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        let mut labels: Vec<String> = Vec::new();
+        for origin in &self.origins {
+            if !labels.contains(&origin.from) {
+                labels.push(origin.from.clone());
+            }
+        }
+        labels
+    }
+}
+
+/// Levenshtein distance in bytes; names are ASCII.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
