@@ -92,7 +92,9 @@ impl Error {
             Self::Failed { tampered: true, .. } => {
                 vec!["a mirror or proxy serves other bytes than the archive signed: try another mirror".to_owned()]
             }
-            Self::Failed { .. } => vec!["check network and proxy, or name a mirror with `--mirror ARCHIVE=URL`".to_owned()],
+            Self::Failed { .. } => {
+                vec!["check network and proxy, or name a mirror with `--mirror ARCHIVE=URL`".to_owned()]
+            }
             Self::Store(error) => error.hints(),
         }
     }

@@ -62,7 +62,9 @@ impl<'a> Levels<'a> {
             let built = platforms(definition, options);
             let mut all = packages::wanted(definition, lock, &options.mirrors);
             for level in &lock.levels {
-                for package in level.packages.iter().filter(|(platform, _)| built.contains(platform)).flat_map(|(_, p)| p) {
+                for package in
+                    level.packages.iter().filter(|(platform, _)| built.contains(platform)).flat_map(|(_, p)| p)
+                {
                     wanted.extend(all.remove_entry(&package.sha256));
                 }
             }
@@ -74,7 +76,8 @@ impl<'a> Levels<'a> {
             .values()
             .map(|wanted| unpack::Deb { name: wanted.name.clone(), digest: wanted.sha256, size: wanted.size })
             .collect();
-        let unpacked = unpack::all(&debs, store, options.threads, reporter).map_err(|cause| in_general(orders, cause))?;
+        let unpacked =
+            unpack::all(&debs, store, options.threads, reporter).map_err(|cause| in_general(orders, cause))?;
         let contents = Contents::new(store);
         Ok(Self { store, contents, reporter, options, unpacked, done: BTreeMap::new() })
     }
@@ -157,7 +160,8 @@ pub fn assemble(
             architecture: platform.architecture(),
             epoch: lock.epoch,
         };
-        let tree = level::assemble(&parts, contents).map_err(|cause| Error::Layer { image: image(), platform, cause })?;
+        let tree =
+            level::assemble(&parts, contents).map_err(|cause| Error::Layer { image: image(), platform, cause })?;
         assembled.whole = overlay(&assembled.whole, &tree);
         assembled.levels.push(tree);
     }

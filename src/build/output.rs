@@ -93,7 +93,8 @@ fn references(built: &Built) -> Vec<Reference> {
 fn docker(file: &Path, built: &Built, store: &Store) -> Result<(), Error> {
     let unfit = |cause: String| oci::Error::Unfit { format: "docker-archive", path: file.to_owned(), cause };
     let [platform] = &built.platforms[..] else {
-        let cause = format!("it holds one platform, but the image has {}; choose with `--platform`", built.platforms.len());
+        let cause =
+            format!("it holds one platform, but the image has {}; choose with `--platform`", built.platforms.len());
         return Err(unfit(cause).into());
     };
     let path = store.blob(&platform.manifest.0);

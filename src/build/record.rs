@@ -159,7 +159,8 @@ pub fn tags(order: &Order<'_>) -> Vec<String> {
 fn software_version(order: &Order<'_>) -> String {
     let Order { definition, lock } = order;
     let packages = lock.levels.iter().flat_map(|level| level.packages.values()).flatten();
-    let named = definition.version_of.as_ref().and_then(|name| packages.into_iter().find(|package| package.name == *name));
+    let named =
+        definition.version_of.as_ref().and_then(|name| packages.into_iter().find(|package| package.name == *name));
     match named {
         Some(package) => crate::apt::version::Version::new(&package.version).upstream().to_owned(),
         None => {

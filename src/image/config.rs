@@ -49,8 +49,11 @@ pub(crate) fn config(parts: &Parts<'_>, epoch: Epoch) -> Result<Value, Error> {
     }
     let diff_ids: Vec<_> = parts.layers.iter().map(|layer| layer.blob.diff_id).collect();
     let created = epoch.to_string();
-    let history: Vec<Value> =
-        parts.layers.iter().map(|layer| json!({ "created": created, "created_by": format!("sockel {}", layer.what) })).collect();
+    let history: Vec<Value> = parts
+        .layers
+        .iter()
+        .map(|layer| json!({ "created": created, "created_by": format!("sockel {}", layer.what) }))
+        .collect();
     let architecture = parts.platform.architecture();
     let mut config = json!({
         "created": created,

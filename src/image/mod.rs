@@ -21,7 +21,7 @@ use crate::values::Epoch;
 use crate::values::Platform;
 use oci_spec::image::Descriptor;
 use oci_spec::image::ImageIndex;
-use oci_spec::image::ImageManifest;
+use oci_spec::image::ImageManifestBuilder;
 use oci_spec::image::MediaType;
 use std::collections::BTreeMap;
 use std::collections::HashMap as OciMap;
@@ -88,17 +88,20 @@ impl Document {
 /// [`Error::NoUser`] and [`Error::BadUser`].
 pub fn compose(parts: &Parts<'_>, compression: Compression, epoch: Epoch) -> Result<(Document, Document), Error> {
     let config = Document::new(&config::config(parts, epoch)?);
-    let mut manifest = ImageManifest::default();
-    manifest.set_schema_version(2);
-    manifest.set_media_type(Some(MediaType::ImageManifest));
-    manifest.set_config(oci::descriptor(
-        "application/vnd.oci.image.config.v1+json",
-        &config.digest,
-        config.bytes.len() as u64,
-    ));
-    let layers = parts.layers.iter().map(|Layer { blob, .. }| oci::descriptor(compression.media_type(), &blob.digest, blob.size));
-    manifest.set_layers(layers.collect());
-    manifest.set_annotations(Some(oci_map(parts.annotations)));
+    let size = config.bytes.len() as u64;
+    let described = oci::descriptor("application/vnd.oci.image.config.v1+json", &config.digest, size);
+    let layers = parts
+        .layers
+        .iter()
+        .map(|Layer { blob, .. }| oci::descriptor(compression.media_type(), &blob.digest, blob.size));
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(described)
+        .layers(layers.collect::<Vec<_>>())
+        .annotations(oci_map(parts.annotations))
+        .build()
+        .expect("all required fields are set");
     Ok((config, Document::new(&manifest)))
 }
 

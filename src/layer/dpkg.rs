@@ -3,7 +3,9 @@
 //! Formats: `status.d` as distroless images have it and scanners read it (one control paragraph a package, with
 //! `<package>.md5sums` beside); dpkg's database as in dpkg(1) "FILES", deb-triggers(5) and deb-md5sums(5).
 
+use crate::apt::relation;
 use crate::layer::unpack::Unpacked;
+use crate::layer::unpack::merged;
 use crate::store;
 use crate::tree::Content;
 use crate::tree::Contents;
@@ -101,6 +103,17 @@ pub fn database(
     made.extend(triggers.into_iter().map(trigger_file));
     made.sort_by(|first, second| first.path.cmp(&second.path));
     Ok(made)
+}
+
+/// Returns the names of the packages whose files this one may take over: its `Replaces` (policy 7.6.1).
+///
+/// # Errors
+/// When control data is missing or not one paragraph.
+pub fn replaced(package: &Unpacked, contents: &Contents<'_>) -> Result<BTreeSet<String>, Error> {
+    let record = Record::read(package, contents)?;
+    let relations = relation::list(field(&record.paragraph, "Replaces").unwrap_or_default());
+    let bad = |_| Error::BadControl { package: record.name.clone(), cause: "its `Replaces` field is malformed" };
+    Ok(relations.map_err(bad)?.into_iter().map(|relation| relation.name).collect())
 }
 
 const INFO: &str = "var/lib/dpkg/info";
@@ -339,13 +352,6 @@ fn without(paragraph: &str, fields: &[&str]) -> String {
 fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
     let line = paragraph.lines().find(|line| named(line, name))?;
     line.split_once(':').map(|(_, value)| value.trim())
-}
-
-/// Returns where a path is once `/usr` is merged; older packages still name `/lib` and `/bin`.
-fn merged(path: &str) -> String {
-    let first = path.split('/').next().unwrap_or_default();
-    let moves = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"].contains(&first) && path.contains('/');
-    if moves { format!("usr/{path}") } else { path.to_owned() }
 }
 
 fn entry(origin: &Origin, path: &str, kind: Kind, mode: u32) -> Entry {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// The patterns that hold for one level: its own and those of all levels below it.
 #[derive(Debug, Clone)]
-pub struct Exclusions {
+pub(super) struct Exclusions {
     out: GlobSet,
     kept: GlobSet,
 }
@@ -23,7 +23,7 @@ impl Exclusions {
     ///
     /// # Errors
     /// [`Error::Pattern`] for one that is no glob.
-    pub fn new(levels: &[Level]) -> Result<Self, Error> {
+    pub(super) fn new(levels: &[Level]) -> Result<Self, Error> {
         Ok(Self {
             out: set(levels.iter().flat_map(|level| level.exclude_paths.keys()))?,
             kept: set(levels.iter().flat_map(|level| &level.include_paths))?,
@@ -32,14 +32,14 @@ impl Exclusions {
 
     /// Tells whether a path (without leading slash) stays out.
     #[must_use]
-    pub fn has(&self, path: &str) -> bool {
+    pub(super) fn has(&self, path: &str) -> bool {
         let path = format!("/{path}");
         self.out.is_match(&path) && !self.kept.is_match(&path)
     }
 
     /// Returns the entries that stay. A folder stays unless all that the package had in it is out.
     #[must_use]
-    pub fn keep<'a>(&self, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    pub(super) fn keep<'a>(&self, entries: &'a [Entry]) -> Vec<&'a Entry> {
         let mut had = BTreeSet::new();
         let mut needed = BTreeSet::new();
         let mut kept = Vec::new();
@@ -48,8 +48,7 @@ impl Exclusions {
             let is_folder = entry.kind == Kind::Directory;
             let path = entry.path.as_str();
             had.extend(parent(path));
-            let stays =
-                if is_folder && had.contains(path) { needed.contains(path) } else { !self.has(path) };
+            let stays = if is_folder && had.contains(path) { needed.contains(path) } else { !self.has(path) };
             if stays {
                 needed.extend(parent(path));
                 kept.push(entry);

@@ -43,7 +43,8 @@ pub struct Parts<'a> {
 pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Error> {
     let level = parts.levels.last().ok_or(Error::NoLevel)?;
     let packages = parts.packages.last().ok_or(Error::NoLevel)?;
-    let mut merge = Merge { level, lower: parts.lower, tree: Tree::default(), problems: Vec::new() };
+    let mut merge =
+        Merge { level, levels: parts.levels, lower: parts.lower, tree: Tree::default(), problems: Vec::new() };
     let exclusions = Exclusions::new(parts.levels)?;
     merge.packages(packages, &exclusions, contents)?;
     merge.recipe();
@@ -82,9 +83,9 @@ fn database(parts: &Parts<'_>, level: &Level, tree: &Tree, contents: &Contents<'
             Ok(entries)
         }
         PackageDatabase::Dpkg => {
-            let all: Vec<(&str, &Unpacked)> =
-                parts.packages.iter().flatten().map(|(name, package)| (name.as_str(), package)).collect();
-            Ok(dpkg::classical(&all, contents)?)
+            let all: Vec<&Unpacked> = parts.packages.iter().flat_map(BTreeMap::values).collect();
+            let is_there = |path: &str| is_there(path) || parts.lower.get(path).is_some();
+            Ok(dpkg::database(&all, contents, &is_there)?)
         }
     }
 }
@@ -92,6 +93,7 @@ fn database(parts: &Parts<'_>, level: &Level, tree: &Tree, contents: &Contents<'
 /// A level's tree while it grows.
 struct Merge<'a> {
     level: &'a Level,
+    levels: &'a [Level],
     lower: &'a Tree,
     tree: Tree,
     problems: Vec<tree::Error>,
@@ -195,7 +197,7 @@ impl Merge<'_> {
         let old = self.tree.get(&entry.path).or_else(|| self.lower.get(&entry.path));
         match old {
             Some(Entry { origin: Origin::Generator(_), .. }) => self.put(entry),
-            Some(_) if generate::may_replace(&entry) => self.put(entry),
+            Some(_) if is_target(&entry, self.levels) => self.put(entry),
             _ => self.add(entry),
         }
     }
@@ -218,12 +220,13 @@ impl Merge<'_> {
         let mut problems = std::mem::take(&mut self.problems);
         let mut seen = BTreeSet::new();
         problems.retain(|problem| seen.insert(problem.to_string()));
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Tree { recipe: self.level.recipe.clone(), problems })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Tree { recipe: self.level.recipe.clone(), problems }) }
     }
+}
+
+/// Tells whether the entry is what its generator exists to write.
+fn is_target(entry: &Entry, levels: &[Level]) -> bool {
+    matches!(&entry.origin, Origin::Generator(name) if generate::may_replace(name, &entry.path, levels))
 }
 
 /// Returns an absolute path in the form of [`Entry::path`], with `/bin`, `/sbin`, `/lib*` moved below `/usr` like those

@@ -86,7 +86,12 @@ impl Explainer<'_> {
     }
 
     /// Says why the requests cannot stand together, or with the levels below.
-    pub(crate) fn conflict(&self, graph: &mut Graph<'_>, fixed: &[Id], requests: &[Group]) -> Result<Vec<String>, Error> {
+    pub(crate) fn conflict(
+        &self,
+        graph: &mut Graph<'_>,
+        fixed: &[Id],
+        requests: &[Group],
+    ) -> Result<Vec<String>, Error> {
         let roots: Vec<Id> = requests.iter().flat_map(|group| group.options.clone()).collect();
         let impossible = impossible(graph, fixed, &roots)?;
         let mut reasons = Vec::new();
@@ -213,9 +218,9 @@ fn clashes(
         for other in graph.needs(*id)?.conflicts.iter().filter(|other| parents.contains_key(other)) {
             let (a, b) = (&graph.nodes[*id].name, &graph.nodes[*other].name);
             let (x, y) = (origin(graph, &parents, *id), origin(graph, &parents, *other));
-            let rule = graph.package(*id).and_then(|package| {
-                package.conflicts.iter().find(|relation| relation.name == *b).map(write)
-            });
+            let rule = graph
+                .package(*id)
+                .and_then(|package| package.conflicts.iter().find(|relation| relation.name == *b).map(write));
             let rule = rule.unwrap_or_else(|| b.clone());
             reasons.push(format!("`{a}` conflicts with `{rule}`: `{a}` is {x}, `{b}` is {y}"));
         }

@@ -176,6 +176,12 @@ impl Lock {
         print::lock(self, HEADER)
     }
 
+    /// Returns the digest of the lock as it is written: the identity of all decisions in it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.to_yaml().as_bytes())
+    }
+
     /// Returns all packages of one platform, lower levels first.
     pub fn packages(&self, platform: Platform) -> impl Iterator<Item = &LockedPackage> {
         self.levels.iter().filter_map(move |level| level.packages.get(&platform)).flatten()
@@ -197,7 +203,10 @@ impl Lock {
                         problems.push(format!("package `{}` is listed twice for {platform}", package.name));
                     }
                     if !origins.contains(&package.from) {
-                        problems.push(format!("package `{}` is from `{}`, which is not in `archives`", package.name, package.from));
+                        problems.push(format!(
+                            "package `{}` is from `{}`, which is not in `archives`",
+                            package.name, package.from
+                        ));
                     }
                     problems.extend(package.problems());
                 }
@@ -230,7 +239,11 @@ impl LockedPackage {
         let mut problems = Vec::new();
         let mut check = |good: bool, what: &str, value: &str| {
             if !good {
-                problems.push(format!("{what} `{}` of package `{}` is not valid", value.escape_debug(), name.escape_debug()));
+                problems.push(format!(
+                    "{what} `{}` of package `{}` is not valid",
+                    value.escape_debug(),
+                    name.escape_debug()
+                ));
             }
         };
         check(is_name(name), "name", name);

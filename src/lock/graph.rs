@@ -60,7 +60,12 @@ pub(crate) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(crate) fn new(universe: &'a Universe<'a>, policy: &'a Policy, ground: &'a Ground, architecture: &'a str) -> Self {
+    pub(crate) fn new(
+        universe: &'a Universe<'a>,
+        policy: &'a Policy,
+        ground: &'a Ground,
+        architecture: &'a str,
+    ) -> Self {
         let (nodes, ids, providers) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         Self { universe, policy, ground, architecture, nodes, ids, providers }
     }

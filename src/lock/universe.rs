@@ -92,8 +92,7 @@ impl<'a> Universe<'a> {
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
             for package in origin.shelf.by_name(name)? {
-                let candidate =
-                    Candidate { package, from: origin.from.clone(), component: origin.component.clone() };
+                let candidate = Candidate { package, from: origin.from.clone(), component: origin.component.clone() };
                 found.push((place, candidate));
             }
         }

@@ -29,7 +29,12 @@ use std::path::Path;
 ///
 /// # Errors
 /// When a blob cannot be read or the file cannot be written; an old file is then untouched.
-pub fn write_oci(path: &Path, references: &[Reference], blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
+pub fn write_oci(
+    path: &Path,
+    references: &[Reference],
+    blobs: &BTreeMap<Digest, u64>,
+    store: &Store,
+) -> Result<(), Error> {
     let index = canonical(&layout::merge(&ImageIndex::default(), references));
     atomically(path, |archive| {
         archive.folder("blobs")?;
@@ -120,7 +125,8 @@ impl Archive<'_> {
     }
 
     fn file(&mut self, path: &str, size: u64, content: impl Read) -> Result<(), Error> {
-        let source = crate::tree::Content { digest: Digest::of(b""), size, source: crate::tree::Source::Inline([].into()) };
+        let source =
+            crate::tree::Content { digest: Digest::of(b""), size, source: crate::tree::Source::Inline([].into()) };
         self.bytes(&tar::header(&entry(path, Kind::File(source))))?;
         let copied = io::copy(&mut content.take(size), &mut self.file);
         let copied = copied.map_err(|cause| fs::Error::new("write", self.path, cause))?;

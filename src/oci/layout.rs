@@ -39,7 +39,12 @@ pub struct Reference {
 ///
 /// # Errors
 /// When the folder is something else, or cannot be written.
-pub fn write(folder: &Path, references: &[Reference], blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
+pub fn write(
+    folder: &Path,
+    references: &[Reference],
+    blobs: &BTreeMap<Digest, u64>,
+    store: &Store,
+) -> Result<(), Error> {
     let blob_folder = folder.join("blobs/sha256");
     let marker = folder.join("oci-layout");
     if fs::size(&marker).is_none() {

@@ -60,7 +60,8 @@ impl Serialize for Sorted<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(object) => {
-                let sorted: BTreeMap<&String, Sorted<'_>> = object.iter().map(|(key, value)| (key, Sorted(value))).collect();
+                let sorted: BTreeMap<&String, Sorted<'_>> =
+                    object.iter().map(|(key, value)| (key, Sorted(value))).collect();
                 serializer.collect_map(sorted)
             }
             Value::Array(items) => serializer.collect_seq(items.iter().map(Sorted)),

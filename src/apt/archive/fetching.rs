@@ -54,16 +54,13 @@ pub(super) fn groups(pocket: &Pocket) -> Vec<(String, Vec<String>)> {
 }
 
 /// Returns the InRelease file of the first address that answers; offline, the remembered one.
-pub(super) async fn release(
-    pocket: &Pocket,
-    uris: &[String],
-    http: &Http,
-    memory: &Memory,
-) -> Result<Fetched, Error> {
-    let architecture = groups(pocket).into_iter().find(|(_, known)| known == uris).map(|(name, _)| name).unwrap_or_default();
+pub(super) async fn release(pocket: &Pocket, uris: &[String], http: &Http, memory: &Memory) -> Result<Fetched, Error> {
+    let architecture =
+        groups(pocket).into_iter().find(|(_, known)| known == uris).map(|(name, _)| name).unwrap_or_default();
     let remembered = memory.file(&architecture);
     if http.is_offline() {
-        let nothing = || Error::Unreachable { pocket: pocket.label(), causes: vec!["offline, and never seen before".to_owned()] };
+        let nothing =
+            || Error::Unreachable { pocket: pocket.label(), causes: vec!["offline, and never seen before".to_owned()] };
         return remembered.map(|(fetched, _)| fetched).ok_or_else(nothing);
     }
     let mut causes = Vec::new();

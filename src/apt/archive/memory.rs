@@ -65,7 +65,8 @@ impl Memory {
     pub(super) fn check(&self, pocket: &Pocket, facts: &Facts) -> Result<(), Error> {
         let rollback = |cause: String| Err(Error::Rollback { pocket: pocket.label(), cause });
         for name in fs::list(&self.folder)? {
-            let Some(architecture) = name.strip_prefix(&format!("{}-", self.key)).and_then(|rest| rest.strip_suffix(".json"))
+            let Some(architecture) =
+                name.strip_prefix(&format!("{}-", self.key)).and_then(|rest| rest.strip_suffix(".json"))
             else {
                 continue;
             };
@@ -86,7 +87,8 @@ impl Memory {
 
     /// Remembers an accepted file.
     pub(super) fn keep(&self, architecture: &str, fetched: &Fetched, facts: &Facts) -> Result<(), Error> {
-        if self.seen(architecture).is_some_and(|seen| seen.inrelease == facts.inrelease && seen.stamp == fetched.stamp) {
+        if self.seen(architecture).is_some_and(|seen| seen.inrelease == facts.inrelease && seen.stamp == fetched.stamp)
+        {
             return Ok(());
         }
         fs::create_dir(&self.folder)?;

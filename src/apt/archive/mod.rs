@@ -207,8 +207,12 @@ impl Error {
             Self::Signature { .. } | Self::Tampered { .. } => {
                 "a mirror or proxy changed the file, or the archive has a new key: never skip this; compare the key with the distribution's announcement before you pin it in the recipe"
             }
-            Self::Identity { .. } => "the mirror serves one suite under the name of another, or the recipe pins the wrong fields",
-            Self::Stale { .. } => "the mirror may have stopped updating (or is held back on purpose): try another one; check this machine's clock",
+            Self::Identity { .. } => {
+                "the mirror serves one suite under the name of another, or the recipe pins the wrong fields"
+            }
+            Self::Stale { .. } => {
+                "the mirror may have stopped updating (or is held back on purpose): try another one; check this machine's clock"
+            }
             Self::Rollback { .. } => "the mirror serves an older state than before: try another one",
             _ => return Vec::new(),
         };
@@ -252,7 +256,8 @@ pub async fn open(
         let mut fetched = fetching::release(pocket, &uris, http, &memory).await?;
         let mut judged = judge(pocket, &fetched, &certificates, now)?;
         memory.check(pocket, &judged.facts)?;
-        let indexes = fetching::indexes(pocket, &architecture, &judged.release, &fetched.base, http, folder, reporter).await;
+        let indexes =
+            fetching::indexes(pocket, &architecture, &judged.release, &fetched.base, http, folder, reporter).await;
         let indexes = match indexes {
             // the mirror changed between the two requests: once more, from the start
             Err(Error::Tampered { .. } | Error::Unreachable { .. }) if !http.is_offline() => {
@@ -287,9 +292,11 @@ fn judge(
 ) -> Result<Judged, Error> {
     let label = || pocket.label();
     let url = || http::masked(&fetched.base);
-    let signed = certificates
-        .verify(&fetched.inrelease, now)
-        .map_err(|cause| Error::Signature { pocket: label(), url: url(), cause })?;
+    let signed = certificates.verify(&fetched.inrelease, now).map_err(|cause| Error::Signature {
+        pocket: label(),
+        url: url(),
+        cause,
+    })?;
     let release =
         Release::parse(&signed.text).map_err(|cause| Error::Release { pocket: label(), url: url(), cause })?;
     let identity = [

@@ -3,8 +3,8 @@
 mod signature;
 
 pub use signature::Certificates;
-pub use signature::Signed;
 pub use signature::SignatureError;
+pub use signature::Signed;
 
 use crate::apt::control;
 use crate::apt::index::is_safe_path;
@@ -72,7 +72,10 @@ impl Release {
         let text = |field: &str| paragraph.get(field).unwrap_or_default().to_owned();
         let words = |field: &str| text(field).split_whitespace().map(str::to_owned).collect();
         let date = |field: &'static str| {
-            paragraph.get(field).map(|value| date(value).ok_or_else(|| wrong(field, format!("`{value}` is not a date")))).transpose()
+            paragraph
+                .get(field)
+                .map(|value| date(value).ok_or_else(|| wrong(field, format!("`{value}` is not a date"))))
+                .transpose()
         };
         let missing = || wrong("Date", "it is missing".to_owned());
         let table = paragraph.get("SHA256").ok_or_else(|| wrong("SHA256", "it is missing".to_owned()))?;

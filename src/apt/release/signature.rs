@@ -17,6 +17,7 @@ use pgp::packet::Signature;
 use pgp::packet::SignatureType;
 use pgp::types::KeyDetails;
 use pgp::types::PublicParams;
+use pgp::types::Tag;
 use rsa::traits::PublicKeyParts;
 
 /// Smallest RSA key that is accepted, in bits (apt's `APT::Key::Assert-Pubkey-Algo`).
@@ -124,7 +125,8 @@ impl Certificates {
     fn candidates(&self, signature: &Signature) -> impl Iterator<Item = &SignedPublicKey> {
         let issuers = issuers(signature);
         self.pinned.iter().filter(move |key| {
-            let mut ids = std::iter::once(fingerprint(*key)).chain(key.public_subkeys.iter().map(|sub| fingerprint(&sub.key)));
+            let mut ids =
+                std::iter::once(fingerprint(*key)).chain(key.public_subkeys.iter().map(|sub| fingerprint(&sub.key)));
             ids.any(|id| issuers.iter().any(|issuer| id.ends_with(issuer)))
         })
     }
@@ -140,7 +142,8 @@ fn short(fingerprint: &str) -> &str {
 
 /// Fingerprints, else key ids, upper-case.
 fn issuers(signature: &Signature) -> Vec<String> {
-    let fingerprints: Vec<String> = signature.issuer_fingerprint().iter().map(|id| id.to_string().to_uppercase()).collect();
+    let fingerprints: Vec<String> =
+        signature.issuer_fingerprint().iter().map(|id| id.to_string().to_uppercase()).collect();
     if !fingerprints.is_empty() {
         return fingerprints;
     }
@@ -196,13 +199,15 @@ fn strong_key(parameters: &PublicParams) -> Result<Option<String>, String> {
             let bits = key.key.n().bits();
             match bits {
                 _ if bits < RSA_MINIMUM => Err(format!("an RSA key of {bits} bits does not count")),
-                _ if bits < RSA_RECOMMENDED => {
-                    Ok(Some(format!("the archive signs with an RSA key of {bits} bits; {RSA_RECOMMENDED} are recommended")))
-                }
+                _ if bits < RSA_RECOMMENDED => Ok(Some(format!(
+                    "the archive signs with an RSA key of {bits} bits; {RSA_RECOMMENDED} are recommended"
+                ))),
                 _ => Ok(None),
             }
         }
-        PublicParams::EdDSALegacy(_) | PublicParams::Ed25519(_) | PublicParams::Ed448(_) | PublicParams::ECDSA(_) => Ok(None),
+        PublicParams::EdDSALegacy(_) | PublicParams::Ed25519(_) | PublicParams::Ed448(_) | PublicParams::ECDSA(_) => {
+            Ok(None)
+        }
         _ => Err("its key algorithm does not count".to_owned()),
     }
 }
@@ -217,7 +222,7 @@ fn usable(key: &SignedPublicKey, now: Epoch, made: i64) -> Result<Vec<String>, S
     let certifications = key.details.users.iter().flat_map(|user| {
         let of_user = user.signatures.iter();
         of_user.filter(|signature| {
-            signature.is_certification() && signature.verify_certification(primary, user.id.tag(), &user.id).is_ok()
+            signature.is_certification() && signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
         })
     });
     let direct = key.details.direct_signatures.iter().filter(|signature| signature.verify_key(primary).is_ok());
