@@ -12,13 +12,13 @@ pub mod record;
 
 pub use levels::Assembled;
 pub use levels::assemble;
-pub use packages::Mirrors;
 pub use packages::wanted;
 pub use record::Built;
 pub use record::BuiltPlatform;
 
 use crate::build::levels::Levels;
 use crate::fetch;
+use crate::fetch::Mirrors;
 use crate::image;
 use crate::image::Facts;
 use crate::layer;

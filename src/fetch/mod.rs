@@ -5,6 +5,12 @@
 //! - **Invariants**: a byte enters the store only under its own digest; a download that was cut continues where it was.
 //! - **Not here**: which packages (`lock`), what is in them (`layer`).
 
+pub mod archives;
+mod mirrors;
+
+pub use mirrors::Mirrors;
+
+use crate::recipe::ArchiveDefinition;
 use crate::report::Event;
 use crate::report::Reporter;
 use crate::report::Stage;
@@ -107,6 +113,15 @@ enum Miss {
     Failed(String),
     Tampered(String),
     Store(store::Error),
+}
+
+/// Returns the addresses of the pocket that a package was found in (`ubuntu/security`), best first.
+#[must_use]
+pub fn addresses(archives: &[ArchiveDefinition], from: &str, architecture: &str, mirrors: &Mirrors) -> Vec<String> {
+    let (name, pocket) = from.split_once('/').unwrap_or((from, ""));
+    let Some(archive) = archives.iter().find(|archive| archive.name == name) else { return Vec::new() };
+    let pocket = archive.pockets.iter().find(|known| known.name == pocket);
+    pocket.map(|pocket| mirrors.of(archive, pocket, architecture)).unwrap_or_default()
 }
 
 /// Fetches what the store does not have.

@@ -1,0 +1,35 @@
+//! Where an archive may be found: flag, environment, the host's own configuration, then the official address.
+
+use crate::apt::host;
+use crate::recipe::ArchiveDefinition;
+use crate::recipe::PocketDefinition;
+use std::collections::BTreeMap;
+
+/// Mirrors, best first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirrors {
+    /// Given by flag or environment: recipe's archive name to addresses.
+    pub given: BTreeMap<String, Vec<String>>,
+    /// Addresses in the host's own APT configuration.
+    pub host: Vec<String>,
+}
+
+impl Mirrors {
+    /// Returns the addresses of one pocket for one architecture, best first, each once.
+    #[must_use]
+    pub fn of(&self, archive: &ArchiveDefinition, pocket: &PocketDefinition, architecture: &str) -> Vec<String> {
+        let official = archive.uris.get(architecture).unwrap_or(&archive.uri);
+        // an address for one architecture holds for all pockets: that mirror carries them together
+        let own = pocket.uri.as_ref().filter(|_| !archive.uris.contains_key(architecture)).unwrap_or(official);
+        let given = self.given.get(&archive.name).into_iter().flatten().cloned();
+        let host = host::mirrors(&self.host, own);
+        let mut all: Vec<String> = Vec::new();
+        for uri in given.chain(host).chain([own.clone(), official.clone()]) {
+            let uri = uri.trim_end_matches('/').to_owned();
+            if !all.contains(&uri) {
+                all.push(uri);
+            }
+        }
+        all
+    }
+}
