@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn reads_folded_fields_and_writes_them_again() {
-        let text = "Package: a\nDescription: short\n long\n .\n more\n\n# comment\nPackage: b\nConffiles:\n /etc/b 123\n";
+        let text =
+            "Package: a\nDescription: short\n long\n .\n more\n\n# comment\nPackage: b\nConffiles:\n /etc/b 123\n";
         let read = paragraphs(text).unwrap();
         assert_eq!(read[0].get("description"), Some("short\nlong\n.\nmore"));
         assert_eq!(read[1].get("Conffiles"), Some("\n/etc/b 123"));

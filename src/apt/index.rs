@@ -21,9 +21,27 @@ const PARAGRAPH_LIMIT: usize = 4 << 20;
 
 /// Fields that are kept.
 const FIELDS: [&str; 21] = [
-    "Package", "Version", "Architecture", "Source", "Priority", "Essential", "Multi-Arch", "Pre-Depends", "Depends",
-    "Recommends", "Conflicts", "Breaks", "Provides", "Replaces", "Filename", "Size", "Installed-Size", "SHA256", "SHA512",
-    "Phased-Update-Percentage", "Section",
+    "Package",
+    "Version",
+    "Architecture",
+    "Source",
+    "Priority",
+    "Essential",
+    "Multi-Arch",
+    "Pre-Depends",
+    "Depends",
+    "Recommends",
+    "Conflicts",
+    "Breaks",
+    "Provides",
+    "Replaces",
+    "Filename",
+    "Size",
+    "Installed-Size",
+    "SHA256",
+    "SHA512",
+    "Phased-Update-Percentage",
+    "Section",
 ];
 
 /// Why an index cannot be read.
@@ -216,9 +234,8 @@ impl Index {
     fn package(&self, place: (u32, u32)) -> Result<Package, Error> {
         let wrong = |cause: String| self.wrong(place, cause);
         let needed = |field: &str| self.field(place, field).ok_or_else(|| wrong(format!("`{field}` is missing")));
-        let number = |field: &str| {
-            needed(field)?.parse::<u64>().map_err(|_| wrong(format!("`{field}` is not a number")))
-        };
+        let number =
+            |field: &str| needed(field)?.parse::<u64>().map_err(|_| wrong(format!("`{field}` is not a number")));
         let groups = |field: &str| {
             relation::groups(self.field(place, field).unwrap_or_default()).map_err(|error| wrong(error.to_string()))
         };

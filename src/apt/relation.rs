@@ -217,7 +217,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_relation() {
-        for text in ["(>= 1)", "a (>= )", "a (>= 1", "a (~ 1)", "a [amd64]", "a <!nocheck>", "a b", "-a", "a:", "a (= 1 2)"] {
+        for text in
+            ["(>= 1)", "a (>= )", "a (>= 1", "a (~ 1)", "a [amd64]", "a <!nocheck>", "a b", "-a", "a:", "a (= 1 2)"]
+        {
             assert!(groups(text).is_err(), "{text}");
         }
         assert!(groups("a |").is_err());

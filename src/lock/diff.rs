@@ -123,7 +123,8 @@ fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
         let (before, after) = (by_name(old, *platform), by_name(new, *platform));
         for (name, was, is) in changed(&before, &after) {
             let Some(shown) = is.as_ref().or(was.as_ref()) else { continue };
-            let (was_version, is_version) = (was.as_ref().map(|p| p.version.clone()), is.as_ref().map(|p| p.version.clone()));
+            let (was_version, is_version) =
+                (was.as_ref().map(|p| p.version.clone()), is.as_ref().map(|p| p.version.clone()));
             let change = PackageChange {
                 name: name.clone(),
                 source: shown.source.clone(),
@@ -189,7 +190,11 @@ impl fmt::Display for Difference {
             for change in &level.packages {
                 writeln!(f, "  {change}")?;
             }
-            let rest = [(level.layers, "layer plan"), (level.excluded, "excluded dependencies"), (level.scripts, "script decisions")];
+            let rest = [
+                (level.layers, "layer plan"),
+                (level.excluded, "excluded dependencies"),
+                (level.scripts, "script decisions"),
+            ];
             for (_, what) in rest.iter().filter(|(differs, _)| *differs) {
                 writeln!(f, "  ~ {what}")?;
             }

@@ -6,7 +6,6 @@ use crate::lock::graph::Graph;
 use crate::lock::graph::Ground;
 use crate::lock::graph::Group;
 use crate::lock::graph::Id;
-use crate::lock::graph::write;
 use crate::lock::graph::write_group;
 use crate::lock::universe::Policy;
 use crate::lock::universe::Universe;
@@ -86,7 +85,12 @@ impl Explainer<'_> {
     }
 
     /// Says why the requests cannot stand together, or with the levels below.
-    pub(crate) fn conflict(&self, graph: &mut Graph<'_>, fixed: &[Id], requests: &[Group]) -> Result<Vec<String>, Error> {
+    pub(crate) fn conflict(
+        &self,
+        graph: &mut Graph<'_>,
+        fixed: &[Id],
+        requests: &[Group],
+    ) -> Result<Vec<String>, Error> {
         let roots: Vec<Id> = requests.iter().flat_map(|group| group.options.clone()).collect();
         let impossible = impossible(graph, fixed, &roots)?;
         let mut reasons = Vec::new();
@@ -213,10 +217,8 @@ fn clashes(
         for other in graph.needs(*id)?.conflicts.iter().filter(|other| parents.contains_key(other)) {
             let (a, b) = (&graph.nodes[*id].name, &graph.nodes[*other].name);
             let (x, y) = (origin(graph, &parents, *id), origin(graph, &parents, *other));
-            let rule = graph.package(*id).and_then(|package| {
-                package.conflicts.iter().find(|relation| relation.name == *b).map(write)
-            });
-            let rule = rule.unwrap_or_else(|| b.clone());
+            let rules = graph.package(*id).map_or(&[][..], |package| &package.conflicts);
+            let rule = rules.iter().find(|relation| relation.name == *b).map_or_else(|| b.clone(), ToString::to_string);
             reasons.push(format!("`{a}` conflicts with `{rule}`: `{a}` is {x}, `{b}` is {y}"));
         }
     }

@@ -197,7 +197,10 @@ impl Lock {
                         problems.push(format!("package `{}` is listed twice for {platform}", package.name));
                     }
                     if !origins.contains(&package.from) {
-                        problems.push(format!("package `{}` is from `{}`, which is not in `archives`", package.name, package.from));
+                        problems.push(format!(
+                            "package `{}` is from `{}`, which is not in `archives`",
+                            package.name, package.from
+                        ));
                     }
                     problems.extend(package.problems());
                 }
@@ -230,7 +233,11 @@ impl LockedPackage {
         let mut problems = Vec::new();
         let mut check = |good: bool, what: &str, value: &str| {
             if !good {
-                problems.push(format!("{what} `{}` of package `{}` is not valid", value.escape_debug(), name.escape_debug()));
+                problems.push(format!(
+                    "{what} `{}` of package `{}` is not valid",
+                    value.escape_debug(),
+                    name.escape_debug()
+                ));
             }
         };
         check(is_name(name), "name", name);

@@ -19,7 +19,8 @@ pub fn plan(sizes: &BTreeMap<String, u64>, budget: usize, previous: &[Vec<String
             layers.push(left);
         }
     }
-    let mut free: Vec<(&String, &u64)> = sizes.iter().filter(|(name, _)| !layers.iter().flatten().any(|s| s == *name)).collect();
+    let mut free: Vec<(&String, &u64)> =
+        sizes.iter().filter(|(name, _)| !layers.iter().flatten().any(|s| s == *name)).collect();
     free.sort_by(|(a, x), (b, y)| y.cmp(x).then(a.cmp(b)));
     let places = alone - layers.len();
     layers.extend(free.into_iter().take(places).map(|(source, _)| vec![source.clone()]));

@@ -177,7 +177,8 @@ fn held_back(
 pub fn resolve(platform: Platform, side: &Side<'_>, policy: &Policy) -> Result<Addition, Error> {
     let ground = Ground { fixed: side.held.clone(), excluded: side.request.exclude.clone() };
     let mut reasons = Vec::new();
-    let unresolvable = |reasons: Vec<String>| Error::Unresolvable { recipe: side.request.recipe.clone(), platform, reasons };
+    let unresolvable =
+        |reasons: Vec<String>| Error::Unresolvable { recipe: side.request.recipe.clone(), platform, reasons };
     let graph = RefCell::new(Graph::new(side.universe, policy, &ground, platform.architecture().debian()));
     let explainer = Explainer { universe: side.universe, policy, ground: &ground };
 

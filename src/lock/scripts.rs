@@ -117,7 +117,9 @@ fn printable(line: &str) -> String {
 pub fn effects(kind: &str, text: &str) -> Vec<&'static str> {
     let code: Vec<&str> = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#')).collect();
     let seen = |words: &[&str]| code.iter().any(|line| words.iter().any(|word| line.contains(word)));
-    let found = EFFECTS.iter().filter(|(name, words)| (*name != "trigger" || kind == "triggers" || seen(&words[..1])) && seen(words));
+    let found = EFFECTS
+        .iter()
+        .filter(|(name, words)| (*name != "trigger" || kind == "triggers" || seen(&words[..1])) && seen(words));
     found.map(|(name, _)| *name).collect()
 }
 

@@ -34,7 +34,11 @@ use std::fmt::Display;
 ///
 /// # Errors
 /// When an index cannot be read.
-pub(crate) fn solve(graph: &RefCell<Graph<'_>>, fixed: &[Id], requests: &[Group]) -> Result<Option<BTreeSet<Id>>, Error> {
+pub(crate) fn solve(
+    graph: &RefCell<Graph<'_>>,
+    fixed: &[Id],
+    requests: &[Group],
+) -> Result<Option<BTreeSet<Id>>, Error> {
     let provider = Provider { graph, unions: RefCell::new(Vec::new()), failure: RefCell::new(None) };
     let mut requirements: Vec<ConditionalRequirement> = fixed.iter().map(|id| only(*id).into()).collect();
     for group in requests {

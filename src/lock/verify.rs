@@ -28,7 +28,12 @@ pub fn verify(lock: &Lock, definition: &Definition, engine: u32, parent: Option<
     reasons
 }
 
-fn compare<T: PartialEq>(reasons: &mut Vec<String>, what: &str, locked: &BTreeMap<String, T>, wanted: &BTreeMap<String, T>) {
+fn compare<T: PartialEq>(
+    reasons: &mut Vec<String>,
+    what: &str,
+    locked: &BTreeMap<String, T>,
+    wanted: &BTreeMap<String, T>,
+) {
     let names: BTreeSet<&String> = locked.keys().chain(wanted.keys()).collect();
     for name in names {
         match (locked.get(name), wanted.get(name)) {

@@ -16,7 +16,10 @@ fn paragraph(name: &str, extra: &str) -> String {
 fn finds_packages_by_name_and_by_what_they_provide() {
     let text = [
         paragraph("zlib", "Source: z (1.1)\nProvides: libz (= 3), compressor\n"),
-        paragraph("bash", "Essential: yes\nPriority: required\nPre-Depends: libc6\nDepends: base,\n zlib | other (>= 2)\n"),
+        paragraph(
+            "bash",
+            "Essential: yes\nPriority: required\nPre-Depends: libc6\nDepends: base,\n zlib | other (>= 2)\n",
+        ),
     ]
     .concat();
     let index = Index::read(text.as_bytes()).unwrap();
