@@ -6,7 +6,6 @@ use crate::lock::graph::Graph;
 use crate::lock::graph::Ground;
 use crate::lock::graph::Group;
 use crate::lock::graph::Id;
-use crate::lock::graph::write;
 use crate::lock::graph::write_group;
 use crate::lock::universe::Policy;
 use crate::lock::universe::Universe;
@@ -218,10 +217,8 @@ fn clashes(
         for other in graph.needs(*id)?.conflicts.iter().filter(|other| parents.contains_key(other)) {
             let (a, b) = (&graph.nodes[*id].name, &graph.nodes[*other].name);
             let (x, y) = (origin(graph, &parents, *id), origin(graph, &parents, *other));
-            let rule = graph
-                .package(*id)
-                .and_then(|package| package.conflicts.iter().find(|relation| relation.name == *b).map(write));
-            let rule = rule.unwrap_or_else(|| b.clone());
+            let rules = graph.package(*id).map_or(&[][..], |package| &package.conflicts);
+            let rule = rules.iter().find(|relation| relation.name == *b).map_or_else(|| b.clone(), ToString::to_string);
             reasons.push(format!("`{a}` conflicts with `{rule}`: `{a}` is {x}, `{b}` is {y}"));
         }
     }

@@ -1,9 +1,7 @@
 //! Packages of one architecture as nodes, read on demand: what each needs, which nodes would do, and with what it conflicts.
 
 use crate::apt::Package;
-use crate::apt::relation::Operator;
 use crate::apt::relation::Relation;
-use crate::apt::version::Version;
 use crate::lock::Error;
 use crate::lock::universe::Candidate;
 use crate::lock::universe::Policy;
@@ -212,48 +210,15 @@ impl<'a> Graph<'a> {
 
 /// Tells whether a package itself satisfies a relation to its name.
 fn accepts(relation: &Relation, package: &Package) -> bool {
-    package.name == relation.name && relation.bound.as_ref().is_none_or(|bound| within(bound, &package.version))
+    package.name == relation.name && relation.allows(&package.version)
 }
 
-/// Tells whether one of a package's `Provides` satisfies a relation; one without version only satisfies one without.
+/// Tells whether one of a package's `Provides` satisfies a relation.
 fn provides(relation: &Relation, package: &Package) -> bool {
-    package.provides.iter().filter(|provide| provide.name == relation.name).any(|provide| match &relation.bound {
-        None => true,
-        Some(bound) => provide.version.as_ref().is_some_and(|version| within(bound, version)),
-    })
-}
-
-fn within((operator, bound): &(Operator, Version), version: &Version) -> bool {
-    match operator {
-        Operator::Earlier => version < bound,
-        Operator::EarlierOrEqual => version <= bound,
-        Operator::Equal => version == bound,
-        Operator::LaterOrEqual => version >= bound,
-        Operator::Later => version > bound,
-    }
-}
-
-/// Writes a relation as in a control file.
-pub(crate) fn write(relation: &Relation) -> String {
-    let mut text = relation.name.clone();
-    if let Some(qualifier) = &relation.qualifier {
-        text.push(':');
-        text.push_str(qualifier);
-    }
-    if let Some((operator, version)) = &relation.bound {
-        let operator = match operator {
-            Operator::Earlier => "<<",
-            Operator::EarlierOrEqual => "<=",
-            Operator::Equal => "=",
-            Operator::LaterOrEqual => ">=",
-            Operator::Later => ">>",
-        };
-        text.push_str(&format!(" ({operator} {version})"));
-    }
-    text
+    package.provides.iter().any(|provide| relation.allows_provided(provide))
 }
 
 /// Writes a group of alternatives as in a control file.
 pub(crate) fn write_group(relations: &[Relation]) -> String {
-    relations.iter().map(write).collect::<Vec<_>>().join(" | ")
+    relations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }

@@ -9,13 +9,20 @@ pub mod diff;
 mod explain;
 pub mod file;
 mod graph;
+pub mod images;
 pub mod layers;
+mod level;
 mod print;
 pub mod resolve;
 pub mod scripts;
 mod solve;
 pub mod universe;
 pub mod verify;
+
+pub use images::Images;
+pub use images::Outcome;
+pub use images::Outside;
+pub use images::lock;
 
 use crate::values::Platform;
 
@@ -46,13 +53,27 @@ pub enum Error {
         problems: Vec<String>,
     },
     /// An index holds a stanza that cannot be read.
-    #[error("cannot read index of `{from}`: {cause}")]
+    #[error("`{from}`: {cause}")]
     Index {
         /// Archive and pocket.
         from: String,
         /// What is wrong.
-        cause: String,
+        cause: crate::apt::index::Error,
     },
+    /// A recipe asks for something that is no package relation.
+    #[error("cannot read requested package of level `{recipe}`: {cause}")]
+    Request {
+        /// Recipe of the level.
+        recipe: String,
+        /// What is wrong.
+        cause: crate::apt::relation::Error,
+    },
+    /// Maintainer scripts that nobody has decided about.
+    #[error("cannot lock: {} maintainer scripts are not in the script ledger", .0.len())]
+    Scripts(Vec<scripts::Unknown>),
+    /// An archive could not be opened, or a package not be fetched.
+    #[error(transparent)]
+    Outside(Box<dyn std::error::Error + Send + Sync>),
     /// There is no choice of packages.
     #[error("cannot choose packages of level `{recipe}` for {platform}: {}", reasons.join("; "))]
     Unresolvable {
@@ -73,7 +94,9 @@ impl Error {
             Self::Newer { .. } => "update sockel, or lock again with this one",
             Self::Syntax { .. } | Self::Invalid { .. } => "run `sockel lock`: lock files are written, never edited",
             Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
-            Self::File(_) | Self::Index { .. } => return Vec::new(),
+            Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
+            Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
+            Self::File(_) | Self::Index { .. } | Self::Outside(_) => return Vec::new(),
         };
         vec![hint.to_owned()]
     }

@@ -1,35 +1,51 @@
 //! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its candidate.
 
 use crate::apt::Package;
+use crate::apt::index;
+use crate::apt::index::Index;
 use crate::apt::version::Version;
 use crate::lock::Error;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Packages by name and by what they provide: one index, or a list of packages.
+/// Packages by name and by what they provide: an index of an archive, or a list of packages.
 pub trait Shelf {
     /// Returns all packages of a name.
     ///
     /// # Errors
-    /// When a stanza cannot be read.
-    fn by_name(&self, name: &str) -> Result<Vec<Package>, Error>;
+    /// When a paragraph cannot be read.
+    fn by_name(&self, name: &str) -> Result<Vec<Package>, index::Error>;
 
     /// Returns all packages that provide a virtual package.
     ///
     /// # Errors
-    /// When a stanza cannot be read.
-    fn providers(&self, name: &str) -> Result<Vec<Package>, Error>;
+    /// When a paragraph cannot be read.
+    fn providers(&self, name: &str) -> Result<Vec<Package>, index::Error>;
 
     /// Returns all package names, for suggestions.
     fn names(&self) -> Vec<String>;
 }
 
+impl Shelf for Index {
+    fn by_name(&self, name: &str) -> Result<Vec<Package>, index::Error> {
+        self.by_name(name).collect()
+    }
+
+    fn providers(&self, name: &str) -> Result<Vec<Package>, index::Error> {
+        self.providers(name).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.names().map(str::to_owned).collect()
+    }
+}
+
 impl Shelf for Vec<Package> {
-    fn by_name(&self, name: &str) -> Result<Vec<Package>, Error> {
+    fn by_name(&self, name: &str) -> Result<Vec<Package>, index::Error> {
         Ok(self.iter().filter(|package| package.name == name).cloned().collect())
     }
 
-    fn providers(&self, name: &str) -> Result<Vec<Package>, Error> {
+    fn providers(&self, name: &str) -> Result<Vec<Package>, index::Error> {
         let provides = |package: &&Package| package.provides.iter().any(|provide| provide.name == name);
         Ok(self.iter().filter(provides).cloned().collect())
     }
@@ -48,6 +64,12 @@ pub struct Origin<'a> {
     pub component: String,
     /// Its packages.
     pub shelf: &'a dyn Shelf,
+}
+
+impl Origin<'_> {
+    fn error(&self, cause: index::Error) -> Error {
+        Error::Index { from: self.from.clone(), cause }
+    }
 }
 
 /// A package that can be chosen, and where it was found.
@@ -91,7 +113,7 @@ impl<'a> Universe<'a> {
     pub fn versions(&self, name: &str) -> Result<Vec<Candidate>, Error> {
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
-            for package in origin.shelf.by_name(name)? {
+            for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
                 let candidate = Candidate { package, from: origin.from.clone(), component: origin.component.clone() };
                 found.push((place, candidate));
             }
@@ -133,7 +155,8 @@ impl<'a> Universe<'a> {
     pub fn provider_names(&self, name: &str) -> Result<BTreeSet<String>, Error> {
         let mut names = BTreeSet::new();
         for origin in &self.origins {
-            names.extend(origin.shelf.providers(name)?.into_iter().map(|package| package.name));
+            let packages = origin.shelf.providers(name).map_err(|cause| origin.error(cause))?;
+            names.extend(packages.into_iter().map(|package| package.name));
         }
         Ok(names)
     }

@@ -1,0 +1,349 @@
+//! Locks images, parents first: opens each archive once, resolves level by level, reads the scripts of what is new.
+
+use crate::apt::Package;
+use crate::apt::deb::ControlMembers;
+use crate::apt::index::Index;
+use crate::apt::relation;
+use crate::apt::version::Version;
+use crate::lock::Error;
+use crate::lock::diff::Difference;
+use crate::lock::diff::diff;
+use crate::lock::file::FORMAT;
+use crate::lock::file::Lock;
+use crate::lock::file::LockedLevel;
+use crate::lock::file::LockedPackage;
+use crate::lock::file::LockedPocket;
+use crate::lock::level::Past;
+use crate::lock::level::take_over;
+use crate::lock::level::to_locked;
+use crate::lock::resolve::Addition;
+use crate::lock::resolve::Held;
+use crate::lock::resolve::Request;
+use crate::lock::resolve::Side;
+use crate::lock::resolve::resolve_level;
+use crate::lock::scripts::Unknown;
+use crate::lock::universe::Origin;
+use crate::lock::universe::Policy;
+use crate::lock::universe::Universe;
+use crate::recipe::ArchiveDefinition;
+use crate::recipe::Definition;
+use crate::recipe::Ledger;
+use crate::recipe::Level;
+use crate::values::Architecture;
+use crate::values::Digest;
+use crate::values::Epoch;
+use crate::values::Platform;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Archives and packages, as the network (or a test) has them.
+pub trait Outside {
+    /// Opens all pockets of an archive for some architectures: verified, fresh, complete.
+    ///
+    /// # Errors
+    /// Whatever stands against trusting it.
+    fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, Error>;
+
+    /// Fetches packages and reads their control members; each `.deb` is verified against its digest first.
+    ///
+    /// # Errors
+    /// When one cannot be had, or is not what the index says.
+    fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, Error>;
+}
+
+/// An opened archive.
+pub struct Open {
+    /// State of every pocket, in the recipe's order.
+    pub pockets: Vec<LockedPocket>,
+    /// Its indexes.
+    pub indexes: Vec<OpenIndex>,
+    /// What should be looked at: age, weak keys.
+    pub warnings: Vec<String>,
+}
+
+/// One component of a pocket for one architecture.
+pub struct OpenIndex {
+    /// Pocket name.
+    pub pocket: String,
+    /// Component.
+    pub component: String,
+    /// Debian architecture, or `all`.
+    pub architecture: String,
+    /// Its packages.
+    pub index: Index,
+}
+
+/// A package that must be read because no earlier lock knows it.
+pub struct Needed<'a> {
+    /// The archives of the image, to find its addresses by [`Self::from`].
+    pub archives: &'a [ArchiveDefinition],
+    /// Archive and pocket, `ubuntu/security`.
+    pub from: &'a str,
+    /// Platform that it is for.
+    pub platform: Platform,
+    /// The package as the index describes it.
+    pub package: &'a Package,
+}
+
+/// What is in a package besides its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// SHA-512 of the `.deb`, 128 hexadecimal digits.
+    pub sha512: String,
+    /// Files of the control archive.
+    pub members: ControlMembers,
+}
+
+/// What to lock, and what is known already.
+#[derive(Clone, Copy)]
+pub struct Images<'a> {
+    /// Images, parents before children.
+    pub definitions: &'a [Definition],
+    /// Locks of last time, by image; also of images that are not locked now.
+    pub previous: &'a BTreeMap<String, Lock>,
+    /// Decisions about maintainer scripts.
+    pub ledger: &'a Ledger,
+    /// Engine format version.
+    pub engine: u32,
+    /// Keep versions of last time as long as an archive has them: nothing but what the recipes changed.
+    pub keep: bool,
+}
+
+/// What came of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Image name.
+    pub image: String,
+    /// The lock to use from now on; the old one, with its dates, when nothing that matters changed.
+    pub lock: Lock,
+    /// What changed against the old lock; `None` when there was none before.
+    pub difference: Option<Difference>,
+}
+
+impl Outcome {
+    /// Tells whether the lock file on disk is still right.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.difference.as_ref().is_some_and(Difference::is_empty)
+    }
+}
+
+/// Locks images and returns what came of each, in the order of the definitions, and warnings.
+///
+/// # Errors
+/// When an archive is not to be trusted, there is no choice of packages, or maintainer scripts are undecided: then all of
+/// them, over all images.
+pub fn lock(images: Images<'_>, outside: &dyn Outside) -> Result<(Vec<Outcome>, Vec<String>), Error> {
+    let mut done: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut warnings: BTreeSet<String> = BTreeSet::new();
+    let mut unknown: BTreeMap<(String, Digest), Unknown> = BTreeMap::new();
+    let mut past = Past::new(images.previous, images.ledger);
+    let mut waiting: Vec<&Definition> = images.definitions.iter().collect();
+    // images that share their archives go together, so that only one set of indexes is in memory at a time
+    while let Some(archives) = waiting.first().map(|definition| &definition.archives) {
+        let (group, rest): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|other| other.archives == *archives);
+        let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
+        let mut opened = Vec::new();
+        for archive in archives {
+            let open = outside.open(archive, &architectures)?;
+            warnings.extend(open.warnings.iter().cloned());
+            opened.push((archive.name.clone(), open));
+        }
+        for definition in group {
+            let mut run = Run { images, definition, opened: &opened, outside, past: &mut past, done: &done };
+            let (lock, warned, undecided) = run.image()?;
+            warnings.extend(warned);
+            for script in undecided {
+                let entry = unknown.entry((script.kind.clone(), script.sha256)).or_insert_with(|| script.clone());
+                let names: BTreeSet<String> = entry.packages.drain(..).chain(script.packages).collect();
+                entry.packages = names.into_iter().collect();
+            }
+            done.insert(definition.image.clone(), outcome(lock, images.previous.get(&definition.image)));
+        }
+        waiting = rest;
+    }
+    if !unknown.is_empty() {
+        let mut scripts: Vec<Unknown> = unknown.into_values().collect();
+        scripts.sort_by(|a, b| (&a.packages, &a.kind).cmp(&(&b.packages, &b.kind)));
+        return Err(Error::Scripts(scripts));
+    }
+    let outcomes = images.definitions.iter().filter_map(|definition| done.remove(&definition.image)).collect();
+    Ok((outcomes, warnings.into_iter().collect()))
+}
+
+/// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest.
+fn outcome(lock: Lock, previous: Option<&Lock>) -> Outcome {
+    let difference = previous.map(|old| diff(old, &lock));
+    let kept = previous.filter(|_| difference.as_ref().is_some_and(Difference::is_empty));
+    Outcome { image: lock.image.clone(), lock: kept.cloned().unwrap_or(lock), difference }
+}
+
+/// One image being locked.
+struct Run<'r, 'a> {
+    images: Images<'a>,
+    definition: &'a Definition,
+    opened: &'r [(String, Open)],
+    outside: &'r dyn Outside,
+    past: &'r mut Past<'a>,
+    done: &'r BTreeMap<String, Outcome>,
+}
+
+/// A lock, warnings, and scripts to decide about.
+type Made = (Lock, Vec<String>, Vec<Unknown>);
+
+impl Run<'_, '_> {
+    fn image(&mut self) -> Result<Made, Error> {
+        let (definition, opened) = (self.definition, self.opened);
+        let universes: BTreeMap<Platform, Universe<'_>> =
+            definition.platforms.iter().map(|platform| (*platform, universe(opened, *platform))).collect();
+        let mut held: BTreeMap<Platform, Held> = BTreeMap::new();
+        let mut levels = self.inherited();
+        for level in &levels {
+            for (platform, packages) in &level.packages {
+                let universe = &universes[platform];
+                take_over(held.entry(*platform).or_default(), &level.recipe, packages, universe)?;
+            }
+        }
+        let (mut warnings, mut unknown) = (Vec::new(), Vec::new());
+        let count = definition.platforms.first().map_or(0, |platform| definition.levels_for(*platform).len());
+        for number in levels.len()..count {
+            let requests = self.requests(number)?;
+            let mut sides = BTreeMap::new();
+            for platform in &definition.platforms {
+                let held = &*held.entry(*platform).or_default();
+                sides.insert(*platform, (&universes[platform], held.clone()));
+            }
+            let sides = sides
+                .iter()
+                .map(|(platform, (universe, held))| (*platform, Side { universe, held, request: &requests[platform] }));
+            let (additions, warned) = resolve_level(&sides.collect(), &self.policy())?;
+            warnings.extend(warned);
+            let (level, undecided) = self.level(number, &additions)?;
+            levels.push(level);
+            unknown.extend(undecided);
+            for (platform, addition) in additions {
+                let recipe = &requests[&platform].recipe;
+                let below = held.entry(platform).or_default();
+                below.extend(
+                    addition.packages.into_iter().map(|(name, choice)| (name, (recipe.clone(), choice.candidate))),
+                );
+            }
+        }
+        Ok((self.assemble(levels), warnings, unknown))
+    }
+
+    /// The levels of the image below, as they are in its lock of this run, else in that of last time.
+    fn inherited(&self) -> Vec<LockedLevel> {
+        let Some(parent) = &self.definition.parent else { return Vec::new() };
+        let lock = self.done.get(parent).map(|outcome| &outcome.lock).or_else(|| self.images.previous.get(parent));
+        let Some(lock) = lock else { return Vec::new() };
+        let mut levels = lock.levels.clone();
+        for level in &mut levels {
+            level.packages.retain(|platform, _| self.definition.platforms.contains(platform));
+            if level.packages.len() != self.definition.platforms.len() {
+                return Vec::new();
+            }
+        }
+        let wanted =
+            self.definition.platforms.first().map_or(&[][..], |platform| self.definition.levels_for(*platform));
+        let same = wanted.len() > levels.len() && wanted.iter().zip(&levels).all(|(a, b)| a.recipe == b.recipe);
+        if same { levels } else { Vec::new() }
+    }
+
+    fn policy(&self) -> Policy {
+        let lock = self.images.previous.get(&self.definition.image);
+        let packages =
+            lock.into_iter().flat_map(|lock| &lock.levels).flat_map(|level| level.packages.values()).flatten();
+        let previous = packages.map(|package| (package.name.clone(), Version::new(&package.version))).collect();
+        Policy { pins: BTreeMap::new(), previous, keep: self.images.keep }
+    }
+
+    fn requests(&self, number: usize) -> Result<BTreeMap<Platform, Request>, Error> {
+        let one = |platform: &Platform| Ok((*platform, request(self.definition.levels_for(*platform), number)?));
+        self.definition.platforms.iter().map(one).collect()
+    }
+
+    fn level(
+        &mut self,
+        number: usize,
+        additions: &BTreeMap<Platform, Addition>,
+    ) -> Result<(LockedLevel, Vec<Unknown>), Error> {
+        let mut needed = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (platform, addition) in additions {
+            for choice in addition.packages.values() {
+                let package = &choice.candidate.package;
+                if self.past.must_be_read(package) && seen.insert(package.sha256) {
+                    let from = choice.candidate.from.as_str();
+                    needed.push(Needed { archives: &self.definition.archives, from, platform: *platform, package });
+                }
+            }
+        }
+        if !needed.is_empty() {
+            self.past.learn(self.outside.read(&needed)?);
+        }
+        let platform = self.definition.platforms.first().copied();
+        let levels = platform.map_or(&[][..], |platform| self.definition.levels_for(platform));
+        let previous = self.images.previous.get(&self.definition.image);
+        let plan = previous.and_then(|lock| lock.levels.iter().find(|level| level.recipe == levels[number].recipe));
+        Ok(to_locked(&levels[number], additions, plan.map_or(&[][..], |level| &level.layers), self.past))
+    }
+
+    fn assemble(&self, levels: Vec<LockedLevel>) -> Lock {
+        let used: BTreeSet<&str> = levels
+            .iter()
+            .flat_map(|level| level.packages.values())
+            .flatten()
+            .map(|p: &LockedPackage| p.from.as_str())
+            .collect();
+        let pockets = self.opened.iter().flat_map(|(_, open)| &open.pockets);
+        let archives: Vec<LockedPocket> = pockets.cloned().collect();
+        debug_assert!(used.iter().all(|from| archives.iter().any(|p| format!("{}/{}", p.archive, p.pocket) == **from)));
+        Lock {
+            format: FORMAT,
+            engine: self.images.engine,
+            image: self.definition.image.clone(),
+            epoch: archives.iter().map(|pocket| pocket.date).max().unwrap_or(Epoch(0)),
+            parameters: self.definition.parameters.clone(),
+            inputs: self.definition.inputs.clone(),
+            archives,
+            levels,
+        }
+    }
+}
+
+/// All indexes for one platform.
+fn universe(opened: &[(String, Open)], platform: Platform) -> Universe<'_> {
+    let architecture = platform.architecture().debian();
+    let mut origins = Vec::new();
+    for (archive, open) in opened {
+        for index in
+            open.indexes.iter().filter(|index| index.architecture == architecture || index.architecture == "all")
+        {
+            let from = format!("{archive}/{}", index.pocket);
+            origins.push(Origin { from, component: index.component.clone(), shelf: &index.index });
+        }
+    }
+    Universe::new(origins)
+}
+
+/// What a level asks for. Exclusions hold for all levels above; only an explicit request lifts one, and not in the same
+/// recipe.
+///
+/// # Errors
+/// When a request is no package relation.
+pub fn request(levels: &[Level], number: usize) -> Result<Request, Error> {
+    let level = &levels[number];
+    let mut packages = Vec::new();
+    for text in &level.packages {
+        let groups = relation::groups(text);
+        packages.extend(groups.map_err(|cause| Error::Request { recipe: level.recipe.clone(), cause })?);
+    }
+    let mut exclude: BTreeMap<String, String> = BTreeMap::new();
+    for below in &levels[..number] {
+        exclude.extend(below.exclude_packages.clone());
+    }
+    exclude.retain(|name, _| !packages.iter().flatten().any(|relation| relation.name == *name));
+    exclude.extend(level.exclude_packages.clone());
+    Ok(Request { recipe: level.recipe.clone(), packages, exclude })
+}

@@ -1,0 +1,365 @@
+//! Locking through the library: choice of packages, explanations, layers, lock files.
+
+use proptest::prelude::*;
+use sockel::apt::Package;
+use sockel::apt::index::Index;
+use sockel::apt::relation;
+use sockel::lock::Error;
+use sockel::lock::resolve::Addition;
+use sockel::lock::resolve::Held;
+use sockel::lock::resolve::Request;
+use sockel::lock::resolve::Side;
+use sockel::lock::resolve::resolve;
+use sockel::lock::resolve::resolve_level;
+use sockel::lock::universe::Origin;
+use sockel::lock::universe::Policy;
+use sockel::lock::universe::Universe;
+use sockel::values::Digest;
+use sockel::values::Platform;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+fn amd64() -> Platform {
+    "linux/amd64".parse().unwrap()
+}
+
+fn arm64() -> Platform {
+    "linux/arm64".parse().unwrap()
+}
+
+/// One package a line: `name version [Field: value; Field: value]`.
+fn index(lines: &str) -> Index {
+    let mut text = String::new();
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (head, fields) = line.split_once('[').unwrap_or((line, ""));
+        let mut words = head.split_whitespace();
+        let (name, version) = (words.next().unwrap(), words.next().unwrap());
+        text.push_str(&format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n"));
+        text.push_str(&format!(
+            "Filename: pool/{name}_{version}.deb\nSize: 1\nSHA256: {}\n",
+            Digest::of(line.as_bytes()).hex()
+        ));
+        for field in fields.trim_end_matches(']').split(';').map(str::trim).filter(|field| !field.is_empty()) {
+            text.push_str(field);
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    Index::read(text.as_bytes()).unwrap()
+}
+
+fn universe<'a>(pockets: &'a [(&'a str, Index)]) -> Universe<'a> {
+    let origin = |(from, index): &'a (&str, Index)| {
+        let (from, component) = ((*from).to_owned(), "main".to_owned());
+        Origin { from, component, shelf: index }
+    };
+    Universe::new(pockets.iter().map(origin).collect())
+}
+
+fn request(packages: &str, exclude: &str) -> Request {
+    let packages = relation::groups(packages).unwrap();
+    let exclude = exclude.split_whitespace().map(|name| (name.to_owned(), "not wanted".to_owned())).collect();
+    Request { recipe: "ubuntu".to_owned(), packages, exclude }
+}
+
+/// Resolves in one pocket; `name=version(why)` a package, then `!excluded(wanted by)`; or the reasons.
+fn choose(packages: &str, wanted: &str, exclude: &str) -> String {
+    let pockets = [("ubuntu/release", index(packages))];
+    let universe = universe(&pockets);
+    let side = Side { universe: &universe, held: &Held::new(), request: &request(wanted, exclude) };
+    show(resolve(amd64(), &side, &Policy::default()))
+}
+
+fn show(result: Result<Addition, Error>) -> String {
+    match result {
+        Ok(addition) => {
+            let why = |why: &str| why.replace("needed by ", "<");
+            let mut words: Vec<String> = addition
+                .packages
+                .iter()
+                .map(|(name, choice)| match choice.why.as_str() {
+                    "requested" => format!("{name}={}", choice.candidate.package.version),
+                    other => format!("{name}={}({})", choice.candidate.package.version, why(other)),
+                })
+                .collect();
+            words.extend(addition.excluded.iter().map(|gone| format!("!{}({})", gone.name, gone.wanted_by.join(","))));
+            words.join(" ")
+        }
+        Err(Error::Unresolvable { reasons, .. }) => reasons.join("\n"),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn chooses_as_apt_does() {
+    let table = [
+        ("plain", "a 1 [Depends: b]\nb 2\nc 3", "a", "a=1 b=2(<a)"),
+        ("first alternative", "a 1 [Depends: x | y]\nx 1\ny 1", "a", "a=1 x=1(<a)"),
+        ("second alternative when the first is no package", "a 1 [Depends: x | y]\ny 1", "a", "a=1 y=1(<a)"),
+        (
+            "second alternative when it is there anyway",
+            "a 1 [Depends: x | y]\nx 1 [Conflicts: y]\ny 1",
+            "a, y",
+            "a=1 y=1",
+        ),
+        (
+            "second alternative when the first cannot be",
+            "a 1 [Depends: x | y]\nx 1 [Depends: none]\ny 1",
+            "a",
+            "a=1 y=1(<a)",
+        ),
+        ("real package before provider", "a 1 [Depends: m]\nb 1 [Provides: m]\nm 1", "a", "a=1 m=1(<a)"),
+        ("providers by name", "a 1 [Depends: m]\nc 1 [Provides: m]\nb 1 [Provides: m]", "a", "a=1 b=1(<a)"),
+        (
+            "providers by priority",
+            "a 1 [Depends: m]\nb 1 [Provides: m; Priority: optional]\nc 1 [Provides: m; Priority: important]",
+            "a",
+            "a=1 c=1(<a)",
+        ),
+        (
+            "essential provider",
+            "a 1 [Depends: m]\nb 1 [Provides: m; Priority: required]\nc 1 [Provides: m; Essential: yes]",
+            "a",
+            "a=1 c=1(<a)",
+        ),
+        (
+            "versioned provides",
+            "a 1 [Depends: m (>= 2)]\nb 1 [Provides: m]\nc 1 [Provides: m (= 2)]",
+            "a",
+            "a=1 c=1(<a)",
+        ),
+        ("conflict decides", "a 1 [Depends: x | y, z]\nx 1\ny 1\nz 1 [Breaks: x (<< 2)]", "a", "a=1 y=1(<a) z=1(<a)"),
+        ("no conflict with itself", "a 1 [Provides: m; Conflicts: m]", "a", "a=1"),
+        ("conflict with a provider", "a 1 [Depends: b | c; Conflicts: m]\nb 1 [Provides: m]\nc 1", "a", "a=1 c=1(<a)"),
+        ("qualifiers", "a 1 [Depends: b:any, c:amd64]\nb 1 [Multi-Arch: allowed]\nc 1", "a", "a=1 b=1(<a) c=1(<a)"),
+        ("cycle", "a 1 [Depends: b]\nb 1 [Pre-Depends: a]", "a", "a=1 b=1(<a)"),
+        ("no recommends", "a 1 [Recommends: b]\nb 1", "a", "a=1"),
+        (
+            "shortest chain",
+            "a 1 [Depends: b]\nb 1 [Depends: c]\nc 1\nd 1 [Depends: c]",
+            "a, d",
+            "a=1 b=1(<a) c=1(<d) d=1",
+        ),
+    ];
+    for (what, packages, wanted, expected) in table {
+        assert_eq!(choose(packages, wanted, ""), expected, "{what}");
+    }
+}
+
+#[test]
+fn leaves_out_what_is_excluded() {
+    let table = [
+        ("a dependency", "a 1 [Depends: x, b]\nb 1\nx 1", "x", "a=1 b=1(<a) !x(a)"),
+        ("not the second choice instead", "a 1 [Depends: x | y]\nx 1\ny 1", "x", "a=1 !x(a)"),
+        (
+            "second choice that is there anyway",
+            "a 1 [Depends: x | y, b]\nb 1 [Depends: y]\nx 1\ny 1",
+            "x",
+            "a=1 b=1(<a) y=1(<b)",
+        ),
+        ("a later choice is just no choice", "a 1 [Depends: x | y]\nx 1\ny 1", "y", "a=1 x=1(<a)"),
+        ("first provider", "a 1 [Depends: m]\nb 1 [Provides: m]\nc 1 [Provides: m]", "b", "a=1 !b(a)"),
+        ("later provider", "a 1 [Depends: m]\nb 1 [Provides: m]\nc 1 [Provides: m]", "c", "a=1 b=1(<a)"),
+        ("unknown to the archive", "a 1 [Depends: x]", "x", "a=1 !x(a)"),
+        ("requested too", "a 1", "a", "cannot choose `a`: `a` is excluded (not wanted)"),
+    ];
+    for (what, packages, exclude, expected) in table {
+        assert_eq!(choose(packages, "a", exclude), expected, "{what}");
+    }
+}
+
+#[test]
+fn says_why_there_is_no_choice() {
+    let table = [
+        (
+            "typo",
+            "tomcat10 1\ntomcat11 1",
+            "tomcat1",
+            "cannot choose `tomcat1`: there is no `tomcat1` in ubuntu/release; similar names: tomcat10, tomcat11",
+        ),
+        (
+            "virtual",
+            "a 1 [Provides: m]\nb 1 [Provides: m]",
+            "m",
+            "cannot choose `m`: `m` is a virtual package; request one of its providers: a, b",
+        ),
+        ("too old", "a 1", "a (>= 2)", "cannot choose `a (>= 2)`: the newest `a` in ubuntu/release is 1"),
+        (
+            "chain",
+            "a 1 [Depends: b (>= 1)]\nb 1 [Depends: c (>= 2) | d]\nc 1.9",
+            "a",
+            "`a` (1) needs `b (>= 1)`; `b` (1) needs `c (>= 2) | d`; the newest `c` in ubuntu/release is 1.9; there is no `d` in ubuntu/release; similar names: a, b, c",
+        ),
+        (
+            "conflict",
+            "a 1 [Depends: c]\nb 1\nc 1 [Conflicts: b (<< 2)]",
+            "a, b",
+            "`c` conflicts with `b (<< 2)`: `c` is needed by `a`, requested, `b` is requested",
+        ),
+    ];
+    for (what, packages, wanted, expected) in table {
+        assert_eq!(choose(packages, wanted, ""), expected, "{what}");
+    }
+}
+
+#[test]
+fn builds_on_the_levels_below() {
+    let pockets =
+        [("ubuntu/release", index("a 1 [Depends: libc (>= 2)]\nb 1 [Depends: libc]\nd 1 [Conflicts: libc]\nlibc 3"))];
+    let newer = universe(&pockets);
+    let old = [("ubuntu/release", index("libc 1"))];
+    let below = universe(&old).candidate("libc", &Policy::default()).unwrap().unwrap();
+    let held = Held::from([("libc".to_owned(), ("base".to_owned(), below))]);
+    for (wanted, expected) in [
+        ("b", "b=1"),
+        ("libc", ""),
+        ("a", "`a` (1) needs `libc (>= 2)`; `libc` is held by level `base` at version 1"),
+        ("d", "`d` (1) conflicts with `libc` (1) of level `base`"),
+        ("libc (>= 2)", "cannot choose `libc (>= 2)`: `libc` is held by level `base` at version 1"),
+    ] {
+        let side = Side { universe: &newer, held: &held, request: &request(wanted, "") };
+        assert_eq!(show(resolve(amd64(), &side, &Policy::default())), expected, "{wanted}");
+    }
+}
+
+#[test]
+fn takes_the_newest_that_is_not_halted() {
+    let release = index("a 1\nb 1\nc 1\nd 1");
+    let updates = index(
+        "a 2 [Phased-Update-Percentage: 10]\nb 2 [Phased-Update-Percentage: 0]\nc 3 [Phased-Update-Percentage: 0]",
+    );
+    let pockets = [("u/release", release), ("u/updates", updates), ("u/security", index("c 3\nd 0.9"))];
+    let universe = universe(&pockets);
+    let policy = Policy::default();
+    for (name, expected) in [("a", "2"), ("b", "1"), ("c", "3"), ("d", "1")] {
+        let candidate = universe.candidate(name, &policy).unwrap().unwrap();
+        assert_eq!(candidate.package.version.as_str(), expected, "{name}");
+    }
+    let previous = BTreeMap::from([("a".to_owned(), sockel::apt::version::Version::new("1"))]);
+    for (keep, expected) in [(true, "1"), (false, "2")] {
+        let policy = Policy { previous: previous.clone(), keep, ..Policy::default() };
+        assert_eq!(universe.candidate("a", &policy).unwrap().unwrap().package.version.as_str(), expected);
+    }
+}
+
+#[test]
+fn ties_go_to_the_previous_lock() {
+    let pockets = [("u/release", index("a 1 [Depends: m]\nb 1 [Provides: m]\nc 1 [Provides: m]"))];
+    let universe = universe(&pockets);
+    let previous = BTreeMap::from([("c".to_owned(), sockel::apt::version::Version::new("0.1"))]);
+    let policy = Policy { previous, ..Policy::default() };
+    let side = Side { universe: &universe, held: &Held::new(), request: &request("a", "") };
+    assert_eq!(show(resolve(amd64(), &side, &policy)), "a=1 c=1(<a)");
+}
+
+#[test]
+fn all_platforms_get_the_same_versions() {
+    let on_amd64 = [
+        ("u/release", index("lib 1\ntool 1 [Depends: lib (= 1)]")),
+        ("u/updates", index("lib 2\ntool 2 [Depends: lib (= 2)]")),
+    ];
+    let on_arm64 = [("u/release", index("lib 1\ntool 1 [Depends: lib (= 1)]")), ("u/updates", index("lib 2"))];
+    let (x, y) = (universe(&on_amd64), universe(&on_arm64));
+    let (held, request) = (Held::new(), request("tool", ""));
+    let side = |universe| Side { universe, held: &held, request: &request };
+    let sides = BTreeMap::from([(amd64(), side(&x)), (arm64(), side(&y))]);
+    // arm64 alone has no solution with its newest lib: as apt, the newest version is the candidate
+    let error = resolve_level(&sides, &Policy::default()).unwrap_err();
+    assert!(error.to_string().contains("the newest `lib` in u/release, u/updates is 2"), "{error}");
+    let lagging = [("u/release", index("lib 1\ntool 1 [Depends: lib (= 1)]"))];
+    let y = universe(&lagging);
+    let sides = BTreeMap::from([(amd64(), side(&x)), (arm64(), side(&y))]);
+    let (additions, warnings) = resolve_level(&sides, &Policy::default()).unwrap();
+    for addition in additions.values() {
+        assert_eq!(show(Ok(addition.clone())), "lib=1(<tool) tool=1");
+    }
+    assert_eq!(warnings.len(), 2);
+    assert_eq!(warnings[0], "`lib` stays at 1: 2 is on linux/amd64, but not on all platforms");
+}
+
+/// A random archive: packages `p0`.. with random relations among them.
+fn archives() -> impl Strategy<Value = Vec<String>> {
+    let relation = (0..12_usize, prop_oneof![Just(""), Just(" (>= 2)"), Just(" (<< 2)"), Just(" (= 1)")]);
+    let relation = relation.prop_map(|(number, bound)| format!("p{number}{bound}"));
+    let group = prop::collection::vec(relation.clone(), 1..3).prop_map(|group| group.join(" | "));
+    let depends = prop::collection::vec(group, 0..3);
+    let conflicts = prop::collection::vec(relation, 0..2);
+    let provides = prop::option::of((0..14_usize, prop::bool::ANY));
+    let package = (1..4_u8, depends, conflicts, provides).prop_map(|(version, depends, conflicts, provides)| {
+        let mut fields = String::new();
+        for (field, values) in [("Depends", depends), ("Conflicts", conflicts)] {
+            if !values.is_empty() {
+                fields.push_str(&format!("{field}: {};", values.join(", ")));
+            }
+        }
+        if let Some((number, versioned)) = provides {
+            fields.push_str(&format!("Provides: p{number}{}", if versioned { " (= 2)" } else { "" }));
+        }
+        (version, fields)
+    });
+    prop::collection::vec(package, 10..14).prop_map(|packages| {
+        let line = |(number, (version, fields)): (usize, (u8, String))| format!("p{number} {version} [{fields}]");
+        packages.into_iter().enumerate().map(line).collect()
+    })
+}
+
+fn satisfies(relation: &relation::Relation, package: &Package) -> bool {
+    (package.name == relation.name && relation.allows(&package.version))
+        || package.provides.iter().any(|provide| relation.allows_provided(provide))
+}
+
+/// Tells whether a set of packages stands: every dependency met, no conflict.
+fn stands(packages: &[&Package]) -> bool {
+    packages.iter().all(|package| {
+        let met = package.depends.iter().all(|group| group.iter().any(|r| packages.iter().any(|p| satisfies(r, p))));
+        let clash = |r: &relation::Relation| packages.iter().any(|p| p.name != package.name && satisfies(r, p));
+        met && !package.conflicts.iter().any(clash)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_solution_stands_and_none_is_missed(lines in archives(), seed in prop::collection::vec(0..100_usize, 14)) {
+        let pockets = [("u/release", index(&lines.join("\n")))];
+        let universe = universe(&pockets);
+        let (held, request) = (Held::new(), request("p0, p1", ""));
+        let side = Side { universe: &universe, held: &held, request: &request };
+        let result = resolve(amd64(), &side, &Policy::default());
+        let all: Vec<Package> = pockets[0].1.packages().map(Result::unwrap).collect();
+        // every subset: at most 2^13 packages
+        let must: Vec<usize> = ["p0", "p1"].iter().filter_map(|name| all.iter().position(|p| p.name == *name)).collect();
+        match &result {
+            Ok(addition) => {
+                let chosen: Vec<&Package> = addition.packages.values().map(|choice| &choice.candidate.package).collect();
+                prop_assert!(stands(&chosen), "{}", show(result));
+            }
+            Err(_) => {
+                for set in 0..1_usize << all.len() {
+                    if must.iter().all(|number| set >> number & 1 == 1) {
+                        let chosen: Vec<&Package> =
+                            all.iter().enumerate().filter(|(number, _)| set >> number & 1 == 1).map(|(_, p)| p).collect();
+                        prop_assert!(!stands(&chosen), "missed a solution of {} packages", chosen.len());
+                    }
+                }
+            }
+        }
+        // the order of the paragraphs does not matter
+        let mut shuffled: Vec<(usize, &String)> = seed.iter().copied().chain(0..).zip(&lines).collect();
+        shuffled.sort();
+        let lines: Vec<String> = shuffled.into_iter().map(|(_, line)| line.clone()).collect();
+        prop_assert_eq!(choose(&lines.join("\n"), "p1, p0", ""), show(resolve(amd64(), &side, &Policy::default())).replace("u/release", "ubuntu/release"));
+    }
+}
+
+#[test]
+fn names_are_only_chosen_once() {
+    let pockets =
+        [("u/release", index("a 1 [Depends: b]\nb 1")), ("u/updates", index("b 2")), ("u/security", index("b 2"))];
+    let universe = universe(&pockets);
+    let side = Side { universe: &universe, held: &Held::new(), request: &request("a", "") };
+    let addition = resolve(amd64(), &side, &Policy::default()).unwrap();
+    let from: BTreeSet<&str> = addition.packages.values().map(|choice| choice.candidate.from.as_str()).collect();
+    assert_eq!(from, BTreeSet::from(["u/release", "u/updates"]));
+}
