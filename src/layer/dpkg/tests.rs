@@ -41,10 +41,16 @@ fn package(control: &[(&str, &str)], files: &[(&str, &str)]) -> Unpacked {
 fn demo() -> Unpacked {
     let control = [
         ("control", CONTROL),
-        ("md5sums", "0cc175b9c0f1b6a831c399e269772661  lib/demo.so\n92eb5ffee6ae2fec3ad71c777531578f  usr/share/doc/libdemo1/readme\nbroken\n4a8a08f09d37b73795649038408b5f33  ../../etc/shadow\n"),
+        (
+            "md5sums",
+            "0cc175b9c0f1b6a831c399e269772661  lib/demo.so\n92eb5ffee6ae2fec3ad71c777531578f  usr/share/doc/libdemo1/readme\nbroken\n4a8a08f09d37b73795649038408b5f33  ../../etc/shadow\n",
+        ),
         ("conffiles", "/etc/demo.conf\nremove-on-upgrade /etc/old.conf\n/etc/missing.conf\n"),
         ("postinst", "#!/bin/sh\n"),
-        ("triggers", "# comment\ninterest-noawait /usr/share/demo\ninterest update-demo\ninterest ../x\nactivate ldconfig\n"),
+        (
+            "triggers",
+            "# comment\ninterest-noawait /usr/share/demo\ninterest update-demo\ninterest ../x\nactivate ldconfig\n",
+        ),
         ("strange", "not kept"),
     ];
     package(
@@ -126,7 +132,11 @@ fn the_classical_database_has_dpkgs_files() {
     assert_eq!(text_of(&made, "var/lib/dpkg/triggers/update-demo"), "libdemo1:amd64\n");
     let status = text_of(&made, "var/lib/dpkg/status");
     assert!(status.starts_with("Package: libdemo1\nStatus: install ok installed\n"), "{status}");
-    assert!(status.contains("\n lines.\nConffiles:\n /etc/demo.conf 4a8a08f09d37b73795649038408b5f33\n\nPackage: libother\n"), "{status}");
+    assert!(
+        status
+            .contains("\n lines.\nConffiles:\n /etc/demo.conf 4a8a08f09d37b73795649038408b5f33\n\nPackage: libother\n"),
+        "{status}"
+    );
     assert!(!status.contains("deinstall"), "{status}");
 }
 
