@@ -2,8 +2,10 @@
 
 mod accounts;
 mod certificates;
+mod elf;
 mod error;
 mod filesystem;
+mod ld_so_cache;
 mod locale;
 mod localtime;
 mod nsswitch;
@@ -92,6 +94,14 @@ const GENERATORS: &[Generator] = &[
         wanted: |levels| named(levels, "os-release"),
         run: os_release::run,
         targets: &[],
+    },
+    Generator {
+        name: "ld-so-cache",
+        version: 1,
+        plain: true,
+        wanted: ld_so_cache::wanted,
+        run: ld_so_cache::run,
+        targets: &["etc/ld.so.cache"],
     },
     Generator {
         name: "localtime",

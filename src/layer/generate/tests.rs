@@ -440,5 +440,5 @@ fn java_reads_the_trust_store() {
 fn names_and_versions_are_unique() {
     let names: Vec<&str> = versions().map(|(name, _)| name).collect();
     assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
-    assert!(plain_names().eq(["filesystem", "nsswitch", "locale", "os-release"]));
+    assert!(plain_names().eq(["filesystem", "nsswitch", "locale", "os-release", "ld-so-cache"]));
 }

@@ -1,0 +1,171 @@
+//! Owns `/etc/ld.so.cache`, which libc-bin's trigger writes with ldconfig(8).
+//!
+//! Format and order: glibc `sysdeps/generic/dl-cache.h`, `elf/cache.c`, `elf/ldconfig.c` (`glibc-ld.so.cache1.1` with
+//! the extension block of glibc 2.33). Libraries below `glibc-hwcaps` are left out, so that the baseline variant is
+//! found on every processor; so are missing soname links, which ldconfig would make.
+
+use crate::layer::generate::Error;
+use crate::layer::generate::Scene;
+use crate::layer::generate::elf;
+use crate::layer::generate::file;
+use crate::layer::generate::named;
+use crate::recipe::Level;
+use crate::tree::Entry;
+use crate::tree::Kind;
+use crate::values::Architecture;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+const NAME: &str = "ld-so-cache";
+const MAGIC: &[u8; 20] = b"glibc-ld.so.cache1.1";
+const LITTLE_ENDIAN: u32 = 2;
+const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
+const GENERATOR: &[u8] = b"sockel ld-so-cache 1";
+const HEADER_SIZE: usize = 48;
+const ENTRY_SIZE: usize = 24;
+
+/// Runs above every level that wants the cache, because each level may bring libraries.
+pub(super) fn wanted(levels: &[Level]) -> bool {
+    (1..=levels.len()).any(|count| named(&levels[..count], NAME))
+}
+
+pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+    let mut seen = BTreeSet::new();
+    let mut found: Vec<(String, String)> = Vec::new();
+    for folder in folders(scene)? {
+        let Some(real) = real_folder(scene, &folder) else { continue };
+        if seen.insert(real.clone()) {
+            let sonames = libraries(scene, &real)?;
+            found.extend(sonames.into_iter().map(|soname| (format!("/{folder}/{soname}"), soname)));
+        }
+    }
+    // stable, so that of equal names the one of the earlier folder comes first
+    found.sort_by(|(_, first), (_, second)| compare(second, first));
+    Ok(vec![file(NAME, "etc/ld.so.cache", write(&found, scene.input.architecture), 0o644)])
+}
+
+/// Folders in searching order: those of ld.so.conf(5), then the loader's own on Debian.
+fn folders(scene: &Scene<'_>) -> Result<Vec<String>, Error> {
+    let mut text = String::new();
+    for line in read_lines(scene, "etc/ld.so.conf")? {
+        match line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
+            // Debian's only include; one level is enough
+            Some(pattern) if pattern.trim().trim_start_matches('/') == "etc/ld.so.conf.d/*.conf" => {
+                for entry in scene.merged.below("etc/ld.so.conf.d").filter(|entry| entry.path.ends_with(".conf")) {
+                    text += &read_lines(scene, &entry.path)?.join("\n");
+                    text.push('\n');
+                }
+            }
+            Some(_) => {}
+            None => text += &format!("{line}\n"),
+        }
+    }
+    let configured = text.lines().filter_map(|line| line.strip_prefix('/'));
+    let mut folders: Vec<String> = configured.map(|line| line.trim_end_matches('/').to_owned()).collect();
+    let triplet = scene.input.architecture.triplet();
+    folders.extend([format!("lib/{triplet}"), format!("usr/lib/{triplet}"), "lib".to_owned(), "usr/lib".to_owned()]);
+    Ok(folders)
+}
+
+/// Lines without comments and blanks.
+fn read_lines(scene: &Scene<'_>, path: &str) -> Result<Vec<String>, Error> {
+    let bytes = scene.read(path)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
+    Ok(lines.filter(|line| !line.is_empty()).collect())
+}
+
+/// Returns where a folder really is. The link `/lib` may be made by generator `filesystem` in this very run.
+fn real_folder(scene: &Scene<'_>, folder: &str) -> Option<String> {
+    [folder.to_owned(), format!("usr/{folder}")].into_iter().find_map(|path| {
+        let resolved = scene.merged.resolve(&path).map(|entry| entry.path.clone());
+        resolved.or_else(|| scene.merged.below(&path).next().map(|_| path))
+    })
+}
+
+/// Returns the names under which libraries of one folder can be found, as ldconfig's `search_dir` does.
+fn libraries(scene: &Scene<'_>, folder: &str) -> Result<BTreeSet<String>, Error> {
+    let mut sonames = BTreeSet::new();
+    for entry in scene.merged.below(folder) {
+        let name = &entry.path[folder.len() + 1..];
+        let is_library = (name.starts_with("lib") || name.starts_with("ld-")) && name.contains(".so");
+        if name.contains('/') || !is_library || !name.is_ascii() {
+            continue;
+        }
+        let Some(content) = scene.merged.resolve(&entry.path).and_then(Entry::content) else { continue };
+        let library = elf::read(content, scene.input.contents, scene.input.architecture);
+        let library = library.map_err(|cause| Error::Read { path: entry.path.clone(), cause })?;
+        let Some(library) = library else { continue };
+        let soname = library.soname.unwrap_or_else(|| name.to_owned());
+        // `libx.so -> libx.so.1` is for the linker, and cached under its own name
+        let is_development = name.ends_with(".so") && soname.starts_with(name);
+        let is_link = matches!(entry.kind, Kind::Symlink(_)) && (name == soname || is_development);
+        sonames.insert(if is_link { name.to_owned() } else { soname });
+    }
+    let is_there =
+        |soname: &String| !soname.contains('/') && soname.is_ascii() && scene.is_file(&format!("{folder}/{soname}"));
+    Ok(sonames.into_iter().filter(is_there).collect())
+}
+
+/// glibc's `_dl_cache_libcmp`: runs of digits are numbers and come after other characters.
+fn compare(first: &str, second: &str) -> Ordering {
+    let (mut first, mut second) = (first.as_bytes(), second.as_bytes());
+    loop {
+        let (one, two) = (first.first(), second.first());
+        match (one.is_some_and(u8::is_ascii_digit), two.is_some_and(u8::is_ascii_digit)) {
+            (true, true) => match take_number(&mut first).cmp(&take_number(&mut second)) {
+                Ordering::Equal => {}
+                different => return different,
+            },
+            (true, false) => return Ordering::Greater,
+            (false, true) => return Ordering::Less,
+            (false, false) if one != two || one.is_none() => return one.cmp(&two),
+            (false, false) => (first, second) = (&first[1..], &second[1..]),
+        }
+    }
+}
+
+fn take_number(text: &mut &[u8]) -> u64 {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(count);
+    *text = rest;
+    digits.iter().fold(0, |number: u64, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+}
+
+/// Returns the bytes of the cache for paths and the sonames that they end in.
+fn write(libraries: &[(String, String)], architecture: Architecture) -> Vec<u8> {
+    // FLAG_ELF_LIBC6 with FLAG_X8664_LIB64 or FLAG_AARCH64_LIB64
+    let flags: u32 = match architecture {
+        Architecture::Amd64 => 0x0303,
+        Architecture::Arm64 => 0x0a03,
+    };
+    let number = |number: usize| u32::try_from(number).expect("trees hold far less than 4 GiB of names");
+    let start = HEADER_SIZE + ENTRY_SIZE * libraries.len();
+    let mut strings = Vec::new();
+    let mut entries = Vec::new();
+    for (path, soname) in libraries {
+        let value = start + strings.len();
+        let key = value + path.len() - soname.len();
+        for field in [flags, number(key), number(value), 0, 0, 0] {
+            entries.extend_from_slice(&field.to_le_bytes());
+        }
+        strings.extend_from_slice(path.as_bytes());
+        strings.push(0);
+    }
+    let extension = (start + strings.len()).next_multiple_of(4);
+    let mut bytes = MAGIC.to_vec();
+    for field in [number(libraries.len()), number(strings.len()), LITTLE_ENDIAN, number(extension), 0, 0, 0] {
+        bytes.extend_from_slice(&field.to_le_bytes());
+    }
+    bytes.extend_from_slice(&entries);
+    bytes.extend_from_slice(&strings);
+    bytes.resize(extension, 0);
+    for field in [EXTENSION_MAGIC, 1, 0, 0, number(extension + 24), number(GENERATOR.len())] {
+        bytes.extend_from_slice(&field.to_le_bytes());
+    }
+    bytes.extend_from_slice(GENERATOR);
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
