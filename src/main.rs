@@ -1,3 +1,7 @@
 //! Hands the arguments to the command line module and exits with its code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sockel::cli::main()
+}
