@@ -101,6 +101,10 @@ pub(super) fn anchors(scene: &Scene<'_>) -> Result<Vec<Anchor>, Error> {
     let mut add = |path: String, bytes: Vec<u8>, problems: &mut Vec<Error>| {
         let problem = |cause: String| Error::Certificate { name: format!("/{path}"), cause };
         let pem = link_name(&path);
+        // the list is read line by line
+        if path.chars().any(char::is_control) {
+            return problems.push(problem("the name holds a line end or control character".to_owned()));
+        }
         // trust stores for Java have lower-case aliases, so names must differ in more than case
         if let Some(other) = names.insert(pem.to_lowercase(), path.clone()) {
             return problems.push(problem(format!("`/{other}` has the same name")));

@@ -212,6 +212,9 @@ fn the_skeleton_replaces_empty_folders_by_links() {
     ");
 }
 
+/// Generator, files of the tree, part of the expected lines (nothing for no lines).
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn small_files_come_from_packages_or_fail() {
     let locale = ("usr/lib/locale/C.utf8/LC_CTYPE", "x");
@@ -219,7 +222,7 @@ fn small_files_come_from_packages_or_fail() {
     let ubuntu = "NAME=Ubuntu\nID=ubuntu\nVERSION_ID=\"26.04\"\n";
     let lsb = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=26.04\n";
     let release = "usr/lib/os-release";
-    let table: [(&str, &[(&str, &str)], &str); 14] = [
+    let table: [Case<'_>; 14] = [
         ("nsswitch", &[("usr/share/libc-bin/nsswitch.conf", "a")], "/etc/nsswitch.conf 0644 0:0 1 ca978112ca1b"),
         ("nsswitch", &[("usr/share/base-files/nsswitch.conf", "a")], "/etc/nsswitch.conf 0644 0:0 1 ca978112ca1b"),
         ("nsswitch", &[("etc/nsswitch.conf", "a")], ""),
@@ -342,10 +345,10 @@ fn all_bad_certificates_are_named_at_once() {
     cannot trust `same.pem`: another certificate has the same name
     cannot trust `/usr/local/share/ca-certificates/same-AS.crt`: `/usr/local/share/ca-certificates/SAME-as.crt` has the same name
     ");
+    let forged = tree(&[("usr/share/ca-certificates/a\n!mozilla/b.crt", ROOT)]);
+    assert!(lines(&child(trusting(&[])), &forged, &Tree::default()).contains("line end"));
     let nothing = lines(&child(trusting(&[])), &Tree::default(), &Tree::default());
-    insta::assert_snapshot!(nothing, @r"
-    cannot generate `certificates`: `/usr/share/ca-certificates/**.crt` is missing, no server could be trusted
-    ");
+    insta::assert_snapshot!(nothing, @"cannot generate `certificates`: `/usr/share/ca-certificates/**.crt` is missing, no server could be trusted");
 }
 
 /// A tree with the certificates of this machine's package.

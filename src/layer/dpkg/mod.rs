@@ -288,7 +288,9 @@ impl<'a> Record<'a> {
     /// All paths of the package that are in the image, with the folders that they are in, beginning with the root.
     fn list(&self, kept: &dyn Fn(&str) -> bool) -> String {
         let mut paths = BTreeSet::new();
-        for entry in self.package.entries.iter().filter(|entry| kept(&entry.path)) {
+        // dpkg refuses packages with line ends in paths; here they would forge lines of the list
+        let good = |entry: &&Entry| kept(&entry.path) && !entry.path.contains('\n');
+        for entry in self.package.entries.iter().filter(good) {
             let mut path = entry.path.as_str();
             // a path already in has its parents in, too
             while paths.insert(path) {
