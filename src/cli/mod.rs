@@ -2,14 +2,12 @@
 
 mod build;
 mod cache;
-mod diff;
 pub mod failure;
 mod lock;
 mod printer;
 mod progress;
 mod schema;
 mod settings;
-mod show;
 mod table;
 
 use crate::cli::failure::Failure;
@@ -96,8 +94,6 @@ pub enum Color {
 enum Command {
     Lock(lock::Args),
     Build(build::Args),
-    Show(show::Args),
-    Diff(diff::Args),
     Cache(cache::Args),
     Schema(schema::Args),
     Completions(schema::CompletionsArgs),
@@ -129,10 +125,8 @@ fn run(arguments: &Arguments, printer: Printer) -> Result<(), Failure> {
     match &arguments.command {
         Command::Lock(args) => lock::run(args, &context),
         Command::Build(args) => build::run(args, &context),
-        Command::Show(args) => show::run(args, &context),
-        Command::Diff(args) => diff::run(args, &context),
         Command::Cache(args) => cache::run(args, &context),
         Command::Schema(args) => schema::run(args, printer),
-        Command::Completions(args) => schema::completions(args),
+        Command::Completions(args) => schema::completions(args, printer),
     }
 }

@@ -51,6 +51,11 @@ impl Printer {
         let _closed = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
     }
 
+    /// Writes a text that is data as it is.
+    pub fn text(&self, text: &str) {
+        let _closed = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    }
+
     /// Says something to people.
     pub fn say(&self, text: &str) {
         if !self.quiet {
@@ -93,10 +98,7 @@ impl Printer {
     /// Returns the terminal's width, 100 where there is none.
     #[must_use]
     pub fn width(&self) -> usize {
-        match console_width() {
-            0 => 100,
-            width => width,
-        }
+        console::Term::stderr().size_checked().map_or(100, |(_, columns)| usize::from(columns))
     }
 
     /// Puts an SGR colour (ECMA-48) around a text, where colours are wanted.
@@ -104,11 +106,6 @@ impl Printer {
     pub fn paint(&self, sgr: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{sgr}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
-}
-
-fn console_width() -> usize {
-    let term = indicatif::ProgressDrawTarget::stderr();
-    if term.is_hidden() { 0 } else { usize::from(term.width().unwrap_or(0)) }
 }
 
 /// Says that sockel itself failed, and ends with exit code 70 (sysexits.h, `EX_SOFTWARE`).
