@@ -61,7 +61,8 @@ fn one_line(text: &str) -> Vec<String> {
 fn deb822(text: &str) -> Vec<String> {
     let paragraphs = control::paragraphs(text).unwrap_or_default();
     let enabled = paragraphs.iter().filter(|paragraph| {
-        let has = |field: &str, word: &str| paragraph.get(field).is_some_and(|v| v.split_whitespace().any(|w| w == word));
+        let has =
+            |field: &str, word: &str| paragraph.get(field).is_some_and(|v| v.split_whitespace().any(|w| w == word));
         has("Types", "deb") && !has("Enabled", "no")
     });
     let uris = enabled.filter_map(|paragraph| paragraph.get("URIs"));

@@ -108,7 +108,8 @@ fn check_platforms(definitions: &[Definition], options: &build::Options) -> Resu
     match empty {
         Some(definition) => {
             let known: Vec<String> = definition.platforms.iter().map(ToString::to_string).collect();
-            let message = format!("cannot build image `{}`: it is not made for the platforms asked for", definition.image);
+            let message =
+                format!("cannot build image `{}`: it is not made for the platforms asked for", definition.image);
             Err(Failure::usage(message).hint(format!("it is made for {}", known.join(", "))))
         }
         None => Ok(()),

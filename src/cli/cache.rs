@@ -36,7 +36,8 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
         Command::Info => {
             let usage = store.usage()?;
             let text = || {
-                let row = |part: &str, files: u64, bytes: u64| vec![part.to_owned(), files.to_string(), human_size(bytes)];
+                let row =
+                    |part: &str, files: u64, bytes: u64| vec![part.to_owned(), files.to_string(), human_size(bytes)];
                 let mut rows = vec![["part", "files", "size"].map(str::to_owned).to_vec()];
                 rows.extend(usage.iter().map(|part| row(part.part, part.files, part.bytes)));
                 let sum = |of: fn(&crate::store::Usage) -> u64| usage.iter().map(of).sum::<u64>();
@@ -53,7 +54,8 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
         Command::Verify => {
             let verified = store.verify()?;
             let text = || {
-                let removed: String = verified.removed.iter().map(|name| format!("removed {name}: damaged\n")).collect();
+                let removed: String =
+                    verified.removed.iter().map(|name| format!("removed {name}: damaged\n")).collect();
                 format!("{removed}{} files checked, {} damaged\n", verified.checked, verified.removed.len())
             };
             context.printer.data(&verified, text);

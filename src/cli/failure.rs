@@ -61,6 +61,8 @@ pub struct Failure {
     pub kind: Kind,
     /// `cannot <verb> <thing>: <cause>`
     pub message: String,
+    /// Longer texts that explain it, each for itself.
+    pub details: Vec<String>,
     /// What to do about it.
     pub hints: Vec<String>,
     /// Problems with their places in files.
@@ -71,7 +73,7 @@ impl Failure {
     /// Makes a failure of the input.
     #[must_use]
     pub fn user(message: String) -> Self {
-        Self { kind: Kind::User, message, hints: Vec::new(), diagnostics: Vec::new() }
+        Self { kind: Kind::User, message, details: Vec::new(), hints: Vec::new(), diagnostics: Vec::new() }
     }
 
     /// Makes a failure of the command line.
@@ -88,7 +90,7 @@ impl Failure {
     }
 
     fn new(kind: Kind, error: &dyn fmt::Display, hints: Vec<String>) -> Self {
-        Self { kind, message: error.to_string(), hints, diagnostics: Vec::new() }
+        Self { hints, kind, ..Self::user(error.to_string()) }
     }
 }
 
@@ -118,7 +120,11 @@ impl From<lock::Error> for Failure {
             lock::Error::Scripts(_) => Kind::Policy,
             _ => Kind::User,
         };
-        Self::new(kind, &error, hints)
+        let mut failure = Self::new(kind, &error, hints);
+        if let lock::Error::Scripts(unknown) = &error {
+            failure.details = unknown.iter().map(ToString::to_string).collect();
+        }
+        failure
     }
 }
 
@@ -128,7 +134,9 @@ impl From<build::Error> for Failure {
             build::Error::Fetch(cause) => (Kind::Outside, cause.hints()),
             build::Error::Layer { cause, .. } => (of_layer(cause), cause.hints()),
             build::Error::Image(image::Error::NoUser(_) | image::Error::BadUser { .. }) => (Kind::Policy, Vec::new()),
-            build::Error::StaleLock { image, .. } => (Kind::User, vec![format!("lock again with `sockel lock {image}`")]),
+            build::Error::StaleLock { image, .. } => {
+                (Kind::User, vec![format!("lock again with `sockel lock {image}`")])
+            }
             build::Error::Store(cause) => return Self::new(of_store(cause), &error, cause.hints()),
             build::Error::Output(cause) => return Self::new(of_output(cause), &error, Vec::new()),
         };

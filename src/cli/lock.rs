@@ -72,8 +72,14 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
 fn describe(outcome: &Outcome) -> String {
     match &outcome.difference {
         None => {
-            let packages: BTreeSet<&str> =
-                outcome.lock.levels.iter().flat_map(|level| level.packages.values()).flatten().map(|p| p.name.as_str()).collect();
+            let packages: BTreeSet<&str> = outcome
+                .lock
+                .levels
+                .iter()
+                .flat_map(|level| level.packages.values())
+                .flatten()
+                .map(|p| p.name.as_str())
+                .collect();
             format!("{}: locked, {} packages\n", outcome.image, packages.len())
         }
         Some(difference) if difference.is_empty() => format!("{}: unchanged\n", outcome.image),
@@ -139,7 +145,8 @@ pub(super) fn relock(
 
 fn known_pockets(definitions: &[Definition], asked: &BTreeSet<String>) -> Result<(), Failure> {
     let archives = definitions.iter().flat_map(|definition| &definition.archives);
-    let known: BTreeSet<&str> = archives.flat_map(|archive| &archive.pockets).map(|pocket| pocket.name.as_str()).collect();
+    let known: BTreeSet<&str> =
+        archives.flat_map(|archive| &archive.pockets).map(|pocket| pocket.name.as_str()).collect();
     match asked.iter().find(|pocket| !known.contains(pocket.as_str())) {
         Some(pocket) => {
             let known: Vec<&str> = known.into_iter().collect();
@@ -196,10 +203,15 @@ pub(super) fn stale(definitions: &[Definition], folder: &Path) -> Result<BTreeMa
 
 /// Returns the failure for stale locks.
 pub(super) fn stale_failure(stale: &BTreeMap<String, Vec<String>>) -> Failure {
-    let lines = stale.iter().flat_map(|(image, reasons)| reasons.iter().map(move |reason| format!("\n  {image}: {reason}")));
+    let lines =
+        stale.iter().flat_map(|(image, reasons)| reasons.iter().map(move |reason| format!("\n  {image}: {reason}")));
     let images: Vec<&str> = stale.keys().map(String::as_str).collect();
-    Failure::user(format!("cannot use {} lock(s): they do not fit the recipes any more{}", stale.len(), lines.collect::<String>()))
-        .hint(format!("lock again with `sockel lock {}` and review the difference", images.join(" ")))
+    Failure::user(format!(
+        "cannot use {} lock(s): they do not fit the recipes any more{}",
+        stale.len(),
+        lines.collect::<String>()
+    ))
+    .hint(format!("lock again with `sockel lock {}` and review the difference", images.join(" ")))
 }
 
 /// Returns where an image's lock is.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone, Copy)]
-pub struct Printer {
+pub(super) struct Printer {
     format: Format,
     quiet: bool,
     color: bool,
@@ -26,7 +26,7 @@ pub struct Printer {
 impl Printer {
     /// Decides how to write.
     #[must_use]
-    pub fn new(global: &Global) -> Self {
+    pub(super) fn new(global: &Global) -> Self {
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
@@ -37,14 +37,16 @@ impl Printer {
 
     /// Tells whether data is wanted as JSON.
     #[must_use]
-    pub fn is_json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
     /// Writes data: a document for machines or a text for people.
-    pub fn data<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) {
+    pub(super) fn data<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) {
         let text = match self.format {
-            Format::Json => format!("{}\n", serde_json::to_string_pretty(document).expect("documents have string keys")),
+            Format::Json => {
+                format!("{}\n", serde_json::to_string_pretty(document).expect("documents have string keys"))
+            }
             Format::Text => text(),
         };
         // whoever closed the pipe has read enough
@@ -52,24 +54,24 @@ impl Printer {
     }
 
     /// Writes a text that is data as it is.
-    pub fn text(&self, text: &str) {
+    pub(super) fn text(&self, text: &str) {
         let _closed = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
     }
 
     /// Says something to people.
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         if !self.quiet {
             let _closed = writeln!(io::stderr(), "{text}");
         }
     }
 
     /// Says what to do next.
-    pub fn next(&self, command: &str) {
+    pub(super) fn next(&self, command: &str) {
         self.say(&format!("next: {}", self.paint("1", command)));
     }
 
     /// Shows problems in files that are no reason to stop.
-    pub fn warnings(&self, diagnostics: &[Diagnostic]) {
+    pub(super) fn warnings(&self, diagnostics: &[Diagnostic]) {
         for diagnostic in diagnostics {
             self.say(&diagnostic.render(self.width(), self.color));
         }
@@ -77,16 +79,20 @@ impl Printer {
 
     /// Shows a failure and returns its exit code.
     #[must_use]
-    pub fn failure(&self, failure: &Failure) -> ExitCode {
+    pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
         if self.is_json() {
             let document = json!({
                 "error": { "kind": failure.kind.name(), "message": failure.message, "hints": failure.hints,
+                           "details": failure.details,
                            "diagnostics": failure.diagnostics }
             });
             self.data(&document, String::new);
         }
         for diagnostic in &failure.diagnostics {
             eprintln!("{}", diagnostic.render(self.width(), self.color));
+        }
+        for detail in &failure.details {
+            eprintln!("{detail}");
         }
         eprintln!("{}: {}", self.paint("1;31", "error"), failure.message);
         for hint in &failure.hints {
@@ -97,13 +103,13 @@ impl Printer {
 
     /// Returns the terminal's width, 100 where there is none.
     #[must_use]
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         console::Term::stderr().size_checked().map_or(100, |(_, columns)| usize::from(columns))
     }
 
     /// Puts an SGR colour (ECMA-48) around a text, where colours are wanted.
     #[must_use]
-    pub fn paint(&self, sgr: &str, text: &str) -> String {
+    pub(super) fn paint(&self, sgr: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{sgr}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }

@@ -17,17 +17,17 @@ const HOST_APT: &str = "/etc/apt";
 
 /// Everything that flags and environment decide for all commands.
 #[derive(Debug)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Folder with `recipes/` and `base-images/`.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Folder of the store.
-    pub store: PathBuf,
+    pub(super) store: PathBuf,
     /// Where archives may be found.
-    pub mirrors: Mirrors,
+    pub(super) mirrors: Mirrors,
     /// Number of worker threads.
-    pub threads: usize,
+    pub(super) threads: usize,
     /// Door to the network.
-    pub http: Http,
+    pub(super) http: Http,
 }
 
 impl Settings {
@@ -35,7 +35,7 @@ impl Settings {
     ///
     /// # Errors
     /// When a mirror is not `NAME=URL`, or no place for the store is known.
-    pub fn new(global: &Global) -> Result<Self, Failure> {
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
         let text = |variable: Variable| env::get(variable).map(|value| value.to_string_lossy().into_owned());
         let mut mirrors = Mirrors { host: host::addresses(Path::new(HOST_APT)), ..Mirrors::default() };
         let from_environment = text(Variable::Mirrors).unwrap_or_default();
@@ -69,5 +69,7 @@ fn default_store() -> Result<PathBuf, Failure> {
     let path = |variable: Variable| env::get(variable).map(PathBuf::from);
     let cache = || path(Variable::CacheHome).or_else(|| path(Variable::Home).map(|home| home.join(".cache")));
     let store = path(Variable::Store).or_else(|| cache().map(|cache| cache.join("sockel")));
-    store.ok_or_else(|| Failure::usage("cannot place the store: neither `--store`, `SOCKEL_STORE` nor `HOME` is set".to_owned()))
+    store.ok_or_else(|| {
+        Failure::usage("cannot place the store: neither `--store`, `SOCKEL_STORE` nor `HOME` is set".to_owned())
+    })
 }

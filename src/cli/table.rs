@@ -59,7 +59,14 @@ mod tests {
 
     #[test]
     fn sizes_and_times_are_for_people() {
-        for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (104_857_600, "104.9 MB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (104_857_600, "104.9 MB"),
+        ] {
             assert_eq!(human_size(bytes), text);
         }
         for (millis, text) in [(7, "7 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s")] {

@@ -103,8 +103,9 @@ pub fn write(
             reporter,
         };
         let produced = producer.layer(chunks, options.compression, store);
+        let Producer { hasher, jobs, ordered, .. } = producer;
         // closing both channels ends workers and collector
-        let Producer { hasher, .. } = producer;
+        drop((jobs, ordered));
         let collected = collector.join().expect("the collector does not panic");
         // an error of the collector makes the producer stop early, so it is the cause
         let collected = collected?;
