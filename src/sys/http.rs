@@ -1,1 +1,0 @@
-//! HTTP downloads with retry, timeout, size limit, resume, and an offline switch.
