@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod control;
 pub mod deb;
+pub mod host;
 pub mod index;
 pub mod relation;
 pub mod release;

@@ -48,8 +48,7 @@ impl Http {
         sink: &mut (dyn FnMut(Piece<'_>) + Send),
     ) -> Result<(), Error> {
         let tie = |cause| Error::from(fs::Error::new("write", target.path, cause));
-        let mut file =
-            OpenOptions::new().create(true).append(true).truncate(false).open(target.path).map_err(tie)?;
+        let mut file = OpenOptions::new().create(true).append(true).truncate(false).open(target.path).map_err(tie)?;
         let mut done = file.metadata().map_err(tie)?.len();
         if done > target.size {
             restart(&mut file, &mut done, target, sink)?;

@@ -193,9 +193,7 @@ impl Http {
         match status.as_u16() {
             404 | 410 => Err(Error::NotFound { url: mask(url) }.into()),
             429 | 500..=599 => Err(retry::Failure::busy(url, &response)),
-            400..=415 | 417..=428 | 430..=499 => {
-                Err(Error::Status { url: mask(url), status: status.as_u16() }.into())
-            }
+            400..=415 | 417..=428 | 430..=499 => Err(Error::Status { url: mask(url), status: status.as_u16() }.into()),
             _ => Ok(response),
         }
     }
@@ -224,7 +222,9 @@ fn client(options: &Options) -> Result<reqwest::Client, Error> {
     };
     // a machine without any system certificates can still use http:// archives: trust comes from signatures
     let built = builder().tls_certs_merge(extra.clone()).build();
-    built.or_else(|_| builder().tls_certs_only(extra).build()).map_err(|cause| Error::Client { cause: error::chain(&cause) })
+    built
+        .or_else(|_| builder().tls_certs_only(extra).build())
+        .map_err(|cause| Error::Client { cause: error::chain(&cause) })
 }
 
 /// Follows a few redirects, never from an encrypted to an open connection.

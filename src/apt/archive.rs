@@ -1,1 +1,0 @@
-//! A configured archive pocket at one point in time: open, verify, look up, download.

@@ -1,0 +1,167 @@
+//! A configured archive pocket at one point in time: open it, verify it, read its indexes.
+//!
+//! - **In**: a [`Pocket`] as a recipe describes it, and the time.
+//! - **Out**: [`OpenPocket`]: the facts a lock file records, and the indexes.
+//! - **Invariants**: nothing is read that does not chain to a pinned key; an older state than the remembered one, a state
+//!   of another suite and an outdated state are errors; a wrong digest or signature is never tried again elsewhere.
+//! - **Not here**: choosing packages (`lock`), fetching them (`fetch`).
+
+mod error;
+mod indexes;
+mod judge;
+mod memory;
+mod mirrors;
+
+pub use error::Error;
+
+use crate::apt::index::Index;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::sys::fs;
+use crate::sys::http::Http;
+use crate::values::Digest;
+use crate::values::Epoch;
+use memory::Memory;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One suite of an archive with everything that is required of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pocket {
+    /// Archive name in the recipe.
+    pub archive: String,
+    /// Pocket name in the recipe.
+    pub name: String,
+    /// Suite: the path below `dists/`.
+    pub suite: String,
+    /// Required `Suite` field, where it is not [`Self::suite`].
+    pub expected_suite: Option<String>,
+    /// Required `Codename` field.
+    pub codename: String,
+    /// Required `Origin` field.
+    pub origin: String,
+    /// Required `Label` field.
+    pub label: String,
+    /// Components to read.
+    pub components: Vec<String>,
+    /// Architectures to read.
+    pub architectures: Vec<String>,
+    /// Addresses without trailing slash, best first, by architecture or `*` for all others.
+    pub uris: BTreeMap<String, Vec<String>>,
+    /// OpenPGP certificates, armored or binary.
+    pub keys: Vec<Vec<u8>>,
+    /// Pinned primary-key fingerprints: one of them must have signed.
+    pub fingerprints: Vec<String>,
+    /// Never changes once published: age does not count, [`Self::pinned`] does.
+    pub frozen: bool,
+    /// The InRelease file that a frozen pocket had before.
+    pub pinned: Option<Digest>,
+    /// Age in seconds from which a warning is due.
+    pub warn_after: Option<u64>,
+    /// Age in seconds from which the pocket is refused.
+    pub max_age: Option<u64>,
+}
+
+/// The anchor of the chain from signature to package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Archive name in the recipe.
+    pub archive: String,
+    /// Pocket name in the recipe.
+    pub pocket: String,
+    /// Suite: the path below `dists/`.
+    pub suite: String,
+    /// `Codename` field.
+    pub codename: String,
+    /// `Date` field.
+    pub date: Epoch,
+    /// `Valid-Until` field.
+    pub valid_until: Option<Epoch>,
+    /// SHA-256 of the InRelease file as served.
+    pub inrelease: Digest,
+    /// Fingerprint of the pinned primary key that signed it, upper-case hexadecimal.
+    pub signed_by: String,
+}
+
+/// The packages of one component for one architecture.
+#[derive(Debug, Clone)]
+pub struct ComponentIndex {
+    /// `main`, `universe`, …
+    pub component: String,
+    /// `amd64`, `arm64`
+    pub architecture: String,
+    /// The packages.
+    pub index: Index,
+}
+
+/// A verified pocket.
+#[derive(Debug, Clone)]
+pub struct OpenPocket {
+    /// What the lock file records about it.
+    pub facts: Facts,
+    /// What a person should look at, though it is acceptable now.
+    pub warnings: Vec<String>,
+    /// One for each component and architecture, components first, in the pocket's order.
+    pub indexes: Vec<ComponentIndex>,
+}
+
+impl Pocket {
+    /// Returns the addresses for an architecture, best first.
+    #[must_use]
+    pub fn mirrors(&self, architecture: &str) -> &[String] {
+        self.uris.get(architecture).or_else(|| self.uris.get("*")).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns all addresses that serve the InRelease file: those of the first architecture first, each once. One file
+    /// anchors all architectures, also where they live on different hosts.
+    fn anchors(&self) -> Vec<&str> {
+        let mut anchors: Vec<&str> = Vec::new();
+        for uri in self.architectures.iter().flat_map(|architecture| self.mirrors(architecture)) {
+            if !anchors.contains(&uri.as_str()) {
+                anchors.push(uri);
+            }
+        }
+        anchors
+    }
+
+    /// Returns the pocket's name for messages, `ubuntu/security`.
+    fn title(&self) -> String {
+        format!("{}/{}", self.archive, self.name)
+    }
+}
+
+/// Opens a pocket: fetches what changed, verifies all of it, remembers it in `folder`, and reads the indexes.
+///
+/// # Errors
+/// [`Error`]: what is wrong with the pocket, or that no mirror answered.
+pub async fn open(
+    pocket: &Pocket,
+    http: &Http,
+    folder: &Path,
+    now: Epoch,
+    reporter: &dyn Reporter,
+) -> Result<OpenPocket, Error> {
+    fs::create_dir(&folder.join(memory::BY_HASH))?;
+    let memory = Memory::load(folder, pocket, reporter);
+    let mut asked_again = false;
+    loop {
+        // a file that was fetched again must not come from the memory: that one led nowhere
+        let known = memory.as_ref().filter(|_| !asked_again);
+        let served = mirrors::inrelease(pocket, http, folder, known).await?;
+        let judged = judge::judge(pocket, &served.bytes, memory.as_ref(), now)?;
+        let stock = indexes::Stock { pocket, http, folder, release: &judged.release, reporter };
+        match stock.complete().await {
+            // the archive moved on between two requests; its InRelease has, too
+            Err(Error::IndexGone { .. }) if !asked_again && !http.is_offline() => asked_again = true,
+            Err(error) => return Err(error),
+            Ok(listed) => {
+                let indexes = stock.read(&listed)?;
+                memory::keep(folder, pocket, &served, &judged, &listed)?;
+                for warning in &judged.warnings {
+                    reporter.event(Event::Warning(warning.clone()));
+                }
+                return Ok(OpenPocket { facts: judged.facts, warnings: judged.warnings, indexes });
+            }
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! InRelease files: signature, identity, validity, index digests.
