@@ -1,1 +1,5 @@
 //! One test binary for all stages; every file here is listed here.
+
+mod archive;
+mod fetch;
+mod support;
