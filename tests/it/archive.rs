@@ -240,3 +240,39 @@ fn asks_again_once_when_the_archive_moves_on() {
     server.put_all(&without.files());
     assert!(open(&Archive::pocket(&[server.url()]), folder.path()).is_ok());
 }
+
+#[test]
+fn takes_key_files_as_people_have_them() {
+    let (server, good, foreign) = (Server::start(), Archive::good(), openpgp::Recipe { seed: 9, ..openpgp::GOOD });
+    server.put_all(&good.files());
+    let pocket = Archive::pocket(&[server.url()]);
+    let key = Key::new(openpgp::GOOD);
+    let spaced = key
+        .fingerprint()
+        .to_lowercase()
+        .as_bytes()
+        .chunks(4)
+        .map(String::from_utf8_lossy)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let table: Vec<(&str, Vec<Vec<u8>>, Vec<String>, &str)> = vec![
+        ("trust packets", vec![key.with_trust_packets()], pocket.fingerprints.clone(), ""),
+        ("many keys", vec![Key::new(foreign).armored(), key.armored()], pocket.fingerprints.clone(), ""),
+        ("blanks", pocket.keys.clone(), vec![spaced], ""),
+        ("one of two", pocket.keys.clone(), vec![Key::new(foreign).fingerprint(), key.fingerprint()], ""),
+        (
+            "key missing",
+            vec![Key::new(foreign).armored()],
+            pocket.fingerprints.clone(),
+            "no key file has the pinned key",
+        ),
+        ("nothing pinned", pocket.keys.clone(), vec![], "no key is pinned"),
+        ("no key", vec![b"hello".to_vec()], pocket.fingerprints.clone(), "a key file cannot be read"),
+    ];
+    for (name, keys, fingerprints, expected) in table {
+        let folder = tempfile::tempdir().unwrap();
+        let pocket = Pocket { keys, fingerprints, ..pocket.clone() };
+        let error = open(&pocket, folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(expected) && error.is_empty() == expected.is_empty(), "{name}: {error}");
+    }
+}

@@ -9,6 +9,7 @@ use pgp::crypto::ed25519;
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::KeyFlags;
+use pgp::packet::PacketTrait;
 use pgp::packet::PubKeyInner;
 use pgp::packet::PublicKey;
 use pgp::packet::PublicSubkey;
@@ -133,6 +134,20 @@ impl Key {
 
     pub(crate) fn armored(&self) -> Vec<u8> {
         self.certificate.to_armored_bytes(ArmorOptions::default()).unwrap()
+    }
+
+    /// Returns the binary certificate as GnuPG keeps it: with its own trust packets (old format, type 12) in between.
+    pub(crate) fn with_trust_packets(&self) -> Vec<u8> {
+        const TRUST: [u8; 4] = [0xb0, 2, 0, 3];
+        let user = &self.certificate.details.users[0];
+        let mut bytes = Vec::new();
+        self.certificate.primary_key.to_writer_with_header(&mut bytes).unwrap();
+        bytes.extend(TRUST);
+        user.id.to_writer_with_header(&mut bytes).unwrap();
+        bytes.extend(TRUST);
+        user.signatures[0].to_writer_with_header(&mut bytes).unwrap();
+        bytes.extend(TRUST);
+        bytes
     }
 
     /// Returns the text, clear-signed.

@@ -8,13 +8,18 @@ mod cleartext;
 use crate::values::Epoch;
 use certificate::Signer;
 use cleartext::Cleartext;
+use pgp::armor::Dearmor;
 use pgp::composed::Deserializable;
 use pgp::composed::DetachedSignature;
 use pgp::composed::SignedPublicKey;
+use pgp::composed::SignedPublicKeyParser;
 use pgp::crypto::hash::HashAlgorithm;
+use pgp::packet::Packet;
+use pgp::packet::PacketParser;
 use pgp::packet::Signature;
 use pgp::packet::SignatureType;
 use pgp::packet::SubpacketData;
+use std::io::Read;
 
 /// Most signatures that are looked at; Debian makes three.
 const SIGNATURES_LIMIT: usize = 16;
@@ -157,13 +162,11 @@ fn signatures(armor: &[u8]) -> Result<Vec<Signature>, Error> {
 fn certificates(keys: &[Vec<u8>]) -> Result<Vec<SignedPublicKey>, Error> {
     let mut certificates = Vec::new();
     for key in keys {
-        let unreadable = |cause: pgp::errors::Error| Error::Key(cause.to_string());
         // a binary packet begins with bit 7 set (RFC 9580, 4.2), armor with a letter or dash
-        let found = if key.first().is_some_and(|byte| byte & 0x80 != 0) {
-            SignedPublicKey::from_bytes_many(key.as_slice()).map_err(unreadable)?
-        } else {
-            SignedPublicKey::from_armor_many_buf(key.as_slice()).map_err(unreadable)?.0
-        };
+        let bytes = if key.first().is_some_and(|byte| byte & 0x80 != 0) { key.clone() } else { dearmored(key)? };
+        // GnuPG writes its private trust packets into key files, Ubuntu's among them; the parser would stop at them
+        let packets = PacketParser::new(bytes.as_slice()).filter(|packet| !matches!(packet, Ok(Packet::Trust(_))));
+        let found = SignedPublicKeyParser::from_packets(packets.peekable());
         let before = certificates.len();
         for certificate in found.take(CERTIFICATES_LIMIT) {
             // one certificate of an algorithm that is not supported does not spoil the others
@@ -174,6 +177,13 @@ fn certificates(keys: &[Vec<u8>]) -> Result<Vec<SignedPublicKey>, Error> {
         }
     }
     Ok(certificates)
+}
+
+/// Returns the bytes inside of an armored block.
+fn dearmored(armor: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    Dearmor::new(armor).read_to_end(&mut bytes).map_err(|cause| Error::Key(cause.to_string()))?;
+    Ok(bytes)
 }
 
 /// Returns a fingerprint without blanks and in upper case.
