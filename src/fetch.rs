@@ -256,7 +256,7 @@ impl Job<'_> {
                 None => sha512_of(&self.store.blob(&sha256))?,
             }
         } else {
-            let sha512 = self.from_any(&partial, &mut count).await?;
+            let sha512 = self.try_addresses(&partial, &mut count).await?;
             self.store.adopt(&partial, &sha256)?;
             sha512
         };
@@ -266,12 +266,12 @@ impl Job<'_> {
     }
 
     /// Tries one address after the other; a miss or a silent server leads on, wrong bytes do not.
-    async fn from_any(&self, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+    async fn try_addresses(&self, partial: &Path, count: &mut Count) -> Result<String, Problem> {
         let mut causes = Vec::new();
         let mut all_missed = true;
         for base in &self.wanted.uris {
             let url = format!("{}/{}", base.trim_end_matches('/'), self.wanted.path);
-            match self.from_one(&url, partial, count).await {
+            match self.try_address(&url, partial, count).await {
                 Err(Problem::Http(error)) if error.is_servers() => {
                     all_missed &= error.is_miss();
                     causes.push(error.to_string());
@@ -285,7 +285,7 @@ impl Job<'_> {
         }
     }
 
-    async fn from_one(&self, url: &str, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+    async fn try_address(&self, url: &str, partial: &Path, count: &mut Count) -> Result<String, Problem> {
         let resumed = fs::size(partial).is_some_and(|size| size > 0);
         match self.attempt(url, partial, count).await {
             Err(Problem::WrongDigest { .. }) if resumed => {

@@ -12,6 +12,7 @@ use sockel::apt::archive::Error;
 use sockel::apt::archive::OpenPocket;
 use sockel::apt::archive::Pocket;
 use sockel::report::Recorder;
+use sockel::sys::fs;
 use sockel::sys::http::Http;
 use sockel::sys::http::Options;
 use sockel::values::Digest;
@@ -186,7 +187,7 @@ fn remembers_what_it_saw() {
         assert!(error.contains(expected) && error.is_empty() == expected.is_empty(), "{number}: {error}");
     }
     // files of older states are gone: an InRelease and one index for both architectures stay
-    assert_eq!(std::fs::read_dir(folder.path().join("by-hash")).unwrap().count(), 2);
+    assert_eq!(fs::list(&folder.path().join("by-hash")).unwrap().len(), 2);
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn takes_key_files_as_people_have_them() {
         .map(String::from_utf8_lossy)
         .collect::<Vec<_>>()
         .join(" ");
-    let table: Vec<(&str, Vec<Vec<u8>>, Vec<String>, &str)> = vec![
+    let table = [
         ("trust packets", vec![key.with_trust_packets()], pocket.fingerprints.clone(), ""),
         ("many keys", vec![Key::new(foreign).armored(), key.armored()], pocket.fingerprints.clone(), ""),
         ("blanks", pocket.keys.clone(), vec![spaced], ""),

@@ -8,6 +8,7 @@ use sockel::fetch::Fetched;
 use sockel::fetch::Wanted;
 use sockel::report::Recorder;
 use sockel::store::Store;
+use sockel::sys::fs;
 use sockel::values::Digest;
 
 const PATH: &str = "pool/a.deb";
@@ -71,7 +72,7 @@ fn resumes_what_an_earlier_command_left() {
         let store = Store::open(folder.path()).unwrap();
         server.put(URL, &body());
         let wanted = wanted(&body(), PATH, &[&server]);
-        std::fs::write(store.partial(&wanted.sha256), part).unwrap();
+        fs::write_atomic(&store.partial(&wanted.sha256), &part).unwrap();
         assert!(fetch(&[wanted], &store).is_ok(), "{name}");
         assert_eq!(server.requests(), expected, "{name}");
     }

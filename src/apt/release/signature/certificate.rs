@@ -84,7 +84,7 @@ pub(super) fn signers(certificate: &SignedPublicKey, now: Epoch) -> Result<Vec<S
     }
     let mut signers = Vec::new();
     // without flags a key may do what its algorithm can (RFC 4880, 5.2.3.21)
-    if flags(own).is_none_or(|flags| flags.sign()) {
+    if flags(own).is_none_or(KeyFlags::sign) {
         signers.push(Signer { key: Key::Primary(primary), created, warning: warning.clone() });
     }
     signers.extend(certificate.public_subkeys.iter().filter_map(|subkey| subkey_signer(primary, subkey, now)));
