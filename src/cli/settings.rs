@@ -12,8 +12,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Where the host's APT configuration is (sources.list(5)).
-const HOST_APT: &str = "/etc/apt";
+/// Root folder below which the host's APT configuration is (sources.list(5)).
+const HOST_ROOT: &str = "/";
 
 /// Everything that flags and environment decide for all commands.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Settings {
     /// When a mirror is not `NAME=URL`, or no place for the store is known.
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
         let text = |variable: Variable| env::get(variable).map(|value| value.to_string_lossy().into_owned());
-        let mut mirrors = Mirrors { host: host::addresses(Path::new(HOST_APT)), ..Mirrors::default() };
+        let mut mirrors = Mirrors { host: host::sources(Path::new(HOST_ROOT)), ..Mirrors::default() };
         let from_environment = text(Variable::Mirrors).unwrap_or_default();
         for given in global.mirror.iter().map(String::as_str).chain(from_environment.split_whitespace()) {
             let (name, uri) = mirror(given)?;
@@ -50,7 +50,7 @@ impl Settings {
             store: global.store.clone().map_or_else(default_store, Ok)?,
             mirrors,
             threads: threads.clamp(1, 256),
-            http: Http::new(Options::new(global.offline, global.ca_file.clone())),
+            http: Http::new(Options::usual(global.offline, global.ca_file.clone())),
         })
     }
 }

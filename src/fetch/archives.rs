@@ -60,7 +60,7 @@ impl Outside for Online<'_> {
             let pocket = self.pocket(archive, definition, architectures);
             let folder = self.store.archives();
             let opened = archive::open(&pocket, self.http, &folder, self.now, self.reporter);
-            let opened = self.http.block_on(opened).map_err(|error| lock::Error::Outside(Box::new(error)))?;
+            let opened = self.http.block_on(opened).map_err(outside)?.map_err(outside)?;
             let archive::Facts { suite, codename, date, valid_until, inrelease, signed_by, .. } = opened.facts;
             let (archive, name) = (archive.name.clone(), definition.name.clone());
             open.pockets.push(LockedPocket {
@@ -118,7 +118,7 @@ impl Online<'_> {
             archive: archive.name.clone(),
             name: pocket.name.clone(),
             suite: pocket.suite.clone(),
-            expected_suite: pocket.expected_suite.clone().unwrap_or_else(|| pocket.suite.clone()),
+            expected_suite: pocket.expected_suite.clone(),
             codename: pocket.codename.clone(),
             origin: archive.origin.clone(),
             label: archive.label.clone(),
@@ -128,6 +128,8 @@ impl Online<'_> {
             keys: archive.keys.clone(),
             fingerprints: archive.fingerprints.clone(),
             frozen: pocket.frozen,
+            // the store's own memory is what pins a frozen pocket
+            pinned: None,
             warn_after: pocket.warn_after,
             max_age: pocket.max_age,
         }

@@ -1,6 +1,7 @@
 //! Where an archive may be found: flag, environment, the host's own configuration, then the official address.
 
 use crate::apt::host;
+use crate::apt::host::Source;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::PocketDefinition;
 use std::collections::BTreeMap;
@@ -10,8 +11,8 @@ use std::collections::BTreeMap;
 pub struct Mirrors {
     /// Given by flag or environment: recipe's archive name to addresses.
     pub given: BTreeMap<String, Vec<String>>,
-    /// Addresses in the host's own APT configuration.
-    pub host: Vec<String>,
+    /// Sources in the host's own APT configuration.
+    pub host: Vec<Source>,
 }
 
 impl Mirrors {
@@ -22,7 +23,7 @@ impl Mirrors {
         // an address for one architecture holds for all pockets: that mirror carries them together
         let own = pocket.uri.as_ref().filter(|_| !archive.uris.contains_key(architecture)).unwrap_or(official);
         let given = self.given.get(&archive.name).into_iter().flatten().cloned();
-        let host = host::mirrors(&self.host, own);
+        let host = host::mirrors_for(own, &self.host);
         let mut all: Vec<String> = Vec::new();
         for uri in given.chain(host).chain([own.clone(), official.clone()]) {
             let uri = uri.trim_end_matches('/').to_owned();

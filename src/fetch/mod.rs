@@ -1,15 +1,17 @@
-//! Lock to verified packages in the store: in parallel, resumable, from the first address that has them.
+//! Wanted packages to verified blobs in the store, in parallel, resumable.
 //!
-//! - **In**: what is wanted, with every address where it may be.
-//! - **Out**: the .debs as blobs in the store.
-//! - **Invariants**: a byte enters the store only under its own digest; a download that was cut continues where it was.
-//! - **Not here**: which packages (`lock`), what is in them (`layer`).
+//! - **In**: packages with size, digests and addresses, from a lock or an index.
+//! - **Out**: blobs in the store, [`Fetched`].
+//! - **Invariants**: only bytes with the wanted size and digests become blobs; one failure lets the others finish; two
+//!   commands may fetch the same package at the same time.
+//! - **Not here**: which packages (`lock`), which mirrors (`apt::host`, `build`).
 
 pub mod archives;
 mod mirrors;
 
 pub use mirrors::Mirrors;
 
+use crate::apt::index;
 use crate::recipe::ArchiveDefinition;
 use crate::report::Event;
 use crate::report::Reporter;
@@ -19,101 +21,19 @@ use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::sys::http::Http;
+use crate::sys::http::Piece;
+use crate::sys::http::Target;
 use crate::values::Digest;
 use crate::values::Hasher;
 use futures_util::StreamExt;
 use futures_util::stream;
 use sha2::Digest as _;
+use sha2::Sha512;
 use std::collections::BTreeMap;
-use std::io;
-
-/// How many packages are fetched at once; archives are shared, so few.
-const PARALLEL: usize = 6;
-
-/// A package to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Package name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// Architecture.
-    pub architecture: String,
-    /// Path below an archive address.
-    pub path: String,
-    /// Size in bytes.
-    pub size: u64,
-    /// SHA-256 that it must have.
-    pub sha256: Digest,
-    /// SHA-512 that it must have, when known.
-    pub sha512: Option<String>,
-    /// Archive addresses, best first.
-    pub uris: Vec<String>,
-}
-
-/// What fetching did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fetched {
-    /// Bytes that came over the network.
-    pub downloaded: u64,
-    /// Packages that were there already.
-    pub reused: usize,
-    /// SHA-512 of the packages that were wanted without one.
-    pub sha512: BTreeMap<Digest, String>,
-}
-
-/// Why packages cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No address has them any more: archives drop superseded versions within days.
-    #[error("cannot fetch {}: no archive has {} any more", packages.join(", "), if packages.len() == 1 { "it" } else { "them" })]
-    Gone {
-        /// `name version architecture`
-        packages: Vec<String>,
-    },
-    /// Something else went wrong with some.
-    #[error("cannot fetch {} package(s): {}", causes.len(), causes.join("; "))]
-    Failed {
-        /// One line a package.
-        causes: Vec<String>,
-        /// Packages that are gone as well.
-        gone: Vec<String>,
-        /// A wrong digest was among the causes.
-        tampered: bool,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
-impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Gone { .. } => vec![
-                "lock the newer versions with `sockel lock IMAGE` and review the difference".to_owned(),
-                "or do both in one step with `sockel build IMAGE --refresh`".to_owned(),
-            ],
-            Self::Failed { tampered: true, .. } => {
-                vec!["a mirror or proxy serves other bytes than the archive signed: try another mirror".to_owned()]
-            }
-            Self::Failed { .. } => {
-                vec!["check network and proxy, or name a mirror with `--mirror ARCHIVE=URL`".to_owned()]
-            }
-            Self::Store(error) => error.hints(),
-        }
-    }
-}
-
-/// Why one package could not be had.
-#[derive(Debug)]
-enum Miss {
-    Gone,
-    Failed(String),
-    Tampered(String),
-    Store(store::Error),
-}
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
 
 /// Returns the addresses of the pocket that a package was found in (`ubuntu/security`), best first.
 #[must_use]
@@ -124,167 +44,360 @@ pub fn addresses(archives: &[ArchiveDefinition], from: &str, architecture: &str,
     pocket.map(|pocket| mirrors.of(archive, pocket, architecture)).unwrap_or_default()
 }
 
-/// Fetches what the store does not have.
+/// Downloads at the same time.
+const PARALLEL: usize = 8;
+
+/// Pause between two looks at a file that another command is fetching.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// A package that must be in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Package name.
+    pub name: String,
+    /// Full version.
+    pub version: String,
+    /// `amd64`, `arm64` or `all`.
+    pub architecture: String,
+    /// Path below the archive root.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256.
+    pub sha256: Digest,
+    /// SHA-512 as 128 hexadecimal digits, where known.
+    pub sha512: Option<String>,
+    /// Archive roots without trailing slash, best first: mirrors, official address, snapshot.
+    pub uris: Vec<String>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Bytes that came over the network.
+    pub downloaded: u64,
+    /// How many packages were in the store already.
+    pub reused: usize,
+    /// SHA-512 of all wanted packages, 128 hexadecimal digits, by SHA-256.
+    pub sha512: BTreeMap<Digest, String>,
+}
+
+/// Why packages are not in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No address has these packages any more; everything else arrived.
+    #[error("cannot fetch packages: no archive has {} any more", .packages.join(", "))]
+    Gone {
+        /// `name version architecture`
+        packages: Vec<String>,
+    },
+    /// Several things, or something worse, happened.
+    #[error("cannot fetch packages: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Failed(Vec<Problem>),
+    /// The network door itself failed.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+}
+
+/// What happened to one package.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// No address has it.
+    #[error("no archive has {0} any more")]
+    Gone(String),
+    /// The bytes are not those of the lock or index.
+    #[error("{package}: `{url}` has digest {found} instead of {expected}")]
+    WrongDigest {
+        /// `name version architecture`
+        package: String,
+        /// Where they came from.
+        url: String,
+        /// Wanted digest.
+        expected: String,
+        /// Their digest.
+        found: String,
+    },
+    /// No address answered.
+    #[error("{package}: {}", .causes.join(", "))]
+    Unreachable {
+        /// `name version architecture`
+        package: String,
+        /// One cause an address.
+        causes: Vec<String>,
+    },
+    /// The path cannot be a path in an archive.
+    #[error("{package}: `{path}` is not a path in an archive")]
+    Path {
+        /// `name version architecture`
+        package: String,
+        /// The path.
+        path: String,
+    },
+    /// The network door itself failed.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Tells whether all that went wrong is the network's or a server's doing, so that a later attempt may work.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        match self {
+            Self::Gone { .. } => false,
+            Self::Failed(problems) => {
+                problems.iter().all(|one| matches!(one, Problem::Unreachable { .. } | Problem::Http(_)))
+            }
+            Self::Http(_) => true,
+        }
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let gone =
+            "archives keep only the newest version: choose again with `sockel lock IMAGE`, or `sockel build --refresh`";
+        let digest = "a proxy or mirror serves other bytes than were locked: tell its operator";
+        let mut hints: Vec<String> = match self {
+            Self::Gone { .. } => vec![gone.to_owned()],
+            Self::Http(error) => error.hints(),
+            Self::Failed(problems) => {
+                let hint = |problem: &Problem| match problem {
+                    Problem::Gone(_) => vec![gone.to_owned()],
+                    Problem::WrongDigest { .. } => vec![digest.to_owned()],
+                    Problem::Http(error) => error.hints(),
+                    Problem::Store(error) => error.hints(),
+                    _ => Vec::new(),
+                };
+                problems.iter().flat_map(hint).collect()
+            }
+        };
+        hints.sort();
+        hints.dedup();
+        hints
+    }
+}
+
+impl Wanted {
+    fn title(&self) -> String {
+        format!("{} {} {}", self.name, self.version, self.architecture)
+    }
+}
+
+/// Brings all wanted packages into the store.
 ///
 /// # Errors
-/// All that could not be had, after everything else was fetched.
+/// [`Error`] with every package that is not there; the others are.
 pub fn fetch(wanted: &[Wanted], store: &Store, http: &Http, reporter: &dyn Reporter) -> Result<Fetched, Error> {
     let mut fetched = Fetched::default();
-    let mut missing = Vec::new();
-    for package in wanted {
-        if store.has_blob(&package.sha256, package.size) {
-            fetched.reused += 1;
-            if package.sha512.is_none() {
-                fetched.sha512.insert(package.sha256, sha512_of(package, store)?);
-            }
-        } else {
-            missing.push(package);
+    let mut problems = Vec::new();
+    let mut missing: BTreeMap<Digest, &Wanted> = BTreeMap::new();
+    for one in wanted {
+        if !store.has_blob(&one.sha256, one.size) {
+            missing.insert(one.sha256, one);
+            continue;
+        }
+        fetched.reused += 1;
+        match one.sha512.clone().map_or_else(|| sha512_of(&store.blob(&one.sha256)), Ok) {
+            Ok(sha512) => _ = fetched.sha512.insert(one.sha256, sha512),
+            Err(error) => problems.push(Problem::File(error)),
         }
     }
-    if missing.is_empty() {
-        return Ok(fetched);
-    }
-    let total = missing.iter().map(|package| package.size).sum();
-    let what = format!("{} packages", missing.len());
-    reporter.event(Event::Started { stage: Stage::Download, total, what: what.clone() });
-    let downloads = missing.iter().map(|package| async move { (*package, one(package, store, http, reporter).await) });
-    let results: Vec<_> = http.block_on(stream::iter(downloads).buffer_unordered(PARALLEL).collect());
-    reporter.event(Event::Finished { stage: Stage::Download, what });
-    let (mut gone, mut causes, mut tampered) = (Vec::new(), Vec::new(), false);
-    for (package, result) in results {
-        let Wanted { name, version, architecture, .. } = package;
-        match result {
-            Ok(sha512) => {
-                fetched.downloaded += package.size;
-                fetched.sha512.insert(package.sha256, sha512);
-            }
-            Err(Miss::Gone) => gone.push(format!("{name} {version} {architecture}")),
-            Err(Miss::Store(error)) => return Err(error.into()),
-            Err(Miss::Failed(cause)) => causes.push(format!("{name} {version}: {cause}")),
-            Err(Miss::Tampered(cause)) => {
-                tampered = true;
-                causes.push(format!("{name} {version}: {cause}"));
+    if !missing.is_empty() {
+        for one in missing.values() {
+            reporter.event(Event::Started { stage: Stage::Download, total: one.size, what: one.title() });
+        }
+        let work = stream::iter(missing.values().map(|one| Job { wanted: one, store, http, reporter }.run()));
+        let results = http.block_on(work.buffer_unordered(PARALLEL).collect::<Vec<_>>())?;
+        for result in results {
+            match result {
+                Ok((digest, sha512, bytes)) => {
+                    fetched.downloaded += bytes;
+                    fetched.sha512.insert(digest, sha512);
+                }
+                Err(problem) => problems.push(problem),
             }
         }
     }
-    gone.sort();
-    causes.sort();
-    match (gone.is_empty(), causes.is_empty()) {
-        (true, true) => Ok(fetched),
-        (false, true) => Err(Error::Gone { packages: gone }),
-        (_, false) => Err(Error::Failed { causes, gone, tampered }),
-    }
+    if problems.is_empty() { Ok(fetched) } else { Err(sorted_out(problems)) }
 }
 
-/// Fetches one package from the first address that has it; returns its SHA-512.
-async fn one(package: &Wanted, store: &Store, http: &Http, reporter: &dyn Reporter) -> Result<String, Miss> {
-    let partial = store.partial(&package.sha256);
-    // another command may be fetching the same package: wait, then look again
-    let lock = partial.with_extension("lock");
-    let for_lock = lock.clone();
-    let locked = tokio::task::spawn_blocking(move || fs::lock(&for_lock, fs::Lock::Exclusive)).await;
-    let _alone = locked.map_err(|error| Miss::Failed(error.to_string()))?.map_err(|error| Miss::Store(error.into()))?;
-    if store.has_blob(&package.sha256, package.size) {
-        reporter.event(Event::Advanced { stage: Stage::Download, by: package.size });
-        return sha512_of(package, store).map_err(Miss::Store);
-    }
-    let mut causes = Vec::new();
-    for base in &package.uris {
-        let url = format!("{base}/{}", package.path);
-        match attempt(package, &url, store, http, reporter).await {
-            Err(Miss::Gone) => {}
-            Err(Miss::Failed(cause)) => causes.push(cause),
-            other => {
-                let _left_over = fs::remove(&lock);
-                return other;
-            }
-        }
-    }
-    if causes.is_empty() { Err(Miss::Gone) } else { Err(Miss::Failed(causes.join(", "))) }
-}
-
-async fn attempt(
-    package: &Wanted,
-    url: &str,
-    store: &Store,
-    http: &Http,
-    reporter: &dyn Reporter,
-) -> Result<String, Miss> {
-    let partial = store.partial(&package.sha256);
-    let mut hashers = Hashers::default();
-    if let Some(have) = fs::size(&partial) {
-        if have > package.size {
-            fs::remove(&partial).map_err(|error| Miss::Store(error.into()))?;
-        } else {
-            hashers = Hashers::of(&partial).map_err(Miss::Store)?;
-            reporter.event(Event::Advanced { stage: Stage::Download, by: have });
-        }
-    }
-    let mut take = |bytes: Option<&[u8]>| match bytes {
-        None => hashers = Hashers::default(),
-        Some(bytes) => {
-            hashers.update(bytes);
-            reporter.event(Event::Advanced { stage: Stage::Download, by: bytes.len() as u64 });
-        }
+fn sorted_out(mut problems: Vec<Problem>) -> Error {
+    // downloads end in any order, messages do not
+    problems.sort_by_key(ToString::to_string);
+    let gone = |problem: &Problem| match problem {
+        Problem::Gone(package) => Some(package.clone()),
+        _ => None,
     };
-    match http.download(url, &partial, package.size, &mut take).await {
-        Ok(()) => {}
-        Err(error) if error.is_missing() => return Err(Miss::Gone),
-        Err(http::Error::File(error)) => return Err(Miss::Store(error.into())),
-        Err(http::Error::TooLarge { .. }) => {
-            fs::remove(&partial).map_err(|error| Miss::Store(error.into()))?;
-            return Err(Miss::Tampered(format!("`{}` is larger than the signed index says", http::masked(url))));
+    match problems.iter().map(gone).collect::<Option<Vec<String>>>() {
+        Some(packages) => Error::Gone { packages },
+        None => Error::Failed(problems),
+    }
+}
+
+/// One package on its way.
+struct Job<'a> {
+    wanted: &'a Wanted,
+    store: &'a Store,
+    http: &'a Http,
+    reporter: &'a dyn Reporter,
+}
+
+impl Job<'_> {
+    /// Returns digest, SHA-512, and how many bytes were downloaded.
+    async fn run(self) -> Result<(Digest, String, u64), Problem> {
+        let Wanted { sha256, size, .. } = *self.wanted;
+        if !index::is_safe_path(&self.wanted.path) {
+            return Err(Problem::Path { package: self.wanted.title(), path: self.wanted.path.clone() });
         }
-        Err(error) => return Err(Miss::Failed(error.to_string())),
+        let partial = self.store.partial(&sha256);
+        let lock_path = partial.with_extension("lock");
+        // never wait inside the system: the other command may be waiting for a file that is fetched here
+        let _lock = loop {
+            match fs::try_lock(&lock_path)? {
+                Some(lock) => break lock,
+                None => tokio::time::sleep(WAIT).await,
+            }
+        };
+        let mut count = Count::default();
+        let sha512 = if self.store.has_blob(&sha256, size) {
+            match self.wanted.sha512.clone() {
+                Some(known) => known,
+                None => sha512_of(&self.store.blob(&sha256))?,
+            }
+        } else {
+            let sha512 = self.try_addresses(&partial, &mut count).await?;
+            self.store.adopt(&partial, &sha256)?;
+            sha512
+        };
+        fs::remove(&lock_path)?;
+        self.reporter.event(Event::Finished { stage: Stage::Download, what: self.wanted.title() });
+        Ok((sha256, sha512, count.downloaded))
     }
-    let (sha256, sha512) = hashers.finish();
-    let matches = sha256 == package.sha256 && package.sha512.as_ref().is_none_or(|expected| *expected == sha512);
-    if !matches {
-        fs::remove(&partial).map_err(|error| Miss::Store(error.into()))?;
-        return Err(Miss::Tampered(format!("`{}` has other bytes than the signed index says", http::masked(url))));
+
+    /// Tries one address after the other; a miss or a silent server leads on, wrong bytes do not.
+    async fn try_addresses(&self, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+        let mut causes = Vec::new();
+        let mut all_missed = true;
+        for base in &self.wanted.uris {
+            let url = format!("{}/{}", base.trim_end_matches('/'), self.wanted.path);
+            match self.try_address(&url, partial, count).await {
+                Err(Problem::Http(error)) if error.is_servers() => {
+                    all_missed &= error.is_miss();
+                    causes.push(error.to_string());
+                }
+                other => return other,
+            }
+        }
+        match all_missed {
+            true => Err(Problem::Gone(self.wanted.title())),
+            false => Err(Problem::Unreachable { package: self.wanted.title(), causes }),
+        }
     }
-    store.adopt(&partial, &package.sha256).map_err(Miss::Store)?;
-    Ok(sha512)
+
+    async fn try_address(&self, url: &str, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+        let resumed = fs::size(partial).is_some_and(|size| size > 0);
+        match self.attempt(url, partial, count).await {
+            Err(Problem::WrongDigest { .. }) if resumed => {
+                // the beginning may be damaged by a crash: it was never verified
+                let what = self.wanted.title();
+                let text = format!("{what}: the part from an earlier download does not fit; fetching all of it");
+                self.reporter.event(Event::Warning(text));
+                self.attempt(url, partial, count).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(&self, url: &str, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+        let mut sums = Sums::default();
+        if fs::size(partial).is_some_and(|size| size <= self.wanted.size) {
+            sums.read(partial)?;
+            count.advance(sums.sha256.length(), self.reporter);
+        }
+        let mut sink = |piece: Piece<'_>| match piece {
+            Piece::Restarted => sums = Sums::default(),
+            Piece::Bytes(piece) => {
+                sums.update(piece);
+                count.downloaded += piece.len() as u64;
+                count.advance(sums.sha256.length(), self.reporter);
+            }
+        };
+        let target = Target { path: partial, size: self.wanted.size };
+        self.http.download(url, target, &mut sink).await?;
+        let (sha256, sha512) = sums.finish();
+        let wrong = |expected, found| Problem::WrongDigest {
+            package: self.wanted.title(),
+            url: http::mask(url),
+            expected,
+            found,
+        };
+        if sha256 != self.wanted.sha256 {
+            fs::remove(partial)?;
+            return Err(wrong(self.wanted.sha256.to_string(), sha256.to_string()));
+        }
+        if let Some(expected) = self.wanted.sha512.as_ref().filter(|expected| **expected != sha512) {
+            fs::remove(partial)?;
+            return Err(wrong(format!("sha512:{expected}"), format!("sha512:{sha512}")));
+        }
+        Ok(sha512)
+    }
 }
 
-fn sha512_of(package: &Wanted, store: &Store) -> Result<String, store::Error> {
-    Ok(Hashers::of(&store.blob(&package.sha256))?.finish().1)
-}
-
-/// Both digests that locks carry, in one pass.
+/// What came over the network, and what of the file was reported as done: bytes that come twice count once.
 #[derive(Default)]
-struct Hashers {
-    sha256: Hasher,
-    sha512: sha2::Sha512,
+struct Count {
+    downloaded: u64,
+    reported: u64,
 }
 
-impl Hashers {
-    fn of(path: &std::path::Path) -> Result<Self, store::Error> {
-        let mut hashers = Self::default();
-        let mut file = fs::open(path)?;
-        io::copy(&mut file, &mut hashers).map_err(|cause| fs::Error::new("read", path, cause))?;
-        Ok(hashers)
+impl Count {
+    fn advance(&mut self, done: u64, reporter: &dyn Reporter) {
+        if done > self.reported {
+            reporter.event(Event::Advanced { stage: Stage::Download, by: done - self.reported });
+            self.reported = done;
+        }
     }
+}
 
+/// Both digests of a stream.
+#[derive(Default)]
+struct Sums {
+    sha256: Hasher,
+    sha512: Sha512,
+}
+
+impl Sums {
     fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.sha512.update(bytes);
     }
 
+    /// Takes all of a file.
+    fn read(&mut self, path: &Path) -> Result<(), fs::Error> {
+        let mut file: File = fs::open(path)?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer).map_err(|cause| fs::Error::new("read", path, cause))? {
+                0 => return Ok(()),
+                count => self.update(&buffer[..count]),
+            }
+        }
+    }
+
     fn finish(self) -> (Digest, String) {
-        let bytes = self.sha512.finalize();
-        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        (self.sha256.finish(), hex)
+        let sha512 = self.sha512.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        (self.sha256.finish(), sha512)
     }
 }
 
-impl io::Write for Hashers {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn sha512_of(path: &Path) -> Result<String, fs::Error> {
+    let mut sums = Sums::default();
+    sums.read(path)?;
+    Ok(sums.finish().1)
 }

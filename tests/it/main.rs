@@ -1,4 +1,7 @@
 //! One test binary for all stages; every file here is listed here.
 
+mod archive;
+mod fetch;
 mod lock;
 mod recipe;
+mod support;

@@ -1,105 +1,141 @@
-//! What was seen of a pocket before: protects against rollback, and makes "nothing changed" cheap.
+//! What was seen of a pocket before: protects against rollback and saves downloads.
 //!
 //! ```text
-//! archives/seen/<key>.json     date, digest and HTTP stamp of the last accepted InRelease
-//! archives/seen/<key>.InRelease
-//! archives/by-hash/<sha256>    compressed indexes
+//! <folder>/<key>.json       the newest state of a pocket, see `Memory`; kept by `cache prune`
+//!          <key>.lock       held while that file changes
+//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time
 //! ```
-//! `<key>` is a digest of archive, pocket and suite (for the date) and of the addresses (for the file).
 
 use crate::apt::archive::Error;
-use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
-use crate::apt::archive::fetching::Fetched;
+use crate::apt::archive::indexes::Choice;
+use crate::apt::archive::judge::Judged;
+use crate::apt::archive::mirrors::Served;
+use crate::report::Event;
+use crate::report::Reporter;
 use crate::sys::fs;
-use crate::sys::http::Stamp;
 use crate::values::Digest;
 use crate::values::Epoch;
 use serde::Deserialize;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Largest record and InRelease file that is read back.
-const LIMIT: u64 = 32 << 20;
+/// Folder of files by digest.
+pub(super) const BY_HASH: &str = "by-hash";
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Seen {
-    date: Epoch,
-    inrelease: Digest,
-    base: String,
-    stamp: Stamp,
-}
+/// Format of the memory file.
+const FORMAT: u32 = 1;
 
-/// The memory of one pocket.
-#[derive(Debug)]
+/// Largest memory file.
+const SIZE_LIMIT: u64 = 1 << 20;
+
+/// The newest state of a pocket that was verified completely.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct Memory {
-    folder: PathBuf,
-    key: String,
+    format: u32,
+    archive: String,
+    pocket: String,
+    suite: String,
+    /// `Date` of the Release file.
+    pub(super) date: Epoch,
+    /// Its InRelease file.
+    pub(super) inrelease: Digest,
+    /// Where that came from; the validators below belong to this address.
+    pub(super) url: String,
+    /// `ETag` of the answer.
+    pub(super) etag: Option<String>,
+    /// `Last-Modified` of the answer.
+    pub(super) last_modified: Option<String>,
+    /// Indexes of this state that were read, for all architectures and components so far.
+    indexes: BTreeSet<Digest>,
 }
 
 impl Memory {
-    pub(super) fn open(folder: &Path, pocket: &Pocket) -> Self {
-        let key = Digest::of(format!("{}\n{}\n{}", pocket.archive, pocket.name, pocket.suite).as_bytes()).short();
-        Self { folder: folder.join("seen"), key }
-    }
-
-    fn path(&self, architecture: &str, ending: &str) -> PathBuf {
-        self.folder.join(format!("{}-{architecture}.{ending}", self.key))
-    }
-
-    fn seen(&self, architecture: &str) -> Option<Seen> {
-        let bytes = fs::read(&self.path(architecture, "json"), LIMIT).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    /// Returns the remembered file, if its bytes are still those that were accepted.
-    pub(super) fn file(&self, architecture: &str) -> Option<(Fetched, Stamp)> {
-        let seen = self.seen(architecture)?;
-        let inrelease = fs::read(&self.path(architecture, "InRelease"), LIMIT).ok()?;
-        let is_whole = Digest::of(&inrelease) == seen.inrelease;
-        is_whole.then_some((Fetched { inrelease, base: seen.base, stamp: seen.stamp.clone() }, seen.stamp))
-    }
-
-    /// Refuses what is older than anything accepted before, on any address.
-    pub(super) fn check(&self, pocket: &Pocket, facts: &Facts) -> Result<(), Error> {
-        let rollback = |cause: String| Err(Error::Rollback { pocket: pocket.label(), cause });
-        for name in fs::list(&self.folder)? {
-            let Some(architecture) =
-                name.strip_prefix(&format!("{}-", self.key)).and_then(|rest| rest.strip_suffix(".json"))
-            else {
-                continue;
-            };
-            let Some(seen) = self.seen(architecture) else { continue };
-            if facts.date < seen.date {
-                return rollback(format!("its date is {}, but {} was seen before", facts.date, seen.date));
-            }
-            let differs = facts.inrelease != seen.inrelease;
-            if differs && facts.date == seen.date && pocket.uris.len() == 1 {
-                return rollback(format!("it is another file than before with the same date {}", facts.date));
-            }
-            if differs && pocket.frozen {
-                return rollback("it is frozen, but its file is another one than before".to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// Remembers an accepted file.
-    pub(super) fn keep(&self, architecture: &str, fetched: &Fetched, facts: &Facts) -> Result<(), Error> {
-        if self.seen(architecture).is_some_and(|seen| seen.inrelease == facts.inrelease && seen.stamp == fetched.stamp)
-        {
-            return Ok(());
-        }
-        fs::create_dir(&self.folder)?;
-        let seen = Seen {
-            date: facts.date,
-            inrelease: facts.inrelease,
-            base: fetched.base.clone(),
-            stamp: fetched.stamp.clone(),
+    /// Returns what is remembered of a pocket. A file that cannot be read counts as none, with a warning.
+    pub(super) fn load(folder: &Path, pocket: &Pocket, reporter: &dyn Reporter) -> Option<Self> {
+        let path = file(folder, pocket);
+        let problem = match fs::read(&path, SIZE_LIMIT) {
+            Err(error) if error.is_missing() => return None,
+            Err(error) => error.to_string(),
+            Ok(bytes) => match serde_json::from_slice::<Self>(&bytes) {
+                Ok(memory) if memory.format <= FORMAT => return Some(memory),
+                Ok(memory) => format!("it has format {}", memory.format),
+                Err(error) => error.to_string(),
+            },
         };
-        let json = serde_json::to_vec(&seen).expect("a record of texts serialises");
-        fs::write_atomic(&self.path(architecture, "InRelease"), &fetched.inrelease)?;
-        Ok(fs::write_atomic(&self.path(architecture, "json"), &json)?)
+        let title = pocket.title();
+        reporter.event(Event::Warning(format!(
+            "pocket `{title}`: the memory that protects against rollback is lost and begins anew: {problem}"
+        )));
+        None
     }
+}
+
+/// Returns where a file is kept by its digest.
+pub(super) fn by_hash(folder: &Path, digest: &Digest) -> PathBuf {
+    folder.join(BY_HASH).join(digest.hex())
+}
+
+/// Remembers a state after all of it was verified. A newer state, written by another command meanwhile, stays.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn keep(
+    folder: &Path,
+    pocket: &Pocket,
+    served: &Served,
+    judged: &Judged,
+    indexes: &[Choice<'_>],
+) -> Result<(), Error> {
+    let path = file(folder, pocket);
+    let _lock = fs::lock(&path.with_extension("lock"), fs::Lock::Exclusive)?;
+    let before = fs::read(&path, SIZE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Memory>(&bytes).ok());
+    if before.as_ref().is_some_and(|before| before.date > judged.facts.date) {
+        return Ok(());
+    }
+    let inrelease = judged.facts.inrelease;
+    let kept = by_hash(folder, &inrelease);
+    if fs::size(&kept) != Some(served.bytes.len() as u64) {
+        fs::write_atomic(&kept, &served.bytes)?;
+    }
+    let mut current: BTreeSet<Digest> = indexes.iter().map(|choice| choice.listed.sha256).collect();
+    let mut outdated = Vec::new();
+    match &before {
+        Some(before) if before.inrelease == inrelease => current.extend(&before.indexes),
+        Some(before) => {
+            outdated = before.indexes.difference(&current).copied().collect();
+            outdated.push(before.inrelease);
+        }
+        None => {}
+    }
+    let memory = Memory {
+        format: FORMAT,
+        archive: pocket.archive.clone(),
+        pocket: pocket.name.clone(),
+        suite: pocket.suite.clone(),
+        date: judged.facts.date,
+        inrelease,
+        url: served.url.clone(),
+        etag: served.validators.etag.clone(),
+        last_modified: served.validators.last_modified.clone(),
+        indexes: current,
+    };
+    if before.as_ref() != Some(&memory) {
+        let bytes = serde_json::to_vec_pretty(&memory).expect("strings and digests always serialise");
+        fs::write_atomic(&path, &bytes)?;
+    }
+    for digest in outdated {
+        fs::remove(&by_hash(folder, &digest))?;
+    }
+    Ok(())
+}
+
+/// Origin and label are part of the key: two archives of one name do not share a memory.
+fn file(folder: &Path, pocket: &Pocket) -> PathBuf {
+    let parts = [&pocket.archive, &pocket.name, &pocket.suite, &pocket.origin, &pocket.label];
+    let key = parts.map(String::as_str).join("\n");
+    folder.join(format!("{}.json", Digest::of(key.as_bytes()).hex()))
 }

@@ -1,0 +1,216 @@
+//! Why a pocket is not opened.
+
+use crate::apt::index;
+use crate::apt::release;
+use crate::apt::release::signature;
+use crate::sys::fs;
+use crate::sys::http;
+use crate::values::Digest;
+use crate::values::Epoch;
+
+/// A pocket cannot be opened. All variants but the last five are reasons not to trust it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No pinned key signed it.
+    #[error("cannot open pocket `{pocket}`: {cause}")]
+    Signature {
+        /// Archive and pocket.
+        pocket: String,
+        /// Why not.
+        cause: signature::Error,
+    },
+    /// The signed text is not a Release file.
+    #[error("cannot open pocket `{pocket}`: {cause}")]
+    Release {
+        /// Archive and pocket.
+        pocket: String,
+        /// Why not.
+        cause: release::Error,
+    },
+    /// It is another suite, or another archive, than the recipe says.
+    #[error("cannot open pocket `{pocket}`: field `{field}` must be `{expected}` but is `{found}`")]
+    Identity {
+        /// Archive and pocket.
+        pocket: String,
+        /// `Suite`, `Codename`, `Origin` or `Label`.
+        field: &'static str,
+        /// The recipe's value.
+        expected: String,
+        /// The archive's value.
+        found: String,
+    },
+    /// `Valid-Until` has passed.
+    #[error("cannot open pocket `{pocket}`: it expired on {valid_until}")]
+    Expired {
+        /// Archive and pocket.
+        pocket: String,
+        /// When.
+        valid_until: Epoch,
+    },
+    /// `Date` lies in the future.
+    #[error("cannot open pocket `{pocket}`: its date {date} is in the future, now is {now}")]
+    FromTheFuture {
+        /// Archive and pocket.
+        pocket: String,
+        /// Its date.
+        date: Epoch,
+        /// This machine's time.
+        now: Epoch,
+    },
+    /// It is older than the recipe allows: somebody may be holding updates back.
+    #[error("cannot open pocket `{pocket}`: its date {date} is older than the {limit} hours that the recipe allows")]
+    Stale {
+        /// Archive and pocket.
+        pocket: String,
+        /// Its date.
+        date: Epoch,
+        /// Largest age in hours.
+        limit: u64,
+    },
+    /// It is older than a state that was seen before.
+    #[error("cannot open pocket `{pocket}`: its date {found} is older than {remembered}, which was seen before")]
+    Rollback {
+        /// Archive and pocket.
+        pocket: String,
+        /// Date of the state seen before.
+        remembered: Epoch,
+        /// Date of the served state.
+        found: Epoch,
+    },
+    /// It has the date of a state that was seen before, but other bytes.
+    #[error("cannot open pocket `{pocket}`: two different InRelease files with date {date}: {remembered} and {found}")]
+    TwoFaces {
+        /// Archive and pocket.
+        pocket: String,
+        /// The common date.
+        date: Epoch,
+        /// The file seen before.
+        remembered: Digest,
+        /// The served file.
+        found: Digest,
+    },
+    /// A pocket that never changes has changed.
+    #[error("cannot open pocket `{pocket}`: it is frozen but its InRelease changed from {pinned} to {found}")]
+    FrozenChanged {
+        /// Archive and pocket.
+        pocket: String,
+        /// The file it had.
+        pinned: Digest,
+        /// The served file.
+        found: Digest,
+    },
+    /// An index file is not the one that the Release file lists.
+    #[error("cannot open pocket `{pocket}`: `{url}` has digest {found} instead of {expected}")]
+    WrongDigest {
+        /// Archive and pocket.
+        pocket: String,
+        /// Where it came from.
+        url: String,
+        /// The signed digest.
+        expected: String,
+        /// The file's digest.
+        found: String,
+    },
+    /// An index file does not decompress to what the Release file lists.
+    #[error("cannot open pocket `{pocket}`: index `{path}` decompresses to other bytes than the release file lists")]
+    WrongContent {
+        /// Archive and pocket.
+        pocket: String,
+        /// Path below the suite.
+        path: String,
+    },
+    /// An index cannot be read.
+    #[error("cannot open pocket `{pocket}`: `{path}`: {cause}")]
+    Index {
+        /// Archive and pocket.
+        pocket: String,
+        /// Path below the suite.
+        path: String,
+        /// Why not.
+        cause: index::Error,
+    },
+    /// The Release file lists no such index.
+    #[error("cannot open pocket `{pocket}`: it has no component `{component}` for `{architecture}`")]
+    NoComponent {
+        /// Archive and pocket.
+        pocket: String,
+        /// Component.
+        component: String,
+        /// Architecture.
+        architecture: String,
+    },
+    /// No mirror has a listed index.
+    #[error("cannot open pocket `{pocket}`: no mirror has index `{path}`: {}", .causes.join("; "))]
+    IndexGone {
+        /// Archive and pocket.
+        pocket: String,
+        /// Path below the suite.
+        path: String,
+        /// One cause a mirror.
+        causes: Vec<String>,
+    },
+    /// No mirror answered.
+    #[error("cannot open pocket `{pocket}`: no mirror answered: {}", .causes.join("; "))]
+    Unreachable {
+        /// Archive and pocket.
+        pocket: String,
+        /// One cause a mirror.
+        causes: Vec<String>,
+    },
+    /// The pocket has no address for an architecture.
+    #[error("cannot open pocket `{pocket}`: it has no address")]
+    NoAddress {
+        /// Archive and pocket.
+        pocket: String,
+    },
+    /// Nothing may be fetched, and what was fetched before is not enough.
+    #[error("cannot open pocket `{pocket}`: offline, and `{what}` was not fetched before")]
+    Offline {
+        /// Archive and pocket.
+        pocket: String,
+        /// What is missing.
+        what: String,
+    },
+    /// The network door itself failed.
+    #[error(transparent)]
+    Http(http::Error),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+}
+
+impl Error {
+    /// Tells whether the network or a server is to blame, so that a later attempt may work without any change.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        matches!(self, Self::IndexGone { .. } | Self::Unreachable { .. } | Self::Stale { .. } | Self::Http(_))
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let one = |text: &str| vec![text.to_owned()];
+        match self {
+            Self::Signature { .. } => {
+                one("compare the fingerprints in the recipe with those that the distribution publishes")
+            }
+            Self::Identity { field: "Suite", .. } => one(
+                "when the distribution renamed the suite, set `expected-suite` in the recipe; else the mirror is wrong",
+            ),
+            Self::Identity { .. } => one("check the archive's address; a mirror may serve another suite in its place"),
+            Self::Expired { .. } | Self::Stale { .. } | Self::Rollback { .. } => {
+                one("the mirror may be behind: ask again later or use another one; it may also be an attack")
+            }
+            Self::FromTheFuture { .. } => one("check this machine's clock"),
+            Self::TwoFaces { .. } => one("compare both files with the distribution's own server before going on"),
+            Self::FrozenChanged { .. } => {
+                one("remove `frozen` when the distribution changes this suite, as Debian does")
+            }
+            Self::WrongDigest { .. } => one("a proxy or mirror serves other bytes than were signed: tell its operator"),
+            Self::Unreachable { .. } => one("name a mirror that this machine reaches with `SOCKEL_MIRRORS`"),
+            Self::Offline { .. } => one("run once without `--offline`; what is fetched is kept"),
+            Self::Http(cause) => cause.hints(),
+            _ => Vec::new(),
+        }
+    }
+}

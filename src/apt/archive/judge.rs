@@ -1,0 +1,100 @@
+//! Whether an InRelease file is what the recipe asks for: signature, identity, age, memory.
+
+use crate::apt::archive::Error;
+use crate::apt::archive::Facts;
+use crate::apt::archive::Pocket;
+use crate::apt::archive::memory::Memory;
+use crate::apt::release::Release;
+use crate::apt::release::signature;
+use crate::values::Digest;
+use crate::values::Epoch;
+
+/// Seconds that a date may lie in the future; clocks differ (apt's `Acquire::Max-FutureTime`).
+const CLOCK_DIFFERENCE: i64 = 10;
+
+/// A Release file that may be used.
+pub(super) struct Judged {
+    pub(super) facts: Facts,
+    pub(super) release: Release,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Judges a served file. The order is: signature, meaning, identity, dates, memory.
+///
+/// # Errors
+/// The first reason not to use it.
+pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now: Epoch) -> Result<Judged, Error> {
+    let title = pocket.title();
+    let verified = signature::verify(bytes, &pocket.keys, &pocket.fingerprints, now)
+        .map_err(|cause| Error::Signature { pocket: title.clone(), cause })?;
+    let release = Release::parse(&verified.text).map_err(|cause| Error::Release { pocket: title.clone(), cause })?;
+    identity(pocket, &release)?;
+    let mut warnings: Vec<String> =
+        verified.warnings.iter().map(|warning| format!("pocket `{title}`: {warning}")).collect();
+    warnings.extend(age(pocket, &release, now)?);
+    let found = Digest::of(bytes);
+    history(pocket, &release, found, memory)?;
+    let facts = Facts {
+        archive: pocket.archive.clone(),
+        pocket: pocket.name.clone(),
+        suite: pocket.suite.clone(),
+        codename: pocket.codename.clone(),
+        date: release.date,
+        valid_until: release.valid_until,
+        inrelease: found,
+        signed_by: verified.signed_by,
+    };
+    Ok(Judged { facts, release, warnings })
+}
+
+/// A mirror may serve any file that the same key signed, also of another suite that never expires.
+fn identity(pocket: &Pocket, release: &Release) -> Result<(), Error> {
+    let table = [
+        ("Origin", &pocket.origin, &release.origin),
+        ("Label", &pocket.label, &release.label),
+        ("Suite", pocket.expected_suite.as_ref().unwrap_or(&pocket.suite), &release.suite),
+        ("Codename", &pocket.codename, &release.codename),
+    ];
+    for (field, expected, found) in table {
+        if found.as_ref() != Some(expected) {
+            let found = found.clone().unwrap_or_default();
+            return Err(Error::Identity { pocket: pocket.title(), field, expected: expected.clone(), found });
+        }
+    }
+    Ok(())
+}
+
+/// Judges the dates; returns a warning for a pocket that gets old.
+fn age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>, Error> {
+    let date = release.date;
+    if date.0 > now.0.saturating_add(CLOCK_DIFFERENCE) {
+        return Err(Error::FromTheFuture { pocket: pocket.title(), date, now });
+    }
+    if let Some(valid_until) = release.valid_until.filter(|end| *end <= now) {
+        return Err(Error::Expired { pocket: pocket.title(), valid_until });
+    }
+    if pocket.frozen {
+        return Ok(None);
+    }
+    let age = u64::try_from(now.0.saturating_sub(date.0)).unwrap_or(0);
+    if let Some(limit) = pocket.max_age.filter(|limit| age > *limit) {
+        return Err(Error::Stale { pocket: pocket.title(), date, limit: limit / 3600 });
+    }
+    let is_old = pocket.warn_after.is_some_and(|limit| age > limit);
+    Ok(is_old.then(|| format!("pocket `{}` is {} hours old (date {date})", pocket.title(), age / 3600)))
+}
+
+fn history(pocket: &Pocket, release: &Release, found: Digest, memory: Option<&Memory>) -> Result<(), Error> {
+    if let Some(pinned) = pocket.pinned.filter(|pinned| pocket.frozen && *pinned != found) {
+        return Err(Error::FrozenChanged { pocket: pocket.title(), pinned, found });
+    }
+    let Some(memory) = memory else { return Ok(()) };
+    if release.date < memory.date {
+        return Err(Error::Rollback { pocket: pocket.title(), remembered: memory.date, found: release.date });
+    }
+    if release.date == memory.date && found != memory.inrelease {
+        let remembered = memory.inrelease;
+        return Err(Error::TwoFaces { pocket: pocket.title(), date: release.date, remembered, found });
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! The cleartext signature framework (RFC 9580, 7), strictly: nothing before, between or after, and in linear time.
+
+use crate::apt::release::signature::Error;
+
+const BEGIN_TEXT: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
+const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
+
+/// The two parts of a clear-signed file.
+pub(super) struct Cleartext<'a> {
+    /// The text as it was signed: lines end with CR LF, the last one with nothing.
+    pub(super) text: String,
+    /// The armored signatures.
+    pub(super) armor: &'a [u8],
+}
+
+/// Splits a clear-signed file.
+///
+/// # Errors
+/// [`Error::NotSigned`] when it is anything else, or has other bytes in any place.
+pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
+    let file = std::str::from_utf8(file).map_err(|_| Error::NotSigned("the file is not UTF-8 text"))?;
+    let mut rest = file;
+    if line(&mut rest) != Some(BEGIN_TEXT) {
+        return Err(Error::NotSigned("the file does not begin as a clear-signed text"));
+    }
+    loop {
+        match line(&mut rest) {
+            Some("") => break,
+            Some(header) if header.starts_with("Hash: ") => {}
+            _ => return Err(Error::NotSigned("there is something other than `Hash` before the signed text")),
+        }
+    }
+    let mut text = String::with_capacity(rest.len());
+    let armor = loop {
+        let here = rest;
+        let next = line(&mut rest).ok_or(Error::NotSigned("the signature is missing"))?;
+        if next == BEGIN_SIGNATURE {
+            break here;
+        }
+        let content = match next.strip_prefix("- ") {
+            Some(escaped) => escaped,
+            None if next.starts_with('-') => return Err(Error::NotSigned("a dash at a line's begin is not escaped")),
+            None => next,
+        };
+        // a carriage return alone would be a line end to the signature and none to the reader
+        if content.contains(['\r', '\0']) {
+            return Err(Error::NotSigned("the signed text has control characters"));
+        }
+        text.push_str(content.trim_end_matches([' ', '\t']));
+        text.push_str("\r\n");
+    };
+    if !text.is_empty() {
+        text.truncate(text.len() - 2);
+    }
+    let after = armor.split_once(END_SIGNATURE).ok_or(Error::NotSigned("the signature is cut off"))?.1;
+    if !after.trim_matches(['\r', '\n']).is_empty() {
+        return Err(Error::NotSigned("there is something after the signature"));
+    }
+    Ok(Cleartext { text, armor: armor.as_bytes() })
+}
+
+/// Takes one line, without its end, which must be there.
+fn line<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let (line, after) = rest.split_once('\n')?;
+    *rest = after;
+    Some(line.strip_suffix('\r').unwrap_or(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn file(text: &str) -> String {
+        format!("{BEGIN_TEXT}\nHash: SHA256\n\n{text}\n{BEGIN_SIGNATURE}\n\nabc\n{END_SIGNATURE}\n")
+    }
+
+    #[test]
+    fn takes_the_text_as_signed() {
+        for (text, signed) in [("a", "a"), ("a: b \n- -c\t\n", "a: b\r\n-c\r\n"), ("", ""), ("a\r\nb", "a\r\nb")] {
+            assert_eq!(split(file(text).as_bytes()).unwrap().text, signed, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_outside() {
+        let good = file("a");
+        let table = [
+            (format!("x\n{good}"), "does not begin"),
+            (format!("\n{good}"), "does not begin"),
+            (format!("{good}x"), "after the signature"),
+            (format!("{good}{good}"), "after the signature"),
+            (good.replace("Hash: SHA256", "Comment: x"), "other than `Hash`"),
+            (good.replace(END_SIGNATURE, ""), "cut off"),
+            (good.replace(BEGIN_SIGNATURE, ""), "not escaped"),
+            (format!("{BEGIN_TEXT}\n\na\n"), "the signature is missing"),
+            (file("-x"), "not escaped"),
+            (file("a\rb"), "control characters"),
+            ("Date: x\n".to_owned(), "does not begin"),
+        ];
+        for (file, expected) in table {
+            let error = split(file.as_bytes()).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "[ab\n\r -]{0,60}|.{0,60}") {
+            let _any = split(file(&text).as_bytes());
+            let _any = split(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What can go wrong with a request, without a password in the text.
+
+use crate::sys::fs;
+use std::path::PathBuf;
+use url::Url;
+
+/// A request failed. Addresses never carry credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The offline switch is set.
+    #[error("cannot fetch `{url}`: offline")]
+    Offline {
+        /// Address.
+        url: String,
+    },
+    /// It is no web address.
+    #[error("cannot fetch `{url}`: only http:// and https:// addresses are supported")]
+    Address {
+        /// Address.
+        url: String,
+    },
+    /// The server has no such file (404 or 410).
+    #[error("cannot fetch `{url}`: not found")]
+    NotFound {
+        /// Address.
+        url: String,
+    },
+    /// The server answered with another status.
+    #[error("cannot fetch `{url}`: the server answered with status {status}")]
+    Status {
+        /// Address.
+        url: String,
+        /// HTTP status code.
+        status: u16,
+    },
+    /// No answer, or it broke off, as often as was tried.
+    #[error("cannot fetch `{url}`: {cause}")]
+    Unreachable {
+        /// Address.
+        url: String,
+        /// What the connection said.
+        cause: String,
+    },
+    /// The body is larger than anything that could be meant.
+    #[error("cannot fetch `{url}`: it has more than {limit} bytes")]
+    TooLarge {
+        /// Address.
+        url: String,
+        /// Largest accepted size in bytes.
+        limit: u64,
+    },
+    /// The file on the server has another size than the one that is wanted.
+    #[error("cannot fetch `{url}`: it has {found} bytes instead of {expected}")]
+    WrongSize {
+        /// Address.
+        url: String,
+        /// Wanted size in bytes.
+        expected: u64,
+        /// Size in bytes on the server.
+        found: u64,
+    },
+    /// The client could not be started.
+    #[error("cannot start the network client: {cause}")]
+    Client {
+        /// What it said.
+        cause: String,
+    },
+    /// The file of additional certificates has none.
+    #[error("cannot read certificates `{}`: there is no PEM certificate in it", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+}
+
+impl Error {
+    /// Tells whether the server works but has no such file, or another one of this name.
+    #[must_use]
+    pub fn is_miss(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::WrongSize { .. })
+    }
+
+    /// Tells whether another server may do better.
+    #[must_use]
+    pub fn is_servers(&self) -> bool {
+        self.is_miss() || matches!(self, Self::Status { .. } | Self::Unreachable { .. } | Self::TooLarge { .. })
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Offline { .. } => vec!["run once without `--offline`; what is fetched is kept".to_owned()],
+            Self::Unreachable { cause, .. } if cause.contains("certificate") => {
+                vec!["name your organisation's certificate authorities with `--ca-file FILE`".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns a kept start-up error once more.
+    pub(crate) fn again(&self) -> Self {
+        Self::Client { cause: self.to_string() }
+    }
+}
+
+/// Returns an address with its user name and password replaced.
+#[must_use]
+pub fn mask(address: &str) -> String {
+    let Ok(mut url) = Url::parse(address) else {
+        // what cannot be read cannot be cleaned: keep only what cannot hold a secret
+        return address.split(['@', '?']).next_back().unwrap_or_default().to_owned();
+    };
+    if url.username().is_empty() && url.password().is_none() {
+        return address.to_owned();
+    }
+    let removed = url.set_username("***").and_then(|()| url.set_password(None));
+    if removed.is_ok() { url.to_string() } else { url.host_str().unwrap_or_default().to_owned() }
+}
+
+/// Returns an error with all its causes, without addresses.
+pub(crate) fn chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { String::new() };
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = if text.is_empty() { words } else { format!("{text}: {words}") };
+        }
+        next = cause.source();
+    }
+    if text.is_empty() {
+        text = match (error.is_connect(), error.is_body() || error.is_decode()) {
+            (true, _) => "no connection".to_owned(),
+            (_, true) => "the connection broke off".to_owned(),
+            _ => "the request failed".to_owned(),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_credentials() {
+        let table = [
+            ("http://archive.example/ubuntu", "http://archive.example/ubuntu"),
+            ("https://user:secret@archive.example/x", "https://***@archive.example/x"),
+            ("https://user@archive.example/x", "https://***@archive.example/x"),
+            ("user:secret@host", "user:secret@host"),
+        ];
+        for (address, masked) in &table[..3] {
+            assert_eq!(mask(address), *masked);
+        }
+        assert!(!mask("http://user:secret@[broken").contains("secret"));
+    }
+}

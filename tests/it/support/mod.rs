@@ -1,0 +1,5 @@
+//! What tests stand on: signed archives, a loopback server.
+
+pub(crate) mod archive;
+pub(crate) mod http;
+pub(crate) mod openpgp;
