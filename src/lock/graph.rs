@@ -208,9 +208,9 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Tells whether a package itself satisfies a relation to its name.
+/// Tells whether the package of a relation's name satisfies it, by its version or because it provides its own name.
 fn accepts(relation: &Relation, package: &Package) -> bool {
-    package.name == relation.name && relation.allows(&package.version)
+    package.name == relation.name && (relation.allows(&package.version) || provides(relation, package))
 }
 
 /// Tells whether one of a package's `Provides` satisfies a relation.

@@ -85,7 +85,7 @@ fn package(out: &mut String, package: &LockedPackage) {
     line(out, &format!("            {origin},"));
     line(out, &format!("            path: {}, size: {},", scalar(&package.path), package.size));
     line(out, &format!("            sha256: {},", scalar(&package.sha256.to_string())));
-    line(out, &format!("            sha512: {} }}", scalar(&package.sha512)));
+    line(out, &format!("            sha512: {} }}", quoted(&package.sha512)));
 }
 
 fn map<'a>(out: &mut String, name: &str, entries: impl Iterator<Item = (&'a str, String)>) {
@@ -120,6 +120,10 @@ fn scalar(text: &str) -> String {
     if letter && words && !reserved.contains(&text.to_ascii_lowercase().as_str()) {
         return text.to_owned();
     }
+    quoted(text)
+}
+
+fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

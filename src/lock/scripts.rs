@@ -75,12 +75,15 @@ pub struct Review {
     pub unknown: Vec<Unknown>,
 }
 
+/// Packages that bring the same script, and its bytes.
+type Shared<'a> = (BTreeSet<String>, &'a [u8]);
+
 /// Looks every script up; `decide` returns the ledger's decision for package, kind and digest
 /// (`not-needed`, `reproduced by accounts`).
 #[must_use]
 pub fn review(scripts: &[Script], decide: &dyn Fn(&str, &str, &Digest) -> Option<String>) -> Review {
     let mut known = BTreeSet::new();
-    let mut unknown: BTreeMap<(String, Digest), (BTreeSet<String>, &[u8])> = BTreeMap::new();
+    let mut unknown: BTreeMap<(String, Digest), Shared<'_>> = BTreeMap::new();
     for script in scripts {
         let sha256 = Digest::of(&script.bytes);
         match decide(&script.package, &script.kind, &sha256) {
@@ -94,7 +97,7 @@ pub fn review(scripts: &[Script], decide: &dyn Fn(&str, &str, &Digest) -> Option
             }
         }
     }
-    let describe = |((kind, sha256), (packages, bytes)): ((String, Digest), (BTreeSet<String>, &[u8]))| {
+    let describe = |((kind, sha256), (packages, bytes)): ((String, Digest), Shared<'_>)| {
         let text = String::from_utf8_lossy(bytes);
         let shown = text.lines().take(MOST_LINES).map(printable).collect::<Vec<_>>();
         let more = text.lines().count().saturating_sub(MOST_LINES);

@@ -286,3 +286,6 @@ fn is_path(text: &str) -> bool {
 fn is_sha512(text: &str) -> bool {
     text.len() == 128 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
+
+#[cfg(test)]
+mod tests;
