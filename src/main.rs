@@ -1,3 +1,5 @@
 //! Hands the arguments to the command line module and exits with its code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sockel::cli::main()
+}

@@ -1,1 +1,171 @@
-//! The edge: flags, terminal, exit codes.
+//! The edge: commands and their flags, terminal, exit codes. Nothing here knows how an image is made.
+
+mod build;
+mod cache;
+mod completions;
+mod diff;
+mod failure;
+mod lock;
+mod printer;
+mod progress;
+mod reference;
+mod schema;
+mod settings;
+mod show;
+mod summary;
+mod table;
+mod workspace;
+
+use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::printer::Printer;
+use crate::cli::settings::GlobalArgs;
+use crate::cli::settings::Settings;
+use crate::cli::settings::Surroundings;
+use crate::sys::env::Variable;
+use clap::CommandFactory;
+use clap::Parser;
+use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Builds hardened, reproducible container base images from signed APT archives: no daemon, no root
+///
+/// Recipes (`recipes/*.yaml`) say what a level adds to the level below; base images (`base-images/*.yaml`) say which recipe
+/// becomes an image; lock files (`base-images/*.lock.yaml`) say exactly which packages are in it.
+///
+/// Exit codes: 0 done, 1 the input must change, 2 usage, 3 network, archive, registry or disk failed (another try may
+/// help), 4 policy said no, 70 internal error.
+#[derive(Debug, Parser)]
+#[command(name = "sockel", version, max_term_width = 120, arg_required_else_help = true, verbatim_doc_comment)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Lock(lock::Args),
+    Build(build::Args),
+    Show(show::Args),
+    Diff(diff::Args),
+    Cache(cache::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+}
+
+/// What every command works with.
+struct Context {
+    settings: Settings,
+    printer: Arc<Printer>,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let around = Surroundings::look();
+    let color = around.stderr_is_terminal && !around.variables.contains_key(Variable::NoColor.name());
+    failure::install_panic_hook(color);
+    let run = AssertUnwindSafe(|| run(std::env::args_os(), &around));
+    // the hook has said it already
+    ExitCode::from(std::panic::catch_unwind(run).unwrap_or(Kind::Internal.code()))
+}
+
+/// Returns the reference of all commands and flags as Markdown, for `docs/cli.md`.
+#[must_use]
+pub fn reference() -> String {
+    reference::markdown(Cli::command())
+}
+
+fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error, around),
+    };
+    let settings = match Settings::new(&cli.global, around) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let failure = Failure::from(error);
+            failure.print(&Printer::plain(around.stderr_is_terminal));
+            return failure.kind.code();
+        }
+    };
+    let printer = Arc::new(Printer::new(&settings));
+    let context = Context { settings, printer: Arc::clone(&printer) };
+    match dispatch(cli.command, &context) {
+        Ok(()) => 0,
+        Err(failure) => {
+            failure.print(&printer);
+            failure.kind.code()
+        }
+    }
+}
+
+fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Lock(args) => lock::run(&args, context),
+        Command::Build(args) => build::run(&args, context),
+        Command::Show(args) => show::run(&args, context),
+        Command::Diff(args) => diff::run(&args, context),
+        Command::Cache(args) => cache::run(&args, context),
+        Command::Schema(args) => schema::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}
+
+/// Help and version are data; everything else is a usage error.
+fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
+    let text = error.render();
+    let color = around.variables.get(Variable::NoColor.name()).is_none();
+    let printer = Printer::plain(color && around.stderr_is_terminal);
+    if error.use_stderr() {
+        let text = if color && around.stderr_is_terminal { text.ansi().to_string() } else { text.to_string() };
+        printer.line(text.trim_end());
+        return Kind::Usage.code();
+    }
+    let text = if color && around.stdout_is_terminal { text.ansi().to_string() } else { text.to_string() };
+    match printer.data(&text) {
+        Ok(()) => 0,
+        Err(error) => Failure::from(error).kind.code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2() {
+        let around = Surroundings {
+            variables: [("HOME", OsString::from("/nonexistent"))].into(),
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            width: None,
+            processors: 1,
+        };
+        let code = |line: &str| run(line.split(' ').map(OsString::from), &around);
+        for line in [
+            "sockel",
+            "sockel unknown",
+            "sockel build --locked --refresh",
+            "sockel lock --check --dry-run",
+            "sockel build -o tape:0",
+            "sockel build --platform linux/mips",
+            "sockel build -q -v",
+            "sockel build --threads 0",
+            "sockel build --mirror ubuntu",
+        ] {
+            assert_eq!(code(line), 2, "{line}");
+        }
+        assert_eq!(code("sockel --version"), 0);
+        assert_eq!(code("sockel -C /nonexistent lock --check"), 1);
+    }
+}

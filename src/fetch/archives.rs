@@ -58,7 +58,8 @@ impl Outside for Online<'_> {
         let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
         for definition in archive.pockets.iter().filter(|pocket| self.is_wanted(pocket)) {
             let pocket = self.pocket(archive, definition, architectures);
-            let opened = archive::open(&pocket, self.http, &self.store.archives(), self.now, self.reporter);
+            let memory = self.store.archives();
+            let opened = archive::open(&pocket, self.http, &memory, self.now, self.reporter);
             let opened = self.http.block_on(opened).map_err(|error| lock::Error::Outside(Box::new(error)))?;
             let archive::Facts { suite, codename, date, valid_until, inrelease, signed_by, .. } = opened.facts;
             let (archive, name) = (archive.name.clone(), definition.name.clone());

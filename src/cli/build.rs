@@ -1,0 +1,116 @@
+//! `sockel build`
+
+use crate::build;
+use crate::build::Order;
+use crate::build::output;
+use crate::build::output::Output;
+use crate::cli::Context;
+use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::lock::checked;
+use crate::cli::summary::Summary;
+use crate::cli::workspace::Hands;
+use crate::cli::workspace::Relock;
+use crate::cli::workspace::Workspace;
+use crate::lock::file::Lock;
+use crate::recipe::Definition;
+use crate::tree::compress::Compression;
+use crate::values::Platform;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Build images from their lock files
+///
+/// Fetches what the store does not have, makes the layers, and writes the images. Without a change nothing is done.
+/// Images without a lock file, or with one that does not answer the recipes any more, are locked first.
+///
+/// Example: sockel build tomcat-11 --locked -o oci:out
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Images to build; all when none is named
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Where to write: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
+    #[arg(short, long, value_name = "OUTPUT", default_value = "oci:out")]
+    output: Vec<Output>,
+    /// Build only this platform, such as linux/amd64; may be repeated
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Vec<Platform>,
+    /// Refuse to build when a lock file is missing or does not answer the recipes
+    #[arg(long, conflicts_with = "refresh")]
+    locked: bool,
+    /// Lock again first, with the newest packages
+    #[arg(long)]
+    refresh: bool,
+    /// Format of the layers: gzip (read by every consumer) or zstd (smaller and faster)
+    #[arg(long, value_name = "FORMAT", default_value = "gzip", value_parser = ["gzip", "zstd"])]
+    compression: String,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let archives = args.output.iter().any(|output| !matches!(output, Output::Layout(_)));
+    if archives && args.images.len() != 1 {
+        return Err(Failure::new(Kind::Usage, "cannot write several images into an archive: it holds one")
+            .hint("name one image, or write a layout with `-o oci:DIR`"));
+    }
+    let workspace = Workspace::open(context)?;
+    let definitions = workspace.definitions(&args.images)?;
+    let hands = Hands::new(context)?;
+    let locks = locks(args, &workspace, &definitions, &hands, context)?;
+    let orders: Vec<Order<'_>> = definitions
+        .iter()
+        .filter_map(|definition| Some(Order { definition, lock: locks.get(&definition.image)? }))
+        .collect();
+    let options = build::Options {
+        compression: if args.compression == "zstd" { Compression::Zstd } else { Compression::Gzip },
+        threads: context.settings.threads,
+        platforms: args.platform.clone(),
+        mirrors: hands.mirrors.clone(),
+    };
+    let built = build::build(&orders, &options, &hands.store, &hands.http, &hands.progress);
+    hands.progress.close();
+    let built = built?;
+    for output in &args.output {
+        output::write(output, &built, &hands.store)?;
+    }
+    let outputs = args.output.iter().map(ToString::to_string).collect();
+    Summary::new(&built, outputs, context.printer.elapsed()).print(&context.printer)
+}
+
+/// Returns a lock for every definition, made anew where needed and allowed.
+fn locks(
+    args: &Args,
+    workspace: &Workspace<'_>,
+    definitions: &[Definition],
+    hands: &Hands,
+    context: &Context,
+) -> Result<BTreeMap<String, Lock>, Failure> {
+    let mut locks = if args.locked { BTreeMap::new() } else { workspace.locks(definitions)? };
+    if args.locked {
+        for Definition { image, .. } in definitions {
+            locks.extend(workspace.lock(image)?.map(|lock| (image.clone(), lock)));
+        }
+        let stale = Workspace::stale(definitions, &locks);
+        return if stale.is_empty() { Ok(locks) } else { checked(&stale, 0, context).map(|()| locks) };
+    }
+    // a parent's new lock may make its children stale, so look again after each round; they are as many as images
+    for round in 0..=definitions.len() {
+        let stale = Workspace::stale(definitions, &locks);
+        let all = args.refresh && round == 0;
+        let wanted = |definition: &&Definition| all || stale.contains_key(&definition.image);
+        let wanted: Vec<Definition> = definitions.iter().filter(wanted).cloned().collect();
+        if wanted.is_empty() {
+            break;
+        }
+        let how = Relock { keep: !args.refresh, pockets: &BTreeSet::new() };
+        for outcome in workspace.relock(&wanted, &locks, &how, hands)? {
+            if !outcome.is_unchanged() {
+                workspace.keep(&outcome.lock)?;
+                context.printer.note(&format!("locked {}", outcome.image));
+            }
+            locks.insert(outcome.image, outcome.lock);
+        }
+    }
+    Ok(locks)
+}

@@ -1,0 +1,88 @@
+//! `sockel cache`
+
+use crate::cli::Context;
+use crate::cli::failure::Failure;
+use crate::cli::table::Column;
+use crate::cli::table::Table;
+use crate::cli::table::size;
+use crate::store::Store;
+
+/// Look after the store
+///
+/// The store keeps downloads, unpacked packages and finished layers. It may be deleted at any time: what is missing is
+/// fetched and made anew.
+///
+/// Example: sockel cache prune --days 30
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show how large the parts of the store are
+    ///
+    /// Example: sockel cache info
+    Info,
+    /// Remove what was not used for some time
+    ///
+    /// Waits until no other command uses the store.
+    ///
+    /// Example: sockel cache prune --days 7
+    Prune {
+        /// Keep what was used within so many days; 0 removes everything
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        days: u32,
+    },
+    /// Read everything, and remove what is damaged
+    ///
+    /// Example: sockel cache verify
+    Verify,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let store = Store::open(&context.settings.store)?;
+    match args.action {
+        Action::Info => info(&store, context),
+        Action::Prune { days } => prune(store, days, context),
+        Action::Verify => verify(&store, context),
+    }
+}
+
+fn info(store: &Store, context: &Context) -> Result<(), Failure> {
+    let printer = &context.printer;
+    let usage = store.usage()?;
+    if printer.is_json() {
+        return Ok(printer.json(&usage)?);
+    }
+    let mut table = Table::new(&[("part", Column::Text), ("files", Column::Number), ("size", Column::Number)]);
+    for part in &usage {
+        table.row([part.part.to_owned(), part.files.to_string(), size(part.bytes)]);
+    }
+    let (files, bytes) = (usage.iter().map(|part| part.files).sum::<u64>(), usage.iter().map(|part| part.bytes).sum());
+    table.row(["all".to_owned(), files.to_string(), size(bytes)]);
+    printer.note(&format!("store {}", store.folder().display()));
+    Ok(printer.data(&table.render(printer.width()))?)
+}
+
+fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
+    let pruned = store.prune(u64::from(days) * 86_400)?;
+    if context.printer.is_json() {
+        return Ok(context.printer.json(&pruned)?);
+    }
+    Ok(context.printer.data(&format!("removed {} files, {}\n", pruned.files, size(pruned.bytes)))?)
+}
+
+fn verify(store: &Store, context: &Context) -> Result<(), Failure> {
+    let verified = store.verify()?;
+    if context.printer.is_json() {
+        return Ok(context.printer.json(&verified)?);
+    }
+    for name in &verified.removed {
+        context.printer.warn(&format!("removed damaged `{name}`"));
+    }
+    let (checked, removed) = (verified.checked, verified.removed.len());
+    Ok(context.printer.data(&format!("checked {checked}, removed {removed} damaged\n"))?)
+}
