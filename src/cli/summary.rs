@@ -83,13 +83,14 @@ impl Summary {
         Ok(())
     }
 
-    /// One row an image; images for several platforms have one more for each.
+    /// One row an image, with how many of its layers were reused and made; several platforms have one more row each.
     fn table(&self) -> Table {
         let mut table = Table::new(&[
             ("image", Column::Text),
             ("digest", Column::Digest),
             ("size", Column::Number),
-            ("layers", Column::Number),
+            ("reused", Column::Number),
+            ("new", Column::Number),
             ("packages", Column::Number),
         ]);
         for image in &self.images {
@@ -139,10 +140,10 @@ fn platform(built: &BuiltPlatform) -> PlatformSummary {
     }
 }
 
-fn cells(name: String, digest: Digest, platform: &PlatformSummary) -> [String; 5] {
+fn cells(name: String, digest: Digest, platform: &PlatformSummary) -> [String; 6] {
     let PlatformSummary { size: bytes, layers_reused, layers_new, packages, .. } = platform;
-    let layers = format!("{layers_reused} reused, {layers_new} new");
-    [name, digest.to_string(), size(*bytes), layers, packages.to_string()]
+    let (reused, new) = (layers_reused.to_string(), layers_new.to_string());
+    [name, digest.to_string(), size(*bytes), reused, new, packages.to_string()]
 }
 
 #[cfg(test)]
@@ -180,14 +181,35 @@ mod tests {
 
     #[test]
     fn fits_terminals() {
-        insta::assert_snapshot!(summary().table().render(120), @r"");
-        insta::assert_snapshot!(summary().table().render(80), @r"");
-        insta::assert_snapshot!(summary().table().render(60), @r"");
+        insta::assert_snapshot!(summary().table().render(120), @r#"
+        image          digest                                                                      size  reused  new  packages
+        ubuntu:26.04   sha256:7804a56a5c7636cc05814736f44139e32920810d3bd51aa099a5df932e754ce9  45.7 MB       0    2        92
+        java-25:26.04  sha256:71f5d874b7c1737d7b94f314f5e8e3e6d6630e4a915f3d8af56e9093c1d431d6
+          linux/amd64  sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f  45.7 MB       3    2        92
+          linux/arm64  sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f  45.7 MB      12    2        92
+        "#);
+        insta::assert_snapshot!(summary().table().render(80), @r#"
+        image          digest           size  reused  new  packages
+        ubuntu:26.04   7804a56a5c76  45.7 MB       0    2        92
+        java-25:26.04  71f5d874b7c1
+          linux/amd64  05b3abf2579a  45.7 MB       3    2        92
+          linux/arm64  05b3abf2579a  45.7 MB      12    2        92
+        "#);
+        insta::assert_snapshot!(summary().table().render(60), @r#"
+        image          digest           size  reused  new  packages
+        ubuntu:26.04   7804a56a5c76  45.7 MB       0    2        92
+        java-25:26.04  71f5d874b7c1
+          linux/amd64  05b3abf2579a  45.7 MB       3    2        92
+          linux/arm64  05b3abf2579a  45.7 MB      12    2        92
+        "#);
     }
 
     #[test]
     fn says_what_to_type_next() {
-        insta::assert_snapshot!(summary().closing(), @r"");
+        insta::assert_snapshot!(summary().closing(), @r#"
+        1 image built, 1 up to date in 12.3 s, written to oci:out
+        next: sockel show java-25
+        "#);
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) enum Column {
     Text,
     /// Text to the right, never shortened: numbers, sizes.
     Number,
-    /// A digest to the left; the first to be shortened, down to `sha256:` and 12 digits.
+    /// A digest to the left; the first to be shortened, to 12 digits at once so that none is mistaken for a whole one.
     Digest,
 }
 
@@ -24,8 +24,8 @@ pub(crate) struct Table {
 const GAP: usize = 2;
 /// No text column becomes narrower.
 const LEAST_TEXT: usize = 8;
-/// `sha256:`, 12 digits.
-const LEAST_DIGEST: usize = 19;
+/// Digits of a short digest, as [`crate::values::Digest::short`] has.
+const SHORT_DIGEST: usize = 12;
 
 impl Table {
     /// Returns an empty table.
@@ -70,15 +70,20 @@ impl Table {
                 *width = (*width).max(columns_of(cell));
             }
         }
-        for (kind, least) in [(Column::Digest, LEAST_DIGEST), (Column::Text, LEAST_TEXT)] {
-            loop {
-                let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-                let candidates = self.columns.iter().zip(&mut widths).filter(|((_, column), _)| *column == kind);
-                // the widest gives way, one column at a time, so that equally wide texts stay equally readable
-                match candidates.map(|(_, width)| width).max() {
-                    Some(widest) if all > width && *widest > least => *widest -= 1,
-                    _ => break,
+        let all = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        if all(&widths) > width {
+            for (width, (title, column)) in widths.iter_mut().zip(&self.columns) {
+                if *column == Column::Digest {
+                    *width = SHORT_DIGEST.max(columns_of(title));
                 }
+            }
+        }
+        // the widest gives way, one column at a time, so that equally wide texts stay equally readable
+        while all(&widths) > width {
+            let texts = self.columns.iter().zip(&mut widths).filter(|((_, column), _)| *column == Column::Text);
+            match texts.map(|(_, width)| width).max() {
+                Some(widest) if *widest > LEAST_TEXT => *widest -= 1,
+                _ => break,
             }
         }
         widths
@@ -90,11 +95,12 @@ pub(crate) fn columns_of(text: &str) -> usize {
     console::measure_text_width(text)
 }
 
-/// Returns the text cut to `width` columns, with `…` at its end when something was cut; digests lose the `…` so that
-/// they can be copied.
+/// Returns the text cut to `width` columns, with `…` at its end when something was cut; digests keep their first digits.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
-    let tail = if text.starts_with("sha256:") { "" } else { "…" };
-    console::truncate_str(text, width, tail).into_owned()
+    match text.strip_prefix("sha256:") {
+        Some(digits) if text.len() > width => digits.chars().take(width.min(SHORT_DIGEST)).collect(),
+        _ => console::truncate_str(text, width, "…").into_owned(),
+    }
 }
 
 /// Replaces characters that would steer a terminal.
@@ -193,13 +199,25 @@ mod tests {
 
     #[test]
     fn wide_terminals_show_everything() {
-        insta::assert_snapshot!(sample().render(120), @r"");
+        insta::assert_snapshot!(sample().render(120), @r#"
+        image                      digest                                                                       size
+        tomcat-11-jre25-long-name  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  123.5 MB
+        java�[31m                  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855       7 B
+        "#);
     }
 
     #[test]
     fn digests_give_way_first_then_texts() {
-        insta::assert_snapshot!(sample().render(60), @r"");
-        insta::assert_snapshot!(sample().render(40), @r"");
+        insta::assert_snapshot!(sample().render(60), @r#"
+        image                      digest            size
+        tomcat-11-jre25-long-name  e3b0c44298fc  123.5 MB
+        java�[31m                  e3b0c44298fc       7 B
+        "#);
+        insta::assert_snapshot!(sample().render(40), @r#"
+        image             digest            size
+        tomcat-11-jre25…  e3b0c44298fc  123.5 MB
+        java�[31m         e3b0c44298fc       7 B
+        "#);
     }
 
     #[test]
@@ -207,7 +225,7 @@ mod tests {
         for width in 0..140 {
             let text = sample().render(width);
             let widest = text.lines().map(columns_of).max().unwrap_or(0);
-            assert!(widest <= width.max(8 + 19 + 8 + 4), "{width}: {widest}");
+            assert!(widest <= width.max(8 + 12 + 8 + 4), "{width}: {widest}");
         }
     }
 }

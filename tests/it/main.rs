@@ -1,4 +1,5 @@
 //! One test binary for all stages; every file here is listed here.
 
+mod cli;
 mod lock;
 mod recipe;

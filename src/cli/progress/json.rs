@@ -79,6 +79,10 @@ mod tests {
         json.event(&Event::Advanced { stage: Stage::Index, by: 2 });
         json.event(&Event::Advanced { stage: Stage::Index, by: 3 });
         json.event(&Event::Finished { stage: Stage::Index, what: "a\nb".to_owned() });
-        insta::assert_snapshot!(lines.lock().expect("whole").join("\n"), @r"");
+        insta::assert_snapshot!(lines.lock().expect("whole").join("\n"), @r#"
+        {"event":"started","elapsed-ms":1234,"stage":"index","bytes":5,"what":"a \"b\""}
+        {"event":"advanced","elapsed-ms":1234,"stage":"index","bytes":5}
+        {"event":"finished","elapsed-ms":1234,"stage":"index","what":"a\nb"}
+        "#);
     }
 }

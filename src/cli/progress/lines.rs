@@ -52,8 +52,9 @@ impl Lines {
             Change::Began => {
                 state.held.retain(|held| *held != stage);
                 self.ends(&mut state, now, false);
+                let first = !state.said.contains_key(&stage);
                 if rested {
-                    self.say(&mut state, stage, now, begun);
+                    self.say(&mut state, stage, now, if first { begun } else { moving });
                 }
             }
             Change::Moved if rested => self.say(&mut state, stage, now, moving),
@@ -166,7 +167,14 @@ mod tests {
         stand.at(12_300, started(Stage::Unpack, 120_000_000, "92 packages"));
         stand.at(12_900, Event::Advanced { stage: Stage::Unpack, by: 120_000_000 });
         stand.at(13_000, finished(Stage::Unpack, "92 packages"));
-        insta::assert_snapshot!(stand.text(), @r"");
+        insta::assert_snapshot!(stand.text(), @r#"
+        [  0.1 s] download 92 packages, 120.0 MB
+        [  5.1 s] download 41 % of 120.0 MB, 10.0 MB/s, about 7 s left
+        [ 10.1 s] download 83 % of 120.0 MB, 10.0 MB/s, about 2 s left
+        [ 12.3 s] download done, 120.0 MB in 12.1 s (9.9 MB/s)
+        [ 12.3 s] unpack   92 packages, 120.0 MB
+        [ 13.0 s] unpack   done, 120.0 MB in 0.7 s (171.4 MB/s)
+        "#);
     }
 
     #[test]
@@ -178,6 +186,10 @@ mod tests {
             stand.at(layer * 200 + 150, Event::Advanced { stage: Stage::Compress, by: 1_000_000 });
             stand.at(layer * 200 + 150, finished(Stage::Compress, &what));
         }
-        insta::assert_snapshot!(stand.text(), @r"");
+        insta::assert_snapshot!(stand.text(), @r#"
+        [  0.0 s] compress layer 0, 1.0 MB
+        [  5.0 s] compress 96 % of 26.0 MB
+        [  8.0 s] compress done, 40.0 MB in 6.0 s (6.7 MB/s)
+        "#);
     }
 }

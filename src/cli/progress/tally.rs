@@ -135,7 +135,7 @@ impl Work {
         if now.saturating_sub(last) >= SAMPLE {
             self.samples.push_back((now, self.done));
         }
-        while self.samples.len() > 1 && self.samples.front().is_some_and(|(then, _)| now.saturating_sub(*then) > WINDOW)
+        while self.samples.len() > 2 && self.samples.front().is_some_and(|(then, _)| now.saturating_sub(*then) > WINDOW)
         {
             self.samples.pop_front();
         }
