@@ -1,7 +1,5 @@
 //! Hands the arguments to the command line module and exits with its code.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     sockel::cli::main()
 }

@@ -2,64 +2,87 @@
 
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::table::Side;
-use crate::cli::table::human_size;
-use crate::cli::table::table;
+use crate::cli::table::Column;
+use crate::cli::table::Table;
+use crate::cli::table::size;
 use crate::store::Store;
 
-/// Shows, cleans and verifies the store
+/// Look after the store
 ///
-/// Example: sockel cache prune --unused-for 14
+/// The store keeps downloads, unpacked packages and finished layers. It may be deleted at any time: what is missing is
+/// fetched and made anew.
+///
+/// Example: sockel cache prune --days 30
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
-    command: Command,
+    action: Action,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// Show what the store holds
+enum Action {
+    /// Show how large the parts of the store are
+    ///
+    /// Example: sockel cache info
     Info,
-    /// Remove what was not used for a while; waits until no other command uses the store
+    /// Remove what was not used for some time
+    ///
+    /// Waits until no other command uses the store.
+    ///
+    /// Example: sockel cache prune --days 7
     Prune {
-        /// Days without use; 0 removes everything except the memory of archives
-        #[arg(long, value_name = "DAYS", default_value_t = 30)]
-        unused_for: u64,
+        /// Keep what was used within so many days; 0 removes everything
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        days: u32,
     },
-    /// Read every file and remove those whose bytes are not what their name says
+    /// Read everything, and remove what is damaged
+    ///
+    /// Example: sockel cache verify
     Verify,
 }
 
-pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
+/// Runs the command.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let store = Store::open(&context.settings.store)?;
-    match &args.command {
-        Command::Info => {
-            let usage = store.usage()?;
-            let text = || {
-                let row =
-                    |part: &str, files: u64, bytes: u64| vec![part.to_owned(), files.to_string(), human_size(bytes)];
-                let mut rows = vec![["part", "files", "size"].map(str::to_owned).to_vec()];
-                rows.extend(usage.iter().map(|part| row(part.part, part.files, part.bytes)));
-                let sum = |of: fn(&crate::store::Usage) -> u64| usage.iter().map(of).sum::<u64>();
-                rows.push(row("all", sum(|part| part.files), sum(|part| part.bytes)));
-                let table = table(&[Side::Left, Side::Right, Side::Right], &rows);
-                format!("{}\n{table}", store.folder().display())
-            };
-            context.printer.data(&usage, text);
-        }
-        Command::Prune { unused_for } => {
-            let pruned = store.prune(unused_for.saturating_mul(86_400))?;
-            context.printer.data(&pruned, || format!("removed {} files, {}\n", pruned.files, human_size(pruned.bytes)));
-        }
-        Command::Verify => {
-            let verified = store.verify()?;
-            let text = || {
-                let removed: String =
-                    verified.removed.iter().map(|name| format!("removed {name}: damaged\n")).collect();
-                format!("{removed}{} files checked, {} damaged\n", verified.checked, verified.removed.len())
-            };
-            context.printer.data(&verified, text);
-        }
+    match args.action {
+        Action::Info => info(&store, context),
+        Action::Prune { days } => prune(store, days, context),
+        Action::Verify => verify(&store, context),
     }
-    Ok(())
+}
+
+fn info(store: &Store, context: &Context) -> Result<(), Failure> {
+    let printer = &context.printer;
+    let usage = store.usage()?;
+    if printer.is_json() {
+        return Ok(printer.json(&usage)?);
+    }
+    let mut table = Table::new(&[("part", Column::Text), ("files", Column::Number), ("size", Column::Number)]);
+    for part in &usage {
+        table.row([part.part.to_owned(), part.files.to_string(), size(part.bytes)]);
+    }
+    let (files, bytes) = (usage.iter().map(|part| part.files).sum::<u64>(), usage.iter().map(|part| part.bytes).sum());
+    table.row(["all".to_owned(), files.to_string(), size(bytes)]);
+    printer.note(&format!("store {}", store.folder().display()));
+    Ok(printer.data(&table.render(printer.width()))?)
+}
+
+fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
+    let pruned = store.prune(u64::from(days) * 86_400)?;
+    if context.printer.is_json() {
+        return Ok(context.printer.json(&pruned)?);
+    }
+    Ok(context.printer.data(&format!("removed {} files, {}\n", pruned.files, size(pruned.bytes)))?)
+}
+
+fn verify(store: &Store, context: &Context) -> Result<(), Failure> {
+    let verified = store.verify()?;
+    if context.printer.is_json() {
+        return Ok(context.printer.json(&verified)?);
+    }
+    for name in &verified.removed {
+        context.printer.warn(&format!("removed damaged `{name}`"));
+    }
+    let (checked, removed) = (verified.checked, verified.removed.len());
+    Ok(context.printer.data(&format!("checked {checked}, removed {removed} damaged\n"))?)
 }

@@ -1,9 +1,13 @@
-//! Every error of every stage to message, hints and exit code; the only such mapping.
+//! The only mapping from errors to exit codes, and how a failure looks on the terminal and in JSON.
 
 use crate::apt::archive;
 use crate::build;
+use crate::cli::printer;
+use crate::cli::printer::Level;
+use crate::cli::printer::Printer;
+use crate::cli::settings;
 use crate::fetch;
-use crate::image;
+use crate::fetch::archives::BadPackage;
 use crate::layer;
 use crate::lock;
 use crate::oci;
@@ -11,92 +15,159 @@ use crate::recipe;
 use crate::recipe::Diagnostic;
 use crate::store;
 use crate::sys::fs;
-use std::fmt;
+use serde::Serialize;
+use std::error::Error as StdError;
+use std::io;
 
-/// What kind of failure it is; decides the exit code, which pipelines and schedules rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The input must change.
-    User,
-    /// Wrong use of the command line.
+/// Whose turn it is after a failure; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// 1: the input must change; another try without a change fails as well.
+    Input,
+    /// 2: the command was not understood.
     Usage,
-    /// Network, archive, disk: a retry may help.
+    /// 3: network, archive, registry or disk failed; another try may help.
     Outside,
-    /// A policy said no.
+    /// 4: policy said no.
+    #[expect(dead_code, reason = "part of the documented codes; `check` will be the first to use it")]
     Policy,
-    /// A mistake in sockel.
+    /// 70: a bug (`EX_SOFTWARE` of sysexits.h(3)).
     Internal,
 }
 
 impl Kind {
     /// Returns the exit code.
-    #[must_use]
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
-            Self::User => 1,
+            Self::Input => 1,
             Self::Usage => 2,
             Self::Outside => 3,
             Self::Policy => 4,
             Self::Internal => 70,
         }
     }
-
-    /// Returns the word for it in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::User => "input",
-            Self::Usage => "usage",
-            Self::Outside => "outside",
-            Self::Policy => "policy",
-            Self::Internal => "internal",
-        }
-    }
 }
 
-/// Why a command ended.
-#[derive(Debug)]
-pub struct Failure {
-    /// What kind.
-    pub kind: Kind,
-    /// `cannot <verb> <thing>: <cause>`
-    pub message: String,
-    /// Longer texts that explain it, each for itself.
-    pub details: Vec<String>,
-    /// What to do about it.
-    pub hints: Vec<String>,
-    /// Problems with their places in files.
-    pub diagnostics: Vec<Diagnostic>,
+/// Why a command failed, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Failure {
+    /// Whose turn it is.
+    pub(crate) kind: Kind,
+    /// What failed: `cannot …`.
+    pub(crate) message: String,
+    /// Why, from the outside in, as far as the message does not say it.
+    pub(crate) causes: Vec<String>,
+    /// What to do next.
+    pub(crate) hints: Vec<String>,
+    /// Problems in recipes.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Long texts that people must look at: maintainer scripts.
+    pub(crate) details: Vec<String>,
+}
+
+/// What `--format json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Answer<'a> {
+    error: &'a Failure,
+    exit_code: u8,
 }
 
 impl Failure {
-    /// Makes a failure of the input.
-    #[must_use]
-    pub fn user(message: String) -> Self {
-        Self { kind: Kind::User, message, details: Vec::new(), hints: Vec::new(), diagnostics: Vec::new() }
+    /// Returns a failure without an error behind it.
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let empty = Vec::new;
+        Self {
+            kind,
+            message: message.into(),
+            causes: empty(),
+            hints: empty(),
+            diagnostics: Vec::new(),
+            details: empty(),
+        }
     }
 
-    /// Makes a failure of the command line.
+    /// Adds what to do next.
     #[must_use]
-    pub fn usage(message: String) -> Self {
-        Self { kind: Kind::Usage, ..Self::user(message) }
-    }
-
-    /// Adds a hint.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    fn new(kind: Kind, error: &dyn fmt::Display, hints: Vec<String>) -> Self {
-        Self { hints, kind, ..Self::user(error.to_string()) }
+    fn of(kind: Kind, error: &dyn StdError, hints: Vec<String>) -> Self {
+        let mut failure = Self::new(kind, error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // transparent errors and `cannot …: {cause}` say it already
+            if !failure.message.contains(&text) && !failure.causes.contains(&text) {
+                failure.causes.push(text);
+            }
+            cause = error.source();
+        }
+        for hint in hints {
+            if !failure.hints.contains(&hint) {
+                failure.hints.push(hint);
+            }
+        }
+        failure
+    }
+
+    /// Shows the failure: for people on standard error, and as JSON on standard output where that was asked for.
+    pub(crate) fn print(&self, printer: &Printer) {
+        if printer.is_json() {
+            let _nothing_else_to_tell = printer.json(&Answer { error: self, exit_code: self.kind.code() });
+        }
+        if printer.logs_json() {
+            return printer.object(&Answer { error: self, exit_code: self.kind.code() });
+        }
+        for diagnostic in &self.diagnostics {
+            printer.line(&diagnostic.render(printer.width(), printer.colors()));
+            printer.line("");
+        }
+        for detail in &self.details {
+            printer.line(detail.trim_end());
+            printer.line("");
+        }
+        printer.talk(Level::Error, &self.message);
+        for cause in &self.causes {
+            printer.line(&format!("  {} {cause}", printer.paint("caused by:", |s| s.bold())));
+        }
+        for hint in &self.hints {
+            printer.line(&format!("{} {hint}", printer.paint("hint:", |s| s.cyan().bold())));
+        }
+    }
+}
+
+impl From<fs::Error> for Failure {
+    fn from(error: fs::Error) -> Self {
+        Self::of(file_kind(&error), &error, Vec::new())
+    }
+}
+
+impl From<settings::Error> for Failure {
+    fn from(error: settings::Error) -> Self {
+        let hints = vec!["name a folder with `--store DIR`".to_owned()];
+        let hints = if error == settings::Error::NoStore { hints } else { Vec::new() };
+        Self::of(Kind::Usage, &error, hints)
+    }
+}
+
+impl From<printer::Error> for Failure {
+    fn from(error: printer::Error) -> Self {
+        Self::of(Kind::Outside, &error, Vec::new())
     }
 }
 
 impl From<recipe::Error> for Failure {
     fn from(error: recipe::Error) -> Self {
-        let mut failure = Self::new(Kind::User, &error, error.hints());
+        let kind = match &error {
+            recipe::Error::Files(error) => file_kind(error),
+            _ => Kind::Input,
+        };
+        let mut failure = Self::of(kind, &error, error.hints());
         if let recipe::Error::Invalid(diagnostics) = error {
             failure.diagnostics = diagnostics;
         }
@@ -104,23 +175,26 @@ impl From<recipe::Error> for Failure {
     }
 }
 
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::of(store_kind(&error), &error, error.hints())
+    }
+}
+
 impl From<lock::Error> for Failure {
     fn from(error: lock::Error) -> Self {
         let mut hints = error.hints();
         let kind = match &error {
-            lock::Error::Outside(cause) => {
-                if let Some(cause) = cause.downcast_ref::<archive::Error>() {
-                    hints.extend(cause.hints());
-                } else if let Some(cause) = cause.downcast_ref::<fetch::Error>() {
-                    hints.extend(cause.hints());
-                }
-                Kind::Outside
-            }
+            lock::Error::File(error) => file_kind(error),
             lock::Error::Index { .. } => Kind::Outside,
-            lock::Error::Scripts(_) => Kind::Policy,
-            _ => Kind::User,
+            lock::Error::Outside(cause) => {
+                let (kind, more) = outside(cause.as_ref());
+                hints.extend(more);
+                kind
+            }
+            _ => Kind::Input,
         };
-        let mut failure = Self::new(kind, &error, hints);
+        let mut failure = Self::of(kind, &error, hints);
         if let lock::Error::Scripts(unknown) = &error {
             failure.details = unknown.iter().map(ToString::to_string).collect();
         }
@@ -131,58 +205,174 @@ impl From<lock::Error> for Failure {
 impl From<build::Error> for Failure {
     fn from(error: build::Error) -> Self {
         let (kind, hints) = match &error {
-            build::Error::Fetch(cause) => (Kind::Outside, cause.hints()),
-            build::Error::Layer { cause, .. } => (of_layer(cause), cause.hints()),
-            build::Error::Image(image::Error::NoUser(_) | image::Error::BadUser { .. }) => (Kind::Policy, Vec::new()),
+            build::Error::Fetch(error) => (fetch_kind(error), error.hints()),
+            build::Error::Layer { cause, .. } => (layer_kind(cause), cause.hints()),
+            build::Error::Image(_) => (Kind::Input, Vec::new()),
             build::Error::StaleLock { image, .. } => {
-                (Kind::User, vec![format!("lock again with `sockel lock {image}`")])
+                (Kind::Input, vec![format!("lock again with `sockel lock {image}`")])
             }
-            build::Error::Store(cause) => return Self::new(of_store(cause), &error, cause.hints()),
-            build::Error::Output(cause) => return Self::new(of_output(cause), &error, Vec::new()),
+            build::Error::Store(error) => (store_kind(error), error.hints()),
+            build::Error::Output(error) => (oci_kind(error), Vec::new()),
         };
-        Self::new(kind, &error, hints)
-    }
-}
-
-fn of_layer(error: &layer::Error) -> Kind {
-    match error {
-        layer::Error::Store(cause) => of_store(cause),
-        layer::Error::Unpack(layer::unpack::Error::Store(cause)) => of_store(cause),
-        _ => Kind::User,
-    }
-}
-
-fn of_store(error: &store::Error) -> Kind {
-    match error {
-        store::Error::Newer { .. } => Kind::User,
-        store::Error::File(_) | store::Error::WrongDigest { .. } => Kind::Outside,
-    }
-}
-
-fn of_output(error: &oci::Error) -> Kind {
-    match error {
-        oci::Error::Store(cause) => of_store(cause),
-        oci::Error::File(_) => Kind::Outside,
-        oci::Error::Damaged { .. } | oci::Error::Unfit { .. } => Kind::User,
-    }
-}
-
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Self {
-        Self::new(of_store(&error), &error, error.hints())
+        Self::of(kind, &error, hints)
     }
 }
 
 impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {
-        Self::new(of_output(&error), &error, Vec::new())
+        Self::of(oci_kind(&error), &error, Vec::new())
     }
 }
 
-impl From<fs::Error> for Failure {
-    fn from(error: fs::Error) -> Self {
-        let kind = if error.is_missing() { Kind::User } else { Kind::Outside };
-        let hints = if error.is_full() { vec!["free space, or use another disk".to_owned()] } else { Vec::new() };
-        Self::new(kind, &error, hints)
+/// A missing file or a wrong name is for people to mend; everything else is the disk's.
+fn file_kind(error: &fs::Error) -> Kind {
+    match error.cause.kind() {
+        io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::DirectoryNotEmpty
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::InvalidData
+        // what `sys::fs` itself says: too large, not UTF-8
+        | io::ErrorKind::Other => Kind::Input,
+        _ => Kind::Outside,
+    }
+}
+
+fn store_kind(error: &store::Error) -> Kind {
+    match error {
+        store::Error::File(error) => file_kind(error),
+        store::Error::Newer { .. } => Kind::Input,
+        _ => Kind::Outside,
+    }
+}
+
+fn fetch_kind(error: &fetch::Error) -> Kind {
+    match error {
+        // the archive is outside, though only a new lock will help
+        fetch::Error::Gone { .. } | fetch::Error::Failed(_) | fetch::Error::Http(_) => Kind::Outside,
+    }
+}
+
+fn layer_kind(error: &layer::Error) -> Kind {
+    match error {
+        layer::Error::Store(error) => store_kind(error),
+        _ => Kind::Input,
+    }
+}
+
+fn oci_kind(error: &oci::Error) -> Kind {
+    match error {
+        oci::Error::File(error) => file_kind(error),
+        oci::Error::Store(error) => store_kind(error),
+        oci::Error::Damaged { .. } | oci::Error::Unfit { .. } => Kind::Input,
+    }
+}
+
+/// What `lock` hands through from archives and downloads, whose types it does not know.
+fn outside(cause: &(dyn StdError + Send + Sync + 'static)) -> (Kind, Vec<String>) {
+    if let Some(error) = cause.downcast_ref::<archive::Error>() {
+        let kind = match error {
+            archive::Error::File(error) => file_kind(error),
+            _ => Kind::Outside,
+        };
+        (kind, error.hints())
+    } else if let Some(error) = cause.downcast_ref::<fetch::Error>() {
+        // packages that an index just named and the archive has not: the index is older than the pool
+        let kind = if matches!(error, fetch::Error::Gone { .. }) { Kind::Outside } else { fetch_kind(error) };
+        (kind, error.hints())
+    } else if let Some(error) = cause.downcast_ref::<fs::Error>() {
+        (file_kind(error), Vec::new())
+    } else if cause.is::<BadPackage>() {
+        (Kind::Outside, vec!["the archive or a mirror serves a damaged package: try another mirror".to_owned()])
+    } else {
+        (Kind::Outside, Vec::new())
+    }
+}
+
+/// Makes a panic anywhere look like what it is: our bug.
+pub(crate) fn install_panic_hook(color: bool) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let what = panic.payload_as_str().unwrap_or("no reason given");
+        let place = panic.location().map(|location| format!(" at {}:{}", location.file(), location.line()));
+        let printer = Printer::plain(color);
+        printer.talk(Level::Error, &format!("internal error: {what}{}", place.unwrap_or_default()));
+        let version = env!("CARGO_PKG_VERSION");
+        let repository = env!("CARGO_PKG_REPOSITORY");
+        printer.line(&format!("hint: this is a bug in sockel {version}: please report it at {repository}/issues"));
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn file(kind: io::ErrorKind) -> fs::Error {
+        fs::Error::new("write", Path::new("/x"), io::Error::from(kind))
+    }
+
+    #[test]
+    fn every_error_has_its_code() {
+        let gone = || fetch::Error::Gone { packages: vec!["bash 5 amd64".to_owned()] };
+        let lost =
+            || fetch::Error::Failed(vec![fetch::Problem::Gone("bash 5".to_owned())]);
+        let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
+        let table: [(Failure, u8); 11] = [
+            (file(io::ErrorKind::NotFound).into(), 1),
+            (file(io::ErrorKind::StorageFull).into(), 3),
+            (settings::Error::NoStore.into(), 2),
+            (printer::Error(io::Error::from(io::ErrorKind::StorageFull)).into(), 3),
+            (recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")]).into(), 1),
+            (build::Error::Fetch(gone()).into(), 3),
+            (build::Error::Fetch(lost()).into(), 3),
+            (build::Error::Store(store::Error::File(file(io::ErrorKind::StorageFull))).into(), 3),
+            (lock::Error::Outside(Box::new(unreachable)).into(), 3),
+            (lock::Error::Outside(Box::new(gone())).into(), 3),
+            (lock::Error::Invalid { problems: vec!["x".to_owned()] }.into(), 1),
+        ];
+        for (failure, code) in table {
+            assert_eq!(failure.kind.code(), code, "{failure:?}");
+            assert!(failure.message.starts_with("cannot "), "{failure:?}");
+            assert!(failure.causes.is_empty(), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn hints_of_what_is_handed_through_arrive() {
+        let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
+        let failure = Failure::from(lock::Error::Outside(Box::new(unreachable)));
+        assert!(failure.hints.iter().any(|hint| hint.contains("--mirror")), "{failure:?}");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot eat: {0}")]
+        struct Outer(String, #[source] Inner);
+        #[derive(Debug, thiserror::Error)]
+        #[error("no spoon")]
+        struct Inner(#[source] Innermost);
+        #[derive(Debug, thiserror::Error)]
+        #[error("drawer jammed")]
+        struct Innermost;
+        let error = Outer("no spoon".to_owned(), Inner(Innermost));
+        let failure = Failure::of(Kind::Input, &error, vec!["use hands".to_owned(), "use hands".to_owned()]);
+        assert_eq!(failure.causes, ["drawer jammed"]);
+        assert_eq!(failure.hints, ["use hands"]);
+    }
+
+    #[test]
+    fn json_carries_everything() {
+        let failure = Failure::from(recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")]));
+        let answer = Answer { error: &failure, exit_code: failure.kind.code() };
+        let json = serde_json::to_value(answer).expect("plain data");
+        assert_eq!(json["exit-code"], 1);
+        assert_eq!(json["error"]["kind"], "input");
+        assert_eq!(json["error"]["diagnostics"][0]["file"], "recipes/a.yaml");
     }
 }

@@ -1,132 +1,171 @@
-//! The edge: flags, terminal, exit codes. No decision about images is made here.
+//! The edge: commands and their flags, terminal, exit codes. Nothing here knows how an image is made.
 
 mod build;
 mod cache;
-pub mod failure;
+mod completions;
+mod diff;
+mod failure;
 mod lock;
 mod printer;
 mod progress;
+mod reference;
 mod schema;
 mod settings;
+mod show;
+mod summary;
 mod table;
+mod workspace;
 
 use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
 use crate::cli::printer::Printer;
+use crate::cli::settings::GlobalArgs;
 use crate::cli::settings::Settings;
-use crate::report::Reporter;
+use crate::cli::settings::Surroundings;
+use crate::sys::env::Variable;
+use clap::CommandFactory;
 use clap::Parser;
-use clap::Subcommand;
-use clap::ValueEnum;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Builds hardened, reproducible container base images from signed APT archives: no daemon, no root.
+/// Builds hardened, reproducible container base images from signed APT archives: no daemon, no root
 ///
-/// Reads `recipes/` and `base-images/`, locks packages, and writes OCI images.
+/// Recipes (`recipes/*.yaml`) say what a level adds to the level below; base images (`base-images/*.yaml`) say which recipe
+/// becomes an image; lock files (`base-images/*.lock.yaml`) say exactly which packages are in it.
 ///
-/// Exit codes: 0 done, 1 the input must change, 2 usage, 3 outside failed (a retry may help), 4 policy said no,
-/// 70 internal error.
+/// Exit codes: 0 done, 1 the input must change, 2 usage, 3 network, archive, registry or disk failed (another try may
+/// help), 4 policy said no, 70 internal error.
 #[derive(Debug, Parser)]
-#[command(name = "sockel", version, max_term_width = 100)]
-pub struct Arguments {
+#[command(name = "sockel", version, max_term_width = 120, arg_required_else_help = true, verbatim_doc_comment)]
+struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, clap::Args)]
-pub struct Global {
-    /// Folder with `recipes/` and `base-images/`
-    #[arg(short = 'C', long, global = true, value_name = "DIR", default_value = ".")]
-    directory: PathBuf,
-    /// Folder of the store [default: $SOCKEL_STORE, else `sockel` in the user's cache folder]
-    #[arg(long, global = true, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// Form of data on stdout
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    format: Format,
-    /// Form of progress on stderr
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    log_format: Format,
-    /// Refuse every network access
-    #[arg(long, global = true)]
-    offline: bool,
-    /// Look for an archive there first (repeatable; $SOCKEL_MIRRORS takes several)
-    #[arg(long, global = true, value_name = "ARCHIVE=URL")]
-    mirror: Vec<String>,
-    /// PEM file with further certificate authorities for HTTPS
-    #[arg(long, global = true, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// Number of worker threads [default: number of processors]
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
-    /// Say nothing but errors
-    #[arg(short, long, global = true)]
-    quiet: bool,
-    /// Colours in messages
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
-    color: Color,
-}
-
-/// For people or for machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// For machines
-    Json,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless $NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Command {
     Lock(lock::Args),
     Build(build::Args),
+    Show(show::Args),
+    Diff(diff::Args),
     Cache(cache::Args),
     Schema(schema::Args),
-    Completions(schema::CompletionsArgs),
+    Completions(completions::Args),
 }
 
-/// What every command gets.
-struct Context<'a> {
-    settings: &'a Settings,
-    printer: Printer,
-    reporter: &'a dyn Reporter,
+/// What every command works with.
+struct Context {
+    settings: Settings,
+    printer: Arc<Printer>,
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(printer::panic));
-    let arguments = Arguments::parse();
-    let printer = Printer::new(&arguments.global);
-    match run(&arguments, printer) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => printer.failure(&failure),
+    let around = Surroundings::look();
+    let color = around.stderr_is_terminal && !around.variables.contains_key(Variable::NoColor.name());
+    failure::install_panic_hook(color);
+    let run = AssertUnwindSafe(|| run(std::env::args_os(), &around));
+    // the hook has said it already
+    ExitCode::from(std::panic::catch_unwind(run).unwrap_or(Kind::Internal.code()))
+}
+
+/// Returns the reference of all commands and flags as Markdown, for `docs/cli.md`.
+#[must_use]
+pub fn reference() -> String {
+    reference::markdown(Cli::command())
+}
+
+fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error, around),
+    };
+    let settings = match Settings::new(&cli.global, around) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let failure = Failure::from(error);
+            failure.print(&Printer::plain(around.stderr_is_terminal));
+            return failure.kind.code();
+        }
+    };
+    let printer = Arc::new(Printer::new(&settings));
+    let context = Context { settings, printer: Arc::clone(&printer) };
+    match dispatch(cli.command, &context) {
+        Ok(()) => 0,
+        Err(failure) => {
+            failure.print(&printer);
+            failure.kind.code()
+        }
     }
 }
 
-fn run(arguments: &Arguments, printer: Printer) -> Result<(), Failure> {
-    let settings = Settings::new(&arguments.global)?;
-    let reporter = progress::reporter(&arguments.global);
-    let context = Context { settings: &settings, printer, reporter: &*reporter };
-    match &arguments.command {
-        Command::Lock(args) => lock::run(args, &context),
-        Command::Build(args) => build::run(args, &context),
-        Command::Cache(args) => cache::run(args, &context),
-        Command::Schema(args) => schema::run(args, printer),
-        Command::Completions(args) => schema::completions(args, printer),
+fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Lock(args) => lock::run(&args, context),
+        Command::Build(args) => build::run(&args, context),
+        Command::Show(args) => show::run(&args, context),
+        Command::Diff(args) => diff::run(&args, context),
+        Command::Cache(args) => cache::run(&args, context),
+        Command::Schema(args) => schema::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}
+
+/// Help and version are data; everything else is a usage error.
+fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
+    let text = error.render();
+    let color = around.variables.get(Variable::NoColor.name()).is_none();
+    let printer = Printer::plain(color && around.stderr_is_terminal);
+    if error.use_stderr() {
+        let text = if color && around.stderr_is_terminal { text.ansi().to_string() } else { text.to_string() };
+        printer.line(text.trim_end());
+        return Kind::Usage.code();
+    }
+    let text = if color && around.stdout_is_terminal { text.ansi().to_string() } else { text.to_string() };
+    match printer.data(&text) {
+        Ok(()) => 0,
+        Err(error) => Failure::from(error).kind.code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2() {
+        let around = Surroundings {
+            variables: [("HOME", OsString::from("/nonexistent"))].into(),
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            width: None,
+            processors: 1,
+        };
+        let code = |line: &str| run(line.split(' ').map(OsString::from), &around);
+        for line in [
+            "sockel",
+            "sockel unknown",
+            "sockel build --locked --refresh",
+            "sockel lock --check --dry-run",
+            "sockel build -o tape:0",
+            "sockel build --platform linux/mips",
+            "sockel build -q -v",
+            "sockel build --threads 0",
+            "sockel build --mirror ubuntu",
+        ] {
+            assert_eq!(code(line), 2, "{line}");
+        }
+        assert_eq!(code("sockel --version"), 0);
+        assert_eq!(code("sockel -C /nonexistent lock --check"), 1);
     }
 }

@@ -1,122 +1,189 @@
-//! stdout is data, stderr is talk: the only place that writes to the terminal.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
+//! The only place that writes to the terminal: data to standard output, talk to standard error.
 
-use crate::cli::Color;
-use crate::cli::Format;
-use crate::cli::Global;
-use crate::cli::failure::Failure;
-use crate::recipe::Diagnostic;
-use crate::sys::env;
-use crate::sys::env::Variable;
+use crate::cli::settings::Format;
+use crate::cli::settings::Settings;
+use crate::cli::settings::Verbosity;
 use serde::Serialize;
-use serde_json::json;
 use std::io;
-use std::io::IsTerminal;
 use std::io::Write;
-use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
-/// Writes what a command has to say.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Printer {
+/// How important a piece of talk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Level {
+    /// Helps to find a problem.
+    Detail,
+    /// A person wants to see it.
+    Info,
+    /// Somebody should look at it.
+    Warning,
+    /// The command failed.
+    Error,
+}
+
+/// Standard output could not be written; a reader that went away is none of these.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct Error(pub(crate) io::Error);
+
+/// Writes to the terminal.
+#[derive(Debug)]
+pub(crate) struct Printer {
     format: Format,
-    quiet: bool,
-    color: bool,
+    verbosity: Verbosity,
+    log_json: bool,
+    color_stderr: bool,
+    width: usize,
+    begun: Instant,
+    closed: AtomicBool,
 }
 
 impl Printer {
-    /// Decides how to write.
-    #[must_use]
-    pub(super) fn new(global: &Global) -> Self {
-        let color = match global.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => io::stderr().is_terminal() && env::get(Variable::NoColor).is_none(),
-        };
-        Self { format: global.format, quiet: global.quiet, color }
+    /// Returns the printer of a command that begins now.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            format: settings.format,
+            verbosity: settings.verbosity,
+            log_json: settings.log_json,
+            color_stderr: settings.color_stderr,
+            width: settings.width,
+            begun: Instant::now(),
+            closed: AtomicBool::new(false),
+        }
     }
 
-    /// Tells whether data is wanted as JSON.
-    #[must_use]
-    pub(super) fn is_json(&self) -> bool {
+    /// Returns the printer for what goes wrong before there are settings.
+    pub(crate) fn plain(color: bool) -> Self {
+        Self {
+            format: Format::Text,
+            verbosity: Verbosity::Normal,
+            log_json: false,
+            color_stderr: color,
+            width: 120,
+            begun: Instant::now(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells whether the answer is to be JSON.
+    pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
-    /// Writes data: a document for machines or a text for people.
-    pub(super) fn data<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) {
-        let text = match self.format {
-            Format::Json => {
-                format!("{}\n", serde_json::to_string_pretty(document).expect("documents have string keys"))
+    /// Tells whether talk is JSON lines.
+    pub(crate) fn logs_json(&self) -> bool {
+        self.log_json
+    }
+
+    /// Tells whether talk has colours.
+    pub(crate) fn colors(&self) -> bool {
+        self.color_stderr
+    }
+
+    /// Returns the terminal's columns.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Returns the time since the command began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Writes a part of the answer as it is. When nobody reads any more, nothing more is written and all is well.
+    ///
+    /// # Errors
+    /// When it cannot be written, say to a full disk.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed.store(true, Ordering::Relaxed);
+                Ok(())
             }
-            Format::Text => text(),
+            other => other.map_err(Error),
+        }
+    }
+
+    /// Writes the answer as one JSON document.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(crate) fn json(&self, answer: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(answer).map_err(|error| Error(error.into()))?;
+        self.data(&(text + "\n"))
+    }
+
+    /// Says something, unless it is not important enough.
+    pub(crate) fn talk(&self, level: Level, text: &str) {
+        let least = match level {
+            Level::Detail => Verbosity::Verbose,
+            Level::Info => Verbosity::Normal,
+            Level::Warning | Level::Error => Verbosity::Quiet,
         };
-        // whoever closed the pipe has read enough
-        let _closed = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-    }
-
-    /// Writes a text that is data as it is.
-    pub(super) fn text(&self, text: &str) {
-        let _closed = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-    }
-
-    /// Says something to people.
-    pub(super) fn say(&self, text: &str) {
-        if !self.quiet {
-            let _closed = writeln!(io::stderr(), "{text}");
+        if self.verbosity < least {
+            return;
         }
-    }
-
-    /// Says what to do next.
-    pub(super) fn next(&self, command: &str) {
-        self.say(&format!("next: {}", self.paint("1", command)));
-    }
-
-    /// Shows problems in files that are no reason to stop.
-    pub(super) fn warnings(&self, diagnostics: &[Diagnostic]) {
-        for diagnostic in diagnostics {
-            self.say(&diagnostic.render(self.width(), self.color));
-        }
-    }
-
-    /// Shows a failure and returns its exit code.
-    #[must_use]
-    pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
-        if self.is_json() {
-            let document = json!({
-                "error": { "kind": failure.kind.name(), "message": failure.message, "hints": failure.hints,
-                           "details": failure.details,
-                           "diagnostics": failure.diagnostics }
+        if self.log_json {
+            return self.object(&Talk {
+                event: "message",
+                elapsed_ms: self.elapsed().as_millis(),
+                level,
+                message: text,
             });
-            self.data(&document, String::new);
         }
-        for diagnostic in &failure.diagnostics {
-            eprintln!("{}", diagnostic.render(self.width(), self.color));
+        match level {
+            Level::Detail | Level::Info => self.line(text),
+            Level::Warning => self.line(&format!("{} {text}", self.paint("warning:", |s| s.yellow().bold()))),
+            Level::Error => self.line(&format!("{} {text}", self.paint("error:", |s| s.red().bold()))),
         }
-        for detail in &failure.details {
-            eprintln!("{detail}");
-        }
-        eprintln!("{}: {}", self.paint("1;31", "error"), failure.message);
-        for hint in &failure.hints {
-            eprintln!("{}: {hint}", self.paint("1;36", "hint"));
-        }
-        ExitCode::from(failure.kind.code())
     }
 
-    /// Returns the terminal's width, 100 where there is none.
-    #[must_use]
-    pub(super) fn width(&self) -> usize {
-        console::Term::stderr().size_checked().map_or(100, |(_, columns)| usize::from(columns))
+    /// Says what a person wants to see.
+    pub(crate) fn note(&self, text: &str) {
+        self.talk(Level::Info, text);
     }
 
-    /// Puts an SGR colour (ECMA-48) around a text, where colours are wanted.
-    #[must_use]
-    pub(super) fn paint(&self, sgr: &str, text: &str) -> String {
-        if self.color { format!("\u{1b}[{sgr}m{text}\u{1b}[0m") } else { text.to_owned() }
+    /// Says what somebody should look at.
+    pub(crate) fn warn(&self, text: &str) {
+        self.talk(Level::Warning, text);
+    }
+
+    /// Writes one JSON object as a line of talk.
+    pub(crate) fn object(&self, object: &impl Serialize) {
+        if let Ok(text) = serde_json::to_string(object) {
+            self.line(&text);
+        }
+    }
+
+    /// Writes a line of talk as it is. Nothing can be done when nobody listens.
+    pub(crate) fn line(&self, text: &str) {
+        let _nobody_listens = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Returns text for standard error with colours, where they are wanted.
+    pub(crate) fn paint(
+        &self,
+        text: &str,
+        style: impl Fn(console::StyledObject<String>) -> console::StyledObject<String>,
+    ) -> String {
+        style(console::Style::new().apply_to(text.to_owned())).force_styling(self.color_stderr).to_string()
     }
 }
 
-/// Says that sockel itself failed, and ends with exit code 70 (sysexits.h, `EX_SOFTWARE`).
-pub(super) fn panic(info: &std::panic::PanicHookInfo<'_>) {
-    eprintln!("error: internal error: {info}");
-    eprintln!("hint: this is a mistake in sockel: please report it with the command that you ran");
-    std::process::exit(70);
+/// A piece of talk as a JSON line.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Talk<'a> {
+    event: &'static str,
+    elapsed_ms: u128,
+    level: Level,
+    message: &'a str,
 }

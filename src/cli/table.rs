@@ -1,55 +1,149 @@
-//! Small aligned tables, and sizes and times as people write them.
+//! Small text tables, sizes and durations as people read them.
 
 use std::time::Duration;
 
-/// Which side a column keeps to.
+/// What may happen to a column that is too wide for the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Texts.
-    Left,
-    /// Numbers.
-    Right,
+pub(crate) enum Column {
+    /// Text to the left; shortened with `…`, after the digests.
+    Text,
+    /// Text to the right, never shortened: numbers, sizes.
+    Number,
+    /// A digest to the left; the first to be shortened, to 12 digits at once so that none is mistaken for a whole one.
+    Digest,
 }
 
-/// Returns a table with two spaces between columns and no space at the end of lines; the first row is the heading.
-pub(super) fn table(sides: &[Side], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..sides.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for ((cell, side), width) in row.iter().zip(sides).zip(&widths) {
-            let space = " ".repeat(width - cell.chars().count());
-            match side {
-                Side::Left => line.push_str(&format!("{cell}{space}  ")),
-                Side::Right => line.push_str(&format!("{space}{cell}  ")),
+/// Rows of text under headings.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<(&'static str, Column)>,
+    rows: Vec<Vec<String>>,
+}
+
+/// Blanks between columns.
+const GAP: usize = 2;
+/// No text column becomes narrower.
+const LEAST_TEXT: usize = 8;
+/// Digits of a short digest, as [`crate::values::Digest::short`] has.
+const SHORT_DIGEST: usize = 12;
+
+impl Table {
+    /// Returns an empty table.
+    pub(crate) fn new(columns: &[(&'static str, Column)]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; missing cells are empty.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let mut row: Vec<String> = cells.into_iter().map(|cell| printable(&cell)).collect();
+        row.resize(self.columns.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// Returns the text, one line a row, at most `width` columns wide where shortening digests and texts allows it.
+    pub(crate) fn render(&self, width: usize) -> String {
+        let widths = self.fit(width);
+        let titles: Vec<String> = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+        let mut text = String::new();
+        for row in std::iter::once(&titles).chain(&self.rows) {
+            let mut line = String::new();
+            for ((cell, width), (_, column)) in row.iter().zip(&widths).zip(&self.columns) {
+                let cell = shorten(cell, *width);
+                let blanks = " ".repeat(width.saturating_sub(columns_of(&cell)));
+                match column {
+                    Column::Number => line.extend([blanks.as_str(), &cell]),
+                    Column::Text | Column::Digest => line.extend([cell.as_str(), &blanks]),
+                }
+                line.push_str(&" ".repeat(GAP));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Returns the width of each column.
+    fn fit(&self, width: usize) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.columns.iter().map(|(title, _)| columns_of(title)).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(columns_of(cell));
             }
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        let all = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        if all(&widths) > width {
+            for (width, (title, column)) in widths.iter_mut().zip(&self.columns) {
+                if *column == Column::Digest {
+                    *width = SHORT_DIGEST.max(columns_of(title));
+                }
+            }
+        }
+        // the widest gives way, one column at a time, so that equally wide texts stay equally readable
+        while all(&widths) > width {
+            let texts = self.columns.iter().zip(&mut widths).filter(|((_, column), _)| *column == Column::Text);
+            match texts.map(|(_, width)| width).max() {
+                Some(widest) if *widest > LEAST_TEXT => *widest -= 1,
+                _ => break,
+            }
+        }
+        widths
     }
-    text
 }
 
-/// Returns a size in decimal units with one digit behind the point, as registries show it.
-pub(super) fn human_size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+/// Returns how many terminal columns a text takes.
+pub(crate) fn columns_of(text: &str) -> usize {
+    console::measure_text_width(text)
 }
 
-/// Returns a duration: milliseconds below a second, tenths below a minute, else minutes and seconds.
-pub(super) fn human_time(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    match seconds {
-        _ if seconds < 1.0 => format!("{} ms", duration.as_millis()),
-        _ if seconds < 60.0 => format!("{seconds:.1} s"),
-        _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
+/// Returns the text cut to `width` columns, with `…` at its end when something was cut; digests keep their first digits.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
+    match text.strip_prefix("sha256:") {
+        Some(digits) if text.len() > width => digits.chars().take(width.min(SHORT_DIGEST)).collect(),
+        _ => console::truncate_str(text, width, "…").into_owned(),
+    }
+}
+
+/// Replaces characters that would steer a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns a number of bytes in decimal units (IEC 80000-13 leaves kB, MB to powers of ten): `999 B`, `12.3 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    // tenths of a unit, rounded half up, in whole numbers
+    let mut unit: u64 = 1000;
+    for name in ["kB", "MB", "GB", "TB"] {
+        let tenths = u128::from(bytes) * 10 + u128::from(unit) / 2;
+        let tenths = tenths / u128::from(unit);
+        if tenths < 10_000 || name == "TB" {
+            return format!("{}.{} {name}", tenths / 10, tenths % 10);
+        }
+        unit = unit.saturating_mul(1000);
+    }
+    format!("{bytes} B")
+}
+
+/// Returns a time span: `0.4 s`, `59.9 s`, `2 min 05 s`, `1 h 02 min`.
+pub(crate) fn duration(span: Duration) -> String {
+    let tenths = (span.as_millis() + 50) / 100;
+    let seconds = (span.as_millis() + 500) / 1000;
+    if tenths < 600 {
+        format!("{}.{} s", tenths / 10, tenths % 10)
+    } else if seconds < 3600 {
+        format!("{} min {:02} s", seconds / 60, seconds % 60)
+    } else {
+        format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60)
+    }
+}
+
+/// Returns a time span that is only a guess, without fractions: `56 s`, `2 min 05 s`.
+pub(crate) fn rough(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => duration(Duration::from_secs(seconds)),
     }
 }
 
@@ -58,25 +152,80 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_for_people() {
-        for (bytes, text) in [
+    fn sizes() {
+        let table = [
             (0, "0 B"),
             (999, "999 B"),
             (1000, "1.0 kB"),
+            (1049, "1.0 kB"),
+            (1050, "1.1 kB"),
             (999_949, "999.9 kB"),
             (999_950, "1.0 MB"),
-            (104_857_600, "104.9 MB"),
-        ] {
-            assert_eq!(human_size(bytes), text);
-        }
-        for (millis, text) in [(7, "7 ms"), (1500, "1.5 s"), (61_000, "1 min 1 s")] {
-            assert_eq!(human_time(Duration::from_millis(millis)), text);
+            (12_345_678, "12.3 MB"),
+            (3_400_000_000, "3.4 GB"),
+            (u64::MAX, "18446744.1 TB"),
+        ];
+        for (bytes, text) in table {
+            assert_eq!(size(bytes), text);
         }
     }
 
     #[test]
-    fn columns_are_aligned() {
-        let rows = [["name", "size"], ["a", "1.0 kB"], ["longer", "3 B"]].map(|row| row.map(str::to_owned).to_vec());
-        assert_eq!(table(&[Side::Left, Side::Right], &rows), "name      size\na       1.0 kB\nlonger     3 B\n");
+    fn durations() {
+        let table = [
+            (0, "0.0 s"),
+            (49, "0.0 s"),
+            (50, "0.1 s"),
+            (12_340, "12.3 s"),
+            (59_949, "59.9 s"),
+            (59_950, "1 min 00 s"),
+            (125_000, "2 min 05 s"),
+            (3_599_499, "59 min 59 s"),
+            (3_599_500, "1 h 00 min"),
+            (3_720_000, "1 h 02 min"),
+        ];
+        for (milliseconds, text) in table {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+    }
+
+    fn sample() -> Table {
+        let mut table = Table::new(&[("image", Column::Text), ("digest", Column::Digest), ("size", Column::Number)]);
+        let digest = crate::values::Digest::of(b"").to_string();
+        table.row(["tomcat-11-jre25-long-name".to_owned(), digest.clone(), size(123_456_789)]);
+        table.row(["java\u{1b}[31m".to_owned(), digest, size(7)]);
+        table
+    }
+
+    #[test]
+    fn wide_terminals_show_everything() {
+        insta::assert_snapshot!(sample().render(120), @r#"
+        image                      digest                                                                       size
+        tomcat-11-jre25-long-name  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  123.5 MB
+        java�[31m                  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855       7 B
+        "#);
+    }
+
+    #[test]
+    fn digests_give_way_first_then_texts() {
+        insta::assert_snapshot!(sample().render(60), @r#"
+        image                      digest            size
+        tomcat-11-jre25-long-name  e3b0c44298fc  123.5 MB
+        java�[31m                  e3b0c44298fc       7 B
+        "#);
+        insta::assert_snapshot!(sample().render(40), @r#"
+        image             digest            size
+        tomcat-11-jre25…  e3b0c44298fc  123.5 MB
+        java�[31m         e3b0c44298fc       7 B
+        "#);
+    }
+
+    #[test]
+    fn no_width_is_too_small() {
+        for width in 0..140 {
+            let text = sample().render(width);
+            let widest = text.lines().map(columns_of).max().unwrap_or(0);
+            assert!(widest <= width.max(8 + 12 + 8 + 4), "{width}: {widest}");
+        }
     }
 }

@@ -1,83 +1,219 @@
-//! Bars on a terminal: one for each running stage, with rate and time left.
+//! Moving bars on a terminal: one for every stage that runs, and a line with the time that is left.
 
-use crate::cli::progress::verb;
+use crate::cli::progress::Clock;
+use crate::cli::progress::name;
+use crate::cli::progress::tally::Change;
+use crate::cli::progress::tally::Tally;
+use crate::cli::table::duration;
+use crate::cli::table::printable;
+use crate::cli::table::rough;
+use crate::cli::table::shorten;
+use crate::cli::table::size;
 use crate::report::Event;
-use crate::report::Reporter;
 use crate::report::Stage;
 use indicatif::MultiProgress;
 use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;
+use indicatif::ProgressState;
 use indicatif::ProgressStyle;
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
 
-/// How often the terminal is painted.
-const HERTZ: u8 = 10;
+/// How often the line at the bottom moves without news, so that people see that nothing hangs.
+const TICK: Duration = Duration::from_millis(250);
+/// From this width on there is room to say what is worked on.
+const WIDE: usize = 100;
+/// Columns for what is worked on.
+const WHAT: usize = 28;
 
-/// All bars.
+/// Draws bars on standard error.
 pub(super) struct Bars {
-    all: MultiProgress,
-    stages: Mutex<BTreeMap<Stage, Running>>,
+    clock: Clock,
+    width: usize,
+    colors: bool,
+    multi: MultiProgress,
+    // never locked while indicatif is called: it locks the tally itself while it draws
+    tally: Arc<Mutex<Tally>>,
+    drawn: Mutex<Drawn>,
 }
 
-/// A stage's bar, and what it works on.
-struct Running {
-    bar: ProgressBar,
-    open: Vec<String>,
+#[derive(Default)]
+struct Drawn {
+    bars: BTreeMap<Stage, ProgressBar>,
+    bottom: Option<ProgressBar>,
+    /// These stages are done, but may go on at once with the next thing.
+    ended: Vec<Stage>,
 }
 
 impl Bars {
-    pub(super) fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
-        Self { all, stages: Mutex::new(BTreeMap::new()) }
+    pub(super) fn new(clock: Clock, width: usize, colors: bool) -> Self {
+        let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
+        Self { clock, width, colors, multi, tally: Arc::default(), drawn: Mutex::default() }
     }
 
-    fn bar(&self, stage: Stage) -> ProgressBar {
-        let bar = self.all.add(ProgressBar::new(0));
-        let style = ProgressStyle::with_template(
-            "{prefix:>8} {wide_bar:.cyan/blue} {bytes:>10}/{total_bytes:<10} {bytes_per_sec:>12} {eta:>4} left  {msg:20!}",
-        );
-        bar.set_style(style.expect("the template is right").progress_chars("━╸─"));
-        bar.set_prefix(verb(stage));
-        bar
-    }
-}
-
-impl Reporter for Bars {
-    fn event(&self, event: Event) {
-        let mut stages = self.stages.lock().expect("no thread panics while it holds this");
-        match event {
-            Event::Started { stage, total, what } => {
-                let running = stages.entry(stage).or_insert_with(|| Running { bar: self.bar(stage), open: Vec::new() });
-                running.bar.inc_length(total);
-                running.bar.set_message(what.clone());
-                running.open.push(what);
-            }
-            Event::Advanced { stage, by } => {
-                if let Some(running) = stages.get(&stage) {
-                    running.bar.inc(by);
+    /// Takes one event.
+    pub(super) fn event(&self, event: &Event) {
+        let now = (self.clock)();
+        let taken = lock(&self.tally).take(event, now);
+        let Some((stage, change)) = taken else { return };
+        let (done, total) = lock(&self.tally).work(stage).map_or((0, 0), |work| (work.done, work.total));
+        let mut drawn = lock(&self.drawn);
+        match change {
+            Change::Began => {
+                drawn.ended.retain(|ended| *ended != stage);
+                self.clear_ended(&mut drawn);
+                self.bottom(&mut drawn);
+                if !drawn.bars.contains_key(&stage) {
+                    let bar = self.bar(stage, &drawn);
+                    drawn.bars.insert(stage, bar);
                 }
             }
-            Event::Finished { stage, what } => {
-                let Some(running) = stages.get_mut(&stage) else { return };
-                running.open.retain(|open| *open != what);
-                match running.open.last() {
-                    Some(open) => running.bar.set_message(open.clone()),
-                    // more of the stage may follow: the bar goes, its sums stay with the next one
-                    None => {
-                        running.bar.finish_and_clear();
-                        stages.remove(&stage);
-                    }
-                }
-            }
-            Event::Info(text) => drop(self.all.println(text)),
-            Event::Warning(text) => drop(self.all.println(format!("warning: {text}"))),
+            Change::Moved => (),
+            Change::Ended => drawn.ended.push(stage),
+        }
+        if let Some(bar) = drawn.bars.get(&stage) {
+            bar.set_length(total);
+            bar.set_position(done);
         }
     }
+
+    /// Runs something that writes to the terminal, with the bars out of its way.
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
+        self.multi.suspend(write);
+    }
+
+    /// Takes everything from the terminal.
+    pub(super) fn close(&self) {
+        let mut drawn = lock(&self.drawn);
+        let Drawn { bars, bottom, .. } = std::mem::take(&mut *drawn);
+        for bar in bars.into_values().chain(bottom) {
+            bar.finish_and_clear();
+            self.multi.remove(&bar);
+        }
+    }
+
+    fn clear_ended(&self, drawn: &mut Drawn) {
+        for stage in std::mem::take(&mut drawn.ended) {
+            if let Some(bar) = drawn.bars.remove(&stage) {
+                bar.finish_and_clear();
+                self.multi.remove(&bar);
+            }
+        }
+    }
+
+    /// Bars stand in the order of the stages, above the bottom line.
+    fn bar(&self, stage: Stage, drawn: &Drawn) -> ProgressBar {
+        let position = drawn.bars.range(..stage).count();
+        let bar = self.multi.insert(position, ProgressBar::no_length());
+        let paint = if self.colors { ".cyan/dim" } else { "" };
+        let template = format!("{{prefix:>9}} {{wide_bar:{paint}}} {{numbers}}");
+        let (tally, clock, wide) = (Arc::clone(&self.tally), Arc::clone(&self.clock), self.width >= WIDE);
+        let numbers = move |_: &ProgressState, out: &mut dyn Write| {
+            let _infallible = out.write_str(&numbers(&lock(&tally), stage, clock(), wide));
+        };
+        bar.set_style(style(&template).progress_chars("━━╌").with_key("numbers", numbers));
+        bar.set_prefix(name(stage));
+        bar
+    }
+
+    fn bottom(&self, drawn: &mut Drawn) {
+        if drawn.bottom.is_some() {
+            return;
+        }
+        let bar = self.multi.add(ProgressBar::no_length());
+        let (tally, clock) = (Arc::clone(&self.tally), Arc::clone(&self.clock));
+        let total = move |_: &ProgressState, out: &mut dyn Write| {
+            let _infallible = out.write_str(&total(&lock(&tally), clock()));
+        };
+        bar.set_style(style("{prefix:>9} {spinner} {total}").with_key("total", total));
+        bar.set_prefix("total");
+        bar.enable_steady_tick(TICK);
+        drawn.bottom = Some(bar);
+    }
 }
 
-impl Drop for Bars {
-    fn drop(&mut self) {
-        drop(self.all.clear());
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Returns the text to the right of a bar, always equally wide so that the bar does not jump.
+fn numbers(tally: &Tally, stage: Stage, now: Duration, wide: bool) -> String {
+    let Some(work) = tally.work(stage) else { return String::new() };
+    let rate = work.rate(now).map(|rate| format!("{}/s", size(rate))).unwrap_or_default();
+    let mut text = format!("{:>3} % {:>8} {rate:>10}", work.percent(), size(work.total));
+    if wide {
+        let what = shorten(&printable(work.what()), WHAT);
+        let blanks = WHAT.saturating_sub(crate::cli::table::columns_of(&what));
+        text.push_str(&format!("  {what}{}", " ".repeat(blanks)));
+    }
+    text
+}
+
+/// Returns the line at the bottom.
+fn total(tally: &Tally, now: Duration) -> String {
+    let mut text = duration(now);
+    if let Some(left) = tally.left(now) {
+        text.push_str(&format!(", about {} left", rough(left)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(what: &str) -> Tally {
+        let mut tally = Tally::default();
+        let (stage, total) = (Stage::Download, 812_000_000);
+        tally.take(&Event::Started { stage, total, what: what.to_owned() }, Duration::ZERO);
+        tally.take(&Event::Advanced { stage, by: 123_400_000 }, Duration::from_secs(10));
+        tally
+    }
+
+    #[test]
+    fn numbers_are_always_equally_wide() {
+        let at = Duration::from_secs(10);
+        let narrow = numbers(&tally("x"), Stage::Download, at, false);
+        assert_eq!(narrow, " 15 % 812.0 MB  12.3 MB/s");
+        for what in ["", "a", "päckchen 1.2.3 amd64", &"long".repeat(30), "漢字".repeat(20).as_str()] {
+            let wide = numbers(&tally(what), Stage::Download, at, true);
+            assert_eq!(crate::cli::table::columns_of(&wide), narrow.len() + 2 + WHAT, "{wide}");
+        }
+    }
+
+    #[test]
+    fn the_bottom_line_tells_the_time_left() {
+        assert_eq!(total(&tally("x"), Duration::from_secs(10)), "10.0 s, about 56 s left");
+        assert_eq!(total(&Tally::default(), Duration::from_secs(100)), "1 min 40 s");
+    }
+
+    /// Many threads at once, with warnings in between, end without a deadlock.
+    #[test]
+    fn threads_do_not_lock_each_other_out() {
+        let bars = Bars::new(Arc::new(|| Duration::from_secs(1)), 80, false);
+        std::thread::scope(|scope| {
+            for stage in [Stage::Index, Stage::Download, Stage::Unpack, Stage::Compress] {
+                let bars = &bars;
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let what = round.to_string();
+                        bars.event(&Event::Started { stage, total: 10, what: what.clone() });
+                        bars.event(&Event::Advanced { stage, by: 10 });
+                        bars.suspend(|| ());
+                        bars.event(&Event::Finished { stage, what });
+                    }
+                });
+            }
+        });
+        bars.close();
     }
 }

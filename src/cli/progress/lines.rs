@@ -1,114 +1,195 @@
-//! Plain lines with times for pipelines, or one JSON object a line.
-#![allow(clippy::print_stderr, reason = "progress goes to stderr")]
+//! Plain lines for pipelines: when a stage begins, now and then while it runs, and when it is done.
 
-use crate::cli::progress::verb;
-use crate::cli::table::human_size;
+use crate::cli::progress::Clock;
+use crate::cli::progress::Sink;
+use crate::cli::progress::name;
+use crate::cli::progress::tally::Change;
+use crate::cli::progress::tally::Tally;
+use crate::cli::table::duration;
+use crate::cli::table::printable;
+use crate::cli::table::rough;
+use crate::cli::table::size;
 use crate::report::Event;
-use crate::report::Reporter;
 use crate::report::Stage;
-use serde_json::json;
 use std::collections::BTreeMap;
-use std::io;
-use std::io::Write;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
-use std::time::Instant;
 
-/// Between two lines about the same stage.
-const PACE: Duration = Duration::from_secs(5);
+/// A stage says nothing new before this time is over, but for its end.
+const PAUSE: Duration = Duration::from_secs(5);
 
-/// Text or JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// `[  1.2 s] download 12 packages: 3.4 MB of 91.0 MB`
-    Text,
-    /// `{"elapsed_ms":1200,"event":"progress",…}`
-    Json,
-}
-
-/// Writes a line when something begins or ends, and at most every five seconds between.
+/// Writes lines.
 pub(super) struct Lines {
-    form: Form,
-    start: Instant,
-    stages: Mutex<BTreeMap<Stage, Progress>>,
+    clock: Clock,
+    sink: Sink,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Progress {
-    total: u64,
-    done: u64,
-    begun: Instant,
-    said: Instant,
+#[derive(Default)]
+struct State {
+    tally: Tally,
+    /// When a stage said something last.
+    said: BTreeMap<Stage, Duration>,
+    /// The end of these stages is not said yet: they may go on at once with the next thing.
+    held: Vec<Stage>,
+    /// When the end of a stage was said last.
+    ended: BTreeMap<Stage, Duration>,
 }
 
 impl Lines {
-    pub(super) fn new(form: Form) -> Self {
-        Self { form, start: Instant::now(), stages: Mutex::new(BTreeMap::new()) }
+    pub(super) fn new(clock: Clock, sink: Sink) -> Self {
+        Self { clock, sink, state: Mutex::default() }
     }
 
-    fn write(&self, kind: &str, stage: Option<Stage>, what: &str, progress: Option<(u64, u64)>) {
-        let elapsed = self.start.elapsed();
-        match self.form {
-            Form::Json => {
-                let mut line = json!({ "elapsed_ms": elapsed.as_millis() as u64, "event": kind });
-                if let Some(stage) = stage {
-                    line["stage"] = json!(verb(stage));
+    /// Takes one event.
+    pub(super) fn event(&self, event: &Event) {
+        let now = (self.clock)();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((stage, change)) = state.tally.take(event, now) else { return };
+        let rested = state.said.get(&stage).is_none_or(|then| now.saturating_sub(*then) >= PAUSE);
+        match change {
+            Change::Began => {
+                state.held.retain(|held| *held != stage);
+                self.ends(&mut state, now, false);
+                let first = !state.said.contains_key(&stage);
+                if rested {
+                    self.say(&mut state, stage, now, if first { begun } else { moving });
                 }
-                if !what.is_empty() {
-                    line["what"] = json!(what);
-                }
-                if let Some((done, total)) = progress {
-                    line["done"] = json!(done);
-                    line["total"] = json!(total);
-                }
-                say(&line.to_string());
             }
-            Form::Text => {
-                let amount = progress.map(|(done, total)| format!(" {} of {}", human_size(done), human_size(total)));
-                let stage = stage.map_or_else(|| kind.to_owned(), |stage| verb(stage).to_owned());
-                let amount = amount.unwrap_or_default();
-                let what = if what.is_empty() { String::new() } else { format!(" {what}") };
-                say(&format!("[{:>6.1} s] {stage}{what}{amount}", elapsed.as_secs_f64()));
+            Change::Moved if rested => self.say(&mut state, stage, now, moving),
+            Change::Moved => (),
+            Change::Ended => state.held.push(stage),
+        }
+    }
+
+    /// Says the ends that were held back.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ends(&mut state, (self.clock)(), true);
+    }
+
+    fn ends(&self, state: &mut State, now: Duration, all: bool) {
+        for stage in std::mem::take(&mut state.held) {
+            let last = state.ended.get(&stage).copied();
+            let rested = last.is_none_or(|then| now.saturating_sub(then) >= PAUSE);
+            if all || rested {
+                self.say(state, stage, now, ended);
+                state.ended.insert(stage, now);
+            } else {
+                state.held.push(stage);
             }
         }
     }
-}
 
-impl Reporter for Lines {
-    fn event(&self, event: Event) {
-        let now = Instant::now();
-        let mut stages = self.stages.lock().expect("no thread panics while it holds this");
-        match event {
-            Event::Started { stage, total, what } => {
-                let progress = stages.entry(stage).or_insert(Progress { total: 0, done: 0, begun: now, said: now });
-                progress.total += total;
-                if self.form == Form::Json || stage != Stage::Compress {
-                    self.write("started", Some(stage), &what, Some((progress.done, progress.total)));
-                }
-            }
-            Event::Advanced { stage, by } => {
-                let Some(progress) = stages.get_mut(&stage) else { return };
-                progress.done += by;
-                if now.duration_since(progress.said) >= PACE {
-                    progress.said = now;
-                    self.write("progress", Some(stage), "", Some((progress.done, progress.total)));
-                }
-            }
-            Event::Finished { stage, what } => {
-                let Some(progress) = stages.get(&stage) else { return };
-                let seconds = now.duration_since(progress.begun).as_secs_f64();
-                let rate = format!("{}/s", human_size((progress.done as f64 / seconds.max(0.001)) as u64));
-                let what = if self.form == Form::Text { format!("{what} done, {rate},") } else { what };
-                self.write("finished", Some(stage), &what, Some((progress.done, progress.total)));
-            }
-            Event::Info(text) => self.write("info", None, &text, None),
-            Event::Warning(text) => self.write("warning", None, &text, None),
-        }
+    fn say(&self, state: &mut State, stage: Stage, now: Duration, text: fn(&Tally, Stage, Duration) -> String) {
+        (self.sink)(&format!("[{:>7}] {}", duration(now), text(&state.tally, stage, now)));
+        state.said.insert(stage, now);
     }
 }
 
-/// Writes one line to stderr.
-pub(super) fn say(line: &str) {
-    // a closed stderr is no reason to stop working
-    let _closed = writeln!(io::stderr(), "{line}");
+fn begun(tally: &Tally, stage: Stage, _: Duration) -> String {
+    let Some(work) = tally.work(stage) else { return String::new() };
+    format!("{:<8} {}, {}", name(stage), printable(work.what()), size(work.total))
+}
+
+fn moving(tally: &Tally, stage: Stage, now: Duration) -> String {
+    let Some(work) = tally.work(stage) else { return String::new() };
+    let mut text = format!("{:<8} {} % of {}", name(stage), work.percent(), size(work.total));
+    if let Some(rate) = work.rate(now) {
+        text.push_str(&format!(", {}/s", size(rate)));
+    }
+    if let Some(left) = tally.left(now) {
+        text.push_str(&format!(", about {} left", rough(left)));
+    }
+    text
+}
+
+fn ended(tally: &Tally, stage: Stage, now: Duration) -> String {
+    let Some(work) = tally.work(stage) else { return String::new() };
+    let mut text = format!("{:<8} done, {} in {}", name(stage), size(work.done), duration(work.took(now)));
+    if let Some(rate) = work.average(now) {
+        text.push_str(&format!(" ({}/s)", size(rate)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering;
+
+    /// A clock that only the test moves, and everything that was said.
+    struct Stand {
+        lines: Lines,
+        time: Arc<AtomicU64>,
+        said: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let (time, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+            let (read, kept) = (Arc::clone(&time), Arc::clone(&said));
+            let clock: Clock = Arc::new(move || Duration::from_millis(read.load(Ordering::Relaxed)));
+            let sink: Sink = Arc::new(move |line| kept.lock().expect("whole").push(line.to_owned()));
+            Self { lines: Lines::new(clock, sink), time, said }
+        }
+
+        fn at(&self, milliseconds: u64, event: Event) {
+            self.time.store(milliseconds, Ordering::Relaxed);
+            self.lines.event(&event);
+        }
+
+        fn text(&self) -> String {
+            self.lines.close();
+            self.said.lock().expect("whole").join("\n")
+        }
+    }
+
+    fn started(stage: Stage, total: u64, what: &str) -> Event {
+        Event::Started { stage, total, what: what.to_owned() }
+    }
+
+    fn finished(stage: Stage, what: &str) -> Event {
+        Event::Finished { stage, what: what.to_owned() }
+    }
+
+    #[test]
+    fn a_long_download_speaks_now_and_then() {
+        let stand = Stand::new();
+        stand.at(100, started(Stage::Download, 120_000_000, "92 packages"));
+        for step in 1..=120 {
+            stand.at(100 + step * 100, Event::Advanced { stage: Stage::Download, by: 1_000_000 });
+        }
+        stand.at(12_200, finished(Stage::Download, "92 packages"));
+        stand.at(12_300, started(Stage::Unpack, 120_000_000, "92 packages"));
+        stand.at(12_900, Event::Advanced { stage: Stage::Unpack, by: 120_000_000 });
+        stand.at(13_000, finished(Stage::Unpack, "92 packages"));
+        insta::assert_snapshot!(stand.text(), @r#"
+        [  0.1 s] download 92 packages, 120.0 MB
+        [  5.1 s] download 41 % of 120.0 MB, 10.0 MB/s, about 7 s left
+        [ 10.1 s] download 83 % of 120.0 MB, 10.0 MB/s, about 2 s left
+        [ 12.3 s] download done, 120.0 MB in 12.1 s (9.9 MB/s)
+        [ 12.3 s] unpack   92 packages, 120.0 MB
+        [ 13.0 s] unpack   done, 120.0 MB in 0.7 s (171.4 MB/s)
+        "#);
+    }
+
+    #[test]
+    fn many_short_layers_are_one_stage() {
+        let stand = Stand::new();
+        for layer in 0..40 {
+            let what = format!("layer {layer}");
+            stand.at(layer * 200, started(Stage::Compress, 1_000_000, &what));
+            stand.at(layer * 200 + 150, Event::Advanced { stage: Stage::Compress, by: 1_000_000 });
+            stand.at(layer * 200 + 150, finished(Stage::Compress, &what));
+        }
+        insta::assert_snapshot!(stand.text(), @r#"
+        [  0.0 s] compress layer 0, 1.0 MB
+        [  5.0 s] compress 96 % of 26.0 MB
+        [  8.0 s] compress done, 40.0 MB in 6.0 s (6.7 MB/s)
+        "#);
+    }
 }

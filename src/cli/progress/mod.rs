@@ -1,42 +1,99 @@
-//! What a person or a machine sees while work goes on.
+//! Shows what stages report: moving bars, lines now and then, JSON lines, or nothing but warnings.
 
 mod bars;
+mod json;
 mod lines;
+mod tally;
 
-use crate::cli::Format;
-use crate::cli::Global;
+use crate::cli::printer::Level;
+use crate::cli::printer::Printer;
+use crate::cli::progress::bars::Bars;
+use crate::cli::progress::json::JsonLines;
+use crate::cli::progress::lines::Lines;
+use crate::cli::settings::ProgressStyle;
 use crate::report::Event;
 use crate::report::Reporter;
 use crate::report::Stage;
-use crate::sys::env;
-use crate::sys::env::Variable;
-use std::io;
-use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Chooses: bars on a terminal, plain lines elsewhere, JSON lines or nothing where asked for.
-pub(super) fn reporter(global: &Global) -> Box<dyn Reporter> {
-    let is_terminal = io::stderr().is_terminal() && env::get(Variable::Ci).is_none();
-    match (global.quiet, global.log_format) {
-        (true, _) => Box::new(Quiet),
-        (false, Format::Json) => Box::new(lines::Lines::new(lines::Form::Json)),
-        (false, Format::Text) if is_terminal => Box::new(bars::Bars::new()),
-        (false, Format::Text) => Box::new(lines::Lines::new(lines::Form::Text)),
-    }
+/// Returns the time since the command began; a fixed one in tests.
+type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Takes one line of talk without its end.
+type Sink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The reporter of a command.
+pub(crate) struct Progress {
+    printer: Arc<Printer>,
+    kind: Kind,
 }
 
-/// Says nothing but warnings.
-struct Quiet;
+enum Kind {
+    Bars(Bars),
+    Lines(Lines),
+    Json(JsonLines),
+    Quiet,
+}
 
-impl Reporter for Quiet {
-    fn event(&self, event: Event) {
-        if let Event::Warning(text) = event {
-            lines::say(&format!("warning: {text}"));
+impl Progress {
+    /// Returns a reporter that shows its events in this style until it is dropped or closed.
+    pub(crate) fn new(style: ProgressStyle, printer: &Arc<Printer>) -> Self {
+        let clock: Clock = {
+            let printer = Arc::clone(printer);
+            Arc::new(move || printer.elapsed())
+        };
+        let sink: Sink = {
+            let printer = Arc::clone(printer);
+            Arc::new(move |line| printer.line(line))
+        };
+        let kind = match style {
+            ProgressStyle::Bars => Kind::Bars(Bars::new(clock, printer.width(), printer.colors())),
+            ProgressStyle::Lines => Kind::Lines(Lines::new(clock, sink)),
+            ProgressStyle::Json => Kind::Json(JsonLines::new(clock, sink)),
+            ProgressStyle::Quiet => Kind::Quiet,
+        };
+        Self { printer: Arc::clone(printer), kind }
+    }
+
+    /// Says what is still to be said about finished stages, and clears the bars.
+    pub(crate) fn close(&self) {
+        match &self.kind {
+            Kind::Bars(bars) => bars.close(),
+            Kind::Lines(lines) => lines.close(),
+            Kind::Json(_) | Kind::Quiet => (),
+        }
+    }
+
+    fn talk(&self, level: Level, text: &str) {
+        match &self.kind {
+            Kind::Bars(bars) => bars.suspend(|| self.printer.talk(level, text)),
+            _ => self.printer.talk(level, text),
         }
     }
 }
 
-/// The word for a stage, eight letters at most.
-fn verb(stage: Stage) -> &'static str {
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Reporter for Progress {
+    fn event(&self, event: Event) {
+        match (event, &self.kind) {
+            (Event::Info(text), _) => self.talk(Level::Info, &text),
+            (Event::Warning(text), _) => self.talk(Level::Warning, &text),
+            (event, Kind::Bars(bars)) => bars.event(&event),
+            (event, Kind::Lines(lines)) => lines.event(&event),
+            (event, Kind::Json(json)) => json.event(&event),
+            (_, Kind::Quiet) => (),
+        }
+    }
+}
+
+/// Returns a stage's name for people.
+fn name(stage: Stage) -> &'static str {
     match stage {
         Stage::Index => "index",
         Stage::Download => "download",

@@ -1,1 +1,0 @@
-//! `sockel show`

@@ -1,0 +1,182 @@
+//! What commands have in hand: the project's definitions, its lock files, the store and the door to the network.
+
+use crate::apt::host;
+use crate::cli::Context;
+use crate::cli::failure::Failure;
+use crate::cli::printer::Level;
+use crate::cli::progress::Progress;
+use crate::fetch::Mirrors;
+use crate::fetch::archives::Online;
+use crate::layer::ENGINE_FORMAT;
+use crate::lock;
+use crate::lock::Images;
+use crate::lock::Outcome;
+use crate::lock::file::Lock;
+use crate::lock::verify::verify;
+use crate::recipe::Definition;
+use crate::recipe::Project;
+use crate::store::Store;
+use crate::sys::clock;
+use crate::sys::fs;
+use crate::sys::http;
+use crate::sys::http::Http;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// The project folder, opened.
+pub(crate) struct Workspace<'a> {
+    context: &'a Context,
+    project: Project,
+}
+
+/// How to lock anew.
+pub(crate) struct Relock<'a> {
+    /// Keep versions as long as an archive has them.
+    pub(crate) keep: bool,
+    /// Only these pockets; none means all.
+    pub(crate) pockets: &'a BTreeSet<String>,
+}
+
+impl<'a> Workspace<'a> {
+    /// Opens the project folder and says its warnings.
+    pub(crate) fn open(context: &'a Context) -> Result<Self, Failure> {
+        let project = Project::open(&context.settings.directory)?;
+        for warning in project.warnings() {
+            if context.printer.logs_json() {
+                context.printer.object(&warning);
+            } else {
+                context.printer.line(&warning.render(context.printer.width(), context.printer.colors()));
+            }
+        }
+        Ok(Self { context, project })
+    }
+
+    /// Returns the definitions of these images (none named: all) and of those that they stand on, parents first.
+    pub(crate) fn definitions(&self, names: &[String]) -> Result<Vec<Definition>, Failure> {
+        let mut names: Vec<String> = names.to_vec();
+        loop {
+            let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+            let definitions = self.project.definitions(&wanted)?;
+            let known: BTreeSet<&String> = definitions.iter().map(|definition| &definition.image).collect();
+            let parents = definitions.iter().filter_map(|definition| definition.parent.as_ref());
+            let missing: BTreeSet<String> = parents.filter(|parent| !known.contains(parent)).cloned().collect();
+            // every round adds an image, so there are not more rounds than images
+            if missing.is_empty() {
+                return Ok(definitions);
+            }
+            names.extend(missing);
+        }
+    }
+
+    /// Returns where an image's lock file is, or would be.
+    pub(crate) fn lock_path(&self, image: &str) -> PathBuf {
+        lock_path(&self.context.settings.directory, image)
+    }
+
+    /// Returns an image's lock; none where there is no file.
+    pub(crate) fn lock(&self, image: &str) -> Result<Option<Lock>, Failure> {
+        match Lock::read(&self.lock_path(image)) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(lock::Error::File(error)) if error.is_missing() => Ok(None),
+            Err(error) => {
+                let mut failure = Failure::from(error);
+                failure.message = format!("{} (`{}`)", failure.message, self.lock_path(image).display());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Returns the locks of all these images that have a file; a file that cannot be read counts as missing, with a
+    /// warning, because it is about to be written anew.
+    pub(crate) fn locks(&self, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Failure> {
+        let mut locks = BTreeMap::new();
+        for Definition { image, .. } in definitions {
+            match Lock::read(&self.lock_path(image)) {
+                Ok(lock) => drop(locks.insert(image.clone(), lock)),
+                Err(lock::Error::File(error)) if error.is_missing() => (),
+                Err(error @ (lock::Error::Syntax { .. } | lock::Error::Invalid { .. })) => {
+                    self.context.printer.warn(&format!("{error} (`{}`)", self.lock_path(image).display()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(locks)
+    }
+
+    /// Writes a lock file.
+    pub(crate) fn keep(&self, lock: &Lock) -> Result<(), Failure> {
+        Ok(fs::write_atomic(&self.lock_path(&lock.image), lock.to_yaml().as_bytes())?)
+    }
+
+    /// Returns for every definition why its lock is not right; those that are right are left out.
+    pub(crate) fn stale(definitions: &[Definition], locks: &BTreeMap<String, Lock>) -> BTreeMap<String, Vec<String>> {
+        let reasons = |definition: &Definition| match locks.get(&definition.image) {
+            None => vec!["there is no lock file".to_owned()],
+            Some(lock) => {
+                let parent = definition.parent.as_ref().and_then(|parent| locks.get(parent));
+                verify(lock, definition, ENGINE_FORMAT, parent)
+            }
+        };
+        let all = definitions.iter().map(|definition| (definition.image.clone(), reasons(definition)));
+        all.filter(|(_, reasons)| !reasons.is_empty()).collect()
+    }
+
+    /// Chooses packages for these images anew; nothing is written to the project.
+    pub(crate) fn relock(
+        &self,
+        definitions: &[Definition],
+        previous: &BTreeMap<String, Lock>,
+        how: &Relock<'_>,
+        hands: &Hands,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let ledger = self.project.ledger()?;
+        let images = Images { definitions, previous, ledger: &ledger, engine: ENGINE_FORMAT, keep: how.keep };
+        let online = Online {
+            http: &hands.http,
+            store: &hands.store,
+            mirrors: &hands.mirrors,
+            pockets: how.pockets,
+            reporter: &hands.progress,
+            now: clock::now(),
+        };
+        let result = lock::lock(images, &online);
+        hands.progress.close();
+        let (outcomes, warnings) = result?;
+        for warning in warnings {
+            self.context.printer.warn(&warning);
+        }
+        Ok(outcomes)
+    }
+}
+
+/// Returns where an image's lock file is, or would be.
+pub(crate) fn lock_path(directory: &Path, image: &str) -> PathBuf {
+    directory.join("base-images").join(format!("{image}.lock.yaml"))
+}
+
+/// Store, network and progress of a command.
+pub(crate) struct Hands {
+    /// The store.
+    pub(crate) store: Store,
+    /// Door to the network; it opens with the first request.
+    pub(crate) http: Http,
+    /// Where archives may be found.
+    pub(crate) mirrors: Mirrors,
+    /// Shows progress.
+    pub(crate) progress: Progress,
+}
+
+impl Hands {
+    /// Opens the store and gets everything else ready.
+    pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
+        let settings = &context.settings;
+        let http = Http::new(http::Options::usual(settings.offline, settings.ca_file.clone()));
+        let mirrors = Mirrors { given: settings.mirrors.clone(), host: host::sources(Path::new("/")) };
+        let progress = Progress::new(settings.progress, &context.printer);
+        let (store, threads) = (settings.store.display(), settings.threads);
+        context.printer.talk(Level::Detail, &format!("store {store}, {threads} thread(s)"));
+        Ok(Self { store: Store::open(&settings.store)?, http, mirrors, progress })
+    }
+}
