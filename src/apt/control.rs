@@ -1,113 +1,253 @@
-//! Control data in deb822 form (deb822(5)): paragraphs of `Field: value`, folded lines, blank lines between.
+//! Control data in deb822 form (deb822(5)).
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// One paragraph; fields in the order in which they were written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Paragraph {
-    fields: Vec<(String, String)>,
-}
+/// Largest text that is read, in bytes; a Release file of a large archive has a few hundred kilobytes.
+const TEXT_LIMIT: usize = 16 << 20;
 
-/// The text is not deb822.
+/// Most fields in one paragraph; real ones have about thirty.
+const FIELD_LIMIT: usize = 256;
+
+/// Control data cannot be read. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read control data: line {line}: {cause}")]
-pub struct Error {
-    /// Line number, from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub cause: &'static str,
+pub enum Error {
+    /// More than 16 MiB.
+    #[error("cannot read control data: larger than {TEXT_LIMIT} bytes")]
+    TooLarge,
+    /// The bytes are not UTF-8.
+    #[error("cannot read control data: line {0} is not UTF-8")]
+    Encoding(usize),
+    /// A line is neither `Name: value` nor a continuation nor a comment.
+    #[error("cannot read control data: line {line} is no field: `{}`", text.escape_debug())]
+    NoField {
+        /// Its number.
+        line: usize,
+        /// Its beginning.
+        text: String,
+    },
+    /// A continuation line with nothing to continue.
+    #[error("cannot read control data: line {0} continues no field")]
+    Continuation(usize),
+    /// One field twice in a paragraph.
+    #[error("cannot read control data: field `{field}` is repeated in line {line}")]
+    Repeated {
+        /// Number of the second occurrence's line.
+        line: usize,
+        /// The field's name.
+        field: String,
+    },
+    /// More than 256 fields in a paragraph.
+    #[error("cannot read control data: the paragraph has more than {FIELD_LIMIT} fields at line {0}")]
+    TooManyFields(usize),
+    /// Not exactly one paragraph where one is required.
+    #[error("cannot read control data: {0}")]
+    Count(&'static str),
 }
 
-impl Paragraph {
-    /// Returns a field's value; folded lines keep their line breaks. Names match in any case.
+/// One field of a paragraph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+}
+
+/// One paragraph: fields in the order of the text, each name once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paragraph<'a> {
+    fields: Vec<Field<'a>>,
+}
+
+impl<'a> Field<'a> {
+    /// Returns the name as written.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    pub fn name(&self) -> &'a str {
+        self.name
     }
 
-    /// Sets a field: in its place when it is there, else at the end.
-    pub fn set(&mut self, name: &str, value: &str) {
-        match self.fields.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.fields.push((name.to_owned(), value.to_owned())),
+    /// Returns the value without white space around it; continuation lines keep theirs at the beginning.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+impl<'a> Paragraph<'a> {
+    /// Reads a text that is one paragraph; comments and empty lines around it are fine.
+    ///
+    /// # Errors
+    /// [`Error`] when the text has no paragraph, a second one, or breaks the syntax.
+    pub fn parse(text: &'a str) -> Result<Self, Error> {
+        let mut all = paragraphs(text);
+        let first = all.next().unwrap_or(Err(Error::Count("there is no paragraph")))?;
+        match all.next() {
+            None => Ok(first),
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) => Err(Error::Count("there is more than one paragraph")),
         }
+    }
+
+    /// Reads bytes that are one paragraph, as [`Paragraph::parse`].
+    ///
+    /// # Errors
+    /// As [`Paragraph::parse`], and when the bytes are not UTF-8.
+    pub fn parse_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
+        Self::parse(text(bytes)?)
+    }
+
+    /// Returns the value of a field; names are equal without regard to case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(Field::value)
+    }
+
+    /// Returns the lines of a folded field without their leading blank: the rest of the first line, if any, then the
+    /// others; ` .` stands for an empty line (deb822(5), "multiline").
+    pub fn lines(&self, name: &str) -> impl Iterator<Item = &str> {
+        let value = self.get(name).unwrap_or("");
+        value.lines().enumerate().filter(|&(number, line)| number > 0 || !line.is_empty()).map(|(number, line)| {
+            let line = if number == 0 { line } else { line.strip_prefix([' ', '\t']).unwrap_or(line) };
+            if line == "." { "" } else { line }
+        })
     }
 
     /// Returns all fields in order.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    pub fn fields(&self) -> impl Iterator<Item = &Field<'a>> {
+        self.fields.iter()
     }
 
-    /// Tells whether there is no field.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
-    }
-}
-
-impl fmt::Display for Paragraph {
-    /// Writes the paragraph as deb822, with a final line break.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in &self.fields {
-            let mut lines = value.split('\n');
-            let first = lines.next().unwrap_or_default();
-            let space = if first.is_empty() { "" } else { " " };
-            writeln!(f, "{name}:{space}{first}")?;
-            for line in lines {
-                writeln!(f, " {line}")?;
-            }
+    /// Gives a field a value: in its old place when there is one, else at the end.
+    pub fn set(&mut self, name: &'a str, value: impl Into<Cow<'a, str>>) {
+        let value = value.into();
+        match self.fields.iter_mut().find(|field| field.name.eq_ignore_ascii_case(name)) {
+            Some(field) => field.value = value,
+            None => self.fields.push(Field { name, value }),
         }
+    }
+
+    /// Drops a field.
+    pub fn remove(&mut self, name: &str) {
+        self.fields.retain(|field| !field.name.eq_ignore_ascii_case(name));
+    }
+
+    /// Takes a line `Name: value`.
+    fn push(&mut self, number: usize, line: &'a str) -> Result<(), Error> {
+        let (name, value) = line
+            .split_once(':')
+            .filter(|(name, _)| is_field_name(name))
+            .ok_or_else(|| Error::NoField { line: number, text: line.chars().take(80).collect() })?;
+        if self.get(name).is_some() {
+            return Err(Error::Repeated { line: number, field: name.to_owned() });
+        }
+        if self.fields.len() == FIELD_LIMIT {
+            return Err(Error::TooManyFields(number));
+        }
+        self.fields.push(Field { name, value: Cow::Borrowed(value.trim_matches(BLANK)) });
         Ok(())
     }
 }
 
-/// Reads all paragraphs of a text. Lines that begin with `#` are comments.
+/// White space at the ends of values and lines.
+const BLANK: [char; 3] = [' ', '\t', '\r'];
+
+/// Returns control data as text.
 ///
 /// # Errors
-/// The first line that is neither field, continuation, comment nor blank, or repeats a field.
-pub fn paragraphs(text: &str) -> Result<Vec<Paragraph>, Error> {
-    let mut all = Vec::new();
-    let mut current = Paragraph::default();
-    for (index, line) in text.lines().enumerate() {
-        let wrong = |cause| Error { line: index + 1, cause };
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.starts_with('#') {
-            continue;
-        }
-        if line.trim().is_empty() {
-            if !current.is_empty() {
-                all.push(std::mem::take(&mut current));
-            }
-        } else if let Some(continuation) = line.strip_prefix([' ', '\t']) {
-            let (_, value) = current.fields.last_mut().ok_or_else(|| wrong("a continuation without a field"))?;
-            value.push('\n');
-            value.push_str(continuation.trim_end());
-        } else {
-            let (name, value) = line.split_once(':').ok_or_else(|| wrong("the colon is missing"))?;
-            if name.is_empty() || !name.chars().all(|c| c.is_ascii_graphic()) || name.starts_with('-') {
-                return Err(wrong("the field name is malformed"));
-            }
-            if current.get(name).is_some() {
-                return Err(wrong("the field is there twice"));
-            }
-            current.fields.push((name.to_owned(), value.trim().to_owned()));
-        }
-    }
-    if !current.is_empty() {
-        all.push(current);
-    }
-    Ok(all)
+/// [`Error::Encoding`] when it is not UTF-8.
+pub fn text(bytes: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        Error::Encoding(1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count())
+    })
 }
 
-/// Reads a text that must be exactly one paragraph.
-///
-/// # Errors
-/// As [`paragraphs`], or when there is none or more than one.
-pub fn paragraph(text: &str) -> Result<Paragraph, Error> {
-    let mut all = paragraphs(text)?;
-    match all.len() {
-        1 => Ok(all.remove(0)),
-        _ => Err(Error { line: 1, cause: "there must be exactly one paragraph" }),
+/// Reads paragraphs one after the other; after an error nothing follows.
+pub fn paragraphs(text: &str) -> impl Iterator<Item = Result<Paragraph<'_>, Error>> {
+    let mut scanner = Scanner { rest: text, line: 0, failed: false };
+    let mut too_large = text.len() > TEXT_LIMIT;
+    std::iter::from_fn(move || {
+        if std::mem::take(&mut too_large) {
+            scanner.failed = true;
+            return Some(Err(Error::TooLarge));
+        }
+        let paragraph = scanner.paragraph();
+        scanner.failed |= paragraph.is_err();
+        paragraph.transpose()
+    })
+}
+
+/// The text that is still to be read.
+struct Scanner<'a> {
+    rest: &'a str,
+    line: usize,
+    failed: bool,
+}
+
+impl<'a> Scanner<'a> {
+    fn paragraph(&mut self) -> Result<Option<Paragraph<'a>>, Error> {
+        let mut paragraph = Paragraph::default();
+        // start of the value of the last field, for as long as it can be borrowed in one piece
+        let mut value_start: Option<&'a str> = None;
+        while !self.failed && !self.rest.is_empty() {
+            let before = self.rest;
+            let line = self.take_line();
+            if line.starts_with('#') {
+                value_start = None;
+            } else if line.trim_matches(BLANK).is_empty() {
+                if !paragraph.fields.is_empty() {
+                    break;
+                }
+            } else if line.starts_with([' ', '\t']) {
+                let field = paragraph.fields.last_mut().ok_or(Error::Continuation(self.line))?;
+                let line = line.trim_end_matches(BLANK);
+                match value_start {
+                    Some(start) => {
+                        let end = start.len() - before.len() + line.len();
+                        field.value = Cow::Borrowed(start[..end].trim_start_matches(BLANK));
+                    }
+                    None => {
+                        let value = field.value.to_mut();
+                        value.push('\n');
+                        value.push_str(line);
+                    }
+                }
+            } else {
+                paragraph.push(self.line, line)?;
+                value_start = before.split_once(':').map(|(_, value)| value);
+            }
+        }
+        Ok((!paragraph.fields.is_empty()).then_some(paragraph))
+    }
+
+    fn take_line(&mut self) -> &'a str {
+        self.line += 1;
+        let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
+        self.rest = rest;
+        line
+    }
+}
+
+/// Printable ASCII without `:`, not starting with `#` or `-` (deb822(5)).
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with(['#', '-']) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+impl fmt::Display for Paragraph<'_> {
+    /// Prints one `Name: value` line a field; lines that would end the field or the paragraph are made continuations.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for field in &self.fields {
+            write!(f, "{}:", field.name)?;
+            for (number, line) in field.value.split('\n').enumerate() {
+                match (number, line) {
+                    (0, "") => {}
+                    (0, line) => write!(f, " {line}")?,
+                    (_, line) if line.trim_matches(BLANK).is_empty() => f.write_str("\n .")?,
+                    (_, line) if line.starts_with([' ', '\t']) => write!(f, "\n{line}")?,
+                    (_, line) => write!(f, "\n {line}")?,
+                }
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
     }
 }
 
@@ -116,27 +256,85 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const CONTROL: &str = "Package: tini\nVersion:0.19.0-1\t \nDepends: libc6 (>= 2.34),\n libfoo\n\
+        Conffiles:\n /etc/a 123\n /etc/b 456\nDescription: tiny init\n Text.\n .\n  Indented.\nHomepage:\n";
+
     #[test]
-    fn reads_folded_fields_and_writes_them_again() {
-        let text =
-            "Package: a\nDescription: short\n long\n .\n more\n\n# comment\nPackage: b\nConffiles:\n /etc/b 123\n";
-        let read = paragraphs(text).unwrap();
-        assert_eq!(read[0].get("description"), Some("short\nlong\n.\nmore"));
-        assert_eq!(read[1].get("Conffiles"), Some("\n/etc/b 123"));
-        assert_eq!(format!("{}\n{}", read[0], read[1]), text.replace("# comment\n", ""));
+    fn reads_a_paragraph() {
+        let paragraph = Paragraph::parse(CONTROL).unwrap();
+        assert_eq!(paragraph.get("package"), Some("tini"));
+        assert_eq!(paragraph.get("VERSION"), Some("0.19.0-1"));
+        assert_eq!(paragraph.get("Depends"), Some("libc6 (>= 2.34),\n libfoo"));
+        assert_eq!(paragraph.get("Homepage"), Some(""));
+        assert_eq!(paragraph.get("Source"), None);
+        assert_eq!(paragraph.lines("Conffiles").collect::<Vec<_>>(), ["/etc/a 123", "/etc/b 456"]);
+        assert_eq!(paragraph.lines("Description").collect::<Vec<_>>(), ["tiny init", "Text.", "", " Indented."]);
+        let names: Vec<_> = paragraph.fields().map(Field::name).collect();
+        assert_eq!(names, ["Package", "Version", "Depends", "Conffiles", "Description", "Homepage"]);
+        assert!(paragraph.fields().all(|field| matches!(field.value, Cow::Borrowed(_))));
     }
 
     #[test]
-    fn names_the_bad_line() {
-        for (text, line) in [(" x", 1), ("a: 1\nb", 2), ("a: 1\nA: 2", 2), (": x", 1), ("a b: x", 1)] {
-            assert_eq!(paragraphs(text).unwrap_err().line, line, "{text}");
+    fn prints_what_it_reads() {
+        let printed = Paragraph::parse(CONTROL).unwrap().to_string();
+        assert_eq!(printed, CONTROL.replace("Version:0.19.0-1\t ", "Version: 0.19.0-1"));
+        let mut paragraph = Paragraph::parse(CONTROL).unwrap();
+        paragraph.set("version", "1\n\nInjected: yes");
+        paragraph.set("Status", "install ok installed");
+        for field in ["Depends", "conffiles", "Description"] {
+            paragraph.remove(field);
         }
+        let expected = "Package: tini\nVersion: 1\n .\n Injected: yes\nHomepage:\nStatus: install ok installed\n";
+        assert_eq!(paragraph.to_string(), expected);
+    }
+
+    #[test]
+    fn separates_paragraphs_and_drops_comments() {
+        let text = "# top\n\nA: 1\n# inside\n 2\n  3\n \t\n\n# between\nB: x\r\nC: y";
+        let all: Vec<_> = paragraphs(text).map(Result::unwrap).collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].get("A"), Some("1\n 2\n  3"));
+        assert_eq!((all[1].get("B"), all[1].get("C")), (Some("x"), Some("y")));
+        assert_eq!(paragraphs("").count(), 0);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let many: String = (0..257).map(|number| format!("F{number}: x\n")).collect();
+        let table = [
+            ("", "there is no paragraph"),
+            ("A: 1\n\nB: 2", "there is more than one paragraph"),
+            (" x", "line 1 continues no field"),
+            ("A: 1\n\n x", "line 3 continues no field"),
+            ("A: 1\nB", "line 2 is no field: `B`"),
+            (": 1", "line 1 is no field: `: 1`"),
+            ("-A: 1", "line 1 is no field: `-A: 1`"),
+            ("A B: 1", "line 1 is no field: `A B: 1`"),
+            ("A: 1\na: 2", "field `a` is repeated in line 2"),
+            (&many, "the paragraph has more than 256 fields at line 257"),
+        ];
+        for (text, message) in table {
+            let error = Paragraph::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), format!("cannot read control data: {message}"));
+        }
+        assert_eq!(Paragraph::parse_bytes(b"A: 1\nB: \xff\n"), Err(Error::Encoding(2)));
+        assert_eq!(Paragraph::parse(&"#".repeat(TEXT_LIMIT + 1)), Err(Error::TooLarge));
     }
 
     proptest! {
         #[test]
-        fn never_panics(text in "([a-z: #\n-]{0,80}|.{0,80})") {
-            let _any = paragraphs(&text);
+        fn reads_back_what_it_prints(text in "([#A-Ca. \t]{0,3}:?[ \n.a\r#é]{0,4}\n){0,8}") {
+            for paragraph in paragraphs(&text).map_while(Result::ok) {
+                let printed = paragraph.to_string();
+                let again = Paragraph::parse(&printed).unwrap();
+                prop_assert_eq!(&again.to_string(), &printed);
+                prop_assert_eq!(again.fields().count(), paragraph.fields().count());
+            }
+        }
+
+        #[test]
+        fn takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Paragraph::parse_bytes(&bytes);
         }
     }
 }

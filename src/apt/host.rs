@@ -43,7 +43,7 @@ fn parse_line(line: &str) -> Option<Source> {
 #[must_use]
 pub fn parse_sources(text: &str) -> Vec<Source> {
     let mut sources = Vec::new();
-    for paragraph in control::paragraphs(text).unwrap_or_default() {
+    for paragraph in control::paragraphs(text).filter_map(Result::ok) {
         let words = |field| paragraph.get(field).unwrap_or_default().split_whitespace();
         let is_off = words("Enabled").next().is_some_and(|word| {
             ["no", "false", "without", "off", "disable"].iter().any(|off| word.eq_ignore_ascii_case(off))

@@ -92,7 +92,7 @@ impl Outside for Online<'_> {
             let file = fs::open(&self.store.blob(&package.sha256)).map_err(outside)?;
             let bad = |cause| outside(BadPackage { package: format!("{} {}", package.name, package.version), cause });
             let deb = Deb::open(io::BufReader::new(file)).map_err(bad)?;
-            deb.check(package).map_err(bad)?;
+            deb.control().matches(package).map_err(bad)?;
             let sha512 = fetched.sha512.get(&package.sha256).or(package.sha512.as_ref()).cloned();
             let content = Content { sha512: sha512.unwrap_or_default(), members: deb.control().clone() };
             contents.insert(package.sha256, content);

@@ -252,7 +252,7 @@ impl Job<'_> {
     /// Returns digest, SHA-512, and how many bytes were downloaded.
     async fn run(self) -> Result<(Digest, String, u64), Problem> {
         let Wanted { sha256, size, .. } = *self.wanted;
-        if !index::is_safe_path(&self.wanted.path) {
+        if index::check_path(&self.wanted.path).is_err() {
             return Err(Problem::Path { package: self.wanted.title(), path: self.wanted.path.clone() });
         }
         let partial = self.store.partial(&sha256);

@@ -195,7 +195,7 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     let package = || deb.name.clone();
     let wrap = |cause| Error::Deb { package: package(), cause };
     let file = fs::open(&store.blob(&deb.digest)).map_err(store::Error::from)?;
-    let mut archive = Archive::open(io::BufReader::with_capacity(1 << 18, file)).map_err(wrap)?;
+    let archive = Archive::open(io::BufReader::with_capacity(1 << 18, file)).map_err(wrap)?;
     let draft = store.package_draft()?;
     let path = draft.path().join("payload");
     let mut payload = Payload {
@@ -207,12 +207,11 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     };
     let mut control = BTreeMap::new();
     for (name, bytes) in archive.control().iter() {
-        control.insert(name.clone(), payload.add(&mut &bytes[..], bytes.len() as u64)?);
+        control.insert(name.to_owned(), payload.add(&mut &bytes[..], bytes.len() as u64)?);
     }
-    let entries = {
-        let data = archive.data(threads).map_err(wrap)?;
-        entries(data, &mut payload)?
-    };
+    let mut data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT).map_err(wrap)?;
+    let entries = entries(&mut data, &mut payload)?;
+    data.finish().map_err(wrap)?;
     payload.file.flush().map_err(|cause| store::Error::from(fs::Error::new("write", &path, cause)))?;
     let unpacked = Unpacked { control, entries };
     let json = serde_json::to_vec(&unpacked).expect("trees have string keys and serialise");
@@ -232,7 +231,7 @@ struct Payload<'a> {
 
 impl Payload<'_> {
     fn add(&mut self, bytes: &mut dyn Read, size: u64) -> Result<Content, Error> {
-        let tar = |cause| Error::Tar { package: self.package.to_owned(), cause };
+        let tar = |cause| broken(self.package, cause);
         let mut hasher = Hasher::default();
         while hasher.length() < size {
             let length = usize::try_from(size - hasher.length()).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -251,7 +250,7 @@ impl Payload<'_> {
 /// Reads the data archive to its end.
 fn entries(data: impl Read, payload: &mut Payload<'_>) -> Result<Vec<Entry>, Error> {
     let package = payload.package.to_owned();
-    let tar = |cause| Error::Tar { package: package.clone(), cause };
+    let tar = |cause| broken(&package, cause);
     let too_large = |limit: String| Error::TooLarge { package: package.clone(), limit };
     let mut archive = ::tar::Archive::new(data);
     let mut tree = Tree::default();
@@ -281,7 +280,7 @@ fn entry<R: Read>(
     tree: &Tree,
 ) -> Result<Entry, Error> {
     let package = payload.package.to_owned();
-    let tar = |cause| Error::Tar { package: package.clone(), cause };
+    let tar = |cause| broken(&package, cause);
     let header = member.header().clone();
     let kind = match header.entry_type() {
         ::tar::EntryType::Regular | ::tar::EntryType::Continuous => {
@@ -316,6 +315,15 @@ fn entry<R: Read>(
         origin: Origin::Package(package.clone()),
         kind,
     })
+}
+
+/// Decoders hand their own errors through the reader (too large, garbage, truncated).
+fn broken(package: &str, cause: io::Error) -> Error {
+    let package = package.to_owned();
+    match cause.get_ref() {
+        Some(inner) if inner.is::<deb::Error>() => Error::Deb { package, cause: deb::Error::from_io(cause) },
+        _ => Error::Tar { package, cause },
+    }
 }
 
 fn link_of<R: Read>(member: &::tar::Entry<'_, R>, package: &str) -> Result<String, Error> {

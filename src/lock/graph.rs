@@ -210,12 +210,12 @@ impl<'a> Graph<'a> {
 
 /// Tells whether the package of a relation's name satisfies it, by its version or because it provides its own name.
 fn accepts(relation: &Relation, package: &Package) -> bool {
-    package.name == relation.name && (relation.allows(&package.version) || provides(relation, package))
+    package.name == relation.name && (relation.satisfied_by(&package.version) || provides(relation, package))
 }
 
 /// Tells whether one of a package's `Provides` satisfies a relation.
 fn provides(relation: &Relation, package: &Package) -> bool {
-    package.provides.iter().any(|provide| relation.allows_provided(provide))
+    package.provides.iter().any(|provide| relation.provided_by(provide))
 }
 
 /// Writes a group of alternatives as in a control file.

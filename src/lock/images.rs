@@ -3,7 +3,7 @@
 use crate::apt::Package;
 use crate::apt::deb::ControlMembers;
 use crate::apt::index::Index;
-use crate::apt::relation;
+use crate::apt::relation::Relation;
 use crate::apt::version::Version;
 use crate::lock::Error;
 use crate::lock::diff::Difference;
@@ -336,7 +336,7 @@ pub fn request(levels: &[Level], number: usize) -> Result<Request, Error> {
     let level = &levels[number];
     let mut packages = Vec::new();
     for text in &level.packages {
-        let groups = relation::groups(text);
+        let groups = Relation::parse_groups(text);
         packages.extend(groups.map_err(|cause| Error::Request { recipe: level.recipe.clone(), cause })?);
     }
     let mut exclude: BTreeMap<String, String> = BTreeMap::new();

@@ -132,7 +132,7 @@ fn collect_scripts(package: &Package, past: &Past<'_>, known: &mut BTreeSet<Lock
     if let Some(content) = past.read.get(&package.sha256) {
         for kind in KINDS {
             if let Some(bytes) = content.members.get(kind) {
-                read.push(Script { package: package.name.clone(), kind: kind.to_owned(), bytes: bytes.clone() });
+                read.push(Script { package: package.name.clone(), kind: kind.to_owned(), bytes: bytes.to_vec() });
             }
         }
         return;

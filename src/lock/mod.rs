@@ -66,7 +66,7 @@ pub enum Error {
         /// Recipe of the level.
         recipe: String,
         /// What is wrong.
-        cause: crate::apt::relation::Error,
+        cause: crate::apt::relation::InvalidRelation,
     },
     /// Maintainer scripts that nobody has decided about.
     #[error("cannot lock: {} maintainer scripts are not in the script ledger", .0.len())]

@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 use sockel::apt::Package;
+use sockel::apt::deb::ControlMembers;
 use sockel::apt::index::Index;
-use sockel::apt::relation;
+use sockel::apt::index::Limits;
+use sockel::apt::relation::Relation;
 use sockel::lock::Error;
 use sockel::lock::Images;
 use sockel::lock::Outside;
@@ -62,7 +64,7 @@ fn index(lines: &str) -> Index {
         }
         text.push('\n');
     }
-    Index::read(text.as_bytes()).unwrap()
+    Index::read(text.as_bytes(), &Limits::ARCHIVE).unwrap()
 }
 
 fn universe<'a>(pockets: &'a [(&'a str, Index)]) -> Universe<'a> {
@@ -74,7 +76,7 @@ fn universe<'a>(pockets: &'a [(&'a str, Index)]) -> Universe<'a> {
 }
 
 fn request(packages: &str, exclude: &str) -> Request {
-    let packages = relation::groups(packages).unwrap();
+    let packages = Relation::parse_groups(packages).unwrap();
     let exclude = exclude.split_whitespace().map(|name| (name.to_owned(), "not wanted".to_owned())).collect();
     Request { recipe: "ubuntu".to_owned(), packages, exclude }
 }
@@ -322,8 +324,8 @@ fn archives() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn satisfies(relation: &relation::Relation, package: &Package) -> bool {
-    (package.name == relation.name && relation.allows(&package.version))
-        || package.provides.iter().any(|provide| relation.allows_provided(provide))
+    (package.name == relation.name && relation.satisfied_by(&package.version))
+        || package.provides.iter().any(|provide| relation.provided_by(provide))
 }
 
 /// Tells whether a set of packages stands: every dependency met, no conflict.
@@ -423,8 +425,8 @@ impl Outside for Shelves {
             self.read.borrow_mut().push(needed.package.name.clone());
             let script = format!("#!/bin/sh\n# adduser\nln -s a b # {}\n", needed.package.name);
             let members = match needed.package.name.starts_with("lib") {
-                true => BTreeMap::from([("postinst".to_owned(), script.into_bytes())]),
-                false => BTreeMap::new(),
+                true => [("postinst".to_owned(), script.into_bytes())].into_iter().collect(),
+                false => ControlMembers::default(),
             };
             (needed.package.sha256, Content { sha512: "b".repeat(128), members })
         };

@@ -8,7 +8,8 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use sockel::apt::index::Index;
-use sockel::apt::relation;
+use sockel::apt::index::Limits;
+use sockel::apt::relation::Relation;
 use sockel::lock::resolve::Held;
 use sockel::lock::resolve::Request;
 use sockel::lock::resolve::Side;
@@ -45,7 +46,7 @@ fn main() {
     }
     let (mut equal, mut refused, mut differences, mut spent, mut slowest) = (0, 0, 0, Duration::ZERO, Duration::ZERO);
     for name in &names {
-        let packages = relation::groups(name).expect("package names are relations");
+        let packages = Relation::parse_groups(name).expect("package names are relations");
         let request = Request { recipe: "live".to_owned(), packages, ..Request::default() };
         let side = Side { universe: &universe, held: &Held::new(), request: &request };
         let started = Instant::now();
@@ -98,7 +99,7 @@ fn lists(config: &str) -> Vec<(String, Index)> {
         let (suite, path) = line.split_once(' ')?;
         let pocket = if suite.ends_with("security") { "security" } else { suite };
         let file = std::fs::File::open(path).ok()?;
-        Some((format!("live/{pocket}"), Index::read(file).expect("an index")))
+        Some((format!("live/{pocket}"), Index::read(file, &Limits::ARCHIVE).expect("an index")))
     };
     text.lines().filter_map(read).collect()
 }

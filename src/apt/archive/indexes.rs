@@ -6,6 +6,7 @@ use crate::apt::archive::Pocket;
 use crate::apt::archive::memory;
 use crate::apt::index;
 use crate::apt::index::Index;
+use crate::apt::index::Limits;
 use crate::apt::release::Listed;
 use crate::apt::release::Release;
 use crate::report::Event;
@@ -194,7 +195,7 @@ impl<'a> Stock<'a> {
         let limit = choice.plain.map_or(u64::MAX, |plain| plain.size);
         let mut stream =
             Counted { inner: decompressed(&bytes, choice.form), sums: Sums::of(choice.plain), length: 0, limit };
-        let index = Index::read(&mut stream);
+        let index = Index::read(&mut stream, &Limits::ARCHIVE);
         let differs = |plain: &Listed| stream.length != plain.size || stream.sums.clone().compare(plain).is_err();
         let wrong = || Error::WrongContent { pocket: self.pocket.title(), path: choice.path.clone() };
         // a stream that is too long ends in an error of its own, whose cause is the same

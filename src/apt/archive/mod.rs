@@ -84,7 +84,7 @@ pub struct Facts {
 }
 
 /// The packages of one component for one architecture.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ComponentIndex {
     /// `main`, `universe`, …
     pub component: String,
@@ -95,7 +95,7 @@ pub struct ComponentIndex {
 }
 
 /// A verified pocket.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct OpenPocket {
     /// What the lock file records about it.
     pub facts: Facts,

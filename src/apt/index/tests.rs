@@ -1,85 +1,211 @@
-//! Contract of package indexes.
+//! Tests of the package index: what it finds, and what it refuses.
 
 use super::*;
 use proptest::prelude::*;
 
-const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn paragraph(name: &str, extra: &str) -> String {
+/// A sound stanza with more lines.
+fn stanza(name: &str, version: &str, more: &str) -> String {
     format!(
-        "Package: {name}\nArchitecture: amd64\nVersion: 1:2-3\nDescription: long\n text: here\nFilename: pool/{name}.deb\n\
-         Size: 10\nSHA256: {SHA256}\n{extra}\n"
+        "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/main/{name}_{version}.deb\n\
+         Size: 10\nSHA256: {SHA}\nDescription: text\n of two lines\n{more}\n"
     )
 }
 
+fn read(text: &str) -> Result<Index, Error> {
+    Index::read(text.as_bytes(), &Limits::ARCHIVE)
+}
+
+fn labels(packages: impl Iterator<Item = Result<Package, Error>>) -> Vec<String> {
+    packages.map(Result::unwrap).map(|package| format!("{} {}", package.name, package.version)).collect()
+}
+
 #[test]
-fn finds_packages_by_name_and_by_what_they_provide() {
+fn reads_all_fields() {
+    let sha512 = "ab".repeat(64);
+    let text = format!(
+        "Package: libfoo1\nSource: foo (1:2.0-1)\nVersion: 1:2.0-1+b1\nArchitecture: arm64\nPriority: important\n\
+         Essential: yes\nmulti-arch: same\nPre-Depends: dpkg (>= 1.17)\nDepends: libc6 (>= 2.38),\n a | b,\n\t c\n\
+         Recommends: d\nConflicts: e\nBreaks: f (<< 2)\nReplaces: g\nProvides: foo, bar (= 1)\nTag: x::y,\n z\n\
+         Filename: ./libfoo1_1%3a2.0-1+b1_arm64.deb\nSize: 1234\nInstalled-Size: 99\nMD5sum: x\nSHA256: {SHA}\n\
+         SHA512: {sha512}\nPhased-Update-Percentage: 20\n"
+    );
+    let index = read(&text).unwrap();
+    let package = index.by_name("libfoo1").next().unwrap().unwrap();
+    let expected = Package {
+        name: "libfoo1".to_owned(),
+        version: version::Version::new("1:2.0-1+b1"),
+        architecture: "arm64".to_owned(),
+        source: "foo".to_owned(),
+        source_version: version::Version::new("1:2.0-1"),
+        priority: crate::apt::Priority::Important,
+        essential: true,
+        multi_arch: crate::apt::MultiArch::Same,
+        depends: crate::apt::relation::Relation::parse_groups("dpkg (>= 1.17), libc6 (>= 2.38), a | b, c").unwrap(),
+        recommends: crate::apt::relation::Relation::parse_groups("d").unwrap(),
+        conflicts: crate::apt::relation::Relation::parse_list("e, f (<< 2)").unwrap(),
+        provides: crate::apt::relation::Provide::parse_list("foo, bar (= 1)").unwrap(),
+        replaces: crate::apt::relation::Relation::parse_list("g").unwrap(),
+        filename: "libfoo1_1%3a2.0-1+b1_arm64.deb".to_owned(),
+        size: 1234,
+        installed_kib: 99,
+        sha256: crate::values::Digest::from_hex(SHA).unwrap(),
+        sha512: Some(sha512),
+        phased: Some(20),
+    };
+    assert_eq!(package, expected);
+}
+
+#[test]
+fn finds_names_and_providers() {
     let text = [
-        paragraph("zlib", "Source: z (1.1)\nProvides: libz (= 3), compressor\n"),
-        paragraph(
-            "bash",
-            "Essential: yes\nPriority: required\nPre-Depends: libc6\nDepends: base,\n zlib | other (>= 2)\n",
-        ),
+        stanza("mawk", "1", "Provides: awk\n"),
+        stanza("gawk", "1.9", "Provides: awk (= 5), awk,\n posix-awk:any,nawk\n"),
+        stanza("gawk", "1.10", ""),
+        stanza("gawk2", "1", "Provides:  \n"),
     ]
     .concat();
-    let index = Index::read(text.as_bytes()).unwrap();
-    assert_eq!(index.names().collect::<Vec<_>>(), ["bash", "zlib"]);
-    let bash = index.by_name("bash").next().unwrap().unwrap();
-    assert!(bash.essential);
-    assert_eq!((bash.priority, bash.size, bash.depends.len()), (Priority::Required, 10, 3));
-    assert_eq!(bash.depends[2][1].to_string(), "other (>= 2)");
-    let zlib = index.providers("compressor").next().unwrap().unwrap();
-    assert_eq!((zlib.name.as_str(), zlib.source.as_str()), ("zlib", "z"));
-    assert_eq!(zlib.source_version, Version::new("1.1"));
-    assert_eq!(index.by_name("ba").count() + index.by_name("bashx").count() + index.providers("x").count(), 0);
+    let index = read(&text).unwrap();
+    assert_eq!(index.len(), 4);
+    assert!(!index.is_empty());
+    assert_eq!(index.names().collect::<Vec<_>>(), ["gawk", "gawk2", "mawk"]);
+    assert_eq!(labels(index.packages()), ["gawk 1.10", "gawk 1.9", "gawk2 1", "mawk 1"]);
+    assert_eq!(labels(index.by_name("gawk")), ["gawk 1.10", "gawk 1.9"]);
+    assert_eq!(labels(index.by_name("aaa")), [""; 0]);
+    assert_eq!(labels(index.by_name("zzz")), [""; 0]);
+    assert_eq!(labels(index.providers("awk")), ["gawk 1.9", "mawk 1"]);
+    assert_eq!(labels(index.providers("posix-awk")), ["gawk 1.9"]);
+    assert_eq!(labels(index.providers("nawk")), ["gawk 1.9"]);
+    assert_eq!(labels(index.providers("mawk")), [""; 0]);
+    assert!(read("\n\n").unwrap().is_empty());
 }
 
 #[test]
-fn refuses_what_could_not_be_fetched_safely() {
-    let good = paragraph("a", "");
+fn takes_the_same_content_twice_but_not_another() {
+    let one = stanza("a", "1", "");
+    assert_eq!(read(&[&one[..], &one].concat()).unwrap().len(), 1);
+    let foreign = one.replace("amd64", "arm64");
+    assert_eq!(read(&[&one[..], &foreign].concat()).unwrap().len(), 2);
+    for other in [one.clone(), one.replace("Version: 1", "Version: 0:1")] {
+        let other = other.replace(SHA, &"0".repeat(64));
+        let message = read(&[&one[..], &other].concat()).unwrap_err().to_string();
+        assert!(message.ends_with("(amd64) is listed with two different contents"), "{message}");
+    }
+}
+
+#[test]
+fn refuses_broken_text() {
     let table = [
-        (good.replace("pool/a.deb", "../a.deb"), "leaves the archive"),
-        (good.replace("pool/a.deb", "/etc/passwd"), "leaves the archive"),
-        (good.replace("pool/a.deb", "pool/a.deb?x#y"), "leaves the archive"),
-        (good.replace("Size: 10", "Size: -1"), "not a number"),
-        (good.replace("Size: 10\n", ""), "`Size` is missing"),
-        (good.replace(SHA256, "abc"), "not a SHA-256 digest"),
-        (good.replace("SHA256", "MD5sum"), "`SHA256` is missing"),
-        (good.replace("Size: 10", "Size: 10\nDepends: a b c"), "cannot read package relation"),
-        (good.replace("Size: 10", "Size: 10\nSHA512: 12"), "`SHA512` is malformed"),
-        (good.replace("Package: a", "Package: a/../b"), "not a package name"),
+        ("Package", "line 1 is no field: `Package`"),
+        (": x", "line 1 is no field: `: x`"),
+        (" x", "line 1 is no field: ` x`"),
+        ("Package: a\n\n x", "line 3 is no field: ` x`"),
+        ("Version: 1\n\nPackage: a", "the stanza that ends before line 2 names no package"),
+        ("Package: a\npackage: b", "field `Package` is repeated in line 2"),
     ];
-    for (text, cause) in table {
-        let index = Index::read(text.as_bytes()).unwrap();
-        let error = index.packages().next().unwrap().unwrap_err().to_string();
-        assert!(error.contains(cause), "{error}");
+    for (text, message) in table {
+        assert_eq!(read(text).unwrap_err().to_string(), format!("cannot read package index: {message}"));
     }
-    assert!(Index::read(&b"Version: 1\n\n"[..]).is_err());
 }
 
 #[test]
-fn paragraphs_may_straddle_reads() {
-    struct Drip<'a>(&'a [u8]);
-    impl Read for Drip<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let length = self.0.len().min(buffer.len()).min(7);
-            let (now, later) = self.0.split_at(length);
-            buffer[..length].copy_from_slice(now);
-            self.0 = later;
-            Ok(length)
-        }
+fn refuses_hostile_fields_by_name() {
+    let table = [
+        ("Filename: pool/main/a_1.deb", "Filename: pool/../../etc/passwd", "it has a part that is empty, `.` or `..`"),
+        ("Filename: pool/main/a_1.deb", "Filename: /etc/passwd", "it is absolute"),
+        ("Filename: pool/main/a_1.deb", "Filename: .//etc/passwd", "it is absolute"),
+        ("Filename: pool/main/a_1.deb", "Filename:", "it has a part that is empty, `.` or `..`"),
+        ("Filename: pool/main/a_1.deb", "Filename: a b", "it has a character that paths in archives do not have"),
+        ("Filename: pool/main/a_1.deb", "Filename: a\u{1b}", "it has a character that paths in archives do not have"),
+        ("Filename: pool/main/a_1.deb", "Filename: a\\b", "it has a character that paths in archives do not have"),
+        ("Filename: pool/main/a_1.deb", "Filename: a/%2e%2E/b", "it has an escape other than `%3a`"),
+        ("Filename: pool/main/a_1.deb", "Filename: a%", "it has an escape other than `%3a`"),
+        ("Size: 10", "Size: 0", "the number is not plausible"),
+        ("Size: 10", "Size: 99999999999999", "the number is not plausible"),
+        ("Size: 10", "Size: 99999999999999999999999", "this is not a number"),
+        ("Size: 10", "Size: +10", "this is not a number"),
+        ("Size: 10", "Size: -1", "this is not a number"),
+        ("Size: 10", "Size:", "this is not a number"),
+        ("Size: 10", "Size: 10\nInstalled-Size: 99999999999", "the number is not plausible"),
+        ("Size: 10", "Size: 10\nPhased-Update-Percentage: 101", "the number is not plausible"),
+        ("Size: 10", "Size: 10\nSHA512: ab", "it is not 128 lower-case hexadecimal digits"),
+        ("Size: 10", "Size: 10\nMulti-Arch: maybe", "it must be no, same, foreign or allowed"),
+        ("Size: 10", "Size: 10\nSource: a (1", "a `)` is missing"),
+        ("Size: 10", "Size: 10\nSource: ../a", "this is no package name"),
+        ("Size: 10", "Size: 10\nDepends: b [amd64]", "architecture restrictions belong to source packages"),
+        ("Version: 1\n", "Version: 1 2\n", "it has characters that no version has"),
+        ("Architecture: amd64", "Architecture: ../x", "this is no architecture"),
+        (SHA, "ABCD", "it is not 64 lower-case hexadecimal digits"),
+        ("Package: a", "Package: ../a", "this is no package name"),
+        ("SHA256", "SHA1", "field `SHA256` is missing"),
+        ("Size: 10\n", "", "field `Size` is missing"),
+        ("Version: 1\n", "", "field `Version` is missing"),
+        ("Filename", "File", "field `Filename` is missing"),
+    ];
+    for (from, to, problem) in table {
+        let index = read(&stanza("a", "1", "").replacen(from, to, 1)).unwrap();
+        let message = index.packages().next().unwrap().unwrap_err().to_string();
+        assert!(message.starts_with("cannot read package `") && message.ends_with(problem), "{message}");
     }
-    let text: String = (0..50).map(|number| paragraph(&format!("p{number}"), "")).collect();
-    assert_eq!(Index::read(Drip(text.as_bytes())).unwrap().len(), 50);
+    let text = [stanza("a", "1", "").as_bytes(), &stanza("b", "1", "Depends: x\u{7f}").into_bytes()].concat();
+    let text: Vec<u8> = text.iter().map(|&byte| if byte == 0x7f { 0xff } else { byte }).collect();
+    let message = Index::read(&text[..], &Limits::ARCHIVE).unwrap_err().to_string();
+    assert_eq!(message, "cannot read package `b`: field `Depends` is `x`: it is not UTF-8");
+}
+
+#[test]
+fn keeps_its_limits() {
+    let text: String = (0..9).map(|number| stanza(&format!("p{number}"), "1", "Provides: x, y\n")).collect();
+    let tight = Limits { bytes: 8_000, stanzas: 9, line: 4 << 20, memory: 2_000, provides: 18 };
+    assert!(Index::read(text.as_bytes(), &tight).is_ok());
+    let table = [
+        (Limits { bytes: 100, ..tight }, "more than 100 bytes"),
+        (Limits { stanzas: 8, ..tight }, "more than 8 stanzas"),
+        (Limits { memory: 900, ..tight }, "more than 900 bytes in kept fields"),
+        (Limits { provides: 17, ..tight }, "more than 17 provided names"),
+    ];
+    for (limits, message) in table {
+        let error = Index::read(text.as_bytes(), &limits).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read package index: {message}"));
+    }
+    let error = Index::read(io::repeat(b'x'), &Limits::ARCHIVE).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot read package index: more than {} bytes in a line", 4 << 20));
+}
+
+/// Hands out a few bytes at a time.
+struct Drops<'a>(&'a [u8], usize);
+
+impl Read for Drops<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..length])
+    }
 }
 
 proptest! {
     #[test]
-    fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "((Package|Provides|Depends|Size): [a-z0-9 ,|()=]{0,12}\n{1,2}){0,8}") {
-        for bytes in [&bytes[..], text.as_bytes()] {
-            if let Ok(index) = Index::read(bytes) {
-                let _all: Vec<_> = index.packages().collect();
+    fn does_not_depend_on_how_bytes_arrive(size in 1_usize..200, names in prop::collection::vec("[a-c]{1,3}", 0..6)) {
+        let text: String = names.iter().map(|name| stanza(name, "1", "Provides: x,\n y\n")).collect();
+        let whole = read(&text).unwrap();
+        let drops = Index::read(Drops(text.as_bytes(), size), &Limits::ARCHIVE).unwrap();
+        prop_assert_eq!(labels(whole.packages()), labels(drops.packages()));
+        prop_assert_eq!(labels(whole.providers("y")), labels(drops.providers("y")));
+    }
+
+    #[test]
+    fn takes_any_text(text in "((Package|Version|Provides|Size|Tag)?:? ?[a,(=1) \t]{0,5}\n){0,12}") {
+        if let Ok(index) = read(&text) {
+            prop_assert_eq!(index.packages().count(), index.len());
+            for name in index.names() {
+                prop_assert!(index.by_name(name).count() > 0);
             }
+            let _ = index.providers("a").count();
         }
+    }
+
+    #[test]
+    fn takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Index::read(&bytes[..], &Limits::ARCHIVE).map(|index| index.packages().count());
     }
 }

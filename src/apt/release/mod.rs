@@ -79,7 +79,7 @@ impl Release {
     /// # Errors
     /// [`Error`], at the first field that is missing or means nothing.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let paragraph = control::paragraph(text)?;
+        let paragraph = Paragraph::parse(text)?;
         let word = |name| paragraph.get(name).map(|value| value.trim().to_owned());
         let words = |name| -> Vec<String> {
             paragraph.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
@@ -143,7 +143,7 @@ fn rows<'a>(paragraph: &'a Paragraph, field: &'static str) -> Result<Vec<(&'a st
             return Err(value("is not digest, size and path"));
         };
         let size = size.parse().map_err(|_| value("has no size"))?;
-        if !index::is_safe_path(path) {
+        if index::check_path(path).is_err() {
             return Err(value("is not a path below the suite"));
         }
         if rows.len() == LISTED_LIMIT {

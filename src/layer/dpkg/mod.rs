@@ -3,7 +3,7 @@
 //! Formats: `status.d` as distroless images have it and scanners read it (one control paragraph a package, with
 //! `<package>.md5sums` beside); dpkg's database as in dpkg(1) "FILES", deb-triggers(5) and deb-md5sums(5).
 
-use crate::apt::relation;
+use crate::apt::relation::Relation;
 use crate::layer::unpack::Unpacked;
 use crate::layer::unpack::merged;
 use crate::store;
@@ -111,7 +111,7 @@ pub fn database(
 /// When control data is missing or not one paragraph.
 pub fn replaced(package: &Unpacked, contents: &Contents<'_>) -> Result<BTreeSet<String>, Error> {
     let record = Record::read(package, contents)?;
-    let relations = relation::list(field(&record.paragraph, "Replaces").unwrap_or_default());
+    let relations = Relation::parse_list(field(&record.paragraph, "Replaces").unwrap_or_default());
     let bad = |_| Error::BadControl { package: record.name.clone(), cause: "its `Replaces` field is malformed" };
     Ok(relations.map_err(bad)?.into_iter().map(|relation| relation.name).collect())
 }

@@ -1,5 +1,6 @@
 //! What tests stand on: signed archives, a loopback server.
 
 pub(crate) mod archive;
+pub(crate) mod deb;
 pub(crate) mod http;
 pub(crate) mod openpgp;

@@ -1,0 +1,131 @@
+//! The ar archive around the members of a .deb (ar(5), deb(5)): strictly forwards, one member at a time.
+
+use crate::apt::deb::Error;
+use std::io;
+use std::io::BufRead;
+use std::io::Read;
+
+const MAGIC: &[u8; 8] = b"!<arch>\n";
+const HEADER_LENGTH: usize = 60;
+
+/// An ar archive; as a reader it gives the bytes of the current member.
+#[derive(Debug)]
+pub(super) struct Archive<R> {
+    reader: R,
+    /// Bytes left in the current member.
+    left: u64,
+    /// Whether a fill byte follows the current member.
+    padded: bool,
+}
+
+/// Name and size of a member.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) size: u64,
+}
+
+impl<R: BufRead> Archive<R> {
+    /// Reads the magic string.
+    pub(super) fn open(mut reader: R) -> Result<Self, Error> {
+        let mut magic = [0; MAGIC.len()];
+        let length = read_fully(&mut reader, &mut magic)?;
+        if length != MAGIC.len() || &magic != MAGIC {
+            return Err(Error::NoArchive);
+        }
+        Ok(Self { reader, left: 0, padded: false })
+    }
+
+    /// Skips the rest of the current member and reads the next header; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Member>, Error> {
+        io::copy(self, &mut io::sink()).map_err(Error::from_io)?;
+        if std::mem::take(&mut self.padded) {
+            let mut fill = [0];
+            // some tools leave out the fill byte after the last member
+            if read_fully(&mut self.reader, &mut fill)? == 1 && fill != *b"\n" {
+                return Err(Error::Header("a member is not followed by a line feed"));
+            }
+        }
+        let mut header = [0; HEADER_LENGTH];
+        match read_fully(&mut self.reader, &mut header)? {
+            0 => return Ok(None),
+            HEADER_LENGTH => {}
+            _ => return Err(Error::Truncated),
+        }
+        let member = parse(&header)?;
+        self.left = member.size;
+        self.padded = member.size % 2 == 1;
+        Ok(Some(member))
+    }
+
+    /// Returns how many bytes of the current member are left.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Returns the reader below.
+    pub(super) fn into_inner(self) -> R {
+        self.reader
+    }
+}
+
+/// Reads a header: name, time, owner, group, mode, size, each padded with blanks, and two marks.
+fn parse(header: &[u8; HEADER_LENGTH]) -> Result<Member, Error> {
+    if &header[58..] != b"`\n" {
+        return Err(Error::Header("its marks are missing"));
+    }
+    let text = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        text.map(|text| text.trim_end_matches(' ').to_owned()).ok_or(Error::Header("it is not printable"))
+    };
+    let name = text(&header[..16])?;
+    let digits = text(&header[48..58])?;
+    let number = Some(&digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let size = number.and_then(|digits| digits.parse().ok()).ok_or(Error::Header("the size is not a number"))?;
+    // GNU ar ends names with a slash
+    Ok(Member { name: name.strip_suffix('/').unwrap_or(&name).to_owned(), size })
+}
+
+/// Fills the buffer as far as bytes come.
+fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io(error)),
+        }
+    }
+    Ok(filled)
+}
+
+impl<R: BufRead> Read for Archive<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let length = available.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&available[..length]);
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl<R: BufRead> BufRead for Archive<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        let available = self.reader.fill_buf()?;
+        if available.is_empty() {
+            return Err(Error::Truncated.into_io());
+        }
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(available.len());
+        Ok(&available[..length])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        // callers consume no more than they were given, so neither side can underflow
+        self.left = self.left.saturating_sub(amount as u64);
+        self.reader.consume(amount);
+    }
+}

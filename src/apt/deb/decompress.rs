@@ -1,0 +1,115 @@
+//! Decompression of a .deb's members, bounded in memory and output (deb(5), dpkg-deb(1) `-Z`).
+
+use crate::apt::deb::Error;
+use crate::apt::deb::ar::Archive;
+use liblzma::stream::MtStreamBuilder;
+use liblzma::stream::Stream;
+use std::io;
+use std::io::BufRead;
+use std::io::Read;
+
+/// Memory for one xz decoder: a preset of 9 needs 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// Memory for all threads of an xz decoder together; more threads than fit are not started.
+const XZ_THREADS_MEMORY: u64 = 1 << 30;
+
+/// Logarithm of the largest zstd window: 128 MiB, what `--ultra -22` uses.
+const ZSTD_WINDOW: u32 = 27;
+
+/// The decompressed bytes of one member, up to a limit.
+pub(super) struct Decompressed<R: BufRead> {
+    decoder: Decoder<Archive<R>>,
+    limit: u64,
+    left: u64,
+    done: bool,
+}
+
+enum Decoder<R: BufRead> {
+    Plain(R),
+    Gzip(flate2::bufread::MultiGzDecoder<R>),
+    Xz(liblzma::bufread::XzDecoder<R>),
+    Zstd(zstd::Decoder<'static, R>),
+}
+
+impl<R: BufRead> Decompressed<R> {
+    /// Prepares to read the current member, whose name ends with `extension`.
+    pub(super) fn new(archive: Archive<R>, extension: &str, threads: u32, limit: u64) -> Result<Self, Error> {
+        let decoder = match extension {
+            "" => Decoder::Plain(archive),
+            ".gz" => Decoder::Gzip(flate2::bufread::MultiGzDecoder::new(archive)),
+            ".xz" => Decoder::Xz(liblzma::bufread::XzDecoder::new_stream(archive, xz(threads)?)),
+            ".zst" => {
+                let mut decoder = zstd::Decoder::with_buffer(archive).map_err(Error::from_io)?;
+                decoder.window_log_max(ZSTD_WINDOW).map_err(Error::from_io)?;
+                Decoder::Zstd(decoder)
+            }
+            other => return Err(Error::Compression(other.to_owned())),
+        };
+        Ok(Self { decoder, limit, left: limit, done: false })
+    }
+
+    /// Returns the archive; only bytes up to the end of the member are read when [`Read`] has come to its end.
+    pub(super) fn into_archive(self) -> Archive<R> {
+        match self.decoder {
+            Decoder::Plain(archive) => archive,
+            Decoder::Gzip(decoder) => decoder.into_inner(),
+            Decoder::Xz(decoder) => decoder.into_inner(),
+            Decoder::Zstd(decoder) => decoder.finish(),
+        }
+    }
+
+    /// Returns bytes left in the compressed member.
+    fn compressed_left(&self) -> u64 {
+        match &self.decoder {
+            Decoder::Plain(archive) => archive.left(),
+            Decoder::Gzip(decoder) => decoder.get_ref().left(),
+            Decoder::Xz(decoder) => decoder.get_ref().left(),
+            Decoder::Zstd(decoder) => decoder.get_ref().left(),
+        }
+    }
+}
+
+/// Makes an xz decoder; blocks of one stream are decoded in parallel when there is more than one thread.
+fn xz(threads: u32) -> Result<Stream, Error> {
+    let stream = if threads > 1 {
+        let memory = XZ_THREADS_MEMORY.min(u64::from(threads) * XZ_MEMORY);
+        MtStreamBuilder::new().threads(threads).memlimit_threading(memory).memlimit_stop(memory).decoder()
+    } else {
+        Stream::new_stream_decoder(XZ_MEMORY, 0)
+    };
+    stream.map_err(|error| Error::from_io(error.into()))
+}
+
+impl<R: BufRead> Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(reader) => reader.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Xz(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Decompressed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.done || buffer.is_empty() {
+            return Ok(0);
+        }
+        // one byte more than allowed tells a member that just fits from one that does not
+        let allowed = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX).min(buffer.len());
+        let length = self.decoder.read(&mut buffer[..allowed])?;
+        if length as u64 > self.left {
+            return Err(Error::TooLarge { limit: self.limit }.into_io());
+        }
+        self.left -= length as u64;
+        if length == 0 {
+            self.done = true;
+            if self.compressed_left() > 0 {
+                return Err(Error::Garbage.into_io());
+            }
+        }
+        Ok(length)
+    }
+}

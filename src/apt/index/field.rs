@@ -1,0 +1,277 @@
+//! The fields of an index stanza that are kept, and the package they make.
+
+use crate::apt::MultiArch;
+use crate::apt::Package;
+use crate::apt::Priority;
+use crate::apt::index::Error;
+use crate::apt::relation;
+use crate::apt::relation::InvalidRelation;
+use crate::apt::relation::Provide;
+use crate::apt::relation::Relation;
+use crate::apt::version::Version;
+use crate::values::Digest;
+
+/// Largest .deb that is believed, in bytes; deb(5) cannot hold members of 10 GB.
+const SIZE_LIMIT: u64 = 20 << 30;
+
+/// Largest `Installed-Size` that is believed, in KiB; keeps sums over packages far from overflow.
+const INSTALLED_LIMIT: u64 = 1 << 32;
+
+/// Names of the kept fields; a field's tag in the arena is `A` for the first, `B` for the second and so on.
+pub(super) const KEPT: [&str; 20] = [
+    "Package",
+    "Version",
+    "Architecture",
+    "SHA256",
+    "Provides",
+    "Source",
+    "Priority",
+    "Essential",
+    "Multi-Arch",
+    "Pre-Depends",
+    "Depends",
+    "Recommends",
+    "Conflicts",
+    "Breaks",
+    "Replaces",
+    "Filename",
+    "Size",
+    "Installed-Size",
+    "SHA512",
+    "Phased-Update-Percentage",
+];
+
+/// Tag of `Package`.
+pub(super) const PACKAGE: u8 = b'A';
+/// Tag of `Version`.
+pub(super) const VERSION: u8 = b'B';
+/// Tag of `Architecture`.
+pub(super) const ARCHITECTURE: u8 = b'C';
+/// Tag of `SHA256`.
+pub(super) const SHA256: u8 = b'D';
+/// Tag of `Provides`.
+pub(super) const PROVIDES: u8 = b'E';
+
+/// Returns the tag of a kept field, whose name is equal without regard to case (deb822(5)).
+pub(super) fn tag(name: &[u8]) -> Option<u8> {
+    // most lines are turned away here, on their length and first letter
+    let same = |kept: &&str| kept.len() == name.len() && kept.as_bytes().eq_ignore_ascii_case(name);
+    (b'A'..).zip(KEPT).find(|(_, kept)| same(kept)).map(|(tag, _)| tag)
+}
+
+/// Returns the position of a tag in [`KEPT`]; of bytes that are no tags, one beyond it.
+pub(super) fn position(tag: u8) -> usize {
+    usize::from(tag.wrapping_sub(b'A'))
+}
+
+/// Returns the value with a tag in a record of the arena.
+pub(super) fn value(record: &str, tag: u8) -> Option<&str> {
+    values(record).find(|&(found, _)| found == tag).map(|(_, value)| value)
+}
+
+/// Splits a record of the arena into tags and values.
+fn values(record: &str) -> impl Iterator<Item = (u8, &str)> {
+    let mut rest = record;
+    std::iter::from_fn(move || {
+        let tag = *rest.as_bytes().first()?;
+        let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+        let value = rest.get(1..end)?;
+        rest = rest.get(end + 1..).unwrap_or("");
+        Some((tag, value))
+    })
+}
+
+/// Returns the package name that an item of a relation field starts with.
+pub(super) fn leading_name(item: &str) -> &str {
+    let item = item.trim_start_matches([' ', '\t', '\r']);
+    &item[..item.find([' ', '\t', '\r', '(', ':', '[', '<', '|']).unwrap_or(item.len())]
+}
+
+/// Makes the package of a record of the arena.
+pub(super) fn package(record: &str, name: &str) -> Result<Package, Error> {
+    let mut values_by_tag = [None; KEPT.len()];
+    for (tag, value) in values(record) {
+        if let Some(slot) = values_by_tag.get_mut(position(tag)) {
+            *slot = Some(value);
+        }
+    }
+    Fields { package: name, values: values_by_tag }.package()
+}
+
+/// The fields of one stanza, and whose they are.
+struct Fields<'a> {
+    package: &'a str,
+    values: [Option<&'a str>; KEPT.len()],
+}
+
+impl<'a> Fields<'a> {
+    fn package(&self) -> Result<Package, Error> {
+        if !relation::is_package_name(self.package) {
+            return Err(self.invalid("Package", "this is no package name"));
+        }
+        let version = self.version("Version", self.required("Version")?)?;
+        let (source, source_version) = self.source(&version)?;
+        let mut depends = self.relations("Pre-Depends", Relation::parse_groups)?;
+        depends.extend(self.relations("Depends", Relation::parse_groups)?);
+        let mut conflicts = self.relations("Conflicts", Relation::parse_list)?;
+        conflicts.extend(self.relations("Breaks", Relation::parse_list)?);
+        Ok(Package {
+            name: self.package.to_owned(),
+            architecture: self.architecture()?,
+            source,
+            source_version,
+            priority: self.priority(),
+            essential: self.get("Essential") == Some("yes"),
+            multi_arch: self.multi_arch()?,
+            depends,
+            recommends: self.relations("Recommends", Relation::parse_groups)?,
+            conflicts,
+            provides: self.relations("Provides", Provide::parse_list)?,
+            replaces: self.relations("Replaces", Relation::parse_list)?,
+            filename: self.filename()?,
+            size: self.number("Size", 1, SIZE_LIMIT)?.ok_or_else(|| self.missing("Size"))?,
+            installed_kib: self.number("Installed-Size", 0, INSTALLED_LIMIT)?.unwrap_or(0),
+            sha256: self.sha256()?,
+            sha512: self.sha512()?,
+            phased: self.phased()?,
+            version,
+        })
+    }
+
+    fn get(&self, field: &'static str) -> Option<&'a str> {
+        let tag = KEPT.iter().position(|kept| *kept == field)?;
+        self.values[tag]
+    }
+
+    fn required(&self, field: &'static str) -> Result<&'a str, Error> {
+        self.get(field).ok_or_else(|| self.missing(field))
+    }
+
+    fn missing(&self, field: &'static str) -> Error {
+        Error::Missing { package: self.package.to_owned(), field }
+    }
+
+    fn invalid(&self, field: &'static str, problem: &'static str) -> Error {
+        let value = self.get(field).unwrap_or("").chars().take(120).collect();
+        Error::Invalid { package: self.package.chars().take(120).collect(), field, value, problem }
+    }
+
+    fn version(&self, field: &'static str, text: &str) -> Result<Version, Error> {
+        Version::parse(text).map_err(|cause| self.invalid(field, cause.problem))
+    }
+
+    /// `Source: name (version)`, both parts as far as they differ from the package (deb-control(5)).
+    fn source(&self, version: &Version) -> Result<(String, Version), Error> {
+        let Some(field) = self.get("Source") else { return Ok((self.package.to_owned(), version.clone())) };
+        let (name, source_version) = match field.split_once('(') {
+            Some((name, rest)) => {
+                let text = rest.strip_suffix(')').ok_or_else(|| self.invalid("Source", "a `)` is missing"))?;
+                (name.trim_end(), self.version("Source", text.trim())?)
+            }
+            None => (field, version.clone()),
+        };
+        if !relation::is_package_name(name) {
+            return Err(self.invalid("Source", "this is no package name"));
+        }
+        Ok((name.to_owned(), source_version))
+    }
+
+    fn architecture(&self) -> Result<String, Error> {
+        let text = self.required("Architecture")?;
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(self.invalid("Architecture", "this is no architecture"));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn priority(&self) -> Priority {
+        match self.get("Priority") {
+            Some("required") => Priority::Required,
+            Some("important") => Priority::Important,
+            Some("standard") => Priority::Standard,
+            Some("optional") => Priority::Optional,
+            _ => Priority::Extra,
+        }
+    }
+
+    fn multi_arch(&self) -> Result<MultiArch, Error> {
+        match self.get("Multi-Arch") {
+            None | Some("no") => Ok(MultiArch::No),
+            Some("same") => Ok(MultiArch::Same),
+            Some("foreign") => Ok(MultiArch::Foreign),
+            Some("allowed") => Ok(MultiArch::Allowed),
+            Some(_) => Err(self.invalid("Multi-Arch", "it must be no, same, foreign or allowed")),
+        }
+    }
+
+    fn relations<T>(
+        &self,
+        field: &'static str,
+        parse: impl Fn(&str) -> Result<Vec<T>, InvalidRelation>,
+    ) -> Result<Vec<T>, Error> {
+        parse(self.get(field).unwrap_or("")).map_err(|cause| Error::Relation {
+            package: self.package.to_owned(),
+            field,
+            cause,
+        })
+    }
+
+    /// A path below the archive root that stays there, whoever puts it into an address or a folder.
+    fn filename(&self) -> Result<String, Error> {
+        let field = self.required("Filename")?;
+        // flat archives write `./name.deb`
+        let path = field.strip_prefix("./").unwrap_or(field);
+        check_path(path).map_err(|problem| self.invalid("Filename", problem))?;
+        Ok(path.to_owned())
+    }
+
+    fn number(&self, field: &'static str, least: u64, most: u64) -> Result<Option<u64>, Error> {
+        let Some(text) = self.get(field) else { return Ok(None) };
+        // `parse` alone would take a plus sign
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if digits && (least..=most).contains(&number) => Ok(Some(number)),
+            Ok(_) if digits => Err(self.invalid(field, "the number is not plausible")),
+            _ => Err(self.invalid(field, "this is not a number")),
+        }
+    }
+
+    fn sha256(&self) -> Result<Digest, Error> {
+        Digest::from_hex(self.required("SHA256")?)
+            .map_err(|_| self.invalid("SHA256", "it is not 64 lower-case hexadecimal digits"))
+    }
+
+    fn sha512(&self) -> Result<Option<String>, Error> {
+        let Some(text) = self.get("SHA512") else { return Ok(None) };
+        if text.len() != 128 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(self.invalid("SHA512", "it is not 128 lower-case hexadecimal digits"));
+        }
+        Ok(Some(text.to_owned()))
+    }
+
+    fn phased(&self) -> Result<Option<u8>, Error> {
+        let percentage = self.number("Phased-Update-Percentage", 0, 100)?;
+        Ok(percentage.and_then(|number| u8::try_from(number).ok()))
+    }
+}
+
+/// Refuses paths that would leave an archive, or mean something to a URL parser; returns what is wrong.
+///
+/// # Errors
+/// The problem in words.
+pub fn check_path(path: &str) -> Result<(), &'static str> {
+    if path.len() > 1024 {
+        Err("it is too long")
+    } else if path.starts_with('/') {
+        Err("it is absolute")
+    } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        Err("it has a part that is empty, `.` or `..`")
+    } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\?#".contains(&byte)) {
+        Err("it has a character that paths in archives do not have")
+    } else if path.split('%').skip(1).any(|part| !part.get(..2).is_some_and(|code| code.eq_ignore_ascii_case("3a"))) {
+        Err("it has an escape other than `%3a`")
+    } else {
+        Ok(())
+    }
+}

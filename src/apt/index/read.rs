@@ -1,0 +1,189 @@
+//! Scanning of a Packages stream: finds stanzas and copies the kept fields into the arena.
+
+use crate::apt::index::Error;
+use crate::apt::index::Limits;
+use crate::apt::index::Stanza;
+use crate::apt::index::field;
+use std::io;
+use std::io::Read;
+
+/// Bytes asked for at a time.
+const BLOCK: usize = 256 << 10;
+
+/// Reads the whole stream into an arena and the places of its stanzas, in the order of the stream.
+pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Vec<Stanza>), Error> {
+    let mut scanner = Scanner::new(limits);
+    let mut buffer = vec![0; BLOCK];
+    let (mut filled, mut total) = (0, 0_u64);
+    loop {
+        if filled == buffer.len() {
+            if filled >= limits.line {
+                return Err(Error::TooLarge { what: "bytes in a line", limit: limits.line as u64 });
+            }
+            buffer.resize(filled * 2, 0);
+        }
+        let count = match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::Read(error)),
+        };
+        total += count as u64;
+        if total > limits.bytes {
+            return Err(Error::TooLarge { what: "bytes", limit: limits.bytes });
+        }
+        filled += count;
+        let used = scanner.lines(&buffer[..filled])?;
+        buffer.copy_within(used..filled, 0);
+        filled -= used;
+    }
+    if filled > 0 {
+        scanner.line(&buffer[..filled])?;
+    }
+    scanner.finish()
+}
+
+/// What is kept so far, and the stanza that is being read.
+struct Scanner<'a> {
+    limits: &'a Limits,
+    arena: Vec<u8>,
+    stanzas: Vec<Stanza>,
+    number: u64,
+    /// Start of the current stanza in the arena.
+    start: usize,
+    /// Place and length of the package name of the current stanza.
+    name: Option<(usize, usize)>,
+    /// Bits of the kept fields that the current stanza already had.
+    seen: u32,
+    last: Last,
+}
+
+/// The field to which a continuation line belongs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// None: between stanzas.
+    None,
+    /// One that is not kept.
+    Other,
+    /// The last one in the arena.
+    Kept,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        let (arena, stanzas) = (Vec::new(), Vec::new());
+        Self { limits, arena, stanzas, number: 0, start: 0, name: None, seen: 0, last: Last::None }
+    }
+
+    /// Takes all complete lines; returns how many bytes these are.
+    fn lines(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            self.line(&bytes[start..end])?;
+            start = end + 1;
+        }
+        Ok(start)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), Error> {
+        self.number += 1;
+        match line.first() {
+            None => self.end_stanza(),
+            Some(b' ' | b'\t') => self.continuation(line),
+            Some(_) => self.field(line),
+        }
+    }
+
+    fn field(&mut self, line: &[u8]) -> Result<(), Error> {
+        let colon = memchr::memchr(b':', line).filter(|&at| at > 0).ok_or_else(|| self.no_field(line))?;
+        self.last = Last::Other;
+        let Some(tag) = field::tag(&line[..colon]) else { return Ok(()) };
+        let position = field::position(tag);
+        if self.seen & (1 << position) != 0 {
+            return Err(Error::Repeated { line: self.number, field: field::KEPT[position] });
+        }
+        self.seen |= 1 << position;
+        self.last = Last::Kept;
+        let value = line[colon + 1..].trim_ascii();
+        self.reserve(value.len() + 2)?;
+        self.arena.push(tag);
+        if tag == field::PACKAGE {
+            self.name = Some((self.arena.len(), value.len()));
+        }
+        self.arena.extend_from_slice(value);
+        self.arena.push(b'\n');
+        Ok(())
+    }
+
+    /// Folded fields become one line: all kept fields are lists in which white space means nothing.
+    fn continuation(&mut self, line: &[u8]) -> Result<(), Error> {
+        let text = line.trim_ascii();
+        match self.last {
+            // a line of blanks separates stanzas as an empty one does (deb822(5))
+            _ if text.is_empty() => self.end_stanza(),
+            Last::None => Err(self.no_field(line)),
+            Last::Other => Ok(()),
+            Last::Kept => {
+                self.reserve(text.len() + 1)?;
+                self.arena.pop();
+                self.arena.push(b' ');
+                self.arena.extend_from_slice(text);
+                self.arena.push(b'\n');
+                Ok(())
+            }
+        }
+    }
+
+    fn end_stanza(&mut self) -> Result<(), Error> {
+        if self.last == Last::None {
+            return Ok(());
+        }
+        let Some((name, name_length)) = self.name.take() else { return Err(Error::Nameless { line: self.number }) };
+        if self.stanzas.len() == self.limits.stanzas {
+            return Err(Error::TooLarge { what: "stanzas", limit: self.limits.stanzas as u64 });
+        }
+        // all positions are below the memory limit, which `reserve` keeps below 4 GiB
+        let [start, end, name, name_length] =
+            [self.start, self.arena.len(), name, name_length].map(|position| position as u32);
+        self.stanzas.push(Stanza { start, end, name, name_length });
+        self.start = self.arena.len();
+        self.seen = 0;
+        self.last = Last::None;
+        Ok(())
+    }
+
+    /// Checks that the arena may grow.
+    fn reserve(&self, more: usize) -> Result<(), Error> {
+        let limit = self.limits.memory.min(u32::MAX as usize);
+        if self.arena.len() + more > limit {
+            return Err(Error::TooLarge { what: "bytes in kept fields", limit: limit as u64 });
+        }
+        Ok(())
+    }
+
+    fn no_field(&self, line: &[u8]) -> Error {
+        Error::NoField { line: self.number, text: String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned() }
+    }
+
+    fn finish(mut self) -> Result<(String, Vec<Stanza>), Error> {
+        self.number += 1;
+        self.end_stanza()?;
+        self.arena.shrink_to_fit();
+        self.stanzas.shrink_to_fit();
+        let stanzas = self.stanzas;
+        let arena = String::from_utf8(self.arena).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let bytes = error.as_bytes();
+            let stanza = stanzas.iter().find(|stanza| stanza.end as usize > at);
+            let name = stanza.map_or(&[][..], |s| &bytes[s.name as usize..(s.name + s.name_length) as usize]);
+            let start = bytes[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |line_feed| line_feed + 1);
+            Error::Invalid {
+                package: String::from_utf8_lossy(name).into_owned(),
+                field: bytes.get(start).and_then(|&tag| field::KEPT.get(field::position(tag))).unwrap_or(&"Package"),
+                value: String::from_utf8_lossy(&bytes[start + 1..at.max(start + 1)]).into_owned(),
+                problem: "it is not UTF-8",
+            }
+        })?;
+        Ok((arena, stanzas))
+    }
+}
