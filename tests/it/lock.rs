@@ -5,7 +5,7 @@ use sockel::apt::Package;
 use sockel::apt::deb::ControlMembers;
 use sockel::apt::index::Index;
 use sockel::apt::index::Limits;
-use sockel::apt::relation::Relation;
+use sockel::apt::Relation;
 use sockel::lock::Error;
 use sockel::lock::Images;
 use sockel::lock::Outside;
@@ -323,7 +323,7 @@ fn archives() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-fn satisfies(relation: &relation::Relation, package: &Package) -> bool {
+fn satisfies(relation: &Relation, package: &Package) -> bool {
     (package.name == relation.name && relation.satisfied_by(&package.version))
         || package.provides.iter().any(|provide| relation.provided_by(provide))
 }
@@ -332,7 +332,7 @@ fn satisfies(relation: &relation::Relation, package: &Package) -> bool {
 fn stands(packages: &[&Package]) -> bool {
     packages.iter().all(|package| {
         let met = package.depends.iter().all(|group| group.iter().any(|r| packages.iter().any(|p| satisfies(r, p))));
-        let clash = |r: &relation::Relation| packages.iter().any(|p| p.name != package.name && satisfies(r, p));
+        let clash = |r: &Relation| packages.iter().any(|p| p.name != package.name && satisfies(r, p));
         met && !package.conflicts.iter().any(clash)
     })
 }
