@@ -56,7 +56,7 @@ pub(crate) struct Failure {
     /// Whose turn it is.
     pub(crate) kind: Kind,
     /// What failed: `cannot …`.
-    pub(crate) message: String,
+    pub(crate) message: Box<str>,
     /// Why, from the outside in, as far as the message does not say it.
     pub(crate) causes: Vec<String>,
     /// What to do next.
@@ -81,7 +81,7 @@ impl Failure {
         let empty = Vec::new;
         Self {
             kind,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             causes: empty(),
             hints: empty(),
             diagnostics: Vec::new(),
@@ -102,7 +102,7 @@ impl Failure {
         while let Some(error) = cause {
             let text = error.to_string();
             // transparent errors and `cannot …: {cause}` say it already
-            if !failure.message.contains(&text) && !failure.causes.contains(&text) {
+            if !failure.message.contains(&*text) && !failure.causes.contains(&text) {
                 failure.causes.push(text);
             }
             cause = error.source();
@@ -133,7 +133,7 @@ impl Failure {
         }
         printer.talk(Level::Error, &self.message);
         for cause in &self.causes {
-            printer.line(&format!("  {} {cause}", printer.paint("caused by:", |s| s.bold())));
+            printer.line(&format!("  {} {cause}", printer.paint("caused by:", console::StyledObject::bold)));
         }
         for hint in &self.hints {
             printer.line(&format!("{} {hint}", printer.paint("hint:", |s| s.cyan().bold())));

@@ -119,7 +119,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
 /// Help and version are data; everything else is a usage error.
 fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
     let text = error.render();
-    let color = around.variables.get(Variable::NoColor.name()).is_none();
+    let color = !around.variables.contains_key(Variable::NoColor.name());
     let printer = Printer::plain(color && around.stderr_is_terminal);
     if error.use_stderr() {
         let text = if color && around.stderr_is_terminal { text.ansi().to_string() } else { text.to_string() };

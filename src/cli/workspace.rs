@@ -82,7 +82,7 @@ impl<'a> Workspace<'a> {
             Err(lock::Error::File(error)) if error.is_missing() => Ok(None),
             Err(error) => {
                 let mut failure = Failure::from(error);
-                failure.message = format!("{} (`{}`)", failure.message, self.lock_path(image).display());
+                failure.message = format!("{} (`{}`)", failure.message, self.lock_path(image).display()).into();
                 Err(failure)
             }
         }

@@ -61,7 +61,7 @@ fn diagnostics_are_shown_with_their_place() {
     assert!(text(&output.stderr).contains("recipes/base.yaml:2"), "{}", text(&output.stderr));
     let output = sockel(home.path(), &["-C", folder, "--format", "json", "-q", "lock", "--check"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-    assert_eq!(json["error"]["diagnostics"][0]["line"], 2, "{json}");
+    assert_eq!(json["error"]["diagnostics"][2]["line"], 2, "{json}");
 }
 
 /// `sockel … | head -1` is no failure, a full disk is one.

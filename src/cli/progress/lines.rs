@@ -137,9 +137,9 @@ mod tests {
             Self { lines: Lines::new(clock, sink), time, said }
         }
 
-        fn at(&self, milliseconds: u64, event: Event) {
+        fn at(&self, milliseconds: u64, event: &Event) {
             self.time.store(milliseconds, Ordering::Relaxed);
-            self.lines.event(&event);
+            self.lines.event(event);
         }
 
         fn text(&self) -> String {
@@ -159,14 +159,14 @@ mod tests {
     #[test]
     fn a_long_download_speaks_now_and_then() {
         let stand = Stand::new();
-        stand.at(100, started(Stage::Download, 120_000_000, "92 packages"));
+        stand.at(100, &started(Stage::Download, 120_000_000, "92 packages"));
         for step in 1..=120 {
-            stand.at(100 + step * 100, Event::Advanced { stage: Stage::Download, by: 1_000_000 });
+            stand.at(100 + step * 100, &Event::Advanced { stage: Stage::Download, by: 1_000_000 });
         }
-        stand.at(12_200, finished(Stage::Download, "92 packages"));
-        stand.at(12_300, started(Stage::Unpack, 120_000_000, "92 packages"));
-        stand.at(12_900, Event::Advanced { stage: Stage::Unpack, by: 120_000_000 });
-        stand.at(13_000, finished(Stage::Unpack, "92 packages"));
+        stand.at(12_200, &finished(Stage::Download, "92 packages"));
+        stand.at(12_300, &started(Stage::Unpack, 120_000_000, "92 packages"));
+        stand.at(12_900, &Event::Advanced { stage: Stage::Unpack, by: 120_000_000 });
+        stand.at(13_000, &finished(Stage::Unpack, "92 packages"));
         insta::assert_snapshot!(stand.text(), @r#"
         [  0.1 s] download 92 packages, 120.0 MB
         [  5.1 s] download 41 % of 120.0 MB, 10.0 MB/s, about 7 s left
@@ -182,9 +182,9 @@ mod tests {
         let stand = Stand::new();
         for layer in 0..40 {
             let what = format!("layer {layer}");
-            stand.at(layer * 200, started(Stage::Compress, 1_000_000, &what));
-            stand.at(layer * 200 + 150, Event::Advanced { stage: Stage::Compress, by: 1_000_000 });
-            stand.at(layer * 200 + 150, finished(Stage::Compress, &what));
+            stand.at(layer * 200, &started(Stage::Compress, 1_000_000, &what));
+            stand.at(layer * 200 + 150, &Event::Advanced { stage: Stage::Compress, by: 1_000_000 });
+            stand.at(layer * 200 + 150, &finished(Stage::Compress, &what));
         }
         insta::assert_snapshot!(stand.text(), @r#"
         [  0.0 s] compress layer 0, 1.0 MB
