@@ -5,7 +5,7 @@ use sockel::apt::Package;
 use sockel::apt::deb::ControlMembers;
 use sockel::apt::index::Index;
 use sockel::apt::index::Limits;
-use sockel::apt::Relation;
+use sockel::apt::relation::Relation;
 use sockel::lock::Error;
 use sockel::lock::Images;
 use sockel::lock::Outside;
