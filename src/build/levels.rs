@@ -85,7 +85,7 @@ impl<'a> Levels<'a> {
     /// Returns the layers of an image for one platform, and how many were there already.
     pub(super) fn layers(&mut self, order: &Order<'_>, platform: Platform) -> Result<(Vec<Layer>, usize), Error> {
         let image = || order.definition.image.clone();
-        let wrap = |cause| Error::Layer { image: image(), platform, cause };
+        let wrap = |cause| Error::Layer { image: image(), platform, cause: Box::new(cause) };
         let assembled = assemble(order, platform, &self.unpacked, &self.contents)?;
         let mut lower = Tree::default();
         let mut layers = Vec::new();
@@ -127,7 +127,7 @@ fn in_general(orders: &[&Order<'_>], cause: unpack::Error) -> Error {
     let image = orders.last().map(|order| order.definition.image.clone()).unwrap_or_default();
     let platform = orders.last().and_then(|order| order.definition.platforms.first().copied());
     let platform = platform.unwrap_or(Platform(crate::values::Architecture::Amd64));
-    Error::Layer { image, platform, cause: cause.into() }
+    Error::Layer { image, platform, cause: Box::new(cause.into()) }
 }
 
 /// Assembles the trees of one image for one platform from unpacked packages.
@@ -160,8 +160,11 @@ pub fn assemble(
             architecture: platform.architecture(),
             epoch: lock.epoch,
         };
-        let tree =
-            level::assemble(&parts, contents).map_err(|cause| Error::Layer { image: image(), platform, cause })?;
+        let tree = level::assemble(&parts, contents).map_err(|cause| Error::Layer {
+            image: image(),
+            platform,
+            cause: Box::new(cause),
+        })?;
         assembled.whole = overlay(&assembled.whole, &tree);
         assembled.levels.push(tree);
     }

@@ -47,7 +47,7 @@ pub enum Error {
         /// For which platform.
         platform: Platform,
         /// Why.
-        cause: layer::Error,
+        cause: Box<layer::Error>,
     },
     /// The configuration is not allowed.
     #[error(transparent)]

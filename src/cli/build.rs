@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Refuse to build when a lock file is missing or does not answer the recipes
     #[arg(long, conflicts_with = "refresh")]
     locked: bool,
-    /// Lock again first, with the newest packages
+    /// When archives have dropped packages that are locked, lock these images anew and build them with what there is
     #[arg(long)]
     refresh: bool,
     /// Format of the layers: gzip (read by every consumer) or zstd (smaller and faster)
@@ -57,20 +57,30 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let workspace = Workspace::open(context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
-    let locks = locks(args, &workspace, &definitions, &hands, context)?;
-    let orders: Vec<Order<'_>> = definitions
-        .iter()
-        .filter_map(|definition| Some(Order { definition, lock: locks.get(&definition.image)? }))
-        .collect();
+    let mut locks = locks(args, &workspace, &definitions, &hands, context)?;
     let options = build::Options {
         compression: if args.compression == "zstd" { Compression::Zstd } else { Compression::Gzip },
         threads: context.settings.threads,
         platforms: args.platform.clone(),
         mirrors: hands.mirrors.clone(),
     };
-    let built = build::build(&orders, &options, &hands.store, &hands.http, &hands.progress);
-    hands.progress.close();
-    let built = built?;
+    let once = |locks: &BTreeMap<String, Lock>| {
+        let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
+        let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
+        let built = build::build(&orders, &options, &hands.store, &hands.http, &hands.progress);
+        hands.progress.close();
+        built
+    };
+    let built = match once(&locks) {
+        Err(build::Error::Fetch(error)) if args.refresh && !error.gone().is_empty() => {
+            let gone = error.gone().join(", ");
+            context.printer.warn(&format!("no archive has {gone} any more: locking anew"));
+            let how = Relock { keep: false, pockets: &BTreeSet::new() };
+            workspace.renew(&definitions, &mut locks, &how, &hands)?;
+            once(&locks)
+        }
+        other => other,
+    }?;
     for output in &args.output {
         output::write(output, &built, &hands.store)?;
     }
@@ -95,22 +105,18 @@ fn locks(
         return if stale.is_empty() { Ok(locks) } else { checked(&stale, 0, context).map(|()| locks) };
     }
     // a parent's new lock may make its children stale, so look again after each round; they are as many as images
-    for round in 0..=definitions.len() {
+    for _ in 0..=definitions.len() {
         let stale = Workspace::stale(definitions, &locks);
-        let all = args.refresh && round == 0;
-        let wanted = |definition: &&Definition| all || stale.contains_key(&definition.image);
-        let wanted: Vec<Definition> = definitions.iter().filter(wanted).cloned().collect();
+        let wanted = definitions.iter().filter(|definition| stale.contains_key(&definition.image));
+        let wanted: Vec<Definition> = wanted.cloned().collect();
         if wanted.is_empty() {
             break;
         }
-        let how = Relock { keep: !args.refresh, pockets: &BTreeSet::new() };
-        for outcome in workspace.relock(&wanted, &locks, &how, hands)? {
-            if !outcome.is_unchanged() {
-                workspace.keep(&outcome.lock)?;
-                context.printer.note(&format!("locked {}", outcome.image));
-            }
-            locks.insert(outcome.image, outcome.lock);
+        for (image, reasons) in stale {
+            context.printer.warn(&format!("locking {image} anew: {}", reasons.join("; ")));
         }
+        let how = Relock { keep: true, pockets: &BTreeSet::new() };
+        workspace.renew(&wanted, &mut locks, &how, hands)?;
     }
     Ok(locks)
 }

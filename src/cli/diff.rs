@@ -4,16 +4,26 @@ use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::table::printable;
+use crate::cli::table::size;
 use crate::cli::workspace::lock_path;
+use crate::image::snapshot;
+use crate::image::snapshot::Change;
+use crate::image::snapshot::Difference;
+use crate::image::snapshot::Snapshot;
 use crate::lock;
 use crate::lock::file::Lock;
+use crate::values::Platform;
 use std::path::PathBuf;
 
-/// Show what changed between two lock files
+/// Show what changed between two images, or between two lock files
 ///
-/// Each side is the path of a lock file, or the name of an image, which stands for its lock file in the project.
+/// An image is written `NAME:TAG` and looked for in a layout: packages, files, settings, and the bytes that a consumer
+/// must pull again. A lock file is written as its path, or as the name of an image, which stands for its lock file in
+/// the project.
 ///
-/// Example: git show HEAD~1:base-images/java.lock.yaml > /tmp/old.yaml; sockel diff /tmp/old.yaml java
+/// Example: sockel diff java-25:25 tomcat-11:11
+///
+/// Example: git show HEAD~1:base-images/java-25.lock.yaml > /tmp/old.yaml; sockel diff /tmp/old.yaml java-25
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The side before
@@ -22,10 +32,51 @@ pub(crate) struct Args {
     /// The side after
     #[arg(value_name = "B")]
     after: String,
+    /// OCI layout that holds the images
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    layout: PathBuf,
+    /// OCI layout that holds image A, where it is another one
+    #[arg(long, value_name = "DIR")]
+    old_layout: Option<PathBuf>,
+    /// Platform to compare; the first one of each image when none is named
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let is_image = |side: &str| side.contains(':');
+    match (is_image(&args.before), is_image(&args.after)) {
+        (true, true) => images(args, context),
+        (false, false) => locks(args, context),
+        _ => Err(Failure::new(Kind::Usage, "cannot compare an image with a lock file")
+            .hint("write both as `NAME:TAG`, or both as names or paths of lock files")),
+    }
+}
+
+fn images(args: &Args, context: &Context) -> Result<(), Failure> {
+    let old_layout = args.old_layout.as_ref().unwrap_or(&args.layout);
+    let old = Snapshot::read(old_layout, &args.before, args.platform)?;
+    let new = Snapshot::read(&args.layout, &args.after, args.platform)?;
+    let difference = snapshot::compare(&old, &new);
+    let printer = &context.printer;
+    if printer.is_json() {
+        return Ok(printer.json(&difference)?);
+    }
+    let Difference { settings, packages, files, pull_bytes, total_bytes } = &difference;
+    for (title, changes, slash) in [("settings", settings, ""), ("packages", packages, ""), ("files", files, "/")] {
+        if !changes.is_empty() {
+            printer.data(&format!("{title}: {} changed\n", changes.len()))?;
+        }
+        for change in changes {
+            let change = Change { name: format!("{slash}{}", change.name), ..change.clone() };
+            printer.data(&format!("  {}\n", printable(&change.to_string())))?;
+        }
+    }
+    Ok(printer.data(&format!("pull: {} of {}\n", size(*pull_bytes), size(*total_bytes)))?)
+}
+
+fn locks(args: &Args, context: &Context) -> Result<(), Failure> {
     let difference = lock::diff::diff(&read(&args.before, context)?, &read(&args.after, context)?);
     let printer = &context.printer;
     if printer.is_json() {
@@ -40,11 +91,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads one side: `NAME`, `NAME@lock` or a path.
+/// Reads one side: a name or a path.
 fn read(side: &str, context: &Context) -> Result<Lock, Failure> {
-    let name = side.strip_suffix("@lock");
-    let is_path = name.is_none() && (side.contains('/') || side.ends_with(".yaml"));
-    let path = if is_path { PathBuf::from(side) } else { lock_path(&context.settings.directory, name.unwrap_or(side)) };
+    let is_path = side.contains('/') || side.ends_with(".yaml");
+    let path = if is_path { PathBuf::from(side) } else { lock_path(&context.settings.directory, side) };
     Lock::read(&path).map_err(|error| match error {
         lock::Error::File(error) if error.is_missing() && !is_path => {
             let message = format!("cannot compare `{side}`: there is no lock file `{}`", path.display());

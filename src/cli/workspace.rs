@@ -5,6 +5,7 @@ use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Level;
 use crate::cli::progress::Progress;
+use crate::cli::table::printable;
 use crate::fetch::Mirrors;
 use crate::fetch::archives::Online;
 use crate::layer::ENGINE_FORMAT;
@@ -148,6 +149,29 @@ impl<'a> Workspace<'a> {
             self.context.printer.warn(&warning);
         }
         Ok(outcomes)
+    }
+
+    /// Locks images anew, writes the lock files, and says loudly what changed: nobody has reviewed it yet.
+    pub(crate) fn renew(
+        &self,
+        definitions: &[Definition],
+        locks: &mut BTreeMap<String, Lock>,
+        how: &Relock<'_>,
+        hands: &Hands,
+    ) -> Result<(), Failure> {
+        for outcome in self.relock(definitions, locks, how, hands)? {
+            if !outcome.is_unchanged() {
+                self.keep(&outcome.lock)?;
+                let text = outcome.difference.as_ref().map(ToString::to_string).unwrap_or_default();
+                let lines: String = text.lines().map(|line| format!("\n  {}", printable(line))).collect();
+                let image = &outcome.image;
+                self.context
+                    .printer
+                    .warn(&format!("wrote a new lock for {image}, to be reviewed and committed{lines}"));
+            }
+            locks.insert(outcome.image, outcome.lock);
+        }
+        Ok(())
     }
 }
 

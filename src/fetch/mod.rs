@@ -145,6 +145,22 @@ pub enum Problem {
 }
 
 impl Error {
+    /// Returns the packages that no archive has any more, `name version architecture`.
+    #[must_use]
+    pub fn gone(&self) -> Vec<String> {
+        match self {
+            Self::Gone { packages } => packages.clone(),
+            Self::Failed(problems) => {
+                let gone = |problem: &Problem| match problem {
+                    Problem::Gone(package) => Some(package.clone()),
+                    _ => None,
+                };
+                problems.iter().filter_map(gone).collect()
+            }
+            Self::Http(_) => Vec::new(),
+        }
+    }
+
     /// Tells whether all that went wrong is the network's or a server's doing, so that a later attempt may work.
     #[must_use]
     pub fn is_outside(&self) -> bool {

@@ -7,6 +7,7 @@
 
 mod annotations;
 mod config;
+pub mod snapshot;
 
 pub use annotations::Base;
 pub use annotations::Facts;
@@ -24,7 +25,6 @@ use oci_spec::image::ImageIndex;
 use oci_spec::image::ImageManifestBuilder;
 use oci_spec::image::MediaType;
 use std::collections::BTreeMap;
-use std::collections::HashMap as OciMap;
 
 /// Why an image cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +130,6 @@ pub fn platform_descriptor((digest, size): (Digest, u64), platform: Platform) ->
 
 /// oci-spec keeps maps unsorted; [`oci::canonical`] sorts them when they are written.
 #[expect(clippy::disallowed_types, reason = "the type that oci-spec asks for; sorted when written")]
-fn oci_map(map: &BTreeMap<String, String>) -> OciMap<String, String> {
+fn oci_map(map: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
     map.clone().into_iter().collect()
 }

@@ -58,7 +58,7 @@ pub enum Error {
         /// Archive and pocket.
         from: String,
         /// What is wrong.
-        cause: crate::apt::index::Error,
+        cause: Box<crate::apt::index::Error>,
     },
     /// A recipe asks for something that is no package relation.
     #[error("cannot read requested package of level `{recipe}`: {cause}")]

@@ -68,7 +68,7 @@ pub struct Origin<'a> {
 
 impl Origin<'_> {
     fn error(&self, cause: index::Error) -> Error {
-        Error::Index { from: self.from.clone(), cause }
+        Error::Index { from: self.from.clone(), cause: Box::new(cause) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Sources: containers-transports(5); Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset
 //! Format".
 
+use crate::oci;
 use crate::oci::Error;
 use crate::oci::canonical;
 use crate::oci::digest_of;
@@ -84,19 +85,10 @@ pub fn write_docker(
                 continue;
             }
             let blob = fs::open(&store.blob(&digest_of(descriptor).ok_or_else(damaged)?))?;
-            archive.file(name, layer.uncompressed, decompressed(descriptor.media_type().as_ref(), blob)?)?;
+            archive.file(name, layer.uncompressed, oci::decompressed(descriptor.media_type().as_ref(), blob)?)?;
         }
         archive.file("manifest.json", index.len() as u64, &index[..])
     })
-}
-
-fn decompressed(media_type: &str, blob: std::fs::File) -> Result<Box<dyn Read>, Error> {
-    if media_type.ends_with("+zstd") {
-        let decoder = zstd::Decoder::new(blob).map_err(|cause| fs::Error::new("read", Path::new("layer"), cause))?;
-        Ok(Box::new(decoder))
-    } else {
-        Ok(Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(blob))))
-    }
 }
 
 /// A tar file being written.

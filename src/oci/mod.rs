@@ -11,6 +11,10 @@ use oci_spec::image::MediaType;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -84,6 +88,21 @@ pub fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Descriptor {
 #[must_use]
 pub fn digest_of(descriptor: &Descriptor) -> Option<Digest> {
     descriptor.digest().to_string().parse().ok()
+}
+
+/// Returns a layer's tar stream, by the ending of its media type (image-spec layer.md): gzip, zstd or plain.
+///
+/// # Errors
+/// When a decoder cannot be set up.
+pub fn decompressed(media_type: &str, blob: File) -> Result<Box<dyn Read>, Error> {
+    if media_type.ends_with("+zstd") {
+        let decoder = zstd::Decoder::new(blob).map_err(|cause| fs::Error::new("read", Path::new("layer"), cause))?;
+        Ok(Box::new(decoder))
+    } else if media_type.ends_with("gzip") {
+        Ok(Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(blob))))
+    } else {
+        Ok(Box::new(io::BufReader::new(blob)))
+    }
 }
 
 #[cfg(test)]

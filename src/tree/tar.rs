@@ -14,7 +14,7 @@ pub const BLOCK: u64 = 512;
 pub const END: [u8; 1024] = [0; 1024];
 
 /// Largest value of a 12-byte octal field.
-const OCTAL_MAX: u64 = 0o7777_7777_777;
+const OCTAL_MAX: u64 = 0o77_777_777_777;
 
 /// Largest numeric owner in an 8-byte octal field.
 const OWNER_MAX: u32 = 0o777_7777;

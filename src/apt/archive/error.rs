@@ -127,7 +127,7 @@ pub enum Error {
         /// Path below the suite.
         path: String,
         /// Why not.
-        cause: index::Error,
+        cause: Box<index::Error>,
     },
     /// The Release file lists no such index.
     #[error("cannot open pocket `{pocket}`: it has no component `{component}` for `{architecture}`")]

@@ -202,7 +202,11 @@ impl<'a> Stock<'a> {
         if choice.plain.is_some_and(|_| stream.length > limit) {
             return Err(wrong());
         }
-        let tie = |cause: index::Error| Error::Index { pocket: self.pocket.title(), path: choice.path.clone(), cause };
+        let tie = |cause: index::Error| Error::Index {
+            pocket: self.pocket.title(),
+            path: choice.path.clone(),
+            cause: Box::new(cause),
+        };
         let index = index.map_err(tie)?;
         if choice.plain.is_some_and(differs) {
             return Err(wrong());

@@ -198,9 +198,9 @@ mod tests {
             (format!("SHA256:\n {HASH} 1 a b\n"), "is not digest, size and path"),
             (format!("SHA256:\n {HASH} 1 a\n {HASH} 1 a\n"), "is listed twice"),
             (format!("SHA256:\n {HASH} 1 a\nSHA512:\n {} 2 a\n", "0".repeat(128)), "is listed with two sizes"),
-            (format!("SHA256:\n {HASH} 1 a\nSHA256:\n {HASH} 1 b\n"), "the field is there twice"),
+            (format!("SHA256:\n {HASH} 1 a\nSHA256:\n {HASH} 1 b\n"), "field `SHA256` is repeated"),
             (format!("SHA256:\n {HASH} 1 a\nValid-Until: never\n"), "`never` is not a date"),
-            (format!("SHA256:\n {HASH} 1 a\n\nDate: x\n"), "exactly one paragraph"),
+            (format!("SHA256:\n {HASH} 1 a\n\nDate: x\n"), "more than one paragraph"),
         ];
         for (extra, expected) in table {
             let error = Release::parse(&text(&extra)).unwrap_err().to_string();
