@@ -5,7 +5,7 @@ use crate::build::Options;
 use crate::build::Order;
 use crate::build::platforms;
 use crate::image::Layer;
-use crate::layer::ENGINE_FORMAT;
+use crate::layer;
 use crate::recipe::Definition;
 use crate::store::Store;
 use crate::values::Digest;
@@ -107,7 +107,8 @@ pub fn key(order: &Order<'_>, options: &Options, parent: Option<Digest>) -> Dige
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
     let parent = parent.map(|digest| digest.to_string()).unwrap_or_default();
     let text = format!(
-        "image {ENGINE_FORMAT} {DOCUMENT_FORMAT} {}\n{}\n{}\n{}\n{parent}\n{}",
+        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{}",
+        layer::fingerprint(),
         options.compression.fingerprint(),
         definition.image,
         lock.digest(),
