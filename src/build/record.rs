@@ -154,7 +154,9 @@ pub fn tags(order: &Order<'_>) -> Vec<String> {
         let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         text.chars().map(allowed).take(128).collect::<String>()
     };
-    order.definition.publish.tags.iter().map(fill).collect()
+    let tags: Vec<String> = order.definition.publish.tags.iter().map(fill).collect();
+    // an image must have a name; its version is never given to another one
+    if tags.is_empty() { vec![fill(&"{version}-{date}".to_owned())] } else { tags }
 }
 
 fn software_version(order: &Order<'_>) -> String {
