@@ -6,6 +6,7 @@
 //!   gives the same bytes; work is proportional to what changed.
 //! - **Not here**: choosing packages (`lock`), fetching them (`fetch`), the image around the layers (`image`).
 
+mod ahead;
 pub mod chunk;
 pub mod dpkg;
 mod exclude;
