@@ -1,6 +1,7 @@
 //! One test binary for all stages; every file here is listed here.
 
 mod archive;
+mod build;
 mod cli;
 mod fetch;
 mod lock;

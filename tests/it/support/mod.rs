@@ -4,3 +4,4 @@ pub(crate) mod archive;
 pub(crate) mod deb;
 pub(crate) mod http;
 pub(crate) mod openpgp;
+pub(crate) mod project;
