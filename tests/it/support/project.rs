@@ -137,7 +137,7 @@ accounts:
   groups: { app: { gid: 10001 } }
   users: { app: { uid: 10001, group: app, home: /home/app, shell: /usr/sbin/nologin, comment: application } }
 generate: [ filesystem, nsswitch ]
-config: { user: "10001:10001", env: { LANG: C.UTF-8 } }
+config: { user: "10001:10001", env: { LANG: C.UTF-8 }, labels: { release: "${release}" } }
 "#;
 
 const RUNTIME: &str = r#"
