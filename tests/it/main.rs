@@ -3,7 +3,9 @@
 mod archive;
 mod build;
 mod cli;
+mod crash;
 mod fetch;
 mod lock;
 mod recipe;
+mod reproducible;
 mod support;

@@ -199,20 +199,19 @@ impl Project {
 
     /// Puts these packages into the archive and makes an index of them alone; files of earlier ones stay.
     pub(crate) fn publish(&mut self, packages: &[Deb]) {
-        let built: Vec<(String, Vec<u8>, String)> = packages
-            .iter()
-            .map(|deb| {
-                let bytes = deb.build(Compression::Zstd);
-                let path = format!("pool/{}_{}.deb", deb.value("Package"), deb.value("Version"));
-                let stanza = deb.stanza(&path, bytes.len(), &Digest::of(&bytes).hex());
-                (path, bytes, stanza)
-            })
-            .collect();
-        let index: String = built.iter().map(|(_, _, stanza)| format!("{stanza}\n")).collect();
-        self.publish_index(index);
-        for (path, bytes, _) in built {
-            self.server.put(&format!("{ROOT}/{path}"), &bytes);
+        let built = packages.iter().map(|deb| (deb.clone(), deb.build(Compression::Zstd))).collect::<Vec<_>>();
+        self.publish_files(&built);
+    }
+
+    /// Like [`Project::publish`] with any bytes as .debs.
+    pub(crate) fn publish_files(&mut self, packages: &[(Deb, Vec<u8>)]) {
+        let mut index = String::new();
+        for (deb, bytes) in packages {
+            let path = format!("pool/{}_{}.deb", deb.value("Package"), deb.value("Version"));
+            index += &format!("{}\n", deb.stanza(&path, bytes.len(), &Digest::of(bytes).hex()));
+            self.server.put(&format!("{ROOT}/{path}"), bytes);
         }
+        self.publish_index(index);
     }
 
     /// Makes this text the archive's index.
