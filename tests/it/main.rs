@@ -5,6 +5,7 @@ mod build;
 mod cli;
 mod crash;
 mod fetch;
+mod hostile;
 mod lock;
 mod recipe;
 mod reproducible;

@@ -9,7 +9,6 @@ use crate::support::openpgp;
 use crate::support::openpgp::Key;
 use crate::support::openpgp::Signing;
 use sockel::oci::layout;
-use sockel::store::Store;
 use sockel::sys::fs;
 use sockel::values::Digest;
 use sockel::values::Epoch;
@@ -262,11 +261,6 @@ impl Project {
     /// Runs the binary.
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
         answer(&mut self.command(arguments))
-    }
-
-    /// Opens the store.
-    pub(crate) fn store(&self) -> Store {
-        Store::open(&self.path("store")).expect("opened")
     }
 
     /// Returns what `out` or another layout names: reference to digest of index or manifest.
