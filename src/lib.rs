@@ -1,20 +1,67 @@
 //! sockel builds hardened container base images from signed APT archives, without a daemon and without root.
+//!
+//! This page is the map. The one rule: **imports point up the list of modules below**; `tests/tidy.rs` enforces it. So
+//! the list is the architecture, and every line of code is found by thinking about the flow.
+//!
+//! ```text
+//! recipes/*.yaml ─┐                signed archives                 store
+//! base-images/*.yaml ─► recipe ─► lock ─► fetch ─► layer ─► image ─► build ─► OCI layout or archive
+//!                     Definition  Lock    .debs    Tree,    documents  Built
+//!                                                  layers
+//! ```
+//!
+//! # Words
+//! Debian's and OCI's words mean what they mean there (suite, component, pocket; descriptor, manifest, index). Ours are:
+//! - **recipe**: what one *level* adds to the level below (`recipes/*.yaml`); **base image**: a recipe with its values,
+//!   published under a name (`base-images/*.yaml`).
+//! - **definition**: the complete answer for one image, all parameters filled in.
+//! - **lock**: exactly which packages, and from which state of which signed archives; committed and reviewed.
+//! - **ledger**: what was decided about every maintainer script (`recipes/scripts.yaml`), since none is ever run.
+//! - **origin**: the package, recipe or generator that a path of an image comes from; every path has one.
+//! - **chunk**: the files of one package within a layer, compressed on their own and found again by key.
+//!
+//! # What holds everywhere
+//! 1. No daemon, no root, no user namespace: nothing of a package is executed.
+//! 2. Nothing unsigned gets in: every byte chains to an InRelease file signed by a pinned key, to a recipe file, or to a
+//!    named generator.
+//! 3. The lock decides: same recipes, same lock, same [`layer::ENGINE_FORMAT`] → same digest, on any machine.
+//! 4. Nothing is lost silently: a script that nobody decided about, or an excluded dependency without a reason, stops.
+//! 5. Every write is atomic and every step repeatable; `kill -9` leaves a store that the next run uses.
+//! 6. Never root in the image: numeric user, no setuid, no file capabilities.
+//! 7. Work is proportional to change: see "chunk".
+//!
+//! # Files and folders that people see
+//! | where | what | owner |
+//! |---|---|---|
+//! | `recipes/`, `base-images/` | what people write | [`recipe`] |
+//! | `base-images/<image>.lock.yaml` | locks | [`lock::file`] |
+//! | `~/.cache/sockel` or `SOCKEL_STORE` | downloads, package trees, layers, cache records | [`store`] |
+//! | `out/` | OCI layout with all images | [`oci::layout`] |
+//!
+//! # How a command runs
+//! `cli::<command>` reads flags, asks [`recipe::Project`] for definitions, [`lock`] for locks, [`build::build`] for
+//! images, and prints. Stages hand each other values; `build` is the only conductor. Every stage's `mod.rs` says what
+//! goes in, what comes out, what holds, and what is not there.
+//!
+//! What a patched package costs: its chunk is compressed anew ([`layer::chunk`]), its layer is stitched together from
+//! the kept chunks ([`layer::write`]), and the images' documents are written anew ([`image`]). Layers of upper levels
+//! keep their bytes, because a layer never depends on the layers below it ([`layer::split`]).
 
 // GROUND
-pub mod report;
-pub mod sys;
 pub mod values;
+pub mod sys;
+pub mod report;
 // LIBRARIES
 pub mod apt;
-pub mod oci;
 pub mod store;
 pub mod tree;
+pub mod oci;
 // STAGES
-pub mod build;
-pub mod fetch;
-pub mod image;
-pub mod layer;
-pub mod lock;
 pub mod recipe;
+pub mod lock;
+pub mod fetch;
+pub mod layer;
+pub mod image;
+pub mod build;
 // EDGE
 pub mod cli;

@@ -70,7 +70,8 @@ pub fn write(output: &Output, images: &[Built], store: &Store) -> Result<(), Err
             let blobs: BTreeMap<Digest, u64> = images.iter().flat_map(Built::blobs).collect();
             Ok(layout::write(folder, &references, &blobs, store)?)
         }
-        Output::OciArchive(file) => Ok(archive::write_oci(file, &references(last), &last.blobs(), store)?),
+        // one entry: consumers of archives refuse to choose
+        Output::OciArchive(file) => Ok(archive::write_oci(file, &references(last)[..1], &last.blobs(), store)?),
         Output::DockerArchive(file) => docker(file, last, store),
     }
 }

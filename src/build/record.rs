@@ -5,7 +5,7 @@ use crate::build::Options;
 use crate::build::Order;
 use crate::build::platforms;
 use crate::image::Layer;
-use crate::layer::ENGINE_FORMAT;
+use crate::layer;
 use crate::recipe::Definition;
 use crate::store::Store;
 use crate::values::Digest;
@@ -107,7 +107,8 @@ pub fn key(order: &Order<'_>, options: &Options, parent: Option<Digest>) -> Dige
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
     let parent = parent.map(|digest| digest.to_string()).unwrap_or_default();
     let text = format!(
-        "image {ENGINE_FORMAT} {DOCUMENT_FORMAT} {}\n{}\n{}\n{}\n{parent}\n{}",
+        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{}",
+        layer::fingerprint(),
         options.compression.fingerprint(),
         definition.image,
         lock.digest(),
@@ -153,7 +154,9 @@ pub fn tags(order: &Order<'_>) -> Vec<String> {
         let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         text.chars().map(allowed).take(128).collect::<String>()
     };
-    order.definition.publish.tags.iter().map(fill).collect()
+    let tags: Vec<String> = order.definition.publish.tags.iter().map(fill).collect();
+    // an image must have a name; its version is never given to another one
+    if tags.is_empty() { vec![fill(&"{version}-{date}".to_owned())] } else { tags }
 }
 
 fn software_version(order: &Order<'_>) -> String {

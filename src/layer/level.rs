@@ -43,8 +43,14 @@ pub struct Parts<'a> {
 pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Error> {
     let level = parts.levels.last().ok_or(Error::NoLevel)?;
     let packages = parts.packages.last().ok_or(Error::NoLevel)?;
-    let mut merge =
-        Merge { level, levels: parts.levels, lower: parts.lower, tree: Tree::default(), problems: Vec::new() };
+    let mut merge = Merge {
+        level,
+        levels: parts.levels,
+        packages: parts.packages,
+        lower: parts.lower,
+        tree: Tree::default(),
+        problems: Vec::new(),
+    };
     let exclusions = Exclusions::new(parts.levels)?;
     merge.packages(packages, &exclusions, contents)?;
     merge.recipe();
@@ -94,6 +100,7 @@ fn database(parts: &Parts<'_>, level: &Level, tree: &Tree, contents: &Contents<'
 struct Merge<'a> {
     level: &'a Level,
     levels: &'a [Level],
+    packages: &'a [BTreeMap<String, Unpacked>],
     lower: &'a Tree,
     tree: Tree,
     problems: Vec<tree::Error>,
@@ -157,9 +164,14 @@ impl Merge<'_> {
         }
     }
 
-    /// Looks a path up in this level, then below, following links.
+    /// Looks a path up in this level, then below, following links; then among what packages bring but recipes left out,
+    /// so that an upper level can have it back.
     fn find(&self, path: &str) -> Option<&Entry> {
-        self.tree.resolve(path).or_else(|| self.lower.resolve(path))
+        let left_out = || {
+            let mut entries = self.packages.iter().flat_map(BTreeMap::values).flat_map(|package| &package.entries);
+            entries.find(|entry| entry.path == path)
+        };
+        self.tree.resolve(path).or_else(|| self.lower.resolve(path)).or_else(left_out)
     }
 
     /// Adds an entry; what is already there must be named in the recipe's `replaces`.

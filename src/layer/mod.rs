@@ -6,6 +6,7 @@
 //!   gives the same bytes; work is proportional to what changed.
 //! - **Not here**: choosing packages (`lock`), fetching them (`fetch`), the image around the layers (`image`).
 
+mod ahead;
 pub mod chunk;
 pub mod dpkg;
 mod exclude;
@@ -20,6 +21,15 @@ use crate::tree;
 
 /// Engine format version: a new number says that images may get other bytes from the same lock.
 pub const ENGINE_FORMAT: u32 = 1;
+
+/// Returns a text that changes whenever the same lock could give other layers: versions of engine, normaliser, package
+/// database and generators.
+#[must_use]
+pub fn fingerprint() -> String {
+    let generators: Vec<String> = generate::versions().map(|(name, version)| format!("{name} {version}")).collect();
+    let (normaliser, database) = (unpack::NORMALISER, dpkg::VERSION);
+    format!("engine {ENGINE_FORMAT}, normaliser {normaliser}, database {database}, {}", generators.join(", "))
+}
 
 /// Why a level cannot become layers.
 #[derive(Debug, thiserror::Error)]

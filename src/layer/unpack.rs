@@ -7,6 +7,7 @@
 
 use crate::apt::deb;
 use crate::apt::deb::Deb as Archive;
+use crate::layer::ahead;
 use crate::report::Event;
 use crate::report::Reporter;
 use crate::report::Stage;
@@ -209,8 +210,9 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     for (name, bytes) in archive.control().iter() {
         control.insert(name.to_owned(), payload.add(&mut &bytes[..], bytes.len() as u64)?);
     }
-    let mut data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT).map_err(wrap)?;
-    let entries = entries(&mut data, &mut payload)?;
+    let data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT).map_err(wrap)?;
+    let (entries, data) = ahead::read(data, |stream| entries(stream, &mut payload));
+    let entries = entries?;
     data.finish().map_err(wrap)?;
     payload.file.flush().map_err(|cause| store::Error::from(fs::Error::new("write", &path, cause)))?;
     let unpacked = Unpacked { control, entries };

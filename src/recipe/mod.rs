@@ -78,7 +78,7 @@ impl Error {
             Self::UnknownImage { suggestion: Some(name), .. } => vec![format!("did you mean `{name}`?")],
             Self::UnknownImage { known, .. } if !known.is_empty() => vec![format!("there are {}", known.join(", "))],
             Self::NoProject(_) => {
-                vec!["name the project folder with `-C DIR`, or begin one with `sockel init`".to_owned()]
+                vec!["name the project folder, which has `recipes/` and `base-images/`, with `-C DIR`".to_owned()]
             }
             Self::UnknownImage { .. } | Self::Invalid(_) | Self::Files(_) => Vec::new(),
         }

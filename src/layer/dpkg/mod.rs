@@ -3,7 +3,10 @@
 //! Formats: `status.d` as distroless images have it and scanners read it (one control paragraph a package, with
 //! `<package>.md5sums` beside); dpkg's database as in dpkg(1) "FILES", deb-triggers(5) and deb-md5sums(5).
 
+mod present;
+
 use crate::apt::relation::Relation;
+use crate::layer::dpkg::present::Present;
 use crate::layer::unpack::Unpacked;
 use crate::layer::unpack::merged;
 use crate::store;
@@ -19,7 +22,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Version of the rules below, for cache keys.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Largest member of a control archive that is read; libreoffice's md5sums has about 1 MiB.
 const MEMBER_LIMIT: u64 = 16 << 20;
@@ -73,7 +76,9 @@ pub fn status_d(package: &Unpacked, contents: &Contents<'_>, kept: &dyn Fn(&str)
     Ok(made)
 }
 
-/// Returns dpkg's own database for all packages of all levels, so that dpkg and apt work on the image. `kept` says
+/// Returns dpkg's own database for all packages of all levels, so that dpkg and apt work on the image. Dependencies that
+/// the recipes excluded are left out of it, and their packages are on hold, so that an upgrade does not bring the
+/// excluded ones in. `kept` says
 /// whether a path (without leading slash) is in the image; excluded files are left out of the lists, so that
 /// `dpkg --verify` does not miss them.
 ///
@@ -92,8 +97,9 @@ pub fn database(
     let mut made = skeleton();
     let mut status = String::new();
     let mut triggers = BTreeMap::from([("File".to_owned(), String::new())]);
+    let present = Present::new(records.iter().map(|record| record.paragraph.as_str()));
     for record in &records {
-        status += &record.installed()?;
+        status += &record.installed(&present)?;
         made.extend(record.info(kept)?);
         record.add_triggers(&mut triggers)?;
     }
@@ -237,12 +243,14 @@ impl<'a> Record<'a> {
     }
 
     /// The paragraph as in dpkg's status file: with `Status` and the sums of the configuration files.
-    fn installed(&self) -> Result<String, Error> {
+    fn installed(&self, present: &Present) -> Result<String, Error> {
+        let lessened = present.without_missing(&self.paragraph);
+        let wanted = if lessened.is_some() { "hold" } else { "install" };
         let mut text = String::new();
-        for line in self.paragraph.lines() {
+        for line in lessened.as_ref().unwrap_or(&self.paragraph).lines() {
             text += &format!("{line}\n");
             if named(line, "Package") {
-                text += "Status: install ok installed\n";
+                text += &format!("Status: {wanted} ok installed\n");
             }
         }
         let sums = self.conffile_sums()?;

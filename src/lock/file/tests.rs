@@ -1,3 +1,5 @@
+//! Contract of lock files: round trip, hostile input, determinism.
+
 use super::*;
 
 fn sample(packages: usize) -> Lock {

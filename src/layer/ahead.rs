@@ -1,0 +1,110 @@
+//! Reads a stream ahead on a thread of its own, so that decompressing and what is done with the bytes overlap.
+
+use std::io;
+use std::io::Read;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::thread;
+
+/// Size of one part: large against the cost of handing it over, small against memory.
+const PART: usize = 256 << 10;
+
+/// Parts that wait at most.
+const WAITING: usize = 8;
+
+/// Calls `work` with a stream that gives the bytes of `source`; returns what it returned, and the source, read to where
+/// `work` stopped or somewhat further.
+pub(super) fn read<S: Read + Send, T>(mut source: S, work: impl FnOnce(&mut dyn Read) -> T) -> (T, S) {
+    let (sender, parts) = mpsc::sync_channel(WAITING);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            loop {
+                let part = part(&mut source);
+                let is_last = !matches!(&part, Ok(bytes) if !bytes.is_empty());
+                // nobody listens any more once the work is done
+                if sender.send(part).is_err() || is_last {
+                    return source;
+                }
+            }
+        });
+        let mut stream = Parts { parts, current: Vec::new(), used: 0 };
+        let result = work(&mut stream);
+        drop(stream);
+        (result, reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// Returns the next bytes, a full part unless the source ends.
+fn part(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; PART];
+    let mut filled = 0;
+    while filled < PART {
+        match source.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The parts as one stream.
+struct Parts {
+    parts: Receiver<io::Result<Vec<u8>>>,
+    current: Vec<u8>,
+    used: usize,
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.current.len() {
+            // the reader leaves after an empty part or an error, and then the stream stays at its end
+            self.current = self.parts.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+            self.used = 0;
+        }
+        let count = buffer.len().min(self.current.len() - self.used);
+        buffer[..count].copy_from_slice(&self.current[self.used..self.used + count]);
+        self.used += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_every_byte_and_the_source_back() {
+        let bytes: Vec<u8> = (0..PART * 20 + 7).map(|number| (number % 251) as u8).collect();
+        let (read_back, rest) = read(&bytes[..], |stream| {
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).map(|_| all)
+        });
+        assert!(read_back.unwrap() == bytes && rest.is_empty());
+        let (first, rest) = read(&bytes[..], |stream| {
+            let mut first = [0; 5];
+            stream.read_exact(&mut first).map(|()| first)
+        });
+        assert_eq!(first.unwrap(), bytes[..5]);
+        assert!(rest.len() < bytes.len());
+    }
+
+    #[test]
+    fn errors_arrive_in_order() {
+        struct Broken(u8);
+        impl Read for Broken {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                if self.0 > 3 {
+                    return Err(io::Error::other("broken"));
+                }
+                buffer.fill(1);
+                Ok(buffer.len())
+            }
+        }
+        let (result, _) = read(Broken(0), |stream| io::copy(stream, &mut io::sink()));
+        assert_eq!(result.unwrap_err().to_string(), "broken");
+    }
+}
