@@ -14,6 +14,7 @@ pub mod generate;
 pub mod level;
 pub mod split;
 pub mod unpack;
+pub mod verify;
 pub mod write;
 
 use crate::store;

@@ -473,6 +473,22 @@ fn paths_have_an_origin() {
 }
 
 #[test]
+fn verify_finds_damaged_packages() {
+    let project = built();
+    let before = project.digests("out");
+    let packages = fs::walk(&project.path("store/packages")).expect("listed").into_iter();
+    let largest = packages.filter(|file| file.path.ends_with("payload")).max_by_key(|file| file.size);
+    spoil(&largest.expect("there are some").path);
+    assert!(project.run(&["cache", "verify"]).good().contains("removed 1"));
+    for folder in ["out", "store/results"] {
+        fs::remove_dir(&project.path(folder)).expect("removed");
+    }
+    project.run(&["build"]).good();
+    assert_eq!(project.digests("out"), before);
+    assert!(project.run(&["cache", "verify"]).good().contains("removed 0"));
+}
+
+#[test]
 fn verify_finds_damage() {
     let project = built();
     let before = project.digests("out");
