@@ -26,7 +26,7 @@ fn image(project: &Project, name: &str) -> Image {
 }
 
 /// Returns the usual packages with another one in place of that of the same name.
-fn patched(new: Deb) -> Vec<Deb> {
+fn patched(new: &Deb) -> Vec<Deb> {
     let name = new.value("Package").to_owned();
     packages().into_iter().map(|old| if old.value("Package") == name { new.clone() } else { old }).collect()
 }
@@ -324,7 +324,7 @@ fn second_build_does_nothing() {
 fn a_patched_package_costs_its_own_layer() {
     let mut project = built();
     let (base, app) = (image(&project, "base"), image(&project, "app"));
-    project.publish(&patched(library("2.1", 9)));
+    project.publish(&patched(&library("2.1", 9)));
     project.server.requests();
     project.run(&["lock"]).good();
     project.run(&["build"]).good();
@@ -361,7 +361,7 @@ fn chunks_are_copied_unless_damaged() {
             }
             let new = Deb::new("runtime-data", "17.2").field("Source", "data (17)").architecture("all");
             let new = new.file("/usr/share/runtime/table", &[b'y'; 20_000], 0o644);
-            project.publish(&patched(new));
+            project.publish(&patched(&new));
             project.run(&["lock"]).good();
             project.run(&["build"]).good();
             assert_eq!(files(&project.path("store/results/chunk")).len() - before, 1, "one chunk");
@@ -413,7 +413,7 @@ fn gone_packages_are_named_and_refreshed() {
     let mut project = Project::new();
     project.run(&["lock"]).good();
     fs::remove_dir(&project.path("store")).expect("removed");
-    project.publish(&patched(Deb::new("app", "3.3-1").file("/usr/share/app/app.jar", b"new", 0o644)));
+    project.publish(&patched(&Deb::new("app", "3.3-1").file("/usr/share/app/app.jar", b"new", 0o644)));
     project.server.remove(&format!("{ROOT}/pool/app_3.2-1.deb"));
     let locks = || ["base", "runtime", "app"].map(|image| project.text(&format!("base-images/{image}.lock.yaml")));
     let before = locks();
