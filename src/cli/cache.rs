@@ -5,6 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
+use crate::layer;
 use crate::store::Store;
 
 /// Look after the store
@@ -76,7 +77,10 @@ fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
 }
 
 fn verify(store: &Store, context: &Context) -> Result<(), Failure> {
-    let verified = store.verify()?;
+    let mut verified = store.verify()?;
+    let packages = layer::verify::verify(store)?;
+    verified.checked += packages.checked;
+    verified.removed.extend(packages.removed);
     if context.printer.is_json() {
         return Ok(context.printer.json(&verified)?);
     }

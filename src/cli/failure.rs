@@ -143,7 +143,7 @@ impl Failure {
 
 impl From<fs::Error> for Failure {
     fn from(error: fs::Error) -> Self {
-        Self::of(file_kind(&error), &error, Vec::new())
+        Self::of(file_kind(&error), &error, error.hints())
     }
 }
 
@@ -212,7 +212,7 @@ impl From<build::Error> for Failure {
                 (Kind::Input, vec![format!("lock again with `sockel lock {image}`")])
             }
             build::Error::Store(error) => (store_kind(error), error.hints()),
-            build::Error::Output(error) => (oci_kind(error), Vec::new()),
+            build::Error::Output(error) => (oci_kind(error), oci_hints(error)),
         };
         Self::of(kind, &error, hints)
     }
@@ -220,7 +220,7 @@ impl From<build::Error> for Failure {
 
 impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {
-        Self::of(oci_kind(&error), &error, Vec::new())
+        Self::of(oci_kind(&error), &error, oci_hints(&error))
     }
 }
 
@@ -260,7 +260,7 @@ fn fetch_kind(error: &fetch::Error) -> Kind {
 
 fn layer_kind(error: &layer::Error) -> Kind {
     match error {
-        layer::Error::Store(error) => store_kind(error),
+        layer::Error::Store(error) | layer::Error::Unpack(layer::unpack::Error::Store(error)) => store_kind(error),
         _ => Kind::Input,
     }
 }
@@ -270,6 +270,14 @@ fn oci_kind(error: &oci::Error) -> Kind {
         oci::Error::File(error) => file_kind(error),
         oci::Error::Store(error) => store_kind(error),
         oci::Error::Damaged { .. } | oci::Error::Unfit { .. } => Kind::Input,
+    }
+}
+
+fn oci_hints(error: &oci::Error) -> Vec<String> {
+    match error {
+        oci::Error::File(error) => error.hints(),
+        oci::Error::Store(error) => error.hints(),
+        _ => Vec::new(),
     }
 }
 
@@ -286,7 +294,7 @@ fn outside(cause: &(dyn StdError + Send + Sync + 'static)) -> (Kind, Vec<String>
         let kind = if matches!(error, fetch::Error::Gone { .. }) { Kind::Outside } else { fetch_kind(error) };
         (kind, error.hints())
     } else if let Some(error) = cause.downcast_ref::<fs::Error>() {
-        (file_kind(error), Vec::new())
+        (file_kind(error), error.hints())
     } else if cause.is::<BadPackage>() {
         (Kind::Outside, vec!["the archive or a mirror serves a damaged package: try another mirror".to_owned()])
     } else {

@@ -188,6 +188,7 @@ impl Error {
                     Problem::WrongDigest { .. } => vec![digest.to_owned()],
                     Problem::Http(error) => error.hints(),
                     Problem::Store(error) => error.hints(),
+                    Problem::File(error) => error.hints(),
                     _ => Vec::new(),
                 };
                 problems.iter().flat_map(hint).collect()

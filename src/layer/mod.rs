@@ -14,6 +14,7 @@ pub mod generate;
 pub mod level;
 pub mod split;
 pub mod unpack;
+pub mod verify;
 pub mod write;
 
 use crate::store;
@@ -70,7 +71,7 @@ impl Error {
             Self::Tree { recipe, .. } => vec![format!(
                 "a level may replace a path of another only if `recipes/{recipe}.yaml` names it under `replaces`, with a reason"
             )],
-            Self::Store(error) => error.hints(),
+            Self::Store(error) | Self::Unpack(unpack::Error::Store(error)) => error.hints(),
             _ => Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ use oci_spec::image::MediaType;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -47,16 +48,24 @@ pub fn write(
 ) -> Result<(), Error> {
     let blob_folder = folder.join("blobs/sha256");
     let marker = folder.join("oci-layout");
-    if fs::size(&marker).is_none() {
-        if fs::list(folder)?.iter().any(|name| name != "blobs") {
-            let cause = "the folder has other files and is no OCI layout".to_owned();
-            return Err(Error::Damaged { path: folder.to_owned(), cause });
-        }
-        fs::create_dir(&blob_folder)?;
-        fs::write_atomic(&marker, MARKER)?;
+    let foreign = |name: &String| name != "blobs" && !name.starts_with(fs::TEMPORARY);
+    if fs::size(&marker).is_none() && fs::list(folder)?.iter().any(foreign) {
+        let cause = "the folder has other files and is no OCI layout".to_owned();
+        return Err(Error::Damaged { path: folder.to_owned(), cause });
     }
-    // two builds may write one layout: the marker doubles as lock file
-    let _alone = fs::lock(&marker, fs::Lock::Exclusive)?;
+    fs::create_dir(&blob_folder)?;
+    // two builds may write one layout: the marker doubles as lock file, so it must stay the same file from its first
+    // moment on, and is not written like others
+    let mut alone = fs::lock(&marker, fs::Lock::Exclusive)?;
+    if fs::size(&marker) == Some(0) {
+        alone.write_all(MARKER).map_err(|cause| fs::Error::new("write", &marker, cause))?;
+    }
+    // what a killed build left
+    for folder in [folder, &blob_folder] {
+        for name in fs::list(folder)?.iter().filter(|name| name.starts_with(fs::TEMPORARY)) {
+            fs::remove(&folder.join(name))?;
+        }
+    }
     for (digest, size) in blobs {
         let target = blob_folder.join(digest.hex());
         if fs::size(&target) != Some(*size) {

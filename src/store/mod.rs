@@ -26,6 +26,7 @@ use crate::values::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -65,10 +66,8 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Newer { .. } => vec!["use the newer sockel, or another folder with `--store DIR`".to_owned()],
-            Self::File(error) if error.is_full() => {
-                vec!["free space with `sockel cache prune`, or use another disk with `--store DIR`".to_owned()]
-            }
-            _ => Vec::new(),
+            Self::File(error) => error.hints(),
+            Self::WrongDigest { .. } => Vec::new(),
         }
     }
 }
@@ -86,17 +85,17 @@ impl Store {
     /// # Errors
     /// [`Error::Newer`], or when the folder cannot be made or locked.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        for part in ["blobs/sha256", "packages", "results", "archives", "partial", "tmp"] {
-            fs::create_dir(&folder.join(part))?;
-        }
         let version = folder.join("version");
-        match fs::read_text(&version, 64) {
+        let is_new = match fs::read_text(&version, 64) {
             Ok(text) => match text.trim().parse::<u32>() {
-                Ok(number) if number <= FORMAT => {}
+                Ok(number) if number <= FORMAT => false,
                 _ => return Err(Error::Newer { folder: folder.to_owned(), found: text.trim().to_owned() }),
             },
-            Err(error) if error.is_missing() => fs::write_atomic(&version, format!("{FORMAT}\n").as_bytes())?,
+            Err(error) if error.is_missing() => true,
             Err(error) => return Err(error.into()),
+        };
+        for part in ["blobs/sha256", "packages", "results", "archives", "partial", "tmp"] {
+            fs::create_dir(&folder.join(part))?;
         }
         // left-overs of killed commands can go when nobody else is running
         let lock = folder.join("in-use");
@@ -105,8 +104,18 @@ impl Store {
                 fs::remove_any(&folder.join("tmp").join(name))?;
             }
         }
-        let in_use = fs::lock(&lock, fs::Lock::Shared)?;
-        Ok(Self { folder: folder.to_owned(), _in_use: in_use })
+        let store = Self { folder: folder.to_owned(), _in_use: fs::lock(&lock, fs::Lock::Shared)? };
+        if is_new {
+            store.put(&version, format!("{FORMAT}\n").as_bytes())?;
+        }
+        Ok(store)
+    }
+
+    /// Writes a file by way of `tmp/`, where a killed command's left-overs are found.
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut file = fs::temporary(&self.folder.join("tmp"))?;
+        file.write_all(bytes).map_err(|cause| fs::Error::new("write", path, cause))?;
+        Ok(fs::publish(file, path)?)
     }
 
     /// Returns the store's folder.
@@ -190,18 +199,24 @@ impl Store {
         Ok(fs::temporary_dir(&self.folder.join("tmp"))?)
     }
 
-    /// Gives a finished package folder its name; when another command was faster, its result is kept.
+    /// Gives a finished package folder its name; when another command was faster, its result is kept. What is there but
+    /// not complete makes room.
     ///
     /// # Errors
     /// When it cannot be renamed.
     pub fn publish_package(&self, draft: tempfile::TempDir, key: &Digest) -> Result<(), Error> {
         let target = self.package(key);
-        match fs::rename(draft.path(), &target) {
+        let mut renamed = fs::rename(draft.path(), &target);
+        if renamed.is_err() && self.package_is_missing(key) {
+            fs::remove_any(&target)?;
+            renamed = fs::rename(draft.path(), &target);
+        }
+        match renamed {
             Ok(()) => {
                 let _renamed = draft.keep();
                 Ok(())
             }
-            Err(_) if fs::size(&target.join("tree.json")).is_some() => Ok(()),
+            Err(_) if !self.package_is_missing(key) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -221,7 +236,7 @@ impl Store {
         let path = self.record(kind, key);
         fs::create_dir(&self.folder.join("results").join(kind))?;
         let bytes = serde_json::to_vec(answer).expect("records have string keys and serialise");
-        Ok(fs::write_atomic(&path, &bytes)?)
+        self.put(&path, &bytes)
     }
 
     fn record(&self, kind: &str, key: &Digest) -> PathBuf {

@@ -41,6 +41,13 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
     }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let full = "free space with `sockel cache prune`, or use another disk with `--store DIR`";
+        if self.is_full() { vec![full.to_owned()] } else { Vec::new() }
+    }
 }
 
 /// Result of a file operation.
@@ -98,12 +105,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     publish(file, path)
 }
 
+/// How the names of unfinished files begin.
+pub const TEMPORARY: &str = ".tmp-";
+
 /// Returns an unnamed-to-others temporary file in a folder, gone unless [`publish`]ed.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder).map_err(|cause| Error::new("write in", folder, cause))
+    tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .tempfile_in(folder)
+        .map_err(|cause| Error::new("write in", folder, cause))
 }
 
 /// Gives a temporary file its final name and makes it readable for everybody.
@@ -221,7 +234,7 @@ pub fn try_lock(path: &Path) -> Result<Option<fs::File>> {
 /// # Errors
 /// When it cannot be made.
 pub fn temporary_dir(folder: &Path) -> Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix(".tmp-").tempdir_in(folder).map_err(|cause| Error::new("write in", folder, cause))
+    tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(folder).map_err(|cause| Error::new("write in", folder, cause))
 }
 
 /// Makes a new file for writing and reading, replacing an old one.

@@ -1,8 +1,12 @@
 //! One test binary for all stages; every file here is listed here.
 
 mod archive;
+mod build;
 mod cli;
+mod crash;
 mod fetch;
+mod hostile;
 mod lock;
 mod recipe;
+mod reproducible;
 mod support;

@@ -97,6 +97,7 @@ impl Error {
             Self::Unreachable { cause, .. } if cause.contains("certificate") => {
                 vec!["name your organisation's certificate authorities with `--ca-file FILE`".to_owned()]
             }
+            Self::File(error) => error.hints(),
             _ => Vec::new(),
         }
     }

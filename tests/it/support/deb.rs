@@ -55,6 +55,11 @@ impl Deb {
         self
     }
 
+    /// Returns the value of a control field, empty where there is none.
+    pub(crate) fn value(&self, name: &str) -> &str {
+        self.fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
     pub(crate) fn architecture(self, architecture: &str) -> Self {
         self.field("Architecture", architecture)
     }

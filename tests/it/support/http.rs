@@ -67,6 +67,11 @@ impl Server {
         self.state.lock().unwrap().files.remove(path);
     }
 
+    /// Returns all files by path.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.state.lock().unwrap().files.clone()
+    }
+
     /// The next answers for a path go wrong, one fault each.
     pub(crate) fn fail(&self, path: &str, faults: &[Fault]) {
         self.state.lock().unwrap().faults.insert(path.to_owned(), faults.to_owned());

@@ -3,4 +3,6 @@
 pub(crate) mod archive;
 pub(crate) mod deb;
 pub(crate) mod http;
+pub(crate) mod image;
 pub(crate) mod openpgp;
+pub(crate) mod project;
