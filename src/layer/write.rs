@@ -12,6 +12,7 @@ use crate::store;
 use crate::store::BlobWriter;
 use crate::store::Store;
 use crate::sys::fs;
+use crate::tree::Content;
 use crate::tree::Contents;
 use crate::tree::Kind;
 use crate::tree::compress::Compression;
@@ -237,10 +238,7 @@ impl Producer<'_> {
             for entry in &chunk.entries {
                 self.bytes(&tar::header(entry));
                 if let Kind::File(content) = &entry.kind {
-                    let mut offset = 0;
-                    while offset < content.size {
-                        offset += self.content(content, offset)?;
-                    }
+                    self.file(content)?;
                     self.bytes(&tar::END[..usize::try_from(tar::padding(content.size)).expect("less than a block")]);
                 }
             }
@@ -266,17 +264,33 @@ impl Producer<'_> {
         }
     }
 
-    /// Reads as much of a file as fits into the member; returns how much.
-    fn content(&mut self, content: &crate::tree::Content, offset: u64) -> Result<u64, store::Error> {
+    /// Appends a file, whose bytes must be those that came from the signed package: a damaged store is noticed here.
+    fn file(&mut self, content: &Content) -> Result<(), store::Error> {
+        let mut hasher = Hasher::default();
+        while hasher.length() < content.size {
+            self.part(content, &mut hasher)?;
+        }
+        let found = hasher.finish();
+        if found == content.digest {
+            Ok(())
+        } else {
+            Err(store::Error::WrongDigest { expected: content.digest, found })
+        }
+    }
+
+    /// Reads as much of a file as fits into the member.
+    fn part(&mut self, content: &Content, hasher: &mut Hasher) -> Result<(), store::Error> {
+        let offset = hasher.length();
         let start = self.buffer.len();
         let rest = usize::try_from(content.size - offset).unwrap_or(usize::MAX);
         let length = rest.min(self.limit - start);
         self.buffer.resize(start + length, 0);
         self.contents.read_at(content, offset, &mut self.buffer[start..])?;
+        hasher.update(&self.buffer[start..]);
         if self.buffer.len() == self.limit {
             self.flush();
         }
-        Ok(length as u64)
+        Ok(())
     }
 
     /// Ends the member.

@@ -51,7 +51,7 @@ pub enum Error {
         found: String,
     },
     /// Bytes do not have the digest that they were stored or asked for under.
-    #[error("cannot store {expected}: the bytes have digest {found}")]
+    #[error("cannot use {expected}: its bytes have digest {found}")]
     WrongDigest {
         /// What was promised.
         expected: Digest,
@@ -67,7 +67,7 @@ impl Error {
         match self {
             Self::Newer { .. } => vec!["use the newer sockel, or another folder with `--store DIR`".to_owned()],
             Self::File(error) => error.hints(),
-            Self::WrongDigest { .. } => Vec::new(),
+            Self::WrongDigest { .. } => vec!["the store is damaged: mend it with `sockel cache verify`".to_owned()],
         }
     }
 }
