@@ -136,6 +136,7 @@ fn order_of_input_does_not_matter() {
     shuffled.edit("recipes/base.yaml", "packages: [ base-files, libc ]", "packages: [ libc, base-files ]");
     made(&shuffled);
     assert_eq!(essence(&shuffled), expected, "recipe");
+    assert_eq!(shuffled.digests("out"), first.digests("out"), "recipe");
 
     let mut reversed = packages();
     reversed.reverse();
