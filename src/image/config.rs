@@ -2,7 +2,7 @@
 
 use crate::image::Error;
 use crate::image::Parts;
-use crate::recipe::Config;
+use crate::recipe::merged_config;
 use crate::values::Epoch;
 use serde_json::Value;
 use serde_json::json;
@@ -16,7 +16,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Written as a JSON value: oci-spec's builder would drop nothing and add nothing here, and the keys stay readable
 /// beside the specification.
 pub(crate) fn config(parts: &Parts<'_>, epoch: Epoch) -> Result<Value, Error> {
-    let settings = merge(parts);
+    let mut settings = merged_config(parts.levels);
+    settings.env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
     let user = settings.user.clone().ok_or_else(|| Error::NoUser(parts.image.to_owned()))?;
     if !is_numeric_user(&user) {
         return Err(Error::BadUser { image: parts.image.to_owned(), user });
@@ -67,29 +68,6 @@ pub(crate) fn config(parts: &Parts<'_>, epoch: Epoch) -> Result<Value, Error> {
         config["variant"] = json!(variant);
     }
     Ok(config)
-}
-
-/// Lays the levels' settings over each other: maps and lists add up, single values of upper levels win.
-fn merge(parts: &Parts<'_>) -> Config {
-    let mut all = Config { env: [("PATH".to_owned(), PATH.to_owned())].into(), ..Config::default() };
-    for level in parts.levels {
-        let Config { user, env, entrypoint, command, working_directory, ports, writable, stop_signal, labels } =
-            level.config.clone();
-        // a new entry point makes the arguments of the old one meaningless
-        if entrypoint.is_some() {
-            all.command = None;
-        }
-        all.user = user.or(all.user);
-        all.env.extend(env);
-        all.entrypoint = entrypoint.or(all.entrypoint);
-        all.command = command.or(all.command);
-        all.working_directory = working_directory.or(all.working_directory);
-        all.ports.extend(ports);
-        all.writable.extend(writable);
-        all.stop_signal = stop_signal.or(all.stop_signal);
-        all.labels.extend(labels);
-    }
-    all
 }
 
 /// Kubernetes' `runAsNonRoot` can only judge numbers, so names are refused as root is.
