@@ -31,19 +31,20 @@ fn main() {
         deb.data(1, LIMIT).expect("the data member can be read").read_to_end(&mut bytes).expect("it can be read");
         let name = package.rsplit('/').next().unwrap_or(package);
         for level in [1, 6, 9] {
-            measure(name, "zlib-rs", level, usize::MAX, &bytes, |bytes| zlib_rs(bytes, level));
-            measure(name, "zlib-rs", level, 1 << 20, &bytes, |bytes| zlib_rs(bytes, level));
+            measure(&format!("{name} | zlib-rs | {level}"), usize::MAX, &bytes, |bytes| zlib_rs(bytes, level));
+            measure(&format!("{name} | zlib-rs | {level}"), 1 << 20, &bytes, |bytes| zlib_rs(bytes, level));
             let mut compressor = libdeflate(level);
-            measure(name, "libdeflate", level, 1 << 20, &bytes, |bytes| member(&mut compressor, bytes));
+            measure(&format!("{name} | libdeflate | {level}"), 1 << 20, &bytes, |bytes| member(&mut compressor, bytes));
         }
         for size in [256 << 10, 4 << 20] {
             let mut compressor = libdeflate(6);
-            measure(name, "libdeflate", 6, size, &bytes, |bytes| member(&mut compressor, bytes));
+            measure(&format!("{name} | libdeflate | 6"), size, &bytes, |bytes| member(&mut compressor, bytes));
         }
     }
 }
 
-fn measure(name: &str, library: &str, level: u8, size: usize, bytes: &[u8], mut compress: impl FnMut(&[u8]) -> usize) {
+/// Prints a row: `what` is package, library and level.
+fn measure(what: &str, size: usize, bytes: &[u8], mut compress: impl FnMut(&[u8]) -> usize) {
     let mut fastest = f64::INFINITY;
     let mut total = 0;
     for _ in 0..REPEATS {
@@ -54,7 +55,7 @@ fn measure(name: &str, library: &str, level: u8, size: usize, bytes: &[u8], mut 
     let members = if size == usize::MAX { "one".to_owned() } else { format!("{} KiB", size >> 10) };
     let speed = bytes.len() as f64 / fastest / 1e6;
     let ratio = bytes.len() as f64 / total as f64;
-    println!("| {name} | {library} | {level} | {members} | {speed:.0} | {ratio:.3} | {total} |");
+    println!("| {what} | {members} | {speed:.0} | {ratio:.3} | {total} |");
 }
 
 fn zlib_rs(bytes: &[u8], level: u8) -> usize {

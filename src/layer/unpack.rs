@@ -2,7 +2,7 @@
 //!
 //! The rules ("normalised"): paths below `/bin`, `/sbin`, `/lib*` move below `/usr` and those of `/var/run` and
 //! `/var/lock` below `/run`, as on every system since the /usr merge; owners are numeric; setuid, setgid and extended
-//! attributes are dropped; folders have [`CONTENT_MTIME`](crate::values::CONTENT_MTIME). Devices, FIFOs and paths that
+//! attributes are dropped; folders have [`CONTENT_MTIME`]. Devices, FIFOs and paths that
 //! leave the root are refused.
 
 use crate::apt::deb;

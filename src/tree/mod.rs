@@ -18,7 +18,7 @@ pub use entry::Source;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
-/// Paths in byte order, each with its entry. Folders on the way to a path may be left out; [`Tree::close`] adds them.
+/// Paths in byte order, each with its entry. Folders on the way to a path may be left out; [`Tree::missing_folders`] names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     entries: BTreeMap<String, Entry>,

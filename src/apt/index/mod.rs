@@ -1,6 +1,6 @@
 //! Packages indexes (Debian repository format): from a byte stream to candidates.
 //!
-//! Of each stanza only the fields in [`field::KEPT`] stay in memory, as text in one arena; a [`Package`] is made when
+//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena; a [`Package`] is made when
 //! somebody asks for it. An archive of 70,000 packages takes some 45 MB.
 
 mod field;
