@@ -38,7 +38,7 @@ impl Compression {
     #[must_use]
     pub fn fingerprint(self) -> &'static str {
         match self {
-            Self::Gzip => "gzip libdeflate-1.25 level 6 member 1MiB",
+            Self::Gzip => "gzip libdeflate-1.26 level 6 member 1MiB",
             Self::Zstd => "zstd 1.5.7 level 3 frame 4MiB",
         }
     }
