@@ -34,6 +34,12 @@ if [[ ${got[tomcat-11]:-} ]]; then
     fi
 fi
 
+if /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
+    check "all documents are valid by the image-spec's schemas" /usr/bin/python3 tests/live/schema.py "$work/out" tests/fixtures/image-spec
+else
+    skip "JSON Schemas of the image-spec: Python's jsonschema is missing"
+fi
+
 # a server whose certificate authority only our own image knows
 tls() {
     local extra=$work/extra root port=18443
