@@ -310,8 +310,8 @@ pub(crate) fn install_panic_hook(color: bool) {
         let printer = Printer::plain(color);
         printer.talk(Level::Error, &format!("internal error: {what}{}", place.unwrap_or_default()));
         let version = env!("CARGO_PKG_VERSION");
-        let repository = env!("CARGO_PKG_REPOSITORY");
-        printer.line(&format!("hint: this is a bug in sockel {version}: please report it at {repository}/issues"));
+        printer
+            .line(&format!("hint: this is a bug in sockel {version}: please report it with the command that you ran"));
     }));
 }
 
