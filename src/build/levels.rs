@@ -38,14 +38,13 @@ pub struct Assembled {
     packages: Vec<BTreeMap<String, Unpacked>>,
 }
 
-/// Everything that building layers needs, with what this run has made so far.
+/// Everything that building layers needs; what was made already is found in the store.
 pub(super) struct Levels<'a> {
     pub(super) store: &'a Store,
     contents: Contents<'a>,
     reporter: &'a dyn Reporter,
     options: &'a Options,
     unpacked: BTreeMap<Digest, Unpacked>,
-    done: BTreeMap<Digest, Vec<Layer>>,
 }
 
 impl<'a> Levels<'a> {
@@ -79,11 +78,11 @@ impl<'a> Levels<'a> {
         let unpacked =
             unpack::all(&debs, store, options.threads, reporter).map_err(|cause| in_general(orders, cause))?;
         let contents = Contents::new(store);
-        Ok(Self { store, contents, reporter, options, unpacked, done: BTreeMap::new() })
+        Ok(Self { store, contents, reporter, options, unpacked })
     }
 
     /// Returns the layers of an image for one platform, and how many were there already.
-    pub(super) fn layers(&mut self, order: &Order<'_>, platform: Platform) -> Result<(Vec<Layer>, usize), Error> {
+    pub(super) fn layers(&self, order: &Order<'_>, platform: Platform) -> Result<(Vec<Layer>, usize), Error> {
         let image = || order.definition.image.clone();
         let wrap = |cause| Error::Layer { image: image(), platform, cause: Box::new(cause) };
         let assembled = assemble(order, platform, &self.unpacked, &self.contents)?;
@@ -102,13 +101,10 @@ impl<'a> Levels<'a> {
         Ok((layers, reused))
     }
 
-    fn layer(&mut self, plan: split::Plan) -> Result<(Layer, bool), layer::Error> {
+    fn layer(&self, plan: split::Plan) -> Result<(Layer, bool), layer::Error> {
         let split::Plan { what, chunks } = plan;
         let compression = self.options.compression;
         let key = write::key(&chunks, compression);
-        if let Some(layer) = self.done.get(&key).and_then(|layers| layers.first()) {
-            return Ok((Layer { what, ..layer.clone() }, true));
-        }
         if let Some(blob) = write::find(&key, self.store) {
             return Ok((Layer { blob, what }, true));
         }
@@ -117,9 +113,7 @@ impl<'a> Levels<'a> {
         let options = write::Options { compression, threads: self.options.threads };
         let blob = write::write(&chunks, options, &self.contents, self.store, self.reporter)?;
         self.reporter.event(Event::Finished { stage: Stage::Compress, what: what.clone() });
-        let layer = Layer { blob, what };
-        self.done.insert(key, vec![layer.clone()]);
-        Ok((layer, false))
+        Ok((Layer { blob, what }, false))
     }
 }
 

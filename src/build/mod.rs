@@ -117,9 +117,9 @@ pub fn build(
         return Ok(done);
     }
     let work: Vec<&Order<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
-    let mut levels = Levels::prepare(&work, options, store, http, reporter)?;
+    let levels = Levels::prepare(&work, options, store, http, reporter)?;
     for (index, order, key) in todo {
-        let built = one(order, options, key, parent(order, &done[..index]), &mut levels)?;
+        let built = one(order, options, key, parent(order, &done[..index]), &levels)?;
         record::keep(&built, store)?;
         done[index] = built;
     }
@@ -144,7 +144,7 @@ fn one(
     options: &Options,
     key: Digest,
     parent: Option<&Built>,
-    levels: &mut Levels<'_>,
+    levels: &Levels<'_>,
 ) -> Result<Built, Error> {
     let Order { definition, lock } = order;
     let version = record::version(order);
