@@ -3,6 +3,7 @@
 mod digest;
 mod epoch;
 mod platform;
+mod secret;
 
 pub use digest::Digest;
 pub use digest::Hasher;
@@ -13,3 +14,5 @@ pub use epoch::InvalidEpoch;
 pub use platform::Architecture;
 pub use platform::Platform;
 pub use platform::UnknownPlatform;
+pub use secret::Login;
+pub use secret::Secret;

@@ -71,6 +71,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file of the client certificate is not usable.
+    #[error("cannot read client certificate `{}`: it must hold a PEM certificate and its PEM key", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] fs::Error),

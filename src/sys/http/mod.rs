@@ -1,23 +1,38 @@
-//! HTTP downloads with retry, timeout, size limit, resume, and an offline switch.
+//! HTTP: downloads from any server ([`Http`]: retry, timeout, size limit, resume), and conversations with one host
+//! ([`Host`]: uploads, budget). Both know an offline switch.
 //!
 //! Client and runtime are made on first use: commands that stay on this machine do not pay for them.
 
+mod budget;
 mod download;
 mod error;
+mod exchange;
+mod host;
 mod retry;
 
+pub use bytes::Bytes;
 pub use download::Piece;
 pub use download::Target;
 pub use error::Error;
 pub use error::mask;
+pub use exchange::Answer;
+pub use exchange::Body;
+pub use exchange::Request;
+pub use exchange::Sent;
+pub use host::Host;
+pub use host::HostOptions;
+pub use reqwest::Method;
+pub use reqwest::header;
+#[allow(unused_imports, reason = "the registry's transport is on its way")]
+pub(crate) use retry::Failure;
 
 use crate::sys::fs;
 use reqwest::Response;
 use reqwest::StatusCode;
-use reqwest::header;
 use reqwest::header::HeaderMap;
 use reqwest::redirect;
 use std::future::Future;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -200,16 +215,22 @@ impl Http {
 }
 
 /// The one place that chooses the TLS provider.
-fn client(options: &Options) -> Result<reqwest::Client, Error> {
+fn choose_tls_provider() {
     // an error only says that somebody was faster with the same choice
     let _installed = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Returns the certificate authorities of a PEM file.
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Error> {
+    let parsed = reqwest::Certificate::from_pem_bundle(pem).ok().filter(|certificates| !certificates.is_empty());
+    parsed.ok_or_else(|| Error::Certificates { path: path.to_owned() })
+}
+
+fn client(options: &Options) -> Result<reqwest::Client, Error> {
+    choose_tls_provider();
     let mut extra = Vec::new();
     if let Some(path) = &options.extra_ca {
-        let pem = fs::read(path, CERTIFICATES_LIMIT)?;
-        extra = reqwest::Certificate::from_pem_bundle(&pem)
-            .ok()
-            .filter(|certificates| !certificates.is_empty())
-            .ok_or_else(|| Error::Certificates { path: path.clone() })?;
+        extra = certificates(path, &fs::read(path, CERTIFICATES_LIMIT)?)?;
     }
     let builder = || {
         reqwest::Client::builder()
