@@ -29,6 +29,7 @@ use crate::report::Reporter;
 use crate::store;
 use crate::store::Store;
 use crate::sys::http::Http;
+use crate::tree::Contents;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -117,13 +118,16 @@ pub fn build(
         return Ok(done);
     }
     let work: Vec<&Order<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
-    let levels = Levels::prepare(&work, options, store, http, reporter)?;
-    for (index, order, key) in todo {
-        let built = one(order, options, key, parent(order, &done[..index]), &levels)?;
-        record::keep(&built, store)?;
-        done[index] = built;
-    }
-    Ok(done)
+    let contents = Contents::new(store);
+    let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
+    levels.unpacking.during(|| {
+        for (index, order, key) in todo {
+            let built = one(order, options, key, parent(order, &done[..index]), &levels)?;
+            record::keep(&built, store)?;
+            done[index] = built;
+        }
+        Ok(done)
+    })
 }
 
 /// Returns the image that this one stands on, when it was built in the same run.
