@@ -16,6 +16,8 @@ use crate::lock::file::Lock;
 use crate::lock::verify::verify;
 use crate::recipe::Definition;
 use crate::recipe::Project;
+use crate::recipe::REGISTRY_FILE;
+use crate::recipe::RegistryFile;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
@@ -197,7 +199,12 @@ impl Hands {
     pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
         let settings = &context.settings;
         let http = Http::new(http::Options::usual(settings.offline, settings.ca_file.clone()));
-        let mirrors = Mirrors { given: settings.mirrors.clone(), host: host::sources(Path::new("/")) };
+        let mut given = settings.mirrors.clone();
+        let file = RegistryFile::read(&settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
+        for (archive, addresses) in file.mirrors {
+            given.entry(archive).or_default().extend(addresses);
+        }
+        let mirrors = Mirrors { given, host: host::sources(Path::new("/")) };
         let progress = Progress::new(settings.progress, &context.printer);
         let (store, threads) = (settings.store.display(), settings.threads);
         context.printer.talk(Level::Detail, &format!("store {store}, {threads} thread(s)"));
