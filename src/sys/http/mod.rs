@@ -8,6 +8,7 @@ mod download;
 mod error;
 mod exchange;
 mod host;
+mod pulse;
 mod retry;
 
 pub use bytes::Bytes;
@@ -23,7 +24,7 @@ pub use host::Host;
 pub use host::HostOptions;
 pub use reqwest::Method;
 pub use reqwest::header;
-#[allow(unused_imports, reason = "the registry's transport is on its way")]
+pub use retry::retry_after;
 pub(crate) use retry::Failure;
 
 use crate::sys::fs;
