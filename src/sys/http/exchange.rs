@@ -217,10 +217,15 @@ impl Answer {
     /// # Errors
     /// [`Error::TooLarge`] above `limit` bytes, [`Error::Unreachable`] when it breaks off.
     pub async fn bytes(mut self, limit: u64) -> Result<Vec<u8>, Error> {
+        self.read(limit).await.map_err(|failure| failure.error)
+    }
+
+    /// As [`Answer::bytes`], for callers that ask again when it breaks off.
+    pub(crate) async fn read(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        while let Some(part) = self.part().await.map_err(|failure| failure.error)? {
+        while let Some(part) = self.part().await? {
             if (bytes.len() + part.len()) as u64 > limit {
-                return Err(Error::TooLarge { url: self.url, limit });
+                return Err(Error::TooLarge { url: self.url.clone(), limit }.into());
             }
             bytes.extend_from_slice(&part);
         }

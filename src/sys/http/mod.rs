@@ -24,8 +24,8 @@ pub use host::Host;
 pub use host::HostOptions;
 pub use reqwest::Method;
 pub use reqwest::header;
-pub use retry::retry_after;
 pub(crate) use retry::Failure;
+pub use retry::retry_after;
 
 use crate::sys::fs;
 use reqwest::Response;

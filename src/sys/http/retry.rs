@@ -1,9 +1,9 @@
 //! Which failures may pass, and how long to wait for that.
 
+use crate::sys::clock;
 use crate::sys::http::Error;
 use crate::sys::http::Options;
 use crate::sys::http::error;
-use crate::sys::clock;
 use crate::sys::http::mask;
 use crate::values::Epoch;
 use crate::values::date;
