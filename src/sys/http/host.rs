@@ -10,6 +10,7 @@ use crate::sys::http::Request;
 use crate::sys::http::budget::Budget;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry;
 use crate::sys::http::retry::Failure;
 use reqwest::Method;
@@ -118,12 +119,20 @@ impl Host {
         }
         let client = self.client.get_or_init(|| client(&self.options)).as_ref().map_err(Error::again)?;
         let permit = self.budget.permit().await;
-        let sent = request.prepare(client)?.send().await;
+        let pulse = Pulse::new();
+        let sending = request.prepare(client, &pulse)?.send();
+        let sent = tokio::select! {
+            sent = sending => sent.map_err(|cause| Failure::of(url, &cause)),
+            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
+        };
         let response = match sent {
             Ok(response) => response,
-            Err(cause) => {
+            Err(failure) => {
+                if let Some(error) = pulse.failure() {
+                    return Err(Error::from(error).into());
+                }
                 self.budget.busy(permit, None);
-                return Err(Failure::of(url, &cause));
+                return Err(failure);
             }
         };
         match response.status().as_u16() {
@@ -132,7 +141,7 @@ impl Host {
                 self.budget.busy(permit, failure.asked_pause());
                 Err(failure)
             }
-            _ => Ok(Answer::new(mask(url), response, permit)),
+            _ => Ok(Answer::new(mask(url), response, self.options.idle_timeout, permit)),
         }
     }
 
@@ -141,7 +150,28 @@ impl Host {
     /// # Errors
     /// The failure itself when it cannot pass or the attempts are used up.
     pub(crate) async fn pause(&self, failure: Failure, failures: &mut u32) -> Result<(), Error> {
-        retry::pause_with_jitter(failure, failures, (self.options.attempts, self.options.backoff)).await
+        if failure.may_pass() && self.rest(failures, failure.asked_pause()).await { Ok(()) } else { Err(failure.error) }
+    }
+
+    /// Waits before the next attempt; tells whether there is one.
+    pub(crate) async fn rest(&self, failures: &mut u32, asked_pause: Option<Duration>) -> bool {
+        *failures += 1;
+        if *failures >= self.options.attempts {
+            return false;
+        }
+        retry::jitter(self.options.backoff, *failures, asked_pause).await;
+        true
+    }
+
+    /// Takes an answer that only a busy host gives: fewer requests from now on.
+    pub(crate) fn was_busy(&self, answer: Answer) {
+        self.budget.busy(answer.into_permit(), None);
+    }
+
+    /// Returns how many requests there may be at one time.
+    #[must_use]
+    pub fn parallel(&self) -> usize {
+        self.options.parallel.max(1)
     }
 }
 
@@ -178,7 +208,6 @@ fn client(options: &HostOptions) -> Result<reqwest::Client, Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
             .http1_only()
             .referer(false)
             .retry(reqwest::retry::never())
