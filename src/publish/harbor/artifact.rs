@@ -122,7 +122,7 @@ impl Harbor<'_> {
                 let artifact: Artifact = reply.json()?;
                 let is_other = reference.parse().is_ok_and(|digest: Digest| digest != artifact.digest);
                 if is_other {
-                    return Err(Error::malformed(&action, format!("it is about {}", artifact.digest)));
+                    return Err(Error::malformed(&action, &format!("it is about {}", artifact.digest)));
                 }
                 Ok(Some(artifact))
             }

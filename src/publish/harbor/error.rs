@@ -4,6 +4,7 @@ use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
 use serde::Deserialize;
+use std::fmt;
 
 /// Most characters of a server's message that are shown.
 const SAID: usize = 300;
@@ -265,7 +266,7 @@ impl Error {
         vec![hint]
     }
 
-    pub(crate) fn malformed(action: &str, cause: impl ToString) -> Self {
+    pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
         Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), SAID) }
     }
 }

@@ -147,7 +147,7 @@ impl Ask {
 impl Reply {
     /// Reads the body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|cause| Error::malformed(&self.action, cause))
+        serde_json::from_slice(&self.body).map_err(|cause| Error::malformed(&self.action, &cause))
     }
 
     /// Returns the body as it came.
@@ -243,7 +243,7 @@ impl<'a> Harbor<'a> {
                 return Ok(all);
             }
         }
-        Err(Error::malformed(&ask().action, "the list has no end"))
+        Err(Error::malformed(&ask().action, &"the list has no end"))
     }
 }
 

@@ -207,7 +207,7 @@ impl Harbor<'_> {
         let path =
             ["projects", project, "repositories", &name, "artifacts", &reference, "additions", "vulnerabilities"];
         let reply = self.call(Ask::get(action.clone(), path).limit(REPORT_LIMIT)).await?;
-        report::read(reply.bytes(), *digest, overview, database).map_err(|cause| Error::malformed(&action, cause))
+        report::read(reply.bytes(), *digest, overview, database).map_err(|cause| Error::malformed(&action, &cause))
     }
 
     /// Returns when the database of a project's scanner was last updated; `None` when the account may not ask or the

@@ -168,7 +168,8 @@ impl Run<'_, '_> {
         }
         let what = |label: &str| format!("label `{label}` of project `{project}`");
         let Some(found) = found else {
-            return Ok(self.after_project(labels.iter().map(|label| what(label)), project));
+            self.after_project(labels.iter().map(|label| what(label)), project);
+            return Ok(());
         };
         let identifier = found.project_id.to_string();
         let action = format!("read the labels of project `{project}`");

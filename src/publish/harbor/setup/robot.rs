@@ -276,7 +276,7 @@ impl Run<'_, '_> {
                 // without the parser's words: they may quote the secret
                 let created = serde_json::from_slice(reply.bytes());
                 let created: Created =
-                    created.map_err(|_| Error::malformed(&format!("create {what}"), "no name or no secret in it"))?;
+                    created.map_err(|_| Error::malformed(&format!("create {what}"), &"no name or no secret in it"))?;
                 place.keep(&path, &Kept { name: created.name, secret: Secret::new(created.secret) })?;
                 State::Created
             }
