@@ -5,6 +5,7 @@ use crate::build::Options;
 use crate::build::Order;
 use crate::build::packages;
 use crate::build::platforms;
+use crate::build::record::SCANNER_FILES;
 use crate::fetch;
 use crate::fetch::Wanted;
 use crate::image::Layer;
@@ -43,6 +44,16 @@ pub struct Assembled {
     packages: Vec<BTreeMap<String, Unpacked>>,
 }
 
+/// The layers of one image for one platform.
+pub(super) struct Layers {
+    /// From the bottom up.
+    pub(super) layers: Vec<Layer>,
+    /// How many of them were there already.
+    pub(super) reused: usize,
+    /// Which of [`SCANNER_FILES`] the image has.
+    pub(super) scanner_files: Vec<String>,
+}
+
 /// Everything that building layers needs; what was made already is found in the store.
 pub(super) struct Levels<'a> {
     pub(super) store: &'a Store,
@@ -79,8 +90,8 @@ impl<'a> Levels<'a> {
         Ok(Self { store, unpacking, contents, reporter, options })
     }
 
-    /// Returns the layers of an image for one platform, and how many were there already.
-    pub(super) fn layers(&self, order: &Order<'_>, platform: Platform) -> Result<(Vec<Layer>, usize), Error> {
+    /// Returns the layers of an image for one platform.
+    pub(super) fn layers(&self, order: &Order<'_>, platform: Platform) -> Result<Layers, Error> {
         let image = || order.definition.image.clone();
         let wrap = |cause| Error::Layer { image: image(), platform, cause: Box::new(cause) };
         let debs: Vec<Digest> = order.lock.packages(platform).map(|package| package.sha256).collect();
@@ -95,7 +106,9 @@ impl<'a> Levels<'a> {
         }
         let layers = self.all(plans).map_err(wrap)?;
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
-        Ok((layers.into_iter().map(|(layer, _)| layer).collect(), reused))
+        let is_there = |path: &&str| assembled.whole.get(path).is_some();
+        let scanner_files = SCANNER_FILES.into_iter().filter(is_there).map(str::to_owned).collect();
+        Ok(Layers { layers: layers.into_iter().map(|(layer, _)| layer).collect(), reused, scanner_files })
     }
 
     /// Writes layers, two at a time: one alone leaves processors idle where it begins and ends.

@@ -16,6 +16,7 @@ pub use packages::wanted;
 pub use record::Built;
 pub use record::BuiltPlatform;
 
+use crate::build::levels::Layers;
 use crate::build::levels::Levels;
 use crate::fetch;
 use crate::fetch::Mirrors;
@@ -156,7 +157,7 @@ fn one(
     let mut built = Built::unfinished(key, definition);
     let mut manifests = Vec::new();
     for platform in platforms(definition, options) {
-        let (layers, reused) = levels.layers(order, platform)?;
+        let Layers { layers, reused, scanner_files } = levels.layers(order, platform)?;
         let base = parent.and_then(|parent| parent.base(platform));
         let annotations = image::annotations(definition, &facts(base));
         let parts = image::Parts {
@@ -179,6 +180,7 @@ fn one(
             layers,
             reused,
             packages,
+            scanner_files,
         });
     }
     let annotations = image::annotations(definition, &facts(parent.and_then(Built::base_index)));

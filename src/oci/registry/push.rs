@@ -20,6 +20,7 @@ use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -59,7 +60,7 @@ pub struct Push<'a> {
 }
 
 /// A number of blobs, and their bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Blobs {
     /// How many.
     pub count: usize,
@@ -75,7 +76,8 @@ impl Blobs {
 }
 
 /// What a push did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Pushed {
     /// The image.
     pub digest: Digest,
