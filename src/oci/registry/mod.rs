@@ -11,11 +11,13 @@
 
 pub mod address;
 pub mod challenge;
+pub mod credentials;
 pub mod document;
 pub mod error;
 pub mod location;
 pub mod token;
 
+mod pull;
 mod push;
 mod session;
 mod upload;

@@ -2,6 +2,7 @@
 
 use crate::sys::fs;
 use crate::sys::http::Error;
+use crate::sys::http::download::content_range;
 use crate::sys::http::mask;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry::Failure;
@@ -210,6 +211,12 @@ impl Answer {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
+    }
+
+    /// Returns which bytes a partial answer has: the first one, and how many there are in all where that is told.
+    #[must_use]
+    pub fn content_range(&self) -> Option<(u64, Option<u64>)> {
+        content_range(self.headers())
     }
 
     /// Reads the body to its end.
