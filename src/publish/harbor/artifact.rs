@@ -22,6 +22,8 @@ pub(crate) struct Artifact {
     #[serde(default, deserialize_with = "or_nothing")]
     pub(crate) accessories: Vec<Accessory>,
     #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) references: Vec<Reference>,
+    #[serde(default, deserialize_with = "or_nothing")]
     pub(crate) scan_overview: BTreeMap<String, Overview>,
 }
 
@@ -38,6 +40,12 @@ pub(crate) struct Tag {
 pub(crate) struct Label {
     pub(crate) id: i64,
     pub(crate) name: String,
+}
+
+/// `Reference` of the API: an image of an index.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reference {
+    pub(crate) child_digest: Digest,
 }
 
 /// `Accessory` of the API: a signature, an SBOM, an attestation.

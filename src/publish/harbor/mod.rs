@@ -72,7 +72,7 @@ pub(crate) struct Ask {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     limit: u64,
-    /// Never sent again: a second attempt would not find what the first one has made.
+    /// Never sent again: a second attempt would make a second thing, or not get what the first one was given.
     once: bool,
 }
 

@@ -1,15 +1,15 @@
 //! Promotion: the digest that was judged in staging gets into the release project, and its tags, without surprises.
 //!
-//! Harbor's copy (`CopyArtifact`) takes **all tags** of the source along, replacing tags of the same name, and takes
-//! accessories (signatures, SBOMs) along **only the first time** (goharbor/harbor#16675; `controller/artifact`,
-//! `copyDeeply`). So this is the order:
+//! Harbor's copy (`CopyArtifact`) takes **all tags** of the source along, those of an index's images as well, replacing
+//! tags of the same name, and takes accessories (signatures, SBOMs) along **only the first time**
+//! (goharbor/harbor#16675; `src/controller/artifact/controller.go`, `copyDeeply`). So this is the order:
 //!
 //! 1. In staging an image has one throw-away tag at most ([`Promotion::throwaway`]), which only keeps Harbor's garbage
 //!    collection away; signatures and attestations are attached there.
 //! 2. Every release tag is looked up **before** anything is changed: one that never moves and is another digest's ends
 //!    the matter.
 //! 3. The throw-away tag is removed from the staging image. Any other tag that is not a release tag of this promotion
-//!    ends the matter: the copy would take it along.
+//!    ends the matter, and so does any tag of an index's images: the copy would take it along.
 //! 4. The digest is copied. If it is in the release project already, nothing is copied, and accessories that are
 //!    missing there are reported: they have to be pushed.
 //! 5. Labels, then tags: an image is never found by a tag before it is complete. New tags are set by the API. Tags that
@@ -36,6 +36,9 @@ const TRIES: u32 = 4;
 
 /// Pause after the first collision; doubles.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Most images of an index that are looked at.
+const CHILDREN: usize = 64;
 
 /// What is to be released.
 #[derive(Debug, Clone)]
@@ -99,7 +102,8 @@ impl Harbor<'_> {
     ///
     /// # Errors
     /// [`Error::UnexpectedTags`], [`Error::TagTaken`], [`Error::WrongCopy`], and those of every call. No tag of the
-    /// release project is set or moved before the image, its accessories and its labels are there.
+    /// release project is set before the image, its accessories and its labels are there, unless the staging image has
+    /// that tag itself.
     pub async fn promote(&self, promotion: &Promotion<'_>) -> Result<Promoted, Error> {
         let reference = promotion.digest.to_string();
         let source = self.artifact(promotion.from, &reference, With::Details).await?;
@@ -119,9 +123,9 @@ impl Harbor<'_> {
                 return Err(Error::NotFound { action, said: "it is not in the staging project".to_owned() });
             }
         };
-        let there: BTreeSet<Digest> = target.accessories.iter().map(|accessory| accessory.digest).collect();
-        let here = source.iter().flat_map(|source| &source.accessories).map(|accessory| accessory.digest);
-        done.missing = here.filter(|digest| !there.contains(digest)).collect();
+        if let Some(source) = &source {
+            done.missing = self.missing(promotion, source, &target).await?;
+        }
         done.labels = self.label(promotion, &target).await?;
         for (tag, owner) in owners {
             // the copy may have brought it along
@@ -133,6 +137,25 @@ impl Harbor<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Returns the accessories of the staging image, and of its images if it is an index, that were not copied along.
+    async fn missing(
+        &self,
+        promotion: &Promotion<'_>,
+        source: &Artifact,
+        target: &Artifact,
+    ) -> Result<Vec<Digest>, Error> {
+        let mut missing = lacking(source, target);
+        for child in source.references.iter().take(CHILDREN) {
+            let reference = child.child_digest.to_string();
+            let here = self.artifact(promotion.from, &reference, With::Details).await?;
+            let Some(here) = here.filter(|here| !here.accessories.is_empty()) else { continue };
+            if let Some(there) = self.artifact(promotion.to, &reference, With::Details).await? {
+                missing.extend(lacking(&here, &there));
+            }
+        }
+        Ok(missing)
     }
 
     /// Looks up whose the release tags are, fixed ones first.
@@ -160,7 +183,12 @@ impl Harbor<'_> {
 
     /// Leaves the staging image only with tags that may be copied along.
     async fn clear(&self, promotion: &Promotion<'_>, source: &Artifact) -> Result<(), Error> {
-        let tags = promotion.unexpected(source);
+        let mut tags = promotion.unexpected(source);
+        for child in source.references.iter().take(CHILDREN) {
+            let reference = child.child_digest.to_string();
+            let child = self.artifact(promotion.from, &reference, With::Details).await?;
+            tags.extend(child.iter().flat_map(|child| &child.tags).map(|tag| format!("{} of {reference}", tag.name)));
+        }
         if !tags.is_empty() {
             return Err(Error::UnexpectedTags { image: promotion.image(), tags });
         }
@@ -267,6 +295,13 @@ impl Harbor<'_> {
         }
         Ok(added)
     }
+}
+
+/// Returns the accessories of one that the other one lacks.
+fn lacking(source: &Artifact, target: &Artifact) -> Vec<Digest> {
+    let there: BTreeSet<Digest> = target.accessories.iter().map(|accessory| accessory.digest).collect();
+    let here = source.accessories.iter().map(|accessory| accessory.digest);
+    here.filter(|digest| !there.contains(digest)).collect()
 }
 
 /// Checks that a copy brought nothing that was not wanted: somebody may have tagged the source in between.

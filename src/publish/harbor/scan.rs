@@ -28,6 +28,10 @@ const LOG_LIMIT: u64 = 16 << 20;
 /// So many times in a row Harbor may know of no scan after it took the request.
 const ABSENCES: u32 = 3;
 
+/// So many times in a row it may say `Error`: between making a report's place and its job, for want of the job
+/// (`src/pkg/scan/vulnerability/vul.go`, `assembleReports`).
+const ERRORS: u32 = 2;
+
 /// Where the scanner's metadata say how old its database is (harbor-scanner-trivy `pkg/http/api/v1/handler.go`).
 const DATABASE: &str = "harbor.scanner-adapter/vulnerability-database-updated-at";
 
@@ -147,13 +151,13 @@ impl Harbor<'_> {
     ) -> Result<Artifact, Error> {
         let image = || image.to_owned();
         let begun = clock::now();
-        let (mut pause, mut waited, mut absences) =
-            (patience.first_pause.max(Duration::from_millis(1)), Duration::ZERO, 0);
+        let tick = Duration::from_millis(1);
+        let (mut pause, mut waited) = (patience.first_pause.max(tick), Duration::ZERO);
+        let (mut absences, mut errors) = (0, 0);
         loop {
             tokio::time::sleep(pause).await;
             waited += pause;
-            pause =
-                (pause * 3 / 2).clamp(Duration::from_millis(1), patience.longest_pause.max(Duration::from_millis(1)));
+            pause = (pause * 3 / 2).clamp(tick, patience.longest_pause.max(tick));
             let artifact = self.artifact(repository, reference, With::Scan).await?;
             let artifact = artifact.ok_or_else(|| Error::NotFound {
                 action: format!("scan {}", image()),
@@ -161,19 +165,19 @@ impl Harbor<'_> {
             })?;
             let overview = artifact.overview();
             let is_earlier = overview.is_some() && overview == earlier;
-            match State::of(overview) {
-                State::Success if !is_earlier => return Ok(artifact),
-                State::Error if !is_earlier => {
+            let state = if is_earlier { State::Going } else { State::of(overview) };
+            absences = if state == State::Absent { absences + 1 } else { 0 };
+            errors = if state == State::Error { errors + 1 } else { 0 };
+            match state {
+                State::Success => return Ok(artifact),
+                State::Stopped => return Err(Error::ScanStopped { image: image() }),
+                State::Absent if absences >= ABSENCES => return Err(Error::NeverScanned { image: image() }),
+                State::Error if errors >= ERRORS => {
                     let report = overview.map(|overview| overview.report_id.clone()).unwrap_or_default();
                     let log = self.scan_log(repository, reference, &report).await;
                     return Err(Error::ScanFailed { image: image(), log });
                 }
-                State::Stopped if !is_earlier => return Err(Error::ScanStopped { image: image() }),
-                State::Absent => absences += 1,
-                _ => absences = 0,
-            }
-            if absences >= ABSENCES {
-                return Err(Error::NeverScanned { image: image() });
+                State::Going | State::Absent | State::Error => {}
             }
             // requests take time as well, and a clock may jump: either of both ends the wait
             let elapsed = u64::try_from(clock::now().0 - begun.0).unwrap_or(0);

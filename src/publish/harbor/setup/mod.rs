@@ -10,6 +10,7 @@
 //! A second run finds everything in place and changes nothing. What the account may not do is a step as well, with what
 //! to do about it; so is what cannot be mended by the API.
 
+mod allowlist;
 mod project;
 mod robot;
 mod rules;
@@ -19,6 +20,7 @@ pub use robot::Kept;
 pub use robot::Robots;
 pub use webhook::Webhook;
 
+use crate::publish::gate::Exemption;
 use crate::publish::gate::Severity;
 use crate::publish::harbor::Ask;
 use crate::publish::harbor::Error;
@@ -35,9 +37,10 @@ pub struct Wanted {
     pub staging: Project,
     /// The project that people pull from.
     pub release: Project,
-    /// The least severity that keeps Harbor from handing out a released image; Harbor does not know the gate's
-    /// exemptions. `None` leaves that to the gate.
+    /// The least severity that keeps Harbor from handing out a released image. `None` leaves that to the gate.
     pub withhold: Option<Severity>,
+    /// The gate's exemptions: Harbor has to know them, or it withholds what the gate let through.
+    pub exemptions: Vec<Exemption>,
     /// Only images with a cosign signature are handed out by the release project.
     pub signed: bool,
     /// Patterns of release tags that do move, such as `latest`; all others are immutable.
@@ -202,6 +205,9 @@ impl Harbor<'_> {
         run.retention(&wanted.staging.name, staging.as_ref(), wanted.keep).await?;
         run.immutability(&wanted.release.name, release.as_ref(), &wanted.moving).await?;
         run.labels(&wanted.release.name, release.as_ref(), &wanted.labels).await?;
+        if wanted.withhold.is_some() {
+            run.allowlist(&wanted.release.name, release.as_ref(), &wanted.exemptions).await?;
+        }
         if let Some(webhook) = &wanted.webhook {
             run.webhook(&wanted.staging.name, staging.is_some(), webhook).await?;
         }
@@ -261,6 +267,7 @@ mod tests {
             staging: Project { name: "staging".to_owned(), storage: None },
             release: Project { name: "release".to_owned(), storage: Some(-1) },
             withhold: Some(Severity::High),
+            exemptions: Vec::new(),
             signed: true,
             moving: vec!["latest".to_owned()],
             keep: 10,

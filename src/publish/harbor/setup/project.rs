@@ -8,6 +8,8 @@ use crate::publish::harbor::setup::Project;
 use crate::publish::harbor::setup::Run;
 use crate::publish::harbor::setup::State;
 use crate::publish::harbor::setup::Wanted;
+use crate::publish::harbor::setup::allowlist::Allowlist;
+use crate::sys::http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
@@ -22,6 +24,8 @@ pub(crate) struct Found {
     pub(crate) project_id: i64,
     #[serde(default)]
     metadata: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default)]
+    pub(super) cve_allowlist: Option<Allowlist>,
 }
 
 impl Found {
@@ -65,16 +69,19 @@ pub(super) fn release_flags(wanted: &Wanted) -> Flags {
     flags.insert("prevent_vul", wanted.withhold.is_some().to_string());
     flags.insert("enable_content_trust_cosign", wanted.signed.to_string());
     if let Some(severity) = &wanted.withhold {
+        // the project's own list counts, not the system's
+        flags.insert("reuse_sys_cve_allowlist", "false".to_owned());
         flags.insert("severity", severity.word().to_owned());
     }
     flags
 }
 
-/// Returns the flags that differ, and in words how; a flag that was never set is off.
+/// Returns the flags that differ, and in words how; a flag that was never set is off, but for the one of the list.
 fn differences(found: &Found, wanted: &Flags) -> (Flags, Vec<String>) {
     let (mut different, mut words) = (Flags::new(), Vec::new());
     for (name, value) in wanted {
-        let present = found.flag(name).unwrap_or("false");
+        let unset = if *name == "reuse_sys_cve_allowlist" { "true" } else { "false" };
+        let present = found.flag(name).unwrap_or(unset);
         if present != value {
             words.push(format!("{name}: {} → {value}", harmless(present, 40)));
             different.insert(name, value.clone());
@@ -90,6 +97,8 @@ impl Run<'_, '_> {
         let what = format!("project `{name}`");
         let Some(found) = self.find(name, &what).await? else { return Ok(None) };
         let Some(found) = found else {
+            let mut flags = flags.clone();
+            flags.entry("public").or_insert_with(|| "false".to_owned());
             let mut body = json!({"project_name": name, "metadata": flags});
             if let Some(bytes) = project.storage {
                 body["storage_limit"] = bytes.into();
@@ -106,10 +115,12 @@ impl Run<'_, '_> {
             }
             return Ok(found);
         };
-        let (different, words) = differences(&found, flags);
+        let (mut different, words) = differences(&found, flags);
         if different.is_empty() {
             self.step(&*what, State::Exists);
         } else {
+            // Harbor's definition has this one field always
+            different.entry("public").or_insert_with(|| found.flag("public").unwrap_or("false").to_owned());
             let ask = Ask::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
             self.act(&what, ask, Some(words.join(", "))).await?;
         }
@@ -123,6 +134,14 @@ impl Run<'_, '_> {
         let found = match self.harbor.call(ask).await {
             Ok(reply) => Ok(Some(reply.json::<Found>()?)),
             Err(Error::NotFound { .. }) => Ok(None),
+            // what an account has no rights in looks forbidden even when it does not exist
+            Err(forbidden @ Error::NotPermitted { .. }) => {
+                let ask = Ask::new(Method::HEAD, format!("look for {what}"), ["projects"]).query("project_name", name);
+                match self.harbor.call(ask).await {
+                    Err(Error::NotFound { .. }) => Ok(None),
+                    _ => Err(forbidden),
+                }
+            }
             Err(error) => Err(error),
         };
         self.look(what, found).await

@@ -101,6 +101,8 @@ struct Robot {
     id: i64,
     name: String,
     #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
     level: String,
     #[serde(default)]
     disable: bool,
@@ -241,6 +243,7 @@ impl Run<'_, '_> {
         let body = json!({
             "id": robot.id,
             "name": robot.name,
+            "description": robot.description,
             "level": if robot.level.is_empty() { "system" } else { &robot.level },
             "disable": false,
             "duration": robot.duration.unwrap_or(-1),

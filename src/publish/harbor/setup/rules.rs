@@ -138,7 +138,7 @@ impl Run<'_, '_> {
             "scope_selectors": everywhere(),
             "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": pattern}],
         });
-        let ask = Ask::post(format!("create {what}"), ["projects", project, "immutabletagrules"]).body(body);
+        let ask = Ask::post(format!("create {what}"), ["projects", project, "immutabletagrules"]).body(body).once();
         self.act(&what, ask, None).await?;
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Run<'_, '_> {
         let keep = keep.max(1);
         let body = retention(found.project_id, keep);
         let Some(identifier) = found.flag("retention_id").filter(|text| text.parse::<u64>().is_ok()) else {
-            let ask = Ask::post(format!("create {what}"), ["retentions"]).body(body);
+            let ask = Ask::post(format!("create {what}"), ["retentions"]).body(body).once();
             self.act(&what, ask, None).await?;
             return Ok(());
         };
