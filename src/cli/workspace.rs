@@ -3,6 +3,7 @@
 use crate::apt::host;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
+use crate::cli::lock::checked;
 use crate::cli::printer::Level;
 use crate::cli::progress::Progress;
 use crate::cli::table::printable;
@@ -106,6 +107,19 @@ impl<'a> Workspace<'a> {
             }
         }
         Ok(locks)
+    }
+
+    /// Returns the locks of all these images as they are.
+    ///
+    /// # Errors
+    /// When one is missing or does not answer the recipes.
+    pub(crate) fn fresh_locks(&self, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Failure> {
+        let mut locks = BTreeMap::new();
+        for Definition { image, .. } in definitions {
+            locks.extend(self.lock(image)?.map(|lock| (image.clone(), lock)));
+        }
+        let stale = Self::stale(definitions, &locks);
+        if stale.is_empty() { Ok(locks) } else { checked(&stale, 0, self.context).map(|()| locks) }
     }
 
     /// Writes a lock file.

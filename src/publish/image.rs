@@ -41,12 +41,7 @@ pub(super) fn start(order: &Order<'_>, place: &Place<'_>) -> Published {
 }
 
 /// Pushes an image unless all its tags stand for it. Behind a gate it gets no tag of its own yet.
-pub(super) async fn push(
-    order: &Order<'_>,
-    place: &Place<'_>,
-    known: &[String],
-    published: &mut Published,
-) -> Result<(), Error> {
+pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
     published.moved = to_move(order, place).await?;
     if published.moved.is_empty() {
         return Ok(());
@@ -61,14 +56,12 @@ pub(super) async fn push(
     }
     let candidate = [candidate(order)];
     let repository = place.repository(order.definition);
-    let mut mount_from: Vec<String> = known.iter().filter(|from| **from != repository).cloned().collect();
-    mount_from.dedup();
     let push = Push {
         layout: place.blobs,
         target: &index(order.built),
         repository: &repository,
         tags: if place.harbor.is_some() { &candidate } else { &order.built.tags },
-        mount_from: &mount_from,
+        mount_from: &place.sources(order),
         chunk: place.chunk,
     };
     published.pushed = Some(place.registry.push(&push, place.reporter).await?);
@@ -103,7 +96,7 @@ fn candidate(order: &Order<'_>) -> String {
 /// Has every platform scanned, and judges the reports.
 pub(super) async fn judge(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
     let Some(harbor) = place.harbor else {
-        published.gate = Gate::NotAvailable { reason: "the registry is no Harbor" };
+        published.gate = Gate::NotAvailable { reason: place.without };
         return Ok(());
     };
     let repository = Repository::parse(&place.repository(order.definition))?;

@@ -33,6 +33,7 @@ use crate::values::Platform;
 use futures_util::future::join_all;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Most findings that an error names; the report has all.
@@ -106,10 +107,14 @@ pub struct Place<'a> {
     pub registry: &'a Registry,
     /// Its API, when it is a Harbor.
     pub harbor: Option<&'a Harbor<'a>>,
+    /// Why there is no such API.
+    pub without: &'static str,
     /// What repositories begin with: a project and perhaps a prefix; may be empty.
     pub prefix: &'a str,
     /// Where images go that passed; without it they get their tags where they were pushed.
     pub release: Option<Release<'a>>,
+    /// By image, repositories without the prefix that may have some of its layers.
+    pub related: &'a BTreeMap<String, Vec<String>>,
     /// What the gate lets through.
     pub policy: &'a Policy,
     /// How long a scan is waited for.
@@ -214,6 +219,17 @@ impl Place<'_> {
         within(prefix, &definition.publish.repository)
     }
 
+    /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those of
+    /// related images.
+    fn sources(&self, order: &Order<'_>) -> Vec<String> {
+        let own = self.repository(order.definition);
+        let related = self.related.get(&order.built.image).into_iter().flatten();
+        let mut sources: Vec<String> = vec![self.final_repository(order.definition)];
+        sources.extend(related.map(|name| within(self.prefix, name)));
+        sources.retain(|source| *source != own);
+        sources
+    }
+
     fn final_registry(&self) -> &Registry {
         self.release.as_ref().map_or(self.registry, |release| release.registry)
     }
@@ -222,12 +238,10 @@ impl Place<'_> {
 /// Publishes images, parents first: all are pushed, then scanned together, then released one after the other.
 pub async fn publish(orders: &[Order<'_>], place: &Place<'_>) -> Vec<Published> {
     let mut all: Vec<Published> = Vec::new();
-    let mut known: Vec<String> = Vec::new();
     for order in orders {
         let mut published = image::start(order, place);
-        let result = image::push(order, place, &known, &mut published).await;
+        let result = image::push(order, place, &mut published).await;
         finish(result, &mut published);
-        known.push(place.repository(order.definition));
         all.push(published);
     }
     let waiting = |published: &Published| published.pushed.is_some() && published.failure.is_none();

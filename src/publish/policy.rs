@@ -12,7 +12,7 @@ use crate::recipe::Definition;
 use crate::recipe::ExemptionEntry;
 use crate::recipe::GateFile;
 use crate::recipe::Projects;
-use crate::recipe::SetupFile;
+use crate::recipe::RegistryFile;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -61,7 +61,9 @@ pub fn patience(file: &GateFile) -> Patience {
 
 /// Returns what the two projects should look like for these images.
 #[must_use]
-pub fn wanted(projects: &Projects, file: &SetupFile, definitions: &[Definition]) -> Wanted {
+pub fn wanted(projects: &Projects, file: &RegistryFile, definitions: &[Definition]) -> Wanted {
+    let exemptions = policy(&file.gate).exemptions;
+    let file = &file.setup;
     let project = |name: &String, storage: Option<u64>| Project {
         name: name.clone(),
         storage: storage.and_then(|bytes| i64::try_from(bytes).ok()),
@@ -74,6 +76,7 @@ pub fn wanted(projects: &Projects, file: &SetupFile, definitions: &[Definition])
         staging: project(&projects.staging, file.staging_storage),
         release: project(&projects.release, file.release_storage),
         withhold: file.withhold.as_deref().map(Severity::of),
+        exemptions,
         signed: file.signed,
         moving: moving.into_iter().collect(),
         keep: file.keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(KEEP),
