@@ -177,7 +177,7 @@ fn to_registry(
             labels: &file.setup.labels,
         });
         let place = Place {
-            blobs: hands.store.folder(),
+            store: &hands.store,
             registry: connections.registry(),
             harbor: harbor.as_ref(),
             without,
