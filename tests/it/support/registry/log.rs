@@ -95,7 +95,7 @@ impl Log {
         uploads.map(|entry| entry.body).sum()
     }
 
-    /// Returns how many requests were under way at the same time at most.
+    /// Returns how many requests waited for their answer at the same time at most.
     pub(crate) fn most_at_once(&self) -> usize {
         self.most_at_once
     }

@@ -8,6 +8,7 @@
 //! assert_eq!(registry.log().count("PUT", "/v2/*/manifests/*"), 1);
 //! ```
 
+pub(crate) mod client;
 pub(crate) mod contents;
 pub(crate) mod distribution;
 pub(crate) mod faults;

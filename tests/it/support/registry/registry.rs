@@ -13,7 +13,6 @@ use crate::support::registry::token::Tokens;
 use crate::support::registry::uploads::Location;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::MutexGuard;
 
 /// A running registry.

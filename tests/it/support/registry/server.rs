@@ -148,6 +148,10 @@ fn converse(connection: TcpStream, shared: &Shared) {
                 _ => shared.service.answer(&request),
             }
         };
+        if let Some(Trouble::Late(pause)) = &request.trouble {
+            std::thread::sleep(*pause);
+        }
+        // before the answer: a client that has it finds it in the log
         shared.log.lock().unwrap().end(place, response.status);
         let goes_on = send(&mut writer, &request, &response).unwrap_or(false);
         if !goes_on || request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
@@ -161,7 +165,6 @@ fn send(writer: &mut TcpStream, request: &Request, response: &Response) -> io::R
     match &request.trouble {
         Some(Trouble::Silence) => return Ok(false),
         Some(Trouble::Raw(bytes)) => return writer.write_all(bytes).map(|()| false),
-        Some(Trouble::Late(pause)) => std::thread::sleep(*pause),
         _ => {}
     }
     if response.status == 0 {
@@ -176,8 +179,8 @@ fn send(writer: &mut TcpStream, request: &Request, response: &Response) -> io::R
         }
         Some(Trouble::SlowAnswer { piece, pause }) => {
             for part in body.chunks((*piece).max(1)) {
-                writer.write_all(part)?;
                 std::thread::sleep(*pause);
+                writer.write_all(part)?;
             }
         }
         _ => writer.write_all(body)?,
