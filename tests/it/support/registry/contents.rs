@@ -1,7 +1,9 @@
 //! What a registry holds: blobs, manifests, tags, and uploads under way.
 
 use serde_json::Value;
+use sockel::sys::clock;
 use sockel::values::Digest;
+use sockel::values::Epoch;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,9 +13,15 @@ use std::sync::Arc;
 pub(crate) struct Manifest {
     pub(crate) media_type: String,
     pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) pushed: Epoch,
 }
 
 impl Manifest {
+    /// Makes one that is pushed now.
+    pub(crate) fn new(media_type: &str, bytes: Vec<u8>) -> Self {
+        Self { media_type: media_type.to_owned(), bytes: Arc::new(bytes), pushed: clock::now() }
+    }
+
     /// Returns the document; null where it is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
@@ -131,7 +139,7 @@ impl Contents {
     /// Stores a manifest in a repository without looking at it; returns its digest.
     pub(crate) fn add_manifest(&mut self, repository: &str, media_type: &str, bytes: Vec<u8>) -> String {
         let digest = Digest::of(&bytes).to_string();
-        let manifest = Manifest { media_type: media_type.to_owned(), bytes: Arc::new(bytes) };
+        let manifest = Manifest::new(media_type, bytes);
         self.repository(repository).manifests.insert(digest.clone(), manifest);
         digest
     }

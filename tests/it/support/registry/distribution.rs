@@ -19,21 +19,38 @@ use std::sync::Mutex;
 /// Larger manifests are refused, as Harbor's are.
 const MOST_MANIFEST_BYTES: usize = 4 << 20;
 
-/// A tag that never moves: patterns of repository and tag in Harbor's doublestar grammar.
+/// Names by a pattern in Harbor's doublestar grammar.
+#[derive(Clone, Debug)]
+pub(crate) struct Selector {
+    pub(crate) pattern: String,
+    /// All but what fits.
+    pub(crate) is_excluding: bool,
+}
+
+impl Selector {
+    fn selects(&self, text: &str) -> bool {
+        doublestar(&self.pattern, text) != self.is_excluding
+    }
+}
+
+/// Tags that never move.
 #[derive(Clone, Debug)]
 pub(crate) struct Immutable {
-    pub(crate) repository: String,
-    pub(crate) tag: String,
+    pub(crate) project: String,
+    /// Repositories, named without their project.
+    pub(crate) repository: Selector,
+    pub(crate) tag: Selector,
 }
 
 impl Immutable {
     pub(crate) fn holds(&self, repository: &str, tag: &str) -> bool {
-        doublestar(&self.repository, repository) && doublestar(&self.tag, tag)
+        let (project, name) = repository.split_once('/').unwrap_or(("", repository));
+        project == self.project && self.repository.selects(name) && self.tag.selects(tag)
     }
 }
 
 /// Tells whether a text fits a pattern where `*` stops at slashes and `**` does not.
-pub(crate) fn doublestar(pattern: &str, text: &str) -> bool {
+fn doublestar(pattern: &str, text: &str) -> bool {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     glob.is_ok_and(|glob| glob.compile_matcher().is_match(text))
 }
@@ -196,6 +213,11 @@ impl Heart {
         answer.with("docker-content-digest", &digest).body(manifest.bytes.to_vec())
     }
 
+    /// Tells whether a tag, once there, must not move.
+    pub(crate) fn is_immutable(&self, name: &str, tag: &str) -> bool {
+        self.behaviour.lock().unwrap().immutable.iter().any(|rule| rule.holds(name, tag))
+    }
+
     /// Answers PUT of a manifest: everything it names must be here, immutable tags stay.
     fn put_manifest(&self, request: &Request, name: &str, reference: &str) -> Response {
         let invalid = |words: &str| Response::error(400, "MANIFEST_INVALID", words);
@@ -215,12 +237,11 @@ impl Heart {
         let mut contents = self.contents.lock().unwrap();
         let repository = contents.repository(name);
         // even for the same digest, as Harbor does
-        let is_immutable = self.behaviour.lock().unwrap().immutable.iter().any(|rule| rule.holds(name, reference));
-        if is_tag && is_immutable && repository.tags.contains_key(reference) {
+        if is_tag && self.is_immutable(name, reference) && repository.tags.contains_key(reference) {
             let words = format!("Failed to process request due to '{name}:{reference}' configured as immutable.");
             return Response::error(412, "PRECONDITION", &words);
         }
-        let manifest = Manifest { media_type: media_type.to_owned(), bytes: Arc::new(request.body.clone()) };
+        let manifest = Manifest::new(media_type, request.body.clone());
         if let Some(missing) = repository.missing(&manifest).first() {
             return Response::error(400, "MANIFEST_BLOB_UNKNOWN", &format!("blob unknown to registry: {missing}"));
         }

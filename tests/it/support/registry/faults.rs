@@ -24,6 +24,8 @@ pub(crate) enum Trouble {
     Late(Duration),
     /// Does what was asked, and closes the connection without an answer.
     Silence,
+    /// Does what was asked, and gives this answer: somebody else was faster, or a proxy gave up.
+    Instead(Response),
     /// Does what was asked, sends these bytes as the answer, head and all, and closes.
     Raw(Vec<u8>),
     /// Sends the client to the same path below another address, with 307.

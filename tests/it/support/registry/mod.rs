@@ -12,6 +12,7 @@ pub(crate) mod client;
 pub(crate) mod contents;
 pub(crate) mod distribution;
 pub(crate) mod faults;
+pub(crate) mod harbor;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod registry;

@@ -4,6 +4,7 @@ use crate::support::registry::contents::Contents;
 use crate::support::registry::contents::Manifest;
 use crate::support::registry::distribution::Heart;
 use crate::support::registry::distribution::Immutable;
+use crate::support::registry::distribution::Selector;
 use crate::support::registry::distribution::Storage;
 use crate::support::registry::faults::Fault;
 use crate::support::registry::log::Log;
@@ -52,9 +53,10 @@ impl Registry {
         self
     }
 
-    /// Tags that fit never move from now on.
-    pub(crate) fn with_immutable(self, repository: &str, tag: &str) -> Self {
-        let rule = Immutable { repository: repository.to_owned(), tag: tag.to_owned() };
+    /// Tags of a project that fit never move from now on.
+    pub(crate) fn with_immutable(self, project: &str, tag: &str) -> Self {
+        let select = |pattern: &str| Selector { pattern: pattern.to_owned(), is_excluding: false };
+        let rule = Immutable { project: project.to_owned(), repository: select("**"), tag: select(tag) };
         self.heart.behaviour.lock().unwrap().immutable.push(rule);
         self
     }

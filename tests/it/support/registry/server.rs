@@ -145,6 +145,10 @@ fn converse(connection: TcpStream, shared: &Shared) {
                 Some(Trouble::Redirect(base)) => {
                     Response::new(307).with("location", &format!("{base}{}", request.path))
                 }
+                Some(Trouble::Instead(instead)) => {
+                    shared.service.answer(&request);
+                    instead.clone()
+                }
                 _ => shared.service.answer(&request),
             }
         };
