@@ -7,7 +7,6 @@ use crate::oci::registry::address::check_tag;
 use crate::oci::registry::document;
 use crate::oci::registry::document::Named;
 use crate::oci::registry::error::Error;
-use crate::oci::registry::session::Call;
 use crate::oci::registry::token::Scope;
 use crate::oci::registry::upload::Uploads;
 use crate::oci::registry::upload::Way;
@@ -15,14 +14,12 @@ use crate::report::Event;
 use crate::report::Reporter;
 use crate::report::Stage;
 use crate::sys::fs;
-use crate::sys::http::Body;
 use crate::sys::http::Bytes;
-use crate::sys::http::Method;
-use crate::sys::http::Request;
 use crate::values::Digest;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
-use futures_util::future::try_join4;
+use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
@@ -36,6 +33,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::sync::Semaphore;
 
 /// Indexes within indexes, at most.
@@ -144,97 +142,34 @@ impl Registry {
             manifests: 0,
             tags_moved: Vec::new(),
         };
-        let around = self.look_around(push, &nodes, scope).await?;
-        let wanted = blobs(around.missing.iter().copied());
-        for blob in blobs(&nodes).values().filter(|blob| !wanted.contains_key(&blob.digest)) {
-            pushed.skipped.add(blob);
+        let mut to_move = Vec::new();
+        if !push.is_new {
+            to_move = self.tags_to_move(push, root, scope).await?;
+            if to_move.is_empty() && !push.tags.is_empty() {
+                blobs(&nodes).values().for_each(|blob| pushed.skipped.add(blob));
+                return Ok(pushed);
+            }
         }
-        let wanted: Vec<Named> = wanted.into_values().collect();
-        self.push_blobs(push, scope, (wanted, &around), (&mut pushed, reporter)).await?;
-        self.push_manifests(push, scope, &around.missing, root).await?;
-        pushed.manifests = around.missing.len();
+        // all at once: every round trip counts
+        let tags = async { if push.is_new { self.tags_to_move(push, root, scope).await } else { Ok(Vec::new()) } };
+        let missing = self.missing(push, &nodes, scope);
+        let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
+        let brought = self.push_blobs(push, scope, wanted, (&mut pushed, reporter));
+        let (tags, missing, ()) = try_join3(tags, missing, brought).await?;
+        to_move.extend(tags);
+        self.push_manifests(push, scope, &missing, root).await?;
+        pushed.manifests = missing.len();
         let move_tag = |tag: &String| {
             let tag = tag.clone();
             async move { self.put_within(push.repository, &tag, root.upload(), scope).await }
         };
-        let moved = stream::iter(around.to_move.iter().map(move_tag)).buffered(self.host.parallel());
+        let moved = stream::iter(to_move.iter().map(move_tag)).buffered(self.host.parallel());
         // one that is refused does not keep the others from the same complete image
         for result in moved.collect::<Vec<_>>().await {
             result?;
         }
-        pushed.tags_moved = around.to_move;
+        pushed.tags_moved = to_move;
         Ok(pushed)
-    }
-
-    /// Finds out what the registry has, in as few round trips as possible.
-    async fn look_around<'a>(&self, push: &Push<'_>, nodes: &'a [Node], scope: &Scope) -> Result<Around<'a>, Error> {
-        let root = nodes.last().expect("an image is at least one manifest");
-        let mut around = Around::default();
-        if !push.is_new {
-            around.to_move = self.tags_to_move(push, root, scope).await?;
-            if around.to_move.is_empty() && !push.tags.is_empty() {
-                return Ok(around);
-            }
-        }
-        let tags = async { if push.is_new { self.tags_to_move(push, root, scope).await } else { Ok(Vec::new()) } };
-        let missing = self.missing(push, nodes, scope);
-        let there = self.blobs_there(push, nodes, scope);
-        let sources = self.sources(push, scope);
-        let (tags, missing, there, sources) = try_join4(tags, missing, there, sources).await?;
-        around.to_move.extend(tags);
-        Ok(Around { missing, there, sources, ..around })
-    }
-
-    /// Returns the blobs that the repository has.
-    async fn blobs_there(&self, push: &Push<'_>, nodes: &[Node], scope: &Scope) -> Result<BTreeSet<Digest>, Error> {
-        let look = |blob: Named| async move {
-            let what = format!("look up blob {} of `{}`", blob.digest, push.repository);
-            let url = self.path(&format!("{}/blobs/{}", push.repository, blob.digest));
-            let request = Request::new(Method::HEAD, url, Body::Empty);
-            let answer = self.send(&Call { what: &what, scope, request }).await?;
-            match answer.status() {
-                200 => {
-                    answer.drain().await;
-                    Ok::<_, Error>(Some(blob.digest))
-                }
-                404 => {
-                    answer.drain().await;
-                    Ok(None)
-                }
-                _ => Err(self.refused(&what, answer).await),
-            }
-        };
-        let found: Vec<Option<Digest>> =
-            stream::iter(blobs(nodes).into_values().map(look)).buffered(AHEAD).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    /// Returns those repositories to mount from that exist and that we may read.
-    async fn sources(&self, push: &Push<'_>, scope: &Scope) -> Result<Vec<String>, Error> {
-        let look = |from: &String| {
-            let from = from.clone();
-            async move {
-                let what = format!("look up `{from}`");
-                let mut url = self.path(&format!("{from}/tags/list"));
-                url.set_query(Some("n=1"));
-                match self
-                    .send(&Call { what: &what, scope, request: Request::new(Method::GET, url, Body::Empty) })
-                    .await
-                {
-                    Ok(answer) => {
-                        let exists = answer.status() == 200;
-                        answer.drain().await;
-                        Ok(exists.then_some(from))
-                    }
-                    Err(Error::Denied { .. }) => Ok(None),
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        let own = |from: &&String| *from != push.repository;
-        let all = push.mount_from.iter().filter(own).map(look);
-        let found: Vec<Option<String>> = stream::iter(all).buffered(AHEAD).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
     }
 
     /// Returns the tags that do not stand for this image.
@@ -270,7 +205,7 @@ impl Registry {
         &self,
         push: &Push<'_>,
         scope: &Scope,
-        (mut wanted, around): (Vec<Named>, &Around<'_>),
+        mut wanted: Vec<Named>,
         (pushed, reporter): (&mut Pushed, &dyn Reporter),
     ) -> Result<(), Error> {
         // the largest first: the last to end is then a small one
@@ -281,7 +216,8 @@ impl Registry {
             repository: push.repository,
             scope: scope.clone(),
             layout: push.layout.to_owned(),
-            mount_from: &around.sources,
+            mount_from: push.mount_from,
+            sources: OnceCell::new(),
             unusable: Mutex::default(),
             chunk: push.chunk,
             sent: Arc::clone(&sent),
@@ -292,7 +228,7 @@ impl Registry {
             let blob = blob.clone();
             let (uploads, turns) = (&uploads, &turns);
             async move {
-                if around.there.contains(&blob.digest) {
+                if uploads.has(&blob).await? {
                     return Ok::<_, Error>((blob, Way::Skipped));
                 }
                 let _turn = turns.acquire().await.expect("never closed");
@@ -307,6 +243,8 @@ impl Registry {
             }
         };
         let work = stream::iter(wanted.iter().map(bring)).buffer_unordered(AHEAD).try_collect::<Vec<_>>();
+        // asked for early, because every blob that is missing waits for it
+        let work = try_join(work, uploads.sources());
         let mut work = pin!(work);
         let mut ticks = tokio::time::interval(TICK);
         let tell = || match sent.swap(0, Ordering::Relaxed) {
@@ -320,7 +258,7 @@ impl Registry {
             }
         };
         tell();
-        for (blob, way) in ways? {
+        for (blob, way) in ways?.0 {
             let part = match way {
                 Way::Skipped => &mut pushed.skipped,
                 Way::Mounted => &mut pushed.mounted,
@@ -359,19 +297,6 @@ impl Registry {
         }
         Ok(())
     }
-}
-
-/// What a registry has of an image.
-#[derive(Debug, Default)]
-struct Around<'a> {
-    /// Tags that do not stand for it.
-    to_move: Vec<String>,
-    /// Manifests that the repository does not have.
-    missing: Vec<&'a Node>,
-    /// Blobs that it has.
-    there: BTreeSet<Digest>,
-    /// Repositories that blobs may be mounted from.
-    sources: Vec<String>,
 }
 
 /// Returns the blobs of manifests, each once.
