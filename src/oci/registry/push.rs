@@ -7,6 +7,7 @@ use crate::oci::registry::address::check_tag;
 use crate::oci::registry::document;
 use crate::oci::registry::document::Named;
 use crate::oci::registry::error::Error;
+use crate::oci::registry::session::Call;
 use crate::oci::registry::token::Scope;
 use crate::oci::registry::upload::Uploads;
 use crate::oci::registry::upload::Way;
@@ -14,12 +15,17 @@ use crate::report::Event;
 use crate::report::Reporter;
 use crate::report::Stage;
 use crate::sys::fs;
+use crate::sys::http::Body;
 use crate::sys::http::Bytes;
+use crate::sys::http::Method;
+use crate::sys::http::Request;
 use crate::values::Digest;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
+use futures_util::future::try_join4;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -56,10 +62,12 @@ pub struct Push<'a> {
     pub mount_from: &'a [String],
     /// Most bytes of one request, for proxies that limit that; costs speed.
     pub chunk: Option<u64>,
+    /// The image is probably not there: everything is looked up at once. Otherwise the tags alone, first.
+    pub is_new: bool,
 }
 
 /// A number of blobs, and their bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Blobs {
     /// How many.
     pub count: usize,
@@ -75,7 +83,8 @@ impl Blobs {
 }
 
 /// What a push did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Pushed {
     /// The image.
     pub digest: Digest,
@@ -126,33 +135,109 @@ impl Registry {
         // children before what names them
         let nodes = Image::read(push)?;
         let root = nodes.last().expect("an image is at least one manifest");
-        let scope = Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
+        let scope = &Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
         let mut pushed = Pushed {
             digest: root.digest,
             uploaded: Blobs::default(),
             mounted: Blobs::default(),
             skipped: Blobs::default(),
             manifests: 0,
-            tags_moved: self.tags_to_move(push, root, &scope).await?,
+            tags_moved: Vec::new(),
         };
-        let is_done = pushed.tags_moved.is_empty() && !push.tags.is_empty();
-        let missing = if is_done { Vec::new() } else { self.missing(push, &nodes, &scope).await? };
-        let wanted = blobs(missing.iter().copied());
+        let around = self.look_around(push, &nodes, scope).await?;
+        let wanted = blobs(around.missing.iter().copied());
         for blob in blobs(&nodes).values().filter(|blob| !wanted.contains_key(&blob.digest)) {
             pushed.skipped.add(blob);
         }
-        if !missing.is_empty() {
-            self.push_blobs(push, &scope, wanted.into_values().collect(), (&mut pushed, reporter)).await?;
-            self.push_manifests(push, &scope, &missing, root).await?;
-            pushed.manifests = missing.len();
+        let wanted: Vec<Named> = wanted.into_values().collect();
+        self.push_blobs(push, scope, (wanted, &around), (&mut pushed, reporter)).await?;
+        self.push_manifests(push, scope, &around.missing, root).await?;
+        pushed.manifests = around.missing.len();
+        let move_tag = |tag: &String| {
+            let tag = tag.clone();
+            async move { self.put_within(push.repository, &tag, root.upload(), scope).await }
+        };
+        let moved = stream::iter(around.to_move.iter().map(move_tag)).buffered(self.host.parallel());
+        // one that is refused does not keep the others from the same complete image
+        for result in moved.collect::<Vec<_>>().await {
+            result?;
         }
-        for tag in &pushed.tags_moved {
-            self.put_within(push.repository, tag, root.upload(), &scope).await?;
-        }
+        pushed.tags_moved = around.to_move;
         Ok(pushed)
     }
 
-    /// Returns the tags that do not stand for this image. The first answer also tells how to log in.
+    /// Finds out what the registry has, in as few round trips as possible.
+    async fn look_around<'a>(&self, push: &Push<'_>, nodes: &'a [Node], scope: &Scope) -> Result<Around<'a>, Error> {
+        let root = nodes.last().expect("an image is at least one manifest");
+        let mut around = Around::default();
+        if !push.is_new {
+            around.to_move = self.tags_to_move(push, root, scope).await?;
+            if around.to_move.is_empty() && !push.tags.is_empty() {
+                return Ok(around);
+            }
+        }
+        let tags = async { if push.is_new { self.tags_to_move(push, root, scope).await } else { Ok(Vec::new()) } };
+        let missing = self.missing(push, nodes, scope);
+        let there = self.blobs_there(push, nodes, scope);
+        let sources = self.sources(push, scope);
+        let (tags, missing, there, sources) = try_join4(tags, missing, there, sources).await?;
+        around.to_move.extend(tags);
+        Ok(Around { missing, there, sources, ..around })
+    }
+
+    /// Returns the blobs that the repository has.
+    async fn blobs_there(&self, push: &Push<'_>, nodes: &[Node], scope: &Scope) -> Result<BTreeSet<Digest>, Error> {
+        let look = |blob: Named| async move {
+            let what = format!("look up blob {} of `{}`", blob.digest, push.repository);
+            let url = self.path(&format!("{}/blobs/{}", push.repository, blob.digest));
+            let request = Request::new(Method::HEAD, url, Body::Empty);
+            let answer = self.send(&Call { what: &what, scope, request }).await?;
+            match answer.status() {
+                200 => {
+                    answer.drain().await;
+                    Ok::<_, Error>(Some(blob.digest))
+                }
+                404 => {
+                    answer.drain().await;
+                    Ok(None)
+                }
+                _ => Err(self.refused(&what, answer).await),
+            }
+        };
+        let found: Vec<Option<Digest>> =
+            stream::iter(blobs(nodes).into_values().map(look)).buffered(AHEAD).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Returns those repositories to mount from that exist and that we may read.
+    async fn sources(&self, push: &Push<'_>, scope: &Scope) -> Result<Vec<String>, Error> {
+        let look = |from: &String| {
+            let from = from.clone();
+            async move {
+                let what = format!("look up `{from}`");
+                let mut url = self.path(&format!("{from}/tags/list"));
+                url.set_query(Some("n=1"));
+                match self
+                    .send(&Call { what: &what, scope, request: Request::new(Method::GET, url, Body::Empty) })
+                    .await
+                {
+                    Ok(answer) => {
+                        let exists = answer.status() == 200;
+                        answer.drain().await;
+                        Ok(exists.then_some(from))
+                    }
+                    Err(Error::Denied { .. }) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let own = |from: &&String| *from != push.repository;
+        let all = push.mount_from.iter().filter(own).map(look);
+        let found: Vec<Option<String>> = stream::iter(all).buffered(AHEAD).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Returns the tags that do not stand for this image.
     async fn tags_to_move(&self, push: &Push<'_>, root: &Node, scope: &Scope) -> Result<Vec<String>, Error> {
         let look = |tag: &String| {
             let tag = tag.clone();
@@ -162,11 +247,7 @@ impl Registry {
                 Ok::<_, Error>((!stands).then_some(tag))
             }
         };
-        let Some((first, others)) = push.tags.split_first() else { return Ok(Vec::new()) };
-        let mut moved = vec![look(first).await?];
-        let others: Vec<Option<String>> =
-            stream::iter(others.iter().map(look)).buffered(self.host.parallel()).try_collect().await?;
-        moved.extend(others);
+        let moved: Vec<Option<String>> = stream::iter(push.tags.iter().map(look)).buffered(AHEAD).try_collect().await?;
         Ok(moved.into_iter().flatten().collect())
     }
 
@@ -177,7 +258,7 @@ impl Registry {
             Ok::<_, Error>(found.is_none().then_some(node))
         };
         let found: Vec<Option<&Node>> =
-            stream::iter(nodes.iter().rev().map(look)).buffered(self.host.parallel()).try_collect().await?;
+            stream::iter(nodes.iter().rev().map(look)).buffered(AHEAD).try_collect().await?;
         match found.first() {
             // the root is there, and so is everything else
             Some(None) | None => Ok(Vec::new()),
@@ -189,7 +270,7 @@ impl Registry {
         &self,
         push: &Push<'_>,
         scope: &Scope,
-        mut wanted: Vec<Named>,
+        (mut wanted, around): (Vec<Named>, &Around<'_>),
         (pushed, reporter): (&mut Pushed, &dyn Reporter),
     ) -> Result<(), Error> {
         // the largest first: the last to end is then a small one
@@ -200,7 +281,7 @@ impl Registry {
             repository: push.repository,
             scope: scope.clone(),
             layout: push.layout.to_owned(),
-            mount_from: push.mount_from,
+            mount_from: &around.sources,
             unusable: Mutex::default(),
             chunk: push.chunk,
             sent: Arc::clone(&sent),
@@ -211,7 +292,7 @@ impl Registry {
             let blob = blob.clone();
             let (uploads, turns) = (&uploads, &turns);
             async move {
-                if uploads.has(&blob).await? {
+                if around.there.contains(&blob.digest) {
                     return Ok::<_, Error>((blob, Way::Skipped));
                 }
                 let _turn = turns.acquire().await.expect("never closed");
@@ -272,12 +353,25 @@ impl Registry {
         for index in indexes {
             put(index).await?;
         }
-        // a single tag can take the image as it comes; of several, none is moved before the image is accepted
-        if push.tags.len() != 1 {
+        // a tag takes the image along
+        if push.tags.is_empty() && missing.iter().any(|node| node.digest == root.digest) {
             put(root).await?;
         }
         Ok(())
     }
+}
+
+/// What a registry has of an image.
+#[derive(Debug, Default)]
+struct Around<'a> {
+    /// Tags that do not stand for it.
+    to_move: Vec<String>,
+    /// Manifests that the repository does not have.
+    missing: Vec<&'a Node>,
+    /// Blobs that it has.
+    there: BTreeSet<Digest>,
+    /// Repositories that blobs may be mounted from.
+    sources: Vec<String>,
 }
 
 /// Returns the blobs of manifests, each once.

@@ -64,15 +64,6 @@ enum Start {
 }
 
 impl Uploads<'_> {
-    /// Tells whether the repository has a blob.
-    pub(super) async fn has(&self, blob: &Named) -> Result<bool, Error> {
-        let what = self.what("look up", blob);
-        let answer = self.registry.send(&self.head(&what, self.repository, blob)).await?;
-        self.judge_head(&what, answer).await.map_err(|trouble| match trouble {
-            Trouble::Final(error) | Trouble::Passing(error, _) => error,
-        })
-    }
-
     /// Brings a blob to the repository that was not there a moment ago.
     pub(super) async fn bring(&self, blob: &Named) -> Result<Way, Error> {
         let counted = Arc::clone(&self.sent);
@@ -149,8 +140,11 @@ impl Uploads<'_> {
     }
 
     /// Returns a repository to mount from. Of several, one is taken that has the blob; the last one is just tried: a
-    /// failed mount costs nothing.
+    /// failed mount costs nothing. Configurations belong to one image alone.
     async fn source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
+        if blob.media_type.contains(".config.") {
+            return Ok(None);
+        }
         let usable: Vec<&String> = {
             let unusable = self.unusable.lock().expect("no thread panics while it holds this");
             let is_usable = |from: &&String| *from != self.repository && !unusable.contains(*from);
