@@ -1,5 +1,7 @@
 //! The test doubles behave as the registries, token servers and Harbor they stand for.
 
+mod definition;
+mod harbor;
 mod registry;
 mod token;
 
