@@ -5,34 +5,27 @@ use crate::double::digest;
 use crate::double::manifest;
 use crate::double::push_blob;
 use crate::double::put_manifest;
+use crate::support::registry::Harbor;
 use crate::support::registry::client::Client;
 use crate::support::registry::client::Reply;
-use crate::support::registry::faults::Fault;
-use crate::support::registry::faults::Trouble;
 use crate::support::registry::harbor::ADMIN;
-use crate::support::registry::harbor::Course;
-use crate::support::registry::harbor::Harbor;
-use crate::support::registry::harbor::Report;
-use crate::support::registry::message::Response;
 use serde_json::Value;
 use serde_json::json;
 
-const REPORT: &str = "application/vnd.security.vulnerability.report; version=1.1";
-
-fn admin(harbor: &Harbor) -> Client {
+pub(crate) fn admin(harbor: &Harbor) -> Client {
     Client::connect(&harbor.address()).login(ADMIN.0, ADMIN.1)
 }
 
-fn get(client: &mut Client, path: &str) -> Reply {
+pub(crate) fn get(client: &mut Client, path: &str) -> Reply {
     client.ask("GET", &format!("/api/v2.0{path}"), b"")
 }
 
-fn send(client: &mut Client, method: &str, path: &str, body: &Value) -> u16 {
+pub(crate) fn send(client: &mut Client, method: &str, path: &str, body: &Value) -> u16 {
     client.json(method, &format!("/api/v2.0{path}"), body).status
 }
 
 /// Pushes an image to `repository:tag`; returns its digest.
-fn push(harbor: &Harbor, repository: &str, tag: &str, layer: &[u8]) -> String {
+pub(crate) fn push(harbor: &Harbor, repository: &str, tag: &str, layer: &[u8]) -> String {
     let document = manifest(b"{}", &[layer]);
     let mut client = admin(harbor);
     assert_eq!((push_blob(&mut client, repository, b"{}"), push_blob(&mut client, repository, layer)), (201, 201));
@@ -41,7 +34,7 @@ fn push(harbor: &Harbor, repository: &str, tag: &str, layer: &[u8]) -> String {
 }
 
 /// Attaches a manifest of some kind to an image.
-fn attach(harbor: &Harbor, repository: &str, image: &str, kind: &str) -> String {
+pub(crate) fn attach(harbor: &Harbor, repository: &str, image: &str, kind: &str) -> String {
     let document = json!({ "mediaType": MANIFEST, "artifactType": kind, "subject": { "digest": image } });
     harbor.registry.contents().add_manifest(repository, MANIFEST, document.to_string().into_bytes())
 }
@@ -53,7 +46,8 @@ fn tells_strangers_little_and_keeps_them_out() {
     assert_eq!(get(&mut stranger, "/systeminfo").json()["harbor_version"], Value::Null);
     assert_eq!(get(&mut admin(&harbor), "/systeminfo").json()["harbor_version"], "v2.15.2-0123abcd");
     harbor.is_read_only();
-    assert_eq!(get(&mut stranger, "/systeminfo").json()["read_only"], true);
+    let shown = get(&mut stranger, "/systeminfo").json();
+    assert_eq!((&shown["read_only"], &shown["external_url"]), (&json!(true), &json!(harbor.url())));
     assert_eq!((get(&mut stranger, "/ping").body, get(&mut stranger, "/health").status), (b"Pong".to_vec(), 200));
     let refused = get(&mut stranger, "/projects/staging");
     assert_eq!((refused.status, refused.code()), (401, "UNAUTHORIZED".to_owned()));

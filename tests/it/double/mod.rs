@@ -3,10 +3,11 @@
 mod definition;
 mod harbor;
 mod registry;
+mod release;
 mod token;
 
+use crate::support::registry::Registry;
 use crate::support::registry::client::Client;
-use crate::support::registry::registry::Registry;
 use serde_json::Value;
 use serde_json::json;
 use sockel::values::Digest;
