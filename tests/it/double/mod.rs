@@ -1,10 +1,13 @@
 //! The test doubles behave as the registries, token servers and Harbor they stand for.
 
+mod definition;
+mod harbor;
 mod registry;
+mod release;
 mod token;
 
+use crate::support::registry::Registry;
 use crate::support::registry::client::Client;
-use crate::support::registry::registry::Registry;
 use serde_json::Value;
 use serde_json::json;
 use sockel::values::Digest;

@@ -3,9 +3,9 @@
 use crate::double::client;
 use crate::double::digest;
 use crate::double::push_blob;
+use crate::support::registry::Registry;
+use crate::support::registry::Tokens;
 use crate::support::registry::client::Client;
-use crate::support::registry::registry::Registry;
-use crate::support::registry::token::Tokens;
 use serde_json::Value;
 use serde_json::json;
 

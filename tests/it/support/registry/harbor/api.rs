@@ -16,7 +16,6 @@ const BASE: &str = "/api/v2.0";
 
 /// Who asks.
 pub(crate) struct Caller {
-    pub(crate) name: String,
     /// Permissions of a robot; `None` for the admin.
     permissions: Option<Value>,
 }
@@ -29,10 +28,6 @@ impl Caller {
         let grants = |one: &Value| one["resource"] == resource && one["action"] == action;
         let accesses = |one: &Value| one["access"].as_array().is_some_and(|all| all.iter().any(grants));
         permissions.as_array().is_some_and(|all| all.iter().any(|one| covers(one) && accesses(one)))
-    }
-
-    pub(crate) fn is_robot(&self) -> bool {
-        self.permissions.is_some()
     }
 }
 
@@ -63,6 +58,10 @@ impl Call<'_> {
     /// Tells whether the caller has a right in a project.
     pub(crate) fn may(&self, namespace: &str, resource: &str, action: &str) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.may(namespace, resource, action))
+    }
+
+    pub(crate) fn is_robot(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.permissions.is_some())
     }
 
     /// Answers with one page of a list, as the query asks.
@@ -177,9 +176,9 @@ impl State {
         let unauthorized = || Response::error(401, "UNAUTHORIZED", "unauthorized");
         let (name, secret) = request.basic().ok_or_else(unauthorized)?;
         if (name.as_str(), secret.as_str()) == ADMIN {
-            return Ok(Some(Caller { name, permissions: None }));
+            return Ok(Some(Caller { permissions: None }));
         }
         let permissions = self.robot_permissions(&name, &secret).ok_or_else(unauthorized)?;
-        Ok(Some(Caller { name, permissions: Some(permissions) }))
+        Ok(Some(Caller { permissions: Some(permissions) }))
     }
 }

@@ -22,12 +22,12 @@ mod state;
 
 use crate::support::registry::distribution::Heart;
 use crate::support::registry::faults::Fault;
+use crate::support::registry::handle::Registry;
 use crate::support::registry::harbor::api::Api;
 pub(crate) use crate::support::registry::harbor::course::Course;
 pub(crate) use crate::support::registry::harbor::course::Report;
 use crate::support::registry::harbor::state::State;
 use crate::support::registry::log::Log;
-use crate::support::registry::registry::Registry;
 use crate::support::registry::server::Server;
 use crate::support::registry::server::Service;
 use crate::support::registry::token::Tokens;

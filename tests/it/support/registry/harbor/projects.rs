@@ -69,7 +69,7 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Response {
         return conflict(&format!("The project named {name} already exists"));
     }
     let mut wanted = request.clone();
-    if call.caller.as_ref().is_some_and(|caller| caller.is_robot()) {
+    if call.is_robot() {
         // honoured for admins only
         wanted["storage_limit"] = Value::Null;
     }
