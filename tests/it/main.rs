@@ -4,6 +4,7 @@ mod archive;
 mod build;
 mod cli;
 mod crash;
+mod double;
 mod fetch;
 mod hostile;
 mod lock;
