@@ -9,6 +9,7 @@ mod fetch;
 mod harbor;
 mod hostile;
 mod lock;
+mod publish;
 mod recipe;
 mod reproducible;
 mod support;
