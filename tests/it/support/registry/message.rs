@@ -199,7 +199,7 @@ impl Response {
     }
 
     pub(crate) fn json(status: u16, value: &Value) -> Self {
-        Self::new(status).with("content-type", "application/json").body(value.to_string().into_bytes())
+        Self::new(status).with("content-type", "application/json; charset=utf-8").body(value.to_string().into_bytes())
     }
 
     /// Makes an error in the form registries and Harbor share.
@@ -232,7 +232,8 @@ impl Response {
         for (name, value) in &self.headers {
             let _never_fails = write!(head, "{name}: {value}\r\n");
         }
-        if self.status != 204 {
+        let is_told = self.headers.iter().any(|(name, _)| name == "content-length");
+        if self.status != 204 && !is_told {
             let _never_fails = write!(head, "content-length: {}\r\n", self.body.len());
         }
         head + "\r\n"
