@@ -3,6 +3,7 @@
 use crate::support::registry::contents::Contents;
 use crate::support::registry::contents::Manifest;
 use crate::support::registry::faults::Trouble;
+use crate::support::registry::immutable::Immutable;
 use crate::support::registry::message::Request;
 use crate::support::registry::message::Response;
 use crate::support::registry::server::Service;
@@ -10,7 +11,6 @@ use crate::support::registry::token::Door;
 use crate::support::registry::token::Need;
 use crate::support::registry::uploads;
 use crate::support::registry::uploads::Location;
-use globset::GlobBuilder;
 use serde_json::json;
 use sockel::values::Digest;
 use std::sync::Arc;
@@ -18,42 +18,6 @@ use std::sync::Mutex;
 
 /// Larger manifests are refused, as Harbor's are.
 const MOST_MANIFEST_BYTES: usize = 4 << 20;
-
-/// Names by a pattern in Harbor's doublestar grammar.
-#[derive(Clone, Debug)]
-pub(crate) struct Selector {
-    pub(crate) pattern: String,
-    /// All but what fits.
-    pub(crate) is_excluding: bool,
-}
-
-impl Selector {
-    fn selects(&self, text: &str) -> bool {
-        doublestar(&self.pattern, text) != self.is_excluding
-    }
-}
-
-/// Tags that never move.
-#[derive(Clone, Debug)]
-pub(crate) struct Immutable {
-    pub(crate) project: String,
-    /// Repositories, named without their project.
-    pub(crate) repository: Selector,
-    pub(crate) tag: Selector,
-}
-
-impl Immutable {
-    pub(crate) fn holds(&self, repository: &str, tag: &str) -> bool {
-        let (project, name) = repository.split_once('/').unwrap_or(("", repository));
-        project == self.project && self.repository.selects(name) && self.tag.selects(tag)
-    }
-}
-
-/// Tells whether a text fits a pattern where `*` stops at slashes and `**` does not.
-fn doublestar(pattern: &str, text: &str) -> bool {
-    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-    glob.is_ok_and(|glob| glob.compile_matcher().is_match(text))
-}
 
 /// What a registry is like.
 #[derive(Debug, Default)]
@@ -196,6 +160,7 @@ impl Heart {
         if first >= length || last < first {
             // measured with 2.8.2: it announces a body that does not come
             let answer = Response::new(416).with("content-range", &format!("bytes */{length}"));
+            let answer = answer.with("docker-content-digest", digest).with("content-type", "text/plain; charset=utf-8");
             return answer.with("content-length", &length.to_string()).closing();
         }
         let range = format!("bytes {first}-{last}/{length}");

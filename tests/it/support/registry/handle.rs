@@ -3,10 +3,10 @@
 use crate::support::registry::contents::Contents;
 use crate::support::registry::contents::Manifest;
 use crate::support::registry::distribution::Heart;
-use crate::support::registry::distribution::Immutable;
-use crate::support::registry::distribution::Selector;
 use crate::support::registry::distribution::Storage;
 use crate::support::registry::faults::Fault;
+use crate::support::registry::immutable::Immutable;
+use crate::support::registry::immutable::Selector;
 use crate::support::registry::log::Log;
 use crate::support::registry::server::Server;
 use crate::support::registry::server::Service;

@@ -1,12 +1,12 @@
 //! What Harbor knows beside the registry's contents.
 
 use crate::support::registry::distribution::Heart;
-use crate::support::registry::distribution::Immutable;
-use crate::support::registry::distribution::Selector;
 use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::api::not_found;
 use crate::support::registry::harbor::robots::Robot;
 use crate::support::registry::harbor::scans::Scans;
+use crate::support::registry::immutable::Immutable;
+use crate::support::registry::immutable::Selector;
 use crate::support::registry::message::Request;
 use crate::support::registry::message::Response;
 use serde_json::Value;
