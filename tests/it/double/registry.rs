@@ -220,6 +220,21 @@ fn redirects_show_where_authorization_arrives() {
 }
 
 #[test]
+fn uploads_go_to_another_host() {
+    let registry = Registry::start().with_tokens(Tokens::basic().user("ci", "secret", &["p"]));
+    let storage = registry.storage();
+    let registry = registry.with_location(Location::At(storage.url()));
+    let begun = client(&registry).login("ci", "secret").ask("POST", "/v2/p/a/blobs/uploads/", b"");
+    let target = format!("{}?digest={}", begun.header("location"), digest(b"layer"));
+    assert!(target.starts_with(&storage.url()));
+    assert_eq!(Client::connect(&storage.address()).ask("PUT", &target, b"layer").status, 201);
+    assert_eq!(registry.blobs(), [digest(b"layer")]);
+    assert!(!storage.log().entries()[0].headers.contains_key("authorization"));
+    registry.fault(Fault::new("GET", "/v2/", Trouble::Redirect(storage.url())));
+    assert_eq!(client(&registry).ask("GET", "/v2/?a=b", b"").header("location"), format!("{}/v2/?a=b", storage.url()));
+}
+
+#[test]
 fn the_log_counts() {
     let registry = Registry::start();
     registry.fault(Fault::new("*", "*", Trouble::Late(Duration::from_millis(300))).times(3));

@@ -36,14 +36,18 @@ pub(crate) struct Heart {
     pub(crate) behaviour: Mutex<Behaviour>,
 }
 
-/// The backend of a registry: blobs for everybody.
+/// The backend of a registry: blobs for everybody, and uploads that were begun at the front.
 pub(crate) struct Storage(pub(crate) Arc<Heart>);
 
 impl Service for Storage {
     fn answer(&self, request: &Request) -> Response {
         match place(&request.path) {
             Some((name, Place::Blob(digest))) => self.0.blob(request, &name, &digest),
-            _ => Response::error(404, "NOT_FOUND", "only blobs here"),
+            Some((name, Place::Upload(id))) => {
+                let location = self.0.behaviour.lock().unwrap().location.clone();
+                uploads::answer(&mut self.0.contents.lock().unwrap(), request, &name, &id, &location)
+            }
+            _ => no_page(),
         }
     }
 }
@@ -110,11 +114,11 @@ impl Heart {
         let source = request.query("from").filter(|_| request.query("mount").is_some());
         let main = if is_reading { Need::Pull(&name) } else { Need::Push(&name) };
         enter(&[Some(main), source.as_deref().map(Need::Pull)].into_iter().flatten().collect::<Vec<_>>())?;
-        let location = self.behaviour.lock().unwrap().location;
+        let location = self.behaviour.lock().unwrap().location.clone();
         Ok(match (request.method.as_str(), place) {
             ("POST", Place::Uploads) => self.begin(request, &name, source.as_deref()),
             (_, Place::Upload(id)) => {
-                uploads::answer(&mut self.contents.lock().unwrap(), request, &name, &id, location)
+                uploads::answer(&mut self.contents.lock().unwrap(), request, &name, &id, &location)
             }
             ("GET" | "HEAD", Place::Blob(digest)) => self.blob(request, &name, &digest),
             ("GET" | "HEAD", Place::Manifest(reference)) => self.manifest(request, &name, &reference),
@@ -139,7 +143,7 @@ impl Heart {
             contents.repository(name).blobs.insert(digest.clone());
             return uploads::created(request, name, &digest);
         }
-        uploads::begin(&mut contents, request, name, self.behaviour.lock().unwrap().location)
+        uploads::begin(&mut contents, request, name, &self.behaviour.lock().unwrap().location)
     }
 
     /// Answers GET and HEAD of a blob, ranges included.

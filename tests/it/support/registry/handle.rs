@@ -61,7 +61,8 @@ impl Registry {
         self
     }
 
-    /// Serves the same contents to everybody on another loopback address: where blob downloads may be sent to.
+    /// Serves blobs, and uploads that were begun here, to everybody on another loopback address: where clients may be
+    /// sent by `Trouble::Redirect` and [`Location::At`].
     pub(crate) fn storage(&self) -> Server {
         Server::start_on("127.0.0.2", Arc::new(Storage(Arc::clone(&self.heart))))
     }
