@@ -1,12 +1,14 @@
 //! The floor under a cold build: the work that no builder can avoid, done by the same libraries on all processors.
 //!
-//! `cargo bench --bench floor -- <package.deb>… --layers <blob>…` decompresses the data member of every package, and
-//! compresses the bytes of the image's layers in gzip members, hashing them before and after. It parses nothing, writes
+//! `cargo bench --bench floor -- <package.deb>… --layers <blob>…` hashes every package (what is not verified must not be
+//! used) and decompresses its data member, and compresses the bytes of the image's layers in gzip members, hashing them before and after. It parses nothing, writes
 //! nothing, and keeps no order; reading the layers' bytes into memory is not timed.
 
 use sockel::apt::deb::Deb;
 use sockel::tree::compress::Compression;
 use sockel::values::Digest;
+use sockel::values::Hasher;
+use std::fs::File;
 use std::io::BufReader;
 use std::io::Read;
 use std::sync::Mutex;
@@ -92,14 +94,27 @@ fn process(packages: &[String], layers: &[Vec<u8>], threads: usize) -> (u64, u64
 
 fn decompress(package: &str) -> u64 {
     let file = std::fs::File::open(package).expect("the package can be opened");
-    let deb = Deb::open(BufReader::with_capacity(1 << 18, file)).expect("the file is a package");
+    let deb = Deb::open(Hashing(file, Hasher::default())).expect("the file is a package");
     let mut data = deb.data(1, LIMIT).expect("the data member can be read");
     let mut buffer = vec![0; 1 << 18];
     let mut total = 0;
     loop {
         match data.read(&mut buffer).expect("the data member can be decompressed") {
-            0 => return total,
+            0 => break,
             count => total += count as u64,
         }
+    }
+    std::hint::black_box(data.finish().expect("the package is whole").1.finish());
+    total
+}
+
+/// Hashes what is read.
+struct Hashing(File, Hasher);
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        self.1.update(&buffer[..length]);
+        Ok(length)
     }
 }

@@ -63,5 +63,6 @@ pub mod fetch;
 pub mod layer;
 pub mod image;
 pub mod build;
+pub mod publish;
 // EDGE
 pub mod cli;

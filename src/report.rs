@@ -7,12 +7,14 @@ use std::sync::Mutex;
 pub enum Stage {
     /// Reading archive indexes; counts bytes.
     Index,
-    /// Fetching packages; counts bytes.
+    /// Fetching packages, and blobs from a registry; counts bytes.
     Download,
     /// Reading packages into package trees; counts bytes of .deb files.
     Unpack,
     /// Writing layers; counts uncompressed bytes.
     Compress,
+    /// Sending blobs to a registry; counts bytes.
+    Upload,
 }
 
 /// One thing that happened.

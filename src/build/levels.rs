@@ -5,6 +5,7 @@ use crate::build::Options;
 use crate::build::Order;
 use crate::build::packages;
 use crate::build::platforms;
+use crate::build::record::SCANNER_FILES;
 use crate::fetch;
 use crate::fetch::Wanted;
 use crate::image::Layer;
@@ -12,7 +13,9 @@ use crate::layer;
 use crate::layer::level;
 use crate::layer::split;
 use crate::layer::unpack;
+use crate::layer::unpack::Deb;
 use crate::layer::unpack::Unpacked;
+use crate::layer::unpacking::Unpacking;
 use crate::layer::write;
 use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
@@ -26,6 +29,9 @@ use crate::tree::Tree;
 use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::thread;
 
 /// The trees of one image for one platform.
 #[derive(Debug, Clone, Default)]
@@ -38,67 +44,97 @@ pub struct Assembled {
     packages: Vec<BTreeMap<String, Unpacked>>,
 }
 
+/// The layers of one image for one platform.
+pub(super) struct Layers {
+    /// From the bottom up.
+    pub(super) layers: Vec<Layer>,
+    /// How many of them were there already.
+    pub(super) reused: usize,
+    /// Which of [`SCANNER_FILES`] the image has.
+    pub(super) scanner_files: Vec<String>,
+}
+
 /// Everything that building layers needs; what was made already is found in the store.
 pub(super) struct Levels<'a> {
     pub(super) store: &'a Store,
-    contents: Contents<'a>,
+    pub(super) unpacking: Unpacking<'a>,
+    contents: &'a Contents<'a>,
     reporter: &'a dyn Reporter,
     options: &'a Options,
-    unpacked: BTreeMap<Digest, Unpacked>,
 }
 
 impl<'a> Levels<'a> {
-    /// Fetches and unpacks all packages that these images need, in parallel.
+    /// Fetches all packages that these images need, in parallel; they are unpacked [`Unpacking::during`] the work.
     pub(super) fn prepare(
         orders: &[&Order<'_>],
         options: &'a Options,
-        store: &'a Store,
+        contents: &'a Contents<'a>,
         http: &Http,
         reporter: &'a dyn Reporter,
     ) -> Result<Self, Error> {
-        let mut wanted: BTreeMap<Digest, Wanted> = BTreeMap::new();
-        for Order { definition, lock } in orders {
-            let built = platforms(definition, options);
-            let mut all = packages::wanted(definition, lock, &options.mirrors);
-            for level in &lock.levels {
-                for package in
-                    level.packages.iter().filter(|(platform, _)| built.contains(platform)).flat_map(|(_, p)| p)
-                {
-                    wanted.extend(all.remove_entry(&package.sha256));
-                }
+        let store = contents.store();
+        let mut known: BTreeSet<Digest> = BTreeSet::new();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for order in orders {
+            let mut all = packages::wanted(order.definition, order.lock, &options.mirrors);
+            for platform in platforms(order.definition, options) {
+                let new = order.lock.packages(platform).filter(|package| known.insert(package.sha256));
+                wanted.extend(new.filter_map(|package| all.remove(&package.sha256)));
             }
         }
         let missing = |wanted: &&Wanted| store.package_is_missing(&unpack::key(&wanted.sha256));
-        let to_fetch: Vec<Wanted> = wanted.values().filter(missing).cloned().collect();
+        let to_fetch: Vec<Wanted> = wanted.iter().filter(missing).cloned().collect();
         fetch::fetch(&to_fetch, store, http, reporter)?;
-        let debs: Vec<unpack::Deb> = wanted
-            .values()
-            .map(|wanted| unpack::Deb { name: wanted.name.clone(), digest: wanted.sha256, size: wanted.size })
-            .collect();
-        let unpacked =
-            unpack::all(&debs, store, options.threads, reporter).map_err(|cause| in_general(orders, cause))?;
-        let contents = Contents::new(store);
-        Ok(Self { store, contents, reporter, options, unpacked })
+        let debs = wanted.into_iter().map(|Wanted { name, sha256, size, .. }| Deb { name, digest: sha256, size });
+        let unpacking = Unpacking::new(debs.collect(), contents, options.threads, reporter);
+        Ok(Self { store, unpacking, contents, reporter, options })
     }
 
-    /// Returns the layers of an image for one platform, and how many were there already.
-    pub(super) fn layers(&self, order: &Order<'_>, platform: Platform) -> Result<(Vec<Layer>, usize), Error> {
+    /// Returns the layers of an image for one platform.
+    pub(super) fn layers(&self, order: &Order<'_>, platform: Platform) -> Result<Layers, Error> {
         let image = || order.definition.image.clone();
         let wrap = |cause| Error::Layer { image: image(), platform, cause: Box::new(cause) };
-        let assembled = assemble(order, platform, &self.unpacked, &self.contents)?;
+        let debs: Vec<Digest> = order.lock.packages(platform).map(|package| package.sha256).collect();
+        let unpacked = self.unpacking.wait(&debs).map_err(|cause| wrap(cause.into()))?;
+        let assembled = assemble(order, platform, &unpacked, self.contents)?;
         let mut lower = Tree::default();
-        let mut layers = Vec::new();
-        let mut reused = 0;
+        let mut plans = Vec::new();
         for (tree, locked) in assembled.levels.iter().zip(&order.lock.levels) {
             let sources = sources(locked, platform);
-            for plan in split::split(&locked.recipe, tree, &lower, &locked.layers, &sources) {
-                let (layer, found) = self.layer(plan).map_err(wrap)?;
-                layers.push(layer);
-                reused += usize::from(found);
-            }
+            plans.extend(split::split(&locked.recipe, tree, &lower, &locked.layers, &sources));
             lower = overlay(&lower, tree);
         }
-        Ok((layers, reused))
+        let layers = self.all(plans).map_err(wrap)?;
+        let reused = layers.iter().filter(|(_, reused)| *reused).count();
+        let is_there = |path: &&str| assembled.whole.get(path).is_some();
+        let scanner_files = SCANNER_FILES.into_iter().filter(is_there).map(str::to_owned).collect();
+        Ok(Layers { layers: layers.into_iter().map(|(layer, _)| layer).collect(), reused, scanner_files })
+    }
+
+    /// Writes layers, two at a time: one alone leaves processors idle where it begins and ends.
+    fn all(&self, plans: Vec<split::Plan>) -> Result<Vec<(Layer, bool)>, layer::Error> {
+        let together = self.options.threads.min(2);
+        let count = plans.len();
+        let queue = Mutex::new(plans.into_iter().enumerate());
+        let done = Mutex::new(Vec::with_capacity(count));
+        thread::scope(|scope| {
+            for _ in 0..together {
+                scope.spawn(|| {
+                    let next = || queue.lock().expect("no thread panics while it holds this").next();
+                    while let Some((index, plan)) = next() {
+                        let result = self.layer(plan);
+                        let mut done = done.lock().expect("no thread panics while it holds this");
+                        if result.is_err() {
+                            queue.lock().expect("no thread panics while it holds this").by_ref().for_each(drop);
+                        }
+                        done.push((index, result));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().expect("no thread panicked while it held this");
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
     fn layer(&self, plan: split::Plan) -> Result<(Layer, bool), layer::Error> {
@@ -111,17 +147,10 @@ impl<'a> Levels<'a> {
         let total = chunks.iter().map(layer::chunk::Chunk::length).sum();
         self.reporter.event(Event::Started { stage: Stage::Compress, total, what: what.clone() });
         let options = write::Options { compression, threads: self.options.threads };
-        let blob = write::write(&chunks, options, &self.contents, self.store, self.reporter)?;
+        let blob = write::write(&chunks, options, self.contents, self.store, self.reporter)?;
         self.reporter.event(Event::Finished { stage: Stage::Compress, what: what.clone() });
         Ok((Layer { blob, what }, false))
     }
-}
-
-fn in_general(orders: &[&Order<'_>], cause: unpack::Error) -> Error {
-    let image = orders.last().map(|order| order.definition.image.clone()).unwrap_or_default();
-    let platform = orders.last().and_then(|order| order.definition.platforms.first().copied());
-    let platform = platform.unwrap_or(Platform(crate::values::Architecture::Amd64));
-    Error::Layer { image, platform, cause: Box::new(cause.into()) }
 }
 
 /// Assembles the trees of one image for one platform from unpacked packages.

@@ -16,6 +16,7 @@ pub use packages::wanted;
 pub use record::Built;
 pub use record::BuiltPlatform;
 
+use crate::build::levels::Layers;
 use crate::build::levels::Levels;
 use crate::fetch;
 use crate::fetch::Mirrors;
@@ -29,6 +30,7 @@ use crate::report::Reporter;
 use crate::store;
 use crate::store::Store;
 use crate::sys::http::Http;
+use crate::tree::Contents;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -117,13 +119,16 @@ pub fn build(
         return Ok(done);
     }
     let work: Vec<&Order<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
-    let levels = Levels::prepare(&work, options, store, http, reporter)?;
-    for (index, order, key) in todo {
-        let built = one(order, options, key, parent(order, &done[..index]), &levels)?;
-        record::keep(&built, store)?;
-        done[index] = built;
-    }
-    Ok(done)
+    let contents = Contents::new(store);
+    let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
+    levels.unpacking.during(|| {
+        for (index, order, key) in todo {
+            let built = one(order, options, key, parent(order, &done[..index]), &levels)?;
+            record::keep(&built, store)?;
+            done[index] = built;
+        }
+        Ok(done)
+    })
 }
 
 /// Returns the image that this one stands on, when it was built in the same run.
@@ -152,7 +157,7 @@ fn one(
     let mut built = Built::unfinished(key, definition);
     let mut manifests = Vec::new();
     for platform in platforms(definition, options) {
-        let (layers, reused) = levels.layers(order, platform)?;
+        let Layers { layers, reused, scanner_files } = levels.layers(order, platform)?;
         let base = parent.and_then(|parent| parent.base(platform));
         let annotations = image::annotations(definition, &facts(base));
         let parts = image::Parts {
@@ -175,6 +180,7 @@ fn one(
             layers,
             reused,
             packages,
+            scanner_files,
         });
     }
     let annotations = image::annotations(definition, &facts(parent.and_then(Built::base_index)));

@@ -53,7 +53,20 @@ pub struct BuiltPlatform {
     pub reused: usize,
     /// Number of packages.
     pub packages: usize,
+    /// Which of [`SCANNER_FILES`] are in the image.
+    pub scanner_files: Vec<String>,
 }
+
+/// Files and folders by which scanners recognise distribution and packages (Trivy `pkg/fanal/analyzer`, Syft
+/// `syft/linux`): without them they report no vulnerability at all.
+pub const SCANNER_FILES: [&str; 6] = [
+    "etc/debian_version",
+    "etc/lsb-release",
+    "etc/os-release",
+    "usr/lib/os-release",
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/status.d",
+];
 
 impl BuiltPlatform {
     /// Returns the compressed size of all layers.

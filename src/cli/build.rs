@@ -7,7 +7,6 @@ use crate::build::output::Output;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
-use crate::cli::lock::checked;
 use crate::cli::summary::Summary;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
@@ -96,14 +95,10 @@ fn locks(
     hands: &Hands,
     context: &Context,
 ) -> Result<BTreeMap<String, Lock>, Failure> {
-    let mut locks = if args.locked { BTreeMap::new() } else { workspace.locks(definitions)? };
     if args.locked {
-        for Definition { image, .. } in definitions {
-            locks.extend(workspace.lock(image)?.map(|lock| (image.clone(), lock)));
-        }
-        let stale = Workspace::stale(definitions, &locks);
-        return if stale.is_empty() { Ok(locks) } else { checked(&stale, 0, context).map(|()| locks) };
+        return workspace.fresh_locks(definitions);
     }
+    let mut locks = workspace.locks(definitions)?;
     // a parent's new lock may make its children stale, so look again after each round; they are as many as images
     for _ in 0..=definitions.len() {
         let stale = Workspace::stale(definitions, &locks);

@@ -11,10 +11,15 @@ use crate::fetch::archives::BadPackage;
 use crate::layer;
 use crate::lock;
 use crate::oci;
+use crate::oci::registry;
+use crate::oci::registry::credentials;
+use crate::publish;
+use crate::publish::harbor::Turn;
 use crate::recipe;
 use crate::recipe::Diagnostic;
 use crate::store;
 use crate::sys::fs;
+use crate::sys::http;
 use serde::Serialize;
 use std::error::Error as StdError;
 use std::io;
@@ -30,7 +35,6 @@ pub(crate) enum Kind {
     /// 3: network, archive, registry or disk failed; another try may help.
     Outside,
     /// 4: policy said no.
-    #[expect(dead_code, reason = "part of the documented codes; `check` will be the first to use it")]
     Policy,
     /// 70: a bug (`EX_SOFTWARE` of sysexits.h(3)).
     Internal,
@@ -65,6 +69,9 @@ pub(crate) struct Failure {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Long texts that people must look at: maintainer scripts.
     pub(crate) details: Vec<String>,
+    /// The JSON document on standard output says it already.
+    #[serde(skip)]
+    pub(crate) is_answered: bool,
 }
 
 /// What `--format json` prints.
@@ -86,6 +93,7 @@ impl Failure {
             hints: empty(),
             diagnostics: Vec::new(),
             details: empty(),
+            is_answered: false,
         }
     }
 
@@ -117,7 +125,7 @@ impl Failure {
 
     /// Shows the failure: for people on standard error, and as JSON on standard output where that was asked for.
     pub(crate) fn print(&self, printer: &Printer) {
-        if printer.is_json() {
+        if printer.is_json() && !self.is_answered {
             let _nothing_else_to_tell = printer.json(&Answer { error: self, exit_code: self.kind.code() });
         }
         if printer.logs_json() {
@@ -218,6 +226,42 @@ impl From<build::Error> for Failure {
     }
 }
 
+impl From<publish::Error> for Failure {
+    fn from(error: publish::Error) -> Self {
+        let kind = match &error {
+            publish::Error::Registry(error) => registry_kind(error),
+            publish::Error::Harbor(error) => match error.turn() {
+                Turn::Input => Kind::Input,
+                Turn::Outside => Kind::Outside,
+                Turn::Policy => Kind::Policy,
+            },
+            publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
+            publish::Error::File(error) => file_kind(error),
+            publish::Error::Store(error) => store_kind(error),
+        };
+        let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        Self::of(registry_kind(&error), &error, error.hints())
+    }
+}
+
+impl From<credentials::Error> for Failure {
+    fn from(error: credentials::Error) -> Self {
+        Self::of(Kind::Input, &error, error.hints())
+    }
+}
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Self {
+        Self::of(Kind::Outside, &error, error.hints())
+    }
+}
+
 impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {
         Self::of(oci_kind(&error), &error, oci_hints(&error))
@@ -239,6 +283,16 @@ fn file_kind(error: &fs::Error) -> Kind {
         | io::ErrorKind::InvalidData
         // what `sys::fs` itself says: too large, not UTF-8
         | io::ErrorKind::Other => Kind::Input,
+        _ => Kind::Outside,
+    }
+}
+
+fn registry_kind(error: &registry::Error) -> Kind {
+    match error {
+        registry::Error::File(error) => file_kind(error),
+        // the registry's rule, not a fault of anybody
+        registry::Error::Immutable { .. } => Kind::Policy,
+        error if error.is_ours() => Kind::Input,
         _ => Kind::Outside,
     }
 }

@@ -8,6 +8,7 @@ mod failure;
 mod lock;
 mod printer;
 mod progress;
+mod publish;
 mod reference;
 mod schema;
 mod settings;
@@ -50,6 +51,7 @@ struct Cli {
 enum Command {
     Lock(lock::Args),
     Build(build::Args),
+    Publish(publish::Args),
     Show(show::Args),
     Diff(diff::Args),
     Cache(cache::Args),
@@ -108,6 +110,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Lock(args) => lock::run(&args, context),
         Command::Build(args) => build::run(&args, context),
+        Command::Publish(args) => publish::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),

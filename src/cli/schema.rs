@@ -24,6 +24,8 @@ enum KindOfFile {
     BaseImage,
     /// recipes/scripts.yaml
     Scripts,
+    /// base-images/registry.yaml
+    Registry,
 }
 
 /// Runs the command.
@@ -32,6 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         KindOfFile::Recipe => SchemaKind::Recipe,
         KindOfFile::BaseImage => SchemaKind::BaseImage,
         KindOfFile::Scripts => SchemaKind::Ledger,
+        KindOfFile::Registry => SchemaKind::Registry,
     };
     Ok(context.printer.data(&json_schema(kind))?)
 }

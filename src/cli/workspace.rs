@@ -3,6 +3,7 @@
 use crate::apt::host;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
+use crate::cli::lock::checked;
 use crate::cli::printer::Level;
 use crate::cli::progress::Progress;
 use crate::cli::table::printable;
@@ -16,6 +17,8 @@ use crate::lock::file::Lock;
 use crate::lock::verify::verify;
 use crate::recipe::Definition;
 use crate::recipe::Project;
+use crate::recipe::REGISTRY_FILE;
+use crate::recipe::RegistryFile;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
@@ -104,6 +107,19 @@ impl<'a> Workspace<'a> {
             }
         }
         Ok(locks)
+    }
+
+    /// Returns the locks of all these images as they are.
+    ///
+    /// # Errors
+    /// When one is missing or does not answer the recipes.
+    pub(crate) fn fresh_locks(&self, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Failure> {
+        let mut locks = BTreeMap::new();
+        for Definition { image, .. } in definitions {
+            locks.extend(self.lock(image)?.map(|lock| (image.clone(), lock)));
+        }
+        let stale = Self::stale(definitions, &locks);
+        if stale.is_empty() { Ok(locks) } else { checked(&stale, 0, self.context).map(|()| locks) }
     }
 
     /// Writes a lock file.
@@ -197,7 +213,12 @@ impl Hands {
     pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
         let settings = &context.settings;
         let http = Http::new(http::Options::usual(settings.offline, settings.ca_file.clone()));
-        let mirrors = Mirrors { given: settings.mirrors.clone(), host: host::sources(Path::new("/")) };
+        let mut given = settings.mirrors.clone();
+        let file = RegistryFile::read(&settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
+        for (archive, addresses) in file.mirrors {
+            given.entry(archive).or_default().extend(addresses);
+        }
+        let mirrors = Mirrors { given, host: host::sources(Path::new("/")) };
         let progress = Progress::new(settings.progress, &context.printer);
         let (store, threads) = (settings.store.display(), settings.threads);
         context.printer.talk(Level::Detail, &format!("store {store}, {threads} thread(s)"));

@@ -1,4 +1,5 @@
-//! Where an archive may be found: flag, environment, the host's own configuration, then the official address.
+//! Where an archive may be found: flag, environment, `registry.yaml`, the host's own configuration, then the official
+//! address.
 
 use crate::apt::host;
 use crate::apt::host::Source;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 /// Mirrors, best first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
-    /// Given by flag or environment: recipe's archive name to addresses.
+    /// Given by flag, environment or `registry.yaml`: recipe's archive name to addresses.
     pub given: BTreeMap<String, Vec<String>>,
     /// Sources in the host's own APT configuration.
     pub host: Vec<Source>,

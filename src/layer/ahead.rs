@@ -4,6 +4,7 @@ use std::io;
 use std::io::Read;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
 use std::thread;
 
 /// Size of one part: large against the cost of handing it over, small against memory.
@@ -16,10 +17,11 @@ const WAITING: usize = 8;
 /// `work` stopped or somewhat further.
 pub(super) fn read<S: Read + Send, T>(mut source: S, work: impl FnOnce(&mut dyn Read) -> T) -> (T, S) {
     let (sender, parts) = mpsc::sync_channel(WAITING);
+    let (used, spare) = mpsc::channel::<Vec<u8>>();
     thread::scope(|scope| {
         let reader = scope.spawn(move || {
             loop {
-                let part = part(&mut source);
+                let part = part(&mut source, spare.try_recv().unwrap_or_default());
                 let is_last = !matches!(&part, Ok(bytes) if !bytes.is_empty());
                 // nobody listens any more once the work is done
                 if sender.send(part).is_err() || is_last {
@@ -27,16 +29,16 @@ pub(super) fn read<S: Read + Send, T>(mut source: S, work: impl FnOnce(&mut dyn 
                 }
             }
         });
-        let mut stream = Parts { parts, current: Vec::new(), used: 0 };
+        let mut stream = Parts { parts, current: Vec::new(), position: 0, used };
         let result = work(&mut stream);
         drop(stream);
         (result, reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
-/// Returns the next bytes, a full part unless the source ends.
-fn part(source: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; PART];
+/// Returns the next bytes, a full part unless the source ends; uses the room of a part that was read.
+fn part(source: &mut impl Read, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    bytes.resize(PART, 0);
     let mut filled = 0;
     while filled < PART {
         match source.read(&mut bytes[filled..]) {
@@ -54,19 +56,21 @@ fn part(source: &mut impl Read) -> io::Result<Vec<u8>> {
 struct Parts {
     parts: Receiver<io::Result<Vec<u8>>>,
     current: Vec<u8>,
-    used: usize,
+    position: usize,
+    used: Sender<Vec<u8>>,
 }
 
 impl Read for Parts {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.used == self.current.len() {
+        if self.position == self.current.len() {
             // the reader leaves after an empty part or an error, and then the stream stays at its end
-            self.current = self.parts.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
-            self.used = 0;
+            let next = self.parts.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+            let _gone = self.used.send(std::mem::replace(&mut self.current, next));
+            self.position = 0;
         }
-        let count = buffer.len().min(self.current.len() - self.used);
-        buffer[..count].copy_from_slice(&self.current[self.used..self.used + count]);
-        self.used += count;
+        let count = buffer.len().min(self.current.len() - self.position);
+        buffer[..count].copy_from_slice(&self.current[self.position..self.position + count]);
+        self.position += count;
         Ok(count)
     }
 }

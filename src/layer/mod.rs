@@ -14,6 +14,7 @@ pub mod generate;
 pub mod level;
 pub mod split;
 pub mod unpack;
+pub mod unpacking;
 pub mod verify;
 pub mod write;
 

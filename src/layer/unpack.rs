@@ -8,9 +8,6 @@
 use crate::apt::deb;
 use crate::apt::deb::Deb as Archive;
 use crate::layer::ahead;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
@@ -32,8 +29,6 @@ use std::io;
 use std::io::BufWriter;
 use std::io::Read;
 use std::io::Write;
-use std::sync::Mutex;
-use std::thread;
 
 /// A package as a tree of normalised entries, kept in the store as `tree.json` beside its `payload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,62 +118,6 @@ pub fn key(deb: &Digest) -> Digest {
     Digest::of(format!("package tree {NORMALISER} {deb}").as_bytes())
 }
 
-/// Returns the package trees of all these .debs by their digests, unpacking in parallel those that are not known yet.
-///
-/// # Errors
-/// The first [`Error`] met; trees that were finished stay in the store.
-pub fn all(
-    debs: &[Deb],
-    store: &Store,
-    threads: usize,
-    reporter: &dyn Reporter,
-) -> Result<BTreeMap<Digest, Unpacked>, Error> {
-    let mut known = BTreeMap::new();
-    let mut todo: Vec<&Deb> = Vec::new();
-    for deb in debs {
-        match find(&deb.digest, store) {
-            Some(unpacked) => drop(known.insert(deb.digest, unpacked)),
-            None => todo.push(deb),
-        }
-    }
-    // the largest last in the list is taken first: it decides when all are done
-    todo.sort_by_key(|deb| deb.size);
-    let bytes = |deb: &&Deb| deb.size;
-    if !todo.is_empty() {
-        let what = format!("{} packages", todo.len());
-        reporter.event(Event::Started { stage: Stage::Unpack, total: todo.iter().map(bytes).sum(), what });
-    }
-    let count = todo.len();
-    let queue = Mutex::new(todo);
-    let results = Mutex::new((known, None));
-    thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, count.max(1)) {
-            scope.spawn(|| {
-                let next = || queue.lock().expect("no thread panics while it holds this").pop();
-                while let Some(deb) = next() {
-                    let result = unpack(deb, threads, store);
-                    reporter.event(Event::Advanced { stage: Stage::Unpack, by: deb.size });
-                    let mut results = results.lock().expect("no thread panics while it holds this");
-                    match result {
-                        Ok(unpacked) => drop(results.0.insert(deb.digest, unpacked)),
-                        Err(error) => {
-                            results.1.get_or_insert(error);
-                            queue.lock().expect("no thread panics while it holds this").clear();
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if count > 0 {
-        reporter.event(Event::Finished { stage: Stage::Unpack, what: format!("{count} packages") });
-    }
-    match results.into_inner().expect("no thread panicked while it held this") {
-        (_, Some(error)) => Err(error),
-        (unpacked, None) => Ok(unpacked),
-    }
-}
-
 /// Returns the package tree that the store already has.
 #[must_use]
 pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
@@ -196,15 +135,18 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     let package = || deb.name.clone();
     let wrap = |cause| Error::Deb { package: package(), cause };
     let file = fs::open(&store.blob(&deb.digest)).map_err(store::Error::from)?;
-    let archive = Archive::open(io::BufReader::with_capacity(1 << 18, file)).map_err(wrap)?;
+    // bytes may have lain in the store for long: they are verified each time they are used
+    let file = Hashing { file, hasher: Hasher::default() };
+    let archive = Archive::open(file).map_err(wrap)?;
     let draft = store.package_draft()?;
     let path = draft.path().join("payload");
     let mut payload = Payload {
-        file: BufWriter::with_capacity(1 << 18, fs::create(&path).map_err(store::Error::from)?),
+        // smaller than the buffer below: large parts go straight to the file
+        file: BufWriter::with_capacity(1 << 16, fs::create(&path).map_err(store::Error::from)?),
         key: key(&deb.digest),
         offset: 0,
         package: &deb.name,
-        buffer: vec![0; 1 << 17],
+        buffer: vec![0; 1 << 18],
     };
     let mut control = BTreeMap::new();
     for (name, bytes) in archive.control().iter() {
@@ -213,13 +155,30 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     let data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT).map_err(wrap)?;
     let (entries, data) = ahead::read(data, |stream| entries(stream, &mut payload));
     let entries = entries?;
-    data.finish().map_err(wrap)?;
+    let found = data.finish().map_err(wrap)?.hasher.finish();
+    if found != deb.digest {
+        return Err(store::Error::WrongDigest { expected: deb.digest, found }.into());
+    }
     payload.file.flush().map_err(|cause| store::Error::from(fs::Error::new("write", &path, cause)))?;
     let unpacked = Unpacked { control, entries };
     let json = serde_json::to_vec(&unpacked).expect("trees have string keys and serialise");
     fs::write_atomic(&draft.path().join("tree.json"), &json).map_err(store::Error::from)?;
     store.publish_package(draft, &key(&deb.digest))?;
     Ok(unpacked)
+}
+
+/// Hashes what is read.
+struct Hashing {
+    file: File,
+    hasher: Hasher,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        Ok(length)
+    }
 }
 
 /// The file that holds the bytes of all regular files, one after the other.

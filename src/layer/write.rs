@@ -19,12 +19,14 @@ use crate::tree::compress::Compression;
 use crate::tree::tar;
 use crate::values::Digest;
 use crate::values::Hasher;
+use libdeflater::Crc;
 use serde::Deserialize;
 use serde::Serialize;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
@@ -47,8 +49,9 @@ struct Place {
     layer: Digest,
     offset: u64,
     length: u64,
-    /// SHA-256 of the compressed bytes, to notice damage before they are used again.
-    digest: Digest,
+    /// CRC-32 of the compressed bytes, to notice damage before they are used again. Who can write to the store can do
+    /// worse than to find a collision, so a faster sum than SHA-256 is enough.
+    crc: u32,
 }
 
 /// How layers are written.
@@ -87,15 +90,17 @@ pub fn write(
     let (jobs, todo) = mpsc::sync_channel::<Job>(options.threads);
     let (ordered, pieces) = mpsc::sync_channel::<Piece>(options.threads * 3);
     let todo = Mutex::new(todo);
+    let (used, spare) = mpsc::channel::<Vec<u8>>();
     let (tar, (blob, places)) = thread::scope(|scope| {
         for _ in 0..options.threads.max(1) {
-            scope.spawn(|| compress(options.compression, &todo));
+            scope.spawn(|| compress(options.compression, &todo, &used));
         }
         let collector = scope.spawn(|| collect(pieces, store));
         let mut producer = Producer {
             hasher: Hasher::default(),
-            buffer: Vec::new(),
-            limit: options.compression.member_size(),
+            buffer: vec![0; options.compression.member_size()],
+            filled: 0,
+            spare,
             chunk: 0,
             reused: false,
             jobs,
@@ -125,9 +130,10 @@ pub fn write(
     Ok(blob)
 }
 
-/// Bytes to compress, and whom to answer.
+/// Bytes to compress, the first of the buffer, and whom to answer.
 struct Job {
-    bytes: Vec<u8>,
+    buffer: Vec<u8>,
+    filled: usize,
     answer: SyncSender<Vec<u8>>,
 }
 
@@ -139,45 +145,46 @@ enum Piece {
     Copy { chunk: usize, place: Place },
 }
 
-fn compress(compression: Compression, todo: &Mutex<Receiver<Job>>) {
+fn compress(compression: Compression, todo: &Mutex<Receiver<Job>>, used: &Sender<Vec<u8>>) {
     let mut compressor = compression.compressor();
     loop {
         let job = todo.lock().expect("no worker panics while it waits").recv();
-        let Ok(Job { bytes, answer }) = job else { return };
+        let Ok(Job { buffer, filled, answer }) = job else { return };
         // the collector is gone only after an error, which it reports itself
-        let _gone = answer.send(compressor.member(&bytes));
+        let _gone = answer.send(compressor.member(&buffer[..filled]));
+        let _gone = used.send(buffer);
     }
 }
 
 /// Writes pieces in order; returns the unfinished blob and where each chunk lies in it.
 fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<(BlobWriter, Vec<(usize, Place)>), store::Error> {
     let mut blob = store.writer()?;
-    let mut places: Vec<(usize, Place, Hasher)> = Vec::new();
+    let mut places: Vec<(usize, Place, Crc)> = Vec::new();
     for piece in pieces {
         let offset = blob.length();
         match piece {
             Piece::Member { chunk, member } => {
                 let Ok(member) = member.recv() else { break };
                 if places.last().is_none_or(|(last, ..)| *last != chunk) {
-                    let digest = Digest::of(b"");
-                    places.push((chunk, Place { layer: digest, offset, length: 0, digest }, Hasher::default()));
+                    let unknown = Digest::of(b"");
+                    places.push((chunk, Place { layer: unknown, offset, length: 0, crc: 0 }, Crc::new()));
                 }
-                let (_, place, hasher) = places.last_mut().expect("pushed above");
+                let (_, place, crc) = places.last_mut().expect("pushed above");
                 place.length += member.len() as u64;
-                hasher.update(&member);
+                crc.update(&member);
                 blob.write(&member)?;
             }
             Piece::Copy { chunk, place } => {
-                let mut hasher = Hasher::default();
+                let mut crc = Crc::new();
                 each_part(&place, store, |part| {
-                    hasher.update(part);
+                    crc.update(part);
                     blob.write(part)
                 })?;
-                places.push((chunk, Place { offset, ..place }, hasher));
+                places.push((chunk, Place { offset, ..place }, crc));
             }
         }
     }
-    let finished = places.into_iter().map(|(chunk, place, hasher)| (chunk, Place { digest: hasher.finish(), ..place }));
+    let finished = places.into_iter().map(|(chunk, place, crc)| (chunk, Place { crc: crc.sum(), ..place }));
     Ok((blob, finished.collect()))
 }
 
@@ -204,20 +211,22 @@ fn each_part(
 /// Finds the compressed form of a chunk, whole and undamaged.
 fn find_chunk(key: &Digest, store: &Store) -> Option<Place> {
     let place = store.result::<Place>("chunk", key)?;
-    let mut hasher = Hasher::default();
+    let mut crc = Crc::new();
     each_part(&place, store, |part| {
-        hasher.update(part);
+        crc.update(part);
         Ok(())
     })
     .ok()?;
-    (hasher.finish() == place.digest).then_some(place)
+    (crc.sum() == place.crc).then_some(place)
 }
 
 /// Makes the tar stream, hashes it, and hands members out.
 struct Producer<'a> {
     hasher: Hasher,
+    /// The next member, always of full size; buffers come back from the workers.
     buffer: Vec<u8>,
-    limit: usize,
+    filled: usize,
+    spare: Receiver<Vec<u8>>,
     chunk: usize,
     reused: bool,
     jobs: SyncSender<Job>,
@@ -254,60 +263,61 @@ impl Producer<'_> {
     /// Appends bytes that are at hand.
     fn bytes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let room = self.limit - self.buffer.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.buffer.extend_from_slice(now);
+            let room = &mut self.buffer[self.filled..];
+            let (now, later) = bytes.split_at(room.len().min(bytes.len()));
+            room[..now.len()].copy_from_slice(now);
             bytes = later;
-            if self.buffer.len() == self.limit {
-                self.flush();
-            }
+            self.grown(now.len());
         }
     }
 
     /// Appends a file, whose bytes must be those that came from the signed package: a damaged store is noticed here.
     fn file(&mut self, content: &Content) -> Result<(), store::Error> {
-        let mut hasher = Hasher::default();
-        while hasher.length() < content.size {
-            self.part(content, &mut hasher)?;
+        // what this run itself wrote from a verified package was hashed a moment ago
+        let mut hasher = (!self.contents.is_fresh(content)).then(Hasher::default);
+        let mut done = 0;
+        while done < content.size {
+            let room = &mut self.buffer[self.filled..];
+            let length = usize::try_from(content.size - done).unwrap_or(usize::MAX).min(room.len());
+            self.contents.read_at(content, done, &mut room[..length])?;
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&room[..length]);
+            }
+            done += length as u64;
+            self.grown(length);
         }
-        let found = hasher.finish();
-        if found == content.digest {
-            Ok(())
-        } else {
-            Err(store::Error::WrongDigest { expected: content.digest, found })
+        match hasher.map(Hasher::finish) {
+            Some(found) if found != content.digest => {
+                Err(store::Error::WrongDigest { expected: content.digest, found })
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Reads as much of a file as fits into the member.
-    fn part(&mut self, content: &Content, hasher: &mut Hasher) -> Result<(), store::Error> {
-        let offset = hasher.length();
-        let start = self.buffer.len();
-        let rest = usize::try_from(content.size - offset).unwrap_or(usize::MAX);
-        let length = rest.min(self.limit - start);
-        self.buffer.resize(start + length, 0);
-        self.contents.read_at(content, offset, &mut self.buffer[start..])?;
-        hasher.update(&self.buffer[start..]);
-        if self.buffer.len() == self.limit {
+    /// Notes that the member has so many more bytes.
+    fn grown(&mut self, by: usize) {
+        self.filled += by;
+        if self.filled == self.buffer.len() {
             self.flush();
         }
-        Ok(())
     }
 
     /// Ends the member.
     fn flush(&mut self) {
-        if self.buffer.is_empty() {
+        let filled = std::mem::take(&mut self.filled);
+        if filled == 0 {
             return;
         }
-        self.hasher.update(&self.buffer);
-        self.reporter.event(Event::Advanced { stage: Stage::Compress, by: self.buffer.len() as u64 });
+        self.hasher.update(&self.buffer[..filled]);
+        self.reporter.event(Event::Advanced { stage: Stage::Compress, by: filled as u64 });
         if self.reused {
-            self.buffer.clear();
             return;
         }
-        let bytes = std::mem::replace(&mut self.buffer, Vec::with_capacity(self.limit));
+        let next = self.spare.try_recv().unwrap_or_else(|_| vec![0; self.buffer.len()]);
+        let buffer = std::mem::replace(&mut self.buffer, next);
         let (answer, member) = mpsc::sync_channel(1);
         // both ends stay open unless the collector met an error, which is reported by it
         let _gone = self.ordered.send(Piece::Member { chunk: self.chunk, member });
-        let _gone = self.jobs.send(Job { bytes, answer });
+        let _gone = self.jobs.send(Job { buffer, filled, answer });
     }
 }

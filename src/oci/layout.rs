@@ -49,7 +49,9 @@ pub fn write(
     let blob_folder = folder.join("blobs/sha256");
     let marker = folder.join("oci-layout");
     let foreign = |name: &String| name != "blobs" && !name.starts_with(fs::TEMPORARY);
-    if fs::size(&marker).is_none() && fs::list(folder)?.iter().any(foreign) {
+    let has_no_marker = || fs::size(&marker).is_none();
+    // asked again: another build may have begun the layout between the first question and the list
+    if has_no_marker() && fs::list(folder)?.iter().any(foreign) && has_no_marker() {
         let cause = "the folder has other files and is no OCI layout".to_owned();
         return Err(Error::Damaged { path: folder.to_owned(), cause });
     }

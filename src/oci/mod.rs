@@ -1,7 +1,8 @@
-//! OCI formats: documents in canonical JSON, and images written as layout folder or archive.
+//! OCI formats: documents in canonical JSON, images written as layout folder or archive, and registries.
 
 pub mod archive;
 pub mod layout;
+pub mod registry;
 
 use crate::store;
 use crate::sys::fs;

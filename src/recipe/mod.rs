@@ -8,6 +8,7 @@
 //!
 //! `schema` is the one table of keys; `parse` makes trees with places; `validate` holds trees against the table;
 //! `parameters` fills in `${…}`; `plan` finds chains and parents; `level` and `project` read the values.
+//! `registry` reads `base-images/registry.yaml`, which says where images are published.
 
 mod definition;
 mod diagnostic;
@@ -19,6 +20,7 @@ mod parameters;
 mod parse;
 mod plan;
 mod project;
+mod registry;
 mod scalar;
 mod schema;
 mod source;
@@ -33,6 +35,12 @@ pub use ledger::Ledger;
 pub use ledger::LedgerEntry;
 pub use merge::merged_config;
 pub use project::Project;
+pub use registry::ExemptionEntry;
+pub use registry::GateFile;
+pub use registry::Projects;
+pub use registry::REGISTRY_FILE;
+pub use registry::RegistryFile;
+pub use registry::SetupFile;
 pub use schema::SchemaKind;
 pub use schema::json_schema;
 

@@ -4,6 +4,7 @@ use crate::recipe::diagnostic::printable;
 use crate::recipe::diagnostic::shortened;
 use crate::recipe::suggest::remedy;
 use crate::values::Digest;
+use crate::values::Epoch;
 use crate::values::Platform;
 
 /// Longest value that is looked at, in bytes; file contents may be longer.
@@ -44,8 +45,8 @@ pub(crate) enum Scalar {
     Duration,
     /// `true` or `false`.
     Boolean,
-    /// Number of layers.
-    Layers,
+    /// A small number.
+    Count,
     /// `8080/tcp`.
     Port,
     /// Address of an archive.
@@ -72,6 +73,14 @@ pub(crate) enum Scalar {
     Tag,
     /// Hexadecimal SHA-256.
     Sha256,
+    /// `https://host/project` or `oci:DIR`.
+    Destination,
+    /// `64MiB`, `50GiB`.
+    Size,
+    /// `2026-12-31`.
+    Day,
+    /// `CVE-2026-1234` and identifiers of other lists.
+    Vulnerability,
     /// One of these words; first what they are.
     Word(&'static str, &'static [&'static str]),
 }
@@ -105,7 +114,7 @@ impl Scalar {
             Self::Account => "an account name of lower-case letters, digits, `_` and `-`, at most 32 characters",
             Self::Duration => "a duration such as `3d`, `12h`, `30m`",
             Self::Boolean => "`true` or `false`",
-            Self::Layers => "a number from 1 to 64",
+            Self::Count => "a number from 1 to 64",
             Self::Port => "a port such as `8080/tcp` (or udp, sctp)",
             Self::Url => "an address that begins with http:// or https://",
             Self::Snapshot => "an http:// or https:// address with `{timestamp}`",
@@ -119,6 +128,10 @@ impl Scalar {
             Self::Repository => "a repository name of lower-case letters, digits, `.`, `_`, `-` and `/`",
             Self::Tag => "a tag of letters, digits, `.`, `_`, `-`, with `{version}` and `{date}`",
             Self::Sha256 => "64 lower-case hexadecimal digits",
+            Self::Destination => "where images can go: `https://host`, `https://host/project` or `oci:DIR`",
+            Self::Size => "a size such as `64MiB` or `50GiB`",
+            Self::Day => "a date such as 2026-12-31",
+            Self::Vulnerability => "an identifier such as CVE-2026-1234",
             Self::Word(..) => "one of the known words",
         }
     }
@@ -138,7 +151,7 @@ impl Scalar {
             Self::Id => "^[1-9][0-9]*$|\\$",
             Self::Account => "^[a-z_][a-z0-9_-]*$|\\$",
             Self::Duration => "^[0-9]+[smhd]$",
-            Self::Layers => "^[1-9][0-9]?$",
+            Self::Count => "^[1-9][0-9]?$",
             Self::Port => "^[0-9]+/(tcp|udp|sctp)$|\\$",
             Self::Url | Self::Snapshot => "^https?://",
             Self::Fingerprint => "^[0-9A-Fa-f ]{40,}$",
@@ -150,6 +163,10 @@ impl Scalar {
             Self::Repository => "^[a-z0-9]",
             Self::Tag => "^[A-Za-z0-9_{]",
             Self::Sha256 => "^[0-9a-f]{64}$",
+            Self::Destination => "^(https?://|oci:).",
+            Self::Size => "^[1-9][0-9]*[KMGT]iB$",
+            Self::Day => "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+            Self::Vulnerability => "^[A-Z]{2,}-[A-Za-z0-9:-]+$",
         })
     }
 
@@ -212,7 +229,7 @@ impl Scalar {
             }
             Self::Duration => duration(text).is_some(),
             Self::Boolean => matches!(text, "true" | "false"),
-            Self::Layers => text.parse().is_ok_and(|layers: usize| (1..=64).contains(&layers)),
+            Self::Count => text.parse().is_ok_and(|count: usize| (1..=64).contains(&count)),
             Self::Port => is_port(text),
             Self::Url => is_url(text),
             Self::Snapshot => text.contains("{timestamp}") && is_url(&text.replace("{timestamp}", "0")),
@@ -242,6 +259,13 @@ impl Scalar {
                     && filled.len() <= 128
             }
             Self::Sha256 => Digest::from_hex(text).is_ok(),
+            Self::Destination => {
+                text.strip_prefix("oci:").is_some_and(|folder| !folder.is_empty() && !folder.contains('\0'))
+                    || is_url(text)
+            }
+            Self::Size => size(text).is_some(),
+            Self::Day => day(text).is_some(),
+            Self::Vulnerability => is_vulnerability(text),
             Self::Word(_, words) => words.contains(&text),
         }
     }
@@ -293,6 +317,37 @@ pub(crate) fn duration(text: &str) -> Option<u64> {
     let digits = &text[..text.len() - 1];
     let number: u64 = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     number.checked_mul(unit).filter(|seconds| *seconds > 0)
+}
+
+/// Returns bytes; units are powers of 1024 (IEC 80000-13).
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let shift = match unit {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|bytes| (1..=1 << 60).contains(bytes))
+}
+
+/// Returns the first moment of a day in UTC.
+pub(crate) fn day(text: &str) -> Option<Epoch> {
+    let is_day = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    format!("{text}T00:00:00Z").parse().ok().filter(|_| is_day)
+}
+
+/// Tells whether a text looks like `CVE-2026-1234`, `GHSA-abcd-efgh-ijkl`, `DSA-5000-1`, …
+fn is_vulnerability(text: &str) -> bool {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
+    let kind = text.split('-').next().unwrap_or_default();
+    text.len() <= 64
+        && text.split('-').count() > 1
+        && text.split('-').all(word)
+        && kind.len() > 1
+        && kind.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Writes a fingerprint as archives give it: upper case, no spaces.

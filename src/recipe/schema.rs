@@ -132,7 +132,7 @@ pub(crate) static RECIPE: Record = Record {
             One(S::Word("form of the package database", &["status.d", "dpkg"])),
             "Form of the package database in the image.",
         ),
-        optional("layers", One(S::Layers), "Most layers that the level becomes (default 3)."),
+        optional("layers", One(S::Count), "Most layers that the level becomes (default 3)."),
         optional(
             "config",
             Shape::Record(&CONFIG),
@@ -337,6 +337,82 @@ static SCRIPT: Record = Record {
     ],
 };
 
+/// The file `base-images/registry.yaml`.
+pub(crate) static REGISTRY: Record = Record {
+    what: "the registry file",
+    fields: &[
+        optional("target", One(S::Destination), "Where images go: https://host, https://host/project, or oci:DIR."),
+        optional("insecure", List(S::Reason), "Hosts (host or host:port) that may be talked to over plain http."),
+        optional("projects", Shape::Record(&PROJECTS), "Harbor projects for judging and for release."),
+        optional("credentials", One(S::Reason), "File with the login that pushes and scans: a robot's JSON."),
+        optional("release-credentials", One(S::Reason), "File with the login that may write to the release project."),
+        optional("ca-file", One(S::Reason), "PEM file with certificate authorities to trust besides the system's."),
+        optional("client-certificate", One(S::Reason), "PEM file with client certificate and key (mutual TLS)."),
+        optional("parallel", One(S::Count), "Most requests at one time (default 4)."),
+        optional("chunk", One(S::Size), "Most bytes of one request, for proxies with a limit; costs speed."),
+        optional("gate", Shape::Record(&GATE), "What the CVE gate lets through."),
+        optional("setup", Shape::Record(&SETUP), "What `sockel publish --setup` brings about."),
+        optional("mirrors", Map(S::Name, &List(S::Url)), "Addresses tried first for an archive of the recipes."),
+    ],
+};
+
+static PROJECTS: Record = Record {
+    what: "`projects`",
+    fields: &[
+        required("staging", One(S::Repository), "Project that images are pushed to and scanned in."),
+        required("release", One(S::Repository), "Project that people pull from."),
+    ],
+};
+
+/// Severities that can be a threshold, as Harbor names them.
+const SEVERITIES: &[&str] = &["negligible", "low", "medium", "high", "critical"];
+
+static GATE: Record = Record {
+    what: "`gate`",
+    fields: &[
+        optional("severity", One(S::Word("severity", SEVERITIES)), "Least severity that stops an image (high)."),
+        optional("fixable-only", One(S::Boolean), "Only what an update would mend stops an image."),
+        optional("unrated-pass", One(S::Boolean), "What nobody has rated yet does not stop an image."),
+        optional("database-age", One(S::Duration), "Oldest vulnerability database that is trusted (48h)."),
+        optional(
+            "unknown-database-age-pass",
+            One(S::Boolean),
+            "Trust a report though the scanner does not say how old its database is.",
+        ),
+        optional("patience", One(S::Duration), "Longest time to wait for a scan."),
+        optional("exemptions", Records(&EXEMPTION), "Vulnerabilities that are accepted for a time (Ausnahmen)."),
+    ],
+};
+
+static EXEMPTION: Record = Record {
+    what: "an exemption",
+    fields: &[
+        required("vulnerability", One(S::Vulnerability), "Identifier, such as CVE-2026-1234."),
+        optional("package", One(S::Package), "Only in this package."),
+        required("reason", REASON, "Why it is accepted."),
+        required("expires", One(S::Day), "Last day on which it holds."),
+    ],
+};
+
+static SETUP: Record = Record {
+    what: "`setup`",
+    fields: &[
+        optional("staging-storage", One(S::Size), "Quota of the staging project."),
+        optional("release-storage", One(S::Size), "Quota of the release project."),
+        optional("keep", One(S::Count), "How many images of each repository staging keeps (default 10)."),
+        optional(
+            "withhold",
+            One(S::Word("severity", SEVERITIES)),
+            "Severity from which Harbor itself refuses to hand out released images; it does not know exemptions.",
+        ),
+        optional("signed", One(S::Boolean), "The release project hands out signed images only."),
+        optional("labels", List(S::Reason), "Labels for released images."),
+        optional("robots", One(S::Reason), "Folder for the secrets of new robots; without it none are made."),
+        optional("robot-validity", One(S::Duration), "How long robots are valid (default 90d)."),
+        optional("webhook", One(S::Url), "Who is told of finished scans."),
+    ],
+};
+
 /// A kind of YAML file with a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaKind {
@@ -346,6 +422,8 @@ pub enum SchemaKind {
     BaseImage,
     /// `recipes/scripts.yaml`.
     Ledger,
+    /// `base-images/registry.yaml`.
+    Registry,
 }
 
 /// Returns the JSON Schema (draft 2020-12) of a kind of file, for editors; ends with a newline.
@@ -355,6 +433,7 @@ pub fn json_schema(kind: SchemaKind) -> String {
         SchemaKind::Recipe => (&RECIPE, "sockel recipe"),
         SchemaKind::BaseImage => (&BASE_IMAGE, "sockel base image"),
         SchemaKind::Ledger => (&LEDGER, "sockel script ledger"),
+        SchemaKind::Registry => (&REGISTRY, "sockel registry file"),
     };
     let mut schema = of_record(record);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

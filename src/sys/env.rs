@@ -11,6 +11,18 @@ pub enum Variable {
     Mirrors,
     /// `SOCKEL_THREADS`: number of worker threads.
     Threads,
+    /// `SOCKEL_REGISTRY_USER`: user or robot account at registries.
+    RegistryUser,
+    /// `SOCKEL_REGISTRY_PASSWORD`: its password.
+    RegistryPassword,
+    /// `DOCKER_CONFIG`: folder with Docker's `config.json` (docker(1)).
+    DockerConfig,
+    /// `REGISTRY_AUTH_FILE`: logins of podman and skopeo (containers-auth.json(5)).
+    RegistryAuthFile,
+    /// `XDG_RUNTIME_DIR`: folder of the session, where podman keeps logins.
+    RuntimeDir,
+    /// `XDG_CONFIG_HOME`: folder of the user's settings.
+    ConfigHome,
     /// `XDG_CACHE_HOME`: folder of the user's caches (XDG Base Directory Specification).
     CacheHome,
     /// `HOME`: the user's home folder.
@@ -29,6 +41,12 @@ impl Variable {
             Self::Store => "SOCKEL_STORE",
             Self::Mirrors => "SOCKEL_MIRRORS",
             Self::Threads => "SOCKEL_THREADS",
+            Self::RegistryUser => "SOCKEL_REGISTRY_USER",
+            Self::RegistryPassword => "SOCKEL_REGISTRY_PASSWORD",
+            Self::DockerConfig => "DOCKER_CONFIG",
+            Self::RegistryAuthFile => "REGISTRY_AUTH_FILE",
+            Self::RuntimeDir => "XDG_RUNTIME_DIR",
+            Self::ConfigHome => "XDG_CONFIG_HOME",
             Self::CacheHome => "XDG_CACHE_HOME",
             Self::Home => "HOME",
             Self::NoColor => "NO_COLOR",

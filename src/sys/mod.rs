@@ -1,6 +1,7 @@
-//! The only doors to the machine: files, clock, environment, network. Every error names its path or address.
+//! The only doors to the machine: files, clock, environment, network, programs. Every error names its path or address.
 
 pub mod clock;
 pub mod env;
 pub mod fs;
 pub mod http;
+pub mod process;

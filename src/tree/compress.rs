@@ -61,7 +61,7 @@ impl Compression {
         match self {
             Self::Gzip => {
                 let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
-                Compressor::Gzip(Box::new(libdeflater::Compressor::new(level)))
+                Compressor::Gzip { compressor: Box::new(libdeflater::Compressor::new(level)), room: Vec::new() }
             }
             Self::Zstd => Compressor::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid")),
         }
@@ -71,7 +71,12 @@ impl Compression {
 /// Makes members.
 pub enum Compressor {
     /// gzip
-    Gzip(Box<libdeflater::Compressor>),
+    Gzip {
+        /// The library's.
+        compressor: Box<libdeflater::Compressor>,
+        /// Room for the largest member so far: clearing it anew for each one costs more than copying the result.
+        room: Vec<u8>,
+    },
     /// zstd
     Zstd(zstd::bulk::Compressor<'static>),
 }
@@ -84,11 +89,13 @@ impl Compressor {
     #[must_use]
     pub fn member(&mut self, bytes: &[u8]) -> Vec<u8> {
         match self {
-            Self::Gzip(compressor) => {
-                let mut member = vec![0; compressor.gzip_compress_bound(bytes.len())];
-                let length = compressor.gzip_compress(bytes, &mut member).expect("the buffer has the library's bound");
-                member.truncate(length);
-                member
+            Self::Gzip { compressor, room } => {
+                let bound = compressor.gzip_compress_bound(bytes.len());
+                if room.len() < bound {
+                    room.resize(bound, 0);
+                }
+                let length = compressor.gzip_compress(bytes, room).expect("the buffer has the library's bound");
+                room[..length].to_vec()
             }
             Self::Zstd(compressor) => compressor.compress(bytes).expect("memory is the only thing that can lack"),
         }

@@ -7,6 +7,7 @@ use crate::tree::Content;
 use crate::tree::Source;
 use crate::values::Digest;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -18,13 +19,42 @@ use std::sync::Mutex;
 pub struct Contents<'a> {
     store: &'a Store,
     open: Mutex<BTreeMap<Digest, Arc<File>>>,
+    fresh: Mutex<BTreeSet<Digest>>,
 }
 
 impl<'a> Contents<'a> {
     /// Reads from the packages of this store.
     #[must_use]
     pub fn new(store: &'a Store) -> Self {
-        Self { store, open: Mutex::new(BTreeMap::new()) }
+        Self { store, open: Mutex::default(), fresh: Mutex::default() }
+    }
+
+    /// Returns the store that the payloads are in.
+    #[must_use]
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// Notes that this run wrote the payload of a package, and so knows that it is whole.
+    ///
+    /// # Panics
+    /// Never in practice: a thread would have to panic while it adds to a set.
+    pub fn note_fresh(&self, key: Digest) {
+        self.fresh.lock().expect("no thread panics while it holds this").insert(key);
+    }
+
+    /// Tells whether the bytes are known to be whole because this run wrote them.
+    ///
+    /// # Panics
+    /// As [`Contents::note_fresh`].
+    #[must_use]
+    pub fn is_fresh(&self, content: &Content) -> bool {
+        match &content.source {
+            Source::Inline(_) => false,
+            Source::Payload { key, .. } => {
+                self.fresh.lock().expect("no thread panics while it holds this").contains(key)
+            }
+        }
     }
 
     /// Fills `buffer` with the bytes of `content` from `offset` on.

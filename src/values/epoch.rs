@@ -24,6 +24,12 @@ pub struct Epoch(pub i64);
 pub struct InvalidEpoch(pub String);
 
 impl Epoch {
+    /// Returns the first moment after the day (UTC) that this moment belongs to.
+    #[must_use]
+    pub fn end_of_day(self) -> Self {
+        Self((self.0.div_euclid(86_400) + 1) * 86_400)
+    }
+
     /// Returns `YYYYMMDD`, for tags.
     #[must_use]
     pub fn date(self) -> String {

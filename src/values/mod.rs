@@ -1,5 +1,7 @@
 //! Small pure values that every stage speaks in; no input or output here.
 
+pub mod date;
+
 mod digest;
 mod epoch;
 mod platform;

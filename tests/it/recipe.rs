@@ -527,6 +527,7 @@ fn schema_files_are_fresh() {
         ("recipe.json", SchemaKind::Recipe),
         ("base-image.json", SchemaKind::BaseImage),
         ("scripts.json", SchemaKind::Ledger),
+        ("registry.json", SchemaKind::Registry),
     ];
     for (name, kind) in kinds {
         let (path, fresh) = (folder.join(name), json_schema(kind));

@@ -1,6 +1,5 @@
 //! InRelease files: signature, identity, validity, index digests (Debian repository format, "Release" files).
 
-pub mod date;
 pub mod signature;
 
 use crate::apt::control;
@@ -8,6 +7,7 @@ use crate::apt::control::Paragraph;
 use crate::apt::index;
 use crate::values::Digest;
 use crate::values::Epoch;
+use crate::values::date;
 use std::collections::BTreeMap;
 
 /// Largest InRelease file; Debian's are about 300 KiB.

@@ -99,5 +99,6 @@ fn name(stage: Stage) -> &'static str {
         Stage::Download => "download",
         Stage::Unpack => "unpack",
         Stage::Compress => "compress",
+        Stage::Upload => "upload",
     }
 }

@@ -1,6 +1,7 @@
 //! How many requests one host gets at a time: fewer when it is busy, more again when it recovers, none while it asked
 //! for a pause.
 
+use crate::sys::http::retry::LONGEST_ASKED;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,9 +11,6 @@ use tokio::time::Instant;
 
 /// So many good answers in a row give one request more.
 const RECOVERY: u32 = 8;
-
-/// Longest pause that a server gets by asking for it.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The budget of one host.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ impl Budget {
             permit.forget();
         }
         if let Some(pause) = asked_pause {
-            state.not_before = state.not_before.max(Instant::now() + pause.min(LONGEST_PAUSE));
+            state.not_before = state.not_before.max(Instant::now() + pause.min(LONGEST_ASKED));
         }
     }
 

@@ -5,7 +5,6 @@ use crate::sys::http::Error;
 use crate::sys::http::Http;
 use crate::sys::http::mask;
 use crate::sys::http::retry;
-use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::header;
 use reqwest::header::HeaderMap;
@@ -83,7 +82,7 @@ impl Http {
         }
         let mut response = self.request(url, headers).await?;
         let wrong_size = |found| Error::WrongSize { url: mask(url), expected: target.size, found };
-        match (response.status(), content_range(&response)) {
+        match (response.status(), content_range(response.headers())) {
             (StatusCode::OK, _) => {
                 if let Some(found) = response.content_length().filter(|length| *length != target.size) {
                     return Err(wrong_size(found).into());
@@ -129,8 +128,8 @@ fn restart(
 }
 
 /// Reads `Content-Range: bytes <start>-<end>/<total or *>` (RFC 9110, 14.4).
-fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
-    let text = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+pub(super) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let start = range.split_once('-')?.0.parse().ok()?;
     match total {

@@ -1,7 +1,10 @@
 //! One request and its answer, as values.
 
+use crate::sys::fs;
 use crate::sys::http::Error;
+use crate::sys::http::download::content_range;
 use crate::sys::http::mask;
+use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry::Failure;
 use bytes::Bytes;
 use futures_util::stream;
@@ -16,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncSeekExt;
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +27,9 @@ use url::Url;
 
 /// Bytes of a file that are handed over at once.
 const PART: usize = 256 << 10;
+
+/// Longest rest of a body that is read only to keep the connection.
+const DRAINED: usize = 64 << 10;
 
 /// What is asked of a host. Can be sent again: a file's bytes are read anew each time.
 #[derive(Debug, Clone)]
@@ -92,7 +99,7 @@ impl Request {
         Self { method, url, headers: HeaderMap::new(), body }
     }
 
-    pub(super) fn prepare(&self, client: &reqwest::Client) -> Result<RequestBuilder, Error> {
+    pub(super) fn prepare(&self, client: &reqwest::Client, pulse: &Pulse) -> Result<RequestBuilder, Error> {
         if !matches!(self.url.scheme(), "http" | "https") {
             return Err(Error::Address { url: mask(self.url.as_str()) });
         }
@@ -102,7 +109,9 @@ impl Request {
             Body::Empty => builder.header(header::CONTENT_LENGTH, 0),
             Body::Bytes(bytes) => builder.body(bytes.clone()),
             Body::File { path, offset, length, sent } => {
-                let part = Part { path: path.clone(), offset: *offset, length: *length, done: 0, sent: sent.clone() };
+                let (path, sent, pulse) = (path.clone(), sent.clone(), pulse.clone());
+                let part = Part { path, offset: *offset, length: *length, done: 0, sent, pulse };
+                part.pulse.begins_body();
                 builder.header(header::CONTENT_LENGTH, *length).body(part.stream())
             }
         })
@@ -116,29 +125,47 @@ struct Part {
     length: u64,
     done: u64,
     sent: Sent,
+    pulse: Pulse,
 }
 
 impl Part {
     fn stream(self) -> reqwest::Body {
         let next = |(mut part, file): (Self, Option<tokio::fs::File>)| async move {
-            let mut file = match file {
-                Some(file) => file,
-                None => part.open().await?,
-            };
-            let rest = usize::try_from(part.length - part.done).unwrap_or(usize::MAX);
-            if rest == 0 {
-                return Ok::<_, io::Error>(None);
+            match part.next(file).await {
+                Ok(Some((bytes, file))) => Ok(Some((bytes, (part, Some(file))))),
+                Ok(None) => {
+                    part.pulse.ends_body();
+                    Ok(None)
+                }
+                Err(cause) => {
+                    // the client would tell it as a broken connection
+                    let kind = cause.kind();
+                    part.pulse.fails(fs::Error::new("read", &part.path, cause));
+                    Err(io::Error::from(kind))
+                }
             }
-            let mut bytes = Vec::with_capacity(rest.min(PART));
-            (&mut file).take(rest.min(PART) as u64).read_to_end(&mut bytes).await?;
-            if bytes.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was"));
-            }
-            part.done += bytes.len() as u64;
-            part.sent.up_to(part.done);
-            Ok(Some((bytes, (part, Some(file)))))
         };
         reqwest::Body::wrap_stream(stream::try_unfold((self, None), next))
+    }
+
+    async fn next(&mut self, file: Option<tokio::fs::File>) -> io::Result<Option<(Vec<u8>, tokio::fs::File)>> {
+        let mut file = match file {
+            Some(file) => file,
+            None => self.open().await?,
+        };
+        let rest = usize::try_from(self.length - self.done).unwrap_or(usize::MAX);
+        if rest == 0 {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(rest.min(PART));
+        (&mut file).take(rest.min(PART) as u64).read_to_end(&mut bytes).await?;
+        if bytes.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was"));
+        }
+        self.done += bytes.len() as u64;
+        self.sent.up_to(self.offset + self.done);
+        self.pulse.beat();
+        Ok(Some((bytes, file)))
     }
 
     async fn open(&self) -> io::Result<tokio::fs::File> {
@@ -153,12 +180,13 @@ impl Part {
 pub struct Answer {
     url: String,
     response: Response,
-    _permit: OwnedSemaphorePermit,
+    idle_timeout: Duration,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Answer {
-    pub(super) fn new(url: String, response: Response, permit: OwnedSemaphorePermit) -> Self {
-        Self { url, response, _permit: permit }
+    pub(super) fn new(url: String, response: Response, idle_timeout: Duration, permit: OwnedSemaphorePermit) -> Self {
+        Self { url, response, idle_timeout, permit }
     }
 
     /// Returns the address without credentials, for messages.
@@ -185,15 +213,26 @@ impl Answer {
         self.response.headers()
     }
 
+    /// Returns which bytes a partial answer has: the first one, and how many there are in all where that is told.
+    #[must_use]
+    pub fn content_range(&self) -> Option<(u64, Option<u64>)> {
+        content_range(self.headers())
+    }
+
     /// Reads the body to its end.
     ///
     /// # Errors
     /// [`Error::TooLarge`] above `limit` bytes, [`Error::Unreachable`] when it breaks off.
     pub async fn bytes(mut self, limit: u64) -> Result<Vec<u8>, Error> {
+        self.read(limit).await.map_err(|failure| failure.error)
+    }
+
+    /// As [`Answer::bytes`], for callers that ask again when it breaks off.
+    pub(crate) async fn read(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        while let Some(part) = self.part().await.map_err(|failure| failure.error)? {
+        while let Some(part) = self.part().await? {
             if (bytes.len() + part.len()) as u64 > limit {
-                return Err(Error::TooLarge { url: self.url, limit });
+                return Err(Error::TooLarge { url: self.url.clone(), limit }.into());
             }
             bytes.extend_from_slice(&part);
         }
@@ -202,6 +241,24 @@ impl Answer {
 
     /// Returns the next bytes of the body, or `None` at its end.
     pub(crate) async fn part(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.response.chunk().await.map_err(|cause| Failure::of(&self.url, &cause))
+        match tokio::time::timeout(self.idle_timeout, self.response.chunk()).await {
+            Ok(part) => part.map_err(|cause| Failure::of(&self.url, &cause)),
+            Err(_) => Err(Failure::silent(&self.url)),
+        }
+    }
+
+    /// Reads what is left, as far as that is worth a connection that can be used again.
+    pub async fn drain(mut self) {
+        let mut left = DRAINED;
+        while let Ok(Some(part)) = self.part().await {
+            left = left.saturating_sub(part.len());
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn into_permit(self) -> OwnedSemaphorePermit {
+        self.permit
     }
 }

@@ -10,6 +10,7 @@ use crate::sys::http::Request;
 use crate::sys::http::budget::Budget;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry;
 use crate::sys::http::retry::Failure;
 use reqwest::Method;
@@ -68,16 +69,21 @@ impl HostOptions {
 #[derive(Debug)]
 pub struct Host {
     options: HostOptions,
-    client: OnceLock<Result<reqwest::Client, Error>>,
+    plain: OnceLock<Result<reqwest::Client, Error>>,
+    encrypted: OnceLock<Result<reqwest::Client, Error>>,
     budget: Budget,
+    lookups: Budget,
 }
+
+/// Requests without bodies in either direction cost a host little: so many at a time for each one of the others.
+const LOOKUPS: usize = 4;
 
 impl Host {
     /// Returns a host that nobody has talked to yet; costs nothing.
     #[must_use]
     pub fn new(options: HostOptions) -> Self {
-        let budget = Budget::new(options.parallel);
-        Self { options, client: OnceLock::new(), budget }
+        let (budget, lookups) = (Budget::new(options.parallel), Budget::new(options.parallel.saturating_mul(LOOKUPS)));
+        Self { options, plain: OnceLock::new(), encrypted: OnceLock::new(), budget, lookups }
     }
 
     /// Makes a request, again when the cause may pass (no connection, 408, 429, 5xx).
@@ -116,24 +122,40 @@ impl Host {
         if self.options.offline {
             return Err(Error::Offline { url: mask(url) }.into());
         }
-        let client = self.client.get_or_init(|| client(&self.options)).as_ref().map_err(Error::again)?;
-        let permit = self.budget.permit().await;
-        let sent = request.prepare(client)?.send().await;
+        let client = self.client(request)?;
+        let budget = if request.method == Method::HEAD { &self.lookups } else { &self.budget };
+        let permit = budget.permit().await;
+        let pulse = Pulse::new();
+        let sending = request.prepare(client, &pulse)?.send();
+        let sent = tokio::select! {
+            sent = sending => sent.map_err(|cause| Failure::of(url, &cause)),
+            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
+        };
         let response = match sent {
             Ok(response) => response,
-            Err(cause) => {
-                self.budget.busy(permit, None);
-                return Err(Failure::of(url, &cause));
+            Err(failure) => {
+                if let Some(error) = pulse.failure() {
+                    return Err(Error::from(error).into());
+                }
+                budget.busy(permit, None);
+                return Err(failure);
             }
         };
         match response.status().as_u16() {
             408 | 429 | 500..=599 => {
                 let failure = Failure::busy(url, &response);
-                self.budget.busy(permit, failure.asked_pause());
+                budget.busy(permit, failure.asked_pause());
                 Err(failure)
             }
-            _ => Ok(Answer::new(mask(url), response, permit)),
+            _ => Ok(Answer::new(mask(url), response, self.options.idle_timeout, permit)),
         }
+    }
+
+    /// Reading the system's certificates takes longer than several requests, so plain http does not wait for it.
+    fn client(&self, request: &Request) -> Result<&reqwest::Client, Error> {
+        let is_plain = request.url.scheme() == "http";
+        let cell = if is_plain { &self.plain } else { &self.encrypted };
+        cell.get_or_init(|| client(&self.options, is_plain)).as_ref().map_err(Error::again)
     }
 
     /// Waits before the next attempt.
@@ -141,7 +163,28 @@ impl Host {
     /// # Errors
     /// The failure itself when it cannot pass or the attempts are used up.
     pub(crate) async fn pause(&self, failure: Failure, failures: &mut u32) -> Result<(), Error> {
-        retry::pause_with_jitter(failure, failures, (self.options.attempts, self.options.backoff)).await
+        if failure.may_pass() && self.rest(failures, failure.asked_pause()).await { Ok(()) } else { Err(failure.error) }
+    }
+
+    /// Waits before the next attempt; tells whether there is one.
+    pub(crate) async fn rest(&self, failures: &mut u32, asked_pause: Option<Duration>) -> bool {
+        *failures += 1;
+        if *failures >= self.options.attempts {
+            return false;
+        }
+        retry::jitter(self.options.backoff, *failures, asked_pause).await;
+        true
+    }
+
+    /// Takes an answer that only a busy host gives: fewer requests from now on.
+    pub(crate) fn was_busy(&self, answer: Answer) {
+        self.budget.busy(answer.into_permit(), None);
+    }
+
+    /// Returns how many requests there may be at one time.
+    #[must_use]
+    pub fn parallel(&self) -> usize {
+        self.options.parallel.max(1)
     }
 }
 
@@ -159,7 +202,7 @@ fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Fail
     Ok(request)
 }
 
-fn client(options: &HostOptions) -> Result<reqwest::Client, Error> {
+fn client(options: &HostOptions, is_plain: bool) -> Result<reqwest::Client, Error> {
     crate::sys::http::choose_tls_provider();
     let read = |path: &Option<PathBuf>| match path {
         Some(path) => fs::read(path, CERTIFICATES_LIMIT).map(Some),
@@ -178,7 +221,6 @@ fn client(options: &HostOptions) -> Result<reqwest::Client, Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
             .http1_only()
             .referer(false)
             .retry(reqwest::retry::never())
@@ -188,10 +230,13 @@ fn client(options: &HostOptions) -> Result<reqwest::Client, Error> {
         }
         builder
     };
-    let built = builder().tls_certs_merge(authorities.clone()).build();
-    built
-        .or_else(|_| builder().tls_certs_only(authorities).build())
-        .map_err(|cause| Error::Client { cause: error::chain(&cause) })
+    let built = if is_plain {
+        builder().tls_certs_only(authorities).build()
+    } else {
+        let built = builder().tls_certs_merge(authorities.clone()).build();
+        built.or_else(|_| builder().tls_certs_only(authorities).build())
+    };
+    built.map_err(|cause| Error::Client { cause: error::chain(&cause) })
 }
 
 #[cfg(test)]

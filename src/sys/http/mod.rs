@@ -8,6 +8,7 @@ mod download;
 mod error;
 mod exchange;
 mod host;
+mod pulse;
 mod retry;
 
 pub use bytes::Bytes;
@@ -23,8 +24,8 @@ pub use host::Host;
 pub use host::HostOptions;
 pub use reqwest::Method;
 pub use reqwest::header;
-#[allow(unused_imports, reason = "the registry's transport is on its way")]
 pub(crate) use retry::Failure;
+pub use retry::retry_after;
 
 use crate::sys::fs;
 use reqwest::Response;

@@ -1,15 +1,21 @@
 //! Which failures may pass, and how long to wait for that.
 
+use crate::sys::clock;
 use crate::sys::http::Error;
 use crate::sys::http::Options;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::values::Epoch;
+use crate::values::date;
 use reqwest::Response;
 use reqwest::header;
 use std::time::Duration;
 
-/// Longest pause between two attempts, also when a server asks for more.
+/// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longest pause that a host gets by asking for it.
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(120);
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -39,10 +45,15 @@ impl Failure {
         self.asked_pause
     }
 
-    #[allow(dead_code, reason = "the registry's transport is on its way")]
-    /// Makes a failure that another attempt may mend.
-    pub(crate) fn passing(error: Error) -> Self {
-        Self { error, may_pass: true, asked_pause: None }
+    /// Tells whether another attempt may mend it.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// Makes a failure of a host that says nothing any more.
+    pub(crate) fn silent(url: &str) -> Self {
+        let cause = "no answer in time".to_owned();
+        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
     }
 
     /// Makes a failure of a body that ended too early.
@@ -51,10 +62,12 @@ impl Failure {
         Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
     }
 
-    /// Makes a failure of a server that has no time now; `Retry-After` in seconds is honoured (RFC 9110, 10.2.3).
+    /// Makes a failure of a server that has no time now; `Retry-After` is honoured.
     pub(crate) fn busy(url: &str, response: &Response) -> Self {
-        let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let asked_pause = after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        // the host's own clock where it tells it: ours may differ
+        let now = text(header::DATE).and_then(date::parse).unwrap_or_else(clock::now);
+        let asked_pause = text(header::RETRY_AFTER).and_then(|text| retry_after(text, now));
         let status = response.status().as_u16();
         Self { error: Error::Status { url: mask(url), status }, may_pass: status != 501, asked_pause }
     }
@@ -77,25 +90,58 @@ pub(crate) async fn pause(failure: Failure, failures: &mut u32, options: &Option
 /// Waits before the next attempt of one of many: somewhere within the pause, so that not all come back at once ("full
 /// jitter", AWS Architecture Blog, 2015).
 ///
-/// # Errors
-/// As [`pause`].
-pub(crate) async fn pause_with_jitter(
-    failure: Failure,
-    failures: &mut u32,
-    (attempts, backoff): (u32, Duration),
-) -> Result<(), Error> {
-    *failures += 1;
-    if !failure.may_pass || *failures >= attempts {
-        return Err(failure.error);
-    }
-    let grown = backoff.saturating_mul(1 << (*failures - 1).min(10)).min(LONGEST_PAUSE);
+pub(super) async fn jitter(backoff: Duration, failures: u32, asked_pause: Option<Duration>) {
+    let grown = backoff.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
     let somewhere = grown.mul_f64(random_share());
-    tokio::time::sleep(failure.asked_pause.unwrap_or_default().min(LONGEST_PAUSE).max(somewhere)).await;
-    Ok(())
+    tokio::time::sleep(asked_pause.unwrap_or_default().min(LONGEST_ASKED).max(somewhere)).await;
+}
+
+/// Reads `Retry-After`: seconds, or a date after `now` (RFC 9110, 10.2.3). `None` for everything else.
+#[must_use]
+pub fn retry_after(text: &str, now: Epoch) -> Option<Duration> {
+    let text = text.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().map(Duration::from_secs);
+    }
+    let seconds = date::parse(text)?.0.checked_sub(now.0)?;
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// A number from 0 to 1 that differs between tasks and runs; the keys of the standard library's hasher are random.
 fn random_share() -> f64 {
     let random = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0_u8);
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_hosts_ask_for() {
+        let now = date::parse("Sun, 06 Nov 1994 08:49:00 GMT").expect("a date");
+        let table = [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+            ("99999999999999999999999", None),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "([0-9]{0,30}|.{0,40}|Sun, [0-9]{1,2} Nov [0-9]{4} [0-9:]{8} GMT)") {
+            let _any = retry_after(&text, Epoch(i64::MIN));
+            let _any = retry_after(&text, Epoch(i64::MAX));
+        }
+    }
 }

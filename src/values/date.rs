@@ -1,11 +1,12 @@
-//! Dates of Release files: RFC 5322 in UTC, as apt reads them (apt's `RFC1123StrToTime`).
+//! Dates in words: RFC 5322 in UTC, as Release files (apt's `RFC1123StrToTime`) and HTTP headers (RFC 9110, 5.6.7) have
+//! them.
 
 use crate::values::Epoch;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// Reads `Sat, 21 Nov 2026 00:45:00 UTC`; only UTC zones are dates to apt. `None` for everything else.
+/// Reads `Sat, 21 Nov 2026 00:45:00 UTC`; only UTC zones are dates to apt and HTTP. `None` for everything else.
 #[must_use]
 pub fn parse(text: &str) -> Option<Epoch> {
     let parts: Vec<&str> = text.split_ascii_whitespace().collect();

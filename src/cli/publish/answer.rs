@@ -1,0 +1,203 @@
+//! What `publish` answers: one table for people, one JSON document for programs, every failure with its remedy.
+
+use crate::build::Built;
+use crate::build::output::Output;
+use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::printer::Printer;
+use crate::cli::table::Column;
+use crate::cli::table::Table;
+use crate::cli::table::duration;
+use crate::cli::table::size;
+use crate::oci::registry::Blobs;
+use crate::publish::Gate;
+use crate::publish::Published;
+use crate::publish::State;
+use crate::publish::gate::Outcome;
+use crate::publish::harbor::setup::Step;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The result of publishing.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Answer {
+    target: String,
+    images: Vec<Image>,
+    milliseconds: u128,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Image {
+    #[serde(flatten)]
+    published: Published,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+}
+
+impl Answer {
+    /// Sums up what became of images in a registry.
+    pub(super) fn new(published: Vec<Published>, target: &str, time: Duration) -> Self {
+        let image = |mut published: Published| {
+            let error = published.failure.take().map(Failure::from);
+            Image { published, error }
+        };
+        let images = published.into_iter().map(image).collect();
+        Self { target: target.to_owned(), images, milliseconds: time.as_millis() }
+    }
+
+    /// Sums up images in a layout folder, where nobody scans anything.
+    pub(super) fn layout(built: &[Built], output: &Output, dry_run: bool, time: Duration) -> Self {
+        let published = |built: &Built| Published {
+            image: built.image.clone(),
+            repository: output.to_string(),
+            digest: built.index.0,
+            pushed: None,
+            gate: Gate::NotAvailable { reason: "a layout folder has no scanner" },
+            tags: built.tags.clone(),
+            moved: Vec::new(),
+            state: if dry_run { State::WouldPublish } else { State::Published },
+            failure: None,
+        };
+        Self::new(built.iter().map(published).collect(), &output.to_string(), time)
+    }
+
+    /// Prints it, and returns what failed.
+    pub(super) fn print(mut self, printer: &Printer) -> Result<(), Failure> {
+        let failure = self.failure();
+        if printer.is_json() {
+            printer.json(&self)?;
+        } else {
+            printer.data(&self.table().render(printer.width()))?;
+        }
+        for image in &mut self.images {
+            if let Some(mut error) = image.error.take() {
+                error.is_answered = true;
+                error.print(printer);
+            }
+        }
+        printer.note(&self.closing());
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&[
+            ("image", Column::Text),
+            ("digest", Column::Digest),
+            ("state", Column::Text),
+            ("gate", Column::Text),
+            ("uploaded", Column::Number),
+            ("mounted", Column::Number),
+            ("there", Column::Number),
+        ]);
+        for Image { published, .. } in &self.images {
+            let name = format!("{}:{}", published.image, published.tags.first().map_or("latest", String::as_str));
+            let count = |of: fn(&crate::oci::registry::Pushed) -> Blobs| {
+                published.pushed.as_ref().map_or_else(|| "-".to_owned(), |pushed| size(of(pushed).bytes))
+            };
+            table.row([
+                name,
+                published.digest.to_string(),
+                state(published.state).to_owned(),
+                gate(&published.gate),
+                count(|pushed| pushed.uploaded),
+                count(|pushed| pushed.mounted),
+                count(|pushed| pushed.skipped),
+            ]);
+        }
+        table
+    }
+
+    fn closing(&self) -> String {
+        let count = |wanted: State| self.images.iter().filter(|image| image.published.state == wanted).count();
+        let bytes = |of: fn(&crate::oci::registry::Pushed) -> u64| -> u64 {
+            self.images.iter().filter_map(|image| image.published.pushed.as_ref()).map(of).sum()
+        };
+        let sent = bytes(|pushed| pushed.uploaded.bytes);
+        let saved = bytes(|pushed| pushed.mounted.bytes + pushed.skipped.bytes);
+        let time = duration(Duration::from_millis(u64::try_from(self.milliseconds).unwrap_or(u64::MAX)));
+        let parts = [
+            (count(State::Published), "published"),
+            (count(State::UpToDate), "up to date"),
+            (count(State::WouldPublish), "would be published"),
+            (count(State::Failed), "failed"),
+        ];
+        let parts: Vec<String> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        let mut text = format!("{} in {time}: {}", self.target, parts.join(", "));
+        if sent + saved > 0 {
+            text += &format!("; {} uploaded, {} saved", size(sent), size(saved));
+        }
+        let unjudged = self.images.iter().find_map(|image| match image.published.gate {
+            Gate::NotAvailable { reason } => Some(reason),
+            _ => None,
+        });
+        if let Some(reason) = unjudged {
+            text += &format!("\nnot available: scan and gate, because {reason}");
+        }
+        let done = |image: &&Image| matches!(image.published.state, State::Published | State::UpToDate);
+        if let Some(Image { published, .. }) = self.images.iter().rfind(done)
+            && !published.repository.contains("oci:")
+        {
+            text += &format!("\nnext: FROM {}@{}", published.repository, published.digest);
+        }
+        text
+    }
+
+    /// Says which images failed; each one's own failure is printed before.
+    fn failure(&self) -> Option<Failure> {
+        let failed =
+            || self.images.iter().filter_map(|image| Some((&image.published.image, image.error.as_ref()?.kind)));
+        let names: Vec<&str> = failed().map(|(name, _)| name.as_str()).collect();
+        // what another try may mend comes first, then what people must mend, then what was decided
+        let kind =
+            [Kind::Outside, Kind::Input, Kind::Policy].into_iter().find(|kind| failed().any(|(_, k)| k == *kind))?;
+        let total = self.images.len();
+        let mut failure =
+            Failure::new(kind, format!("cannot publish {} of {total} image(s): {}", names.len(), names.join(", ")));
+        failure.is_answered = true;
+        Some(failure)
+    }
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::UpToDate => "up to date",
+        State::Published => "published",
+        State::WouldPublish => "would be published",
+        State::Failed => "failed",
+    }
+}
+
+fn gate(gate: &Gate) -> String {
+    match gate {
+        Gate::NotNeeded => "-".to_owned(),
+        Gate::NotAvailable { .. } => "not available".to_owned(),
+        Gate::Judged(judged) => {
+            let count = |wanted| judged.iter().filter(|judged| judged.outcome == wanted).count();
+            match (count(Outcome::NotTrusted), count(Outcome::Refused)) {
+                (0, 0) => "passed".to_owned(),
+                (0, _) => "refused".to_owned(),
+                _ => "not trusted".to_owned(),
+            }
+        }
+    }
+}
+
+/// Prints what a setup did; what it could not do is a failure.
+pub(super) fn setup(steps: &[Step], printer: &Printer) -> Result<(), Failure> {
+    if printer.is_json() {
+        printer.json(&steps)?;
+    } else {
+        let lines: String = steps.iter().map(|step| format!("{step}\n")).collect();
+        printer.data(&lines)?;
+    }
+    let left = steps.iter().filter(|step| !step.state.is_fine()).count();
+    if left == 0 {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Kind::Input, format!("cannot do {left} of {} steps of the setup", steps.len()));
+    failure.is_answered = true;
+    Err(failure)
+}

@@ -1,0 +1,79 @@
+//! Opens the registry that the registry file or a flag names: options, logins, and whether it is a Harbor.
+
+use crate::cli::Context;
+use crate::cli::failure::Failure;
+use crate::cli::printer::Level;
+use crate::oci::registry::Registry;
+use crate::oci::registry::credentials;
+use crate::publish;
+use crate::publish::harbor::Harbor;
+use crate::recipe::RegistryFile;
+use crate::sys::http::HostOptions;
+use std::path::Path;
+use std::sync::Arc;
+use url::Url;
+
+/// The registry, with the login that pushes and the one that releases.
+pub(super) struct Connections {
+    printer: Arc<crate::cli::printer::Printer>,
+    registry: Registry,
+    release: Option<Registry>,
+}
+
+impl Connections {
+    /// Finds logins; nobody is talked to yet.
+    pub(super) fn open(url: &Url, file: &RegistryFile, context: &Context) -> Result<Self, Failure> {
+        let mut options = HostOptions::usual(context.settings.offline);
+        options.extra_ca = context.settings.ca_file.clone().or_else(|| file.ca_file.clone());
+        options.identity.clone_from(&file.client_certificate);
+        options.parallel = file.parallel.unwrap_or(options.parallel);
+        let project = |name: Option<&String>| name.cloned().unwrap_or_default();
+        let staging = project(file.projects.as_ref().map(|projects| &projects.staging));
+        let open = |project: &str, file: Option<&Path>| -> Result<Registry, Failure> {
+            let found = credentials::find(url, project, file)?;
+            let who = found
+                .as_ref()
+                .map_or_else(|| "nobody".to_owned(), |found| format!("`{}` (from {})", found.login.user, found.origin));
+            context.printer.talk(Level::Detail, &format!("registry {url} as {who}"));
+            Ok(Registry::new(url.clone(), options.clone(), found.map(|found| found.login)))
+        };
+        let registry = open(&staging, file.credentials.as_deref())?;
+        let release = match (&file.release_credentials, &file.projects) {
+            (Some(path), Some(projects)) => Some(open(&projects.release, Some(path))?),
+            _ => None,
+        };
+        Ok(Self { printer: Arc::clone(&context.printer), registry, release })
+    }
+
+    /// Returns the registry with the login that pushes.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Returns the registry with the login that may write to the release project.
+    pub(super) fn release(&self) -> &Registry {
+        self.release.as_ref().unwrap_or(&self.registry)
+    }
+
+    /// Returns the API of a Harbor that can be written to; otherwise why there is none.
+    pub(super) async fn harbor(&self) -> Result<(Option<Harbor<'_>>, &'static str), Failure> {
+        let Some(harbor) = of(&self.registry) else {
+            return Ok((None, "nobody is logged in, so the registry's own interface is not asked"));
+        };
+        let Some(found) = harbor.discover().await.map_err(publish::Error::from)? else {
+            return Ok((None, "the registry is no Harbor"));
+        };
+        found.writable().map_err(publish::Error::from)?;
+        self.printer.talk(Level::Detail, &format!("Harbor {} as `{}`", found.version, harbor.user()));
+        Ok((Some(harbor), ""))
+    }
+
+    /// Returns the API with the login that may write to the release project, where that is another one.
+    pub(super) fn release_harbor(&self, is_harbor: bool) -> Option<Harbor<'_>> {
+        self.release.as_ref().filter(|_| is_harbor).and_then(of)
+    }
+}
+
+fn of(registry: &Registry) -> Option<Harbor<'_>> {
+    Some(Harbor::new(registry.host(), registry.url().clone(), registry.login()?.clone()))
+}

@@ -1,0 +1,214 @@
+//! Where images go: `oci:DIR`, or `https://host[:port]/project[/prefix]`; and the grammar of repositories and tags.
+
+use crate::oci::registry::challenge::is_loopback;
+use crate::oci::registry::challenge::shown_host;
+use crate::oci::registry::error::Error;
+use crate::values::Digest;
+use std::path::PathBuf;
+use url::Url;
+
+/// Longest repository name that registries take.
+const LONGEST: usize = 255;
+
+/// Longest tag (distribution-spec, "Pulling manifests").
+const LONGEST_TAG: usize = 128;
+
+/// Where images go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A folder in OCI layout.
+    Layout(PathBuf),
+    /// A registry.
+    Registry {
+        /// Scheme, host and port alone.
+        url: Url,
+        /// What all repositories begin with: project and prefix, without a slash at either end; may be empty.
+        prefix: String,
+    },
+}
+
+impl Address {
+    /// Reads an address. Plain http is for this machine and for hosts (`host` or `host:port`) named insecure.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn parse(text: &str, insecure: &[String]) -> Result<Self, Error> {
+        // an address may hold a password by mistake: it is never repeated as it is
+        let unsound =
+            |cause: &str| Error::Name { text: crate::sys::http::mask(text), kind: "target", cause: cause.to_owned() };
+        if let Some(folder) = text.strip_prefix("oci:") {
+            let has_name = !folder.is_empty();
+            return has_name.then(|| Self::Layout(folder.into())).ok_or_else(|| unsound("the folder is missing"));
+        }
+        if !text.starts_with("https://") && !text.starts_with("http://") {
+            return Err(unsound("it begins neither with `oci:` nor with `https://`"));
+        }
+        let mut url = Url::parse(text).map_err(|error| unsound(&error.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(unsound("logins do not belong into addresses"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(unsound("it has more than host and path"));
+        }
+        let is_named = || {
+            let (host, with_port) = (url.host_str().unwrap_or_default().to_owned(), shown_host(&url));
+            insecure.iter().any(|named| *named == host || *named == with_port)
+        };
+        if url.scheme() == "http" && !is_loopback(&url) && !is_named() {
+            return Err(unsound("plain http is only for this machine and for hosts that are named insecure"));
+        }
+        let prefix = url.path().trim_matches('/').to_owned();
+        if !prefix.is_empty() {
+            check_repository(&prefix)?;
+        }
+        url.set_path("/");
+        Ok(Self::Registry { url, prefix })
+    }
+}
+
+/// Checks a repository name (distribution-spec, "Pulling manifests").
+///
+/// # Errors
+/// [`Error::Name`].
+pub fn check_repository(text: &str) -> Result<(), Error> {
+    let unsound = |cause: String| Error::Name { text: text.to_owned(), kind: "repository", cause };
+    if text.len() > LONGEST {
+        return Err(unsound(format!("it has more than {LONGEST} characters")));
+    }
+    if text.split('/').all(is_component) {
+        return Ok(());
+    }
+    Err(unsound(
+        "it must be small letters and digits, with `.`, `_`, `__` or `-` in between, and `/` between parts".to_owned(),
+    ))
+}
+
+/// Tells whether a text is one part of a repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
+fn is_component(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let separators = text.split(|c: char| is_plain(u8::try_from(c).unwrap_or(0)));
+    let is_separator = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    ends.iter().all(|end| end.is_some_and(is_plain)) && separators.into_iter().all(is_separator)
+}
+
+/// Checks a tag (distribution-spec, "Pulling manifests").
+///
+/// # Errors
+/// [`Error::Name`].
+pub fn check_tag(text: &str) -> Result<(), Error> {
+    let unsound = |cause: &str| Error::Name { text: text.to_owned(), kind: "tag", cause: cause.to_owned() };
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let begins = text.bytes().next().is_some_and(is_word);
+    if text.len() > LONGEST_TAG {
+        Err(unsound(&format!("it has more than {LONGEST_TAG} characters")))
+    } else if !begins || !text.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-')) {
+        Err(unsound("only letters, digits, `_`, and after the first `.` and `-` are allowed"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a tag or digest.
+///
+/// # Errors
+/// [`Error::Name`].
+pub fn check_reference(text: &str) -> Result<(), Error> {
+    if text.parse::<Digest>().is_ok() { Ok(()) } else { check_tag(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_distribution::Reference;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_addresses() {
+        let insecure = ["registry.local:5000".to_owned(), "old.example".to_owned()];
+        let table = [
+            ("oci:out", "out"),
+            ("https://harbor.example/base", "https://harbor.example/ base"),
+            ("https://harbor.example:8443/base/images/", "https://harbor.example:8443/ base/images"),
+            ("https://harbor.example", "https://harbor.example/ "),
+            ("http://localhost:5000/x", "http://localhost:5000/ x"),
+            ("http://127.0.0.1:5000/x", "http://127.0.0.1:5000/ x"),
+            ("http://[::1]:5000/x", "http://[::1]:5000/ x"),
+            ("http://registry.local:5000/x", "http://registry.local:5000/ x"),
+            ("http://old.example:81/x", "http://old.example:81/ x"),
+            ("http://registry.local/x", "plain http"),
+            ("http://harbor.example/x", "plain http"),
+            ("https://u:secret@harbor.example/x", "logins do not belong"),
+            ("https://harbor.example/x?y", "more than host and path"),
+            ("https://harbor.example/Base", "small letters"),
+            ("https://harbor.example/a//b", "small letters"),
+            ("https://harbor.example/a:1", "small letters"),
+            ("harbor.example/base", "begins neither"),
+            ("oci:", "folder is missing"),
+        ];
+        for (text, expected) in table {
+            let found = match Address::parse(text, &insecure) {
+                Ok(Address::Layout(folder)) => folder.display().to_string(),
+                Ok(Address::Registry { url, prefix }) => format!("{url} {prefix}"),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{text}: {found}");
+            assert!(!found.contains("secret"), "{found}");
+        }
+    }
+
+    #[test]
+    fn checks_names() {
+        let long = "a".repeat(256);
+        for (text, fine) in [
+            ("base/java-25", true),
+            ("a", true),
+            ("a__b/c.d", true),
+            ("a/../b", false),
+            ("A", false),
+            ("", false),
+            ("/a", false),
+            ("a:b", false),
+            ("a%2Fb", false),
+            ("ä", false),
+            (&long, false),
+        ] {
+            assert_eq!(check_repository(text).is_ok(), fine, "{text}");
+        }
+        let digest = Digest::of(b"").to_string();
+        for (text, fine) in [
+            ("25-jre_1.0", true),
+            (&*digest, true),
+            ("sha256:12", false),
+            ("-a", false),
+            ("ä", false),
+            ("", false),
+            ("a/b", false),
+            (&long, false),
+        ] {
+            assert_eq!(check_reference(text).is_ok(), fine, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "((https?|oci):[/a-zA-Z.@:0-9]{0,40}|\\PC{0,80})") {
+            let _any = Address::parse(&text, &[]);
+            let _any = check_reference(&text);
+            if check_repository(&text).is_ok() {
+                prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%?#:@".contains(&byte)));
+            }
+        }
+
+        // compiling that crate's grammar takes longer than a request, so it is only asked here
+        #[test]
+        fn names_are_those_of_the_reference_grammar(text in "[a-c._/-]{0,6}", tag in "[a-cA-C0-9._-]{0,5}") {
+            let whole = Reference::try_from(format!("registry.example/{text}"));
+            let is_name = whole.is_ok_and(|whole| whole.repository() == text);
+            prop_assert_eq!(check_repository(&text).is_ok(), is_name, "{}", text);
+            let whole = Reference::try_from(format!("registry.example/x:{tag}"));
+            let is_tag = whole.is_ok_and(|whole| whole.tag() == Some(&tag));
+            prop_assert_eq!(check_tag(&tag).is_ok(), is_tag, "{}", tag);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The verdict over a report: doubts first, then findings, exemptions and what they cover.
+
+use crate::publish::gate::Exemption;
+use crate::publish::gate::Facts;
+use crate::publish::gate::Finding;
+use crate::publish::gate::Policy;
+use crate::publish::gate::Report;
+use crate::publish::gate::Scanner;
+use crate::publish::gate::Severity;
+use crate::values::Digest;
+use crate::values::Epoch;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How far the clocks of registry, scanner and this machine may be apart, in seconds.
+const SKEW: i64 = 300;
+
+/// What the gate says about an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Verdict {
+    /// Why the report cannot be trusted; any of these is a no.
+    pub doubts: Vec<Doubt>,
+    /// What stops the image.
+    pub findings: Vec<Finding>,
+    /// What would stop it, had nobody accepted it.
+    pub exempted: Vec<Exempted>,
+    /// Exemptions whose time is over though what they speak of is still there.
+    pub expired: Vec<Exemption>,
+    /// Exemptions of vulnerabilities that the image does not have (any more).
+    pub unused: Vec<Exemption>,
+    /// How many findings of the report are no reason to stop: below the threshold or, if so chosen, not fixable.
+    pub tolerated: usize,
+}
+
+/// A verdict in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The image may be released.
+    Passed,
+    /// It has vulnerabilities that the policy does not let through.
+    Refused,
+    /// The report cannot be right, or nobody can tell.
+    NotTrusted,
+}
+
+/// A finding that an exemption covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Exempted {
+    /// What was found.
+    pub finding: Finding,
+    /// Who accepted it why and for how long.
+    pub exemption: Exemption,
+}
+
+/// Why a report cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// It is about something else.
+    #[error("the report is about {reported} and not about {wanted}")]
+    OtherDigest {
+        /// Digest of the report.
+        reported: String,
+        /// Digest of the image.
+        wanted: Digest,
+    },
+    /// The scan did not come to its end.
+    #[error("the scan has status `{0}`")]
+    Status(String),
+    /// Nobody says who made it.
+    #[error("the report does not name its scanner")]
+    NoScanner,
+    /// Nobody says when it was made.
+    #[error("the report does not say when it was made")]
+    NoTime,
+    /// It is older than what it is about.
+    #[error("the report is of {generated} but the image was pushed or its scan begun at {after}")]
+    BeforeImage {
+        /// Time of the report.
+        generated: Epoch,
+        /// What must be earlier.
+        after: Epoch,
+    },
+    /// Somebody's clock is wrong.
+    #[error("the time of the {what} is in the future: {time}")]
+    Future {
+        /// `report` or `vulnerability database`.
+        what: &'static str,
+        /// The time given.
+        time: Epoch,
+    },
+    /// It does not know what is new.
+    #[error("the scanner's vulnerability database is of {updated}, older than {limit} hours")]
+    OldDatabase {
+        /// Last update.
+        updated: Epoch,
+        /// The policy's limit.
+        limit: u32,
+    },
+    /// Nobody says whether it knows what is new.
+    #[error("nobody says how old the scanner's vulnerability database is")]
+    UnknownDatabase,
+    /// The scanner cannot have recognised the distribution, so it has not judged any Debian package.
+    #[error("the image has no file by which the scanner recognises `{distribution}`")]
+    NotRecognisable {
+        /// `ID` of os-release.
+        distribution: String,
+    },
+    /// The scanner cannot have seen the packages.
+    #[error("the image has {packages} packages but no package database that the scanner reads")]
+    NoPackageDatabase {
+        /// How many there are.
+        packages: usize,
+    },
+    /// Nothing at all is too good for so many packages.
+    #[error("the report has no finding of any severity for {packages} packages")]
+    Silence {
+        /// How many there are.
+        packages: usize,
+    },
+    /// The report is not complete.
+    #[error("the report has {found} of {announced} announced vulnerabilities")]
+    Incomplete {
+        /// Read.
+        found: usize,
+        /// According to its summary.
+        announced: u64,
+    },
+    /// A severity is a word that is none.
+    #[error("the severity of {vulnerability} is the unknown word `{word}`")]
+    Severity {
+        /// Which.
+        vulnerability: String,
+        /// What it says.
+        word: String,
+    },
+}
+
+impl Doubt {
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::OtherDigest { .. } | Self::Incomplete { .. } => "scan the image again",
+            Self::Status(_) | Self::BeforeImage { .. } => "scan the image again, and look at the scanner's log",
+            Self::NoScanner | Self::NoTime | Self::Severity { .. } => {
+                "look whether Harbor and its scanner adapter have supported versions"
+            }
+            Self::Future { .. } => "look at the clocks of this machine, of Harbor and of its scanner",
+            Self::OldDatabase { .. } => "let the scanner update its database, or allow `max-database-age-hours`",
+            Self::UnknownDatabase => {
+                "give the robot `scanner: read` on system level, or set `unknown-database-age-pass: true`"
+            }
+            Self::NotRecognisable { .. } | Self::NoPackageDatabase { .. } => {
+                "build the image with the files that scanners look for"
+            }
+            Self::Silence { .. } => "look whether the scanner supports this release of the distribution",
+        }
+    }
+}
+
+impl Serialize for Doubt {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Verdict {
+    /// Returns the verdict in one word. Doubt comes first: findings of a report that is not trusted are not all.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match (self.doubts.is_empty(), self.findings.is_empty()) {
+            (false, _) => Outcome::NotTrusted,
+            (true, false) => Outcome::Refused,
+            (true, true) => Outcome::Passed,
+        }
+    }
+
+    /// Tells whether the image may be released.
+    #[must_use]
+    pub fn is_pass(&self) -> bool {
+        self.outcome() == Outcome::Passed
+    }
+
+    /// Returns what a person can do about a no.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let mut hints: BTreeSet<String> = self.doubts.iter().map(|doubt| doubt.hint().to_owned()).collect();
+        if self.findings.iter().any(Finding::is_fixable) {
+            hints.insert("lock and build again: some findings are fixed in newer packages".to_owned());
+        }
+        if self.findings.iter().any(|finding| !finding.is_fixable()) {
+            hints
+                .insert("what cannot be fixed needs an exemption with reason and end, or another threshold".to_owned());
+        }
+        if !self.expired.is_empty() {
+            hints.insert("look again at the exemptions that are over".to_owned());
+        }
+        hints.into_iter().collect()
+    }
+}
+
+/// Judges a report. The same arguments give the same verdict.
+#[must_use]
+pub fn judge(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Verdict {
+    // a threshold that is no severity would let everything through
+    let threshold = if policy.severity.is_rated() { &policy.severity } else { &Severity::Negligible };
+    let stops = |finding: &Finding| {
+        let is_severe = if finding.severity.is_rated() {
+            finding.severity >= *threshold && finding.severity != Severity::None
+        } else {
+            !policy.unrated_pass || finding.severity != Severity::Unknown
+        };
+        is_severe && (!policy.fixable_only || finding.is_fixable())
+    };
+    let mut verdict = Verdict {
+        doubts: doubts(report, facts, policy, now),
+        findings: Vec::new(),
+        exempted: Vec::new(),
+        expired: Vec::new(),
+        unused: Vec::new(),
+        tolerated: 0,
+    };
+    for finding in &report.findings {
+        let exemption = policy.exemptions.iter().find(|one| one.covers(finding) && !one.is_expired(now));
+        match (stops(finding), exemption) {
+            (false, _) => verdict.tolerated += 1,
+            (true, None) => verdict.findings.push(finding.clone()),
+            (true, Some(exemption)) => {
+                verdict.exempted.push(Exempted { finding: finding.clone(), exemption: exemption.clone() });
+            }
+        }
+    }
+    for exemption in &policy.exemptions {
+        let is_used = report.findings.iter().any(|finding| exemption.covers(finding));
+        match (is_used, exemption.is_expired(now)) {
+            (false, _) => verdict.unused.push(exemption.clone()),
+            (true, true) => verdict.expired.push(exemption.clone()),
+            (true, false) => {}
+        }
+    }
+    verdict
+}
+
+fn doubts(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    if report.digest != facts.digest {
+        doubts.push(Doubt::OtherDigest { reported: report.digest.to_string(), wanted: facts.digest });
+    }
+    if let Some(reported) = report.foreign.first() {
+        doubts.push(Doubt::OtherDigest { reported: reported.clone(), wanted: facts.digest });
+    }
+    if report.status != "Success" {
+        doubts.push(Doubt::Status(report.status.clone()));
+    }
+    let is_named = |scanner: &Scanner| !scanner.name.is_empty() && !scanner.version.is_empty();
+    if !report.scanner.as_ref().is_some_and(is_named) {
+        doubts.push(Doubt::NoScanner);
+    }
+    doubts.extend(doubts_of_time(report, facts, now));
+    doubts.extend(doubts_of_database(report, policy, now));
+    doubts.extend(doubts_of_content(report, facts, policy));
+    doubts
+}
+
+fn doubts_of_time(report: &Report, facts: &Facts, now: Epoch) -> Vec<Doubt> {
+    let Some(generated) = report.generated_at else { return vec![Doubt::NoTime] };
+    let mut doubts = Vec::new();
+    let after = facts.pushed_at.max(report.started_at);
+    if let Some(after) = after.filter(|after| generated.0.saturating_add(SKEW) < after.0) {
+        doubts.push(Doubt::BeforeImage { generated, after });
+    }
+    doubts.extend(is_future(generated, now).then_some(Doubt::Future { what: "report", time: generated }));
+    doubts
+}
+
+fn doubts_of_database(report: &Report, policy: &Policy, now: Epoch) -> Option<Doubt> {
+    let limit = policy.max_database_age_hours;
+    match report.database_updated_at {
+        None => (!policy.unknown_database_age_pass).then_some(Doubt::UnknownDatabase),
+        Some(time) if is_future(time, now) => Some(Doubt::Future { what: "vulnerability database", time }),
+        Some(updated) => {
+            let age = now.0.saturating_sub(updated.0);
+            (age > i64::from(limit) * 3600).then_some(Doubt::OldDatabase { updated, limit })
+        }
+    }
+}
+
+fn doubts_of_content(report: &Report, facts: &Facts, policy: &Policy) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    let packages = facts.packages;
+    // findings of other kinds of packages say nothing about Debian packages, so their number does not matter
+    if packages > 0 && !facts.is_recognisable() {
+        doubts.push(Doubt::NotRecognisable { distribution: facts.distribution.clone() });
+    }
+    if packages > 0 && !facts.has_package_database {
+        doubts.push(Doubt::NoPackageDatabase { packages });
+    }
+    if report.findings.is_empty() && policy.doubt_silence_above.is_some_and(|limit| packages > limit) {
+        doubts.push(Doubt::Silence { packages });
+    }
+    let found = report.listed;
+    if let Some(announced) = report.announced.filter(|announced| *announced > found as u64) {
+        doubts.push(Doubt::Incomplete { found, announced });
+    }
+    doubts.extend(report.findings.iter().filter_map(|finding| match &finding.severity {
+        Severity::Unrecognised(word) => {
+            Some(Doubt::Severity { vulnerability: finding.vulnerability.clone(), word: word.clone() })
+        }
+        _ => None,
+    }));
+    doubts
+}
+
+fn is_future(time: Epoch, now: Epoch) -> bool {
+    time.0 > now.0.saturating_add(SKEW)
+}

@@ -1,0 +1,132 @@
+//! The CVE gate: from a scanner's report, what we know of the image, and a policy to a verdict.
+//!
+//! - **In**: [`Report`] (what the scanner said), [`Facts`] (what we know), [`Policy`] (what is allowed), the time.
+//! - **Out**: [`Verdict`].
+//! - **Invariants**: pure; fails closed. A report that cannot be right is never a pass, because scanners say "no
+//!   vulnerabilities" about systems that they do not recognise (goharbor/harbor#14384, #22986).
+//! - **Not here**: where reports come from ([`crate::publish::harbor`]).
+
+mod judge;
+mod policy;
+mod severity;
+
+pub use judge::Doubt;
+pub use judge::Exempted;
+pub use judge::Outcome;
+pub use judge::Verdict;
+pub use judge::judge;
+pub use policy::Exemption;
+pub use policy::Policy;
+pub use policy::Problem;
+pub use severity::Severity;
+
+use crate::values::Digest;
+use crate::values::Epoch;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What a scanner reports about one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// The manifest that was asked about.
+    pub digest: Digest,
+    /// How the scan ended, in Harbor's words; only `Success` is a report.
+    pub status: String,
+    /// Which scanner, when the report says so.
+    pub scanner: Option<Scanner>,
+    /// When the scan began.
+    pub started_at: Option<Epoch>,
+    /// When the report was made.
+    pub generated_at: Option<Epoch>,
+    /// When the scanner's vulnerability database was last updated, where that is known.
+    pub database_updated_at: Option<Epoch>,
+    /// How many vulnerabilities the report's summary announces, where there is one.
+    pub announced: Option<u64>,
+    /// How many entries the report has; the same finding may be listed for several files.
+    pub listed: usize,
+    /// Digests of other manifests that findings are said to be about.
+    pub foreign: BTreeSet<String>,
+    /// The vulnerabilities, in order.
+    pub findings: BTreeSet<Finding>,
+}
+
+/// A scanner, as it names itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Scanner {
+    /// Such as `Trivy`.
+    pub name: String,
+    /// Such as `v0.66.0`.
+    pub version: String,
+}
+
+/// A vulnerability of a package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// Such as `CVE-2026-1234`.
+    pub vulnerability: String,
+    /// Package name as the scanner knows it.
+    pub package: String,
+    /// Its version in the image.
+    pub version: String,
+    /// Version that repairs it, where there is one.
+    pub fixed_in: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What the distribution says about it (`affected`, `fixed`, `will_not_fix`), where known.
+    pub status: Option<String>,
+}
+
+impl Finding {
+    /// Tells whether an update would help.
+    #[must_use]
+    pub fn is_fixable(&self) -> bool {
+        self.fixed_in.is_some() || self.status.as_deref() == Some("fixed")
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}) in {} {}", self.vulnerability, self.severity, self.package, self.version)?;
+        match &self.fixed_in {
+            Some(version) => write!(f, ", fixed in {version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What we know of the image ourselves, to tell whether a report can be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The manifest that is to be released.
+    pub digest: Digest,
+    /// When the registry got it.
+    pub pushed_at: Option<Epoch>,
+    /// `ID` of os-release: `debian`, `ubuntu`, …
+    pub distribution: String,
+    /// Number of Debian packages in it.
+    pub packages: usize,
+    /// It has `/etc/debian_version`, by which Trivy recognises Debian.
+    pub has_debian_version: bool,
+    /// It has `/etc/lsb-release`, by which Trivy recognises Ubuntu.
+    pub has_lsb_release: bool,
+    /// It has a package database: `/var/lib/dpkg/status.d/*` or `/var/lib/dpkg/status`.
+    pub has_package_database: bool,
+}
+
+impl Facts {
+    /// Tells whether scanners can find out which distribution it is (Trivy `pkg/fanal/analyzer/os/{debian,ubuntu}`).
+    pub(crate) fn is_recognisable(&self) -> bool {
+        match self.distribution.as_str() {
+            "debian" => self.has_debian_version,
+            "ubuntu" => self.has_lsb_release,
+            _ => self.has_debian_version || self.has_lsb_release,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What the gate lets through, as people write it down.
+
+use crate::publish::gate::Finding;
+use crate::publish::gate::Severity;
+use crate::values::Epoch;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// What the gate lets through.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Policy {
+    /// The least severity that stops an image: `negligible` to `critical`.
+    #[serde(default = "high")]
+    pub severity: Severity,
+    /// Only what an update would mend stops an image.
+    #[serde(default)]
+    pub fixable_only: bool,
+    /// Vulnerabilities that nobody has rated yet do not stop an image. (Words that are no severity always do.)
+    #[serde(default)]
+    pub unrated_pass: bool,
+    /// Oldest vulnerability database that is trusted, in hours.
+    #[serde(default = "two_days")]
+    pub max_database_age_hours: u32,
+    /// A report is trusted though nobody says how old the scanner's database is.
+    #[serde(default)]
+    pub unknown_database_age_pass: bool,
+    /// With more Debian packages than this, a report without any finding of any severity is not trusted.
+    #[serde(default)]
+    pub doubt_silence_above: Option<usize>,
+    /// What was looked at and is accepted for a time.
+    #[serde(default)]
+    pub exemptions: Vec<Exemption>,
+}
+
+/// A vulnerability that somebody has looked at and accepts for a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Exemption {
+    /// Such as `CVE-2026-1234`.
+    pub vulnerability: String,
+    /// Only in this package; in any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// Why, for the next person.
+    pub reason: String,
+    /// From this moment on it does not hold; a date (`2026-12-31`) means its last second.
+    #[serde(deserialize_with = "end")]
+    pub expires: Epoch,
+}
+
+/// What is wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The threshold would stop everything or nothing.
+    #[error("cannot use `{0}` as threshold: it must be `negligible`, `low`, `medium`, `high` or `critical`")]
+    Threshold(String),
+    /// Nobody can look that up.
+    #[error("cannot exempt `{0}`: it does not look like an identifier such as `CVE-2026-1234`")]
+    Identifier(String),
+    /// Nobody will know why.
+    #[error("cannot exempt `{0}`: it needs a reason")]
+    Reason(String),
+    /// One of them would never be looked at.
+    #[error("cannot exempt `{0}` twice for the same package")]
+    Twice(String),
+}
+
+impl Policy {
+    /// Returns a policy that stops what is `high` or worse, with a database not older than two days.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self {
+            severity: high(),
+            fixable_only: false,
+            unrated_pass: false,
+            max_database_age_hours: two_days(),
+            unknown_database_age_pass: false,
+            doubt_silence_above: None,
+            exemptions: Vec::new(),
+        }
+    }
+
+    /// Returns everything that is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !self.severity.is_rated() || self.severity == Severity::None {
+            problems.push(Problem::Threshold(self.severity.to_string()));
+        }
+        for (number, exemption) in self.exemptions.iter().enumerate() {
+            let name = || exemption.vulnerability.clone();
+            if !is_identifier(&exemption.vulnerability) {
+                problems.push(Problem::Identifier(name()));
+            }
+            if exemption.reason.trim().is_empty() {
+                problems.push(Problem::Reason(name()));
+            }
+            let same = |other: &Exemption| {
+                other.vulnerability.eq_ignore_ascii_case(&exemption.vulnerability) && other.package == exemption.package
+            };
+            if self.exemptions[..number].iter().any(same) {
+                problems.push(Problem::Twice(name()));
+            }
+        }
+        problems
+    }
+}
+
+impl Exemption {
+    /// Tells whether it speaks of a finding.
+    pub(crate) fn covers(&self, finding: &Finding) -> bool {
+        self.vulnerability.eq_ignore_ascii_case(&finding.vulnerability)
+            && self.package.as_ref().is_none_or(|package| *package == finding.package)
+    }
+
+    /// Tells whether its time is over.
+    pub(crate) fn is_expired(&self, now: Epoch) -> bool {
+        now >= self.expires
+    }
+}
+
+/// `CVE-2026-1234`, `GHSA-abcd-efgh-ijkl`, `TEMP-0841856-B18BAF`, `DSA-5000-1`, …
+fn is_identifier(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let kind = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.collect();
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
+    text.len() <= 64 && kind.len() >= 2 && word(kind) && !rest.is_empty() && rest.iter().all(|part| word(part))
+}
+
+fn high() -> Severity {
+    Severity::High
+}
+
+fn two_days() -> u32 {
+    48
+}
+
+fn end<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Epoch, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let day = format!("{text}T00:00:00Z").parse().map(|Epoch(start)| Epoch(start + DAY));
+    day.or_else(|_| text.parse()).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        let text = "severity: critical\nfixable-only: true\nexemptions:\n- vulnerability: CVE-2026-1\n  package: zlib1g\n  reason: not called\n  expires: 2026-12-31\n- vulnerability: CVE-2026-2\n  reason: x\n  expires: 2026-11-23T00:00:00Z\n";
+        let policy: Policy = serde_yaml::from_str(text).unwrap();
+        assert_eq!((policy.severity.clone(), policy.fixable_only), (Severity::Critical, true));
+        assert_eq!((policy.max_database_age_hours, policy.unknown_database_age_pass), (48, false));
+        let ends: Vec<String> = policy.exemptions.iter().map(|exemption| exemption.expires.to_string()).collect();
+        assert_eq!(ends, ["2027-01-01T00:00:00Z", "2026-11-23T00:00:00Z"]);
+        assert_eq!(policy.problems(), []);
+        for text in
+            ["severity: wow", "severity: unrecognised", "severty: high", "exemptions: [{vulnerability: CVE-1-1}]"]
+        {
+            assert!(serde_yaml::from_str::<Policy>(text).is_err(), "{text}");
+        }
+        assert_eq!(serde_yaml::from_str::<Policy>("{}").unwrap(), Policy::usual());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let exemption = |vulnerability: &str, reason: &str| Exemption {
+            vulnerability: vulnerability.to_owned(),
+            package: None,
+            reason: reason.to_owned(),
+            expires: Epoch(0),
+        };
+        let mut policy = Policy { severity: Severity::Unknown, ..Policy::usual() };
+        policy.exemptions = vec![
+            exemption("CVE-2026-1", "x"),
+            exemption("cve-2026-1", " "),
+            exemption("CVE", "x"),
+            exemption("CVE-2026-*", "x"),
+            exemption("DLA-1-1", "x"),
+        ];
+        let expected = [
+            Problem::Threshold("unknown".to_owned()),
+            Problem::Reason("cve-2026-1".to_owned()),
+            Problem::Twice("cve-2026-1".to_owned()),
+            Problem::Identifier("CVE".to_owned()),
+            Problem::Identifier("CVE-2026-*".to_owned()),
+        ];
+        assert_eq!(policy.problems(), expected);
+    }
+}

@@ -1,0 +1,193 @@
+//! Artifacts as Harbor describes them: digest, tags, accessories, state of the scan.
+
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::Harbor;
+use crate::publish::harbor::Repository;
+use crate::values::Digest;
+use serde::Deserialize;
+use serde::Deserializer;
+use std::collections::BTreeMap;
+
+/// `Artifact` of the API, as far as it is needed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Artifact {
+    pub(crate) digest: Digest,
+    #[serde(default)]
+    pub(crate) push_time: Option<String>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) tags: Vec<Tag>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) labels: Vec<Label>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) accessories: Vec<Accessory>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) references: Vec<Reference>,
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) scan_overview: BTreeMap<String, Overview>,
+}
+
+/// `Tag` of the API.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) immutable: bool,
+}
+
+/// `Label` of the API.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Label {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+}
+
+/// `Reference` of the API: an image of an index.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reference {
+    pub(crate) child_digest: Digest,
+}
+
+/// `Accessory` of the API: a signature, an SBOM, an attestation.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Accessory {
+    pub(crate) digest: Digest,
+}
+
+/// `NativeReportSummary` of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Overview {
+    #[serde(default)]
+    pub(crate) report_id: String,
+    #[serde(default)]
+    pub(crate) scan_status: String,
+    #[serde(default)]
+    pub(crate) start_time: Option<String>,
+    #[serde(default)]
+    pub(crate) end_time: Option<String>,
+    #[serde(default)]
+    pub(crate) summary: Option<Summary>,
+}
+
+/// `VulnerabilitySummary` of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Summary {
+    #[serde(default)]
+    pub(crate) total: Option<u64>,
+}
+
+/// What is to be told about an artifact besides its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum With {
+    /// The state of its scan.
+    Scan,
+    /// Labels, accessories, and which tags never move.
+    Details,
+}
+
+/// Reads `null` as nothing, as Go writes empty lists and maps.
+fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Artifact {
+    /// Returns the state of the vulnerability scan; absent when there was none or Harbor cannot scan it.
+    pub(crate) fn overview(&self) -> Option<&Overview> {
+        self.scan_overview.iter().find(|(kind, _)| is_vulnerability_report(kind)).map(|(_, overview)| overview)
+    }
+
+    /// Returns a tag.
+    pub(crate) fn tag(&self, name: &str) -> Option<&Tag> {
+        self.tags.iter().find(|tag| tag.name == name)
+    }
+}
+
+/// Tells whether a media type is one of vulnerability reports; the space before `version` comes and goes.
+pub(crate) fn is_vulnerability_report(kind: &str) -> bool {
+    kind.starts_with("application/vnd.security.vulnerability.report")
+}
+
+impl Harbor<'_> {
+    /// Reads an artifact by digest or tag; `None` when there is no such artifact.
+    pub(crate) async fn artifact(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        with: With,
+    ) -> Result<Option<Artifact>, Error> {
+        let action = format!("read artifact `{repository}@{reference}`");
+        let name = repository.encoded();
+        let path = ["projects", repository.project(), "repositories", &name, "artifacts", reference];
+        let ask = Ask::get(action.clone(), path).query("with_tag", "true");
+        let ask = match with {
+            With::Scan => ask.query("with_scan_overview", "true"),
+            With::Details => {
+                ask.query("with_label", "true").query("with_accessory", "true").query("with_immutable_status", "true")
+            }
+        };
+        match self.call(ask).await {
+            Ok(reply) => {
+                let artifact: Artifact = reply.json()?;
+                let is_other = reference.parse().is_ok_and(|digest: Digest| digest != artifact.digest);
+                if is_other {
+                    return Err(Error::malformed(&action, &format!("it is about {}", artifact.digest)));
+                }
+                Ok(Some(artifact))
+            }
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REAL: &str = r#"{
+        "accessories": null, "addition_links": {"vulnerabilities": {"absolute": false, "href": "/api/v2.0/x"}},
+        "digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "extra_attrs": {"architecture": "amd64", "config": {"User": "65532"}, "created": "2026-11-23T00:00:00Z"},
+        "icon": "sha256:0048", "id": 5, "labels": [{"id": 3, "name": "released", "scope": "p", "project_id": 2}],
+        "manifest_media_type": "application/vnd.oci.image.manifest.v1+json", "project_id": 2,
+        "push_time": "2026-11-23T05:30:45.123Z", "references": null, "repository_id": 2, "size": 38049,
+        "scan_overview": {"application/vnd.security.vulnerability.report; version=1.1": {
+            "complete_percent": 100, "duration": 4, "end_time": "2026-11-23T05:31:00.000Z",
+            "report_id": "5f62c830", "scan_status": "Success", "severity": "High",
+            "scanner": {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.66.0"},
+            "start_time": "2026-11-23T05:30:56.000Z",
+            "summary": {"fixable": 1, "summary": {"High": 1, "Low": 2}, "total": 3}}},
+        "tags": [{"artifact_id": 5, "id": 1, "immutable": true, "name": "11", "push_time": "2026-11-23T05:30:45.123Z"}],
+        "type": "IMAGE"}"#;
+
+    #[test]
+    fn reads_artifacts() {
+        let artifact: Artifact = serde_json::from_str(REAL).unwrap();
+        let overview = artifact.overview().unwrap();
+        assert_eq!((overview.scan_status.as_str(), overview.report_id.as_str()), ("Success", "5f62c830"));
+        assert_eq!(overview.summary.as_ref().and_then(|summary| summary.total), Some(3));
+        assert!(artifact.tag("11").unwrap().immutable && artifact.tag("12").is_none());
+        assert_eq!((artifact.labels[0].id, artifact.accessories.len()), (3, 0));
+        let bare = r#"{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","scan_overview":null,"tags":null}"#;
+        let artifact: Artifact = serde_json::from_str(bare).unwrap();
+        assert!(artifact.overview().is_none() && artifact.tags.is_empty());
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for text in ["null", "[]", "{}", r#"{"digest":"sha256:1"}"#, r#"{"digest":null}"#, &"[".repeat(10_000)] {
+            assert!(serde_json::from_str::<Artifact>(text).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn survives_broken_artifacts(cut in 0..REAL.len(), byte: u8, end in 0..REAL.len()) {
+            let mut bytes = REAL.as_bytes().to_vec();
+            bytes[cut] = byte;
+            let _any = serde_json::from_slice::<Artifact>(&bytes);
+            let _any = serde_json::from_slice::<Artifact>(&bytes[..end]);
+        }
+    }
+}

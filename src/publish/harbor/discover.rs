@@ -1,0 +1,166 @@
+//! Which registry this is: a Harbor, and which one, or something else.
+
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::Harbor;
+use crate::publish::harbor::error::Refusal;
+use crate::sys::http;
+use serde::Deserialize;
+use serde::Serialize;
+use std::fmt;
+
+/// What a Harbor says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Discovered {
+    /// Its version.
+    pub version: Version,
+    /// Nothing can be changed at the moment.
+    pub read_only: bool,
+    /// The address that Harbor believes to have; tokens and links carry it.
+    pub external_url: Option<String>,
+}
+
+/// A version of Harbor, such as `v2.15.2-1a2b3c4d`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Version {
+    text: String,
+    numbers: (u32, u32),
+}
+
+impl Version {
+    /// Reads a version; words without numbers are 0.0.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let mut numbers = text.trim_start_matches('v').split(['.', '-', '+']).map_while(|part| part.parse().ok());
+        let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        Self { text: text.chars().filter(char::is_ascii_graphic).take(64).collect(), numbers }
+    }
+
+    /// Tells whether it is this version or a later one.
+    #[must_use]
+    pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        self.numbers >= (major, minor)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.text
+    }
+}
+
+impl Discovered {
+    /// Checks that something can be changed.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`]
+    pub fn writable(&self) -> Result<(), Error> {
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+}
+
+/// `GeneralInfo` of the API, as far as it is needed.
+#[derive(Deserialize)]
+struct Information {
+    harbor_version: Option<String>,
+    read_only: Option<bool>,
+    external_url: Option<String>,
+    // nobody else has these two, and Harbor shows them to everybody
+    auth_mode: Option<String>,
+    self_registration: Option<bool>,
+}
+
+impl Information {
+    fn read(status: u16, body: &[u8]) -> Option<Self> {
+        let information: Self = serde_json::from_slice(body).ok().filter(|_| status == 200)?;
+        let is_harbor = information.harbor_version.is_some()
+            || information.auth_mode.is_some()
+            || information.self_registration.is_some();
+        is_harbor.then_some(information)
+    }
+}
+
+impl Harbor<'_> {
+    /// Asks whether this is a Harbor, and which one; `None` is a registry of another kind.
+    ///
+    /// # Errors
+    /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] when nobody can tell.
+    pub async fn discover(&self) -> Result<Option<Discovered>, Error> {
+        let action = "ask Harbor for its version";
+        let ask = || Ask::get(action, ["systeminfo"]);
+        let with_login = self.exchange(&ask(), Some(&self.login)).await;
+        let (status, reply, request) = match with_login {
+            // registries without such an API do not always say so politely; a broken Harbor says 500 or 503
+            Err(Error::Unreachable { cause: http::Error::Status { status: 501 | 505, .. }, .. }) => return Ok(None),
+            other => other?,
+        };
+        let refused = || Error::Login { action: action.to_owned(), user: self.login.user.clone() };
+        match (status, Information::read(status, reply.bytes())) {
+            (_, Some(Information { harbor_version: Some(version), read_only, external_url, .. })) => {
+                let version = Version::of(&version);
+                Ok(Some(Discovered { version, read_only: read_only.unwrap_or(false), external_url }))
+            }
+            // it tells its version to everybody whom it knows
+            (_, Some(_)) => Err(refused()),
+            // this page is public in Harbor: whoever shows it to strangers is one
+            (401 | 403, None) => {
+                let (status, reply, _) = self.exchange(&ask(), None).await?;
+                if Information::read(status, reply.bytes()).is_some() { Err(refused()) } else { Ok(None) }
+            }
+            (200..=299 | 300..=399 | 404 | 405 | 406 | 410, None) => Ok(None),
+            (status, None) => {
+                let (user, body) = (self.login.user.as_str(), reply.bytes());
+                Err(Refusal { action, user, request: &request, status, body }.error())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_versions() {
+        let table = [
+            ("v2.15.2-abc", true),
+            ("2.15", true),
+            ("v3.0.0", true),
+            ("v2.9.0", false),
+            ("v2.14.4-build.15", false),
+            ("dev", false),
+            ("", false),
+            ("v2.99999999999", false),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Version::of(text).is_at_least(2, 15), expected, "{text}");
+        }
+        assert_eq!(Version::of("v2.15.2\u{1b}[1m\n").to_string(), "v2.15.2[1m");
+    }
+
+    #[test]
+    fn knows_harbor_by_its_words() {
+        let table: [(u16, &[u8], Option<bool>); 8] = [
+            (200, br#"{"auth_mode":"db_auth","harbor_version":"v2.15.2","read_only":false}"#, Some(true)),
+            (200, br#"{"auth_mode":"db_auth","self_registration":false}"#, Some(false)),
+            (401, br#"{"auth_mode":"db_auth"}"#, None),
+            (200, b"<html>", None),
+            (200, b"{}", None),
+            (200, b"[]", None),
+            (200, br#"{"version":"1"}"#, None),
+            (200, br#"{"harbor_version":1}"#, None),
+        ];
+        for (status, body, expected) in table {
+            let found = Information::read(status, body).map(|found| found.harbor_version.is_some());
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(body));
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! What can go wrong with a Harbor, in words that say what to do; Harbor's own words are quoted, made harmless.
+
+use crate::sys::fs;
+use crate::sys::http;
+use crate::values::Digest;
+use serde::Deserialize;
+use std::fmt;
+
+/// Most characters of a server's message that are shown.
+const SAID: usize = 300;
+
+/// Most characters of a scanner's log that are kept: its end, where the cause is.
+const LOG: usize = 4000;
+
+/// A conversation with Harbor failed. `action` completes "cannot …".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer, or one that says that Harbor itself is broken.
+    #[error("cannot {action}: {cause}")]
+    Unreachable {
+        /// What was tried.
+        action: String,
+        /// Identifier of the request in Harbor's log.
+        request: String,
+        /// What the connection said.
+        cause: http::Error,
+    },
+    /// Harbor does not know the account, or it is disabled, or its time is over (401).
+    #[error("cannot {action}: Harbor does not accept the login `{user}`")]
+    Login {
+        /// What was tried.
+        action: String,
+        /// The account.
+        user: String,
+    },
+    /// The account may not do that (403).
+    #[error("cannot {action}: `{user}` has no right to do that{}", quoted(said))]
+    NotPermitted {
+        /// What was tried.
+        action: String,
+        /// The account.
+        user: String,
+        /// Harbor's words.
+        said: String,
+    },
+    /// The project has no room left (403 DENIED).
+    #[error("cannot {action}: the project's storage quota is used up{}", quoted(said))]
+    Quota {
+        /// What was tried.
+        action: String,
+        /// Harbor's words.
+        said: String,
+    },
+    /// It is not there (404).
+    #[error("cannot {action}: not found{}", quoted(said))]
+    NotFound {
+        /// What was tried.
+        action: String,
+        /// Harbor's words.
+        said: String,
+    },
+    /// It is there already, or somebody is at it (409).
+    #[error("cannot {action}: it conflicts with what is there{}", quoted(said))]
+    Conflict {
+        /// What was tried.
+        action: String,
+        /// Harbor's words.
+        said: String,
+    },
+    /// A rule of the project is against it (412).
+    #[error("cannot {action}: a rule of the project is against it{}", quoted(said))]
+    Rule {
+        /// What was tried.
+        action: String,
+        /// Harbor's words.
+        said: String,
+    },
+    /// Harbor answered with another status.
+    #[error("cannot {action}: Harbor answered with status {status}{}", quoted(said))]
+    Status {
+        /// What was tried.
+        action: String,
+        /// HTTP status code.
+        status: u16,
+        /// Harbor's words.
+        said: String,
+        /// Identifier of the request in Harbor's log.
+        request: String,
+    },
+    /// The answer is not what Harbor's API definition says.
+    #[error("cannot {action}: the answer is malformed: {cause}")]
+    Malformed {
+        /// What was tried.
+        action: String,
+        /// What does not fit.
+        cause: String,
+    },
+    /// Harbor takes nothing at the moment.
+    #[error("cannot change anything: Harbor is in read-only mode")]
+    ReadOnly,
+    /// It is no name of a project, repository, label or robot.
+    #[error("cannot use `{name}` as {kind}: {rule}")]
+    Name {
+        /// `repository`, `project`, `robot name`, …
+        kind: &'static str,
+        /// The text.
+        name: String,
+        /// What it must look like.
+        rule: &'static str,
+    },
+    /// The registry has no Harbor API.
+    #[error("cannot use {step}: `{registry}` is no Harbor")]
+    NotHarbor {
+        /// What was wanted.
+        step: &'static str,
+        /// Address.
+        registry: String,
+    },
+    /// Harbor or its scanner will not scan this.
+    #[error("cannot scan {image}: Harbor does not scan it{}", quoted(said))]
+    NotScannable {
+        /// `repository@digest`.
+        image: String,
+        /// Harbor's words.
+        said: String,
+    },
+    /// The scanner failed.
+    #[error("cannot scan {image}: the scanner failed")]
+    ScanFailed {
+        /// `repository@digest`.
+        image: String,
+        /// End of the scanner's log.
+        log: String,
+    },
+    /// Somebody stopped the scan.
+    #[error("cannot scan {image}: the scan was stopped")]
+    ScanStopped {
+        /// `repository@digest`.
+        image: String,
+    },
+    /// Harbor took the request but knows of no scan.
+    #[error("cannot scan {image}: Harbor knows of no scan, although it took the request")]
+    NeverScanned {
+        /// `repository@digest`.
+        image: String,
+    },
+    /// The scan did not end in time.
+    #[error("cannot scan {image}: after {seconds} seconds the scan still has status `{status}`")]
+    ScanTooLong {
+        /// `repository@digest`.
+        image: String,
+        /// Time waited.
+        seconds: u64,
+        /// Harbor's word for where it is.
+        status: String,
+    },
+    /// A copy would take tags along that must not exist in the release project.
+    #[error("cannot release {image}: it has tags that would be copied along: {}", tags.join(", "))]
+    UnexpectedTags {
+        /// `repository@digest`.
+        image: String,
+        /// Those tags.
+        tags: Vec<String>,
+    },
+    /// A tag that never moves belongs to something else.
+    #[error("cannot release {image}: tag `{tag}` is {digest} already{}", if *immutable { " and immutable" } else { "" })]
+    TagTaken {
+        /// `repository@digest`.
+        image: String,
+        /// The tag.
+        tag: String,
+        /// Whose it is.
+        digest: Digest,
+        /// A rule of the project forbids to move it.
+        immutable: bool,
+    },
+    /// What arrived is not what was sent.
+    #[error("cannot release {image}: the release project then has {found}")]
+    WrongCopy {
+        /// `repository@digest`.
+        image: String,
+        /// What is there.
+        found: String,
+    },
+    /// A file with a robot's secret could not be written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+}
+
+/// Whose turn it is after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Somebody has to change settings or credentials here (exit code 1).
+    Input,
+    /// Network, Harbor or scanner; another try may help (exit code 3).
+    Outside,
+    /// A rule said no (exit code 4).
+    Policy,
+}
+
+impl Error {
+    /// Tells whose turn it is, for the exit code.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self::Login { .. }
+            | Self::NotPermitted { .. }
+            | Self::NotFound { .. }
+            | Self::Name { .. }
+            | Self::NotHarbor { .. }
+            | Self::File(_) => Turn::Input,
+            Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
+            _ => Turn::Outside,
+        }
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Unreachable { cause, request, .. } => {
+                let mut hints = cause.hints();
+                if matches!(cause, http::Error::Status { status: 500..=599, .. }) {
+                    hints.push(format!("Harbor's log says more under request `{request}`"));
+                }
+                return hints;
+            }
+            Self::File(error) => return error.hints(),
+            Self::Status { request, .. } => format!("Harbor's log says more under request `{request}`"),
+            Self::Login { user, .. } => {
+                let kind = if user.contains('$') { "robot" } else { "user" };
+                format!(
+                    "look whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
+                )
+            }
+            Self::NotPermitted { said, .. } if said.contains("CSRF") => {
+                "Harbor took the request for a browser's: let no proxy add its `sid` cookie".to_owned()
+            }
+            Self::NotPermitted { .. } => {
+                "give the account the right (`sockel publish --setup` prints which ones robots need)".to_owned()
+            }
+            Self::Quota { .. } => {
+                "enlarge the project's quota, or delete artifacts and run Harbor's garbage collection".to_owned()
+            }
+            Self::NotFound { .. } => {
+                "projects are made by `sockel publish --setup`; to an account without rights they look missing"
+                    .to_owned()
+            }
+            Self::Malformed { .. } => "look whether something between here and Harbor answers in its place".to_owned(),
+            Self::ReadOnly => "wait until Harbor's administrator ends the read-only mode".to_owned(),
+            Self::NotScannable { .. } => {
+                "look whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
+            }
+            Self::ScanFailed { log, .. } if log.is_empty() => "Harbor has no log of the scan".to_owned(),
+            Self::ScanFailed { log, .. } => format!("the scanner's log ends with:\n{log}"),
+            Self::ScanTooLong { .. } => "look at Harbor's job queue, or allow more time".to_owned(),
+            Self::UnexpectedTags { .. } => {
+                "remove them in the staging project: Harbor copies all tags of an artifact".to_owned()
+            }
+            Self::TagTaken { immutable: true, .. } => "choose a new tag: this one can never be moved".to_owned(),
+            Self::TagTaken { .. } => "choose a new tag, or name this one among the tags that move".to_owned(),
+            Self::Rule { .. } => "look at the immutability and deployment rules of the project".to_owned(),
+            Self::Conflict { .. } | Self::ScanStopped { .. } | Self::NeverScanned { .. } => "try again".to_owned(),
+            Self::Name { .. } | Self::NotHarbor { .. } | Self::WrongCopy { .. } => return Vec::new(),
+        };
+        vec![hint]
+    }
+
+    pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
+        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), SAID) }
+    }
+}
+
+/// The form of all of Harbor's errors (`src/lib/errors`).
+#[derive(Deserialize)]
+struct Envelope {
+    errors: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// An answer that is no success.
+pub(crate) struct Refusal<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) request: &'a str,
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+}
+
+impl Refusal<'_> {
+    /// Returns the error that this answer means.
+    pub(crate) fn error(&self) -> Error {
+        let (code, said) = read(self.body);
+        let action = self.action.to_owned();
+        let user = self.user.to_owned();
+        match self.status {
+            401 => Error::Login { action, user },
+            // both come as DENIED, and sometimes as FORBIDDEN: only the words tell them apart
+            403 if said.contains("quota") || said.contains("will exceed") => Error::Quota { action, said },
+            403 => Error::NotPermitted { action, user, said },
+            404 => Error::NotFound { action, said },
+            409 => Error::Conflict { action, said },
+            412 => Error::Rule { action, said },
+            _ if code == "PROJECTPOLICYVIOLATION" => Error::Rule { action, said },
+            status => Error::Status { action, status, said, request: self.request.to_owned() },
+        }
+    }
+}
+
+/// Reads Harbor's error form: the first code and all messages; nothing of anything else.
+fn read(body: &[u8]) -> (String, String) {
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return (String::new(), String::new()) };
+    let code = envelope.errors.first().map(|entry| entry.code.clone()).unwrap_or_default();
+    let texts: Vec<&str> = envelope
+        .errors
+        .iter()
+        .take(8)
+        .map(|entry| if entry.message.is_empty() { entry.code.as_str() } else { entry.message.as_str() })
+        .collect();
+    (code, harmless(&texts.join("; "), SAID))
+}
+
+/// Returns a text on one line without anything that moves a terminal's cursor.
+pub(crate) fn harmless(text: &str, most: usize) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let words: String = clean.take(most).collect();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the end of a log, line by line [`harmless`].
+pub(crate) fn log_end(log: &[u8]) -> String {
+    let text = String::from_utf8_lossy(log);
+    let skipped = text.chars().count().saturating_sub(LOG);
+    let end: String = text.chars().skip(skipped).collect();
+    let lines = end.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
+    lines.filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn quoted(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(" ({said})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refusal(status: u16, body: &[u8]) -> Error {
+        Refusal { action: "copy it", user: "robot$a", request: "r-1", status, body }.error()
+    }
+
+    #[test]
+    fn translates_answers() {
+        let form = |code: &str, message: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
+        let table = [
+            (
+                401,
+                form("UNAUTHORIZED", "unauthorized"),
+                "cannot copy it: Harbor does not accept the login `robot$a`",
+                Turn::Input,
+            ),
+            (
+                403,
+                form("FORBIDDEN", "forbidden"),
+                "cannot copy it: `robot$a` has no right to do that (forbidden)",
+                Turn::Input,
+            ),
+            (
+                403,
+                form(
+                    "DENIED",
+                    "adding 1 MiB of storage resource, which when updated to current usage of 9 MiB will exceed the configured upper limit of 9 MiB.",
+                ),
+                "cannot copy it: the project's storage quota is used up (adding 1 MiB of storage resource",
+                Turn::Outside,
+            ),
+            (
+                404,
+                form("NOT_FOUND", "artifact x not found"),
+                "cannot copy it: not found (artifact x not found)",
+                Turn::Input,
+            ),
+            (404, "<html>".to_owned(), "cannot copy it: not found", Turn::Input),
+            (409, form("CONFLICT", ""), "cannot copy it: it conflicts with what is there (CONFLICT)", Turn::Outside),
+            (
+                412,
+                form("PRECONDITION", "tag is immutable"),
+                "cannot copy it: a rule of the project is against it (tag is immutable)",
+                Turn::Policy,
+            ),
+            (
+                400,
+                form("BAD_REQUEST", "a\\u001b[31m\\nb"),
+                "cannot copy it: Harbor answered with status 400 (a [31m b)",
+                Turn::Outside,
+            ),
+            (302, String::new(), "cannot copy it: Harbor answered with status 302", Turn::Outside),
+        ];
+        for (status, body, expected, turn) in table {
+            let error = refusal(status, body.as_bytes());
+            assert!(error.to_string().starts_with(expected), "{error}");
+            assert_eq!(error.turn(), turn, "{error}");
+            assert_eq!(error.hints().len(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn keeps_the_end_of_a_log() {
+        assert_eq!(log_end(b"a\r\n\n\x1b[2Jb\xff\n"), "a\n[2Jb\u{fffd}");
+        assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_an_error(status in 100..600_u16, body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            r#"\{"errors":(\[(\{"(code|message)":("\PC{0,40}"|null|3)\},?){0,3}\]|null|\{\})\}"#.prop_map(String::into_bytes),
+        ]) {
+            let error = refusal(status, &body);
+            let text = error.to_string();
+            prop_assert!(!text.chars().any(char::is_control) && text.chars().count() < 2 * SAID);
+            let _any = (error.hints(), error.turn());
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Harbor's own API, version 2.0: what a registry of the OCI kind cannot do.
+//!
+//! - **In**: a host to talk to, an address, a login.
+//! - **Out**: projects set up ([`setup`]), scan reports for the gate ([`scan`]), released images ([`promote`]), events
+//!   ([`webhook`]).
+//! - **Invariants**: every call may be repeated; sizes of answers are limited; no secret is ever in an error; another
+//!   kind of registry is told apart from a Harbor that does not answer ([`Harbor::discover`]).
+//! - **Not here**: pushing and pulling (`oci::registry`), the verdict ([`crate::publish::gate`]).
+
+mod artifact;
+mod discover;
+mod error;
+mod name;
+pub mod promote;
+mod report;
+pub mod scan;
+pub mod setup;
+mod time;
+pub mod webhook;
+
+pub use discover::Discovered;
+pub use discover::Version;
+pub use error::Error;
+pub use error::Turn;
+pub use name::Repository;
+
+use crate::publish::harbor::error::Refusal;
+use crate::sys::clock;
+use crate::sys::http::Answer;
+use crate::sys::http::Body;
+use crate::sys::http::Host;
+use crate::sys::http::Method;
+use crate::sys::http::Request;
+use crate::sys::http::header::ACCEPT;
+use crate::sys::http::header::AUTHORIZATION;
+use crate::sys::http::header::CONTENT_TYPE;
+use crate::sys::http::header::HeaderValue;
+use crate::values::Login;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use url::Url;
+
+/// Largest answer that is no report.
+const LIMIT: u64 = 8 << 20;
+
+/// Entries per page; Harbor's own limit.
+const PAGE: usize = 100;
+
+/// Most pages that are read of a list.
+const PAGES: usize = 50;
+
+/// The report format that is understood (`pkg/scan/rest/v1`); without the header Harbor answers in an older one too.
+pub(crate) const REPORT: &str = "application/vnd.security.vulnerability.report; version=1.1";
+
+/// One Harbor and an account on it.
+#[derive(Debug)]
+pub struct Harbor<'a> {
+    host: &'a Host,
+    origin: Url,
+    login: Login,
+    started: i64,
+    requests: AtomicU64,
+}
+
+/// A call that is to be made.
+pub(crate) struct Ask {
+    action: String,
+    method: Method,
+    segments: Vec<String>,
+    query: Vec<(&'static str, String)>,
+    body: Option<Value>,
+    limit: u64,
+    /// Never sent again: a second attempt would make a second thing, or not get what the first one was given.
+    once: bool,
+}
+
+/// A successful answer.
+pub(crate) struct Reply {
+    action: String,
+    body: Vec<u8>,
+}
+
+impl Ask {
+    /// Returns a call; `action` completes "cannot …", the path is given in segments as yet unencoded.
+    pub(crate) fn new<const N: usize>(method: Method, action: impl Into<String>, segments: [&str; N]) -> Self {
+        Self {
+            action: action.into(),
+            method,
+            segments: segments.into_iter().map(str::to_owned).collect(),
+            query: Vec::new(),
+            body: None,
+            limit: LIMIT,
+            once: false,
+        }
+    }
+
+    pub(crate) fn get<const N: usize>(action: impl Into<String>, segments: [&str; N]) -> Self {
+        Self::new(Method::GET, action, segments)
+    }
+
+    pub(crate) fn post<const N: usize>(action: impl Into<String>, segments: [&str; N]) -> Self {
+        Self::new(Method::POST, action, segments)
+    }
+
+    pub(crate) fn put<const N: usize>(action: impl Into<String>, segments: [&str; N]) -> Self {
+        Self::new(Method::PUT, action, segments)
+    }
+
+    pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    pub(crate) fn limit(mut self, limit: u64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Returns the address below the API's. Segments are encoded here, so a repository name, which comes encoded once
+    /// already, ends up encoded twice, as Harbor wants it (`a/b` is `a%252Fb`).
+    fn url(&self, origin: &Url) -> Url {
+        let mut url = origin.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().extend(["api", "v2.0"]).extend(&self.segments);
+        }
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        url
+    }
+}
+
+impl Reply {
+    /// Reads the body as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|cause| Error::malformed(&self.action, &cause))
+    }
+
+    /// Returns the body as it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl<'a> Harbor<'a> {
+    /// Returns a client; costs nothing. Of the address only scheme, host and port count.
+    #[must_use]
+    pub fn new(host: &'a Host, url: Url, login: Login) -> Self {
+        Self { host, origin: url, login, started: clock::now().0, requests: AtomicU64::new(0) }
+    }
+
+    /// Returns the account's name.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.login.user
+    }
+
+    /// Makes a call. Any status but 2xx is an error, translated.
+    pub(crate) async fn call(&self, ask: Ask) -> Result<Reply, Error> {
+        let (status, reply, request) = self.exchange(&ask, Some(&self.login)).await?;
+        if (200..300).contains(&status) {
+            return Ok(reply);
+        }
+        let user = &self.login.user;
+        Err(Refusal { action: &ask.action, user, request: &request, status, body: &reply.body }.error())
+    }
+
+    /// Makes a call and takes any status; also returns the identifier of the request.
+    async fn exchange(&self, ask: &Ask, login: Option<&Login>) -> Result<(u16, Reply, String), Error> {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        // time and number find a request in Harbor's log; nothing random, so that runs can be compared
+        let mut identifier = format!("sockel-{:x}-{number}", self.started);
+        let failed = |identifier: &str, cause| Error::Unreachable {
+            action: ask.action.clone(),
+            request: identifier.to_owned(),
+            cause,
+        };
+        let request = self.request(ask, login, &identifier);
+        let sent = if ask.once {
+            self.host.send_once(&request).await.map_err(|failure| failure.error)
+        } else {
+            self.host.send(&request).await
+        };
+        let answer: Answer = sent.map_err(|cause| failed(&identifier, cause))?;
+        if let Some(echoed) = answer.header("x-request-id") {
+            identifier = error::harmless(echoed, 80);
+        }
+        let status = answer.status();
+        let body = answer.bytes(ask.limit).await.map_err(|cause| failed(&identifier, cause))?;
+        Ok((status, Reply { action: ask.action.clone(), body }, identifier))
+    }
+
+    fn request(&self, ask: &Ask, login: Option<&Login>, identifier: &str) -> Request {
+        let body = match &ask.body {
+            Some(value) => Body::Bytes(value.to_string().into()),
+            None => Body::Empty,
+        };
+        let has_body = ask.body.is_some();
+        let mut request = Request::new(ask.method.clone(), ask.url(&self.origin), body);
+        let headers = &mut request.headers;
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/plain;q=0.5"));
+        headers.insert("x-is-resource-name", HeaderValue::from_static("true"));
+        headers.insert("x-accept-vulnerabilities", HeaderValue::from_static(REPORT));
+        let identifier = HeaderValue::from_str(identifier).expect("digits, letters and hyphens are a header value");
+        headers.insert("x-request-id", identifier);
+        if has_body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(login) = login {
+            let basic = HeaderValue::from_str(login.basic().expose());
+            let mut basic = basic.expect("`Basic` and Base64 are a header value");
+            basic.set_sensitive(true);
+            headers.insert(AUTHORIZATION, basic);
+        }
+        request
+    }
+
+    /// Reads all pages of a list.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, ask: impl Fn() -> Ask) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        for page in 1..=PAGES {
+            let ask = ask().query("page", page.to_string()).query("page_size", PAGE.to_string());
+            // an empty list comes as `null` from some versions
+            let part: Option<Vec<T>> = self.call(ask).await?.json()?;
+            let part = part.unwrap_or_default();
+            let is_last = part.len() < PAGE;
+            all.extend(part);
+            if is_last {
+                return Ok(all);
+            }
+        }
+        Err(Error::malformed(&ask().action, &"the list has no end"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodes_addresses() {
+        let origin: Url = "https://harbor.example:8443/ignored?x#y".parse().unwrap();
+        let repository = Repository::parse("staging/base/java 25").unwrap_err();
+        assert!(repository.to_string().starts_with("cannot use `staging/base/java 25` as repository"));
+        let repository = Repository::parse("staging/base/java-25").unwrap();
+        let segments = ["projects", repository.project(), "repositories", &repository.encoded(), "artifacts"];
+        let table = [
+            (Ask::get("x", ["systeminfo"]), "https://harbor.example:8443/api/v2.0/systeminfo"),
+            (
+                Ask::get("x", segments).query("from", "a/b@sha256:1"),
+                "https://harbor.example:8443/api/v2.0/projects/staging/repositories/base%252Fjava-25/artifacts?from=a%2Fb%40sha256%3A1",
+            ),
+            (Ask::get("x", ["labels", "a/../b?c"]), "https://harbor.example:8443/api/v2.0/labels/a%2F..%2Fb%3Fc"),
+        ];
+        for (ask, expected) in table {
+            assert_eq!(ask.url(&origin).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Promotion: the digest that was judged in staging gets into the release project, and its tags, without surprises.
+//!
+//! Harbor's copy (`CopyArtifact`) takes **all tags** of the source along, those of an index's images as well, replacing
+//! tags of the same name, and takes accessories (signatures, SBOMs) along **only the first time**
+//! (goharbor/harbor#16675; `src/controller/artifact/controller.go`, `copyDeeply`). So this is the order:
+//!
+//! 1. In staging an image has one throw-away tag at most ([`Promotion::throwaway`]), which only keeps Harbor's garbage
+//!    collection away; signatures and attestations are attached there.
+//! 2. Every release tag is looked up **before** anything is changed: one that never moves and is another digest's ends
+//!    the matter.
+//! 3. The throw-away tag is removed from the staging image. Any other tag that is not a release tag of this promotion
+//!    ends the matter, and so does any tag of an index's images: the copy would take it along.
+//! 4. The digest is copied. If it is in the release project already, nothing is copied, and accessories that are
+//!    missing there are reported: they have to be pushed.
+//! 5. Labels, then tags: an image is never found by a tag before it is complete. New tags are set by the API. Tags that
+//!    have to *move* are reported ([`Promoted::to_move`]): only `PUT` of the manifest moves a tag without a moment in
+//!    which it is missing, and that is the registry's part.
+//!
+//! Each step looks first and may be repeated, so a promotion that was interrupted is simply made again.
+
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::Harbor;
+use crate::publish::harbor::Repository;
+use crate::publish::harbor::artifact::Artifact;
+use crate::publish::harbor::artifact::Label;
+use crate::publish::harbor::artifact::With;
+use crate::sys::http::Method;
+use crate::values::Digest;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often a copy that collides with another one is tried.
+const TRIES: u32 = 4;
+
+/// Pause after the first collision; doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Most images of an index that are looked at.
+const CHILDREN: usize = 64;
+
+/// What is to be released.
+#[derive(Debug, Clone)]
+pub struct Promotion<'a> {
+    /// Where it was judged.
+    pub from: &'a Repository,
+    /// Where it is to be.
+    pub to: &'a Repository,
+    /// The index or image.
+    pub digest: Digest,
+    /// Tags that never move, such as `11.0.2-20261123`.
+    pub fixed: &'a [String],
+    /// Tags that follow the newest release, such as `11` and `latest`.
+    pub moving: &'a [String],
+    /// The tag that keeps it alive in staging.
+    pub throwaway: Option<&'a str>,
+    /// Labels of the release project, which exist there.
+    pub labels: &'a [String],
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Promoted {
+    /// It was copied now; otherwise it was there already.
+    pub copied: bool,
+    /// Tags that were set.
+    pub set: Vec<String>,
+    /// Tags that were right already.
+    pub kept: Vec<String>,
+    /// Tags of another digest that still have to be moved by `PUT` of the manifest.
+    pub to_move: Vec<String>,
+    /// Accessories of the staging image that the release project lacks: they have to be pushed.
+    pub missing: Vec<Digest>,
+    /// Labels that were added.
+    pub labels: Vec<String>,
+}
+
+/// Whose a tag is in the release project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    This,
+    Other,
+}
+
+impl Promotion<'_> {
+    fn image(&self) -> String {
+        format!("`{}@{}`", self.from, self.digest)
+    }
+
+    /// Returns the source's tags that a copy would take along though nobody wants them in the release project.
+    fn unexpected(&self, source: &Artifact) -> Vec<String> {
+        let wanted = |name: &String| self.fixed.contains(name) || self.moving.contains(name);
+        let names = source.tags.iter().map(|tag| tag.name.clone());
+        names.filter(|name| !wanted(name) && Some(name.as_str()) != self.throwaway).collect()
+    }
+}
+
+impl Harbor<'_> {
+    /// Releases an image.
+    ///
+    /// # Errors
+    /// [`Error::UnexpectedTags`], [`Error::TagTaken`], [`Error::WrongCopy`], and those of every call. No tag of the
+    /// release project is set before the image, its accessories and its labels are there, unless the staging image has
+    /// that tag itself.
+    pub async fn promote(&self, promotion: &Promotion<'_>) -> Result<Promoted, Error> {
+        let reference = promotion.digest.to_string();
+        let source = self.artifact(promotion.from, &reference, With::Details).await?;
+        let present = self.artifact(promotion.to, &reference, With::Details).await?;
+        let owners = self.owners(promotion).await?;
+        let mut done = Promoted::default();
+        let target = match (present, &source) {
+            (Some(target), _) => target,
+            (None, Some(source)) => {
+                self.clear(promotion, source).await?;
+                let (target, copied) = self.copy(promotion).await?;
+                done.copied = copied;
+                target
+            }
+            (None, None) => {
+                let action = format!("release {}", promotion.image());
+                return Err(Error::NotFound { action, said: "it is not in the staging project".to_owned() });
+            }
+        };
+        if let Some(source) = &source {
+            done.missing = self.missing(promotion, source, &target).await?;
+        }
+        done.labels = self.label(promotion, &target).await?;
+        for (tag, owner) in owners {
+            // the copy may have brought it along
+            let owner = if target.tag(&tag).is_some() { Owner::This } else { owner };
+            match owner {
+                Owner::This => done.kept.push(tag),
+                Owner::Other => done.to_move.push(tag),
+                Owner::Nobody => self.tag(promotion, tag, &mut done).await?,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Returns the accessories of the staging image, and of its images if it is an index, that were not copied along.
+    async fn missing(
+        &self,
+        promotion: &Promotion<'_>,
+        source: &Artifact,
+        target: &Artifact,
+    ) -> Result<Vec<Digest>, Error> {
+        let mut missing = lacking(source, target);
+        for child in source.references.iter().take(CHILDREN) {
+            let reference = child.child_digest.to_string();
+            let here = self.artifact(promotion.from, &reference, With::Details).await?;
+            let Some(here) = here.filter(|here| !here.accessories.is_empty()) else { continue };
+            if let Some(there) = self.artifact(promotion.to, &reference, With::Details).await? {
+                missing.extend(lacking(&here, &there));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Looks up whose the release tags are, fixed ones first.
+    async fn owners(&self, promotion: &Promotion<'_>) -> Result<Vec<(String, Owner)>, Error> {
+        let mut owners = Vec::new();
+        let fixed = promotion.fixed.iter().map(|tag| (tag, false));
+        for (tag, moves) in fixed.chain(promotion.moving.iter().map(|tag| (tag, true))) {
+            let owner = self.owner(promotion, tag, moves).await?;
+            owners.push((tag.clone(), owner));
+        }
+        Ok(owners)
+    }
+
+    async fn owner(&self, promotion: &Promotion<'_>, tag: &str, moves: bool) -> Result<Owner, Error> {
+        let Some(holder) = self.artifact(promotion.to, tag, With::Details).await? else { return Ok(Owner::Nobody) };
+        if holder.digest == promotion.digest {
+            return Ok(Owner::This);
+        }
+        let immutable = holder.tag(tag).is_some_and(|tag| tag.immutable);
+        if moves && !immutable {
+            return Ok(Owner::Other);
+        }
+        Err(Error::TagTaken { image: promotion.image(), tag: tag.to_owned(), digest: holder.digest, immutable })
+    }
+
+    /// Leaves the staging image only with tags that may be copied along.
+    async fn clear(&self, promotion: &Promotion<'_>, source: &Artifact) -> Result<(), Error> {
+        let mut tags = promotion.unexpected(source);
+        for child in source.references.iter().take(CHILDREN) {
+            let reference = child.child_digest.to_string();
+            let child = self.artifact(promotion.from, &reference, With::Details).await?;
+            tags.extend(child.iter().flat_map(|child| &child.tags).map(|tag| format!("{} of {reference}", tag.name)));
+        }
+        if !tags.is_empty() {
+            return Err(Error::UnexpectedTags { image: promotion.image(), tags });
+        }
+        let Some(tag) = promotion.throwaway.filter(|tag| source.tag(tag).is_some()) else { return Ok(()) };
+        let (name, reference) = (promotion.from.encoded(), promotion.digest.to_string());
+        let project = promotion.from.project();
+        let path = ["projects", project, "repositories", &name, "artifacts", &reference, "tags", tag];
+        let action = format!("remove tag `{tag}` of {}", promotion.image());
+        match self.call(Ask::new(Method::DELETE, action, path)).await {
+            // somebody was faster
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies the digest; returns what is there then, and whether it was this copy.
+    async fn copy(&self, promotion: &Promotion<'_>) -> Result<(Artifact, bool), Error> {
+        let image = promotion.image();
+        let name = promotion.to.encoded();
+        let path = ["projects", promotion.to.project(), "repositories", &name, "artifacts"];
+        let from = format!("{}@{}", promotion.from, promotion.digest);
+        let reference = promotion.digest.to_string();
+        let mut pause = PAUSE;
+        for attempt in 1..=TRIES {
+            let ask = Ask::post(format!("release {image} as `{}`", promotion.to), path).query("from", &from);
+            let outcome = self.call(ask).await;
+            let copied = outcome.is_ok();
+            match outcome {
+                Ok(_) | Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(self.explain(promotion, error).await),
+            }
+            match self.artifact(promotion.to, &reference, With::Details).await? {
+                Some(target) => {
+                    check_tags(promotion, &target)?;
+                    return Ok((target, copied));
+                }
+                None if copied => return Err(Error::WrongCopy { image, found: "nothing".to_owned() }),
+                None if attempt < TRIES => tokio::time::sleep(pause).await,
+                None => {}
+            }
+            pause *= 2;
+        }
+        let said = "another copy of it is under way and does not end".to_owned();
+        Err(Error::Conflict { action: format!("release {image}"), said })
+    }
+
+    /// Says which tag a refused copy would have moved: Harbor only says that there is a rule.
+    async fn explain(&self, promotion: &Promotion<'_>, error: Error) -> Error {
+        if matches!(error, Error::Rule { .. }) {
+            for tag in promotion.fixed.iter().chain(promotion.moving) {
+                if let Err(taken @ Error::TagTaken { .. }) = self.owner(promotion, tag, false).await {
+                    return taken;
+                }
+            }
+        }
+        error
+    }
+
+    async fn tag(&self, promotion: &Promotion<'_>, tag: String, done: &mut Promoted) -> Result<(), Error> {
+        let (name, reference) = (promotion.to.encoded(), promotion.digest.to_string());
+        let project = promotion.to.project();
+        let path = ["projects", project, "repositories", &name, "artifacts", &reference, "tags"];
+        let ask = Ask::post(format!("set tag `{tag}` of `{}`", promotion.to), path).body(json!({"name": tag}));
+        match self.call(ask).await {
+            Ok(_) => done.set.push(tag),
+            // Harbor says so even if it is this very image's (goharbor/harbor#20382)
+            Err(Error::Conflict { .. } | Error::Rule { .. }) => {
+                let moves = promotion.moving.contains(&tag);
+                match self.owner(promotion, &tag, moves).await? {
+                    Owner::This => done.kept.push(tag),
+                    Owner::Other => done.to_move.push(tag),
+                    Owner::Nobody => {
+                        let action = format!("set tag `{tag}` of `{}`", promotion.to);
+                        return Err(Error::Conflict { action, said: "though nobody has it".to_owned() });
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn label(&self, promotion: &Promotion<'_>, target: &Artifact) -> Result<Vec<String>, Error> {
+        let has = |name: &String| target.labels.iter().any(|label| label.name == *name);
+        let wanted: Vec<&String> = promotion.labels.iter().filter(|name| !has(name)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let project = promotion.to.project();
+        let labels: Vec<Label> = self.project_labels(project).await?;
+        let (name, reference) = (promotion.to.encoded(), promotion.digest.to_string());
+        let mut added = Vec::new();
+        for wanted in wanted {
+            let action = format!("label `{}` as `{wanted}`", promotion.to);
+            let Some(label) = labels.iter().find(|label| label.name == *wanted) else {
+                return Err(Error::NotFound { action, said: "the project has no such label".to_owned() });
+            };
+            let path = ["projects", project, "repositories", &name, "artifacts", &reference, "labels"];
+            match self.call(Ask::post(action, path).body(json!({"id": label.id}))).await {
+                Ok(_) => added.push(wanted.clone()),
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(added)
+    }
+}
+
+/// Returns the accessories of one that the other one lacks.
+fn lacking(source: &Artifact, target: &Artifact) -> Vec<Digest> {
+    let there: BTreeSet<Digest> = target.accessories.iter().map(|accessory| accessory.digest).collect();
+    let here = source.accessories.iter().map(|accessory| accessory.digest);
+    here.filter(|digest| !there.contains(digest)).collect()
+}
+
+/// Checks that a copy brought nothing that was not wanted: somebody may have tagged the source in between.
+fn check_tags(promotion: &Promotion<'_>, target: &Artifact) -> Result<(), Error> {
+    let allowed = Promotion { throwaway: None, ..promotion.clone() };
+    let tags = allowed.unexpected(target);
+    if tags.is_empty() {
+        return Ok(());
+    }
+    Err(Error::WrongCopy { image: promotion.image(), found: format!("unexpected tags: {}", tags.join(", ")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_unexpected_tags() {
+        let repository = Repository::parse("a/b").unwrap();
+        let tags: Vec<_> = ["candidate-1", "11", "11.0.1", "old"].map(|name| json!({"name": name})).to_vec();
+        let source: Artifact =
+            serde_json::from_value(json!({"digest": Digest::of(b"").to_string(), "tags": tags})).unwrap();
+        let (fixed, moving) = (["11.0.1".to_owned()], ["11".to_owned()]);
+        let mut promotion = Promotion {
+            from: &repository,
+            to: &repository,
+            digest: Digest::of(b""),
+            fixed: &fixed,
+            moving: &moving,
+            throwaway: Some("candidate-1"),
+            labels: &[],
+        };
+        assert_eq!(promotion.unexpected(&source), ["old"]);
+        assert!(
+            check_tags(&promotion, &source).unwrap_err().to_string().ends_with("unexpected tags: candidate-1, old")
+        );
+        promotion.throwaway = None;
+        promotion.moving = &[];
+        assert_eq!(promotion.unexpected(&source), ["candidate-1", "11", "old"]);
+    }
+}

@@ -1,0 +1,274 @@
+//! Scans: ask for one, wait for its end, fetch the full report and the age of the scanner's database.
+
+use crate::publish::gate;
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::Harbor;
+use crate::publish::harbor::Repository;
+use crate::publish::harbor::artifact::Artifact;
+use crate::publish::harbor::artifact::Overview;
+use crate::publish::harbor::artifact::With;
+use crate::publish::harbor::error;
+use crate::publish::harbor::report;
+use crate::publish::harbor::time;
+use crate::sys::clock;
+use crate::values::Digest;
+use crate::values::Epoch;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Largest report.
+const REPORT_LIMIT: u64 = 64 << 20;
+
+/// Largest log that is read to show its end.
+const LOG_LIMIT: u64 = 16 << 20;
+
+/// So many times in a row Harbor may know of no scan after it took the request.
+const ABSENCES: u32 = 3;
+
+/// So many times in a row it may say `Error`: between making a report's place and its job, for want of the job
+/// (`src/pkg/scan/vulnerability/vul.go`, `assembleReports`).
+const ERRORS: u32 = 2;
+
+/// Where the scanner's metadata say how old its database is (harbor-scanner-trivy `pkg/http/api/v1/handler.go`).
+const DATABASE: &str = "harbor.scanner-adapter/vulnerability-database-updated-at";
+
+/// How patiently a scan is waited for.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Pause before the first look; each further one is half as long again.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+    /// Longest time in total.
+    pub limit: Duration,
+}
+
+impl Patience {
+    /// Returns pauses of 1 to 15 seconds, for at most 20 minutes: jobs may wait in Harbor's queue.
+    #[must_use]
+    pub fn usual() -> Self {
+        let seconds = Duration::from_secs;
+        Self { first_pause: seconds(1), longest_pause: seconds(15), limit: seconds(1200) }
+    }
+}
+
+/// A scan that came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned {
+    /// What the scanner says; judge it with [`gate::judge`].
+    pub report: gate::Report,
+    /// When Harbor got the image, for [`gate::Facts`].
+    pub pushed_at: Option<Epoch>,
+}
+
+/// Where a scan is (`src/pkg/job/status.go`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not at its end, or in a state that this version does not know.
+    Going,
+    Success,
+    Error,
+    Stopped,
+    Absent,
+}
+
+impl State {
+    fn of(overview: Option<&Overview>) -> Self {
+        match overview.map(|overview| overview.scan_status.as_str()) {
+            None => Self::Absent,
+            Some("Success") => Self::Success,
+            Some("Error") => Self::Error,
+            Some("Stopped") => Self::Stopped,
+            // Pending, Running, Scheduled, and what later versions may say: only time tells
+            Some(_) => Self::Going,
+        }
+    }
+}
+
+/// `ScannerRegistration` and `ScannerAdapterMetadata` of the API, as far as needed.
+#[derive(Deserialize)]
+struct Registration {
+    uuid: String,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    properties: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+impl Harbor<'_> {
+    /// Scans an image and returns the full report. An image's, not an index's: those have no report of their own.
+    ///
+    /// A scan that runs already is waited for; one that was made earlier is not taken for the new one.
+    ///
+    /// # Errors
+    /// [`Error::NotScannable`], [`Error::ScanFailed`] with the log, [`Error::ScanStopped`], [`Error::NeverScanned`],
+    /// [`Error::ScanTooLong`], and those of every call.
+    pub async fn scan(&self, repository: &Repository, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
+        let image = format!("`{repository}@{digest}`");
+        let reference = digest.to_string();
+        let missing = || Error::NotFound { action: format!("scan {image}"), said: String::new() };
+        let before = self.artifact(repository, &reference, With::Scan).await?.ok_or_else(missing)?;
+        // asked before the scan: the database that is used is this one or a newer one
+        let database = self.database_updated_at(repository.project()).await?;
+        let earlier = match self.trigger(repository, digest, &image).await? {
+            Triggered::New => before.overview().cloned(),
+            Triggered::Running => None,
+        };
+        let artifact = self.wait(repository, &reference, (&image, earlier.as_ref()), patience).await?;
+        let overview = artifact.overview().expect("a scan that came to its end has an overview");
+        let report = self.report(repository, digest, overview, database).await?;
+        Ok(Scanned { report, pushed_at: artifact.push_time.as_deref().and_then(time::parse) })
+    }
+
+    async fn trigger(&self, repository: &Repository, digest: &Digest, image: &str) -> Result<Triggered, Error> {
+        let (name, reference) = (repository.encoded(), digest.to_string());
+        let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "scan"];
+        let ask = Ask::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
+        match self.call(ask).await {
+            Ok(_) => Ok(Triggered::New),
+            // "a previous scan process is …": somebody else's, or that of an attempt whose answer was lost
+            Err(Error::Conflict { .. }) => Ok(Triggered::Running),
+            // no scanner, a disabled one, or none for this kind of artifact
+            Err(Error::Rule { said, .. } | Error::Status { status: 400 | 422, said, .. }) => {
+                Err(Error::NotScannable { image: image.to_owned(), said })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the end of a scan that is not the `earlier` one.
+    async fn wait(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        (image, earlier): (&str, Option<&Overview>),
+        patience: &Patience,
+    ) -> Result<Artifact, Error> {
+        let image = || image.to_owned();
+        let begun = clock::now();
+        let tick = Duration::from_millis(1);
+        let (mut pause, mut waited) = (patience.first_pause.max(tick), Duration::ZERO);
+        let (mut absences, mut errors) = (0, 0);
+        loop {
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 3 / 2).clamp(tick, patience.longest_pause.max(tick));
+            let artifact = self.artifact(repository, reference, With::Scan).await?;
+            let artifact = artifact.ok_or_else(|| Error::NotFound {
+                action: format!("scan {}", image()),
+                said: "it is gone".to_owned(),
+            })?;
+            let overview = artifact.overview();
+            let is_earlier = overview.is_some() && overview == earlier;
+            let state = if is_earlier { State::Going } else { State::of(overview) };
+            absences = if state == State::Absent { absences + 1 } else { 0 };
+            errors = if state == State::Error { errors + 1 } else { 0 };
+            match state {
+                State::Success => return Ok(artifact),
+                State::Stopped => return Err(Error::ScanStopped { image: image() }),
+                State::Absent if absences >= ABSENCES => return Err(Error::NeverScanned { image: image() }),
+                State::Error if errors >= ERRORS => {
+                    let report = overview.map(|overview| overview.report_id.clone()).unwrap_or_default();
+                    let log = self.scan_log(repository, reference, &report).await;
+                    return Err(Error::ScanFailed { image: image(), log });
+                }
+                State::Going | State::Absent | State::Error => {}
+            }
+            // requests take time as well, and a clock may jump: either of both ends the wait
+            let elapsed = u64::try_from(clock::now().0 - begun.0).unwrap_or(0);
+            if waited >= patience.limit || elapsed > patience.limit.as_secs() {
+                let status = overview.map_or("none", |overview| overview.scan_status.as_str());
+                let seconds = waited.as_secs().max(elapsed);
+                return Err(Error::ScanTooLong { image: image(), seconds, status: error::harmless(status, 40) });
+            }
+        }
+    }
+
+    /// Returns the end of a scanner's log, or nothing when there is none: it only explains another error.
+    async fn scan_log(&self, repository: &Repository, reference: &str, report: &str) -> String {
+        let name = repository.encoded();
+        let project = repository.project();
+        let path = ["projects", project, "repositories", &name, "artifacts", reference, "scan", report, "log"];
+        let reply = self.call(Ask::get("read the scan's log", path).limit(LOG_LIMIT)).await;
+        reply.map(|reply| error::log_end(reply.bytes())).unwrap_or_default()
+    }
+
+    async fn report(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        overview: &Overview,
+        database: Option<Epoch>,
+    ) -> Result<gate::Report, Error> {
+        let action = format!("read the scan report of `{repository}@{digest}`");
+        let (name, reference) = (repository.encoded(), digest.to_string());
+        let project = repository.project();
+        let path =
+            ["projects", project, "repositories", &name, "artifacts", &reference, "additions", "vulnerabilities"];
+        let reply = self.call(Ask::get(action.clone(), path).limit(REPORT_LIMIT)).await?;
+        report::read(reply.bytes(), *digest, overview, database).map_err(|cause| Error::malformed(&action, &cause))
+    }
+
+    /// Returns when the database of a project's scanner was last updated; `None` when the account may not ask or the
+    /// scanner does not say.
+    ///
+    /// # Errors
+    /// When Harbor does not answer.
+    pub async fn database_updated_at(&self, project: &str) -> Result<Option<Epoch>, Error> {
+        let ask = Ask::get("ask for the project's scanner", ["projects", project, "scanner"]);
+        let Some(registration) = permitted(self.call(ask).await)? else { return Ok(None) };
+        let Ok(Registration { uuid }) = registration.json() else { return Ok(None) };
+        let ask = Ask::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
+        let Some(metadata) = permitted(self.call(ask).await)? else { return Ok(None) };
+        let Ok(Metadata { properties }) = metadata.json() else { return Ok(None) };
+        let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
+        Ok(text.and_then(|text| time::parse(&text)))
+    }
+}
+
+enum Triggered {
+    New,
+    Running,
+}
+
+/// Turns a "no" into "unknown".
+fn permitted<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::NotPermitted { .. } | Error::NotFound { .. } | Error::Rule { .. } | Error::Status { .. }) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_states() {
+        let overview = |status: &str| -> Overview {
+            serde_json::from_value(json!({"scan_status": status, "report_id": "1"})).unwrap()
+        };
+        let table = [
+            ("Pending", State::Going),
+            ("Running", State::Going),
+            ("Scheduled", State::Going),
+            ("", State::Going),
+            ("success", State::Going),
+            ("Success", State::Success),
+            ("Error", State::Error),
+            ("Stopped", State::Stopped),
+        ];
+        for (status, expected) in table {
+            assert_eq!(State::of(Some(&overview(status))), expected, "{status}");
+        }
+        assert_eq!(State::of(None), State::Absent);
+    }
+}

@@ -1,0 +1,327 @@
+//! Staging and release projects as they should be: looked up, then made or changed, each step told.
+//!
+//! - **Staging** is where images are judged: no automatic scans (they are asked for), nothing that hides unsigned or
+//!   unscanned images from the tools that sign and scan them, and a retention rule.
+//! - **Release** is where people pull: tags never move, vulnerable and unsigned images are not handed out. It has no
+//!   retention rule, because a Harbor without one deletes nothing.
+//! - **Two robots** with least rights: one pushes to staging and scans, the other one alone may write to release
+//!   ("Freigabe").
+//!
+//! A second run finds everything in place and changes nothing. What the account may not do is a step as well, with what
+//! to do about it; so is what cannot be mended by the API.
+
+mod allowlist;
+mod project;
+mod robot;
+mod rules;
+mod webhook;
+
+pub use robot::Kept;
+pub use robot::Robots;
+pub use webhook::Webhook;
+
+use crate::publish::gate::Exemption;
+use crate::publish::gate::Severity;
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::Harbor;
+use crate::publish::harbor::artifact::Label;
+use crate::publish::harbor::name;
+use serde::Serialize;
+use std::fmt;
+
+/// What a Harbor should look like.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The project that images are pushed to and judged in.
+    pub staging: Project,
+    /// The project that people pull from.
+    pub release: Project,
+    /// The least severity that keeps Harbor from handing out a released image. `None` leaves that to the gate.
+    pub withhold: Option<Severity>,
+    /// The gate's exemptions: Harbor has to know them, or it withholds what the gate let through.
+    pub exemptions: Vec<Exemption>,
+    /// Only images with a cosign signature are handed out by the release project.
+    pub signed: bool,
+    /// Patterns of release tags that do move, such as `latest`; all others are immutable.
+    pub moving: Vec<String>,
+    /// How many of the most recently pushed images of each repository staging keeps.
+    pub keep: u32,
+    /// Labels for released images.
+    pub labels: Vec<String>,
+    /// The two robots.
+    pub robots: Option<Robots>,
+    /// Who is told of finished scans.
+    pub webhook: Option<Webhook>,
+}
+
+/// A project that should exist.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its name.
+    pub name: String,
+    /// Largest size of all its blobs in bytes; -1 is without limit; `None` leaves it alone.
+    pub storage: Option<i64>,
+}
+
+/// Something that was looked after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Step {
+    /// What, such as "project `staging`".
+    pub what: String,
+    /// What became of it.
+    pub state: State,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It is as it should be.
+    Exists,
+    /// It was made.
+    Created,
+    /// It was there, but different; this was changed.
+    Changed(String),
+    /// It would be made, were this not a dry run.
+    WouldCreate,
+    /// This would be changed.
+    WouldChange(String),
+    /// The account may not do it.
+    NotPermitted {
+        /// What to do.
+        remedy: String,
+    },
+    /// It is not as it should be, and only a person can mend it.
+    Left {
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Exists => write!(f, "{}: exists", self.what),
+            State::Created => write!(f, "{}: created", self.what),
+            State::Changed(change) => write!(f, "{}: changed ({change})", self.what),
+            State::WouldCreate => write!(f, "{}: would be created", self.what),
+            State::WouldChange(change) => write!(f, "{}: would be changed ({change})", self.what),
+            State::NotPermitted { remedy } => write!(f, "{}: not permitted; {remedy}", self.what),
+            State::Left { remedy } => write!(f, "{}: left as it is; {remedy}", self.what),
+        }
+    }
+}
+
+impl State {
+    /// Tells whether all is well, now or after the real run.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        !matches!(self, Self::NotPermitted { .. } | Self::Left { .. })
+    }
+}
+
+/// A setup under way.
+pub(crate) struct Run<'a, 'h> {
+    pub(crate) harbor: &'a Harbor<'h>,
+    pub(crate) dry: bool,
+    steps: Vec<Step>,
+}
+
+impl Run<'_, '_> {
+    fn step(&mut self, what: impl Into<String>, state: State) {
+        self.steps.push(Step { what: what.into(), state });
+    }
+
+    /// Makes or changes something, unless this is a dry run. `change` says what is different, where it exists already.
+    async fn act(&mut self, what: &str, ask: Ask, change: Option<String>) -> Result<bool, Error> {
+        let state = match (self.dry, change) {
+            (true, None) => State::WouldCreate,
+            (true, Some(change)) => State::WouldChange(change),
+            (false, change) => match self.harbor.call(ask).await {
+                Ok(_) => change.map_or(State::Created, State::Changed),
+                // somebody was faster
+                Err(Error::Conflict { .. }) if change.is_none() => State::Exists,
+                Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
+                Err(error) => return Err(error),
+            },
+        };
+        let is_there = matches!(state, State::Exists | State::Created | State::Changed(_));
+        self.step(what, state);
+        Ok(is_there)
+    }
+
+    fn not_permitted(&self, said: &str) -> State {
+        let user = self.harbor.user();
+        let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
+        let remedy = format!("let a Harbor administrator run this, or give `{user}` the right{said}");
+        State::NotPermitted { remedy }
+    }
+
+    /// Looks something up; `None` and a step when the account may not even do that.
+    async fn look<T>(&mut self, what: &str, found: Result<T, Error>) -> Result<Option<T>, Error> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NotPermitted { said, .. }) => {
+                let state = self.not_permitted(&said);
+                self.step(what, state);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Harbor<'_> {
+    /// Returns what [`Harbor::apply`] would do; changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Name`] for names that Harbor would refuse, [`Error::ReadOnly`], [`Error::NotHarbor`], and those of
+    /// every call but [`Error::NotPermitted`], which becomes a step.
+    pub async fn plan(&self, wanted: &Wanted) -> Result<Vec<Step>, Error> {
+        self.set_up(wanted, true).await
+    }
+
+    /// Makes everything that is missing and changes what is different. Secrets of new robots are in the files that
+    /// [`Robots::keep`] names, never in a step.
+    ///
+    /// # Errors
+    /// As [`Harbor::plan`]. What was done until then stays, and is found by the next run.
+    pub async fn apply(&self, wanted: &Wanted) -> Result<Vec<Step>, Error> {
+        self.set_up(wanted, false).await
+    }
+
+    async fn set_up(&self, wanted: &Wanted, dry: bool) -> Result<Vec<Step>, Error> {
+        check(wanted)?;
+        let registry = self.origin.origin().ascii_serialization();
+        let found = self.discover().await?.ok_or(Error::NotHarbor { step: "the setup", registry })?;
+        if !dry {
+            found.writable()?;
+        }
+        let mut run = Run { harbor: self, dry, steps: Vec::new() };
+        let staging = run.project(&wanted.staging, &project::staging_flags()).await?;
+        let release = run.project(&wanted.release, &project::release_flags(wanted)).await?;
+        run.retention(&wanted.staging.name, staging.as_ref(), wanted.keep).await?;
+        run.immutability(&wanted.release.name, release.as_ref(), &wanted.moving).await?;
+        run.labels(&wanted.release.name, release.as_ref(), &wanted.labels).await?;
+        if wanted.withhold.is_some() {
+            run.allowlist(&wanted.release.name, release.as_ref(), &wanted.exemptions).await?;
+        }
+        if let Some(webhook) = &wanted.webhook {
+            run.webhook(&wanted.staging.name, staging.is_some(), webhook).await?;
+        }
+        if let Some(robots) = &wanted.robots {
+            run.robots(robots, &wanted.staging.name, &wanted.release.name).await?;
+        }
+        Ok(run.steps)
+    }
+
+    /// Returns the labels of a project.
+    pub(crate) async fn project_labels(&self, project: &str) -> Result<Vec<Label>, Error> {
+        let action = format!("read the labels of project `{project}`");
+        let ask = Ask::get(format!("read project `{project}`"), ["projects", project]);
+        let found: project::Found = self.call(ask).await?.json()?;
+        let identifier = found.project_id.to_string();
+        self.list(|| Ask::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier)).await
+    }
+}
+
+/// Checks all names before anything is asked.
+fn check(wanted: &Wanted) -> Result<(), Error> {
+    name::check_project(&wanted.staging.name)?;
+    name::check_project(&wanted.release.name)?;
+    if wanted.staging.name == wanted.release.name {
+        let rule = "staging and release must be two projects";
+        return Err(Error::Name { kind: "project", name: wanted.release.name.clone(), rule });
+    }
+    if let Some(robots) = &wanted.robots {
+        name::check_robot(&robots.pipeline)?;
+        name::check_robot(&robots.release)?;
+        if robots.pipeline == robots.release {
+            let rule = "pipeline and release must be two robots";
+            return Err(Error::Name { kind: "robot name", name: robots.release.clone(), rule });
+        }
+    }
+    let mut labels = wanted.labels.iter();
+    let bad = |label: &&String| label.trim().is_empty() || label.chars().count() > 128;
+    if let Some(label) = labels.find(bad) {
+        return Err(Error::Name { kind: "label", name: label.clone(), rule: "it must have 1 to 128 characters" });
+    }
+    let pattern = |pattern: &&String| {
+        pattern.is_empty() || pattern.bytes().any(|byte| matches!(byte, b',' | b'{' | b'}' | b' ' | b'/'))
+    };
+    if let Some(pattern) = wanted.moving.iter().find(pattern) {
+        let rule = "it must be a tag, with `*` where anything may stand";
+        return Err(Error::Name { kind: "pattern of moving tags", name: pattern.clone(), rule });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            staging: Project { name: "staging".to_owned(), storage: None },
+            release: Project { name: "release".to_owned(), storage: Some(-1) },
+            withhold: Some(Severity::High),
+            exemptions: Vec::new(),
+            signed: true,
+            moving: vec!["latest".to_owned()],
+            keep: 10,
+            labels: vec!["released".to_owned()],
+            robots: None,
+            webhook: None,
+        }
+    }
+
+    #[test]
+    fn checks_names_first() {
+        type Change = fn(&mut Wanted);
+        let table: [(Change, Option<&str>); 6] = [
+            (|_| {}, None),
+            (|wanted| wanted.staging.name = "a/b".to_owned(), Some("cannot use `a/b` as project")),
+            (|wanted| wanted.staging.name = "release".to_owned(), Some("cannot use `release` as project")),
+            (|wanted| wanted.labels.push(" ".to_owned()), Some("cannot use ` ` as label")),
+            (|wanted| wanted.moving.push("a,b".to_owned()), Some("cannot use `a,b` as pattern")),
+            (
+                |wanted| {
+                    let name = "x".to_owned();
+                    let keep = std::path::PathBuf::new();
+                    let prefix = "robot$".to_owned();
+                    wanted.robots = Some(Robots { pipeline: name.clone(), release: name, days: 1, keep, prefix });
+                },
+                Some("cannot use `x` as robot name: pipeline and release must be two robots"),
+            ),
+        ];
+        for (change, expected) in table {
+            let mut wanted = wanted();
+            change(&mut wanted);
+            let problem = check(&wanted).err().map(|error| error.to_string());
+            match (problem, expected) {
+                (Some(problem), Some(expected)) => assert!(problem.starts_with(expected), "{problem}"),
+                (problem, expected) => assert_eq!((problem, expected), (None, None)),
+            }
+        }
+    }
+
+    #[test]
+    fn tells_steps() {
+        let states = [
+            State::Exists,
+            State::Changed("a → b".to_owned()),
+            State::WouldCreate,
+            State::NotPermitted { remedy: "ask".to_owned() },
+        ];
+        let steps = states.map(|state| Step { what: "label `x`".to_owned(), state }.to_string());
+        let expected = [
+            "label `x`: exists",
+            "label `x`: changed (a → b)",
+            "label `x`: would be created",
+            "label `x`: not permitted; ask",
+        ];
+        assert_eq!(steps, expected);
+    }
+}

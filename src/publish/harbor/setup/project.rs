@@ -1,0 +1,241 @@
+//! Projects with their flags and quotas, and the labels of a project.
+
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::artifact::Label;
+use crate::publish::harbor::error::harmless;
+use crate::publish::harbor::setup::Project;
+use crate::publish::harbor::setup::Run;
+use crate::publish::harbor::setup::State;
+use crate::publish::harbor::setup::Wanted;
+use crate::publish::harbor::setup::allowlist::Allowlist;
+use crate::sys::http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Colour of new labels in Harbor's pages.
+const COLOR: &str = "#48960C";
+
+/// `Project` of the API, as far as it is needed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Found {
+    pub(crate) project_id: i64,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default)]
+    pub(super) cve_allowlist: Option<Allowlist>,
+}
+
+impl Found {
+    /// Returns a flag's value.
+    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
+        self.metadata.as_ref()?.get(name)?.as_deref()
+    }
+}
+
+/// `Quota` of the API, as far as it is needed.
+#[derive(Deserialize)]
+struct Quota {
+    id: i64,
+    #[serde(default)]
+    hard: BTreeMap<String, i64>,
+}
+
+/// Flags of a project; Harbor takes and gives all values as text.
+pub(super) type Flags = BTreeMap<&'static str, String>;
+
+/// Returns flags with which signing and scanning tools see every image at once: content trust and the vulnerability
+/// rule answer 412 to whoever pulls what is not signed or scanned yet (`src/server/middleware/{contenttrust,vulnerable}`).
+pub(super) fn staging_flags() -> Flags {
+    let off = || "false".to_owned();
+    BTreeMap::from([
+        ("public", off()),
+        ("auto_scan", off()),
+        // Harbor's own SBOM would delete ours (`src/pkg/scan/sbom/sbom.go`)
+        ("auto_sbom_generation", off()),
+        ("prevent_vul", off()),
+        ("enable_content_trust", off()),
+        ("enable_content_trust_cosign", off()),
+    ])
+}
+
+/// Returns flags with which only signed images without severe vulnerabilities are handed out.
+pub(super) fn release_flags(wanted: &Wanted) -> Flags {
+    let mut flags = staging_flags();
+    // who may see the release project is the organisation's business
+    flags.remove("public");
+    flags.insert("prevent_vul", wanted.withhold.is_some().to_string());
+    flags.insert("enable_content_trust_cosign", wanted.signed.to_string());
+    if let Some(severity) = &wanted.withhold {
+        // the project's own list counts, not the system's
+        flags.insert("reuse_sys_cve_allowlist", "false".to_owned());
+        flags.insert("severity", severity.word().to_owned());
+    }
+    flags
+}
+
+/// Returns the flags that differ, and in words how; a flag that was never set is off, but for the one of the list.
+fn differences(found: &Found, wanted: &Flags) -> (Flags, Vec<String>) {
+    let (mut different, mut words) = (Flags::new(), Vec::new());
+    for (name, value) in wanted {
+        let unset = if *name == "reuse_sys_cve_allowlist" { "true" } else { "false" };
+        let present = found.flag(name).unwrap_or(unset);
+        if present != value {
+            words.push(format!("{name}: {} → {value}", harmless(present, 40)));
+            different.insert(name, value.clone());
+        }
+    }
+    (different, words)
+}
+
+impl Run<'_, '_> {
+    /// Looks after a project; `None` when it is not there afterwards or cannot be seen.
+    pub(super) async fn project(&mut self, project: &Project, flags: &Flags) -> Result<Option<Found>, Error> {
+        let name = project.name.as_str();
+        let what = format!("project `{name}`");
+        let Some(found) = self.find(name, &what).await? else { return Ok(None) };
+        let Some(found) = found else {
+            let mut flags = flags.clone();
+            flags.entry("public").or_insert_with(|| "false".to_owned());
+            let mut body = json!({"project_name": name, "metadata": flags});
+            if let Some(bytes) = project.storage {
+                body["storage_limit"] = bytes.into();
+            }
+            let ask = Ask::post(format!("create {what}"), ["projects"]).body(body);
+            let is_there = self.act(&what, ask, None).await?;
+            if !is_there {
+                return Ok(None);
+            }
+            let found = self.find(name, &what).await?.flatten();
+            if let Some(found) = &found {
+                // the limit in the request is honoured for administrators only
+                self.quota(project, found).await?;
+            }
+            return Ok(found);
+        };
+        let (mut different, words) = differences(&found, flags);
+        if different.is_empty() {
+            self.step(&*what, State::Exists);
+        } else {
+            // Harbor's definition has this one field always
+            different.entry("public").or_insert_with(|| found.flag("public").unwrap_or("false").to_owned());
+            let ask = Ask::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
+            self.act(&what, ask, Some(words.join(", "))).await?;
+        }
+        self.quota(project, &found).await?;
+        Ok(Some(found))
+    }
+
+    /// Looks a project up; the outer `None` when the account may not.
+    async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<Found>>, Error> {
+        let ask = Ask::get(format!("read {what}"), ["projects", name]);
+        let found = match self.harbor.call(ask).await {
+            Ok(reply) => Ok(Some(reply.json::<Found>()?)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            // what an account has no rights in looks forbidden even when it does not exist
+            Err(forbidden @ Error::NotPermitted { .. }) => {
+                let ask = Ask::new(Method::HEAD, format!("look for {what}"), ["projects"]).query("project_name", name);
+                match self.harbor.call(ask).await {
+                    Err(Error::NotFound { .. }) => Ok(None),
+                    _ => Err(forbidden),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        self.look(what, found).await
+    }
+
+    async fn quota(&mut self, project: &Project, found: &Found) -> Result<(), Error> {
+        let Some(wanted) = project.storage else { return Ok(()) };
+        let what = format!("quota of project `{}`", project.name);
+        let identifier = found.project_id.to_string();
+        let list = self.harbor.list(|| {
+            let ask = Ask::get(format!("read {what}"), ["quotas"]);
+            ask.query("reference", "project").query("reference_id", &identifier)
+        });
+        let quotas = list.await;
+        let Some(quotas) = self.look(&what, quotas).await? else { return Ok(()) };
+        let Some(quota) = quotas.first() else {
+            let remedy = "Harbor shows no quota for it; quotas may be switched off".to_owned();
+            self.step(what, State::Left { remedy });
+            return Ok(());
+        };
+        let Quota { id, hard } = quota;
+        match hard.get("storage") {
+            Some(present) if *present == wanted => self.step(what, State::Exists),
+            present => {
+                let present = present.map_or("none".to_owned(), ToString::to_string);
+                let change = format!("{present} → {wanted} bytes");
+                let ask = Ask::put(format!("change {what}"), ["quotas", &id.to_string()]);
+                self.act(&what, ask.body(json!({"hard": {"storage": wanted}})), Some(change)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks after the labels of a project.
+    pub(super) async fn labels(
+        &mut self,
+        project: &str,
+        found: Option<&Found>,
+        labels: &[String],
+    ) -> Result<(), Error> {
+        if labels.is_empty() {
+            return Ok(());
+        }
+        let what = |label: &str| format!("label `{label}` of project `{project}`");
+        let Some(found) = found else {
+            self.after_project(labels.iter().map(|label| what(label)), project);
+            return Ok(());
+        };
+        let identifier = found.project_id.to_string();
+        let action = format!("read the labels of project `{project}`");
+        let list =
+            self.harbor.list(|| Ask::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier));
+        let present: Result<Vec<Label>, Error> = list.await;
+        let Some(present) = self.look(&format!("labels of project `{project}`"), present).await? else { return Ok(()) };
+        for label in labels {
+            if present.iter().any(|one| one.name == *label) {
+                self.step(what(label), State::Exists);
+                continue;
+            }
+            let body: Value = json!({"name": label, "scope": "p", "project_id": found.project_id, "color": COLOR});
+            let ask = Ask::post(format!("create {}", what(label)), ["labels"]).body(body);
+            self.act(&what(label), ask, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells what cannot be looked after because its project is not there.
+    pub(super) fn after_project(&mut self, things: impl IntoIterator<Item = String>, project: &str) {
+        for what in things {
+            let state = if self.dry {
+                State::WouldCreate
+            } else {
+                State::Left { remedy: format!("project `{project}` has to be there first") }
+            };
+            self.step(what, state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_flags() {
+        let found: Found = serde_json::from_str(
+            r#"{"project_id":2,"name":"x","metadata":{"public":"true","auto_scan":null,"prevent_vul":"false","retention_id":"7"}}"#,
+        )
+        .unwrap();
+        let (different, words) = differences(&found, &staging_flags());
+        assert_eq!(words, ["public: true → false"]);
+        assert_eq!(different, Flags::from([("public", "false".to_owned())]));
+        assert_eq!(found.flag("retention_id"), Some("7"));
+        let bare: Found = serde_json::from_str(r#"{"project_id":2}"#).unwrap();
+        assert!(differences(&bare, &staging_flags()).1.is_empty());
+    }
+}

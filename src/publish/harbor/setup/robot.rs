@@ -1,0 +1,364 @@
+//! The two robots and their rights; a secret goes into a file that only its owner reads, and nowhere else.
+
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::error::harmless;
+use crate::publish::harbor::setup::Run;
+use crate::publish::harbor::setup::State;
+use crate::sys::clock;
+use crate::sys::fs;
+use crate::values::Secret;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// What pushing to staging, scanning, signing and attesting there takes (Harbor `src/common/rbac/const.go`).
+const PIPELINE: &[(&str, &str)] = &[
+    ("accessory", "list"),
+    ("artifact", "create"),
+    ("artifact", "list"),
+    ("artifact", "read"),
+    ("artifact-addition", "read"),
+    ("artifact-label", "create"),
+    ("label", "list"),
+    ("project", "read"),
+    ("quota", "read"),
+    ("repository", "pull"),
+    ("repository", "push"),
+    ("sbom", "create"),
+    ("sbom", "read"),
+    ("scan", "create"),
+    ("scan", "read"),
+    ("scanner", "read"),
+    ("tag", "create"),
+    ("tag", "delete"),
+    ("tag", "list"),
+];
+
+/// What a look at the other project takes.
+const READER: &[(&str, &str)] = &[
+    ("accessory", "list"),
+    ("artifact", "list"),
+    ("artifact", "read"),
+    ("artifact-addition", "read"),
+    ("project", "read"),
+    ("repository", "pull"),
+    ("tag", "list"),
+];
+
+/// What the release robot needs in staging besides looking: the throw-away tag goes before the copy.
+const RELEASE_IN_STAGING: &[(&str, &str)] = &[("scan", "read"), ("scanner", "read"), ("tag", "delete")];
+
+/// What releasing takes in the release project.
+const RELEASE: &[(&str, &str)] = &[
+    ("accessory", "list"),
+    ("artifact", "create"),
+    ("artifact", "list"),
+    ("artifact", "read"),
+    ("artifact-addition", "read"),
+    ("artifact-label", "create"),
+    ("label", "list"),
+    ("project", "read"),
+    ("repository", "pull"),
+    ("repository", "push"),
+    ("tag", "create"),
+    ("tag", "list"),
+];
+
+/// How old the scanner's database is, is known on system level only.
+const SYSTEM: &[(&str, &str)] = &[("scanner", "read")];
+
+/// The two robots.
+#[derive(Debug, Clone)]
+pub struct Robots {
+    /// Name of the robot that pushes to staging and scans.
+    pub pipeline: String,
+    /// Name of the robot that alone writes to the release project.
+    pub release: String,
+    /// For how many days they are valid; -1 for ever.
+    pub days: i64,
+    /// Folder in which the secret of a new robot is kept, in `<name>.json` with mode 0600.
+    pub keep: PathBuf,
+    /// What Harbor puts before names of robots (setting `robot_name_prefix`): `robot$` unless changed.
+    pub prefix: String,
+}
+
+/// The file with a robot's secret, as Harbor's pages export it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Full name, such as `robot$pipeline`.
+    pub name: String,
+    /// What it logs in with.
+    pub secret: Secret,
+}
+
+/// `Robot` of the API, as far as it is compared.
+#[derive(Debug, Deserialize)]
+struct Robot {
+    id: i64,
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    level: String,
+    #[serde(default)]
+    disable: bool,
+    #[serde(default)]
+    duration: Option<i64>,
+    #[serde(default)]
+    expires_at: Option<i64>,
+    #[serde(default)]
+    permissions: Option<Vec<Permission>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Permission {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    access: Option<Vec<Access>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Access {
+    #[serde(default)]
+    resource: String,
+    #[serde(default)]
+    action: String,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    name: String,
+    secret: String,
+}
+
+/// Rights as kind, namespace, resource and action.
+type Rights = BTreeSet<[String; 4]>;
+
+fn rights(kind: &str, namespace: &str, accesses: &[(&str, &str)]) -> Rights {
+    let right = |(resource, action): &(&str, &str)| [kind, namespace, resource, action].map(str::to_owned);
+    accesses.iter().map(right).collect()
+}
+
+/// Returns what the pipeline's robot may do.
+fn pipeline_rights(staging: &str, release: &str) -> Rights {
+    let parts = [("project", staging, PIPELINE), ("project", release, READER), ("system", "/", SYSTEM)];
+    parts.into_iter().flat_map(|(kind, namespace, accesses)| rights(kind, namespace, accesses)).collect()
+}
+
+/// Returns what the release robot may do.
+fn release_rights(staging: &str, release: &str) -> Rights {
+    let parts = [
+        ("project", staging, READER),
+        ("project", staging, RELEASE_IN_STAGING),
+        ("project", release, RELEASE),
+        ("system", "/", SYSTEM),
+    ];
+    parts.into_iter().flat_map(|(kind, namespace, accesses)| rights(kind, namespace, accesses)).collect()
+}
+
+/// Returns rights as Harbor takes them.
+fn permissions(rights: &Rights) -> Value {
+    let spaces: BTreeSet<(&String, &String)> = rights.iter().map(|[kind, namespace, ..]| (kind, namespace)).collect();
+    let access = |(kind, namespace): &(&String, &String)| -> Vec<Value> {
+        let own = rights.iter().filter(|right| &right[0] == *kind && &right[1] == *namespace);
+        own.map(|right| json!({"resource": right[2], "action": right[3]})).collect()
+    };
+    spaces.iter().map(|space| json!({"kind": space.0, "namespace": space.1, "access": access(space)})).collect()
+}
+
+impl Robot {
+    fn rights(&self) -> Rights {
+        let permissions = self.permissions.iter().flatten();
+        let rights = permissions.flat_map(|permission| {
+            let accesses = permission.access.iter().flatten();
+            accesses.map(|access| {
+                [&permission.kind, &permission.namespace, &access.resource, &access.action].map(Clone::clone)
+            })
+        });
+        rights.collect()
+    }
+
+    /// Says what keeps it from working, though it exists.
+    fn trouble(&self, now: i64) -> Option<&'static str> {
+        match self.expires_at {
+            _ if self.disable => Some("it is disabled: enable it in Harbor"),
+            Some(time) if time > 0 && time <= now => Some("it is expired: delete it in Harbor and run this again"),
+            _ => None,
+        }
+    }
+}
+
+impl Kept {
+    /// Returns the file's text.
+    fn text(&self) -> String {
+        json!({"name": self.name, "secret": self.secret.expose()}).to_string()
+    }
+}
+
+impl Run<'_, '_> {
+    /// Looks after both robots.
+    pub(super) async fn robots(&mut self, robots: &Robots, staging: &str, release: &str) -> Result<(), Error> {
+        let list = self.harbor.list(|| Ask::get("read the robots", ["robots"]).query("q", "Level=system"));
+        let present: Result<Vec<Robot>, Error> = list.await;
+        let Some(present) = self.look("robots", present).await? else { return Ok(()) };
+        let pairs = [
+            (robots.pipeline.as_str(), pipeline_rights(staging, release)),
+            (robots.release.as_str(), release_rights(staging, release)),
+        ];
+        for (name, wanted) in pairs {
+            let full = format!("{}{name}", robots.prefix);
+            match present.iter().find(|robot| robot.name == full || robot.name == name) {
+                Some(robot) => self.mend(robot, name, &wanted).await?,
+                None => self.create(robots, name, &wanted).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn mend(&mut self, robot: &Robot, name: &str, wanted: &Rights) -> Result<(), Error> {
+        let what = format!("robot `{name}`");
+        if let Some(trouble) = robot.trouble(clock::now().0) {
+            self.step(what, State::Left { remedy: trouble.to_owned() });
+            return Ok(());
+        }
+        let present = robot.rights();
+        if present == *wanted {
+            self.step(what, State::Exists);
+            return Ok(());
+        }
+        let words = |from: &Rights, without: &Rights, sign: char| -> Vec<String> {
+            from.difference(without)
+                .map(|[_, namespace, resource, action]| format!("{sign}{namespace} {resource}:{action}"))
+                .collect()
+        };
+        let mut change = words(wanted, &present, '+');
+        change.extend(words(&present, wanted, '-'));
+        let body = json!({
+            "id": robot.id,
+            "name": robot.name,
+            "description": robot.description,
+            "level": if robot.level.is_empty() { "system" } else { &robot.level },
+            "disable": false,
+            "duration": robot.duration.unwrap_or(-1),
+            "permissions": permissions(wanted),
+        });
+        let ask = Ask::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
+        let change = harmless(&change.join(", "), 500);
+        self.act(&what, ask, Some(change)).await?;
+        Ok(())
+    }
+
+    async fn create(&mut self, robots: &Robots, name: &str, wanted: &Rights) -> Result<(), Error> {
+        let what = format!("robot `{name}`");
+        if self.dry {
+            self.step(what, State::WouldCreate);
+            return Ok(());
+        }
+        let path = robots.keep.join(format!("{name}.json"));
+        // Harbor shows the secret once: first make sure that there is a place for it
+        let place = Place::open(&robots.keep)?;
+        let body = json!({
+            "name": name,
+            "description": "made by `sockel publish --setup`",
+            "level": "system",
+            "disable": false,
+            "duration": robots.days,
+            "permissions": permissions(wanted),
+        });
+        // not repeated: a second attempt would not get the secret of the robot that the first one made
+        let ask = Ask::post(format!("create {what}"), ["robots"]).body(body).once();
+        let state = match self.harbor.call(ask).await {
+            Ok(reply) => {
+                // without the parser's words: they may quote the secret
+                let created = serde_json::from_slice(reply.bytes());
+                let created: Created =
+                    created.map_err(|_| Error::malformed(&format!("create {what}"), &"no name or no secret in it"))?;
+                place.keep(&path, &Kept { name: created.name, secret: Secret::new(created.secret) })?;
+                State::Created
+            }
+            Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
+            Err(Error::Conflict { .. }) => State::Left {
+                remedy: format!(
+                    "it exists, but is not shown to `{}`: delete it in Harbor and run this again",
+                    self.harbor.user()
+                ),
+            },
+            Err(error) => return Err(error),
+        };
+        self.step(what, state);
+        Ok(())
+    }
+}
+
+/// A file for a secret that has no name yet. Its mode is 0600 from the beginning, as `tempfile` makes all its files.
+struct Place(tempfile::NamedTempFile);
+
+impl Place {
+    fn open(folder: &Path) -> Result<Self, Error> {
+        fs::create_dir(folder)?;
+        Ok(Self(fs::temporary(folder)?))
+    }
+
+    fn keep(self, path: &Path, kept: &Kept) -> Result<(), Error> {
+        use std::io::Write;
+        let tie = |cause| fs::Error::new("write", path, cause);
+        let mut file = self.0;
+        file.write_all(kept.text().as_bytes()).map_err(tie)?;
+        file.as_file().sync_all().map_err(tie)?;
+        file.persist(path).map_err(|error| tie(error.error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_one_robot_writes_to_release() {
+        let writes = |rights: &Rights, project: &str| {
+            rights.iter().any(|right| {
+                right[1] == project && matches!(right[3].as_str(), "create" | "push" | "update" | "delete" | "*")
+            })
+        };
+        let (pipeline, release) = (pipeline_rights("s", "r"), release_rights("s", "r"));
+        assert!(writes(&pipeline, "s") && !writes(&pipeline, "r") && writes(&release, "r"));
+        // nobody of both makes projects, robots or rules
+        let kinds: BTreeSet<&str> = pipeline.union(&release).map(|right| right[2].as_str()).collect();
+        assert!(
+            ["robot", "immutable-tag", "tag-retention", "notification-policy"].iter().all(|kind| !kinds.contains(kind))
+        );
+    }
+
+    #[test]
+    fn recognises_its_own_rights() {
+        let wanted = release_rights("s", "r");
+        let permissions = permissions(&wanted);
+        assert_eq!(permissions.as_array().unwrap().len(), 3);
+        let robot = json!({"id": 1, "name": "robot$x", "permissions": permissions, "expires_at": 5});
+        let robot: Robot = serde_json::from_value(robot).unwrap();
+        assert_eq!(robot.rights(), wanted);
+        assert_eq!((robot.trouble(4), robot.trouble(5).is_some()), (None, true));
+        let never: Robot = serde_json::from_str(r#"{"id":1,"name":"x","expires_at":-1}"#).unwrap();
+        assert_eq!((never.trouble(i64::MAX), never.rights().len()), (None, 0));
+    }
+
+    #[test]
+    fn keeps_secrets_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/pipeline.json");
+        let kept = Kept { name: "robot$pipeline".to_owned(), secret: Secret::new("marker".to_owned()) };
+        Place::open(path.parent().unwrap()).unwrap().keep(&path, &kept).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_text(&path, 100).unwrap(), r#"{"name":"robot$pipeline","secret":"marker"}"#);
+        assert!(!format!("{kept:?}").contains("marker"));
+    }
+}

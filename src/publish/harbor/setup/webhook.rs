@@ -1,0 +1,114 @@
+//! The policy that tells a web hook of finished scans.
+
+use crate::publish::harbor::Ask;
+use crate::publish::harbor::Error;
+use crate::publish::harbor::setup::Run;
+use crate::publish::harbor::setup::State;
+use crate::values::Secret;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// What is told.
+const EVENTS: [&str; 4] = ["SCANNING_COMPLETED", "SCANNING_FAILED", "SCANNING_STOPPED", "QUOTA_EXCEED"];
+
+/// Who is told of finished scans.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Name of the policy.
+    pub name: String,
+    /// Address that gets the events.
+    pub address: String,
+    /// Value of the `Authorization` header of each event.
+    pub authorization: Option<Secret>,
+}
+
+/// `WebhookPolicy` of the API, as far as it is compared.
+#[derive(Debug, Deserialize)]
+struct Policy {
+    id: i64,
+    name: String,
+    #[serde(default)]
+    enabled: bool,
+    #[serde(default)]
+    event_types: Option<Vec<String>>,
+    #[serde(default)]
+    targets: Option<Vec<Target>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    #[serde(default)]
+    address: String,
+}
+
+impl Policy {
+    fn fits(&self, webhook: &Webhook) -> bool {
+        let events: BTreeSet<&str> = self.event_types.iter().flatten().map(String::as_str).collect();
+        let targets = self.targets.as_deref().unwrap_or_default();
+        let is_target = matches!(targets, [target] if target.address == webhook.address);
+        self.enabled && is_target && events == BTreeSet::from(EVENTS)
+    }
+}
+
+impl Webhook {
+    fn body(&self) -> Value {
+        let mut target = json!({"type": "http", "address": self.address, "skip_cert_verify": false});
+        target["payload_format"] = "CloudEvents".into();
+        if let Some(authorization) = &self.authorization {
+            target["auth_header"] = authorization.expose().into();
+        }
+        json!({"name": self.name, "enabled": true, "event_types": EVENTS, "targets": [target]})
+    }
+}
+
+impl Run<'_, '_> {
+    /// Looks after the policy. The secret of an existing one is not compared: Harbor does not show it.
+    pub(super) async fn webhook(&mut self, project: &str, is_there: bool, webhook: &Webhook) -> Result<(), Error> {
+        let what = format!("webhook `{}` of project `{project}`", webhook.name);
+        if !is_there {
+            self.after_project([what], project);
+            return Ok(());
+        }
+        let list = self.harbor.list(|| Ask::get(format!("read {what}"), ["projects", project, "webhook", "policies"]));
+        let policies: Result<Vec<Policy>, Error> = list.await;
+        let Some(policies) = self.look(&what, policies).await? else { return Ok(()) };
+        match policies.iter().find(|policy| policy.name == webhook.name) {
+            Some(policy) if policy.fits(webhook) => self.step(what, State::Exists),
+            Some(policy) => {
+                let identifier = policy.id.to_string();
+                let path = ["projects", project, "webhook", "policies", &identifier];
+                let ask = Ask::put(format!("change {what}"), path).body(webhook.body());
+                self.act(&what, ask, Some("address or events".to_owned())).await?;
+            }
+            None => {
+                let path = ["projects", project, "webhook", "policies"];
+                let ask = Ask::post(format!("create {what}"), path).body(webhook.body());
+                self.act(&what, ask, None).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recognises_its_own_policy() {
+        let webhook = Webhook {
+            name: "sockel".to_owned(),
+            address: "https://ci.example/hook".to_owned(),
+            authorization: Some(Secret::new("marker".to_owned())),
+        };
+        let mut body = webhook.body();
+        body["id"] = 1.into();
+        let mut policy: Policy = serde_json::from_value(body).unwrap();
+        assert!(policy.fits(&webhook));
+        policy.event_types = None;
+        assert!(!policy.fits(&webhook));
+        assert!(!format!("{webhook:?}").contains("marker"));
+    }
+}

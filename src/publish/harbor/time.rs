@@ -1,0 +1,69 @@
+//! Points in time as Harbor and scanners write them.
+
+use crate::values::Epoch;
+
+/// Reads RFC 3339, with any fraction of a second and any offset, as whole seconds. Go's zero time is none.
+#[must_use]
+pub(crate) fn parse(text: &str) -> Option<Epoch> {
+    if text.len() > 64 || !text.is_ascii() {
+        return None;
+    }
+    let (seconds, rest) = text.split_at_checked(19)?;
+    let mut normal = seconds.replacen(['t', ' '], "T", 1);
+    normal.push('Z');
+    let Epoch(local) = normal.parse().ok()?;
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            (zone.len() < fraction.len()).then_some(zone)?
+        }
+        None => rest,
+    };
+    let offset = match zone.as_bytes() {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+            let (hours, minutes) = (digit(h1)? * 10 + digit(h2)?, digit(m1)? * 10 + digit(m2)?);
+            let seconds = (hours <= 23 && minutes <= 59).then_some(hours * 3600 + minutes * 60)?;
+            if *sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    // 0001-01-01T00:00:00Z stands for "no time" in Go
+    Some(Epoch(local - offset)).filter(|epoch| epoch.0 > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_times() {
+        let table = [
+            ("2026-11-23T05:30:45Z", Some("2026-11-23T05:30:45Z")),
+            ("2026-11-23T05:30:45.123456789Z", Some("2026-11-23T05:30:45Z")),
+            ("2026-11-23T05:30:45.000+02:00", Some("2026-11-23T03:30:45Z")),
+            ("2026-11-23 05:30:45-00:30", Some("2026-11-23T06:00:45Z")),
+            ("0001-01-01T00:00:00Z", None),
+            ("0001-01-01T00:00:00.000Z", None),
+            ("2026-11-23T05:30:45", None),
+            ("2026-11-23T05:30:45.Z", None),
+            ("2026-11-23T05:30:45+2:00", None),
+            ("2026-11-23T05:30:45+99:00", None),
+            ("2026-02-30T05:30:45Z", None),
+            ("1795411845", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse(text).map(|epoch| epoch.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\\.[0-9]{0,9})?(Z|[+-][0-9:]{0,6})|.{0,40})") {
+            let _any = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Events that Harbor sends to a web hook, in both of its formats, as one value.
+//!
+//! An event is only a reason to look: anybody may have sent it. What it says is never a basis of the gate.
+
+use crate::publish::harbor::time;
+use crate::values::Digest;
+use crate::values::Epoch;
+use serde::Deserialize;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Largest event; Harbor's carry at most a summary of a scan.
+const LIMIT: usize = 1 << 20;
+
+/// Something that happened in a Harbor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Event {
+    /// What.
+    pub kind: Kind,
+    /// When.
+    pub at: Option<Epoch>,
+    /// Who did it, or `auto`.
+    pub operator: String,
+    /// `project/name`, where it is about a repository.
+    pub repository: Option<String>,
+    /// The images that it is about.
+    pub images: Vec<Image>,
+}
+
+/// What may happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// An artifact was pushed.
+    Pushed,
+    /// An artifact was pulled.
+    Pulled,
+    /// An artifact was deleted.
+    Deleted,
+    /// A scan came to its end.
+    ScanCompleted,
+    /// A scan failed.
+    ScanFailed,
+    /// A scan was stopped.
+    ScanStopped,
+    /// A push was refused for want of room.
+    QuotaExceeded,
+    /// There is little room left.
+    QuotaWarning,
+    /// A replication came to its end.
+    Replication,
+    /// A retention run came to its end.
+    Retention,
+    /// Something that this version does not know.
+    Other(String),
+}
+
+/// An image of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Image {
+    /// Its digest; none when the event has no sound one.
+    pub digest: Option<Digest>,
+    /// The tag it was addressed by; Harbor puts the digest here when there was none.
+    pub tag: Option<String>,
+    /// Status of its vulnerability scan, in events of scans.
+    pub scan_status: Option<String>,
+}
+
+/// It is no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the event: {0}")]
+pub struct InvalidEvent(pub String);
+
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "type")]
+    kind: String,
+    // Default format: seconds since 1970
+    #[serde(default)]
+    occur_at: Option<i64>,
+    // CloudEvents: RFC 3339
+    #[serde(default)]
+    time: Option<String>,
+    #[serde(default)]
+    operator: Option<String>,
+    #[serde(default, alias = "data")]
+    event_data: Option<Data>,
+}
+
+#[derive(Default, Deserialize)]
+struct Data {
+    #[serde(default)]
+    resources: Option<Vec<Resource>>,
+    #[serde(default)]
+    repository: Option<Names>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    tag: Option<String>,
+    #[serde(default)]
+    scan_overview: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    repo_full_name: Option<String>,
+}
+
+/// Names of both formats (`src/controller/event/topic.go`, `src/pkg/notifier/formats/cloudevents.go`).
+fn kind_of(text: &str) -> Kind {
+    match text {
+        "PUSH_ARTIFACT" | "harbor.artifact.pushed" => Kind::Pushed,
+        "PULL_ARTIFACT" | "harbor.artifact.pulled" => Kind::Pulled,
+        "DELETE_ARTIFACT" | "harbor.artifact.deleted" => Kind::Deleted,
+        "SCANNING_COMPLETED" | "harbor.scan.completed" => Kind::ScanCompleted,
+        "SCANNING_FAILED" | "harbor.scan.failed" => Kind::ScanFailed,
+        "SCANNING_STOPPED" | "harbor.scan.stopped" => Kind::ScanStopped,
+        "QUOTA_EXCEED" | "harbor.quota.exceeded" => Kind::QuotaExceeded,
+        "QUOTA_WARNING" | "harbor.quota.warned" => Kind::QuotaWarning,
+        "REPLICATION" | "harbor.replication.status.changed" => Kind::Replication,
+        "TAG_RETENTION" | "harbor.tag_retention.finished" => Kind::Retention,
+        other => Kind::Other(word(other)),
+    }
+}
+
+impl Event {
+    /// Reads the body of a request that a web hook got, in the format `Default` or `CloudEvents`.
+    ///
+    /// # Errors
+    /// [`InvalidEvent`] when it is none.
+    pub fn parse(body: &[u8]) -> Result<Self, InvalidEvent> {
+        if body.len() > LIMIT {
+            return Err(InvalidEvent(format!("it has more than {LIMIT} bytes")));
+        }
+        let payload: Payload = serde_json::from_slice(body).map_err(|cause| InvalidEvent(cause.to_string()))?;
+        let data = payload.event_data.unwrap_or_default();
+        let written = payload.time.as_deref().and_then(time::parse);
+        Ok(Self {
+            kind: kind_of(&payload.kind),
+            at: payload.occur_at.filter(|seconds| *seconds > 0).map(Epoch).or(written),
+            operator: word(&payload.operator.unwrap_or_default()),
+            repository: data.repository.and_then(|names| names.repo_full_name).map(|name| word(&name)),
+            images: data.resources.unwrap_or_default().into_iter().map(image).collect(),
+        })
+    }
+}
+
+fn image(resource: Resource) -> Image {
+    let status = |overview: BTreeMap<String, serde_json::Value>| {
+        let (_, summary) =
+            overview.into_iter().find(|(kind, _)| kind.starts_with("application/vnd.security.vulnerability.report"))?;
+        summary.get("scan_status")?.as_str().map(word)
+    };
+    Image {
+        digest: resource.digest.and_then(|digest| digest.parse().ok()),
+        tag: resource.tag.map(|tag| word(&tag)).filter(|tag| !tag.is_empty()),
+        scan_status: resource.scan_overview.and_then(status),
+    }
+}
+
+/// Returns a text as it may be shown.
+fn word(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(256).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DEFAULT: &str = r#"{"type":"SCANNING_COMPLETED","occur_at":1795411845,"operator":"auto","event_data":{
+        "resources":[{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","tag":"11",
+        "resource_url":"harbor.example/staging/tomcat-11@sha256:e3b0","scan_overview":{
+        "application/vnd.security.vulnerability.report; version=1.1":{"report_id":"1","scan_status":"Success","summary":{"total":3}}}}],
+        "repository":{"date_created":1,"name":"tomcat-11","namespace":"staging","repo_full_name":"staging/tomcat-11","repo_type":"private"}}}"#;
+    const CLOUD: &str = r#"{"specversion":"1.0","id":"x","source":"/projects/2/webhook/policies/1","type":"harbor.scan.failed",
+        "datacontenttype":"application/json","time":"2026-11-23T05:30:45Z","operator":"robot$pipeline","data":{
+        "resources":[{"digest":"broken","tag":""}],"repository":{"repo_full_name":"staging/tomcat-11"}}}"#;
+
+    #[test]
+    fn reads_both_formats() {
+        let event = Event::parse(DEFAULT.as_bytes()).unwrap();
+        assert_eq!((&event.kind, event.at), (&Kind::ScanCompleted, Some(Epoch(1_795_411_845))));
+        assert_eq!(event.repository.as_deref(), Some("staging/tomcat-11"));
+        let image = Image {
+            digest: Some(Digest::of(b"")),
+            tag: Some("11".to_owned()),
+            scan_status: Some("Success".to_owned()),
+        };
+        assert_eq!(event.images, [image]);
+        let event = Event::parse(CLOUD.as_bytes()).unwrap();
+        assert_eq!((&event.kind, event.at), (&Kind::ScanFailed, Some(Epoch(1_795_411_845))));
+        assert_eq!(event.operator, "robot$pipeline");
+        assert_eq!(event.images, [Image { digest: None, tag: None, scan_status: None }]);
+    }
+
+    #[test]
+    fn reads_what_it_does_not_know() {
+        let event = Event::parse(br#"{"type":"NEWS\u001b[1m","event_data":null}"#).unwrap();
+        assert_eq!((event.kind, event.images.len()), (Kind::Other("NEWS[1m".to_owned()), 0));
+        for body in ["", "null", "{}", r#"{"type":1}"#, r#"{"type":"x","event_data":[1]}"#] {
+            assert!(Event::parse(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(Event::parse(&vec![b' '; LIMIT + 1]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn survives_broken_events(cut in 0..CLOUD.len(), byte: u8, end in 0..DEFAULT.len()) {
+            let mut bytes = CLOUD.as_bytes().to_vec();
+            bytes[cut] = byte;
+            let _any = Event::parse(&bytes);
+            prop_assert!(Event::parse(&DEFAULT.as_bytes()[..end]).is_err());
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The steps of one image: push, judge, release.
+
+use crate::build::BuiltPlatform;
+use crate::oci;
+use crate::oci::registry::Push;
+use crate::publish::Error;
+use crate::publish::Gate;
+use crate::publish::Judged;
+use crate::publish::Order;
+use crate::publish::Place;
+use crate::publish::Published;
+use crate::publish::State;
+use crate::publish::gate;
+use crate::publish::gate::Facts;
+use crate::publish::harbor::Repository;
+use crate::publish::harbor::promote::Promotion;
+use crate::publish::harbor::scan::Scanned;
+use crate::publish::index;
+use crate::publish::policy::is_moving;
+use crate::report::Event;
+use crate::sys::clock;
+use crate::sys::fs;
+use crate::values::Digest;
+use futures_util::future::try_join_all;
+
+/// Returns the record of an image about which nothing was done yet.
+pub(super) fn start(order: &Order<'_>, place: &Place<'_>) -> Published {
+    let host = place.final_registry().url();
+    let port = host.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = format!("{}{port}", host.host_str().unwrap_or_default());
+    Published {
+        image: order.built.image.clone(),
+        repository: format!("{host}/{}", place.final_repository(order.definition)),
+        digest: order.built.index.0,
+        pushed: None,
+        gate: Gate::NotNeeded,
+        tags: order.built.tags.clone(),
+        moved: Vec::new(),
+        state: State::UpToDate,
+        failure: None,
+    }
+}
+
+/// Pushes an image unless all its tags stand for it. Behind a gate it gets no tag of its own yet.
+pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
+    if place.harbor.is_some() || place.release.is_some() || place.dry_run {
+        published.moved = to_move(order, place).await?;
+        if published.moved.is_empty() {
+            return Ok(());
+        }
+    }
+    if let (Some(release), None) = (&place.release, place.harbor) {
+        let (image, project) = (order.built.image.clone(), release.project.to_owned());
+        return Err(Error::NoGate { image, project });
+    }
+    if place.dry_run {
+        published.state = State::WouldPublish;
+        return Ok(());
+    }
+    let candidate = [candidate(order)];
+    let repository = place.repository(order.definition);
+    let reference = format!("{} {repository} {}", place.registry.url(), order.built.index.0);
+    let memory = Digest::of(reference.as_bytes());
+    let push = Push {
+        layout: place.store.folder(),
+        target: &index(order.built),
+        repository: &repository,
+        tags: if place.harbor.is_some() { &candidate } else { &order.built.tags },
+        mount_from: &place.sources(order),
+        chunk: place.chunk,
+        is_new: place.store.result::<String>("pushed", &memory).is_none(),
+    };
+    let pushed = place.registry.push(&push, place.reporter).await?;
+    place.store.keep("pushed", &memory, &reference)?;
+    if place.harbor.is_none() {
+        published.moved.clone_from(&pushed.tags_moved);
+    }
+    if published.moved.is_empty() {
+        return Ok(());
+    }
+    published.pushed = Some(pushed);
+    published.state = State::Published;
+    Ok(())
+}
+
+/// Returns the tags that do not stand for the image where people pull it.
+async fn to_move(order: &Order<'_>, place: &Place<'_>) -> Result<Vec<String>, Error> {
+    let repository = place.final_repository(order.definition);
+    let look = |tag: &String| {
+        let (tag, repository) = (tag.clone(), repository.clone());
+        async move {
+            let found = place.final_registry().head(&repository, &tag).await?;
+            let stands = found.and_then(|found| oci::digest_of(&found)) == Some(order.built.index.0);
+            Ok::<_, Error>((!stands).then_some(tag))
+        }
+    };
+    let mut moved = Vec::new();
+    // the first answer tells how to log in, so the others need not find out as well
+    for tag in &order.built.tags {
+        moved.extend(look(tag).await?);
+    }
+    Ok(moved)
+}
+
+/// The tag that keeps an image alive while it is judged; images may share a repository.
+fn candidate(order: &Order<'_>) -> String {
+    format!("candidate-{}", order.built.image)
+}
+
+/// Has every platform scanned, and judges the reports.
+pub(super) async fn judge(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
+    let Some(harbor) = place.harbor else {
+        published.gate = Gate::NotAvailable { reason: place.without };
+        return Ok(());
+    };
+    let repository = Repository::parse(&place.repository(order.definition))?;
+    let scans =
+        order.built.platforms.iter().map(|platform| harbor.scan(&repository, &platform.manifest.0, place.patience));
+    place.reporter.event(Event::Info(format!("waiting for the scan of {}", order.built.image)));
+    let scanned = try_join_all(scans).await?;
+    let now = clock::now();
+    let judged = order.built.platforms.iter().zip(&scanned).map(|(platform, scanned)| {
+        let verdict = gate::judge(&scanned.report, &facts(order, platform, scanned), place.policy, now);
+        Judged { platform: platform.platform, outcome: verdict.outcome(), scanner: scanner(scanned), verdict }
+    });
+    let judged: Vec<Judged> = judged.collect();
+    let refused = refusal(&order.built.image, &judged);
+    published.gate = Gate::Judged(judged);
+    refused.map_or(Ok(()), Err)
+}
+
+fn facts(order: &Order<'_>, platform: &BuiltPlatform, scanned: &Scanned) -> Facts {
+    let has = |path: &str| platform.scanner_files.iter().any(|found| found == path);
+    Facts {
+        digest: platform.manifest.0,
+        pushed_at: scanned.pushed_at,
+        distribution: order.definition.archives.first().map(|archive| archive.name.clone()).unwrap_or_default(),
+        packages: platform.packages,
+        has_debian_version: has("etc/debian_version"),
+        has_lsb_release: has("etc/lsb-release"),
+        has_package_database: has("var/lib/dpkg/status") || has("var/lib/dpkg/status.d"),
+    }
+}
+
+fn scanner(scanned: &Scanned) -> String {
+    let name = scanned.report.scanner.as_ref().map(|scanner| format!("{} {}", scanner.name, scanner.version));
+    let database = scanned.report.database_updated_at.map(|time| format!(", database of {time}"));
+    format!("{}{}", name.unwrap_or_default(), database.unwrap_or_default())
+}
+
+fn refusal(image: &str, judged: &[Judged]) -> Option<Error> {
+    let (mut reasons, mut hints) = (Vec::new(), Vec::new());
+    for Judged { platform, verdict, .. } in judged.iter().filter(|judged| !judged.verdict.is_pass()) {
+        let doubts = verdict.doubts.iter().map(|doubt| format!("{platform}: the report is not trusted: {doubt}"));
+        let findings = verdict.findings.iter().map(|finding| format!("{platform}: {finding}"));
+        reasons.extend(doubts.chain(findings));
+        let new: Vec<String> = verdict.hints().into_iter().filter(|hint| !hints.contains(hint)).collect();
+        hints.extend(new);
+    }
+    (!reasons.is_empty()).then(|| Error::Refused { image: image.to_owned(), reasons, hints })
+}
+
+/// Gives an image that passed its tags, in the release project where there is one.
+pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
+    let repository = place.final_repository(order.definition);
+    let mut tags = order.built.tags.clone();
+    if place.harbor.is_none() {
+        // the push has set them
+        return Ok(());
+    }
+    if let Some(release) = &place.release
+        && let Some(harbor) = release.harbor
+    {
+        let (from, to) = (Repository::parse(&place.repository(order.definition))?, Repository::parse(&repository)?);
+        let (fixed, moving) = kinds_of_tags(order);
+        let promotion = Promotion {
+            from: &from,
+            to: &to,
+            digest: order.built.index.0,
+            fixed: &fixed,
+            moving: &moving,
+            throwaway: Some(&candidate(order)),
+            labels: release.labels,
+        };
+        let promoted = harbor.promote(&promotion).await?;
+        for digest in promoted.missing {
+            let text = format!("the release project has no copy of {digest}, which belongs to {}", order.built.image);
+            place.reporter.event(Event::Warning(text));
+        }
+        tags = promoted.to_move;
+    }
+    let bytes = fs::read(&place.store.blob(&order.built.index.0), order.built.index.1)?;
+    let media_type = index(order.built).media_type().to_string();
+    for tag in tags.iter().filter(|tag| published.moved.contains(tag)) {
+        place.final_registry().put_manifest(&repository, tag, &media_type, bytes.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Returns the tags that never move, and those that follow the newest release.
+fn kinds_of_tags(order: &Order<'_>) -> (Vec<String>, Vec<String>) {
+    let patterns = order.definition.publish.tags.iter().map(String::as_str);
+    // without any pattern an image has its version and date as its only tag
+    let patterns = patterns.chain(std::iter::repeat("{date}"));
+    let (moving, fixed): (Vec<_>, Vec<_>) =
+        order.built.tags.iter().zip(patterns).partition(|(_, pattern)| is_moving(pattern));
+    let names = |kind: Vec<(&String, &str)>| kind.into_iter().map(|(tag, _)| tag.clone()).collect();
+    (names(fixed), names(moving))
+}

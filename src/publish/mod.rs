@@ -1,0 +1,288 @@
+//! Conductor: finished images to a registry, past the gate.
+//!
+//! - **In**: images in the store with their definitions; a [`Place`].
+//! - **Out**: one [`Published`] an image, whatever became of it; one image's failure does not stop the others.
+//! - **Invariants**: where there is a Harbor, no release tag stands for an image that the gate has not let through; tags
+//!   come last; what stands already is left alone, so that publishing twice changes nothing. A step that is not
+//!   available is said to be so, never passed over.
+//! - **Not here**: transport ([`crate::oci::registry`]), Harbor's API ([`harbor`]), the verdict ([`gate`]).
+//!
+//! ```text
+//! push (by digest, one throw-away tag) ─► scan ─► gate ─► promote to the release project ─► tags
+//! ```
+
+pub mod gate;
+pub mod harbor;
+mod image;
+pub mod policy;
+
+use crate::build::Built;
+use crate::oci;
+use crate::oci::registry;
+use crate::oci::registry::Pushed;
+use crate::oci::registry::Registry;
+use crate::publish::gate::Policy;
+use crate::publish::gate::Verdict;
+use crate::publish::harbor::Harbor;
+use crate::publish::harbor::scan::Patience;
+use crate::recipe::Definition;
+use crate::report::Reporter;
+use crate::store;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::values::Digest;
+use crate::values::Platform;
+use futures_util::future::join_all;
+use oci_spec::image::Descriptor;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Most findings that an error names; the report has all.
+const SHOWN: usize = 20;
+
+/// Why an image is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// Harbor's API.
+    #[error(transparent)]
+    Harbor(#[from] harbor::Error),
+    /// The gate said no.
+    #[error("cannot release image `{image}`: the gate refuses it{}", list(reasons))]
+    Refused {
+        /// Image name.
+        image: String,
+        /// Doubts and findings, by platform.
+        reasons: Vec<String>,
+        /// What can be done.
+        hints: Vec<String>,
+    },
+    /// There is nobody to scan the image.
+    #[error(
+        "cannot release image `{image}` into project `{project}`: the registry is no Harbor, so nobody scans the image"
+    )]
+    NoGate {
+        /// Image name.
+        image: String,
+        /// The release project.
+        project: String,
+    },
+    /// The store lost a document.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Harbor(error) => error.hints(),
+            Self::Refused { hints, .. } => hints.clone(),
+            Self::NoGate { .. } => vec![
+                "name a Harbor as target, or leave out `projects` and name `https://host/project` to publish without a gate"
+                    .to_owned(),
+            ],
+            Self::File(error) => error.hints(),
+            Self::Store(error) => error.hints(),
+        }
+    }
+}
+
+/// An image to publish.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// What the recipes say.
+    pub definition: &'a Definition,
+    /// What was built.
+    pub built: &'a Built,
+}
+
+/// Where images go, and what they have to pass.
+pub struct Place<'a> {
+    /// Where the images' blobs are, and what is remembered about earlier pushes.
+    pub store: &'a Store,
+    /// The registry that is pushed to.
+    pub registry: &'a Registry,
+    /// Its API, when it is a Harbor.
+    pub harbor: Option<&'a Harbor<'a>>,
+    /// Why there is no such API.
+    pub without: &'static str,
+    /// What repositories begin with: a project and perhaps a prefix; may be empty.
+    pub prefix: &'a str,
+    /// Where images go that passed; without it they get their tags where they were pushed.
+    pub release: Option<Release<'a>>,
+    /// By image, repositories without the prefix that may have some of its layers.
+    pub related: &'a BTreeMap<String, Vec<String>>,
+    /// What the gate lets through.
+    pub policy: &'a Policy,
+    /// How long a scan is waited for.
+    pub patience: &'a Patience,
+    /// Most bytes of one request.
+    pub chunk: Option<u64>,
+    /// Only look.
+    pub dry_run: bool,
+    /// Hears what is going on.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// Where images go that passed.
+pub struct Release<'a> {
+    /// The project.
+    pub project: &'a str,
+    /// The registry, with a login that may write there.
+    pub registry: &'a Registry,
+    /// Its API with that login.
+    pub harbor: Option<&'a Harbor<'a>>,
+    /// Labels for released images.
+    pub labels: &'a [String],
+}
+
+/// What became of an image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Published {
+    /// Image name.
+    pub image: String,
+    /// `host/repository` that people pull from.
+    pub repository: String,
+    /// Digest of the index.
+    pub digest: Digest,
+    /// What the upload cost; none when there was nothing to do.
+    pub pushed: Option<Pushed>,
+    /// What the gate says.
+    pub gate: Gate,
+    /// Tags that stand for the image.
+    pub tags: Vec<String>,
+    /// Tags that did not before, or would be moved.
+    pub moved: Vec<String>,
+    /// What happened in the end.
+    pub state: State,
+    /// Why it is not published.
+    #[serde(skip)]
+    pub failure: Option<Error>,
+}
+
+/// What happened to an image in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// All its tags stood for it already.
+    UpToDate,
+    /// It is published now.
+    Published,
+    /// It would be, were this not a dry run.
+    WouldPublish,
+    /// It is not published.
+    Failed,
+}
+
+/// Whether and how an image was judged.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Nothing new is to be released, or it did not come so far.
+    NotNeeded,
+    /// There is nobody to scan it.
+    NotAvailable {
+        /// Why.
+        reason: &'static str,
+    },
+    /// The verdicts.
+    Judged(Vec<Judged>),
+}
+
+/// The verdict over one platform of an image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Judged {
+    /// Which.
+    pub platform: Platform,
+    /// In one word.
+    pub outcome: gate::Outcome,
+    /// Which scanner, and how old its database is.
+    pub scanner: String,
+    /// In full.
+    pub verdict: Verdict,
+}
+
+impl Place<'_> {
+    /// Returns the repository that an image is pushed to.
+    fn repository(&self, definition: &Definition) -> String {
+        within(self.prefix, &definition.publish.repository)
+    }
+
+    /// Returns the repository that people pull an image from.
+    fn final_repository(&self, definition: &Definition) -> String {
+        let prefix = self.release.as_ref().map_or(self.prefix, |release| release.project);
+        within(prefix, &definition.publish.repository)
+    }
+
+    /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those of
+    /// related images.
+    fn sources(&self, order: &Order<'_>) -> Vec<String> {
+        let own = self.repository(order.definition);
+        let related = self.related.get(&order.built.image).into_iter().flatten();
+        let mut sources: Vec<String> = vec![self.final_repository(order.definition)];
+        sources.extend(related.map(|name| within(self.prefix, name)));
+        sources.retain(|source| *source != own);
+        sources
+    }
+
+    fn final_registry(&self) -> &Registry {
+        self.release.as_ref().map_or(self.registry, |release| release.registry)
+    }
+}
+
+/// Publishes images, parents first: all are pushed, then scanned together, then released one after the other.
+pub async fn publish(orders: &[Order<'_>], place: &Place<'_>) -> Vec<Published> {
+    let mut all: Vec<Published> = Vec::new();
+    for order in orders {
+        let mut published = image::start(order, place);
+        let result = image::push(order, place, &mut published).await;
+        finish(result, &mut published);
+        all.push(published);
+    }
+    let waiting = |published: &Published| published.pushed.is_some() && published.failure.is_none();
+    let scans = orders.iter().zip(&mut all).filter(|(_, published)| waiting(published));
+    let scans = scans.map(|(order, published)| async move {
+        let result = image::judge(order, place, published).await;
+        finish(result, published);
+    });
+    join_all(scans).await;
+    for (order, published) in orders.iter().zip(&mut all).filter(|(_, published)| waiting(published)) {
+        let result = image::release(order, place, published).await;
+        finish(result, published);
+    }
+    all
+}
+
+fn finish(result: Result<(), Error>, published: &mut Published) {
+    if let Err(error) = result {
+        published.state = State::Failed;
+        published.failure = Some(error);
+    }
+}
+
+fn within(prefix: &str, repository: &str) -> String {
+    if prefix.is_empty() { repository.to_owned() } else { format!("{prefix}/{repository}") }
+}
+
+/// Returns the descriptor of an image's index.
+fn index(built: &Built) -> Descriptor {
+    oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1)
+}
+
+fn list(reasons: &[String]) -> String {
+    let mut text: String = reasons.iter().take(SHOWN).map(|reason| format!("\n  {reason}")).collect();
+    if reasons.len() > SHOWN {
+        text += &format!("\n  and {} more", reasons.len() - SHOWN);
+    }
+    text
+}

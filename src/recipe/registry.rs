@@ -1,0 +1,301 @@
+//! The file `base-images/registry.yaml`: where images are published, and what the gate lets through.
+
+use crate::recipe::Error;
+use crate::recipe::level::maybe;
+use crate::recipe::level::seconds;
+use crate::recipe::level::text;
+use crate::recipe::level::texts;
+use crate::recipe::parse::Node;
+use crate::recipe::parse::parse;
+use crate::recipe::scalar::day;
+use crate::recipe::scalar::size;
+use crate::recipe::schema::REGISTRY;
+use crate::recipe::source::Problems;
+use crate::recipe::source::Source;
+use crate::recipe::validate::Parameters;
+use crate::recipe::validate::validate;
+use crate::sys::fs;
+use crate::values::Epoch;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Where the file is, unless another one is named.
+pub const REGISTRY_FILE: &str = "base-images/registry.yaml";
+
+/// Largest file that is read.
+const LARGEST: u64 = 1 << 20;
+
+/// What the file says; everything may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistryFile {
+    /// `https://host/project` or `oci:DIR`.
+    pub target: Option<String>,
+    /// Hosts that may be talked to over plain http.
+    pub insecure: Vec<String>,
+    /// The two projects, where images are judged before they are released.
+    pub projects: Option<Projects>,
+    /// File with the login that pushes and scans.
+    pub credentials: Option<PathBuf>,
+    /// File with the login that alone may write to the release project.
+    pub release_credentials: Option<PathBuf>,
+    /// Certificate authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate and key for mutual TLS.
+    pub client_certificate: Option<PathBuf>,
+    /// Most requests at one time.
+    pub parallel: Option<usize>,
+    /// Most bytes of one request.
+    pub chunk: Option<u64>,
+    /// What the gate lets through.
+    pub gate: GateFile,
+    /// What `publish --setup` brings about.
+    pub setup: SetupFile,
+    /// Addresses that are tried first for an archive, by its name.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+}
+
+/// Harbor projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Projects {
+    /// Where images are pushed to and scanned.
+    pub staging: String,
+    /// Where people pull from.
+    pub release: String,
+}
+
+/// The gate's part of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateFile {
+    /// The least severity that stops an image.
+    pub severity: Option<String>,
+    /// Only what an update would mend stops an image.
+    pub fixable_only: bool,
+    /// What nobody has rated yet does not stop an image.
+    pub unrated_pass: bool,
+    /// Oldest vulnerability database that is trusted, in seconds.
+    pub database_age: Option<u64>,
+    /// A report is trusted though nobody says how old the database is.
+    pub unknown_database_age_pass: bool,
+    /// Longest time to wait for a scan, in seconds.
+    pub patience: Option<u64>,
+    /// What was looked at and is accepted for a time.
+    pub exemptions: Vec<ExemptionEntry>,
+}
+
+/// A vulnerability that somebody accepts for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExemptionEntry {
+    /// `CVE-2026-1234`
+    pub vulnerability: String,
+    /// Only in this package.
+    pub package: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// From this moment on it does not hold: the end of the day that was written.
+    pub expires: Epoch,
+}
+
+/// What `publish --setup` brings about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetupFile {
+    /// Quota of the staging project in bytes.
+    pub staging_storage: Option<u64>,
+    /// Quota of the release project in bytes.
+    pub release_storage: Option<u64>,
+    /// How many images of each repository staging keeps.
+    pub keep: Option<usize>,
+    /// Severity from which Harbor itself refuses to hand out released images.
+    pub withhold: Option<String>,
+    /// The release project hands out signed images only.
+    pub signed: bool,
+    /// Labels for released images.
+    pub labels: Vec<String>,
+    /// Folder for the secrets of new robots; none are made without it.
+    pub robots: Option<PathBuf>,
+    /// Days for which robots are valid.
+    pub robot_days: Option<u64>,
+    /// Who is told of finished scans.
+    pub webhook: Option<String>,
+}
+
+impl RegistryFile {
+    /// Reads the file; a missing one says nothing. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
+    pub fn read(path: &Path, shown: &str) -> Result<Option<Self>, Error> {
+        let text = match fs::read_text(path, LARGEST) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(shown, &text, folder).map(Some)
+    }
+
+    /// Reads the text of the file; `shown` is its path for messages.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all problems.
+    pub fn parse(shown: &str, text: &str, folder: &Path) -> Result<Self, Error> {
+        let source = Source::new(shown.to_owned(), text.to_owned());
+        let mut problems = Problems::default();
+        let mut file = Self::default();
+        if let Some(root) = parse(&source, &mut problems) {
+            validate(&source, &root, &REGISTRY, Parameters::Filled, &mut problems);
+            check_projects(&source, &root, &mut problems);
+            file = Self::of(&root, folder);
+        }
+        if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(file) }
+    }
+
+    fn of(root: &Node, folder: &Path) -> Self {
+        let path = |node: Option<&Node>| node.map(|node| folder.join(node.text()));
+        let projects = root
+            .get("projects")
+            .map(|node| Projects { staging: text(node.get("staging")), release: text(node.get("release")) });
+        let mirrors = root.get("mirrors").map(Node::entries).unwrap_or_default();
+        Self {
+            target: maybe(root.get("target")),
+            insecure: texts(root.get("insecure")),
+            projects,
+            credentials: path(root.get("credentials")),
+            release_credentials: path(root.get("release-credentials")),
+            ca_file: path(root.get("ca-file")),
+            client_certificate: path(root.get("client-certificate")),
+            parallel: count(root.get("parallel")),
+            chunk: bytes(root.get("chunk")),
+            gate: root.get("gate").map(GateFile::of).unwrap_or_default(),
+            setup: root.get("setup").map(|node| SetupFile::of(node, folder)).unwrap_or_default(),
+            mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
+        }
+    }
+}
+
+impl GateFile {
+    fn of(node: &Node) -> Self {
+        let exemptions = node.get("exemptions").map(Node::items).unwrap_or_default();
+        let exemption = |node: &Node| {
+            Some(ExemptionEntry {
+                vulnerability: text(node.get("vulnerability")),
+                package: maybe(node.get("package")),
+                reason: text(node.get("reason")),
+                expires: day(node.get("expires")?.text())?.end_of_day(),
+            })
+        };
+        Self {
+            severity: maybe(node.get("severity")),
+            fixable_only: is_true(node.get("fixable-only")),
+            unrated_pass: is_true(node.get("unrated-pass")),
+            database_age: seconds(node.get("database-age")),
+            unknown_database_age_pass: is_true(node.get("unknown-database-age-pass")),
+            patience: seconds(node.get("patience")),
+            exemptions: exemptions.iter().filter_map(exemption).collect(),
+        }
+    }
+}
+
+impl SetupFile {
+    fn of(node: &Node, folder: &Path) -> Self {
+        Self {
+            staging_storage: bytes(node.get("staging-storage")),
+            release_storage: bytes(node.get("release-storage")),
+            keep: count(node.get("keep")),
+            withhold: maybe(node.get("withhold")),
+            signed: is_true(node.get("signed")),
+            labels: texts(node.get("labels")),
+            robots: node.get("robots").map(|node| folder.join(node.text())),
+            robot_days: seconds(node.get("robot-validity")).map(|seconds| seconds.div_ceil(86_400)),
+            webhook: maybe(node.get("webhook")),
+        }
+    }
+}
+
+/// What the table of keys cannot say.
+fn check_projects(source: &Source, root: &Node, problems: &mut Problems) {
+    let target = root.get("target");
+    let is_folder = target.is_none_or(|node| node.text().starts_with("oci:"));
+    let Some(projects) = root.get("projects") else { return };
+    if is_folder {
+        problems.error(source, projects.place, "`projects` need a `target` that is a registry");
+    } else if let Some(node) = target.filter(|node| node.text().trim_end_matches('/').matches('/').count() > 2) {
+        let help = "the address ends with the host when projects are named";
+        problems.error_with_help(source, node.place, "the target has a project of its own", help);
+    }
+    if let (Some(staging), Some(release)) = (projects.get("staging"), projects.get("release"))
+        && staging.text() == release.text()
+    {
+        problems.error(source, release.place, "images must not be judged in the project that people pull from");
+    }
+}
+
+fn is_true(node: Option<&Node>) -> bool {
+    node.is_some_and(|node| node.text() == "true")
+}
+
+fn count(node: Option<&Node>) -> Option<usize> {
+    node.and_then(|node| node.text().parse().ok())
+}
+
+fn bytes(node: Option<&Node>) -> Option<u64> {
+    node.and_then(|node| size(node.text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        match RegistryFile::parse("base-images/registry.yaml", text, Path::new("base-images")) {
+            Ok(_) => Vec::new(),
+            Err(Error::Invalid(list)) => list.iter().map(|problem| problem.message.clone()).collect(),
+            Err(other) => vec![other.to_string()],
+        }
+    }
+
+    #[test]
+    fn reads_everything() {
+        let text = "
+target: https://harbor.example.org
+projects: { staging: base-staging, release: base }
+credentials: /run/secrets/robot.json
+ca-file: ca.pem
+parallel: 4
+chunk: 64MiB
+gate:
+  severity: critical
+  fixable-only: true
+  database-age: 24h
+  exemptions:
+    - { vulnerability: CVE-2026-1234, package: libc6, reason: not reachable, expires: 2026-12-31 }
+setup: { staging-storage: 50GiB, robots: secrets, robot-validity: 90d }
+mirrors: { ubuntu: [ \"http://mirror.example/ubuntu\" ] }
+";
+        let file = RegistryFile::parse("base-images/registry.yaml", text, Path::new("base-images")).unwrap();
+        assert_eq!(file.credentials.as_deref(), Some(Path::new("/run/secrets/robot.json")));
+        assert_eq!(file.ca_file.as_deref(), Some(Path::new("base-images/ca.pem")));
+        assert_eq!((file.parallel, file.chunk), (Some(4), Some(64 << 20)));
+        assert_eq!(file.gate.exemptions[0].expires.to_string(), "2027-01-01T00:00:00Z");
+        assert_eq!((file.setup.staging_storage, file.setup.robot_days), (Some(50 << 30), Some(90)));
+        assert_eq!(file.mirrors["ubuntu"], ["http://mirror.example/ubuntu"]);
+    }
+
+    #[test]
+    fn says_everything_that_is_wrong() {
+        let table = [
+            ("target: oci:out\nprojects: { staging: a, release: b }", "`projects` need a `target`"),
+            ("target: https://h/p\nprojects: { staging: a, release: b }", "the target has a project"),
+            ("target: https://h\nprojects: { staging: a, release: a }", "must not be judged"),
+            ("target: ftp://h", "is not where images can go"),
+            ("gate: { severity: bad }", "unknown severity `bad`"),
+            ("gate: { exemptions: [ { vulnerability: CVE-1, reason: x, expires: tomorrow } ] }", "is not a date"),
+            ("chunk: 5", "is not a size"),
+            ("harbor: x", "unknown key `harbor`"),
+        ];
+        for (text, expected) in table {
+            let found = problems(text);
+            assert!(found.iter().any(|message| message.contains(expected)), "{text}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! When a request last moved a byte, and what went wrong on this side of it.
+
+use crate::sys::fs;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A registry may take a while to check and move a large blob that it has received: so many times the idle timeout.
+const PATIENCE: u32 = 5;
+
+/// The pulse of one request.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    last: Instant,
+    has_sent_body: bool,
+    failure: Option<fs::Error>,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { last: Instant::now(), has_sent_body: false, failure: None })))
+    }
+
+    /// Notes that bytes moved.
+    pub(super) fn beat(&self) {
+        self.state().last = Instant::now();
+    }
+
+    /// Notes that a body is on its way.
+    pub(super) fn begins_body(&self) {
+        let mut state = self.state();
+        (state.last, state.has_sent_body) = (Instant::now(), false);
+    }
+
+    /// Notes that all of a body was handed over: what follows is the host's work.
+    pub(super) fn ends_body(&self) {
+        let mut state = self.state();
+        (state.last, state.has_sent_body) = (Instant::now(), true);
+    }
+
+    /// Notes that the body could not be read.
+    pub(super) fn fails(&self, error: fs::Error) {
+        self.state().failure = Some(error);
+    }
+
+    /// Takes what went wrong with the body.
+    pub(super) fn failure(&self) -> Option<fs::Error> {
+        self.state().failure.take()
+    }
+
+    /// Returns once no byte has moved for this long.
+    pub(super) async fn stops(&self, idle: Duration) {
+        loop {
+            let deadline = {
+                let state = self.state();
+                state.last + if state.has_sent_body { idle.saturating_mul(PATIENCE) } else { idle }
+            };
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no thread panics while it holds this")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn stops_only_after_silence() {
+        let pulse = Pulse::new();
+        let idle = Duration::from_millis(40);
+        let started = Instant::now();
+        let beating = async {
+            for _ in 0..4 {
+                tokio::time::sleep(idle / 2).await;
+                pulse.beat();
+            }
+        };
+        tokio::join!(pulse.stops(idle), beating);
+        assert!(started.elapsed() >= idle * 3);
+        pulse.ends_body();
+        let started = Instant::now();
+        pulse.stops(idle).await;
+        assert!(started.elapsed() >= idle * PATIENCE);
+    }
+}
