@@ -9,5 +9,6 @@ mod fetch;
 mod hostile;
 mod lock;
 mod recipe;
+mod registry;
 mod reproducible;
 mod support;
