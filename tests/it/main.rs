@@ -8,6 +8,7 @@ mod double;
 mod fetch;
 mod hostile;
 mod lock;
+mod publish;
 mod recipe;
 mod registry;
 mod reproducible;

@@ -19,7 +19,6 @@ use crate::values::Digest;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use futures_util::future::try_join;
-use futures_util::future::try_join3;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
@@ -150,15 +149,18 @@ impl Registry {
                 return Ok(pushed);
             }
         }
-        // all at once: every round trip counts
-        let tags = async { if push.is_new { self.tags_to_move(push, root, scope).await } else { Ok(Vec::new()) } };
-        let missing = self.missing(push, &nodes, scope);
+        // at once: every round trip counts
         let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
         let brought = self.push_blobs(push, scope, wanted, (&mut pushed, reporter));
-        let (tags, missing, ()) = try_join3(tags, missing, brought).await?;
-        to_move.extend(tags);
-        self.push_manifests(push, scope, &missing, root).await?;
-        pushed.manifests = missing.len();
+        let (is_there, ()) = try_join(self.is_there(push, root, scope), brought).await?;
+        if !is_there {
+            // no tag can stand for what is not there
+            to_move = push.tags.to_vec();
+            self.push_manifests(push, scope, &nodes).await?;
+            pushed.manifests = nodes.len();
+        } else if push.is_new {
+            to_move = self.tags_to_move(push, root, scope).await?;
+        }
         let move_tag = |tag: &String| {
             let tag = tag.clone();
             async move { self.put_within(push.repository, &tag, root.upload(), scope).await }
@@ -186,19 +188,9 @@ impl Registry {
         Ok(moved.into_iter().flatten().collect())
     }
 
-    /// Returns the manifests that the repository does not have. One that is there has its blobs and children with it.
-    async fn missing<'a>(&self, push: &Push<'_>, nodes: &'a [Node], scope: &Scope) -> Result<Vec<&'a Node>, Error> {
-        let look = |node: &'a Node| async move {
-            let found = self.head_within(push.repository, &node.digest.to_string(), scope).await?;
-            Ok::<_, Error>(found.is_none().then_some(node))
-        };
-        let found: Vec<Option<&Node>> =
-            stream::iter(nodes.iter().rev().map(look)).buffered(AHEAD).try_collect().await?;
-        match found.first() {
-            // the root is there, and so is everything else
-            Some(None) | None => Ok(Vec::new()),
-            Some(Some(_)) => Ok(found.into_iter().rev().flatten().collect()),
-        }
+    /// Tells whether the repository has the image, and so everything that it names.
+    async fn is_there(&self, push: &Push<'_>, root: &Node, scope: &Scope) -> Result<bool, Error> {
+        Ok(self.head_within(push.repository, &root.digest.to_string(), scope).await?.is_some())
     }
 
     async fn push_blobs(
@@ -269,14 +261,9 @@ impl Registry {
         Ok(())
     }
 
-    /// Writes manifests by digest, those that others name first.
-    async fn push_manifests(
-        &self,
-        push: &Push<'_>,
-        scope: &Scope,
-        missing: &[&Node],
-        root: &Node,
-    ) -> Result<(), Error> {
+    /// Writes manifests by digest, those that others name first; the image itself only when no tag takes it along.
+    async fn push_manifests(&self, push: &Push<'_>, scope: &Scope, nodes: &[Node]) -> Result<(), Error> {
+        let (root, others) = nodes.split_last().expect("an image is at least one manifest");
         let put = |node: &Node| {
             let (digest, upload) = (node.digest.to_string(), (node.media_type.clone(), node.bytes.clone()));
             async move {
@@ -284,16 +271,12 @@ impl Registry {
                 self.put_within(push.repository, &digest, upload, scope).await
             }
         };
-        let (indexes, images): (Vec<&Node>, Vec<&Node>) =
-            missing.iter().copied().filter(|node| node.digest != root.digest).partition(|node| node.blobs.is_empty());
+        let (indexes, images): (Vec<&Node>, Vec<&Node>) = others.iter().partition(|node| node.blobs.is_empty());
         let work = stream::iter(images.into_iter().map(put)).buffer_unordered(self.host.parallel());
         work.try_collect::<Vec<_>>().await?;
-        for index in indexes {
+        let last = push.tags.is_empty().then_some(root);
+        for index in indexes.into_iter().chain(last) {
             put(index).await?;
-        }
-        // a tag takes the image along
-        if push.tags.is_empty() && missing.iter().any(|node| node.digest == root.digest) {
-            put(root).await?;
         }
         Ok(())
     }
