@@ -48,7 +48,7 @@ fn one_token_for_a_whole_push() {
 
 #[test]
 fn tokens_are_renewed_when_they_are_refused_or_old() {
-    let table = [("few uses", tokens().uses(7)), ("one use", tokens().uses(1)), ("a second", tokens().expires_in(1))];
+    let table = [("few uses", tokens().uses(20)), ("one use", tokens().uses(1)), ("a second", tokens().expires_in(1))];
     for (name, tokens) in table {
         let (double, image) = (Double::start().with_tokens(tokens), Image::new(7));
         let pause = Trouble::SlowRequest(Duration::from_millis(30));
