@@ -112,9 +112,9 @@ impl Request {
                 let (path, sent, pulse) = (path.clone(), sent.clone(), pulse.clone());
                 let part = Part { path, offset: *offset, length: *length, done: 0, sent, pulse };
                 if *length > 0 {
-                    part.pulse.begins_body()
+                    part.pulse.begins_body();
                 } else {
-                    part.pulse.ends_body()
+                    part.pulse.ends_body();
                 }
                 builder.header(header::CONTENT_LENGTH, *length).body(part.stream())
             }
@@ -167,9 +167,9 @@ impl Part {
         self.sent.up_to(self.offset + self.done);
         // the client does not ask for more than the length that was told
         if self.done == self.length {
-            self.pulse.ends_body()
+            self.pulse.ends_body();
         } else {
-            self.pulse.beat()
+            self.pulse.beat();
         }
         Ok(Some((bytes, file)))
     }

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 mod login;
+mod peer;
 mod pull;
 mod push;
 
