@@ -164,10 +164,8 @@ fn refusal(image: &str, judged: &[Judged]) -> Option<Error> {
 pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
     let repository = place.final_repository(order.definition);
     let mut tags = order.built.tags.clone();
-    if place.harbor.is_none() {
-        // the push has set them
-        return Ok(());
-    }
+    // elsewhere the push has set them
+    let Some(pusher) = place.harbor else { return Ok(()) };
     if let Some(release) = &place.release
         && let Some(harbor) = release.harbor
     {
@@ -193,6 +191,10 @@ pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mu
     let media_type = index(order.built).media_type().to_string();
     for tag in tags.iter().filter(|tag| published.moved.contains(tag)) {
         place.final_registry().put_manifest(&repository, tag, &media_type, bytes.clone()).await?;
+    }
+    if place.release.is_none() {
+        // the promotion would have done it
+        pusher.remove_tag(&Repository::parse(&repository)?, &order.built.index.0, &candidate(order)).await?;
     }
     Ok(())
 }

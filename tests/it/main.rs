@@ -6,6 +6,7 @@ mod cli;
 mod crash;
 mod double;
 mod fetch;
+mod harbor;
 mod hostile;
 mod lock;
 mod publish;

@@ -2,6 +2,7 @@
 
 use crate::support::project::Answer;
 use crate::support::project::Project;
+use crate::support::project::answer;
 use crate::support::registry::Course;
 use crate::support::registry::Fault;
 use crate::support::registry::Harbor;
@@ -28,24 +29,21 @@ fn harbor(project: &Project) -> Harbor {
     let harbor = Harbor::start("v2.15.2");
     harbor.database_updated_at(Some(&now()));
     harbor.scans(Course::success(1, Report::clean()));
-    let file = |credentials: &str, more: &str| {
-        format!(
-            "target: {}\nprojects: {{ staging: staging, release: base }}\ncredentials: {credentials}\n{more}\
-             setup: {{ robots: ../secrets, labels: [ freigegeben ] }}\n",
-            harbor.url()
-        )
-    };
-    project.write("base-images/admin.yaml.off", &file("../admin", ""));
-    project.write("admin", &format!("{}:{}", ADMIN.0, ADMIN.1));
-    let robots = "release-credentials: ../secrets/sockel-freigabe.json\n";
-    project.write("base-images/registry.yaml", &file("../secrets/sockel-pipeline.json", robots));
+    let file = format!(
+        "target: {}\nprojects: {{ staging: staging, release: base }}\n\
+         credentials: ../secrets/sockel-pipeline.json\nrelease-credentials: ../secrets/sockel-freigabe.json\n\
+         setup: {{ robots: ../secrets, labels: [ freigegeben ] }}\n",
+        harbor.url()
+    );
+    project.write("base-images/registry.yaml", &file);
     setup(project, &[]).good();
     harbor
 }
 
 fn setup(project: &Project, more: &[&str]) -> Answer {
-    let file = project.path("base-images/admin.yaml.off").display().to_string();
-    project.run(&[&["publish", "--setup", "--registry", &file], more].concat())
+    let mut command = project.command(&[&["publish", "--setup"], more].concat());
+    command.env("SOCKEL_REGISTRY_USER", ADMIN.0).env("SOCKEL_REGISTRY_PASSWORD", ADMIN.1);
+    answer(&mut command)
 }
 
 fn now() -> String {
@@ -108,6 +106,33 @@ fn what_passes_the_gate_is_promoted() {
     let again = json(&project.run(&["publish", "--format", "json"]).good());
     assert!(again["images"].as_array().unwrap().iter().all(|image| image["state"] == "up-to-date"), "{again}");
     assert_eq!(harbor.log().blob_bytes(), sent);
+}
+
+#[test]
+fn one_project_is_judged_before_it_gets_tags() {
+    let project = project();
+    let harbor = harbor(&project);
+    let (user, password) = ADMIN;
+    let target = format!("{}/staging", harbor.url());
+    let publish = || {
+        let mut command = project.command(&["publish", "base", "--to", &target, "--format", "json"]);
+        command.env("SOCKEL_REGISTRY_USER", user).env("SOCKEL_REGISTRY_PASSWORD", password);
+        // the registry file names robots for two projects
+        command.args(["--registry", "none.yaml"]);
+        answer(&mut command)
+    };
+    project.write("none.yaml", "parallel: 2\n");
+    harbor.scans(Course::success(0, Report::clean().finding("CVE-2026-1234", "libc", "Critical")));
+    publish().fails(4);
+    let tags = || harbor.registry.tags("staging/base").into_keys().collect::<Vec<_>>();
+    assert_eq!(tags(), ["candidate-base"]);
+    harbor.scans(Course::success(0, Report::clean()));
+    let image = json(&publish().good())["images"][0].clone();
+    assert_eq!(
+        (image["state"].as_str(), image["gate"]["judged"][0]["outcome"].as_str()),
+        (Some("published"), Some("passed"))
+    );
+    assert_eq!(tags(), ["1", "2.0-20250601"]);
 }
 
 #[test]

@@ -33,14 +33,18 @@ impl Request {
         let mut words = first.split_whitespace();
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut headers = BTreeMap::new();
+        let mut headers = BTreeMap::<String, String>::new();
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(None);
             }
             match line.trim_end().split_once(':') {
-                Some((name, value)) => headers.insert(name.to_lowercase(), value.trim().to_owned()),
+                // some clients send one `Accept` a type
+                Some((name, value)) => headers
+                    .entry(name.to_lowercase())
+                    .and_modify(|values| *values = format!("{values}, {}", value.trim()))
+                    .or_insert_with(|| value.trim().to_owned()),
                 None => break,
             };
         }
