@@ -11,5 +11,6 @@ mod hostile;
 mod lock;
 mod publish;
 mod recipe;
+mod registry;
 mod reproducible;
 mod support;

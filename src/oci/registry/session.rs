@@ -98,6 +98,8 @@ impl Registry {
         if !self.is_here(&call.request.url) {
             return Ok(self.host.send_once(&call.request).await?);
         }
+        // with a login it is known that the registry will ask: one request finds out how, the others wait for that
+        let mut first = if self.login.is_some() { self.passes.first().await } else { None };
         let mut pass = self.pass(call, None).await?;
         for is_last in [false, true] {
             let mut request = call.request.clone();
@@ -105,6 +107,9 @@ impl Registry {
                 request.headers.insert(header::AUTHORIZATION, value);
             }
             let answer = self.host.send_once(&request).await?;
+            if first.is_some() && answer.status() != 401 {
+                self.passes.is_open();
+            }
             if answer.status() != 401 || !answer.url().parse().is_ok_and(|url| self.is_here(&url)) {
                 return Ok(answer);
             }
@@ -113,6 +118,7 @@ impl Registry {
             pass = match &pass {
                 Pass::Nobody if !is_last => {
                     self.learn(&challenges)?;
+                    drop(first.take());
                     self.pass(call, None).await?
                 }
                 Pass::Token(token) if !is_last => self.pass(call, Some(token.serial)).await?,

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -125,6 +126,8 @@ pub(super) struct Passes {
     challenge: Mutex<Option<Challenge>>,
     slots: Mutex<BTreeMap<Scope, Slot>>,
     serial: AtomicU64,
+    first: tokio::sync::Mutex<()>,
+    is_open: AtomicBool,
 }
 
 impl Passes {
@@ -136,6 +139,21 @@ impl Passes {
     /// Remembers what the registry asks for; the first one counts: Harbor names `Basic` to those who came with a token.
     pub(super) fn learn(&self, challenge: Challenge) {
         guard(&self.challenge).get_or_insert(challenge);
+    }
+
+    /// Waits until another request has found out what the registry asks for; whoever gets the guard finds out.
+    pub(super) async fn first(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let is_known = || self.is_open.load(Ordering::Relaxed) || guard(&self.challenge).is_some();
+        if is_known() {
+            return None;
+        }
+        let first = self.first.lock().await;
+        (!is_known()).then_some(first)
+    }
+
+    /// Remembers that the registry answers everybody, as far as is known.
+    pub(super) fn is_open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
     }
 
     /// Returns where the token for a scope is kept.

@@ -62,7 +62,14 @@ impl Budget {
             state.limit -= 1;
             permit.forget();
         }
+        drop(state);
+        self.rest(asked_pause);
+    }
+
+    /// Begins no request before a pause is over.
+    pub(super) fn rest(&self, asked_pause: Option<Duration>) {
         if let Some(pause) = asked_pause {
+            let mut state = self.state();
             state.not_before = state.not_before.max(Instant::now() + pause.min(LONGEST_ASKED));
         }
     }

@@ -111,7 +111,11 @@ impl Request {
             Body::File { path, offset, length, sent } => {
                 let (path, sent, pulse) = (path.clone(), sent.clone(), pulse.clone());
                 let part = Part { path, offset: *offset, length: *length, done: 0, sent, pulse };
-                part.pulse.begins_body();
+                if *length > 0 {
+                    part.pulse.begins_body();
+                } else {
+                    part.pulse.ends_body();
+                }
                 builder.header(header::CONTENT_LENGTH, *length).body(part.stream())
             }
         })
@@ -133,10 +137,7 @@ impl Part {
         let next = |(mut part, file): (Self, Option<tokio::fs::File>)| async move {
             match part.next(file).await {
                 Ok(Some((bytes, file))) => Ok(Some((bytes, (part, Some(file))))),
-                Ok(None) => {
-                    part.pulse.ends_body();
-                    Ok(None)
-                }
+                Ok(None) => Ok(None),
                 Err(cause) => {
                     // the client would tell it as a broken connection
                     let kind = cause.kind();
@@ -164,7 +165,12 @@ impl Part {
         }
         self.done += bytes.len() as u64;
         self.sent.up_to(self.offset + self.done);
-        self.pulse.beat();
+        // the client does not ask for more than the length that was told
+        if self.done == self.length {
+            self.pulse.ends_body();
+        } else {
+            self.pulse.beat();
+        }
         Ok(Some((bytes, file)))
     }
 

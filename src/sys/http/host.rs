@@ -145,6 +145,9 @@ impl Host {
             408 | 429 | 500..=599 => {
                 let failure = Failure::busy(url, &response);
                 budget.busy(permit, failure.asked_pause());
+                // the pause is for everything that the host is asked
+                self.budget.rest(failure.asked_pause());
+                self.lookups.rest(failure.asked_pause());
                 Err(failure)
             }
             _ => Ok(Answer::new(mask(url), response, self.options.idle_timeout, permit)),

@@ -80,7 +80,7 @@ fn the_first_that_knows_counts() {
     let user = |variables: &[(Variable, &str)], file: Option<&Path>| {
         let get = |wanted| {
             let found = variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)?;
-            Some(if found.starts_with('/') { path(&found[1..]).into_os_string() } else { found.into() })
+            Some(found.strip_prefix('/').map_or_else(|| found.into(), |name| path(name).into_os_string()))
         };
         find_in(&get, &registry, "base/java", file).map(|source| source.map(|source| source.login.user))
     };
