@@ -4,6 +4,7 @@
 
 lab=$work/registries
 mkdir -p "$lab/home" "$lab/tls"
+touch "$lab/begun"
 # logins, runtime folders and proxies of whoever runs this would decide what happens
 unset SOCKEL_REGISTRY_USER SOCKEL_REGISTRY_PASSWORD DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR XDG_CONFIG_HOME
 export HOME=$lab/home no_proxy=127.0.0.1,localhost NO_PROXY=127.0.0.1,localhost
@@ -333,5 +334,5 @@ else
     target mutual.yaml "https://127.0.0.1:${port[mutual]}/base" "ca-file: tls/ca.crt" "client-certificate: tls/identity.pem"
     target mutual-without.yaml "https://127.0.0.1:${port[mutual]}/base" "ca-file: tls/ca.crt"
     check "mutual TLS: push of tomcat-11" cold mutual mutual.yaml
-    check "mutual TLS: refused without a certificate" refused 3 "certificate" publish mutual-without.yaml tomcat-11
+    check "mutual TLS: refused without a certificate" refused 3 "the server asks for a client certificate" publish mutual-without.yaml tomcat-11
 fi
