@@ -6,8 +6,8 @@
 //! ```text
 //! recipes/*.yaml ─┐                signed archives                 store
 //! base-images/*.yaml ─► recipe ─► lock ─► fetch ─► layer ─► image ─► build ─► OCI layout or archive
-//!                     Definition  Lock    .debs    Tree,    documents  Built
-//!                                                  layers
+//!                     Definition  Lock    .debs    Tree,    documents  Built │
+//!                                                  layers                    └─► publish ─► registry, past Harbor's gate
 //! ```
 //!
 //! # Words
@@ -29,6 +29,8 @@
 //! 5. Every write is atomic and every step repeatable; `kill -9` leaves a store that the next run uses.
 //! 6. Never root in the image: numeric user, no setuid, no file capabilities.
 //! 7. Work is proportional to change: see "chunk".
+//! 8. Nothing is released that was not judged: where there is a Harbor, tags come after its scan and the gate; a report
+//!    that cannot be right is a no. Secrets are in no message, file or process list.
 //!
 //! # Files and folders that people see
 //! | where | what | owner |
@@ -37,10 +39,12 @@
 //! | `base-images/<image>.lock.yaml` | locks | [`lock::file`] |
 //! | `~/.cache/sockel` or `SOCKEL_STORE` | downloads, package trees, layers, cache records | [`store`] |
 //! | `out/` | OCI layout with all images | [`oci::layout`] |
+//! | `base-images/registry.yaml` | where images are published, what the gate lets through | [`recipe::RegistryFile`] |
 //!
 //! # How a command runs
 //! `cli::<command>` reads flags, asks [`recipe::Project`] for definitions, [`lock`] for locks, [`build::build`] for
-//! images, and prints. Stages hand each other values; `build` is the only conductor. Every stage's `mod.rs` says what
+//! images, [`publish::publish`] for their way to a registry, and prints. Stages hand each other values; `build` and
+//! `publish` are the only conductors. Every stage's `mod.rs` says what
 //! goes in, what comes out, what holds, and what is not there.
 //!
 //! What a patched package costs: its chunk is compressed anew ([`layer::chunk`]), its layer is stitched together from

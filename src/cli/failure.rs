@@ -237,6 +237,7 @@ impl From<publish::Error> for Failure {
             },
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
             publish::Error::File(error) => file_kind(error),
+            publish::Error::Store(error) => store_kind(error),
         };
         let hints = error.hints();
         Self::of(kind, &error, hints)

@@ -20,6 +20,7 @@ use crate::publish::policy::is_moving;
 use crate::report::Event;
 use crate::sys::clock;
 use crate::sys::fs;
+use crate::values::Digest;
 use futures_util::future::try_join_all;
 
 /// Returns the record of an image about which nothing was done yet.
@@ -42,9 +43,11 @@ pub(super) fn start(order: &Order<'_>, place: &Place<'_>) -> Published {
 
 /// Pushes an image unless all its tags stand for it. Behind a gate it gets no tag of its own yet.
 pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
-    published.moved = to_move(order, place).await?;
-    if published.moved.is_empty() {
-        return Ok(());
+    if place.harbor.is_some() || place.release.is_some() || place.dry_run {
+        published.moved = to_move(order, place).await?;
+        if published.moved.is_empty() {
+            return Ok(());
+        }
     }
     if let (Some(release), None) = (&place.release, place.harbor) {
         let (image, project) = (order.built.image.clone(), release.project.to_owned());
@@ -56,15 +59,26 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     }
     let candidate = [candidate(order)];
     let repository = place.repository(order.definition);
+    let reference = format!("{} {repository} {}", place.registry.url(), order.built.index.0);
+    let memory = Digest::of(reference.as_bytes());
     let push = Push {
-        layout: place.blobs,
+        layout: place.store.folder(),
         target: &index(order.built),
         repository: &repository,
         tags: if place.harbor.is_some() { &candidate } else { &order.built.tags },
         mount_from: &place.sources(order),
         chunk: place.chunk,
+        is_new: place.store.result::<String>("pushed", &memory).is_none(),
     };
-    published.pushed = Some(place.registry.push(&push, place.reporter).await?);
+    let pushed = place.registry.push(&push, place.reporter).await?;
+    place.store.keep("pushed", &memory, &reference)?;
+    if place.harbor.is_none() {
+        published.moved.clone_from(&pushed.tags_moved);
+    }
+    if published.moved.is_empty() {
+        return Ok(());
+    }
+    published.pushed = Some(pushed);
     published.state = State::Published;
     Ok(())
 }
@@ -150,10 +164,8 @@ fn refusal(image: &str, judged: &[Judged]) -> Option<Error> {
 pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
     let repository = place.final_repository(order.definition);
     let mut tags = order.built.tags.clone();
-    if place.harbor.is_none() {
-        // the push has set them
-        return Ok(());
-    }
+    // elsewhere the push has set them
+    let Some(pusher) = place.harbor else { return Ok(()) };
     if let Some(release) = &place.release
         && let Some(harbor) = release.harbor
     {
@@ -175,10 +187,14 @@ pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mu
         }
         tags = promoted.to_move;
     }
-    let bytes = fs::read(&place.blobs.join("blobs/sha256").join(order.built.index.0.hex()), order.built.index.1)?;
+    let bytes = fs::read(&place.store.blob(&order.built.index.0), order.built.index.1)?;
     let media_type = index(order.built).media_type().to_string();
     for tag in tags.iter().filter(|tag| published.moved.contains(tag)) {
         place.final_registry().put_manifest(&repository, tag, &media_type, bytes.clone()).await?;
+    }
+    if place.release.is_none() {
+        // the promotion would have done it
+        pusher.remove_tag(&Repository::parse(&repository)?, &order.built.index.0, &candidate(order)).await?;
     }
     Ok(())
 }

@@ -27,6 +27,8 @@ use crate::publish::harbor::Harbor;
 use crate::publish::harbor::scan::Patience;
 use crate::recipe::Definition;
 use crate::report::Reporter;
+use crate::store;
+use crate::store::Store;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -34,7 +36,6 @@ use futures_util::future::join_all;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Most findings that an error names; the report has all.
 const SHOWN: usize = 20;
@@ -71,6 +72,9 @@ pub enum Error {
     /// The store lost a document.
     #[error(transparent)]
     File(#[from] fs::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 impl Error {
@@ -86,6 +90,7 @@ impl Error {
                     .to_owned(),
             ],
             Self::File(error) => error.hints(),
+            Self::Store(error) => error.hints(),
         }
     }
 }
@@ -101,8 +106,8 @@ pub struct Order<'a> {
 
 /// Where images go, and what they have to pass.
 pub struct Place<'a> {
-    /// Folder with `blobs/sha256`: the store's.
-    pub blobs: &'a Path,
+    /// Where the images' blobs are, and what is remembered about earlier pushes.
+    pub store: &'a Store,
     /// The registry that is pushed to.
     pub registry: &'a Registry,
     /// Its API, when it is a Harbor.

@@ -53,7 +53,8 @@ pub(crate) struct Args {
     /// File that says where images are published [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
-    /// Create Harbor's projects with their rules, quotas and robots instead of publishing; may be repeated
+    /// Create Harbor's projects with their rules, quotas and robots instead of publishing; may be repeated. Needs an
+    /// administrator's login, from the environment or Docker's configuration
     #[arg(long, conflicts_with_all = ["images", "to"])]
     setup: bool,
     /// Only say what would be done
@@ -177,7 +178,7 @@ fn to_registry(
             labels: &file.setup.labels,
         });
         let place = Place {
-            blobs: hands.store.folder(),
+            store: &hands.store,
             registry: connections.registry(),
             harbor: harbor.as_ref(),
             without,
@@ -212,7 +213,9 @@ fn setup(
     };
     let wanted = policy::wanted(projects, file, &workspace.definitions(&[])?);
     let hands = Hands::new(context)?;
-    let connections = Connections::open(url, file, context)?;
+    // the robots that the file names may not create projects, and do not exist before the first time
+    let file = RegistryFile { credentials: None, release_credentials: None, ..file.clone() };
+    let connections = Connections::open(url, &file, context)?;
     let work = async {
         let (harbor, without) = connections.harbor().await?;
         let Some(harbor) = harbor else {

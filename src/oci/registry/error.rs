@@ -223,7 +223,7 @@ fn words_after(problems: &[Problem]) -> String {
 }
 
 fn account(user: Option<&str>) -> String {
-    user.map_or_else(|| "who has no login".to_owned(), |user| format!("`{user}`"))
+    user.map_or_else(|| "an anonymous user".to_owned(), |user| format!("`{user}`"))
 }
 
 /// Returns what a status and an envelope mean for somebody who tried `what`.

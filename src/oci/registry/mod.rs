@@ -107,7 +107,7 @@ impl Registry {
     async fn head_within(&self, repository: &str, reference: &str, scope: &Scope) -> Result<Option<Descriptor>, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
-        let what = format!("look up `{repository}`, `{reference}`");
+        let what = format!("look up `{reference}` in `{repository}`");
         let request = self.manifest_request(Method::HEAD, repository, reference);
         let answer = self.send(&Call { what: &what, scope, request }).await?;
         match answer.status() {

@@ -106,7 +106,7 @@ impl Pull<'_> {
             for manifest in std::mem::take(&mut level) {
                 let media_type = manifest.descriptor.media_type().to_string();
                 let document = document::read(&manifest.bytes, Some(&media_type))
-                    .map_err(|cause| self.malformed(&manifest.descriptor.digest().to_string(), cause))?;
+                    .map_err(|cause| self.malformed(manifest.descriptor.digest().as_ref(), cause))?;
                 wanted.extend(document.manifests.iter().map(|child| (child.digest, child.clone())));
                 found.push((manifest, document));
             }
@@ -115,12 +115,12 @@ impl Pull<'_> {
             }
             if found.len() + wanted.len() > MOST_DOCUMENTS {
                 let cause = format!("it has more than {MOST_DOCUMENTS} manifests");
-                return Err(self.malformed(&root.descriptor.digest().to_string(), cause));
+                return Err(self.malformed(root.descriptor.digest().as_ref(), cause));
             }
             let children = stream::iter(wanted.into_values().map(|child| self.child(child)));
             level = children.buffered(self.registry.host.parallel()).try_collect().await?;
         }
-        Err(self.malformed(&root.descriptor.digest().to_string(), "indexes are nested too deeply".to_owned()))
+        Err(self.malformed(root.descriptor.digest().as_ref(), "indexes are nested too deeply".to_owned()))
     }
 
     fn malformed(&self, reference: &str, cause: String) -> Error {

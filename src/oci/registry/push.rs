@@ -18,6 +18,7 @@ use crate::sys::http::Bytes;
 use crate::values::Digest;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
+use futures_util::future::try_join;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
@@ -31,6 +32,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::sync::Semaphore;
 
 /// Indexes within indexes, at most.
@@ -57,6 +59,8 @@ pub struct Push<'a> {
     pub mount_from: &'a [String],
     /// Most bytes of one request, for proxies that limit that; costs speed.
     pub chunk: Option<u64>,
+    /// The image is probably not there: everything is looked up at once. Otherwise the tags alone, first.
+    pub is_new: bool,
 }
 
 /// A number of blobs, and their bytes.
@@ -128,33 +132,49 @@ impl Registry {
         // children before what names them
         let nodes = Image::read(push)?;
         let root = nodes.last().expect("an image is at least one manifest");
-        let scope = Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
+        let scope = &Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
         let mut pushed = Pushed {
             digest: root.digest,
             uploaded: Blobs::default(),
             mounted: Blobs::default(),
             skipped: Blobs::default(),
             manifests: 0,
-            tags_moved: self.tags_to_move(push, root, &scope).await?,
+            tags_moved: Vec::new(),
         };
-        let is_done = pushed.tags_moved.is_empty() && !push.tags.is_empty();
-        let missing = if is_done { Vec::new() } else { self.missing(push, &nodes, &scope).await? };
-        let wanted = blobs(missing.iter().copied());
-        for blob in blobs(&nodes).values().filter(|blob| !wanted.contains_key(&blob.digest)) {
-            pushed.skipped.add(blob);
+        let mut to_move = Vec::new();
+        if !push.is_new {
+            to_move = self.tags_to_move(push, root, scope).await?;
+            if to_move.is_empty() && !push.tags.is_empty() {
+                blobs(&nodes).values().for_each(|blob| pushed.skipped.add(blob));
+                return Ok(pushed);
+            }
         }
-        if !missing.is_empty() {
-            self.push_blobs(push, &scope, wanted.into_values().collect(), (&mut pushed, reporter)).await?;
-            self.push_manifests(push, &scope, &missing, root).await?;
-            pushed.manifests = missing.len();
+        // at once: every round trip counts
+        let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
+        let brought = self.push_blobs(push, scope, wanted, (&mut pushed, reporter));
+        let (is_there, ()) = try_join(self.is_there(push, root, scope), brought).await?;
+        if !is_there {
+            // no tag can stand for what is not there
+            to_move = push.tags.to_vec();
+            self.push_manifests(push, scope, &nodes).await?;
+            pushed.manifests = nodes.len();
+        } else if push.is_new {
+            to_move = self.tags_to_move(push, root, scope).await?;
         }
-        for tag in &pushed.tags_moved {
-            self.put_within(push.repository, tag, root.upload(), &scope).await?;
+        let move_tag = |tag: &String| {
+            let tag = tag.clone();
+            async move { self.put_within(push.repository, &tag, root.upload(), scope).await }
+        };
+        let moved = stream::iter(to_move.iter().map(move_tag)).buffered(self.host.parallel());
+        // one that is refused does not keep the others from the same complete image
+        for result in moved.collect::<Vec<_>>().await {
+            result?;
         }
+        pushed.tags_moved = to_move;
         Ok(pushed)
     }
 
-    /// Returns the tags that do not stand for this image. The first answer also tells how to log in.
+    /// Returns the tags that do not stand for this image.
     async fn tags_to_move(&self, push: &Push<'_>, root: &Node, scope: &Scope) -> Result<Vec<String>, Error> {
         let look = |tag: &String| {
             let tag = tag.clone();
@@ -164,27 +184,13 @@ impl Registry {
                 Ok::<_, Error>((!stands).then_some(tag))
             }
         };
-        let Some((first, others)) = push.tags.split_first() else { return Ok(Vec::new()) };
-        let mut moved = vec![look(first).await?];
-        let others: Vec<Option<String>> =
-            stream::iter(others.iter().map(look)).buffered(self.host.parallel()).try_collect().await?;
-        moved.extend(others);
+        let moved: Vec<Option<String>> = stream::iter(push.tags.iter().map(look)).buffered(AHEAD).try_collect().await?;
         Ok(moved.into_iter().flatten().collect())
     }
 
-    /// Returns the manifests that the repository does not have. One that is there has its blobs and children with it.
-    async fn missing<'a>(&self, push: &Push<'_>, nodes: &'a [Node], scope: &Scope) -> Result<Vec<&'a Node>, Error> {
-        let look = |node: &'a Node| async move {
-            let found = self.head_within(push.repository, &node.digest.to_string(), scope).await?;
-            Ok::<_, Error>(found.is_none().then_some(node))
-        };
-        let found: Vec<Option<&Node>> =
-            stream::iter(nodes.iter().rev().map(look)).buffered(self.host.parallel()).try_collect().await?;
-        match found.first() {
-            // the root is there, and so is everything else
-            Some(None) | None => Ok(Vec::new()),
-            Some(Some(_)) => Ok(found.into_iter().rev().flatten().collect()),
-        }
+    /// Tells whether the repository has the image, and so everything that it names.
+    async fn is_there(&self, push: &Push<'_>, root: &Node, scope: &Scope) -> Result<bool, Error> {
+        Ok(self.head_within(push.repository, &root.digest.to_string(), scope).await?.is_some())
     }
 
     async fn push_blobs(
@@ -203,6 +209,7 @@ impl Registry {
             scope: scope.clone(),
             layout: push.layout.to_owned(),
             mount_from: push.mount_from,
+            sources: OnceCell::new(),
             unusable: Mutex::default(),
             chunk: push.chunk,
             sent: Arc::clone(&sent),
@@ -228,6 +235,8 @@ impl Registry {
             }
         };
         let work = stream::iter(wanted.iter().map(bring)).buffer_unordered(AHEAD).try_collect::<Vec<_>>();
+        // asked for early, because every blob that is missing waits for it
+        let work = try_join(work, uploads.sources());
         let mut work = pin!(work);
         let mut ticks = tokio::time::interval(TICK);
         let tell = || match sent.swap(0, Ordering::Relaxed) {
@@ -241,7 +250,7 @@ impl Registry {
             }
         };
         tell();
-        for (blob, way) in ways? {
+        for (blob, way) in ways?.0 {
             let part = match way {
                 Way::Skipped => &mut pushed.skipped,
                 Way::Mounted => &mut pushed.mounted,
@@ -252,14 +261,9 @@ impl Registry {
         Ok(())
     }
 
-    /// Writes manifests by digest, those that others name first.
-    async fn push_manifests(
-        &self,
-        push: &Push<'_>,
-        scope: &Scope,
-        missing: &[&Node],
-        root: &Node,
-    ) -> Result<(), Error> {
+    /// Writes manifests by digest, those that others name first; the image itself only when no tag takes it along.
+    async fn push_manifests(&self, push: &Push<'_>, scope: &Scope, nodes: &[Node]) -> Result<(), Error> {
+        let (root, others) = nodes.split_last().expect("an image is at least one manifest");
         let put = |node: &Node| {
             let (digest, upload) = (node.digest.to_string(), (node.media_type.clone(), node.bytes.clone()));
             async move {
@@ -267,16 +271,12 @@ impl Registry {
                 self.put_within(push.repository, &digest, upload, scope).await
             }
         };
-        let (indexes, images): (Vec<&Node>, Vec<&Node>) =
-            missing.iter().copied().filter(|node| node.digest != root.digest).partition(|node| node.blobs.is_empty());
+        let (indexes, images): (Vec<&Node>, Vec<&Node>) = others.iter().partition(|node| node.blobs.is_empty());
         let work = stream::iter(images.into_iter().map(put)).buffer_unordered(self.host.parallel());
         work.try_collect::<Vec<_>>().await?;
-        for index in indexes {
+        let last = push.tags.is_empty().then_some(root);
+        for index in indexes.into_iter().chain(last) {
             put(index).await?;
-        }
-        // a single tag can take the image as it comes; of several, none is moved before the image is accepted
-        if push.tags.len() != 1 {
-            put(root).await?;
         }
         Ok(())
     }

@@ -20,12 +20,14 @@ use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Digest;
 use crate::values::Hasher;
+use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use tokio::sync::OnceCell;
 use url::Url;
 
 /// Where blobs go, and how.
@@ -38,6 +40,8 @@ pub(super) struct Uploads<'a> {
     pub(super) layout: PathBuf,
     /// Repositories that blobs may be mounted from.
     pub(super) mount_from: &'a [String],
+    /// Those of them that exist, once that is known.
+    pub(super) sources: OnceCell<Vec<String>>,
     /// Those of them that the registry did not let us mount from.
     pub(super) unusable: Mutex<BTreeSet<String>>,
     /// Most bytes of one request.
@@ -71,6 +75,33 @@ impl Uploads<'_> {
         self.judge_head(&what, answer).await.map_err(|trouble| match trouble {
             Trouble::Final(error) | Trouble::Passing(error, _) => error,
         })
+    }
+
+    /// Returns those repositories to mount from that exist and that we may read.
+    pub(super) async fn sources(&self) -> Result<&Vec<String>, Error> {
+        let look = |from: &String| {
+            let (from, what) = (from.clone(), format!("look up `{from}`"));
+            let mut url = self.registry.path(&format!("{from}/tags/list"));
+            url.set_query(Some("n=1"));
+            async move {
+                let request = Request::new(Method::GET, url, Body::Empty);
+                match self.registry.send(&Call { what: &what, scope: &self.scope, request }).await {
+                    Ok(answer) => {
+                        let exists = answer.status() == 200;
+                        answer.drain().await;
+                        Ok(exists.then_some(from))
+                    }
+                    Err(Error::Denied { .. }) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let own = |from: &&String| *from != self.repository;
+        let found = async {
+            let found: Vec<Option<String>> = try_join_all(self.mount_from.iter().filter(own).map(look)).await?;
+            Ok(found.into_iter().flatten().collect())
+        };
+        self.sources.get_or_try_init(|| found).await
     }
 
     /// Brings a blob to the repository that was not there a moment ago.
@@ -149,12 +180,16 @@ impl Uploads<'_> {
     }
 
     /// Returns a repository to mount from. Of several, one is taken that has the blob; the last one is just tried: a
-    /// failed mount costs nothing.
+    /// failed mount costs nothing. Configurations belong to one image alone.
     async fn source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
+        if blob.media_type.contains(".config.") {
+            return Ok(None);
+        }
+        let sources = self.sources().await?;
         let usable: Vec<&String> = {
             let unusable = self.unusable.lock().expect("no thread panics while it holds this");
             let is_usable = |from: &&String| *from != self.repository && !unusable.contains(*from);
-            self.mount_from.iter().filter(is_usable).collect()
+            sources.iter().filter(is_usable).collect()
         };
         let Some((last, others)) = usable.split_last() else { return Ok(None) };
         for from in others {

@@ -193,10 +193,17 @@ impl Harbor<'_> {
             return Err(Error::UnexpectedTags { image: promotion.image(), tags });
         }
         let Some(tag) = promotion.throwaway.filter(|tag| source.tag(tag).is_some()) else { return Ok(()) };
-        let (name, reference) = (promotion.from.encoded(), promotion.digest.to_string());
-        let project = promotion.from.project();
-        let path = ["projects", project, "repositories", &name, "artifacts", &reference, "tags", tag];
-        let action = format!("remove tag `{tag}` of {}", promotion.image());
+        self.remove_tag(promotion.from, &promotion.digest, tag).await
+    }
+
+    /// Removes a tag; that it is not there is fine.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn remove_tag(&self, repository: &Repository, digest: &Digest, tag: &str) -> Result<(), Error> {
+        let (name, reference) = (repository.encoded(), digest.to_string());
+        let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "tags", tag];
+        let action = format!("remove tag `{tag}` of `{repository}@{digest}`");
         match self.call(Ask::new(Method::DELETE, action, path)).await {
             // somebody was faster
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),

@@ -179,9 +179,10 @@ impl Harbor<'_> {
                 }
                 State::Going | State::Absent | State::Error => {}
             }
-            // requests take time as well, and a clock may jump: either of both ends the wait
+            // requests take time as well, and a clock may jump: either of both ends the wait; the clock's whole
+            // seconds may be one too many
             let elapsed = u64::try_from(clock::now().0 - begun.0).unwrap_or(0);
-            if waited >= patience.limit || elapsed > patience.limit.as_secs() {
+            if waited >= patience.limit || elapsed > patience.limit.as_secs() + 1 {
                 let status = overview.map_or("none", |overview| overview.scan_status.as_str());
                 let seconds = waited.as_secs().max(elapsed);
                 return Err(Error::ScanTooLong { image: image(), seconds, status: error::harmless(status, 40) });

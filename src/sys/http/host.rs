@@ -69,16 +69,21 @@ impl HostOptions {
 #[derive(Debug)]
 pub struct Host {
     options: HostOptions,
-    client: OnceLock<Result<reqwest::Client, Error>>,
+    plain: OnceLock<Result<reqwest::Client, Error>>,
+    encrypted: OnceLock<Result<reqwest::Client, Error>>,
     budget: Budget,
+    lookups: Budget,
 }
+
+/// Requests without bodies in either direction cost a host little: so many at a time for each one of the others.
+const LOOKUPS: usize = 4;
 
 impl Host {
     /// Returns a host that nobody has talked to yet; costs nothing.
     #[must_use]
     pub fn new(options: HostOptions) -> Self {
-        let budget = Budget::new(options.parallel);
-        Self { options, client: OnceLock::new(), budget }
+        let (budget, lookups) = (Budget::new(options.parallel), Budget::new(options.parallel.saturating_mul(LOOKUPS)));
+        Self { options, plain: OnceLock::new(), encrypted: OnceLock::new(), budget, lookups }
     }
 
     /// Makes a request, again when the cause may pass (no connection, 408, 429, 5xx).
@@ -117,8 +122,9 @@ impl Host {
         if self.options.offline {
             return Err(Error::Offline { url: mask(url) }.into());
         }
-        let client = self.client.get_or_init(|| client(&self.options)).as_ref().map_err(Error::again)?;
-        let permit = self.budget.permit().await;
+        let client = self.client(request)?;
+        let budget = if request.method == Method::HEAD { &self.lookups } else { &self.budget };
+        let permit = budget.permit().await;
         let pulse = Pulse::new();
         let sending = request.prepare(client, &pulse)?.send();
         let sent = tokio::select! {
@@ -131,18 +137,25 @@ impl Host {
                 if let Some(error) = pulse.failure() {
                     return Err(Error::from(error).into());
                 }
-                self.budget.busy(permit, None);
+                budget.busy(permit, None);
                 return Err(failure);
             }
         };
         match response.status().as_u16() {
             408 | 429 | 500..=599 => {
                 let failure = Failure::busy(url, &response);
-                self.budget.busy(permit, failure.asked_pause());
+                budget.busy(permit, failure.asked_pause());
                 Err(failure)
             }
             _ => Ok(Answer::new(mask(url), response, self.options.idle_timeout, permit)),
         }
+    }
+
+    /// Reading the system's certificates takes longer than several requests, so plain http does not wait for it.
+    fn client(&self, request: &Request) -> Result<&reqwest::Client, Error> {
+        let is_plain = request.url.scheme() == "http";
+        let cell = if is_plain { &self.plain } else { &self.encrypted };
+        cell.get_or_init(|| client(&self.options, is_plain)).as_ref().map_err(Error::again)
     }
 
     /// Waits before the next attempt.
@@ -189,7 +202,7 @@ fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Fail
     Ok(request)
 }
 
-fn client(options: &HostOptions) -> Result<reqwest::Client, Error> {
+fn client(options: &HostOptions, is_plain: bool) -> Result<reqwest::Client, Error> {
     crate::sys::http::choose_tls_provider();
     let read = |path: &Option<PathBuf>| match path {
         Some(path) => fs::read(path, CERTIFICATES_LIMIT).map(Some),
@@ -217,10 +230,13 @@ fn client(options: &HostOptions) -> Result<reqwest::Client, Error> {
         }
         builder
     };
-    let built = builder().tls_certs_merge(authorities.clone()).build();
-    built
-        .or_else(|_| builder().tls_certs_only(authorities).build())
-        .map_err(|cause| Error::Client { cause: error::chain(&cause) })
+    let built = if is_plain {
+        builder().tls_certs_only(authorities).build()
+    } else {
+        let built = builder().tls_certs_merge(authorities.clone()).build();
+        built.or_else(|_| builder().tls_certs_only(authorities).build())
+    };
+    built.map_err(|cause| Error::Client { cause: error::chain(&cause) })
 }
 
 #[cfg(test)]

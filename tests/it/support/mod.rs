@@ -1,4 +1,4 @@
-//! What tests stand on: signed archives, a loopback server.
+//! What tests stand on: signed archives, loopback servers, a registry, a Harbor.
 
 pub(crate) mod archive;
 pub(crate) mod deb;
@@ -6,3 +6,4 @@ pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod openpgp;
 pub(crate) mod project;
+pub(crate) mod registry;

@@ -1,0 +1,104 @@
+//! The client for Harbor against the double: discovery, setup, scans and the gate, promotion.
+
+mod promote;
+mod scan;
+mod setup;
+
+use crate::double::MANIFEST;
+use crate::double::manifest;
+use crate::support::registry::Fault;
+use crate::support::registry::Registry;
+use crate::support::registry::Response;
+use crate::support::registry::Trouble;
+use crate::support::registry::harbor::ADMIN;
+use crate::support::registry::harbor::Harbor as Double;
+use sockel::publish::harbor::Error;
+use sockel::publish::harbor::Harbor;
+use sockel::publish::harbor::Repository;
+use sockel::publish::harbor::Turn;
+use sockel::sys::http::Host;
+use sockel::sys::http::HostOptions;
+use sockel::values::Digest;
+use sockel::values::Login;
+use sockel::values::Secret;
+use std::time::Duration;
+
+pub(crate) fn host() -> Host {
+    Host::new(HostOptions { backoff: Duration::from_millis(1), attempts: 3, ..HostOptions::usual(false) })
+}
+
+pub(crate) fn login(user: &str, password: &str) -> Login {
+    Login { user: user.to_owned(), password: Secret::new(password.to_owned()) }
+}
+
+pub(crate) fn admin<'a>(host: &'a Host, double: &Double) -> Harbor<'a> {
+    Harbor::new(host, double.url().parse().unwrap(), login(ADMIN.0, ADMIN.1))
+}
+
+pub(crate) fn repository(text: &str) -> Repository {
+    Repository::parse(text).unwrap()
+}
+
+/// Puts an image into a repository; returns its digest.
+pub(crate) fn push(double: &Double, repository: &str, tags: &[&str], layer: &[u8]) -> Digest {
+    let mut contents = double.registry.contents();
+    contents.add_blob(repository, b"{}".to_vec());
+    contents.add_blob(repository, layer.to_vec());
+    let digest = contents.add_manifest(repository, MANIFEST, manifest(b"{}", &[layer]).to_string().into_bytes());
+    let names = tags.iter().map(|tag| ((*tag).to_owned(), digest.clone()));
+    contents.repository(repository).tags.extend(names);
+    digest.parse().unwrap()
+}
+
+#[tokio::test]
+async fn tells_harbor_from_other_registries() {
+    let host = host();
+    let double = Double::start("v2.15.2");
+    let found = admin(&host, &double).discover().await.unwrap().unwrap();
+    assert!(found.version.is_at_least(2, 15) && !found.version.is_at_least(2, 16) && found.writable().is_ok());
+    assert_eq!(found.external_url, Some(double.url()));
+    double.is_read_only();
+    assert!(matches!(admin(&host, &double).discover().await.unwrap().unwrap().writable(), Err(Error::ReadOnly)));
+
+    let other = Registry::start();
+    let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));
+    assert_eq!(client.discover().await.unwrap(), None);
+    // a page for everything, a wall before everything
+    let answers = [Response::new(200).body(b"<html>hello</html>".to_vec()), Response::new(401), Response::new(403)];
+    for answer in answers {
+        let other = Registry::start();
+        other.fault(Fault::new("GET", "/api/*", Trouble::Answer(answer)).always());
+        let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));
+        assert_eq!(client.discover().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn names_a_login_that_does_not_work() {
+    let host = host();
+    let double = Double::start("v2.15.2");
+    let url = || double.url().parse().unwrap();
+    let error = Harbor::new(&host, url(), login("robot$gone", "marker")).discover().await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot ask Harbor for its version: Harbor does not accept the login `robot$gone`");
+    assert!(error.hints()[0].starts_with("look whether the robot exists"), "{:?}", error.hints());
+    assert_eq!((error.turn(), format!("{error:?}").contains("marker")), (Turn::Input, false));
+    // Harbor takes wrong credentials for none on this page
+    let page = br#"{"auth_mode":"db_auth","self_registration":false}"#;
+    double.fault(Fault::new("GET", "*/systeminfo", Trouble::malformed("application/json", page)));
+    assert!(matches!(admin(&host, &double).discover().await, Err(Error::Login { .. })));
+}
+
+#[tokio::test]
+async fn a_harbor_that_fails_is_still_one() {
+    let host = host();
+    let double = Double::start("v2.15.2");
+    double.fault(Fault::new("GET", "*/systeminfo", Trouble::status(503)).times(2));
+    assert!(admin(&host, &double).discover().await.unwrap().is_some(), "tried again");
+    double.fault(Fault::new("GET", "*/systeminfo", Trouble::status(500)).always());
+    let error = admin(&host, &double).discover().await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }) && error.turn() == Turn::Outside, "{error}");
+    assert!(error.hints()[0].contains("under request `sockel-"), "{:?}", error.hints());
+    let headers = double.log().entries().last().unwrap().headers.clone();
+    assert_eq!(headers["x-is-resource-name"], "true");
+    assert!(headers["x-request-id"].starts_with("sockel-") && !headers.contains_key("cookie"));
+}

@@ -1,0 +1,213 @@
+//! Scans from the request to the verdict: all states, and reports that cannot be right.
+
+use crate::harbor::admin;
+use crate::harbor::host;
+use crate::harbor::login;
+use crate::harbor::push;
+use crate::harbor::repository;
+use crate::support::registry::Course;
+use crate::support::registry::Fault;
+use crate::support::registry::Report;
+use crate::support::registry::Response;
+use crate::support::registry::Trouble;
+use crate::support::registry::harbor::Harbor as Double;
+use sockel::publish::gate;
+use sockel::publish::gate::Facts;
+use sockel::publish::gate::Outcome;
+use sockel::publish::gate::Policy;
+use sockel::publish::gate::Verdict;
+use sockel::publish::harbor::Error;
+use sockel::publish::harbor::Harbor;
+use sockel::publish::harbor::Turn;
+use sockel::publish::harbor::scan::Patience;
+use sockel::publish::harbor::scan::Scanned;
+use sockel::sys::clock;
+use sockel::values::Digest;
+use std::time::Duration;
+
+const NAME: &str = "staging/base/debian";
+
+fn patience() -> Patience {
+    let pause = Duration::from_millis(2);
+    Patience { first_pause: pause, longest_pause: pause, limit: Duration::from_secs(60) }
+}
+
+fn hasty() -> Patience {
+    Patience { limit: Duration::from_millis(100), ..patience() }
+}
+
+/// A Harbor with an image to scan.
+fn start() -> (Double, Digest) {
+    let double = Double::start("v2.15.2");
+    double.project("staging");
+    let digest = push(&double, NAME, &["1"], b"layer");
+    (double, digest)
+}
+
+async fn scan(double: &Double, digest: &Digest) -> Result<Scanned, Error> {
+    scan_with(double, digest, &patience()).await
+}
+
+async fn scan_with(double: &Double, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
+    let host = host();
+    admin(&host, double).scan(&repository(NAME), digest, patience).await
+}
+
+fn judge(scanned: &Scanned, policy: &Policy) -> Verdict {
+    let facts = Facts {
+        digest: scanned.report.digest,
+        pushed_at: scanned.pushed_at,
+        distribution: "debian".to_owned(),
+        packages: 80,
+        has_debian_version: true,
+        has_lsb_release: false,
+        has_package_database: true,
+    };
+    gate::judge(&scanned.report, &facts, policy, clock::now())
+}
+
+#[tokio::test]
+async fn waits_for_the_report() {
+    let (double, digest) = start();
+    let report = Report::clean().finding("CVE-1-1", "apt", "Low").fixed("CVE-1-2", "zlib1g", "High", "2");
+    double.scans(Course::success(30, report));
+    let scanned = scan(&double, &digest).await.unwrap();
+    assert!(double.log().count("GET", "*/artifacts/sha256:*") >= 30);
+    assert_eq!(double.log().count("POST", "*/base%252Fdebian/artifacts/sha256:*/scan"), 1);
+    assert_eq!((scanned.report.listed, scanned.report.announced), (2, Some(2)));
+    let verdict = judge(&scanned, &Policy::usual());
+    assert_eq!((verdict.outcome(), verdict.findings.len(), verdict.tolerated), (Outcome::Refused, 1, 1));
+    assert_eq!(verdict.findings[0].fixed_in.as_deref(), Some("2"));
+    double.scans(Course::success(1, Report::clean().finding("CVE-1-1", "apt", "Low")));
+    assert!(judge(&scan(&double, &digest).await.unwrap(), &Policy::usual()).is_pass());
+}
+
+#[tokio::test]
+async fn every_state_has_its_end() {
+    // states, how the error ends
+    let table: [(&[&'static str], &str); 6] = [
+        (&["Pending", "Error"], "the scanner failed"),
+        (&["Pending", "Running", "Stopped"], "the scan was stopped"),
+        (&[""], "Harbor knows of no scan, although it took the request"),
+        (&["Pending"], "seconds the scan still has status `Pending`"),
+        (&["Scheduled"], "seconds the scan still has status `Scheduled`"),
+        (&["Confused"], "seconds the scan still has status `Confused`"),
+    ];
+    for (states, expected) in table {
+        let (double, digest) = start();
+        double.scans(Course::new(states));
+        let patience = if expected.contains("seconds") { hasty() } else { patience() };
+        let error = scan_with(&double, &digest, &patience).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("cannot scan `{NAME}@{digest}`: ")) && text.ends_with(expected), "{text}");
+        assert_eq!(error.turn(), Turn::Outside);
+        if let Error::ScanFailed { log, .. } = &error {
+            assert!(log.ends_with("[ERROR] the end"), "{log}");
+            assert!(error.hints()[0].contains(log));
+        }
+    }
+    // between a report's place and its job Harbor says `Error`
+    let (double, digest) = start();
+    double.scans(Course::new(&["Error", "Pending", "", "Running", "Success"]));
+    assert!(scan(&double, &digest).await.is_ok());
+}
+
+#[tokio::test]
+async fn refusals_and_races() {
+    let (double, digest) = start();
+    double.scans(Course::success(20, Report::clean()));
+    let host = host();
+    let (name, patience) = (repository(NAME), patience());
+    let (one, two) = (admin(&host, &double), admin(&host, &double));
+    let both = futures_util::future::join(one.scan(&name, &digest, &patience), two.scan(&name, &digest, &patience));
+    let (first, second) = both.await;
+    assert_eq!(first.unwrap().report, second.unwrap().report, "the second waits for the scan of the first");
+    let statuses = |double: &Double| {
+        let mut statuses: Vec<u16> = double.log().of("POST", "*/scan").iter().map(|entry| entry.status).collect();
+        statuses.sort_unstable();
+        statuses
+    };
+    assert_eq!(statuses(&double), [202, 409]);
+    // the answer is lost and the request made again
+    double.fault(Fault::new("POST", "*/scan", Trouble::Silence));
+    scan(&double, &digest).await.unwrap();
+    assert_eq!(statuses(&double), [202, 202, 409, 409]);
+
+    double.has_no_scanner();
+    let error = scan(&double, &digest).await.unwrap_err();
+    assert!(matches!(&error, Error::NotScannable { said, .. } if said.contains("no available scanner")), "{error}");
+    let unsupported = Response::error(422, "UNPROCESSABLE_ENTITY", "it is an index");
+    double.fault(Fault::new("POST", "*/scan", Trouble::Answer(unsupported)));
+    assert!(matches!(scan(&double, &digest).await, Err(Error::NotScannable { .. })));
+    assert!(matches!(scan(&double, &Digest::of(b"absent")).await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_earlier_report_is_not_taken_for_the_new_one() {
+    let (double, digest) = start();
+    double.scans(Course::success(0, Report::clean()));
+    scan(&double, &digest).await.unwrap();
+    // Harbor takes the request, but nothing happens
+    double.fault(Fault::new("POST", "*/scan", Trouble::Answer(Response::new(202))));
+    assert!(matches!(scan_with(&double, &digest, &hasty()).await, Err(Error::ScanTooLong { .. })));
+}
+
+#[tokio::test]
+async fn reports_that_cannot_be_right_are_not_trusted() {
+    let old = "2020-01-01T00:00:00Z";
+    let low = || Report::clean().finding("CVE-1-1", "apt", "Low");
+    // report, database's time, beginning of the doubt
+    let table = [
+        (low(), Some(old), "the scanner's vulnerability database is of 2020-01-01"),
+        (low(), Some("soon"), "nobody says how old"),
+        (low(), None, "nobody says how old"),
+        (low().generated_at(old), Some(""), "the report is of 2020-01-01"),
+        (low().generated_at(""), Some(""), "the report does not say when"),
+        (low().by("", ""), Some(""), "the report does not name its scanner"),
+        (low().about(&Digest::of(b"other").to_string()), Some(""), "the report is about sha256:d9298a10"),
+        (low().finding("CVE-1-2", "apt", "Strange"), Some(""), "the severity of CVE-1-2 is"),
+        (Report::clean(), Some(""), "the report has no finding of any severity for 80 packages"),
+    ];
+    for (report, database, expected) in table {
+        let (double, digest) = start();
+        if database != Some("") {
+            double.database_updated_at(database);
+        }
+        double.scans(Course::success(1, report));
+        let scanned = scan(&double, &digest).await.unwrap();
+        let verdict = judge(&scanned, &Policy { doubt_silence_above: Some(20), ..Policy::usual() });
+        let doubts: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
+        assert_eq!(verdict.outcome(), Outcome::NotTrusted, "{expected}");
+        assert!(doubts.len() == 1 && doubts[0].starts_with(expected), "{expected}: {doubts:?}");
+    }
+}
+
+#[tokio::test]
+async fn reports_that_are_none_are_refused() {
+    let bodies: [&[u8]; 5] =
+        [b"{}", b"[]", b"", b"<html>", b"{\"application/vnd.security.vulnerability.report; version=1.1\":{}}"];
+    for body in bodies {
+        let (double, digest) = start();
+        double.scans(Course::success(1, Report::clean()));
+        double.fault(Fault::new("GET", "*/vulnerabilities", Trouble::malformed("application/json", body)));
+        let error = scan(&double, &digest).await.unwrap_err();
+        assert!(matches!(error, Error::Malformed { .. }) && error.turn() == Turn::Outside, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn robots_without_the_right_do_not_know_the_age() {
+    let (double, digest) = start();
+    let rights = ["artifact:read", "scan:create", "scan:read", "artifact-addition:read"];
+    double.robot("robot$ci", "secret", &[("staging", &rights)]);
+    double.scans(Course::success(1, Report::clean().finding("CVE-1-1", "apt", "Low")));
+    let host = host();
+    let robot = Harbor::new(&host, double.url().parse().unwrap(), login("robot$ci", "secret"));
+    let scanned = robot.scan(&repository(NAME), &digest, &patience()).await.unwrap();
+    assert_eq!(judge(&scanned, &Policy::usual()).outcome(), Outcome::NotTrusted);
+    assert!(judge(&scanned, &Policy { unknown_database_age_pass: true, ..Policy::usual() }).is_pass());
+    double.robot("robot$blind", "secret", &[("staging", &["artifact:read"])]);
+    let robot = Harbor::new(&host, double.url().parse().unwrap(), login("robot$blind", "secret"));
+    let error = robot.scan(&repository(NAME), &digest, &patience()).await.unwrap_err();
+    assert!(matches!(error, Error::NotPermitted { .. }) && error.turn() == Turn::Input, "{error}");
+}

@@ -1,0 +1,176 @@
+//! Setup: everything once, nothing twice, nothing in a dry run, and what to do where it is not permitted.
+
+use crate::harbor::admin;
+use crate::harbor::host;
+use crate::harbor::login;
+use crate::support::registry::Fault;
+use crate::support::registry::Response;
+use crate::support::registry::Trouble;
+use crate::support::registry::harbor::Harbor as Double;
+use serde_json::Value;
+use sockel::publish::gate::Exemption;
+use sockel::publish::gate::Severity;
+use sockel::publish::harbor::Error;
+use sockel::publish::harbor::Harbor;
+use sockel::publish::harbor::setup::Project;
+use sockel::publish::harbor::setup::Robots;
+use sockel::publish::harbor::setup::State;
+use sockel::publish::harbor::setup::Step;
+use sockel::publish::harbor::setup::Wanted;
+use sockel::publish::harbor::setup::Webhook;
+use sockel::sys::fs;
+use sockel::values::Epoch;
+use sockel::values::Secret;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+fn wanted(keep: &Path) -> Wanted {
+    let project = |name: &str| Project { name: name.to_owned(), storage: Some(10 << 30) };
+    let exemption = Exemption {
+        vulnerability: "CVE-2026-1".to_owned(),
+        package: None,
+        reason: "x".to_owned(),
+        expires: Epoch(4_000_000_000),
+    };
+    Wanted {
+        staging: project("base-staging"),
+        release: project("base"),
+        withhold: Some(Severity::High),
+        exemptions: vec![exemption],
+        signed: true,
+        moving: vec!["latest".to_owned()],
+        keep: 20,
+        labels: vec!["released".to_owned(), "approved".to_owned()],
+        robots: Some(Robots {
+            pipeline: "pipeline".to_owned(),
+            release: "freigabe".to_owned(),
+            days: 90,
+            keep: keep.to_owned(),
+            prefix: "robot$".to_owned(),
+        }),
+        webhook: Some(Webhook {
+            name: "scans".to_owned(),
+            address: "https://ci.example/hook".to_owned(),
+            authorization: Some(Secret::new("marker".to_owned())),
+        }),
+    }
+}
+
+fn states<'a>(steps: &'a [Step], state: &State) -> Vec<&'a str> {
+    steps.iter().filter(|step| step.state == *state).map(|step| step.what.as_str()).collect()
+}
+
+fn writes(double: &Double) -> usize {
+    let is_write = |method: &str| matches!(method, "POST" | "PUT" | "DELETE" | "PATCH");
+    double.log().entries().iter().filter(|entry| is_write(&entry.method)).count()
+}
+
+#[tokio::test]
+async fn makes_everything_once() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("secrets");
+    let client = admin(&host, &double);
+
+    let planned = client.plan(&wanted(&keep)).await.unwrap();
+    assert!(planned.iter().all(|step| step.state == State::WouldCreate), "{planned:#?}");
+    assert_eq!((writes(&double), keep.exists()), (0, false), "a dry run changes nothing");
+
+    let done = client.apply(&wanted(&keep)).await.unwrap();
+    assert!(done.iter().all(|step| step.state.is_fine()), "{done:#?}");
+    let names = |steps: &[Step]| steps.iter().map(|step| step.what.clone()).collect::<Vec<_>>();
+    let missing: Vec<String> = names(&planned).into_iter().filter(|what| !names(&done).contains(what)).collect();
+    assert_eq!(missing, Vec::<String>::new(), "a dry run tells of everything that is done");
+    let flags = double.state().projects.values().map(|project| project["metadata"].clone()).collect::<Vec<Value>>();
+    assert_eq!((&flags[0]["auto_scan"], &flags[0]["prevent_vul"]), (&"false".into(), &"false".into()));
+    assert_eq!((&flags[1]["severity"], &flags[1]["enable_content_trust_cosign"]), (&"high".into(), &"true".into()));
+
+    let before = writes(&double);
+    let again = client.apply(&wanted(&keep)).await.unwrap();
+    assert!(again.iter().all(|step| step.state == State::Exists), "{again:#?}");
+    assert_eq!(writes(&double), before, "a second run changes nothing");
+}
+
+#[tokio::test]
+async fn keeps_secrets_in_files_of_their_owner() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let steps = admin(&host, &double).apply(&wanted(folder.path())).await.unwrap();
+    assert_eq!(fs::list(folder.path()).unwrap(), ["freigabe.json", "pipeline.json"]);
+    for name in ["freigabe", "pipeline"] {
+        let path = folder.path().join(format!("{name}.json"));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let kept: Value = serde_json::from_str(&fs::read_text(&path, 1000).unwrap()).unwrap();
+        assert_eq!(kept["name"], format!("robot${name}"));
+        let secret = kept["secret"].as_str().unwrap();
+        assert!(!format!("{steps:?}").contains(secret));
+        // it works, and may not set anything up
+        let robot = Harbor::new(&host, double.url().parse().unwrap(), login(&format!("robot${name}"), secret));
+        assert!(robot.discover().await.unwrap().is_some());
+        let steps = robot.apply(&wanted(folder.path())).await.unwrap();
+        let refused = steps.iter().filter(|step| matches!(step.state, State::NotPermitted { .. })).count();
+        assert!(refused > 3 && !steps.iter().any(|step| step.state == State::Created), "{steps:#?}");
+        assert!(robot.database_updated_at("base-staging").await.unwrap().is_some(), "its age is known to both");
+    }
+}
+
+#[tokio::test]
+async fn changes_what_is_different() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let client = admin(&host, &double);
+    client.apply(&wanted(folder.path())).await.unwrap();
+    let mut other = wanted(folder.path());
+    other.staging.storage = Some(-1);
+    other.withhold = Some(Severity::Critical);
+    other.exemptions.clear();
+    other.labels.push("new".to_owned());
+    other.webhook.as_mut().unwrap().address.push_str("/2");
+    other.keep = 5;
+    let before = writes(&double);
+    let planned = client.plan(&other).await.unwrap();
+    assert_eq!(writes(&double), before);
+    let would = State::WouldChange("severity: high → critical".to_owned());
+    assert_eq!(states(&planned, &would), ["project `base`"], "{planned:#?}");
+    let done = client.apply(&other).await.unwrap();
+    assert_eq!(states(&done, &State::Created), ["label `new` of project `base`"]);
+    let changed: Vec<String> = done.iter().map(ToString::to_string).filter(|step| step.contains("changed (")).collect();
+    let expected = [
+        "quota of project `base-staging`: changed (10737418240 → -1 bytes)",
+        "project `base`: changed (severity: high → critical)",
+        "CVE allow-list of project `base`: changed (1 → 0 identifiers)",
+        "webhook `scans` of project `base-staging`: changed (address or events)",
+    ];
+    assert_eq!(changed, expected, "{done:#?}");
+    let left: Vec<&Step> = done.iter().filter(|step| matches!(step.state, State::Left { .. })).collect();
+    assert_eq!(left.len(), 1, "rules that somebody made are not ours to change: {left:?}");
+    let again = client.apply(&Wanted { keep: 20, ..other }).await.unwrap();
+    assert!(again.iter().all(|step| step.state == State::Exists), "{again:#?}");
+}
+
+#[tokio::test]
+async fn ends_clearly() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let client = admin(&host, &double);
+    // somebody else makes the project at the same moment
+    let conflict = Response::error(409, "CONFLICT", "The project named base-staging already exists");
+    double.fault(Fault::new("POST", "*/projects", Trouble::Instead(conflict)));
+    let steps = client.apply(&wanted(folder.path())).await.unwrap();
+    assert_eq!((&*steps[0].what, &steps[0].state), ("project `base-staging`", &State::Exists));
+    assert!(steps.iter().all(|step| step.state.is_fine()), "{steps:#?}");
+    // the answer with a robot's secret is lost: it is not asked for again, and said what to do
+    let double = Double::start("v2.15.2");
+    let client = admin(&host, &double);
+    double.fault(Fault::new("POST", "*/robots", Trouble::Silence));
+    let error = client.apply(&wanted(folder.path())).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot create robot `pipeline`: "), "{error}");
+    assert_eq!(double.log().count("POST", "*/robots"), 1);
+    double.is_read_only();
+    assert!(matches!(client.apply(&wanted(folder.path())).await, Err(Error::ReadOnly)));
+    assert!(client.plan(&wanted(folder.path())).await.is_ok());
+    let other = crate::support::registry::Registry::start();
+    let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));
+    let error = client.apply(&wanted(folder.path())).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot use the setup: `{}` is no Harbor", other.url()));
+}

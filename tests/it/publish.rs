@@ -1,0 +1,213 @@
+//! `sockel publish` as people run it: into a layout, to a plain registry, through a Harbor with gate and promotion.
+
+use crate::support::project::Answer;
+use crate::support::project::Project;
+use crate::support::project::answer;
+use crate::support::registry::Course;
+use crate::support::registry::Fault;
+use crate::support::registry::Harbor;
+use crate::support::registry::Registry;
+use crate::support::registry::Report;
+use crate::support::registry::Trouble;
+use crate::support::registry::harbor::ADMIN;
+use serde_json::Value;
+use sockel::values::Epoch;
+
+/// A project whose images are built and have what scanners look for.
+fn project() -> Project {
+    let project = Project::new();
+    let recipe = project.text("recipes/base.yaml");
+    project
+        .write("recipes/base.yaml", &format!("{recipe}files: {{ /etc/debian_version: {{ content: \"13.1\\n\" }} }}\n"));
+    project.run(&["lock"]).good();
+    project.run(&["build"]).good();
+    project
+}
+
+/// A Harbor with both projects and robots, made by `--setup`, and a registry file that uses them.
+fn harbor(project: &Project) -> Harbor {
+    let harbor = Harbor::start("v2.15.2");
+    harbor.database_updated_at(Some(&now()));
+    harbor.scans(Course::success(1, Report::clean()));
+    let file = format!(
+        "target: {}\nprojects: {{ staging: staging, release: base }}\n\
+         credentials: ../secrets/sockel-pipeline.json\nrelease-credentials: ../secrets/sockel-freigabe.json\n\
+         setup: {{ robots: ../secrets, labels: [ freigegeben ] }}\n",
+        harbor.url()
+    );
+    project.write("base-images/registry.yaml", &file);
+    setup(project, &[]).good();
+    harbor
+}
+
+fn setup(project: &Project, more: &[&str]) -> Answer {
+    let mut command = project.command(&[&["publish", "--setup"], more].concat());
+    command.env("SOCKEL_REGISTRY_USER", ADMIN.0).env("SOCKEL_REGISTRY_PASSWORD", ADMIN.1);
+    answer(&mut command)
+}
+
+fn now() -> String {
+    sockel::sys::clock::now().to_string()
+}
+
+fn json(answer: &str) -> Value {
+    serde_json::from_str(answer).unwrap()
+}
+
+#[test]
+fn a_layout_needs_no_registry() {
+    let project = project();
+    let answer = json(&project.run(&["publish", "--format", "json"]).good());
+    assert_eq!(answer["target"], "oci:out");
+    assert_eq!(answer["images"][2]["gate"]["not-available"]["reason"], "a layout folder has no scanner");
+    assert_eq!(project.digests("out").len(), 12);
+    let dry = project.run(&["publish", "app", "--to", "oci:other", "--dry-run"]).good();
+    assert!(dry.contains("would be published"), "{dry}");
+    assert!(!project.path("other").exists());
+}
+
+#[test]
+fn a_plain_registry_gets_images_once() {
+    let (project, registry) = (project(), Registry::start());
+    let target = format!("{}/team", registry.url());
+    let answer = json(&project.run(&["publish", "app", "--to", &target, "--format", "json"]).good());
+    let image = &answer["images"][0];
+    assert_eq!((image["state"].as_str(), image["pushed"]["mounted"]["count"].as_u64()), (Some("published"), Some(0)));
+    let tags = registry.tags("team/app");
+    assert!(tags.values().all(|digest| *digest == image["digest"]) && !tags.is_empty(), "{tags:?}");
+    let sent = registry.log().blob_bytes();
+    assert_eq!(image["pushed"]["uploaded"]["bytes"].as_u64(), Some(sent));
+    let before = registry.log().entries().len();
+    let again = json(&project.run(&["publish", "app", "--to", &target, "--format", "json"]).good());
+    assert_eq!(again["images"][0]["state"], "up-to-date");
+    assert_eq!(registry.log().blob_bytes(), sent);
+    assert_eq!(registry.log().entries().len() - before, tags.len(), "one look at every tag");
+    // what the child brought along is mounted for the parent
+    let parent = json(&project.run(&["publish", "runtime", "--to", &target, "--format", "json"]).good());
+    let pushed = &parent["images"][0]["pushed"];
+    assert_eq!(pushed["uploaded"]["count"], 1, "the configuration: {pushed}");
+    assert!(pushed["mounted"]["count"].as_u64() >= Some(2), "{pushed}");
+    assert!(registry.tags("team/base").is_empty(), "only what was named");
+}
+
+#[test]
+fn what_passes_the_gate_is_promoted() {
+    let project = project();
+    let harbor = harbor(&project);
+    let answer = json(&project.run(&["publish", "--format", "json"]).good());
+    for image in answer["images"].as_array().unwrap() {
+        let name = image["image"].as_str().unwrap();
+        assert_eq!(image["gate"]["judged"][0]["outcome"], "passed", "{image}");
+        let released = harbor.registry.tags(&format!("base/{name}"));
+        assert!(!released.is_empty() && released.values().all(|digest| *digest == image["digest"]), "{released:?}");
+        assert!(harbor.registry.tags(&format!("staging/{name}")).is_empty(), "the throw-away tag is gone");
+    }
+    let sent = harbor.log().blob_bytes();
+    let again = json(&project.run(&["publish", "--format", "json"]).good());
+    assert!(again["images"].as_array().unwrap().iter().all(|image| image["state"] == "up-to-date"), "{again}");
+    assert_eq!(harbor.log().blob_bytes(), sent);
+}
+
+#[test]
+fn one_project_is_judged_before_it_gets_tags() {
+    let project = project();
+    let harbor = harbor(&project);
+    let (user, password) = ADMIN;
+    let target = format!("{}/staging", harbor.url());
+    let publish = || {
+        let mut command = project.command(&["publish", "base", "--to", &target, "--format", "json"]);
+        command.env("SOCKEL_REGISTRY_USER", user).env("SOCKEL_REGISTRY_PASSWORD", password);
+        // the registry file names robots for two projects
+        command.args(["--registry", "none.yaml"]);
+        answer(&mut command)
+    };
+    project.write("none.yaml", "parallel: 2\n");
+    harbor.scans(Course::success(0, Report::clean().finding("CVE-2026-1234", "libc", "Critical")));
+    publish().fails(4);
+    let tags = || harbor.registry.tags("staging/base").into_keys().collect::<Vec<_>>();
+    assert_eq!(tags(), ["candidate-base"]);
+    harbor.scans(Course::success(0, Report::clean()));
+    let image = json(&publish().good())["images"][0].clone();
+    assert_eq!(
+        (image["state"].as_str(), image["gate"]["judged"][0]["outcome"].as_str()),
+        (Some("published"), Some("passed"))
+    );
+    assert_eq!(tags(), ["1", "2.0-20250601"]);
+}
+
+#[test]
+fn the_gate_fails_closed() {
+    let project = project();
+    let harbor = harbor(&project);
+    let old = Epoch(sockel::sys::clock::now().0 - 90 * 86_400).to_string();
+    let severe = || Report::clean().finding("CVE-2026-1234", "libc", "High");
+    // course, database, words of the failure, exit code
+    let table = [
+        (Course::success(1, severe()), Some(now()), "CVE-2026-1234 (high) in libc", 4),
+        (Course::success(1, Report::clean()), Some(old.clone()), "database is of", 4),
+        (Course::success(1, Report::clean()), None, "nobody says how old", 4),
+        (Course::success(1, Report::clean().generated_at(&old)), Some(now()), "the image was pushed", 4),
+        (Course::new(&["Pending", "Error"]), Some(now()), "cannot scan", 3),
+        (Course::new(&["Running", "Stopped"]), Some(now()), "stopped", 3),
+        (Course::new(&[""]), Some(now()), "scan", 3),
+    ];
+    for (course, database, words, code) in table {
+        harbor.scans(course);
+        harbor.database_updated_at(database.as_deref());
+        let told = project.run(&["publish", "base"]).fails(code);
+        assert!(told.contains(words), "{words}: {told}");
+        assert!(harbor.registry.tags("base/base").is_empty(), "{words}");
+    }
+    // with an exemption that names the reason it passes
+    harbor.scans(Course::success(0, severe()));
+    harbor.database_updated_at(Some(&now()));
+    let file = project.text("base-images/registry.yaml");
+    let exemption =
+        "gate: { exemptions: [ { vulnerability: CVE-2026-1234, reason: not reachable, expires: 2099-01-01 } ] }";
+    project.write("base-images/registry.yaml", &format!("{file}{exemption}\n"));
+    let answer = json(&project.run(&["publish", "base", "--format", "json"]).good());
+    let exempted = &answer["images"][0]["gate"]["judged"][0]["verdict"]["exempted"][0];
+    assert_eq!(exempted["exemption"]["reason"], "not reachable", "{answer}");
+    assert!(!harbor.registry.tags("base/base").is_empty());
+}
+
+#[test]
+fn projects_without_a_harbor_are_refused() {
+    let (project, registry) = (project(), Registry::start());
+    let file = format!("target: {}\nprojects: {{ staging: staging, release: base }}\n", registry.url());
+    project.write("base-images/registry.yaml", &file);
+    let told = project.run(&["publish", "base"]).fails(4);
+    assert!(told.contains("nobody scans the image") && told.contains("hint:"), "{told}");
+    assert_eq!(registry.log().blob_bytes(), 0);
+}
+
+#[test]
+fn one_failure_does_not_stop_the_others() {
+    let (project, registry) = (project(), Registry::start());
+    registry.fault(Fault::new("PUT", "/v2/team/runtime/manifests/*", Trouble::quota()).always());
+    let target = format!("{}/team", registry.url());
+    let answer = project.run(&["publish", "--to", &target, "--format", "json"]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    let images = json(&answer.stdout);
+    let states: Vec<&str> =
+        images["images"].as_array().unwrap().iter().filter_map(|image| image["state"].as_str()).collect();
+    assert_eq!(states, ["published", "failed", "published"]);
+    assert!(images["images"][1]["error"]["message"].as_str().unwrap().contains("upper limit"), "{images}");
+    assert!(registry.tags("team/runtime").is_empty());
+}
+
+#[test]
+fn setup_is_repeatable() {
+    let project = project();
+    let harbor = harbor(&project);
+    let before = harbor.log().of("POST", "*").len() + harbor.log().of("PUT", "*").len();
+    let again = setup(&project, &[]).good();
+    assert!(again.lines().all(|line| line.ends_with(": exists")), "{again}");
+    let dry = setup(&project, &["--dry-run"]).good();
+    assert_eq!(dry, again);
+    let after = harbor.log().of("POST", "*").len() + harbor.log().of("PUT", "*").len();
+    assert_eq!(after, before);
+    use std::os::unix::fs::PermissionsExt;
+    let secret = std::fs::metadata(project.path("secrets/sockel-freigabe.json")).unwrap();
+    assert_eq!(secret.permissions().mode() & 0o777, 0o600);
+}

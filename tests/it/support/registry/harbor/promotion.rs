@@ -1,0 +1,67 @@
+//! Copies of artifacts between projects, with all that surprises: every tag, and accessories only the first time.
+
+use crate::support::registry::contents::Contents;
+use crate::support::registry::contents::Manifest;
+use crate::support::registry::contents::Repository;
+use crate::support::registry::harbor::api::Call;
+use crate::support::registry::harbor::api::bad_request;
+use crate::support::registry::harbor::api::forbidden;
+use crate::support::registry::harbor::api::not_found;
+use crate::support::registry::harbor::artifacts::accessories;
+use crate::support::registry::harbor::artifacts::subject;
+use crate::support::registry::harbor::state::State;
+use crate::support::registry::message::Response;
+use sockel::sys::clock;
+
+/// Answers `POST …/artifacts?from=project/repository@digest`.
+pub(crate) fn copy(state: &mut State, call: &Call) -> Response {
+    let from = call.request.query("from").unwrap_or_default();
+    let Some((source, reference)) = from.split_once('@').or_else(|| from.rsplit_once(':')) else {
+        return bad_request(&format!("invalid reference: {from}"));
+    };
+    let project = source.split('/').next().unwrap_or_default();
+    if !call.may(project, "artifact", "read") {
+        return forbidden();
+    }
+    let target = call.repository();
+    let mut contents = state.heart.contents.lock().unwrap();
+    let Some(old) = contents.repositories.get(source).cloned() else { return not_found(source) };
+    let Some(digest) = old.resolve(reference) else { return not_found(&format!("artifact {from}")) };
+    if subject(&old, &digest).is_some() {
+        return forbidden();
+    }
+    let tags = old.tags_of(&digest);
+    let moves = |tag: &&String| {
+        let there = contents.repositories.get(&target).and_then(|repository| repository.tags.get(*tag));
+        there.is_some_and(|there| *there != digest) && state.heart.is_immutable(&target, tag)
+    };
+    // one transaction: nothing of the copy is seen where one tag fails
+    if let Some(tag) = tags.iter().find(moves) {
+        let words = format!("the tag {tag} configured as immutable, cannot be updated");
+        return Response::error(412, "PRECONDITION", &words);
+    }
+    bring(&mut contents, &old, &target, &digest);
+    let repository = contents.repository(&target);
+    repository.tags.extend(tags.into_iter().map(|tag| (tag, digest.clone())));
+    Response::new(201).with("location", &format!("{}/{digest}", call.request.path))
+}
+
+/// Copies a manifest with everything below it and everything that belongs to it; ends because nothing is copied twice.
+fn bring(contents: &mut Contents, old: &Repository, target: &str, digest: &str) {
+    if contents.repository(target).manifests.contains_key(digest) {
+        return;
+    }
+    let manifest = &old.manifests[digest];
+    let repository = contents.repository(target);
+    repository.blobs.extend(manifest.blobs());
+    repository.manifests.insert(digest.to_owned(), Manifest { pushed: clock::now(), ..manifest.clone() });
+    for child in manifest.children().iter().filter(|child| old.manifests.contains_key(*child)) {
+        bring(contents, old, target, child);
+    }
+    for accessory in accessories(old, digest) {
+        // the legacy scheme finds its signatures by tag
+        let tags = old.tags_of(&accessory);
+        contents.repository(target).tags.extend(tags.into_iter().map(|tag| (tag, accessory.clone())));
+        bring(contents, old, target, &accessory);
+    }
+}
