@@ -17,8 +17,10 @@ use sockel::values::Epoch;
 fn project() -> Project {
     let project = Project::new();
     let recipe = project.text("recipes/base.yaml");
-    project
-        .write("recipes/base.yaml", &format!("{recipe}files: {{ /etc/debian_version: {{ content: \"13.1\\n\" }} }}\n"));
+    project.write(
+        "recipes/base.yaml",
+        &format!("{recipe}files: {{ /etc/lsb-release: {{ content: \"DISTRIB_ID=Ubuntu\\n\" }} }}\n"),
+    );
     project.run(&["lock"]).good();
     project.run(&["build"]).good();
     project

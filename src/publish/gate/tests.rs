@@ -170,7 +170,8 @@ fn never_trusts_what_cannot_be_right() {
         ),
     ];
     for (number, (change, expected)) in table.into_iter().enumerate() {
-        let (mut report, mut facts, mut policy) = (report([]), facts(), Policy::usual());
+        let (mut report, mut facts, mut policy) =
+            (report([]), facts(), Policy { doubt_silence_above: None, ..Policy::usual() });
         change(&mut report, &mut facts, &mut policy);
         let verdict = judge(&report, &facts, &policy, NOW);
         let doubts: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();

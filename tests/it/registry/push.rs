@@ -25,6 +25,9 @@ use sockel::sys::http::HostOptions;
 use std::time::Duration;
 use std::time::Instant;
 
+/// What is wrong, and how to make it so.
+type Damage = (&'static str, fn(&Image));
+
 #[test]
 fn sends_everything_once_and_nothing_twice() {
     let (double, image, names) = (Double::start(), Image::new(7), tags(&["1", "1.0"]));
@@ -70,7 +73,7 @@ fn blobs_come_before_manifests_and_tags_come_last() {
 fn everything_works_with_all_ways_to_name_an_upload() {
     for location in [Location::State, Location::Absolute, Location::Relative] {
         for chunk in [None, Some(50_000), Some(u64::MAX)] {
-            let (double, image, names) = (Double::start().with_location(location), Image::new(7), tags(&["1"]));
+            let (double, image, names) = (Double::start().with_location(location.clone()), Image::new(7), tags(&["1"]));
             let context = format!("{location:?} {chunk:?}");
             let pushed = push(&double, &Push { chunk, ..image.push(&names) }).unwrap();
             assert_eq!(pushed.uploaded.bytes, image.bytes(), "{context}");
@@ -291,7 +294,7 @@ fn a_pause_that_is_asked_for_is_made_by_all() {
 
 #[test]
 fn a_damaged_image_is_noticed_before_anything_is_sent() {
-    let damage: [(&str, fn(&Image)); 3] = [
+    let damage: [Damage; 3] = [
         ("instead of 300000", |image| {
             let (digest, _) = *image.blobs.iter().max_by_key(|(_, size)| *size).unwrap();
             fs::write_atomic(&image.folder.path().join("blobs/sha256").join(digest.hex()), b"short").unwrap();
