@@ -322,7 +322,7 @@ else
     check "wrong password, basic" refused 1 "cannot log in at \`127.0.0.1:${port[basic]}\` as \`$robot\`: name or password is not accepted" publish wrong-basic.yaml tomcat-11
     check "no login, basic" refused 1 "the registry asks for a login" publish nobody-basic.yaml tomcat-11
     check "wrong password, token without rights" refused 1 "\`$robot\` gets a token without any rights on \`base/tomcat\`" publish wrong-token.yaml tomcat-11
-    check "no login, token without rights" refused 1 "who has no login gets a token without any rights" publish bare.yaml tomcat-11
+    check "no login, token without rights" refused 1 "an anonymous user gets a token without any rights" publish bare.yaml tomcat-11
     check "another project, token without rights" refused 1 "gets a token without any rights on \`other/tomcat\`" publish other.yaml tomcat-11
     check "a robot that may only read" refused 1 "\`robot\$reader\` may not do that" publish reader.yaml tomcat-11
     check "a robot that may not read where blobs could be mounted from sends them" narrow
