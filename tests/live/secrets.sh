@@ -16,6 +16,14 @@ tell() { # tell ARGUMENTS…: runs the command in both forms; how it ends is loo
         printf '%s\n' $? >"$heard/$runs.code"
     done
 }
+tell_with() { # tell_with NAME=VALUE… -- ARGUMENTS…: values are in no command line
+    (
+        while [[ $1 != -- ]]; do export "${1?}"; shift; done
+        shift
+        tell "$@"
+    )
+    runs=$((runs + 2)) # counted in a shell of its own
+}
 tell_elsewhere() { # tell_elsewhere ARGUMENTS…: with the recipes of nobody's archive; only in a shell of its own
     sockel() { "$SOCKEL" -C "$lab/project" "$@"; }
     tell "$@"
@@ -48,20 +56,16 @@ succeeding() { # every form of a login, at a registry that takes it
     for file in open.yaml basic.yaml token.yaml text.yaml mutual.yaml; do tell publish --registry "$lab/$file" tomcat-11; done
     target fresh.yaml "http://127.0.0.1:${port[token]}/base/fresh" "credentials: robot.json"
     tell publish --registry "$lab/fresh.yaml" tomcat-11 java-25
-    with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- tell publish tomcat-11 --to "$token"
-    runs=$((runs + 2)) # made in a shell of its own
+    tell_with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish tomcat-11 --to "$token"
     for folder in docker helper store; do
-        with "DOCKER_CONFIG=$lab/$folder" "PATH=$lab/bin:$PATH" -- tell publish tomcat-11 --to "$token" --dry-run
-        runs=$((runs + 2))
+        tell_with "DOCKER_CONFIG=$lab/$folder" "PATH=$lab/bin:$PATH" -- publish tomcat-11 --to "$token" --dry-run
     done
     secret plain/config.json "{\"auths\": {\"127.0.0.1:${port[token]}\": {\"username\": \"$robot\", \"password\": \"$marker\"}}}"
     secret spaced/config.json "{\"auths\": {\"http://127.0.0.1:${port[token]}/v2/\": {\"auth\": \" $encoded \"}}}"
     for folder in plain spaced; do
-        with "DOCKER_CONFIG=$given/$folder" -- tell publish tomcat-11 --to "$token" --dry-run
-        runs=$((runs + 2))
+        tell_with "DOCKER_CONFIG=$given/$folder" -- publish tomcat-11 --to "$token" --dry-run
     done
-    with "REGISTRY_AUTH_FILE=$lab/auth.json" -- tell publish tomcat-11 --to "$token" --dry-run
-    runs=$((runs + 2))
+    tell_with "REGISTRY_AUTH_FILE=$lab/auth.json" -- publish tomcat-11 --to "$token" --dry-run
 }
 failing() { # logins that are refused, cannot be read, or meet servers that repeat them
     local name
@@ -85,20 +89,16 @@ failing() { # logins that are refused, cannot be read, or meet servers that repe
     secret identity/config.json "{\"auths\": {\"127.0.0.1:${port[token]}\": {\"identitytoken\": \"$marker\"}}}"
     secret path/config.json "{\"credsStore\": \"../$marker\"}"
     for name in base64 colon text kind identity path; do
-        with "DOCKER_CONFIG=$given/$name" -- tell publish tomcat-11 --to "$bare"
-        runs=$((runs + 2))
+        tell_with "DOCKER_CONFIG=$given/$name" -- publish tomcat-11 --to "$bare"
     done
     for name in "echo $marker" "echo $marker; echo $marker >&2; exit 1" "echo '{\"Username\": \"<token>\", \"Secret\": \"$marker\"}'" \
         "echo '{\"Username\": \"$marker\"}'"; do
         secret bin/docker-credential-of-this-run "#!/bin/sh"$'\n'"cat >/dev/null; $name"$'\n'
         chmod +x "$given/bin/docker-credential-of-this-run"
-        with "DOCKER_CONFIG=$lab/store" "PATH=$given/bin:$PATH" -- tell publish tomcat-11 --to "$bare"
-        runs=$((runs + 2))
+        tell_with "DOCKER_CONFIG=$lab/store" "PATH=$given/bin:$PATH" -- publish tomcat-11 --to "$bare"
     done
-    with "SOCKEL_REGISTRY_PASSWORD=$marker" -- tell publish tomcat-11 --to "$bare"
-    runs=$((runs + 2))
-    with "SOCKEL_REGISTRY_USER=robot" "SOCKEL_REGISTRY_PASSWORD=$marker"$'\n'"$marker" -- tell publish tomcat-11 --to "$bare"
-    runs=$((runs + 2))
+    tell_with "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish tomcat-11 --to "$bare"
+    tell_with "SOCKEL_REGISTRY_USER=robot" "SOCKEL_REGISTRY_PASSWORD=$marker"$'\n'"$marker" -- publish tomcat-11 --to "$bare"
     # a token server that repeats what it was given
     tokens 300 300 '"parrot": true,'
     tell publish --registry "$lab/token.yaml" tomcat-11
@@ -112,8 +112,10 @@ setups() { # Harbor's commands against what is none
     for name in "http://127.0.0.1:${port[token]}" "https://localhost:${port[basic]}" "http://127.0.0.1:${port[open]}"; do
         target setup.yaml "$name" "projects: { staging: base, release: release }" "credentials: robot.json" \
             "release-credentials: robot.txt" "ca-file: tls/ca.crt" "setup: { robots: new-robots }"
-        tell publish --registry "$lab/setup.yaml" --setup --dry-run
-        tell publish --registry "$lab/setup.yaml" --setup
+        # an administrator's login comes from the environment
+        tell_with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish --registry "$lab/setup.yaml" --setup --dry-run
+        tell_with "DOCKER_CONFIG=$lab/docker" -- publish --registry "$lab/setup.yaml" --setup --dry-run
+        tell_with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish --registry "$lab/setup.yaml" --setup
         tell publish --registry "$lab/setup.yaml" tomcat-11
     done
 }
@@ -137,15 +139,13 @@ mirrors: { ubuntu: [ \"http://robot:$marker@127.0.0.1:9/ubuntu\" ] }
     tell publish tomcat-11 --to "$bare" --mirror "ubuntu=http://robot:$marker@127.0.0.1:9/ubuntu"
     tell publish tomcat-11 --to "$bare" --mirror "ubuntu=robot:$marker@127.0.0.1:9/ubuntu"
     tell publish tomcat-11 --to "$bare" --mirror "http://robot:$marker@127.0.0.1:9/ubuntu"
-    with "SOCKEL_MIRRORS=robot:$marker@127.0.0.1:9" -- tell publish tomcat-11 --to "$bare"
-    runs=$((runs + 2))
+    tell_with "SOCKEL_MIRRORS=robot:$marker@127.0.0.1:9" -- publish tomcat-11 --to "$bare"
     # an archive and a mirror that nobody serves
     cp -r "$work/project" "$lab/project"
     sed -i -E 's#https?://[^ ",]+/(ubuntu|debian)[^ ",]*#http://127.0.0.1:9/\1#' "$lab/project"/recipes/*.yaml
     with "SOCKEL_STORE=$lab/empty-store" "SOCKEL_MIRRORS=ubuntu=http://robot:$marker@127.0.0.1:9/ubuntu" -- tell_elsewhere lock ubuntu-26.04
     runs=$((runs + 2))
-    with "https_proxy=http://robot:$marker@127.0.0.1:$(free_port)" -- tell publish tomcat-11 --to https://registry.example/base
-    runs=$((runs + 2))
+    tell_with "https_proxy=http://robot:$marker@127.0.0.1:$(free_port)" -- publish tomcat-11 --to https://registry.example/base
 }
 
 patterns() { # the marker, its base64 at every offset, and the tokens' signatures
