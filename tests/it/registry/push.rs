@@ -41,10 +41,15 @@ fn sends_everything_once_and_nothing_twice() {
     assert_eq!((again.uploaded, again.skipped, again.tags_moved.len()), (Blobs::default(), all, 0));
     assert_eq!(double.log().count("*", "*"), 2, "{:#?}", double.log().lines());
     double.server.clear_log();
+    // a further tag: its blobs are not asked for
+    push(&double, &image.push(&tags(&["1", "latest"]))).unwrap();
+    assert_eq!(double.log().count("*", "*"), 4, "{:#?}", double.log().lines());
+    assert_whole(&double, REPOSITORY, &["1", "1.0", "latest"], "further tag");
+    double.server.clear_log();
     // one layer differs
     let pushed = push(&double, &Image::new(8).push(&names)).unwrap();
     assert_eq!((pushed.uploaded.count, pushed.skipped.count), (3, 3));
-    assert_whole(&double, REPOSITORY, &["1", "1.0"], "changed");
+    assert_whole(&double, REPOSITORY, &["1", "1.0", "latest"], "changed");
 }
 
 #[test]
