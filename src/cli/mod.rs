@@ -24,6 +24,7 @@ use crate::cli::settings::GlobalArgs;
 use crate::cli::settings::Settings;
 use crate::cli::settings::Surroundings;
 use crate::sys::env::Variable;
+use crate::values::cover;
 use clap::CommandFactory;
 use clap::Parser;
 use std::ffi::OsString;
@@ -122,14 +123,16 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
 /// Help and version are data; everything else is a usage error.
 fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
     let text = error.render();
+    // it repeats what was given, and that may be an address with a password
+    let (plain, coloured) = (cover(&text.to_string()), cover(&text.ansi().to_string()));
     let color = !around.variables.contains_key(Variable::NoColor.name());
     let printer = Printer::plain(color && around.stderr_is_terminal);
     if error.use_stderr() {
-        let text = if color && around.stderr_is_terminal { text.ansi().to_string() } else { text.to_string() };
+        let text = if color && around.stderr_is_terminal { coloured } else { plain };
         printer.line(text.trim_end());
         return Kind::Usage.code();
     }
-    let text = if color && around.stdout_is_terminal { text.ansi().to_string() } else { text.to_string() };
+    let text = if color && around.stdout_is_terminal { coloured } else { plain };
     match printer.data(&text) {
         Ok(()) => 0,
         Err(error) => Failure::from(error).kind.code(),

@@ -134,7 +134,13 @@ fn facts(order: &Order<'_>, platform: &BuiltPlatform, scanned: &Scanned) -> Fact
     Facts {
         digest: platform.manifest.0,
         pushed_at: scanned.pushed_at,
-        distribution: order.definition.archives.first().map(|archive| archive.name.clone()).unwrap_or_default(),
+        // the archive's signed Origin: Debian, Ubuntu
+        distribution: order
+            .definition
+            .archives
+            .first()
+            .map(|archive| archive.origin.to_lowercase())
+            .unwrap_or_default(),
         packages: platform.packages,
         has_debian_version: has("etc/debian_version"),
         has_lsb_release: has("etc/lsb-release"),

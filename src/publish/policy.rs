@@ -47,7 +47,7 @@ pub fn policy(file: &GateFile) -> Policy {
         unrated_pass: file.unrated_pass,
         max_database_age_hours: file.database_age.map_or(usual.max_database_age_hours, hours),
         unknown_database_age_pass: file.unknown_database_age_pass,
-        doubt_silence_above: usual.doubt_silence_above,
+        doubt_silence_above: file.doubt_silence_above.or(usual.doubt_silence_above),
         exemptions: file.exemptions.iter().map(exemption).collect(),
     }
 }

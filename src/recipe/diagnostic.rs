@@ -1,5 +1,6 @@
 //! One problem in a file that people write: where it is, what is wrong, what to do, and how that looks on a terminal.
 
+use crate::values::cover;
 use annotate_snippets::AnnotationKind;
 use annotate_snippets::Level;
 use annotate_snippets::Origin;
@@ -48,7 +49,7 @@ impl Diagnostic {
             column: 0,
             length: 0,
             severity: Severity::Error,
-            message: printable(message),
+            message: printable(&cover(message)),
             help: None,
             text: String::new(),
         }
@@ -98,8 +99,10 @@ pub(crate) fn printable(text: &str) -> String {
 /// Shortens a quoted value so that one message stays one line.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 80;
+    // an address may hold a password by mistake; what follows the part that is shown tells where it ends
+    let text = cover(&text.chars().take(10 * LONGEST).collect::<String>());
     if text.chars().count() <= LONGEST {
-        return text.to_owned();
+        return text;
     }
     text.chars().take(LONGEST).chain(['…']).collect()
 }
@@ -130,6 +133,20 @@ mod tests {
       |
       = help: did you mean `green`?
     "#);
+    }
+
+    #[test]
+    fn shows_no_login() {
+        let target = format!("https://robot:{}@h/p", "secret".repeat(30));
+        assert!(!shortened(&target).contains("secret"));
+        let source =
+            crate::recipe::source::Source::new("base-images/registry.yaml".to_owned(), format!("target: {target}"));
+        let mut problems = crate::recipe::source::Problems::default();
+        let place = crate::recipe::source::Place { start: 8, end: source.text.len() };
+        problems.error(&source, place, &format!("`{target}` is wrong"));
+        let problems = problems.sorted();
+        let shown = format!("{problems:?} {}", problems[0].render(100, false));
+        assert!(shown.contains("https://***") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub struct GateFile {
     pub database_age: Option<u64>,
     /// A report is trusted though nobody says how old the database is.
     pub unknown_database_age_pass: bool,
+    /// With more packages than this, a report without any finding is not trusted.
+    pub doubt_silence_above: Option<usize>,
     /// Longest time to wait for a scan, in seconds.
     pub patience: Option<u64>,
     /// What was looked at and is accepted for a time.
@@ -190,6 +192,7 @@ impl GateFile {
             unrated_pass: is_true(node.get("unrated-pass")),
             database_age: seconds(node.get("database-age")),
             unknown_database_age_pass: is_true(node.get("unknown-database-age-pass")),
+            doubt_silence_above: count(node.get("doubt-silence-above")),
             patience: seconds(node.get("patience")),
             exemptions: exemptions.iter().filter_map(exemption).collect(),
         }

@@ -379,6 +379,11 @@ static GATE: Record = Record {
             One(S::Boolean),
             "Trust a report though the scanner does not say how old its database is.",
         ),
+        optional(
+            "doubt-silence-above",
+            One(S::Count),
+            "With more packages than this, a report without any finding of any severity is not trusted (20).",
+        ),
         optional("patience", One(S::Duration), "Longest time to wait for a scan."),
         optional("exemptions", Records(&EXEMPTION), "Vulnerabilities that are accepted for a time (Ausnahmen)."),
     ],

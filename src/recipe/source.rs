@@ -4,6 +4,7 @@ use crate::recipe::diagnostic::Diagnostic;
 use crate::recipe::diagnostic::Severity;
 use crate::recipe::diagnostic::printable;
 use crate::values::Digest;
+use crate::values::cover;
 
 /// More problems than anyone reads in one go.
 const MOST_PROBLEMS: usize = 500;
@@ -65,7 +66,7 @@ impl Source {
             line,
             column: before + 1,
             length: inside.max(1),
-            text: text.chars().take(shown).collect(),
+            text: cover(&text.chars().take(2 * shown).collect::<String>()).chars().take(shown).collect(),
             ..Diagnostic::of_file(&self.path, message)
         }
     }

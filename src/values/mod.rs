@@ -18,3 +18,4 @@ pub use platform::Platform;
 pub use platform::UnknownPlatform;
 pub use secret::Login;
 pub use secret::Secret;
+pub use secret::cover;

@@ -167,6 +167,9 @@ fn to_registry(
     (args, hands): (&Args, &Hands),
 ) -> Result<Vec<Published>, Failure> {
     let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
+    if let Some(problem) = policy.problems().first() {
+        return Err(Failure::new(Kind::Input, problem.to_string()).hint("change `gate` in the registry file"));
+    }
     let work = async {
         let (harbor, without) = connections.harbor().await?;
         let release_harbor = connections.release_harbor(harbor.is_some());

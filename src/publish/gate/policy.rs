@@ -7,6 +7,9 @@ use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
 
+/// So many Debian packages always have some finding, if only a negligible one that nobody will fix.
+const SILENCE: usize = 20;
+
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
@@ -80,7 +83,7 @@ impl Policy {
             unrated_pass: false,
             max_database_age_hours: two_days(),
             unknown_database_age_pass: false,
-            doubt_silence_above: None,
+            doubt_silence_above: Some(SILENCE),
             exemptions: Vec::new(),
         }
     }

@@ -100,6 +100,9 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Offline { .. } => vec!["run once without `--offline`; what is fetched is kept".to_owned()],
+            Self::Unreachable { cause, .. } if is_refused_certificate(cause) => {
+                vec!["the server asks for a client certificate: name another one in the registry file, `client-certificate`".to_owned()]
+            }
             Self::Unreachable { cause, .. } if cause.contains("certificate") => {
                 vec!["name your organisation's certificate authorities with `--ca-file FILE`".to_owned()]
             }
@@ -114,13 +117,21 @@ impl Error {
     }
 }
 
+/// Tells whether the server did not like our certificate, or that we have none (RFC 8446, 6.2).
+pub(crate) fn is_refused_certificate(cause: &str) -> bool {
+    let alert = cause.split_once("received fatal alert: ").map(|(_, alert)| alert);
+    alert.is_some_and(|alert| alert.contains("Certificate") || alert.contains("UnknownCA"))
+}
+
 /// Returns an address with its user name and password replaced, and without its query: upload sessions and object stores
 /// have keys there.
 #[must_use]
 pub fn mask(address: &str) -> String {
-    let Ok(mut url) = Url::parse(address) else {
-        // what cannot be read cannot be cleaned: keep only what cannot hold a secret
-        return address.split(['@', '?']).next_back().unwrap_or_default().to_owned();
+    // what cannot be read cannot be cleaned: keep only what cannot hold a secret; `user:password@host` has no host, but
+    // a scheme
+    let Some(mut url) = Url::parse(address).ok().filter(Url::has_host) else {
+        let behind = address.rsplit('@').next().unwrap_or_default();
+        return behind.split('?').next().unwrap_or_default().to_owned();
     };
     if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
         return address.to_owned();
@@ -171,6 +182,13 @@ mod tests {
         for (address, masked) in table {
             assert_eq!(mask(address), masked);
         }
-        assert!(!mask("http://user:secret@[broken").contains("secret"));
+        for unreadable in [
+            "http://user:secret@[broken",
+            "user:secret@archive.example/x",
+            "https://archive.example:99999/x?key=secret",
+            "https://user:sec?ret@archive.example:99999/x?key=secret",
+        ] {
+            assert!(!mask(unreadable).contains("sec"), "{unreadable}");
+        }
     }
 }

@@ -36,7 +36,10 @@ impl Failure {
     pub(crate) fn of(url: &str, error: &reqwest::Error) -> Self {
         let cause = error::chain(error);
         // a certificate does not become right by asking again
-        let may_pass = !error.is_redirect() && !error.is_builder() && !cause.contains("certificate");
+        let may_pass = !error.is_redirect()
+            && !error.is_builder()
+            && !cause.contains("certificate")
+            && !error::is_refused_certificate(&cause);
         Self { error: Error::Unreachable { url: mask(url), cause }, may_pass, asked_pause: None }
     }
 

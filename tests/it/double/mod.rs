@@ -2,6 +2,7 @@
 
 mod definition;
 mod harbor;
+mod peer;
 mod registry;
 mod release;
 mod token;

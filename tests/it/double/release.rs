@@ -149,6 +149,19 @@ fn projects_scan_and_hold_back_by_themselves() {
     assert_eq!((pull().status, pull().code()), (412, "PROJECTPOLICYVIOLATION".to_owned()));
     assert_eq!([0; 2].map(|_| look(&harbor)["scan_status"].clone()), ["Running", "Success"]);
     assert_eq!(pull().status, 200);
+
+    harbor.scans(Course::success(0, Report::clean().finding("CVE-1", "openssl", "High")));
+    scan(&harbor, "vulnerability");
+    let statuses = ["critical", "high"].map(|severity| {
+        let metadata = json!({ "metadata": { "severity": severity } });
+        (send(&mut admin(&harbor), "PUT", "/projects/staging", &metadata), pull().status)
+    });
+    assert_eq!(statuses, [(200, 200), (200, 412)]);
+    let metadata = json!({ "metadata": { "prevent_vul": "false", "enable_content_trust_cosign": "true" } });
+    assert_eq!((send(&mut admin(&harbor), "PUT", "/projects/staging", &metadata), pull().status), (200, 412));
+    let image = harbor.registry.tags("staging/a")["1"].clone();
+    attach(&harbor, "staging/a", &image, "application/vnd.dev.sigstore.bundle.v0.3+json");
+    assert_eq!(pull().status, 200);
 }
 
 /// Copies an image to the release project; returns status and code.

@@ -52,6 +52,17 @@ fn tokens_are_given_for_projects() {
 }
 
 #[test]
+fn everybody_pulls_from_public_projects_with_a_token() {
+    let registry = Registry::start().with_tokens(Tokens::new().public("p"));
+    registry.contents().add_blob("p/a", b"layer".to_vec());
+    let path = format!("/v2/p/a/blobs/{}", digest(b"layer"));
+    assert_eq!(client(&registry).ask("HEAD", &path, b"").status, 401);
+    let answer = client(&registry).ask("GET", "/service/token?scope=repository:p/a:pull,push", b"").json();
+    let mut client = client(&registry).with("authorization", &format!("Bearer {}", answer["token"].as_str().unwrap()));
+    assert_eq!((client.ask("HEAD", &path, b"").status, push_blob(&mut client, "p/a", b"x")), (200, 401));
+}
+
+#[test]
 fn tokens_end() {
     let registry = Registry::start().with_tokens(Tokens::new().user("robot$ci", "secret", &["*"]).uses(2));
     let statuses = |client: &mut Client| [0; 3].map(|_| client.ask("GET", "/v2/", b"").status);

@@ -98,7 +98,7 @@ impl Client {
             let mut line = String::new();
             let _ends_with_the_connection = self.connection.read_line(&mut line);
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-            reply.headers.insert(name.to_owned(), value.to_owned());
+            reply.headers.insert(name.to_lowercase(), value.to_owned());
         }
         let length = reply.header("content-length").parse().unwrap_or(0);
         if method != "HEAD" {

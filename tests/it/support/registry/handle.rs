@@ -3,10 +3,10 @@
 use crate::support::registry::contents::Contents;
 use crate::support::registry::contents::Manifest;
 use crate::support::registry::distribution::Heart;
-use crate::support::registry::distribution::Immutable;
-use crate::support::registry::distribution::Selector;
 use crate::support::registry::distribution::Storage;
 use crate::support::registry::faults::Fault;
+use crate::support::registry::immutable::Immutable;
+use crate::support::registry::immutable::Selector;
 use crate::support::registry::log::Log;
 use crate::support::registry::server::Server;
 use crate::support::registry::server::Service;
@@ -61,7 +61,8 @@ impl Registry {
         self
     }
 
-    /// Serves the same contents to everybody on another loopback address: where blob downloads may be sent to.
+    /// Serves blobs, and uploads that were begun here, to everybody on another loopback address: where clients may be
+    /// sent by `Trouble::Redirect` and [`Location::At`].
     pub(crate) fn storage(&self) -> Server {
         Server::start_on("127.0.0.2", Arc::new(Storage(Arc::clone(&self.heart))))
     }

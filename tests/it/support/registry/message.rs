@@ -58,6 +58,11 @@ impl Request {
         }))
     }
 
+    /// Returns path and query as they were sent.
+    pub(crate) fn target(&self) -> String {
+        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+
     /// Returns a header by its lower-case name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
@@ -199,7 +204,7 @@ impl Response {
     }
 
     pub(crate) fn json(status: u16, value: &Value) -> Self {
-        Self::new(status).with("content-type", "application/json").body(value.to_string().into_bytes())
+        Self::new(status).with("content-type", "application/json; charset=utf-8").body(value.to_string().into_bytes())
     }
 
     /// Makes an error in the form registries and Harbor share.
@@ -232,7 +237,8 @@ impl Response {
         for (name, value) in &self.headers {
             let _never_fails = write!(head, "{name}: {value}\r\n");
         }
-        if self.status != 204 {
+        let is_told = self.headers.iter().any(|(name, _)| name == "content-length");
+        if self.status != 204 && !is_told {
             let _never_fails = write!(head, "content-length: {}\r\n", self.body.len());
         }
         head + "\r\n"

@@ -14,6 +14,7 @@ pub(crate) mod distribution;
 pub(crate) mod faults;
 mod handle;
 pub(crate) mod harbor;
+mod immutable;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod server;

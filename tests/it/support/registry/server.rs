@@ -143,7 +143,7 @@ fn converse(connection: TcpStream, shared: &Shared) {
             match &request.trouble {
                 Some(Trouble::Answer(instead)) => instead.clone(),
                 Some(Trouble::Redirect(base)) => {
-                    Response::new(307).with("location", &format!("{base}{}", request.path))
+                    Response::new(307).with("location", &format!("{base}{}", request.target()))
                 }
                 Some(Trouble::Instead(instead)) => {
                     shared.service.answer(&request);

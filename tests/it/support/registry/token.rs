@@ -22,6 +22,8 @@ struct User {
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     users: BTreeMap<String, User>,
+    /// Projects from which everybody may pull, but not without a token.
+    public: Vec<String>,
     /// What `expires_in` says and what is kept, in seconds.
     pub(crate) expires_in: u64,
     /// A token is good for so many requests, whatever `expires_in` says.
@@ -35,7 +37,14 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// Bearer tokens for 1,800 seconds, no users yet.
     pub(crate) fn new() -> Self {
-        Self { users: BTreeMap::new(), expires_in: 1800, uses: None, is_strict: false, is_basic: false }
+        Self {
+            users: BTreeMap::new(),
+            public: Vec::new(),
+            expires_in: 1800,
+            uses: None,
+            is_strict: false,
+            is_basic: false,
+        }
     }
 
     /// No tokens: Basic authorization with every request.
@@ -46,6 +55,12 @@ impl Tokens {
     /// Adds a user with rights: `staging` is all in that project, `staging:pull` only reading, `*` everything.
     pub(crate) fn user(mut self, name: &str, secret: &str, rights: &[&str]) -> Self {
         self.set_user(name, secret, &rights.iter().map(|&right| right.to_owned()).collect::<Vec<_>>());
+        self
+    }
+
+    /// Everybody may pull from this project.
+    pub(crate) fn public(mut self, project: &str) -> Self {
+        self.public.push(format!("{project}:pull"));
         self
     }
 
@@ -188,7 +203,7 @@ impl Door {
             return Response::error(405, "METHOD_NOT_ALLOWED", "only GET");
         }
         let login = request.basic();
-        let rights = tokens.rights(login.as_ref());
+        let rights = if login.is_some() { tokens.rights(login.as_ref()) } else { Some(tokens.public.as_slice()) };
         if rights.is_none() && tokens.is_strict {
             return Response::error(401, "UNAUTHORIZED", "authentication required");
         }

@@ -7,7 +7,7 @@ use crate::support::registry::message::Response;
 use sockel::values::Digest;
 
 /// How the addresses of uploads look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Location {
     /// `http://host/v2/…/ID?_state=…`, as distribution writes them; the state is checked.
     #[default]
@@ -16,6 +16,8 @@ pub(crate) enum Location {
     Absolute,
     /// `/v2/…/ID`.
     Relative,
+    /// `BASE/v2/…/ID`: another host takes the bytes.
+    At(String),
 }
 
 fn unknown() -> Response {
@@ -31,7 +33,7 @@ fn bad_digest() -> Response {
 }
 
 /// Begins an upload: `POST …/blobs/uploads/`.
-pub(crate) fn begin(contents: &mut Contents, request: &Request, repository: &str, style: Location) -> Response {
+pub(crate) fn begin(contents: &mut Contents, request: &Request, repository: &str, style: &Location) -> Response {
     contents.uploads_begun += 1;
     let id = format!("00000000-0000-4000-8000-{:012}", contents.uploads_begun);
     let upload = Upload { repository: repository.to_owned(), ..Upload::default() };
@@ -46,13 +48,13 @@ pub(crate) fn answer(
     request: &Request,
     repository: &str,
     id: &str,
-    style: Location,
+    style: &Location,
 ) -> Response {
     let Some(upload) = contents.uploads.get_mut(id).filter(|upload| upload.repository == repository) else {
         return unknown();
     };
     // the state holds the offset the registry gave last; 2.8 wants it to be the file's size
-    let is_stale = style == Location::State && request.query("_state") != Some(state(upload));
+    let is_stale = *style == Location::State && request.query("_state") != Some(state(upload));
     if upload.is_dead || is_stale {
         return invalid();
     }
@@ -66,7 +68,7 @@ pub(crate) fn answer(
         "PUT" => finish(contents, request, repository, id),
         "DELETE" => {
             contents.uploads.remove(id);
-            Response::new(204)
+            Response::new(204).with("docker-upload-uuid", id)
         }
         _ => Response::error(405, "UNSUPPORTED", "the operation is unsupported"),
     }
@@ -81,13 +83,14 @@ pub(crate) fn broke(contents: &mut Contents, id: &str) {
 
 fn finish(contents: &mut Contents, request: &Request, repository: &str, id: &str) -> Response {
     let Some(wanted) = request.query("digest") else { return bad_digest() };
-    // whatever the outcome, the upload is over
-    let Some(upload) = contents.uploads.remove(id) else { return unknown() };
-    let mut bytes = upload.bytes;
-    bytes.extend_from_slice(&request.body);
-    if Digest::of(&bytes).to_string() != wanted {
+    let Some(upload) = contents.uploads.get_mut(id) else { return unknown() };
+    upload.bytes.extend_from_slice(&request.body);
+    if Digest::of(&upload.bytes).to_string() != wanted {
+        // measured with 2.8.2: the upload stays as it is now
         return bad_digest();
     }
+    let bytes = std::mem::take(&mut upload.bytes);
+    contents.uploads.remove(id);
     contents.add_blob(repository, bytes);
     created(request, repository, &wanted)
 }
@@ -106,12 +109,13 @@ fn state(upload: &Upload) -> String {
     base64::engine::general_purpose::URL_SAFE.encode(text)
 }
 
-fn located(answer: Response, request: &Request, id: &str, upload: &Upload, style: Location) -> Response {
+fn located(answer: Response, request: &Request, id: &str, upload: &Upload, style: &Location) -> Response {
     let path = format!("/v2/{}/blobs/uploads/{id}", upload.repository);
     let host = request.header("host").unwrap_or_default();
     let location = match style {
         Location::Relative => path,
         Location::Absolute => format!("http://{host}{path}"),
+        Location::At(base) => format!("{base}{path}"),
         Location::State => {
             let state: String = url::form_urlencoded::byte_serialize(state(upload).as_bytes()).collect();
             format!("http://{host}{path}?_state={state}")

@@ -63,7 +63,7 @@ impl State {
     }
 
     /// Returns Harbor's word for the kind of an accessory: bundles are signatures since 2.15.
-    fn accessory_kind(&self, manifest: &Manifest) -> &'static str {
+    pub(crate) fn accessory_kind(&self, manifest: &Manifest) -> &'static str {
         let is_new = self.version.trim_start_matches('v').split('.').nth(1).and_then(|minor| minor.parse().ok());
         match manifest.artifact_type().as_str() {
             "application/vnd.goharbor.harbor.sbom.v1" => "sbom.harbor",

@@ -5,6 +5,12 @@ use serde_json::json;
 use sockel::sys::clock;
 use std::collections::BTreeMap;
 
+/// Returns the place of a severity in Harbor's order; what Harbor does not know is worse than everything.
+fn rank(severity: &str) -> usize {
+    let order = ["None", "Unknown", "Negligible", "Low", "Medium", "High", "Critical"];
+    order.iter().position(|one| one.eq_ignore_ascii_case(severity)).unwrap_or(99)
+}
+
 /// What Harbor shows of a scan, poll by poll.
 #[derive(Clone, Debug)]
 pub(crate) struct Course {
@@ -101,11 +107,13 @@ impl Report {
 
     /// Returns the worst severity.
     pub(crate) fn severity(&self) -> &str {
-        let order = ["None", "Unknown", "Negligible", "Low", "Medium", "High", "Critical"];
-        // what Harbor does not know is worse than everything
-        let rank = |severity: &str| order.iter().position(|one| *one == severity).unwrap_or(99);
         let severities = self.vulnerabilities.iter().filter_map(|one| one["severity"].as_str());
         severities.max_by_key(|severity| rank(severity)).unwrap_or("None")
+    }
+
+    /// Tells whether something is as bad as this severity, or worse.
+    pub(crate) fn reaches(&self, severity: &str) -> bool {
+        rank(self.severity()) >= rank(severity)
     }
 
     /// Returns what the artifact's overview says of it.

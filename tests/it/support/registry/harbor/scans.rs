@@ -72,8 +72,10 @@ impl Scans {
         self.by_digest.insert(digest.to_owned(), scan);
     }
 
-    pub(crate) fn is_done(&self, digest: &str) -> bool {
-        self.by_digest.get(digest).is_some_and(|scan| scan.state() == "Success")
+    /// Tells whether an image was scanned and has nothing as bad as this severity.
+    pub(crate) fn is_below(&self, digest: &str, severity: &str) -> bool {
+        let done = self.by_digest.get(digest).filter(|scan| scan.state() == "Success");
+        done.is_some_and(|scan| !scan.course.report.reaches(severity))
     }
 
     /// Returns what an artifact shows of its scan, by report type, and lets the scan go on by one step.

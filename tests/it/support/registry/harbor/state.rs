@@ -1,12 +1,14 @@
 //! What Harbor knows beside the registry's contents.
 
 use crate::support::registry::distribution::Heart;
-use crate::support::registry::distribution::Immutable;
-use crate::support::registry::distribution::Selector;
 use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::api::not_found;
+use crate::support::registry::harbor::artifacts::accessories;
+use crate::support::registry::harbor::artifacts::subject;
 use crate::support::registry::harbor::robots::Robot;
 use crate::support::registry::harbor::scans::Scans;
+use crate::support::registry::immutable::Immutable;
+use crate::support::registry::immutable::Selector;
 use crate::support::registry::message::Request;
 use crate::support::registry::message::Response;
 use serde_json::Value;
@@ -90,10 +92,10 @@ impl State {
         self.project_at(call).map(|number| self.name_of(number))
     }
 
-    /// Returns a project's setting.
-    fn has_set(&self, name: &str, key: &str) -> bool {
+    /// Returns a project's setting, empty where it is not set.
+    fn setting(&self, name: &str, key: &str) -> String {
         let project = self.project_number(name).and_then(|number| self.projects.get(&number));
-        project.is_some_and(|project| project["metadata"][key] == "true")
+        project.and_then(|project| project["metadata"][key].as_str()).unwrap_or_default().to_owned()
     }
 
     /// Returns how many bytes a project's blobs and manifests take.
@@ -108,7 +110,7 @@ impl State {
         (manifests + blobs) as u64
     }
 
-    /// Refuses what Harbor refuses before its registry hears of it: absent projects, quotas, unscanned images.
+    /// Refuses what Harbor refuses before its registry hears of it: absent projects, quotas, policies.
     pub(crate) fn refuse(&self, request: &Request) -> Option<Response> {
         let rest = request.path.strip_prefix("/v2/").filter(|rest| !rest.is_empty())?;
         let project = rest.split('/').next()?;
@@ -126,21 +128,39 @@ impl State {
             );
             return Some(Response::error(403, "DENIED", &words));
         }
-        let (repository, reference) = rest.rsplit_once("/manifests/")?;
         let is_reading = matches!(request.method.as_str(), "GET" | "HEAD");
-        if !is_reading || !self.has_set(project, "prevent_vul") {
+        is_reading.then(|| self.hold_back(project, rest)).flatten()
+    }
+
+    /// Refuses to give manifests that the project's policies hold back.
+    fn hold_back(&self, project: &str, rest: &str) -> Option<Response> {
+        let (name, reference) = rest.rsplit_once("/manifests/")?;
+        let contents = self.heart.contents.lock().unwrap();
+        let repository = contents.repositories.get(name)?;
+        let digest = repository.resolve(reference)?;
+        // signatures and reports of an image are always given
+        if subject(repository, &digest).is_some() {
             return None;
         }
-        let digest = self.heart.contents.lock().unwrap().repositories.get(repository)?.resolve(reference)?;
-        let words = "current image without vulnerability scanning cannot be pulled due to configured policy in 'Prevent images with vulnerability severity of \"Critical\" or higher from running.'";
-        (!self.scans.is_done(&digest)).then(|| Response::error(412, "PROJECTPOLICYVIOLATION", words))
+        let refuse = |words: &str| Some(Response::error(412, "PROJECTPOLICYVIOLATION", words));
+        let is_signature = |one: &String| self.accessory_kind(&repository.manifests[one]) == "signature.cosign";
+        let is_signed = accessories(repository, &digest).iter().any(is_signature);
+        if self.setting(project, "enable_content_trust_cosign") == "true" && !is_signed {
+            return refuse("The image is not signed by cosign.");
+        }
+        let severity = self.setting(project, "severity");
+        let severity = if severity.is_empty() { "low".to_owned() } else { severity };
+        if self.setting(project, "prevent_vul") == "true" && !self.scans.is_below(&digest, &severity) {
+            return refuse("current image is not scanned or has too severe findings, due to configured policy");
+        }
+        None
     }
 
     /// A manifest was pushed: projects with `auto_scan` have it scanned.
     pub(crate) fn pushed(&mut self, request: &Request) {
         let named = request.path.strip_prefix("/v2/").and_then(|rest| rest.rsplit_once("/manifests/"));
         let Some((repository, reference)) = named else { return };
-        if !self.has_set(repository.split('/').next().unwrap_or_default(), "auto_scan") {
+        if self.setting(repository.split('/').next().unwrap_or_default(), "auto_scan") != "true" {
             return;
         }
         let contents = self.heart.contents.lock().unwrap();
