@@ -296,7 +296,8 @@ fn a_pause_that_is_asked_for_is_made_by_all() {
 
 #[test]
 fn a_damaged_image_is_noticed_before_anything_is_sent() {
-    let damage: [(&str, fn(&Image)); 3] = [
+    type Spoil = fn(&Image);
+    let damage: [(&str, Spoil); 3] = [
         ("instead of 300000", |image| {
             let (digest, _) = *image.blobs.iter().max_by_key(|(_, size)| *size).unwrap();
             fs::write_atomic(&image.folder.path().join("blobs/sha256").join(digest.hex()), b"short").unwrap();
