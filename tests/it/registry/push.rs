@@ -75,7 +75,7 @@ fn blobs_come_before_manifests_and_tags_come_last() {
 fn everything_works_with_all_ways_to_name_an_upload() {
     for location in [Location::State, Location::Absolute, Location::Relative] {
         for chunk in [None, Some(50_000), Some(u64::MAX)] {
-            let (double, image, names) = (Double::start().with_location(location), Image::new(7), tags(&["1"]));
+            let (double, image, names) = (Double::start().with_location(location.clone()), Image::new(7), tags(&["1"]));
             let context = format!("{location:?} {chunk:?}");
             let pushed = push(&double, &Push { chunk, ..image.push(&names) }).unwrap();
             assert_eq!(pushed.uploaded.bytes, image.bytes(), "{context}");
