@@ -142,24 +142,28 @@ impl Registry {
             tags_moved: Vec::new(),
         };
         let mut to_move = Vec::new();
+        let mut is_known = false;
         if !push.is_new {
             to_move = self.tags_to_move(push, root, scope).await?;
-            if to_move.is_empty() && !push.tags.is_empty() {
-                blobs(&nodes).values().for_each(|blob| pushed.skipped.add(blob));
-                return Ok(pushed);
-            }
+            is_known = to_move.is_empty() && !push.tags.is_empty() || self.is_there(push, root, scope).await?;
         }
-        // at once: every round trip counts
-        let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
-        let brought = self.push_blobs(push, scope, wanted, (&mut pushed, reporter));
-        let (is_there, ()) = try_join(self.is_there(push, root, scope), brought).await?;
-        if !is_there {
-            // no tag can stand for what is not there
-            to_move = push.tags.to_vec();
-            self.push_manifests(push, scope, &nodes).await?;
-            pushed.manifests = nodes.len();
-        } else if push.is_new {
-            to_move = self.tags_to_move(push, root, scope).await?;
+        if is_known {
+            // what is there has its blobs with it
+            blobs(&nodes).values().for_each(|blob| pushed.skipped.add(blob));
+        } else {
+            // at once: every round trip counts
+            let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
+            let brought = self.push_blobs(push, scope, wanted, (&mut pushed, reporter));
+            let is_there = async { if push.is_new { self.is_there(push, root, scope).await } else { Ok(false) } };
+            let (is_there, ()) = try_join(is_there, brought).await?;
+            if is_there {
+                to_move = self.tags_to_move(push, root, scope).await?;
+            } else {
+                // no tag can stand for what is not there
+                to_move = push.tags.to_vec();
+                self.push_manifests(push, scope, &nodes).await?;
+                pushed.manifests = nodes.len();
+            }
         }
         let move_tag = |tag: &String| {
             let tag = tag.clone();

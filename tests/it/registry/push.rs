@@ -25,9 +25,6 @@ use sockel::sys::http::HostOptions;
 use std::time::Duration;
 use std::time::Instant;
 
-/// What is wrong, and how to make it so.
-type Damage = (&'static str, fn(&Image));
-
 #[test]
 fn sends_everything_once_and_nothing_twice() {
     let (double, image, names) = (Double::start(), Image::new(7), tags(&["1", "1.0"]));
@@ -44,10 +41,15 @@ fn sends_everything_once_and_nothing_twice() {
     assert_eq!((again.uploaded, again.skipped, again.tags_moved.len()), (Blobs::default(), all, 0));
     assert_eq!(double.log().count("*", "*"), 2, "{:#?}", double.log().lines());
     double.server.clear_log();
+    // a further tag: its blobs are not asked for
+    push(&double, &image.push(&tags(&["1", "latest"]))).unwrap();
+    assert_eq!(double.log().count("*", "*"), 4, "{:#?}", double.log().lines());
+    assert_whole(&double, REPOSITORY, &["1", "1.0", "latest"], "further tag");
+    double.server.clear_log();
     // one layer differs
     let pushed = push(&double, &Image::new(8).push(&names)).unwrap();
     assert_eq!((pushed.uploaded.count, pushed.skipped.count), (3, 3));
-    assert_whole(&double, REPOSITORY, &["1", "1.0"], "changed");
+    assert_whole(&double, REPOSITORY, &["1", "1.0", "latest"], "changed");
 }
 
 #[test]
@@ -294,7 +296,8 @@ fn a_pause_that_is_asked_for_is_made_by_all() {
 
 #[test]
 fn a_damaged_image_is_noticed_before_anything_is_sent() {
-    let damage: [Damage; 3] = [
+    type Spoil = fn(&Image);
+    let damage: [(&str, Spoil); 3] = [
         ("instead of 300000", |image| {
             let (digest, _) = *image.blobs.iter().max_by_key(|(_, size)| *size).unwrap();
             fs::write_atomic(&image.folder.path().join("blobs/sha256").join(digest.hex()), b"short").unwrap();
