@@ -141,6 +141,7 @@ impl Registry {
             manifests: 0,
             tags_moved: Vec::new(),
         };
+        self.greet().await?;
         let mut to_move = Vec::new();
         let mut is_known = false;
         if !push.is_new {

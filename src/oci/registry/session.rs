@@ -132,6 +132,19 @@ impl Registry {
         url.origin() == self.url.origin()
     }
 
+    /// Asks how the registry wants to know who comes (distribution-spec, "Determining Support"), so that of many requests
+    /// at once not each is refused first.
+    pub(super) async fn greet(&self) -> Result<(), Error> {
+        if self.login.is_none() || self.passes.challenge().is_some() {
+            return Ok(());
+        }
+        let answer = self.host.send(&Request::new(Method::GET, self.path(""), Body::Empty)).await?;
+        let challenges = texts(&answer, header::WWW_AUTHENTICATE.as_str());
+        let is_asked = answer.status() == 401;
+        answer.drain().await;
+        if is_asked { self.learn(&challenges) } else { Ok(()) }
+    }
+
     fn learn(&self, challenges: &[String]) -> Result<(), Error> {
         let host = challenge::shown_host(&self.url);
         let found = challenge::parse(challenges.iter().map(String::as_str), &self.url);

@@ -93,7 +93,7 @@ fn wrong_logins_are_named() {
         ("no rights", elsewhere, Some(MARKER), "gets a token without any rights"),
         ("anonymous", tokens(), None, "an anonymous user gets a token without any rights"),
         ("strict", tokens().strict(), Some("wrong"), "name or password is not accepted"),
-        ("strict, anonymous", tokens().strict(), None, "asks for a login"),
+        ("strict, anonymous", tokens().strict(), None, "without any rights"),
         ("reader", reader, Some(MARKER), "may not do that"),
         ("basic", Tokens::basic().user("robot$ci", MARKER, &["*"]), Some("wrong"), "name or password is not accepted"),
         ("basic, anonymous", Tokens::basic(), None, "asks for a login"),
