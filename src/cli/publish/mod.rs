@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Images to publish; all when none is named
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Where to: https://HOST/PROJECT or oci:DIR; instead of the target and projects of the registry file
+    /// Where to: `https://HOST/PROJECT` or `oci:DIR`; instead of the target and projects of the registry file
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
     /// File that says where images are published [default: base-images/registry.yaml]
