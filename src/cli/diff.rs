@@ -1,10 +1,12 @@
 //! `sockel diff`
 
 use crate::cli::Context;
+use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::table::printable;
 use crate::cli::table::size;
+use crate::cli::workspace::Hands;
 use crate::cli::workspace::lock_path;
 use crate::image::snapshot;
 use crate::image::snapshot::Change;
@@ -12,13 +14,17 @@ use crate::image::snapshot::Difference;
 use crate::image::snapshot::Snapshot;
 use crate::lock;
 use crate::lock::file::Lock;
+use crate::oci::registry::address::Address;
+use crate::recipe::REGISTRY_FILE;
+use crate::recipe::RegistryFile;
+use crate::sys::http;
 use crate::values::Platform;
 use std::path::PathBuf;
 
 /// Show what changed between two images, or between two lock files
 ///
-/// An image is written `NAME:TAG` and looked for in a layout: packages, files, settings, and the bytes that a consumer
-/// must pull again. A lock file is written as its path, or as the name of an image, which stands for its lock file in
+/// An image is written `NAME:TAG` and looked for in a layout, or `https://HOST/REPOSITORY:TAG` (or `@DIGEST`) and pulled
+/// into the store: packages, files, settings, and the bytes that a consumer must pull again. A lock file is written as its path, or as the name of an image, which stands for its lock file in
 /// the project.
 ///
 /// Example: sockel diff java-25:25 tomcat-11:11
@@ -56,8 +62,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn images(args: &Args, context: &Context) -> Result<(), Failure> {
     let old_layout = args.old_layout.as_ref().unwrap_or(&args.layout);
-    let old = Snapshot::read(old_layout, &args.before, args.platform)?;
-    let new = Snapshot::read(&args.layout, &args.after, args.platform)?;
+    let read = |layout: &PathBuf, side: &str| {
+        if side.starts_with("https://") || side.starts_with("http://") {
+            pulled(side, args.platform, context)
+        } else {
+            Ok(Snapshot::read(layout, side, args.platform)?)
+        }
+    };
+    let old = read(old_layout, &args.before)?;
+    let new = read(&args.layout, &args.after)?;
     let difference = snapshot::compare(&old, &new);
     let printer = &context.printer;
     if printer.is_json() {
@@ -74,6 +87,25 @@ fn images(args: &Args, context: &Context) -> Result<(), Failure> {
         }
     }
     Ok(printer.data(&format!("pull: {} of {}\n", size(*pull_bytes), size(*total_bytes)))?)
+}
+
+/// Reads an image of a registry; what the store has of it is not fetched.
+fn pulled(side: &str, platform: Option<Platform>, context: &Context) -> Result<Snapshot, Failure> {
+    let no_image = || {
+        Failure::new(Kind::Usage, format!("cannot read image `{}`: it names no tag or digest", http::mask(side)))
+            .hint("write it as `https://HOST/REPOSITORY:TAG` or `https://HOST/REPOSITORY@sha256:…`")
+    };
+    let name = side.rfind('/').map_or(0, |slash| slash + 1);
+    let end = side[name..].find(['@', ':']).map(|end| name + end).ok_or_else(no_image)?;
+    let (address, reference) = (&side[..end], &side[end + 1..]);
+    let file = RegistryFile::read(&context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
+    let Address::Registry { url, prefix } = Address::parse(address, &file.insecure)? else { return Err(no_image()) };
+    let hands = Hands::new(context)?;
+    let connections = Connections::open(&url, &file, context)?;
+    let registry = connections.registry();
+    let pulled = hands.http.block_on(registry.pull(&prefix, reference, hands.store.folder(), &hands.progress));
+    hands.progress.close();
+    Ok(Snapshot::of(hands.store.folder(), side, &pulled??, platform)?)
 }
 
 fn locks(args: &Args, context: &Context) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod completions;
+mod connect;
 mod diff;
 mod failure;
 mod lock;

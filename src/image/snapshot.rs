@@ -7,6 +7,7 @@ use crate::oci::layout;
 use crate::sys::fs;
 use crate::values::Hasher;
 use crate::values::Platform;
+use oci_spec::image::Descriptor;
 use oci_spec::image::ImageManifest;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,13 +44,22 @@ impl Snapshot {
         let damaged = |cause: String| Error::Damaged { path: folder.to_owned(), cause };
         let target =
             layout::find(folder, reference)?.ok_or_else(|| damaged(format!("it has no image `{reference}`")))?;
-        let manifests = layout::manifests(folder, &target)?;
-        let fits = |found: &&(oci_spec::image::Descriptor, ImageManifest)| match (platform, found.0.platform()) {
+        Self::of(folder, reference, &target, platform)
+    }
+
+    /// Reads an image whose blobs are in a folder, such as the store; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Snapshot::read`].
+    pub fn of(folder: &Path, name: &str, target: &Descriptor, platform: Option<Platform>) -> Result<Self, Error> {
+        let damaged = |cause: String| Error::Damaged { path: folder.to_owned(), cause };
+        let manifests = layout::manifests(folder, target)?;
+        let fits = |found: &&(Descriptor, ImageManifest)| match (platform, found.0.platform()) {
             (Some(wanted), Some(found)) => found.architecture().to_string() == wanted.architecture().debian(),
             _ => true,
         };
         let found = manifests.iter().find(fits);
-        let (_, manifest) = found.ok_or_else(|| damaged(format!("`{reference}` has no image for this platform")))?;
+        let (_, manifest) = found.ok_or_else(|| damaged(format!("`{name}` has no image for this platform")))?;
         let mut snapshot = Self { settings: settings(folder, manifest)?, ..Self::default() };
         let mut budget = SIZE_LIMIT;
         for layer in manifest.layers() {

@@ -93,6 +93,26 @@ fn a_plain_registry_gets_images_once() {
 }
 
 #[test]
+fn what_was_published_can_be_compared() {
+    let (project, registry) = (project(), Registry::start());
+    let target = format!("{}/team", registry.url());
+    project.run(&["publish", "--to", &target]).good();
+    let there = format!("{target}/app:1");
+    let same = project.run(&["diff", "app:1", &there]).good();
+    assert!(same.starts_with("pull: 0 B of"), "{same}");
+    let before = registry.log().of("GET", "/v2/*/blobs/*").len();
+    assert_eq!(before, 0, "the store has them all");
+    // into an empty store, where the connection breaks once
+    registry.fault(Fault::new("GET", "/v2/team/app/blobs/*", Trouble::CutAnswer(1000)));
+    let command = ["diff", &format!("{target}/base:1"), &there, "--store", "empty", "--format", "json"];
+    let difference = json(&project.run(&command).good());
+    assert!(difference["packages"].as_array().is_some_and(|packages| packages.len() == 3), "{difference}");
+    for side in [&target, &format!("{target}/app:none")] {
+        assert_ne!(project.run(&["diff", "app:1", side]).code, Some(0));
+    }
+}
+
+#[test]
 fn what_passes_the_gate_is_promoted() {
     let project = project();
     let harbor = harbor(&project);

@@ -1,7 +1,6 @@
 //! `sockel publish`
 
 mod answer;
-mod connect;
 
 use crate::build;
 use crate::build::Built;
@@ -9,10 +8,10 @@ use crate::build::Order;
 use crate::build::output;
 use crate::build::output::Output;
 use crate::cli::Context;
+use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::publish::answer::Answer;
-use crate::cli::publish::connect::Connections;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
 use crate::lock::file::Lock;
@@ -41,7 +40,7 @@ const RELATED: usize = 8;
 /// by the gate of `base-images/registry.yaml`, promoted to the release project, and get their tags last. With any other
 /// registry there is no scan, which is said. What is there already is not sent again.
 ///
-/// Example: sockel publish tomcat-11 --to https://harbor.example.org/base
+/// Example: sockel publish tomcat-11 --dry-run
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Images to publish; all when none is named

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use url::Url;
 
 /// The registry, with the login that pushes and the one that releases.
-pub(super) struct Connections {
+pub(crate) struct Connections {
     printer: Arc<crate::cli::printer::Printer>,
     registry: Registry,
     release: Option<Registry>,
@@ -22,7 +22,7 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Finds logins; nobody is talked to yet.
-    pub(super) fn open(url: &Url, file: &RegistryFile, context: &Context) -> Result<Self, Failure> {
+    pub(crate) fn open(url: &Url, file: &RegistryFile, context: &Context) -> Result<Self, Failure> {
         let mut options = HostOptions::usual(context.settings.offline);
         options.extra_ca = context.settings.ca_file.clone().or_else(|| file.ca_file.clone());
         options.identity.clone_from(&file.client_certificate);
@@ -46,17 +46,17 @@ impl Connections {
     }
 
     /// Returns the registry with the login that pushes.
-    pub(super) fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
     /// Returns the registry with the login that may write to the release project.
-    pub(super) fn release(&self) -> &Registry {
+    pub(crate) fn release(&self) -> &Registry {
         self.release.as_ref().unwrap_or(&self.registry)
     }
 
     /// Returns the API of a Harbor that can be written to; otherwise why there is none.
-    pub(super) async fn harbor(&self) -> Result<(Option<Harbor<'_>>, &'static str), Failure> {
+    pub(crate) async fn harbor(&self) -> Result<(Option<Harbor<'_>>, &'static str), Failure> {
         let Some(harbor) = of(&self.registry) else {
             return Ok((None, "nobody is logged in, so the registry's own interface is not asked"));
         };
@@ -69,7 +69,7 @@ impl Connections {
     }
 
     /// Returns the API with the login that may write to the release project, where that is another one.
-    pub(super) fn release_harbor(&self, is_harbor: bool) -> Option<Harbor<'_>> {
+    pub(crate) fn release_harbor(&self, is_harbor: bool) -> Option<Harbor<'_>> {
         self.release.as_ref().filter(|_| is_harbor).and_then(of)
     }
 }
