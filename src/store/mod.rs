@@ -103,6 +103,10 @@ impl Store {
             for name in fs::list(&folder.join("tmp"))? {
                 fs::remove_any(&folder.join("tmp").join(name))?;
             }
+            // partial downloads are gone on with; a lock whose download was completed would stay for ever
+            for name in fs::list(&folder.join("partial"))?.iter().filter(|name| name.ends_with(".lock")) {
+                fs::remove(&folder.join("partial").join(name))?;
+            }
         }
         let store = Self { folder: folder.to_owned(), _in_use: fs::lock(&lock, fs::Lock::Shared)? };
         if is_new {

@@ -96,6 +96,8 @@ fn rare_left_overs_are_no_obstacle() {
     fs::remove(&project.path("store/version")).expect("removed");
     project.write("store/tmp/.tmp-abcdef/payload", "x");
     again("store: no version yet");
+    project.write(&format!("store/partial/{}.lock", "0".repeat(64)), "");
+    again("store: download completed, its lock not removed yet");
     for missing in ["payload", "tree.json"] {
         for package in fs::list(&project.path("store/packages")).expect("listed") {
             fs::remove(&project.path("store/packages").join(package).join(missing)).expect("removed");
