@@ -64,9 +64,17 @@ pub mod oci;
 pub mod recipe;
 pub mod lock;
 pub mod fetch;
+pub mod advisory;
+pub mod bundle;
 pub mod layer;
 pub mod image;
 pub mod build;
+pub mod shared;
 pub mod publish;
+pub mod rebase;
+pub mod plan;
+pub mod announce;
+pub mod due;
+pub mod update;
 // EDGE
 pub mod cli;

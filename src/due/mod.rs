@@ -1,0 +1,1 @@
+//! What is due: rebuild cadence, age, end of life.

@@ -1,0 +1,1 @@
+//! An application image onto a patched base, without rebuilding it.

@@ -1,0 +1,1 @@
+//! Conductor: patches in the archives to published images, by themselves.
