@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The result of publishing.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     target: String,
     images: Vec<Image>,
     milliseconds: u128,
@@ -38,7 +38,7 @@ struct Image {
 
 impl Answer {
     /// Sums up what became of images in a registry.
-    pub(super) fn new(published: Vec<Published>, target: &str, time: Duration) -> Self {
+    pub(crate) fn new(published: Vec<Published>, target: &str, time: Duration) -> Self {
         let image = |mut published: Published| {
             let error = published.failure.take().map(Failure::from);
             Image { published, error }
@@ -48,7 +48,7 @@ impl Answer {
     }
 
     /// Sums up images in a layout folder, where nobody scans anything.
-    pub(super) fn layout(built: &[Built], output: &Output, dry_run: bool, time: Duration) -> Self {
+    pub(crate) fn layout(built: &[Built], output: &Output, dry_run: bool, time: Duration) -> Self {
         let published = |built: &Built| Published {
             image: built.image.clone(),
             repository: output.to_string(),
@@ -64,13 +64,18 @@ impl Answer {
     }
 
     /// Prints it, and returns what failed.
-    pub(super) fn print(mut self, printer: &Printer) -> Result<(), Failure> {
-        let failure = self.failure();
+    pub(crate) fn print(self, printer: &Printer) -> Result<(), Failure> {
         if printer.is_json() {
             printer.json(&self)?;
         } else {
             printer.data(&self.table().render(printer.width()))?;
         }
+        self.close(printer)
+    }
+
+    /// Says what failed and what comes next, when the answer itself was given; returns what failed.
+    pub(crate) fn close(mut self, printer: &Printer) -> Result<(), Failure> {
+        let failure = self.failure();
         for image in &mut self.images {
             if let Some(mut error) = image.error.take() {
                 error.is_answered = true;
@@ -81,7 +86,8 @@ impl Answer {
         failure.map_or(Ok(()), Err)
     }
 
-    fn table(&self) -> Table {
+    /// Returns one row an image.
+    pub(crate) fn table(&self) -> Table {
         let mut table = Table::new(&[
             ("image", Column::Text),
             ("digest", Column::Digest),

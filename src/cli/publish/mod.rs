@@ -26,6 +26,7 @@ use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::tree::compress::Compression;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// Where images go when nobody says so.
@@ -63,50 +64,76 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mut file = registry_file(args, context)?;
-    if args.to.is_some() {
-        file.target.clone_from(&args.to);
-        file.projects = None;
-    }
-    let target = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
-    let address = Address::parse(&target, &file.insecure)?;
+    let target = Target::open(args.to.as_deref(), args.registry.as_deref(), context)?;
     let workspace = Workspace::open(context)?;
     if args.setup {
-        return setup(args, &address, &file, &workspace, context);
+        return setup(args, &target, &workspace, context);
     }
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
     let built = built(&definitions, &workspace, &hands, context)?;
-    let is_wanted = |built: &&Built| args.images.is_empty() || args.images.contains(&built.image);
-    match address {
-        Address::Layout(folder) => {
-            let output = Output::Layout(folder);
-            let wanted: Vec<Built> = built.iter().filter(is_wanted).cloned().collect();
-            if !args.dry_run {
-                output::write(&output, &wanted, &hands.store)?;
-            }
-            Answer::layout(&wanted, &output, args.dry_run, context.printer.elapsed()).print(&context.printer)
+    let is_wanted = |built: &Built| args.images.is_empty() || args.images.contains(&built.image);
+    let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
+    let orders: Vec<publish::Order<'_>> =
+        orders.map(|(definition, built)| publish::Order { definition, built }).collect();
+    let all = workspace.definitions(&[]).unwrap_or_default();
+    target.deliver(&orders, &all, (&hands, args.dry_run), context)?.print(&context.printer)
+}
+
+/// Where images are to go.
+pub(crate) struct Target {
+    text: String,
+    address: Address,
+    file: RegistryFile,
+}
+
+impl Target {
+    /// Reads the registry file; an address that was given stands instead of its target and projects.
+    pub(crate) fn open(to: Option<&str>, registry: Option<&Path>, context: &Context) -> Result<Self, Failure> {
+        let mut file = registry_file(registry, context)?;
+        if let Some(to) = to {
+            file.target = Some(to.to_owned());
+            file.projects = None;
         }
-        Address::Registry { url, prefix } => {
-            let connections = Connections::open(&url, &file, context)?;
-            let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
-            let orders: Vec<publish::Order<'_>> =
-                orders.map(|(definition, built)| publish::Order { definition, built }).collect();
-            let all = workspace.definitions(&[]).unwrap_or_default();
-            let published = to_registry(&orders, &related(&all), (&prefix, &file), &connections, (args, &hands))?;
-            Answer::new(published, &target, context.printer.elapsed()).print(&context.printer)
+        let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
+        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file })
+    }
+
+    /// Publishes built images; `all` are the project's definitions, to find images that share layers.
+    pub(crate) fn deliver(
+        &self,
+        orders: &[publish::Order<'_>],
+        all: &[Definition],
+        (hands, dry_run): (&Hands, bool),
+        context: &Context,
+    ) -> Result<Answer, Failure> {
+        match &self.address {
+            Address::Layout(folder) => {
+                let output = Output::Layout(folder.clone());
+                let wanted: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
+                if !dry_run {
+                    output::write(&output, &wanted, &hands.store)?;
+                }
+                Ok(Answer::layout(&wanted, &output, dry_run, context.printer.elapsed()))
+            }
+            Address::Registry { url, prefix } => {
+                let connections = Connections::open(url, &self.file, context)?;
+                let place = (prefix.as_str(), &self.file);
+                let published = to_registry(orders, &related(all), place, &connections, (dry_run, hands))?;
+                Ok(Answer::new(published, &self.text, context.printer.elapsed()))
+            }
         }
     }
 }
 
-fn registry_file(args: &Args, context: &Context) -> Result<RegistryFile, Failure> {
-    let (path, shown) = match &args.registry {
-        Some(path) => (path.clone(), path.display().to_string()),
+fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
+    let (path, shown) = match given {
+        Some(path) => (path.to_owned(), path.display().to_string()),
         None => (context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE.to_owned()),
     };
     match RegistryFile::read(&path, &shown)? {
         Some(file) => Ok(file),
-        None if args.registry.is_some() => {
+        None if given.is_some() => {
             Err(Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file")))
         }
         None => Ok(RegistryFile::default()),
@@ -163,7 +190,7 @@ fn to_registry(
     related: &BTreeMap<String, Vec<String>>,
     (prefix, file): (&str, &RegistryFile),
     connections: &Connections,
-    (args, hands): (&Args, &Hands),
+    (dry_run, hands): (bool, &Hands),
 ) -> Result<Vec<Published>, Failure> {
     let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
     if let Some(problem) = policy.problems().first() {
@@ -190,7 +217,7 @@ fn to_registry(
             policy: &policy,
             patience: &patience,
             chunk: file.chunk,
-            dry_run: args.dry_run,
+            dry_run,
             reporter: &hands.progress,
         };
         Ok::<_, Failure>(publish::publish(orders, &place).await)
@@ -202,8 +229,7 @@ fn to_registry(
 
 fn setup(
     args: &Args,
-    address: &Address,
-    file: &RegistryFile,
+    Target { address, file, .. }: &Target,
     workspace: &Workspace<'_>,
     context: &Context,
 ) -> Result<(), Failure> {
