@@ -20,6 +20,7 @@ use crate::recipe::Diagnostic;
 use crate::store;
 use crate::sys::fs;
 use crate::sys::http;
+use crate::update::lease;
 use serde::Serialize;
 use std::error::Error as StdError;
 use std::io;
@@ -207,6 +208,18 @@ impl From<lock::Error> for Failure {
             failure.details = unknown.iter().map(ToString::to_string).collect();
         }
         failure
+    }
+}
+
+impl From<lease::Error> for Failure {
+    fn from(error: lease::Error) -> Self {
+        let (kind, hints) = match &error {
+            lease::Error::Held { .. } => {
+                (Kind::Outside, vec!["wait for it; a run that was killed holds nothing".to_owned()])
+            }
+            lease::Error::File(error) => (file_kind(error), error.hints()),
+        };
+        Self::of(kind, &error, hints)
     }
 }
 

@@ -165,6 +165,14 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Returns the path from the root, without links and dots.
+///
+/// # Errors
+/// When there is nothing of this name.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(|cause| Error::new("find", path, cause))
+}
+
 /// Removes a folder with all in it; a missing one is fine.
 ///
 /// # Errors

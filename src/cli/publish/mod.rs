@@ -2,6 +2,8 @@
 
 mod answer;
 
+pub(crate) use answer::Answer;
+
 use crate::build;
 use crate::build::Built;
 use crate::build::Order;
@@ -11,7 +13,6 @@ use crate::cli::Context;
 use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
-use crate::cli::publish::answer::Answer;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
 use crate::lock::file::Lock;
