@@ -14,3 +14,4 @@ mod recipe;
 mod registry;
 mod reproducible;
 mod support;
+mod update;

@@ -86,7 +86,7 @@ impl Answer {
         } else if is_markdown(context) {
             printer.data(&markdown::render(&self.images))?;
         } else {
-            printer.data(&text::render(&self.images, printer.width()))?;
+            printer.data(&text::render(&self.images))?;
             if let Some(published) = &self.published {
                 printer.data(&format!("\n{}", published.table().render(printer.width())))?;
             }

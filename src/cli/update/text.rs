@@ -9,7 +9,7 @@ use crate::update::repull::Repull;
 use std::fmt::Write;
 
 /// Returns a paragraph for every image; images without news share a line at the end.
-pub(super) fn render(images: &[Image], _width: usize) -> String {
+pub(super) fn render(images: &[Image]) -> String {
     let mut text = String::new();
     for Image { update, error } in images {
         let what = match update.state {
@@ -63,5 +63,6 @@ pub(super) fn line(repull: &Repull) -> String {
     let about = if repull.exact { "" } else { "about " };
     let (bytes, whole) = (size(repull.bytes), size(repull.whole));
     let Repull { platform, layers, .. } = repull;
-    format!("{about}{bytes} of {whole} ({} %, {layers} layers) for {platform}", repull.percent())
+    let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
+    format!("{about}{bytes} of {whole} ({} %, {layers}) for {platform}", repull.percent())
 }
