@@ -6,6 +6,7 @@ mod cli;
 mod crash;
 mod double;
 mod fetch;
+mod fleet;
 mod harbor;
 mod hostile;
 mod lock;
