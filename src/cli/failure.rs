@@ -1,5 +1,6 @@
 //! The only mapping from errors to exit codes, and how a failure looks on the terminal and in JSON.
 
+use crate::advisory;
 use crate::apt::archive;
 use crate::build;
 use crate::cli::printer;
@@ -208,6 +209,17 @@ impl From<lock::Error> for Failure {
             failure.details = unknown.iter().map(ToString::to_string).collect();
         }
         failure
+    }
+}
+
+impl From<advisory::Error> for Failure {
+    fn from(error: advisory::Error) -> Self {
+        let kind = match &error {
+            advisory::Error::Feed { .. } => Kind::Outside,
+            advisory::Error::File(error) => file_kind(error),
+            advisory::Error::Store(error) => store_kind(error),
+        };
+        Self::of(kind, &error, Vec::new())
     }
 }
 

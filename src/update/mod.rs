@@ -10,12 +10,16 @@
 pub mod lease;
 pub mod repull;
 
+use crate::advisory::Distribution;
+use crate::advisory::Explained;
+use crate::advisory::Upgrade;
+use crate::advisory::Urgency;
+use crate::apt::version::Version;
 use crate::lock;
 use crate::lock::Outcome;
 use crate::lock::diff::Difference;
 use crate::lock::diff::PackageChange;
 use crate::lock::file::Lock;
-use crate::lock::file::LockedPackage;
 use crate::recipe::Definition;
 use crate::update::repull::Repull;
 use serde::Serialize;
@@ -36,6 +40,10 @@ pub struct ImageUpdate {
     pub inherited: BTreeMap<String, String>,
     /// Images that stand on this one and change with it, parents before children.
     pub above: Vec<String>,
+    /// What the upgrades fix, a source package each; those of lower images, too.
+    pub fixes: Vec<Explained>,
+    /// How soon they should reach people; none without upgrades.
+    pub urgency: Option<Urgency>,
     /// What consumers pull again, by platform.
     pub repull: Vec<Repull>,
     /// Why there is no answer.
@@ -55,17 +63,6 @@ pub enum State {
     New,
     /// It cannot be locked.
     Failed,
-}
-
-/// One package whose version changes.
-#[derive(Debug, Clone, Copy)]
-pub struct Upgrade<'a> {
-    /// Names, versions, pocket, platforms.
-    pub change: &'a PackageChange,
-    /// The package as the new lock has it.
-    pub package: &'a LockedPackage,
-    /// The package as the old lock had it.
-    pub before: &'a LockedPackage,
 }
 
 /// Judges what came of locking, image by image; returns the new locks, too.
@@ -95,7 +92,17 @@ pub fn assess(
         let difference = outcome.as_ref().and_then(|outcome| outcome.difference.clone());
         let inherited = inherited(definition, definitions);
         locks.extend(outcome.map(|outcome| (image.clone(), outcome.lock)));
-        updates.push(ImageUpdate { image, state, difference, inherited, above: Vec::new(), repull, failure });
+        updates.push(ImageUpdate {
+            image,
+            state,
+            difference,
+            inherited,
+            above: Vec::new(),
+            fixes: Vec::new(),
+            urgency: None,
+            repull,
+            failure,
+        });
     }
     let changed: BTreeSet<String> =
         updates.iter().filter(|update| update.state == State::Changed).map(|update| update.image.clone()).collect();
@@ -141,22 +148,53 @@ pub fn above(image: &str, definitions: &[Definition]) -> Vec<String> {
 }
 
 impl ImageUpdate {
-    /// Returns the packages whose version changes, each with what the locks say; those of lower images, too.
+    /// Returns the packages whose version rises, as `advisory` wants them; those of lower images, too.
     #[must_use]
-    pub fn upgrades<'a>(&'a self, old: &'a Lock, new: &'a Lock) -> Vec<Upgrade<'a>> {
+    pub fn upgrades(&self, definition: &Definition, old: &Lock, new: &Lock) -> Vec<Upgrade> {
         let levels = self.difference.iter().flat_map(|difference| &difference.levels);
         let changes = levels.flat_map(|level| &level.packages);
-        let find = |lock: &'a Lock, change: &PackageChange, version: &str| {
-            let platform = change.platforms.first()?;
-            lock.packages(*platform).find(|package| package.name == change.name && package.version == version)
-        };
-        let upgrade = |change: &'a PackageChange| {
-            let (was, is) = (change.old.as_deref()?, change.new.as_deref()?);
-            let (before, package) = (find(old, change, was)?, find(new, change, is)?);
-            (was != is).then_some(Upgrade { change, package, before })
-        };
-        changes.filter_map(upgrade).collect()
+        changes.filter_map(|change| upgrade(change, definition, old, new)).collect()
     }
+
+    /// Adds what the upgrades fix.
+    pub fn explain(&mut self, fixes: Vec<Explained>) {
+        self.urgency = fixes.iter().map(|explained| explained.urgency).max();
+        self.fixes = fixes;
+    }
+
+    /// Returns the CVE numbers that the image gets rid of.
+    #[must_use]
+    pub fn cves(&self) -> BTreeSet<&str> {
+        self.fixes.iter().flat_map(|explained| &explained.fixes).map(|fix| fix.cve.as_str()).collect()
+    }
+}
+
+fn upgrade(change: &PackageChange, definition: &Definition, old: &Lock, new: &Lock) -> Option<Upgrade> {
+    let (was, is) = (change.old.as_deref()?, change.new.as_deref()?);
+    let platform = change.platforms.first()?;
+    let find = |lock: &Lock, version: &str| {
+        lock.packages(*platform).find(|package| package.name == change.name && package.version == version).cloned()
+    };
+    let (before, now) = (find(old, was)?, find(new, is)?);
+    if Version::new(was) >= Version::new(is) {
+        return None;
+    }
+    // the root recipe is named after the distribution, and its parameter is the release
+    let root = definition.levels_for(*platform).first().map(|level| level.recipe.as_str())?;
+    let distribution = Distribution {
+        origin: definition.archives.first().map(|archive| archive.origin.clone()).unwrap_or_default(),
+        release: definition.parameters.get(root).cloned().unwrap_or_default(),
+    };
+    Some(Upgrade {
+        source: now.source,
+        package: now.name,
+        old: was.to_owned(),
+        new: is.to_owned(),
+        sources: (before.source_version, now.source_version),
+        from: now.from,
+        deb: now.sha256,
+        distribution,
+    })
 }
 
 #[cfg(test)]

@@ -127,7 +127,8 @@ impl Target {
     }
 }
 
-fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
+/// Reads the registry file; one that is not there is empty, unless it was named.
+pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
     let (path, shown) = match given {
         Some(path) => (path.to_owned(), path.display().to_string()),
         None => (context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE.to_owned()),

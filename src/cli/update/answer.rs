@@ -1,5 +1,7 @@
 //! What `update` answers: one entry an image, as text, Markdown or JSON; failures are printed and decide the exit code.
 
+use crate::advisory::Explained;
+use crate::advisory::Urgency;
 use crate::build::Built;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -48,6 +50,13 @@ impl Answer {
         self.images.iter().map(|image| &image.update)
     }
 
+    /// Adds what an image's upgrades fix.
+    pub(super) fn explain(&mut self, image: &str, fixes: Vec<Explained>) {
+        if let Some(image) = self.images.iter_mut().find(|other| other.update.image == image) {
+            image.update.explain(fixes);
+        }
+    }
+
     /// Adds what building showed: failures, and exact figures in place of estimates.
     pub(super) fn built(
         &mut self,
@@ -79,7 +88,7 @@ impl Answer {
     }
 
     /// Prints everything; what failed is returned.
-    pub(super) fn print(mut self, context: &Context, wrote: bool) -> Result<(), Failure> {
+    pub(super) fn print(mut self, context: &Context, wrote: bool, limit: Option<Urgency>) -> Result<(), Failure> {
         let printer = &context.printer;
         if printer.is_json() {
             printer.json(&self)?;
@@ -105,7 +114,21 @@ impl Answer {
             (_, false) => printer.note("nothing was written\nnext: sockel update --write, or sockel update --publish"),
             (_, true) => printer.note(&format!("{changed} lock file(s) written; next: review and commit them")),
         }
-        failure.map_or(published, Err)
+        failure.map_or(published, Err)?;
+        self.judge(limit)
+    }
+
+    /// Says no when something is as urgent as the caller asked about.
+    fn judge(&self, limit: Option<Urgency>) -> Result<(), Failure> {
+        let is_over = |update: &&ImageUpdate| limit.is_some_and(|limit| update.urgency >= Some(limit));
+        let names: Vec<&str> = self.updates().filter(is_over).map(|update| update.image.as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message = format!("updates as urgent as `--fail-on` says are there for {}", names.join(", "));
+        let mut failure = Failure::new(Kind::Policy, message);
+        failure.is_answered = true;
+        Err(failure)
     }
 
     /// Says which images failed; each one's own failure is printed before.

@@ -57,9 +57,16 @@ fn section(update: &ImageUpdate, out: &mut String) {
         })
         .collect();
     let inputs = difference.inputs.iter().map(|file| format!("changed file {}", name(file)));
+    let fixes = text::own(update).into_iter().flat_map(|explained| {
+        let line = move |line: String| format!("{}: {}", name(&explained.source), cell(&line));
+        text::explanation(explained).into_iter().map(line)
+    });
+    let total = (!update.fixes.is_empty()).then(|| format!("fixes {} CVE number(s) in all", update.cves().len()));
     let lines: Vec<String> = below
         .into_iter()
         .chain(inputs)
+        .chain(fixes)
+        .chain(total)
         .chain(update.repull.iter().map(|repull| format!("consumers pull {}", text::line(repull))))
         .collect();
     if !rows.is_empty() && !lines.is_empty() {

@@ -4,12 +4,18 @@ mod answer;
 mod markdown;
 mod text;
 
+use crate::advisory;
+use crate::advisory::Explained;
+use crate::advisory::Upgrade;
+use crate::advisory::Urgency;
+use crate::advisory::feed;
 use crate::build;
 use crate::build::Built;
 use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
+use crate::cli::publish;
 use crate::cli::publish::Target;
 use crate::cli::settings::Format;
 use crate::cli::update::answer::Answer;
@@ -17,7 +23,7 @@ use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
 use crate::cli::workspace::Workspace;
 use crate::lock::file::Lock;
-use crate::publish;
+use crate::publish::Order;
 use crate::recipe::Definition;
 use crate::sys::fs;
 use crate::tree::compress::Compression;
@@ -25,14 +31,15 @@ use crate::update::State;
 use crate::update::assess;
 use crate::update::lease::Lease;
 use crate::update::repull;
+use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Look for patches in the archives; build and publish what they reach
 ///
-/// Reads the archives' indexes, locks every image anew, and says per image what changed, who stands on it, and how much
-/// consumers will pull again. Nothing is written without `--write` or `--publish`. With `--publish` this is the whole
+/// Reads the archives' indexes, locks every image anew, and says per image what changed, which vulnerabilities that fixes,
+/// who stands on it, and how much consumers will pull again. Nothing is written without `--write` or `--publish`. With `--publish` this is the whole
 /// scheduled job: lock, build, publish; it may be repeated and killed at any time, and the next run goes on. One image's
 /// failure does not stop the others. Exits with 4 when `--fail-on` says so.
 ///
@@ -60,6 +67,9 @@ pub(crate) struct Args {
     /// Read only these pockets of the archives, such as release,updates,security
     #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
     pockets: Vec<String>,
+    /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
+    #[arg(long, value_name = "URGENCY", value_parser = urgency)]
+    fail_on: Option<Urgency>,
     /// Write the JSON answer into this file, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -84,7 +94,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
+    let feeds = publish::registry_file(args.registry.as_deref(), context)?.advisories;
     let mut answer = Answer::new(updates);
+    explain(&mut answer, (&definitions, &previous, &locks), &feeds, &hands)?;
     if writes {
         for update in answer.updates().filter(|update| matches!(update.state, State::Changed | State::New)) {
             if let Some(lock) = locks.get(&update.image) {
@@ -98,16 +110,57 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         answer.built(&before, &built, failed);
         let orders = definitions.iter().filter_map(|definition| {
             let built = built.get(&definition.image)?;
-            Some(publish::Order { definition, built })
+            Some(Order { definition, built })
         });
-        let orders: Vec<publish::Order<'_>> = orders.collect();
+        let orders: Vec<Order<'_>> = orders.collect();
         let all = workspace.definitions(&[]).unwrap_or_default();
         answer.published(target.deliver(&orders, &all, (&hands, args.dry_run), context)?);
     }
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;
     }
-    answer.print(context, writes)
+    answer.print(context, writes, args.fail_on)
+}
+
+fn urgency(text: &str) -> Result<Urgency, String> {
+    match text {
+        "routine" => Ok(Urgency::Routine),
+        "security" => Ok(Urgency::Security),
+        "urgent" => Ok(Urgency::Urgent),
+        _ => Err("it is routine, security or urgent".to_owned()),
+    }
+}
+
+/// Adds to every image what its upgrades fix.
+fn explain(
+    answer: &mut Answer,
+    (definitions, previous, locks): (&[Definition], &BTreeMap<String, Lock>, &BTreeMap<String, Lock>),
+    feeds: &[String],
+    hands: &Hands,
+) -> Result<(), Failure> {
+    let mut upgrades: BTreeMap<String, Vec<Upgrade>> = BTreeMap::new();
+    for (definition, update) in definitions.iter().zip(answer.updates()) {
+        if let (Some(old), Some(new)) = (previous.get(&definition.image), locks.get(&definition.image)) {
+            upgrades.insert(definition.image.clone(), update.upgrades(definition, old, new));
+        }
+    }
+    upgrades.retain(|_, list| !list.is_empty());
+    if upgrades.is_empty() {
+        return Ok(());
+    }
+    let feeds = feed::fetch(feeds, &hands.store, &hands.http)?;
+    // images share their upgrades: each is looked up once
+    let mut known: BTreeMap<Vec<Digest>, Vec<Explained>> = BTreeMap::new();
+    for (image, list) in upgrades {
+        let key: Vec<Digest> = list.iter().map(|upgrade| upgrade.deb).collect();
+        let fixes = match known.get(&key) {
+            Some(fixes) => fixes.clone(),
+            None => advisory::explain(&list, &feeds, &hands.store)?,
+        };
+        known.insert(key, fixes.clone());
+        answer.explain(&image, fixes);
+    }
+    Ok(())
 }
 
 /// Builds images so that one's failure does not stop the others.
