@@ -403,4 +403,75 @@ fn shown_text(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn contents(titles: &[&str]) -> Contents {
+        let key = |title: &&str| BundledKey { archive: "a".to_owned(), digest: Digest::of(title.as_bytes()) };
+        let file = |title: &&str| File {
+            title: (*title).to_owned(),
+            digest: Digest::of(title.as_bytes()),
+            size: 1,
+            kind: Kind::Key,
+        };
+        let contents = Contents {
+            format: FORMAT,
+            images: Vec::new(),
+            pockets: Vec::new(),
+            keys: titles.iter().map(key).collect(),
+            packages: Vec::new(),
+            files: titles.iter().map(file).collect(),
+        };
+        contents.sorted()
+    }
+
+    #[test]
+    fn order_does_not_matter() {
+        let (one, other) = (contents(&["keys/a", "keys/b"]), contents(&["keys/b", "keys/a"]));
+        assert_eq!((one.to_json(), one.manifest()), (other.to_json(), other.manifest()));
+        assert_eq!(Contents::parse(&one.to_json(), &one.manifest()), Ok(one));
+    }
+
+    #[test]
+    fn titles_are_paths_below_a_folder() {
+        for title in ["a", "packages/0/a_1:2~3+4-5_all.deb", "a..b/.c"] {
+            assert_eq!(check_title(title), Ok(()), "{title}");
+        }
+        for title in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "a b", "ä", "a\0"] {
+            assert!(check_title(title).is_err(), "{title:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_said_at_once() {
+        let mut bad = contents(&["keys/a", "keys/b", "../c"]);
+        bad.files[2].title = "keys/a".to_owned();
+        bad.keys.pop();
+        let problems = Contents::parse(&bad.to_json(), &bad.manifest()).expect_err("it is bad");
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            at in any::<prop::sample::Index>(),
+            to in any::<u8>(),
+        ) {
+            let good = contents(&["keys/a", "keys/b"]);
+            let _any = Contents::parse(&bytes, &bytes);
+            let mut config = good.to_json();
+            let place = at.index(config.len());
+            let is_changed = config[place] != to;
+            config[place] = to;
+            // the digest in the manifest does not fit any more
+            prop_assert!(!is_changed || Contents::parse(&config, &good.manifest()).is_err());
+            let mut manifest = good.manifest();
+            let place = at.index(manifest.len());
+            let is_changed = manifest[place] != to;
+            manifest[place] = to;
+            prop_assert!(!is_changed || Contents::parse(&good.to_json(), &manifest).is_err());
+        }
+    }
+}

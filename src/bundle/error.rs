@@ -25,7 +25,8 @@ pub enum Error {
     },
     /// The lock's InRelease file is gone, and the current one does not prove what was locked.
     #[error(
-        "cannot bundle pocket `{pocket}`: nobody has its InRelease file {locked} any more, and the one of {date} does not list{}", list(packages)
+        "cannot bundle pocket `{pocket}`: nobody has its InRelease file {locked} any more, and the one of {date} does not list{}",
+        list(packages)
     )]
     Unproven {
         /// Archive and pocket.
@@ -47,6 +48,9 @@ pub enum Error {
         /// Why the current one cannot be used.
         cause: archive::Error,
     },
+    /// The lock's own state is not trusted, or not any more.
+    #[error(transparent)]
+    Pocket(archive::Error),
     /// Packages cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
@@ -144,7 +148,7 @@ impl Error {
             Self::Unproven { .. } => {
                 one("archives keep only the newest state: lock anew with `sockel lock`, and bundle soon after")
             }
-            Self::Gone { cause, .. } => cause.hints(),
+            Self::Gone { cause, .. } | Self::Pocket(cause) => cause.hints(),
             Self::Fetch(error) => error.hints(),
             Self::Damaged { .. } | Self::WrongDigest { .. } => {
                 one("transfer the bundle again, or make it anew with `sockel bundle`")

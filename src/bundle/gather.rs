@@ -86,8 +86,7 @@ impl State<'_> {
         let is_proven = |architecture: &Architecture, package: &LockedPackage| {
             past.proves(&package.name, &package.version, &package.sha256, architecture.debian())
         };
-        let missing =
-            self.packages.iter().filter(|((_, architecture), package)| !is_proven(architecture, package));
+        let missing = self.packages.iter().filter(|((_, architecture), package)| !is_proven(architecture, package));
         missing.map(|(_, package)| title(package)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
@@ -122,7 +121,8 @@ pub(super) fn states<'a>(
             let archive = archive.ok_or_else(|| stale(format!("there is no archive `{}`", locked.archive)))?;
             let pocket = archive.pockets.iter().find(|pocket| pocket.name == locked.pocket);
             let pocket = pocket.filter(|pocket| pocket.suite == locked.suite);
-            let pocket = pocket.ok_or_else(|| stale(format!("there is no pocket `{name}` with suite `{}`", locked.suite)))?;
+            let pocket =
+                pocket.ok_or_else(|| stale(format!("there is no pocket `{name}` with suite `{}`", locked.suite)))?;
             let key = (&*locked.archive, &*locked.pocket, &*locked.suite, locked.inrelease);
             let state = states.entry(key).or_insert_with(|| State {
                 archives: Vec::new(),
@@ -290,7 +290,7 @@ fn exact(state: &State<'_>, gathering: &Gathering<'_>) -> Result<Option<(Vec<u8>
     match reopen(&pocket, &bytes, state, gathering)? {
         Ok(past) => Ok(Some((bytes, past))),
         Err(error) if is_gone(&error) => Ok(None),
-        Err(cause) => Err(Error::Archive { place: pocket.title(), cause }),
+        Err(cause) => Err(Error::Pocket(cause)),
     }
 }
 

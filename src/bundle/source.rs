@@ -169,7 +169,8 @@ impl Opened<'_> {
         store: &Store,
         reporter: &dyn Reporter,
     ) -> Result<Vec<String>, Error> {
-        let wanted: Vec<&File> = files.iter().copied().filter(|file| !store.has_blob(&file.digest, file.size)).collect();
+        let wanted: Vec<&File> =
+            files.iter().copied().filter(|file| !store.has_blob(&file.digest, file.size)).collect();
         if let Self::Registry { registry, repository, http } = self {
             let pull = |file: &File| {
                 let blob = (file.digest, file.size);

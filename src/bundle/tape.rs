@@ -150,7 +150,10 @@ mod tests {
             let (start, size) = places[name];
             &bytes[usize::try_from(start).unwrap()..][..usize::try_from(size).unwrap()]
         };
-        assert_eq!((content("blobs/sha256/a"), content("index.json"), content("empty")), (&b"hello"[..], &b"{}"[..], &b""[..]));
+        assert_eq!(
+            (content("blobs/sha256/a"), content("index.json"), content("empty")),
+            (&b"hello"[..], &b"{}"[..], &b""[..])
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::apt::archive;
 use crate::build;
+use crate::bundle;
 use crate::cli::printer;
 use crate::cli::printer::Level;
 use crate::cli::printer::Printer;
@@ -238,6 +239,21 @@ impl From<publish::Error> for Failure {
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
             publish::Error::File(error) => file_kind(error),
             publish::Error::Store(error) => store_kind(error),
+        };
+        let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<bundle::Error> for Failure {
+    fn from(error: bundle::Error) -> Self {
+        let kind = match &error {
+            bundle::Error::Registry(error) => registry_kind(error),
+            bundle::Error::File(error) => file_kind(error),
+            bundle::Error::Store(error) => store_kind(error),
+            bundle::Error::Oci(error) => oci_kind(error),
+            error if error.is_outside() => Kind::Outside,
+            _ => Kind::Input,
         };
         let hints = error.hints();
         Self::of(kind, &error, hints)

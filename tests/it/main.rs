@@ -2,6 +2,7 @@
 
 mod archive;
 mod build;
+mod bundle;
 mod cli;
 mod crash;
 mod double;

@@ -7,7 +7,9 @@ use crate::build::Built;
 use crate::build::Order;
 use crate::build::output;
 use crate::build::output::Output;
+use crate::bundle::Place as BundlePlace;
 use crate::cli::Context;
+use crate::cli::bundle;
 use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
@@ -59,6 +61,10 @@ pub(crate) struct Args {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
+    /// https://HOST/REPOSITORY:TAG
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<BundlePlace>,
 }
 
 /// Runs the command.
@@ -76,7 +82,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
-    let built = built(&definitions, &workspace, &hands, context)?;
+    let built = built(args, &definitions, &workspace, &hands, context)?;
     let is_wanted = |built: &&Built| args.images.is_empty() || args.images.contains(&built.image);
     match address {
         Address::Layout(folder) => {
@@ -115,6 +121,7 @@ fn registry_file(args: &Args, context: &Context) -> Result<RegistryFile, Failure
 
 /// Builds the images from their locks as they are; what is there is found.
 fn built(
+    args: &Args,
     definitions: &[Definition],
     workspace: &Workspace<'_>,
     hands: &Hands,
@@ -129,7 +136,12 @@ fn built(
         platforms: Vec::new(),
         mirrors: hands.mirrors.clone(),
     };
-    let built = build::build(&orders, &options, &hands.store, &hands.http, &hands.progress);
+    let offline = match &args.bundle {
+        Some(place) => Some(bundle::supply(place, (definitions, &locks), &[], hands, context)?),
+        None => None,
+    };
+    let http = offline.as_ref().unwrap_or(&hands.http);
+    let built = build::build(&orders, &options, &hands.store, http, &hands.progress);
     hands.progress.close();
     Ok(built?)
 }
