@@ -1,5 +1,6 @@
 //! The only mapping from errors to exit codes, and how a failure looks on the terminal and in JSON.
 
+use crate::announce::writeback;
 use crate::apt::archive;
 use crate::build;
 use crate::bundle;
@@ -252,6 +253,18 @@ impl From<bundle::Error> for Failure {
             bundle::Error::File(error) => file_kind(error),
             bundle::Error::Store(error) => store_kind(error),
             bundle::Error::Oci(error) => oci_kind(error),
+            error if error.is_outside() => Kind::Outside,
+            _ => Kind::Input,
+        };
+        let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<writeback::Error> for Failure {
+    fn from(error: writeback::Error) -> Self {
+        let kind = match &error {
+            writeback::Error::File(error) => file_kind(error),
             error if error.is_outside() => Kind::Outside,
             _ => Kind::Input,
         };

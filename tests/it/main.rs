@@ -15,3 +15,4 @@ mod recipe;
 mod registry;
 mod reproducible;
 mod support;
+mod writeback;

@@ -2,6 +2,9 @@
 
 mod answer;
 
+use crate::announce::writeback;
+use crate::announce::writeback::Image;
+use crate::announce::writeback::WrittenBack;
 use crate::build;
 use crate::build::Built;
 use crate::build::Order;
@@ -65,6 +68,16 @@ pub(crate) struct Args {
     /// https://HOST/REPOSITORY:TAG
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<BundlePlace>,
+    /// Put the digests of the published images into the Kustomize files, Helm values and manifests of this folder of a
+    /// Git checkout, and commit them; references under other tags are left alone
+    #[arg(long, value_name = "DIR", conflicts_with = "setup")]
+    write_back: Option<PathBuf>,
+    /// Author of that commit, `NAME <MAIL>` [default: Git's own configuration]
+    #[arg(long, value_name = "AUTHOR", requires = "write_back")]
+    write_back_author: Option<String>,
+    /// Push that commit with the checkout's own remote and branch
+    #[arg(long, requires = "write_back")]
+    write_back_push: bool,
 }
 
 /// Runs the command.
@@ -80,6 +93,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.setup {
         return setup(args, &address, &file, &workspace, context);
     }
+    can_write_back(args, &address)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
     let built = built(args, &definitions, &workspace, &hands, context)?;
@@ -100,7 +114,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 orders.map(|(definition, built)| publish::Order { definition, built }).collect();
             let all = workspace.definitions(&[]).unwrap_or_default();
             let published = to_registry(&orders, &related(&all), (&prefix, &file), &connections, (args, &hands))?;
-            Answer::new(published, &target, context.printer.elapsed()).print(&context.printer)
+            let written = write_back(args, &published);
+            Answer::new(published, &target, context.printer.elapsed())
+                .with_written_back(written)
+                .print(&context.printer)
         }
     }
 }
@@ -210,6 +227,25 @@ fn to_registry(
     let published = hands.http.block_on(work);
     hands.progress.close();
     published?
+}
+
+/// Says before anything is published what would stop the write-back in any case.
+fn can_write_back(args: &Args, address: &Address) -> Result<(), Failure> {
+    let Some(folder) = &args.write_back else { return Ok(()) };
+    if let Address::Layout(_) = address {
+        let message = "cannot write back digests of images in a layout folder: nothing pulls from it";
+        return Err(Failure::new(Kind::Usage, message).hint("name a registry with `--to https://HOST/PROJECT`"));
+    }
+    Ok(writeback::check(folder, args.write_back_author.as_deref())?)
+}
+
+/// Tells a Git checkout; images that failed stay as they are there.
+fn write_back(args: &Args, published: &[Published]) -> Option<Result<WrittenBack, Failure>> {
+    let folder = args.write_back.as_ref()?;
+    let images: Vec<Image> = published.iter().filter_map(Image::of).collect();
+    let author = args.write_back_author.as_deref();
+    let options = writeback::Options { author, push: args.write_back_push, dry_run: args.dry_run };
+    Some(writeback::write_back(folder, &images, &options).map_err(Failure::from))
 }
 
 fn setup(
