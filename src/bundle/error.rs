@@ -46,11 +46,11 @@ pub enum Error {
         /// What the lock names.
         locked: Digest,
         /// Why the current one cannot be used.
-        cause: archive::Error,
+        cause: Box<archive::Error>,
     },
     /// The lock's own state is not trusted, or not any more.
     #[error(transparent)]
-    Pocket(archive::Error),
+    Pocket(Box<archive::Error>),
     /// Packages cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
@@ -107,7 +107,7 @@ pub enum Error {
         /// Where it is.
         place: String,
         /// Why not.
-        cause: archive::Error,
+        cause: Box<archive::Error>,
     },
     /// The registry.
     #[error(transparent)]

@@ -290,7 +290,7 @@ fn exact(state: &State<'_>, gathering: &Gathering<'_>) -> Result<Option<(Vec<u8>
     match reopen(&pocket, &bytes, state, gathering)? {
         Ok(past) => Ok(Some((bytes, past))),
         Err(error) if is_gone(&error) => Ok(None),
-        Err(cause) => Err(Error::Pocket(cause)),
+        Err(cause) => Err(Error::Pocket(Box::new(cause))),
     }
 }
 
@@ -347,7 +347,7 @@ fn inrelease(state: &State<'_>, pocket: &Pocket, gathering: &Gathering<'_>) -> R
 fn later(state: &State<'_>, gathering: &Gathering<'_>) -> Result<(Vec<u8>, PastPocket), Error> {
     let pocket = state.wanted(gathering.mirrors);
     let Gathering { store, http, now, reporter, .. } = *gathering;
-    let gone = |cause| Error::Gone { pocket: pocket.title(), locked: state.locked.inrelease, cause };
+    let gone = |cause| Error::Gone { pocket: pocket.title(), locked: state.locked.inrelease, cause: Box::new(cause) };
     let opened = http.block_on(archive::open(&pocket, http, &store.archives(), now, reporter))?.map_err(gone)?;
     let path = archive::kept(&store.archives(), &opened.facts.inrelease);
     let bytes = fs::read(&path, release::SIZE_LIMIT)?;

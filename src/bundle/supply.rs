@@ -174,7 +174,7 @@ fn prove(
         archive::Error::Offline { pocket, what } => {
             Error::Missing { place: place(), missing: vec![format!("index `{what}` of {pocket}")] }
         }
-        cause => Error::Archive { place: place(), cause },
+        cause => Error::Archive { place: place(), cause: Box::new(cause) },
     })?;
     for warning in &opened.warnings {
         reporter.event(Event::Warning(warning.clone()));

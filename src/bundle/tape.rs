@@ -16,11 +16,14 @@ const BLOCK: u64 = 512;
 /// Most entries.
 const MOST: usize = 100_000;
 
+/// Files by name: where each begins, and its size.
+type Places = BTreeMap<String, (u64, u64)>;
+
 /// An archive file, and what is where in it.
 #[derive(Debug)]
 pub(super) struct Tape {
     path: PathBuf,
-    places: BTreeMap<String, (u64, u64)>,
+    places: Places,
 }
 
 impl Tape {
@@ -54,7 +57,7 @@ impl Tape {
 }
 
 /// Walks over the headers; nothing but headers is read.
-fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<BTreeMap<String, (u64, u64)>, String>> {
+fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<Places, String>> {
     let mut places = BTreeMap::new();
     let mut position = 0_u64;
     for _ in 0..=MOST {
@@ -138,7 +141,7 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn read(bytes: &[u8]) -> Result<BTreeMap<String, (u64, u64)>, String> {
+    fn read(bytes: &[u8]) -> Result<Places, String> {
         scan(&mut Cursor::new(bytes), bytes.len() as u64).unwrap()
     }
 

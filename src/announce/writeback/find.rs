@@ -260,7 +260,7 @@ impl<'a> Finder<'a> {
         let digest = image.digest.to_string();
         let (place, text) = match self.inner(value) {
             // `digest:` with nothing behind it, where a comment may follow
-            _ if value.is_null() && text.is_empty() => {
+            inner if value.is_null() && (text.is_empty() || inner.is_none()) => {
                 let behind = &self.text[key.place.end..];
                 let blanks = behind.len() - behind.trim_start_matches([' ', '\t']).len();
                 if !behind[blanks..].starts_with(':') {

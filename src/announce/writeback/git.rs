@@ -33,10 +33,10 @@ impl Author {
         let wrong = || Error::Author(text.escape_debug().to_string());
         let (name, rest) = text.split_once('<').ok_or_else(wrong)?;
         let mail = rest.strip_suffix('>').ok_or_else(wrong)?;
-        let is_sound = |text: &str| !text.is_empty() && !text.contains(['<', '>', '\n', '\r', '\0']);
-        let name = name.trim();
+        let is_sound =
+            |text: &str| !text.trim().is_empty() && !text.contains(['<', '>']) && !text.contains(char::is_control);
         match is_sound(name) && is_sound(mail) {
-            true => Ok(Self { name: name.to_owned(), mail: mail.to_owned() }),
+            true => Ok(Self { name: name.trim().to_owned(), mail: mail.to_owned() }),
             false => Err(wrong()),
         }
     }

@@ -72,10 +72,12 @@ fn is_same(old: &Node, new: &Node, path: &mut Vec<usize>, expected: &BTreeMap<&[
                 Some(_) => return false,
                 None => {}
             }
-            let entry = |(at, (old, new)): (usize, (&(Node, Node), &(Node, Node)))| {
-                key_is_same(&old.0, &new.0) && child(&old.1, &new.1, at, path, expected)
-            };
-            is_flow == new_flow && old.len() == new.len() && old.iter().zip(new).enumerate().all(entry)
+            let keys_are_same = || old.iter().zip(&new).all(|(old, new)| key_is_same(&old.0, &new.0));
+            let mut values = old.iter().zip(&new).enumerate();
+            is_flow == new_flow
+                && old.len() == new.len()
+                && keys_are_same()
+                && values.all(|(at, (old, new))| child(&old.1, &new.1, at, path, expected))
         }
         _ => false,
     }
