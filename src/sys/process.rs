@@ -74,6 +74,8 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     /// Variables besides those that this process has.
     pub environment: &'a [(&'a str, &'a str)],
+    /// Variables of this process that it does not get.
+    pub without: &'a [&'a str],
     /// Its standard input.
     pub input: &'a [u8],
     /// After this it is killed.
@@ -102,6 +104,9 @@ impl Run<'_> {
         let tie = |cause| Error { program: self.program.to_owned(), cause };
         let mut command = Command::new(self.program);
         command.args(self.arguments).current_dir(self.folder).envs(self.environment.iter().copied());
+        for name in self.without {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(tie)?;
         let errors = reader(child.stderr.take(), LIMIT);
@@ -198,5 +203,26 @@ mod tests {
     fn keeps_the_first_bytes_only() {
         let endless = run("yes", "x", b"", Duration::from_millis(300));
         assert!(endless.is_ok_and(|output| output.bytes.len() as u64 == LIMIT && !output.success));
+    }
+
+    #[test]
+    fn a_run_has_its_folder_and_both_streams() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |script: &str, input: &[u8], limit: u64| {
+            let arguments = ["-c", script];
+            let environment = [("GIVEN", "here")];
+            let (program, folder, without) = ("sh", folder.path(), &["PATH_THAT_IS_NOT_SET"][..]);
+            Run { program, arguments: &arguments, folder, environment: &environment, without, input, time: SOON, limit }
+                .run()
+        };
+        let finished = run("pwd; echo $GIVEN; cat; echo bad >&2; exit 3", b"input", 1000).unwrap();
+        let expected = format!("{}\nhere\ninput", folder.path().canonicalize().unwrap().display());
+        assert_eq!(finished, Finished { output: expected.into(), errors: b"bad\n".to_vec(), success: false });
+        // more input than a pipe holds, and nobody who reads it
+        assert!(run("exit 0", &[0; 1 << 20], 10).unwrap().success);
+        // more on standard error than is kept
+        assert_eq!(run("head -c 200000 /dev/zero >&2; echo done", b"", 10).unwrap().errors.len() as u64, LIMIT);
+        let many = run("echo 0123456789", b"", 10).unwrap_err().to_string();
+        assert_eq!(many, "cannot run `sh`: it wrote more than 10 bytes");
     }
 }

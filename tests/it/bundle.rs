@@ -335,6 +335,44 @@ fn damaged_files_are_refused() {
     }
 }
 
+#[test]
+fn registries_that_lie_are_refused() {
+    let project = bundled();
+    let registry = Registry::start();
+    let there = format!("{}/team/bundles:all", registry.url());
+    let pushed = json(project.run(&["bundle", "-o", &there, "--format", "json"]));
+    without_archive(&project);
+    let files = pushed["contents"]["files"].as_array().expect("a list");
+    let package = files.iter().find(|file| file["kind"] == "package").expect("one");
+    let digest = package["digest"].as_str().expect("a digest");
+    let build = || elsewhere(&project, &["build", "--bundle", &there, "-o", "oci:from-registry"]);
+    let genuine = registry.contents().blobs[digest].clone();
+    let mut changed = genuine.to_vec();
+    changed[10] ^= 1;
+    for (blob, expected) in [(changed, "instead of"), ([&genuine[..], b"more"].concat(), "bytes")] {
+        registry.contents().blobs.insert(digest.to_owned(), blob.into());
+        let answer = build();
+        assert!(
+            answer.code != Some(0) && answer.stderr.contains(digest) && answer.stderr.contains(expected),
+            "{}",
+            answer.stderr
+        );
+        assert!(!project.path("from-registry").exists());
+    }
+    registry.contents().blobs.remove(digest);
+    let missing = build();
+    assert!(missing.code != Some(0) && missing.stderr.contains(digest), "{}", missing.stderr);
+    registry.contents().blobs.insert(digest.to_owned(), genuine);
+    build().good();
+    let none = elsewhere(&project, &["build", "--bundle", &there.replace(":all", ":none")]);
+    assert!(none.code != Some(0) && none.stderr.contains("none"), "{}", none.stderr);
+    // an image is no bundle
+    let target = format!("{}/team", registry.url());
+    project.run(&["publish", "base", "--to", &target]).good();
+    let image = elsewhere(&project, &["build", "--bundle", &format!("{target}/base:1")]).fails(1);
+    assert!(image.contains("cannot use bundle"), "{image}");
+}
+
 /// Whoever makes a bundle cannot make a signature.
 #[test]
 fn states_that_are_not_signed_by_the_pinned_key_are_refused() {

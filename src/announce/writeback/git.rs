@@ -136,6 +136,8 @@ impl<'a> Checkout<'a> {
             folder: self.folder,
             // nobody is there to be asked, and messages are read by programs
             environment: &[("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")],
+            // set when a hook runs us; the folder alone decides
+            without: &["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"],
             input,
             time: SOON,
             limit: LIMIT,
