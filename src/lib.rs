@@ -39,6 +39,7 @@
 //! | `base-images/<image>.lock.yaml` | locks | [`lock::file`] |
 //! | `~/.cache/sockel` or `SOCKEL_STORE` | downloads, package trees, layers, cache records | [`store`] |
 //! | `out/` | OCI layout with all images | [`oci::layout`] |
+//! | `bundle/` | everything a build needs, for places without archives | [`bundle`] |
 //! | `base-images/registry.yaml` | where images are published, what the gate lets through | [`recipe::RegistryFile`] |
 //!
 //! # How a command runs

@@ -3,7 +3,6 @@
 use crate::build::Error;
 use crate::build::Options;
 use crate::build::Order;
-use crate::build::packages;
 use crate::build::platforms;
 use crate::build::record::SCANNER_FILES;
 use crate::fetch;
@@ -76,7 +75,7 @@ impl<'a> Levels<'a> {
         let mut known: BTreeSet<Digest> = BTreeSet::new();
         let mut wanted: Vec<Wanted> = Vec::new();
         for order in orders {
-            let mut all = packages::wanted(order.definition, order.lock, &options.mirrors);
+            let mut all = fetch::wanted(order.definition, order.lock, &options.mirrors);
             for platform in platforms(order.definition, options) {
                 let new = order.lock.packages(platform).filter(|package| known.insert(package.sha256));
                 wanted.extend(new.filter_map(|package| all.remove(&package.sha256)));

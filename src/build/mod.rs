@@ -7,14 +7,14 @@
 
 mod levels;
 pub mod output;
-mod packages;
 pub mod record;
 
 pub use levels::Assembled;
 pub use levels::assemble;
-pub use packages::wanted;
 pub use record::Built;
 pub use record::BuiltPlatform;
+
+pub use crate::fetch::wanted;
 
 use crate::build::levels::Layers;
 use crate::build::levels::Levels;

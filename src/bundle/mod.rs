@@ -1,1 +1,84 @@
 //! Everything that a build needs as one OCI artifact: locks, signed indexes, keys, packages.
+//!
+//! - **In**: definitions with their locks; the archives, as long as they still have what was locked. Or a bundle.
+//! - **Out**: an artifact in a layout folder, an archive file or a registry. Or the packages of a bundle in the store, so
+//!   that a build needs no archive at all.
+//! - **Invariants**: the same locks and the same states of archives give the same digest. Of a bundle nothing is used but
+//!   bytes whose digest is in the project's own lock, and that an InRelease file signed by the project's own pinned keys
+//!   lists; what the bundle says about itself is only believed where it can be checked. All that is wrong is said at once.
+//! - **Not here**: building (`build`), logins (`cli`), the newest state of archives (`lock`).
+//!
+//! # The artifact
+//! An OCI image manifest with `artifactType` [`ARTIFACT`]. Its configuration is the list of contents ([`Contents`],
+//! canonical JSON); every file is one layer with its own media type and its title:
+//!
+//! | file | media type | title |
+//! |---|---|---|
+//! | lock file | `application/vnd.sockel.lock.v1+yaml` | `locks/<image>.lock.yaml` |
+//! | InRelease | `application/vnd.sockel.bundle.in-release.v1` | `dists/<archive>/<suite>/<digest>/InRelease` |
+//! | Packages index | `application/vnd.sockel.bundle.index.v1` | `dists/<archive>/<suite>/<digest>/<component>/…/Packages.xz` |
+//! | OpenPGP key | `application/pgp-keys` | `keys/<archive>/<digest>.pgp` |
+//! | package | `application/vnd.debian.binary-package` | `packages/<digest>/<name>_<version>_<architecture>.deb` |
+//!
+//! # When the InRelease file of a lock is gone
+//! Archives keep one InRelease file a suite. The lock's own is taken from the store, from a mirror that still serves it,
+//! or from the distribution's snapshot service at its date. Where nobody has it any more, the current one is taken
+//! instead, but only if its indexes prove every package that the lock took from that pocket; the list of contents then
+//! says so (`proof: later`), and so does everybody who uses the bundle. Otherwise there is no bundle: lock anew.
+//!
+//! # Time
+//! A bundle is meant to be used long after its archives moved on. `Valid-Until` and the largest age are therefore judged
+//! for the time of the lock (its epoch, or the InRelease file's own date where that is later). Keys and signatures are
+//! judged for today: a pinned key that has expired or was revoked proves nothing any more.
+
+mod contents;
+mod error;
+mod gather;
+mod open;
+mod place;
+mod source;
+mod supply;
+mod tape;
+mod write;
+
+pub use contents::BundledImage;
+pub use contents::BundledIndex;
+pub use contents::BundledKey;
+pub use contents::BundledPackage;
+pub use contents::BundledPocket;
+pub use contents::Contents;
+pub use contents::File;
+pub use contents::Kind;
+pub use contents::Proof;
+pub use error::Error;
+pub use gather::Gathering;
+pub use gather::gather;
+pub use open::Bundle;
+pub use open::open;
+pub use place::Place;
+pub use place::UnknownPlace;
+pub use source::Source;
+pub use supply::Supplied;
+pub use supply::Supplying;
+pub use supply::supply;
+pub use write::Written;
+pub use write::store;
+pub use write::write;
+
+use crate::lock::file::Lock;
+use crate::recipe::Definition;
+
+/// `artifactType` of the manifest and media type of its configuration.
+pub const ARTIFACT: &str = "application/vnd.sockel.bundle.v1+json";
+
+/// Name of a bundle in the index of a layout folder.
+pub const REFERENCE: &str = "bundle";
+
+/// An image whose packages are bundled, or come from a bundle.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// What the recipes say.
+    pub definition: &'a Definition,
+    /// What was locked.
+    pub lock: &'a Lock,
+}

@@ -4,7 +4,9 @@ use crate::build;
 use crate::build::Order;
 use crate::build::output;
 use crate::build::output::Output;
+use crate::bundle::Place;
 use crate::cli::Context;
+use crate::cli::bundle;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::summary::Summary;
@@ -41,6 +43,10 @@ pub(crate) struct Args {
     /// When archives have dropped packages that are locked, lock these images anew and build them with what there is
     #[arg(long)]
     refresh: bool,
+    /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
+    /// https://HOST/REPOSITORY:TAG. The locks must answer the recipes
+    #[arg(long, value_name = "BUNDLE", conflicts_with = "refresh")]
+    bundle: Option<Place>,
     /// Format of the layers: gzip (read by every consumer) or zstd (smaller and faster)
     #[arg(long, value_name = "FORMAT", default_value = "gzip", value_parser = ["gzip", "zstd"])]
     compression: String,
@@ -63,10 +69,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         platforms: args.platform.clone(),
         mirrors: hands.mirrors.clone(),
     };
+    let offline = match &args.bundle {
+        Some(place) => Some(bundle::supply(place, (&definitions, &locks), &args.platform, &hands, context)?),
+        None => None,
+    };
+    let http = offline.as_ref().unwrap_or(&hands.http);
     let once = |locks: &BTreeMap<String, Lock>| {
         let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
-        let built = build::build(&orders, &options, &hands.store, &hands.http, &hands.progress);
+        let built = build::build(&orders, &options, &hands.store, http, &hands.progress);
         hands.progress.close();
         built
     };
@@ -95,7 +106,7 @@ fn locks(
     hands: &Hands,
     context: &Context,
 ) -> Result<BTreeMap<String, Lock>, Failure> {
-    if args.locked {
+    if args.locked || args.bundle.is_some() {
         return workspace.fresh_locks(definitions);
     }
     let mut locks = workspace.locks(definitions)?;

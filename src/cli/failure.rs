@@ -1,8 +1,10 @@
 //! The only mapping from errors to exit codes, and how a failure looks on the terminal and in JSON.
 
 use crate::advisory;
+use crate::announce::writeback;
 use crate::apt::archive;
 use crate::build;
+use crate::bundle;
 use crate::cli::printer;
 use crate::cli::printer::Level;
 use crate::cli::printer::Printer;
@@ -263,6 +265,33 @@ impl From<publish::Error> for Failure {
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
             publish::Error::File(error) => file_kind(error),
             publish::Error::Store(error) => store_kind(error),
+        };
+        let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<bundle::Error> for Failure {
+    fn from(error: bundle::Error) -> Self {
+        let kind = match &error {
+            bundle::Error::Registry(error) => registry_kind(error),
+            bundle::Error::File(error) => file_kind(error),
+            bundle::Error::Store(error) => store_kind(error),
+            bundle::Error::Oci(error) => oci_kind(error),
+            error if error.is_outside() => Kind::Outside,
+            _ => Kind::Input,
+        };
+        let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<writeback::Error> for Failure {
+    fn from(error: writeback::Error) -> Self {
+        let kind = match &error {
+            writeback::Error::File(error) => file_kind(error),
+            error if error.is_outside() => Kind::Outside,
+            _ => Kind::Input,
         };
         let hints = error.hints();
         Self::of(kind, &error, hints)

@@ -1,6 +1,7 @@
 //! The edge: commands and their flags, terminal, exit codes. Nothing here knows how an image is made.
 
 mod build;
+mod bundle;
 mod cache;
 mod completions;
 mod connect;
@@ -55,6 +56,7 @@ struct Cli {
 enum Command {
     Lock(lock::Args),
     Build(build::Args),
+    Bundle(bundle::Args),
     Publish(publish::Args),
     Update(update::Args),
     Show(show::Args),
@@ -120,6 +122,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Lock(args) => lock::run(&args, context),
         Command::Build(args) => build::run(&args, context),
+        Command::Bundle(args) => bundle::run(&args, context),
         Command::Publish(args) => publish::run(&args, context),
         Command::Update(args) => update::run(&args, context),
         Command::Show(args) => show::run(&args, context),
@@ -178,6 +181,8 @@ mod tests {
             "sockel build -q -v",
             "sockel build --threads 0",
             "sockel build --mirror ubuntu",
+            "sockel build --bundle tape:0",
+            "sockel bundle -o docker-archive:x",
         ] {
             assert_eq!(code(line), 2, "{line}");
         }

@@ -57,7 +57,7 @@ impl Outside for Online<'_> {
     fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, lock::Error> {
         let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
         for definition in archive.pockets.iter().filter(|pocket| self.is_wanted(pocket)) {
-            let pocket = self.pocket(archive, definition, architectures);
+            let pocket = pocket(archive, definition, architectures, self.mirrors);
             let folder = self.store.archives();
             let opened = archive::open(&pocket, self.http, &folder, self.now, self.reporter);
             let opened = self.http.block_on(opened).map_err(outside)?.map_err(outside)?;
@@ -106,35 +106,6 @@ impl Online<'_> {
         self.pockets.is_empty() || self.pockets.contains(&pocket.name)
     }
 
-    fn pocket(
-        &self,
-        archive: &ArchiveDefinition,
-        pocket: &PocketDefinition,
-        architectures: &BTreeSet<Architecture>,
-    ) -> Pocket {
-        let architectures: Vec<String> = architectures.iter().map(|arch| arch.debian().to_owned()).collect();
-        let uris = architectures.iter().map(|arch| (arch.clone(), self.mirrors.of(archive, pocket, arch))).collect();
-        Pocket {
-            archive: archive.name.clone(),
-            name: pocket.name.clone(),
-            suite: pocket.suite.clone(),
-            expected_suite: pocket.expected_suite.clone(),
-            codename: pocket.codename.clone(),
-            origin: archive.origin.clone(),
-            label: archive.label.clone(),
-            components: archive.components.clone(),
-            architectures,
-            uris,
-            keys: archive.keys.clone(),
-            fingerprints: archive.fingerprints.clone(),
-            frozen: pocket.frozen,
-            // the store's own memory is what pins a frozen pocket
-            pinned: None,
-            warn_after: pocket.warn_after,
-            max_age: pocket.max_age,
-        }
-    }
-
     fn wanted(&self, needed: &Needed<'_>) -> Wanted {
         let Needed { archives, from, platform, package } = needed;
         Wanted {
@@ -147,6 +118,37 @@ impl Online<'_> {
             sha512: package.sha512.clone(),
             uris: fetch::addresses(archives, from, platform.architecture().debian(), self.mirrors),
         }
+    }
+}
+
+/// Returns a pocket as [`archive::open`] wants it.
+#[must_use]
+pub fn pocket(
+    archive: &ArchiveDefinition,
+    pocket: &PocketDefinition,
+    architectures: &BTreeSet<Architecture>,
+    mirrors: &Mirrors,
+) -> Pocket {
+    let architectures: Vec<String> = architectures.iter().map(|arch| arch.debian().to_owned()).collect();
+    let uris = architectures.iter().map(|arch| (arch.clone(), mirrors.of(archive, pocket, arch))).collect();
+    Pocket {
+        archive: archive.name.clone(),
+        name: pocket.name.clone(),
+        suite: pocket.suite.clone(),
+        expected_suite: pocket.expected_suite.clone(),
+        codename: pocket.codename.clone(),
+        origin: archive.origin.clone(),
+        label: archive.label.clone(),
+        components: archive.components.clone(),
+        architectures,
+        uris,
+        keys: archive.keys.clone(),
+        fingerprints: archive.fingerprints.clone(),
+        frozen: pocket.frozen,
+        // the store's own memory is what pins a frozen pocket
+        pinned: None,
+        warn_after: pocket.warn_after,
+        max_age: pocket.max_age,
     }
 }
 

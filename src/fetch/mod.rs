@@ -8,8 +8,11 @@
 
 pub mod archives;
 mod mirrors;
+mod packages;
 
 pub use mirrors::Mirrors;
+pub use packages::snapshot;
+pub use packages::wanted;
 
 use crate::apt::index;
 use crate::recipe::ArchiveDefinition;

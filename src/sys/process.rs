@@ -3,6 +3,7 @@
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -62,6 +63,91 @@ pub fn run(program: &str, argument: &str, input: &[u8], time: Duration) -> Resul
     }
 }
 
+/// A run of a program in a folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Its name, found on `PATH`.
+    pub program: &'a str,
+    /// Its arguments.
+    pub arguments: &'a [&'a str],
+    /// Where it runs.
+    pub folder: &'a Path,
+    /// Variables besides those that this process has.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Variables of this process that it does not get.
+    pub without: &'a [&'a str],
+    /// Its standard input.
+    pub input: &'a [u8],
+    /// After this it is killed.
+    pub time: Duration,
+    /// Most bytes of its standard output; more is an error.
+    pub limit: u64,
+}
+
+/// What a program wrote, and whether it ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Standard output.
+    pub output: Vec<u8>,
+    /// The first bytes of standard error.
+    pub errors: Vec<u8>,
+    /// Whether the exit code was 0.
+    pub success: bool,
+}
+
+impl Run<'_> {
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, takes too long or writes too much.
+    pub fn run(&self) -> Result<Finished, Error> {
+        let tie = |cause| Error { program: self.program.to_owned(), cause };
+        let mut command = Command::new(self.program);
+        command.args(self.arguments).current_dir(self.folder).envs(self.environment.iter().copied());
+        for name in self.without {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(tie)?;
+        let errors = reader(child.stderr.take(), LIMIT);
+        let output = reader(child.stdout.take(), self.limit.saturating_add(1));
+        let input = (child.stdin.take(), self.input.to_vec());
+        // writes on its own, so that a program that does not listen does not hold this thread
+        let _writer = thread::spawn(move || {
+            let (stdin, input) = input;
+            let _unheard = stdin.map(|mut stdin| stdin.write_all(&input));
+        });
+        let read = output.recv_timeout(self.time).map_err(|_| late()).flatten();
+        let status = read.as_ref().ok().filter(|bytes| bytes.len() as u64 <= self.limit);
+        let status = status.and_then(|_| wait(&mut child, self.time));
+        if status.is_none() {
+            let _may_have_ended = child.kill();
+            let _reaped = child.wait();
+        }
+        let bytes = read.map_err(tie)?;
+        if bytes.len() as u64 > self.limit {
+            return Err(tie(io::Error::other(format!("it wrote more than {} bytes", self.limit))));
+        }
+        // somebody whom the program left behind may hold the stream: what came is enough
+        let errors = errors.recv_timeout(Duration::from_secs(1)).ok().and_then(Result::ok).unwrap_or_default();
+        match status {
+            Some(success) => Ok(Finished { output: bytes, errors, success }),
+            None => Err(tie(late())),
+        }
+    }
+}
+
+/// Reads a stream on a thread of its own.
+fn reader(stream: Option<impl Read + Send + 'static>, limit: u64) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    let _reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stream.map_or(Ok(0), |stream| stream.take(limit).read_to_end(&mut bytes));
+        let _nobody_waits = sender.send(read.map(|_| bytes));
+    });
+    receiver
+}
+
 fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it took too long")
 }
@@ -117,5 +203,26 @@ mod tests {
     fn keeps_the_first_bytes_only() {
         let endless = run("yes", "x", b"", Duration::from_millis(300));
         assert!(endless.is_ok_and(|output| output.bytes.len() as u64 == LIMIT && !output.success));
+    }
+
+    #[test]
+    fn a_run_has_its_folder_and_both_streams() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |script: &str, input: &[u8], limit: u64| {
+            let arguments = ["-c", script];
+            let environment = [("GIVEN", "here")];
+            let (program, folder, without) = ("sh", folder.path(), &["PATH_THAT_IS_NOT_SET"][..]);
+            Run { program, arguments: &arguments, folder, environment: &environment, without, input, time: SOON, limit }
+                .run()
+        };
+        let finished = run("pwd; echo $GIVEN; cat; echo bad >&2; exit 3", b"input", 1000).unwrap();
+        let expected = format!("{}\nhere\ninput", folder.path().canonicalize().unwrap().display());
+        assert_eq!(finished, Finished { output: expected.into(), errors: b"bad\n".to_vec(), success: false });
+        // more input than a pipe holds, and nobody who reads it
+        assert!(run("exit 0", &[0; 1 << 20], 10).unwrap().success);
+        // more on standard error than is kept
+        assert_eq!(run("head -c 200000 /dev/zero >&2; echo done", b"", 10).unwrap().errors.len() as u64, LIMIT);
+        let many = run("echo 0123456789", b"", 10).unwrap_err().to_string();
+        assert_eq!(many, "cannot run `sh`: it wrote more than 10 bytes");
     }
 }

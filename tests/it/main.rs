@@ -2,6 +2,7 @@
 
 mod archive;
 mod build;
+mod bundle;
 mod cli;
 mod crash;
 mod double;
@@ -16,3 +17,4 @@ mod registry;
 mod reproducible;
 mod support;
 mod update;
+mod writeback;

@@ -43,10 +43,10 @@ enum Form {
 
 /// An index that will be read.
 pub(super) struct Choice<'a> {
-    component: &'a str,
-    architecture: &'a str,
+    pub(super) component: &'a str,
+    pub(super) architecture: &'a str,
     /// Path below the suite.
-    path: String,
+    pub(super) path: String,
     /// Size and digests of the file at that path.
     pub(super) listed: &'a Listed,
     /// Size and digests of what it decompresses to, where listed.

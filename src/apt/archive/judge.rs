@@ -24,6 +24,17 @@ pub(super) struct Judged {
 /// # Errors
 /// The first reason not to use it.
 pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now: Epoch) -> Result<Judged, Error> {
+    let judged = judge_at(pocket, bytes, now, now)?;
+    history(pocket, &judged.release, judged.facts.inrelease, memory)?;
+    Ok(judged)
+}
+
+/// Judges a file that a lock names: its signature now, its dates as they were at the lock's time, or at its own `Date`
+/// where that is later. Memory does not count, because the file is not meant to be the newest.
+///
+/// # Errors
+/// As [`judge`].
+pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> Result<Judged, Error> {
     let title = pocket.title();
     let verified = signature::verify(bytes, &pocket.keys, &pocket.fingerprints, now)
         .map_err(|cause| Error::Signature { pocket: title.clone(), cause })?;
@@ -31,9 +42,7 @@ pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now:
     identity(pocket, &release)?;
     let mut warnings: Vec<String> =
         verified.warnings.iter().map(|warning| format!("pocket `{title}`: {warning}")).collect();
-    warnings.extend(age(pocket, &release, now)?);
-    let found = Digest::of(bytes);
-    history(pocket, &release, found, memory)?;
+    warnings.extend(age(pocket, &release, at.max(release.date).min(now))?);
     let facts = Facts {
         archive: pocket.archive.clone(),
         pocket: pocket.name.clone(),
@@ -41,7 +50,7 @@ pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now:
         codename: pocket.codename.clone(),
         date: release.date,
         valid_until: release.valid_until,
-        inrelease: found,
+        inrelease: Digest::of(bytes),
         signed_by: verified.signed_by,
     };
     Ok(Judged { facts, release, warnings })

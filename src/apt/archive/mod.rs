@@ -11,8 +11,14 @@ mod indexes;
 mod judge;
 mod memory;
 mod mirrors;
+mod past;
 
 pub use error::Error;
+pub use past::IndexFile;
+pub use past::Past;
+pub use past::PastPocket;
+pub use past::kept;
+pub use past::open_past;
 
 use crate::apt::index::Index;
 use crate::report::Event;
@@ -125,7 +131,8 @@ impl Pocket {
     }
 
     /// Returns the pocket's name for messages, `ubuntu/security`.
-    fn title(&self) -> String {
+    #[must_use]
+    pub fn title(&self) -> String {
         format!("{}/{}", self.archive, self.name)
     }
 }

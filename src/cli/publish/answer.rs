@@ -1,5 +1,8 @@
 //! What `publish` answers: one table for people, one JSON document for programs, every failure with its remedy.
 
+use crate::announce::writeback::Change;
+use crate::announce::writeback::Note;
+use crate::announce::writeback::WrittenBack;
 use crate::build::Built;
 use crate::build::output::Output;
 use crate::cli::failure::Failure;
@@ -8,6 +11,7 @@ use crate::cli::printer::Printer;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::duration;
+use crate::cli::table::printable;
 use crate::cli::table::size;
 use crate::oci::registry::Blobs;
 use crate::publish::Gate;
@@ -25,6 +29,16 @@ pub(crate) struct Answer {
     target: String,
     images: Vec<Image>,
     milliseconds: u128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_back: Option<WriteBack>,
+}
+
+/// What became of a Git checkout.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum WriteBack {
+    Done(WrittenBack),
+    Error(Failure),
 }
 
 #[derive(Serialize)]
@@ -44,7 +58,17 @@ impl Answer {
             Image { published, error }
         };
         let images = published.into_iter().map(image).collect();
-        Self { target: target.to_owned(), images, milliseconds: time.as_millis() }
+        Self { target: target.to_owned(), images, milliseconds: time.as_millis(), write_back: None }
+    }
+
+    /// Returns what became of every image.
+    pub(super) fn published(&self) -> impl Iterator<Item = &Published> {
+        self.images.iter().map(|image| &image.published)
+    }
+
+    /// Adds what became of a Git checkout.
+    pub(super) fn with_written_back(self, written: Result<WrittenBack, Failure>) -> Self {
+        Self { write_back: Some(written.map_or_else(WriteBack::Error, WriteBack::Done)), ..self }
     }
 
     /// Sums up images in a layout folder, where nobody scans anything.
@@ -75,7 +99,7 @@ impl Answer {
 
     /// Says what failed and what comes next, when the answer itself was given; returns what failed.
     pub(crate) fn close(mut self, printer: &Printer) -> Result<(), Failure> {
-        let failure = self.failure();
+        let mut failure = self.failure();
         for image in &mut self.images {
             if let Some(mut error) = image.error.take() {
                 error.is_answered = true;
@@ -83,6 +107,18 @@ impl Answer {
             }
         }
         printer.note(&self.closing());
+        match self.write_back.take() {
+            Some(WriteBack::Done(done)) => told(&done, printer)?,
+            Some(WriteBack::Error(error)) => {
+                let error = Failure { is_answered: true, ..error };
+                // images come first: their failure says whether another try may help
+                if failure.is_some() {
+                    error.print(printer);
+                }
+                failure = failure.or(Some(error));
+            }
+            None => {}
+        }
         failure.map_or(Ok(()), Err)
     }
 
@@ -165,6 +201,29 @@ impl Answer {
         failure.is_answered = true;
         Some(failure)
     }
+}
+
+/// Says what was changed in a checkout, and what was left alone.
+fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
+    if !printer.is_json() {
+        for Change { file, line, reference, old, new, .. } in &done.changes {
+            let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
+            printer.data(&(printable(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"))?;
+        }
+    }
+    for Note { file, line, reference, reason } in &done.left {
+        printer.warn(&printable(&format!("{file}:{line}: `{reference}` is left alone: {reason}")));
+    }
+    let count = done.changes.len();
+    printer.note(&match (&done.commit, count) {
+        (Some(commit), _) => format!("{count} reference(s) changed in commit {commit}"),
+        (None, 0) => "no reference to change, no commit".to_owned(),
+        (None, _) => format!("{count} reference(s) would be changed"),
+    });
+    if done.pushed {
+        printer.note("pushed");
+    }
+    Ok(())
 }
 
 fn state(state: State) -> &'static str {

@@ -17,6 +17,7 @@ use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::publish;
 use crate::cli::publish::Target;
+use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
 use crate::cli::update::answer::Answer;
 use crate::cli::workspace::Hands;
@@ -67,6 +68,8 @@ pub(crate) struct Args {
     /// Read only these pockets of the archives, such as release,updates,security
     #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
     pockets: Vec<String>,
+    #[command(flatten)]
+    write_back: WriteBack,
     /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
     #[arg(long, value_name = "URGENCY", value_parser = urgency)]
     fail_on: Option<Urgency>,
@@ -81,6 +84,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         true => Some(Target::open(args.to.as_deref(), args.registry.as_deref(), context)?),
         false => None,
     };
+    args.write_back.not_without(args.publish)?;
+    if let Some(target) = &target {
+        args.write_back.check(target)?;
+    }
     let workspace = Workspace::open(context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
@@ -114,7 +121,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         });
         let orders: Vec<Order<'_>> = orders.collect();
         let all = workspace.definitions(&[]).unwrap_or_default();
-        answer.published(target.deliver(&orders, &all, (&hands, args.dry_run), context)?);
+        let published = target.deliver(&orders, &all, (&hands, args.dry_run), context)?;
+        answer.published(args.write_back.after(published, args.dry_run));
     }
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;

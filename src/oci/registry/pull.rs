@@ -3,6 +3,7 @@
 use crate::oci;
 use crate::oci::registry::Manifest;
 use crate::oci::registry::Registry;
+use crate::oci::registry::address::check_repository;
 use crate::oci::registry::document;
 use crate::oci::registry::document::Document;
 use crate::oci::registry::document::Named;
@@ -89,6 +90,24 @@ impl Registry {
             }
         }
         Ok(root.descriptor)
+    }
+
+    /// Brings one blob of this digest and size into a store or layout folder, unless it is there.
+    ///
+    /// # Errors
+    /// As [`Registry::pull`].
+    pub async fn pull_blob(
+        &self,
+        repository: &str,
+        (digest, size): (Digest, u64),
+        into: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        check_repository(repository)?;
+        fs::create_dir(&into.join("blobs/sha256"))?;
+        fs::create_dir(&into.join("partial"))?;
+        let pull = Pull { registry: self, repository, scope: Scope::pull(repository), into, reporter };
+        pull.blob(&Named { digest, size, media_type: String::new() }).await
     }
 }
 

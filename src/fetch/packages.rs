@@ -4,8 +4,10 @@ use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::Wanted;
 use crate::lock::file::Lock;
+use crate::recipe::ArchiveDefinition;
 use crate::recipe::Definition;
 use crate::values::Digest;
+use crate::values::Epoch;
 use std::collections::BTreeMap;
 
 /// Returns every package of a lock by the digest of its .deb, ready to be fetched: from mirrors and archives, else from
@@ -17,7 +19,9 @@ pub fn wanted(definition: &Definition, lock: &Lock, mirrors: &Mirrors) -> BTreeM
         let architecture = platform.architecture().debian();
         for package in packages {
             let mut uris = fetch::addresses(&definition.archives, &package.from, architecture, mirrors);
-            uris.extend(snapshot(definition, lock, &package.from));
+            let name = package.from.split_once('/').map_or(&*package.from, |(archive, _)| archive);
+            let archive = definition.archives.iter().find(|archive| archive.name == name);
+            uris.extend(archive.and_then(|archive| snapshot(archive, lock.epoch)));
             let wanted = Wanted {
                 name: package.name.clone(),
                 version: package.version.clone(),
@@ -34,9 +38,9 @@ pub fn wanted(definition: &Definition, lock: &Lock, mirrors: &Mirrors) -> BTreeM
     all
 }
 
-fn snapshot(definition: &Definition, lock: &Lock, from: &str) -> Option<String> {
-    let name = from.split_once('/').map_or(from, |(archive, _)| archive);
-    let archive = definition.archives.iter().find(|archive| archive.name == name)?;
+/// Returns the address of an archive's snapshot service at a time, where it has one.
+#[must_use]
+pub fn snapshot(archive: &ArchiveDefinition, time: Epoch) -> Option<String> {
     let pattern = archive.snapshot.as_ref()?;
-    Some(pattern.replace("{timestamp}", &lock.epoch.compact()).trim_end_matches('/').to_owned())
+    Some(pattern.replace("{timestamp}", &time.compact()).trim_end_matches('/').to_owned())
 }

@@ -1,0 +1,98 @@
+//! A pocket as it was when a lock was made: opened from an InRelease file at hand instead of the newest one.
+
+use crate::apt::Package;
+use crate::apt::archive::ComponentIndex;
+use crate::apt::archive::Error;
+use crate::apt::archive::Facts;
+use crate::apt::archive::Pocket;
+use crate::apt::archive::indexes::Stock;
+use crate::apt::archive::judge;
+use crate::apt::archive::memory;
+use crate::report::Reporter;
+use crate::sys::fs;
+use crate::sys::http::Http;
+use crate::values::Digest;
+use crate::values::Epoch;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Where indexes are looked for, and at which time.
+#[derive(Clone, Copy)]
+pub struct Past<'a> {
+    /// Fetches indexes by digest that are not in the folder; nothing, when it is offline.
+    pub http: &'a Http,
+    /// Folder of archive memory and indexes. The memory is neither asked nor changed.
+    pub folder: &'a Path,
+    /// The time for which `Valid-Until` and the largest age are judged.
+    pub at: Epoch,
+    /// The time for which keys and signatures are judged.
+    pub now: Epoch,
+    /// Hears about progress.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// An index file that the Release file lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFile {
+    /// `main`, `universe`, …
+    pub component: String,
+    /// `amd64`, `arm64`
+    pub architecture: String,
+    /// Path below the suite.
+    pub path: String,
+    /// SHA-256 of the file as it is kept, compressed.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A verified pocket of the past.
+#[derive(Debug)]
+pub struct PastPocket {
+    /// What a lock file records about it.
+    pub facts: Facts,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+    /// The index files, all in the folder.
+    pub files: Vec<IndexFile>,
+    indexes: Vec<ComponentIndex>,
+}
+
+impl PastPocket {
+    /// Tells whether the signed indexes for an architecture list a package of this name, version and digest.
+    #[must_use]
+    pub fn proves(&self, name: &str, version: &str, sha256: &Digest, architecture: &str) -> bool {
+        let is_it = |package: &Package| package.sha256 == *sha256 && package.version.to_string() == version;
+        let indexes = self.indexes.iter().filter(|index| index.architecture == architecture);
+        indexes.flat_map(|index| index.index.by_name(name)).flatten().any(|package| is_it(&package))
+    }
+}
+
+/// Returns where an InRelease file or index is kept by its digest.
+#[must_use]
+pub fn kept(folder: &Path, digest: &Digest) -> PathBuf {
+    memory::by_hash(folder, digest)
+}
+
+/// Opens a pocket from an InRelease file: everything that [`open`](crate::apt::archive::open) verifies is verified, but
+/// for the memory that protects against rollback, since a lock names an older state on purpose.
+///
+/// # Errors
+/// [`Error`]; [`Error::Offline`] for an index that is not there and must not be fetched.
+pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &Past<'_>) -> Result<PastPocket, Error> {
+    let Past { http, folder, at, now, reporter } = *past;
+    fs::create_dir(&folder.join(memory::BY_HASH))?;
+    let judged = judge::judge_at(pocket, inrelease, now, at)?;
+    let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
+    let choices = stock.complete().await?;
+    let indexes = stock.read(&choices)?;
+    let file = |choice: &crate::apt::archive::indexes::Choice<'_>| IndexFile {
+        component: choice.component.to_owned(),
+        architecture: choice.architecture.to_owned(),
+        path: choice.path.clone(),
+        sha256: choice.listed.sha256,
+        size: choice.listed.size,
+    };
+    let files = choices.iter().map(file).collect();
+    Ok(PastPocket { facts: judged.facts, warnings: judged.warnings, files, indexes })
+}

@@ -1,0 +1,477 @@
+//! The list of contents of a bundle: what each file is, by digest; written in one order, read with suspicion.
+
+use crate::apt::release;
+use crate::bundle::ARTIFACT;
+use crate::oci;
+use crate::values::Digest;
+use crate::values::Epoch;
+use crate::values::Platform;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Version of the list's own format.
+const FORMAT: u32 = 1;
+
+/// Largest list of contents.
+pub(crate) const LARGEST: u64 = 16 << 20;
+
+/// Most files in one bundle; what is known to fit into a manifest that registries take (4 MiB).
+const MOST_FILES: usize = 12_000;
+
+/// Longest title.
+const LONGEST_TITLE: usize = 1024;
+
+/// Annotation with a file's name (image-spec annotations.md).
+pub(super) const TITLE: &str = "org.opencontainers.image.title";
+
+/// What is in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Contents {
+    /// Version of this format: 1.
+    pub format: u32,
+    /// Images that can be built from it.
+    pub images: Vec<BundledImage>,
+    /// States of archives that prove the packages.
+    pub pockets: Vec<BundledPocket>,
+    /// Keys that signed those states, for people: a build uses the project's own.
+    pub keys: Vec<BundledKey>,
+    /// Packages.
+    pub packages: Vec<BundledPackage>,
+    /// All files, sorted by title: the layers in their order.
+    pub files: Vec<File>,
+}
+
+/// An image that can be built.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BundledImage {
+    /// Its name.
+    pub image: String,
+    /// Its lock file.
+    pub lock: Digest,
+    /// Identity of the lock's decisions, which does not depend on comments in recipes.
+    pub decisions: Digest,
+    /// Platforms whose packages are here.
+    pub platforms: Vec<Platform>,
+}
+
+/// The state of a pocket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BundledPocket {
+    /// Archive name in the recipe.
+    pub archive: String,
+    /// Pocket name in the recipe.
+    pub pocket: String,
+    /// Suite: the path below `dists/`.
+    pub suite: String,
+    /// The InRelease file that locks name.
+    pub locked: Digest,
+    /// The InRelease file that is here.
+    pub in_release: Digest,
+    /// Whether those are the same.
+    pub proof: Proof,
+    /// `Date` of the file that is here.
+    pub date: Epoch,
+    /// Fingerprint of the key that signed it.
+    pub signed_by: String,
+    /// Indexes that it lists.
+    pub indexes: Vec<BundledIndex>,
+}
+
+/// Which InRelease file proves the packages of a pocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// The one that the lock names.
+    Locked,
+    /// A later one, because nobody had the lock's any more; its indexes list all packages that were locked.
+    Later,
+}
+
+/// A Packages index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BundledIndex {
+    /// `main`, `universe`, …
+    pub component: String,
+    /// `amd64`, `arm64`
+    pub architecture: String,
+    /// Path below the suite.
+    pub path: String,
+    /// The file, compressed.
+    pub digest: Digest,
+}
+
+/// An OpenPGP key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BundledKey {
+    /// Archive name in the recipe.
+    pub archive: String,
+    /// The file.
+    pub digest: Digest,
+}
+
+/// A package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BundledPackage {
+    /// Package name.
+    pub name: String,
+    /// Full version.
+    pub version: String,
+    /// `amd64`, `arm64` or `all`.
+    pub architecture: String,
+    /// The .deb.
+    pub digest: Digest,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    /// Its name, a relative path.
+    pub title: String,
+    /// Its SHA-256.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A lock file.
+    Lock,
+    /// An InRelease file.
+    InRelease,
+    /// A Packages index.
+    Index,
+    /// An OpenPGP key.
+    Key,
+    /// A package.
+    Package,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Lock, Self::InRelease, Self::Index, Self::Key, Self::Package];
+
+    /// Returns the media type of such a layer.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Lock => "application/vnd.sockel.lock.v1+yaml",
+            Self::InRelease => "application/vnd.sockel.bundle.in-release.v1",
+            Self::Index => "application/vnd.sockel.bundle.index.v1",
+            Self::Key => "application/pgp-keys",
+            Self::Package => "application/vnd.debian.binary-package",
+        }
+    }
+
+    /// Returns the size above which such a file is refused, in bytes.
+    #[must_use]
+    pub fn largest(self) -> u64 {
+        match self {
+            Self::Lock => 16 << 20,
+            Self::InRelease => release::SIZE_LIMIT,
+            Self::Index => 512 << 20,
+            Self::Key => 4 << 20,
+            Self::Package => 8 << 30,
+        }
+    }
+}
+
+impl Contents {
+    /// Sorts everything, so that the same contents have the same bytes.
+    #[must_use]
+    pub(super) fn sorted(mut self) -> Self {
+        self.images.sort();
+        self.pockets.iter_mut().for_each(|pocket| pocket.indexes.sort());
+        self.pockets.sort();
+        self.keys.sort();
+        self.packages.sort();
+        self.files.sort();
+        self.format = FORMAT;
+        self
+    }
+
+    /// Returns the bytes of the configuration.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        oci::canonical(self)
+    }
+
+    /// Returns the bytes of the manifest.
+    #[must_use]
+    pub fn manifest(&self) -> Vec<u8> {
+        let config = self.to_json();
+        let layer = |file: &File| {
+            let File { title, digest, size, kind } = file;
+            json!({
+                "mediaType": kind.media_type(), "digest": digest, "size": size, "annotations": { TITLE: title },
+            })
+        };
+        oci::canonical(&json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": ARTIFACT,
+            "config": { "mediaType": ARTIFACT, "digest": Digest::of(&config), "size": config.len() },
+            "layers": self.files.iter().map(layer).collect::<Vec<Value>>(),
+        }))
+    }
+
+    /// Returns the file with a digest.
+    #[must_use]
+    pub fn file(&self, digest: &Digest) -> Option<&File> {
+        self.files.iter().find(|file| file.digest == *digest)
+    }
+
+    /// Reads a list of contents and holds it against its manifest.
+    ///
+    /// # Errors
+    /// All that is wrong, for people.
+    pub fn parse(config: &[u8], manifest: &[u8]) -> Result<Self, Vec<String>> {
+        let unreadable = |what: &str, error: &serde_json::Error| vec![format!("its {what} cannot be read: {error}")];
+        if config.len() as u64 > LARGEST {
+            return Err(vec![format!("its list of contents has more than {LARGEST} bytes")]);
+        }
+        // a newer format may well have other fields
+        #[derive(Deserialize)]
+        struct Version {
+            format: u64,
+        }
+        let known = serde_json::from_slice::<Version>(config).map_err(|e| unreadable("list of contents", &e))?;
+        if known.format != u64::from(FORMAT) {
+            return Err(vec![format!("it has format {}, this sockel knows {FORMAT}", known.format)]);
+        }
+        let contents: Self = serde_json::from_slice(config).map_err(|e| unreadable("list of contents", &e))?;
+        let mut problems = contents.problems();
+        // both are ours, byte for byte, or somebody else's
+        if problems.is_empty() && contents.manifest() != manifest {
+            problems = layers(&contents, manifest);
+            if problems.is_empty() {
+                problems.push("its manifest is not written as sockel writes it".to_owned());
+            }
+        }
+        if problems.is_empty() { Ok(contents) } else { Err(problems) }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.files.len() > MOST_FILES {
+            return vec![format!("it lists {} files, {MOST_FILES} at most", self.files.len())];
+        }
+        let (mut titles, mut files) = (BTreeSet::new(), BTreeMap::new());
+        for file in &self.files {
+            let shown = shown(&file.title);
+            if let Err(problem) = check_title(&file.title) {
+                problems.push(format!("the title `{shown}` {problem}"));
+            }
+            if !titles.insert(&file.title) {
+                problems.push(format!("two files have the title `{shown}`"));
+            }
+            if files.insert(file.digest, file.kind).is_some() {
+                problems.push(format!("`{shown}` is listed twice, as {}", file.digest));
+            }
+            if file.size > file.kind.largest() {
+                let largest = file.kind.largest();
+                problems.push(format!("`{shown}` has {} bytes, {largest} at most", file.size));
+            }
+        }
+        let mut used = BTreeSet::new();
+        for (digest, kind, whose) in self.uses() {
+            match files.get(&digest) {
+                Some(found) if *found == kind => _ = used.insert(digest),
+                Some(_) => problems.push(format!("{} of {} is a file of another kind", digest, shown_text(&whose))),
+                None => problems.push(format!("{} of {} is not among its files", digest, shown_text(&whose))),
+            }
+        }
+        let extra = self.files.iter().filter(|file| !used.contains(&file.digest));
+        problems.extend(extra.map(|file| format!("nothing says what `{}` is for", shown(&file.title))));
+        for pocket in &self.pockets {
+            if (pocket.locked == pocket.in_release) != (pocket.proof == Proof::Locked) {
+                problems.push(format!("pocket `{}` says a wrong proof", shown(&pocket.title())));
+            }
+        }
+        problems
+    }
+
+    /// Returns every mention of a file: its digest, of which kind it must be, and what mentions it.
+    fn uses(&self) -> Vec<(Digest, Kind, String)> {
+        let mut uses: Vec<(Digest, Kind, String)> = Vec::new();
+        uses.extend(self.images.iter().map(|image| (image.lock, Kind::Lock, format!("image `{}`", image.image))));
+        for pocket in &self.pockets {
+            uses.push((pocket.in_release, Kind::InRelease, format!("pocket `{}`", pocket.title())));
+            let index = |index: &BundledIndex| (index.digest, Kind::Index, format!("index `{}`", index.path));
+            uses.extend(pocket.indexes.iter().map(index));
+        }
+        uses.extend(self.keys.iter().map(|key| (key.digest, Kind::Key, format!("archive `{}`", key.archive))));
+        let package = |p: &BundledPackage| (p.digest, Kind::Package, format!("package `{} {}`", p.name, p.version));
+        uses.extend(self.packages.iter().map(package));
+        uses
+    }
+}
+
+impl BundledPocket {
+    /// Returns the pocket's name for messages, `ubuntu/security`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.archive, self.pocket)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawManifest {
+    artifact_type: Option<String>,
+    layers: Vec<RawLayer>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+struct RawLayer {
+    media_type: String,
+    digest: String,
+    size: u64,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// Says in which files list and manifest differ.
+fn layers(contents: &Contents, manifest: &[u8]) -> Vec<String> {
+    let raw: RawManifest = match serde_json::from_slice(manifest) {
+        Ok(raw) => raw,
+        Err(error) => return vec![format!("its manifest cannot be read: {error}")],
+    };
+    let mut problems = Vec::new();
+    if raw.artifact_type.as_deref() != Some(ARTIFACT) {
+        problems.push(format!("its artifact type is not `{ARTIFACT}`"));
+    }
+    let mut listed: BTreeMap<&str, &File> = contents.files.iter().map(|file| (&*file.title, file)).collect();
+    for layer in &raw.layers {
+        let title = layer.annotations.get(TITLE).map_or("", String::as_str);
+        let Some(file) = listed.remove(title) else {
+            problems.push(format!("its manifest has a layer `{}` that is not among its files", shown(title)));
+            continue;
+        };
+        let same = layer.digest == file.digest.to_string()
+            && layer.size == file.size
+            && layer.media_type == file.kind.media_type();
+        if !same {
+            problems.push(format!("its manifest says something else about `{}`", shown(title)));
+        }
+    }
+    problems.extend(listed.into_keys().map(|title| format!("its manifest has no layer `{}`", shown(title))));
+    problems
+}
+
+/// Tells the kind of a layer by its media type.
+pub(super) fn is_known(media_type: &str) -> bool {
+    Kind::ALL.iter().any(|kind| kind.media_type() == media_type)
+}
+
+/// Refuses titles that would be dangerous as file names: other tools unpack artifacts by title.
+fn check_title(title: &str) -> Result<(), &'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.~:_/%".contains(&byte);
+    if title.is_empty() || title.len() > LONGEST_TITLE {
+        Err("is empty or too long")
+    } else if !title.bytes().all(is_plain) {
+        Err("has characters that are not allowed")
+    } else if title.split('/').any(|segment| matches!(segment, "" | "." | "..") || segment.len() > 255) {
+        Err("is not a path below a folder")
+    } else {
+        Ok(())
+    }
+}
+
+/// Returns the beginning of a text from outside, fit for a message.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(150).collect::<String>().escape_debug().to_string()
+}
+
+fn shown_text(text: &str) -> String {
+    text.chars().take(150).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn contents(titles: &[&str]) -> Contents {
+        let key = |title: &&str| BundledKey { archive: "a".to_owned(), digest: Digest::of(title.as_bytes()) };
+        let file = |title: &&str| File {
+            title: (*title).to_owned(),
+            digest: Digest::of(title.as_bytes()),
+            size: 1,
+            kind: Kind::Key,
+        };
+        let contents = Contents {
+            format: FORMAT,
+            images: Vec::new(),
+            pockets: Vec::new(),
+            keys: titles.iter().map(key).collect(),
+            packages: Vec::new(),
+            files: titles.iter().map(file).collect(),
+        };
+        contents.sorted()
+    }
+
+    #[test]
+    fn order_does_not_matter() {
+        let (one, other) = (contents(&["keys/a", "keys/b"]), contents(&["keys/b", "keys/a"]));
+        assert_eq!((one.to_json(), one.manifest()), (other.to_json(), other.manifest()));
+        assert_eq!(Contents::parse(&one.to_json(), &one.manifest()), Ok(one));
+    }
+
+    #[test]
+    fn titles_are_paths_below_a_folder() {
+        for title in ["a", "packages/0/a_1:2~3+4-5_all.deb", "a..b/.c"] {
+            assert_eq!(check_title(title), Ok(()), "{title}");
+        }
+        for title in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "a b", "ä", "a\0"] {
+            assert!(check_title(title).is_err(), "{title:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_said_at_once() {
+        let mut bad = contents(&["keys/a", "keys/b", "../c"]);
+        bad.files[2].title = "keys/a".to_owned();
+        bad.keys.pop();
+        let problems = Contents::parse(&bad.to_json(), &bad.manifest()).expect_err("it is bad");
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            at in any::<prop::sample::Index>(),
+            to in any::<u8>(),
+        ) {
+            let good = contents(&["keys/a", "keys/b"]);
+            let _any = Contents::parse(&bytes, &bytes);
+            let mut config = good.to_json();
+            let place = at.index(config.len());
+            let is_changed = config[place] != to;
+            config[place] = to;
+            // the digest in the manifest does not fit any more
+            prop_assert!(!is_changed || Contents::parse(&config, &good.manifest()).is_err());
+            let mut manifest = good.manifest();
+            let place = at.index(manifest.len());
+            let is_changed = manifest[place] != to;
+            manifest[place] = to;
+            prop_assert!(!is_changed || Contents::parse(&good.to_json(), &manifest).is_err());
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Locks to the files of a bundle: everything that they name, fetched, verified and proven.
+
+use crate::apt::archive;
+use crate::apt::archive::Past;
+use crate::apt::archive::PastPocket;
+use crate::apt::archive::Pocket;
+use crate::apt::release;
+use crate::bundle::BundledImage;
+use crate::bundle::BundledIndex;
+use crate::bundle::BundledKey;
+use crate::bundle::BundledPackage;
+use crate::bundle::BundledPocket;
+use crate::bundle::Contents;
+use crate::bundle::Error;
+use crate::bundle::File;
+use crate::bundle::Kind;
+use crate::bundle::Order;
+use crate::bundle::Proof;
+use crate::fetch;
+use crate::fetch::Mirrors;
+use crate::fetch::Wanted;
+use crate::fetch::archives;
+use crate::lock::file::LockedPackage;
+use crate::lock::file::LockedPocket;
+use crate::recipe::ArchiveDefinition;
+use crate::recipe::PocketDefinition;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::sys::http::Http;
+use crate::values::Architecture;
+use crate::values::Digest;
+use crate::values::Epoch;
+use crate::values::Platform;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Where everything comes from.
+#[derive(Clone, Copy)]
+pub struct Gathering<'a> {
+    /// Where files are kept; those of the bundle become blobs in it.
+    pub store: &'a Store,
+    /// Door to the archives.
+    pub http: &'a Http,
+    /// Where archives may be found.
+    pub mirrors: &'a Mirrors,
+    /// Only these platforms; empty means all.
+    pub platforms: &'a [Platform],
+    /// What time it is, to judge keys, and a state that stands in for a lost one.
+    pub now: Epoch,
+    /// Hears about progress.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// The state of a pocket that locks name: archive, pocket, suite, InRelease file.
+pub(super) type StateKey<'a> = (&'a str, &'a str, &'a str, Digest);
+
+/// What locks want of a state.
+pub(super) struct State<'a> {
+    pub(super) archives: Vec<&'a ArchiveDefinition>,
+    pub(super) pocket: &'a PocketDefinition,
+    pub(super) locked: &'a LockedPocket,
+    /// Latest epoch of the locks that name it.
+    pub(super) epoch: Epoch,
+    /// The packages that must be proven, with the architecture whose index lists them.
+    pub(super) packages: BTreeMap<(Digest, Architecture), &'a LockedPackage>,
+    architectures: BTreeSet<Architecture>,
+}
+
+impl State<'_> {
+    /// Returns the pocket with the needs of all images, which may read other components.
+    pub(super) fn wanted(&self, mirrors: &Mirrors) -> Pocket {
+        let one = |archive: &ArchiveDefinition| archives::pocket(archive, self.pocket, &self.architectures, mirrors);
+        let mut pocket = one(self.archives[0]);
+        for other in self.archives[1..].iter().map(|archive| one(archive)) {
+            let new = |component: &String| !pocket.components.contains(component);
+            let new: Vec<String> = other.components.into_iter().filter(new).collect();
+            pocket.components.extend(new);
+        }
+        pocket
+    }
+
+    /// Returns the packages that a state of the pocket does not list.
+    pub(super) fn unproven(&self, past: &PastPocket) -> Vec<String> {
+        let is_proven = |architecture: &Architecture, package: &LockedPackage| {
+            past.proves(&package.name, &package.version, &package.sha256, architecture.debian())
+        };
+        let missing = self.packages.iter().filter(|((_, architecture), package)| !is_proven(architecture, package));
+        missing.map(|(_, package)| title(package)).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// Returns `name version architecture`.
+pub(super) fn title(package: &LockedPackage) -> String {
+    format!("{} {} {}", package.name, package.version, package.architecture)
+}
+
+/// Returns the platforms of an order that are wanted.
+pub(super) fn platforms(order: &Order<'_>, wanted: &[Platform]) -> Vec<Platform> {
+    let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.contains(platform);
+    order.definition.platforms.iter().copied().filter(is_wanted).collect()
+}
+
+/// Returns what all locks want of every state that they name.
+///
+/// # Errors
+/// [`Error::StaleLock`]
+pub(super) fn states<'a>(
+    orders: &[Order<'a>],
+    wanted: &[Platform],
+) -> Result<BTreeMap<StateKey<'a>, State<'a>>, Error> {
+    let mut states: BTreeMap<StateKey<'a>, State<'a>> = BTreeMap::new();
+    for order in orders {
+        let Order { definition, lock } = *order;
+        let stale = |cause: String| Error::StaleLock { image: definition.image.clone(), cause };
+        let platforms = platforms(order, wanted);
+        for locked in &lock.archives {
+            let name = format!("{}/{}", locked.archive, locked.pocket);
+            let archive = definition.archives.iter().find(|archive| archive.name == locked.archive);
+            let archive = archive.ok_or_else(|| stale(format!("there is no archive `{}`", locked.archive)))?;
+            let pocket = archive.pockets.iter().find(|pocket| pocket.name == locked.pocket);
+            let pocket = pocket.filter(|pocket| pocket.suite == locked.suite);
+            let pocket =
+                pocket.ok_or_else(|| stale(format!("there is no pocket `{name}` with suite `{}`", locked.suite)))?;
+            let key = (&*locked.archive, &*locked.pocket, &*locked.suite, locked.inrelease);
+            let state = states.entry(key).or_insert_with(|| State {
+                archives: Vec::new(),
+                pocket,
+                locked,
+                epoch: lock.epoch,
+                packages: BTreeMap::new(),
+                architectures: BTreeSet::new(),
+            });
+            state.epoch = state.epoch.max(lock.epoch);
+            if !state.archives.contains(&archive) {
+                state.archives.push(archive);
+            }
+            for platform in &platforms {
+                let architecture = platform.architecture();
+                state.architectures.insert(architecture);
+                let own = lock.packages(*platform).filter(|package| package.from == name);
+                state.packages.extend(own.map(|package| ((package.sha256, architecture), package)));
+            }
+        }
+    }
+    Ok(states)
+}
+
+/// Brings everything that these locks name into the store, and lists it.
+///
+/// # Errors
+/// [`Error`]; what is not proven is not bundled.
+pub fn gather(orders: &[Order<'_>], gathering: &Gathering<'_>) -> Result<Contents, Error> {
+    let mut contents = Contents {
+        format: 0,
+        images: Vec::new(),
+        pockets: Vec::new(),
+        keys: Vec::new(),
+        packages: Vec::new(),
+        files: Vec::new(),
+    };
+    let states = states(orders, gathering.platforms)?;
+    packages(orders, gathering, &mut contents)?;
+    for state in states.values() {
+        pocket(state, gathering, &mut contents)?;
+    }
+    for order in orders {
+        let Order { definition, lock } = *order;
+        let image = lock.image.clone();
+        let title = format!("locks/{image}.lock.yaml");
+        let digest = add(lock.to_yaml().as_bytes(), title, Kind::Lock, gathering.store, &mut contents)?;
+        let platforms = platforms(order, gathering.platforms);
+        contents.images.push(BundledImage { image, lock: digest, decisions: lock.digest(), platforms });
+        for archive in &definition.archives {
+            for key in &archive.keys {
+                let name = archive.name.clone();
+                let title = format!("keys/{name}/{}.pgp", Digest::of(key).short());
+                let digest = add(key, title, Kind::Key, gathering.store, &mut contents)?;
+                let key = BundledKey { archive: name, digest };
+                if !contents.keys.contains(&key) {
+                    contents.keys.push(key);
+                }
+            }
+        }
+    }
+    Ok(contents.sorted())
+}
+
+/// Makes bytes a blob, and lists them unless they are listed.
+fn add(bytes: &[u8], title: String, kind: Kind, store: &Store, contents: &mut Contents) -> Result<Digest, Error> {
+    let digest = store.add(bytes)?;
+    list(File { title, digest, size: bytes.len() as u64, kind }, contents);
+    Ok(digest)
+}
+
+fn list(file: File, contents: &mut Contents) {
+    if contents.file(&file.digest).is_none() {
+        contents.files.push(file);
+    }
+}
+
+fn packages(orders: &[Order<'_>], gathering: &Gathering<'_>, contents: &mut Contents) -> Result<(), Error> {
+    let mut all: BTreeMap<Digest, (Wanted, &LockedPackage)> = BTreeMap::new();
+    for order in orders {
+        let mut wanted = fetch::wanted(order.definition, order.lock, gathering.mirrors);
+        for platform in platforms(order, gathering.platforms) {
+            for package in order.lock.packages(platform) {
+                if let Some(wanted) = wanted.remove(&package.sha256) {
+                    all.entry(package.sha256).or_insert((wanted, package));
+                }
+            }
+        }
+    }
+    let wanted: Vec<Wanted> = all.values().map(|(wanted, _)| wanted.clone()).collect();
+    fetch::fetch(&wanted, gathering.store, gathering.http, gathering.reporter)?;
+    for (digest, (_, package)) in all {
+        let LockedPackage { name, version, architecture, size, .. } = package.clone();
+        let title = format!("packages/{}/{name}_{version}_{architecture}.deb", digest.short());
+        contents.files.push(File { title, digest, size, kind: Kind::Package });
+        contents.packages.push(BundledPackage { name, version, architecture, digest });
+    }
+    Ok(())
+}
+
+/// Finds, verifies and lists one state.
+fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents) -> Result<(), Error> {
+    let locked = state.locked;
+    let (bytes, past, proof) = match exact(state, gathering)? {
+        Some((bytes, past)) => (bytes, past, Proof::Locked),
+        None => {
+            let (bytes, past) = later(state, gathering)?;
+            let text = format!(
+                "nobody has the InRelease file {} of pocket `{}/{}` any more: its packages are proven by the one of {}",
+                locked.inrelease, locked.archive, locked.pocket, past.facts.date
+            );
+            gathering.reporter.event(Event::Warning(text));
+            (bytes, past, Proof::Later)
+        }
+    };
+    let unproven = state.unproven(&past);
+    if !unproven.is_empty() {
+        let pocket = format!("{}/{}", locked.archive, locked.pocket);
+        let (locked, date) = (locked.inrelease, past.facts.date);
+        return Err(Error::Unproven { pocket, locked, date, packages: unproven });
+    }
+    let in_release = past.facts.inrelease;
+    let folder = format!("dists/{}/{}/{}", locked.archive, locked.suite, in_release.short());
+    add(&bytes, format!("{folder}/InRelease"), Kind::InRelease, gathering.store, contents)?;
+    let mut indexes = Vec::new();
+    for file in &past.files {
+        let blob = gathering.store.blob(&file.sha256);
+        if !gathering.store.has_blob(&file.sha256, file.size) {
+            fs::link_or_copy(&archive::kept(&gathering.store.archives(), &file.sha256), &blob)?;
+        }
+        let title = format!("{folder}/{}", file.path);
+        list(File { title, digest: file.sha256, size: file.size, kind: Kind::Index }, contents);
+        indexes.push(BundledIndex {
+            component: file.component.clone(),
+            architecture: file.architecture.clone(),
+            path: file.path.clone(),
+            digest: file.sha256,
+        });
+    }
+    contents.pockets.push(BundledPocket {
+        archive: locked.archive.clone(),
+        pocket: locked.pocket.clone(),
+        suite: locked.suite.clone(),
+        locked: locked.inrelease,
+        in_release,
+        proof,
+        date: past.facts.date,
+        signed_by: past.facts.signed_by,
+        indexes,
+    });
+    Ok(())
+}
+
+/// Returns the state that locks name, where somebody still has all of it.
+fn exact(state: &State<'_>, gathering: &Gathering<'_>) -> Result<Option<(Vec<u8>, PastPocket)>, Error> {
+    let mut pocket = state.wanted(gathering.mirrors);
+    let snapshots: BTreeSet<String> = [state.locked.date, state.epoch]
+        .into_iter()
+        .filter_map(|time| fetch::snapshot(state.archives[0], time))
+        .collect();
+    for uris in pocket.uris.values_mut() {
+        uris.extend(snapshots.iter().cloned());
+    }
+    let Some(bytes) = inrelease(state, &pocket, gathering)? else { return Ok(None) };
+    match reopen(&pocket, &bytes, state, gathering)? {
+        Ok(past) => Ok(Some((bytes, past))),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(cause) => Err(Error::Pocket(Box::new(cause))),
+    }
+}
+
+/// Tells whether an index is nowhere to be had, so that another state may do.
+fn is_gone(error: &archive::Error) -> bool {
+    matches!(
+        error,
+        archive::Error::IndexGone { .. }
+            | archive::Error::Offline { .. }
+            | archive::Error::Unreachable { .. }
+            // a mirror without by-hash serves a newer index in its place
+            | archive::Error::WrongDigest { .. }
+    )
+}
+
+fn reopen(
+    pocket: &Pocket,
+    bytes: &[u8],
+    state: &State<'_>,
+    gathering: &Gathering<'_>,
+) -> Result<Result<PastPocket, archive::Error>, Error> {
+    let Gathering { store, http, now, reporter, .. } = *gathering;
+    let folder = store.archives();
+    let past = Past { http, folder: &folder, at: state.epoch, now, reporter };
+    Ok(http.block_on(archive::open_past(pocket, bytes, &past))?)
+}
+
+/// Returns the very InRelease file that locks name: from the store, a mirror, the snapshot service.
+fn inrelease(state: &State<'_>, pocket: &Pocket, gathering: &Gathering<'_>) -> Result<Option<Vec<u8>>, Error> {
+    let wanted = state.locked.inrelease;
+    let is_it = |bytes: &Vec<u8>| Digest::of(bytes) == wanted;
+    let kept = [archive::kept(&gathering.store.archives(), &wanted), gathering.store.blob(&wanted)];
+    for path in kept {
+        if let Some(bytes) = fs::read(&path, release::SIZE_LIMIT).ok().filter(is_it) {
+            return Ok(Some(bytes));
+        }
+    }
+    if gathering.http.is_offline() {
+        return Ok(None);
+    }
+    let uris: BTreeSet<&String> = pocket.uris.values().flatten().collect();
+    for base in uris {
+        let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
+        // what is not had there may be had elsewhere
+        let found = gathering.http.block_on(gathering.http.get(&url, release::SIZE_LIMIT))?;
+        if let Some(bytes) = found.ok().filter(is_it) {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the current state of the pocket, which must stand up to everything that `lock` demands of it.
+fn later(state: &State<'_>, gathering: &Gathering<'_>) -> Result<(Vec<u8>, PastPocket), Error> {
+    let pocket = state.wanted(gathering.mirrors);
+    let Gathering { store, http, now, reporter, .. } = *gathering;
+    let gone = |cause| Error::Gone { pocket: pocket.title(), locked: state.locked.inrelease, cause: Box::new(cause) };
+    let opened = http.block_on(archive::open(&pocket, http, &store.archives(), now, reporter))?.map_err(gone)?;
+    let path = archive::kept(&store.archives(), &opened.facts.inrelease);
+    let bytes = fs::read(&path, release::SIZE_LIMIT)?;
+    let past = reopen(&pocket, &bytes, state, gathering)?.map_err(gone)?;
+    Ok((bytes, past))
+}

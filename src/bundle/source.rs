@@ -1,0 +1,218 @@
+//! A bundle where it is: its documents, and its files on their way into the store.
+
+use crate::bundle::ARTIFACT;
+use crate::bundle::Error;
+use crate::bundle::File;
+use crate::bundle::Place;
+use crate::bundle::REFERENCE;
+use crate::bundle::tape::Tape;
+use crate::oci;
+use crate::oci::layout::REF_NAME;
+use crate::oci::registry::Registry;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::report::Stage;
+use crate::store;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::sys::http::Http;
+use crate::values::Digest;
+use futures_util::StreamExt;
+use futures_util::TryStreamExt;
+use futures_util::stream;
+use oci_spec::image::Descriptor;
+use oci_spec::image::ImageIndex;
+use std::io;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Largest manifest or index.
+const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// Blobs that are fetched at one time.
+const PARALLEL: usize = 8;
+
+/// Where a bundle is read from.
+pub enum Source<'a> {
+    /// A layout folder.
+    Layout(PathBuf),
+    /// An archive file.
+    Archive(PathBuf),
+    /// A repository.
+    Registry {
+        /// The registry, with its login.
+        registry: &'a Registry,
+        /// Repository.
+        repository: String,
+        /// Tag or digest.
+        reference: String,
+        /// Runs the conversation.
+        http: &'a Http,
+    },
+}
+
+/// A source that was looked into.
+pub(super) enum Opened<'a> {
+    Layout(PathBuf),
+    Archive(Tape),
+    Registry { registry: &'a Registry, repository: String, http: &'a Http },
+}
+
+/// A source with its manifest.
+pub(super) struct Found<'a> {
+    pub(super) opened: Opened<'a>,
+    pub(super) place: String,
+    pub(super) manifest: Vec<u8>,
+}
+
+impl<'a> Source<'a> {
+    fn place(&self) -> Place {
+        match self {
+            Self::Layout(folder) => Place::Layout(folder.clone()),
+            Self::Archive(file) => Place::Archive(file.clone()),
+            Self::Registry { registry, repository, reference, .. } => {
+                Place::Registry { address: format!("{}{repository}", registry.url()), reference: reference.clone() }
+            }
+        }
+    }
+
+    /// Finds the bundle's manifest.
+    pub(super) fn find(self) -> Result<Found<'a>, Error> {
+        let place = self.place().to_string();
+        let damaged = |problem: String| Error::Damaged { place: place.clone(), problems: vec![problem] };
+        let (opened, manifest) = match self {
+            Self::Layout(folder) => {
+                let index = fs::read(&folder.join("index.json"), DOCUMENT_LIMIT)?;
+                let opened = Opened::Layout(folder);
+                let manifest = from_index(&opened, &index).map_err(damaged)?;
+                (opened, manifest)
+            }
+            Self::Archive(file) => {
+                let opened = Opened::Archive(Tape::open(&file)?.map_err(damaged)?);
+                let index = opened.read("index.json", DOCUMENT_LIMIT).map_err(damaged)?;
+                let manifest = from_index(&opened, &index).map_err(damaged)?;
+                (opened, manifest)
+            }
+            Self::Registry { registry, repository, reference, http } => {
+                let manifest = http.block_on(registry.manifest(&repository, &reference))??;
+                (Opened::Registry { registry, repository, http }, manifest.bytes)
+            }
+        };
+        Ok(Found { opened, place, manifest })
+    }
+}
+
+/// Reads the one bundle that an index names: by artifact type, by name, or because there is nothing else.
+fn from_index(opened: &Opened<'_>, index: &[u8]) -> Result<Vec<u8>, String> {
+    let index: ImageIndex =
+        serde_json::from_slice(index).map_err(|error| format!("its `index.json` cannot be read: {error}"))?;
+    let is_named = |descriptor: &&Descriptor| {
+        let name = descriptor.annotations().as_ref().and_then(|all| all.get(REF_NAME));
+        name.is_some_and(|name| name == REFERENCE)
+            || descriptor.artifact_type().as_ref().is_some_and(|found| found.to_string() == ARTIFACT)
+    };
+    let mut found: Vec<&Descriptor> = index.manifests().iter().filter(is_named).collect();
+    if found.is_empty() {
+        found = index.manifests().iter().collect();
+    }
+    let [descriptor] = found[..] else {
+        return Err(format!("there are {} artifacts that could be the bundle", found.len()));
+    };
+    let digest = oci::digest_of(descriptor).ok_or("its manifest has no SHA-256 digest")?;
+    let bytes = opened.read(&format!("blobs/sha256/{}", digest.hex()), DOCUMENT_LIMIT)?;
+    match Digest::of(&bytes) {
+        found if found == digest => Ok(bytes),
+        found => Err(format!("its manifest has digest {found} instead of {digest}")),
+    }
+}
+
+impl Opened<'_> {
+    /// Returns a small file of a folder or archive.
+    fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Layout(folder) => return fs::read(&folder.join(name), limit).map_err(|error| error.to_string()),
+            Self::Archive(tape) => {
+                if tape.size(name).is_some_and(|size| size > limit) {
+                    return Err(format!("`{name}` has more than {limit} bytes"));
+                }
+                let file = tape.file(name).map_err(|error| error.to_string())?;
+                let mut file = file.ok_or_else(|| format!("it has no `{name}`"))?;
+                file.read_to_end(&mut bytes).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
+            }
+            Self::Registry { .. } => {}
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a blob of a folder or archive; `None` where it is missing or has another size.
+    fn blob(&self, digest: &Digest, size: u64) -> Result<Option<Box<dyn Read>>, Error> {
+        let name = format!("blobs/sha256/{}", digest.hex());
+        match self {
+            Self::Layout(folder) => {
+                let path = folder.join(name);
+                let is_there = fs::size(&path) == Some(size);
+                Ok(if is_there { Some(Box::new(fs::open(&path)?.take(size))) } else { None })
+            }
+            Self::Archive(tape) if tape.size(&name) == Some(size) => {
+                Ok(tape.file(&name)?.map(|file| Box::new(file) as Box<dyn Read>))
+            }
+            Self::Archive(_) | Self::Registry { .. } => Ok(None),
+        }
+    }
+
+    /// Brings files into the store, unless they are there. What is missing is returned, by title.
+    pub(super) fn bring(
+        &self,
+        files: &[&File],
+        place: &str,
+        store: &Store,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<String>, Error> {
+        let wanted: Vec<&File> =
+            files.iter().copied().filter(|file| !store.has_blob(&file.digest, file.size)).collect();
+        if let Self::Registry { registry, repository, http } = self {
+            let pull = |file: &File| {
+                let blob = (file.digest, file.size);
+                async move { registry.pull_blob(repository, blob, store.folder(), reporter).await }
+            };
+            let work = stream::iter(wanted.into_iter().map(pull)).buffer_unordered(PARALLEL);
+            http.block_on(work.try_collect::<Vec<()>>())??;
+            return Ok(Vec::new());
+        }
+        let mut missing = Vec::new();
+        for file in wanted {
+            let Some(stream) = self.blob(&file.digest, file.size)? else {
+                missing.push(file.title.clone());
+                continue;
+            };
+            reporter.event(Event::Started { stage: Stage::Download, total: file.size, what: file.title.clone() });
+            copy(stream, file, store, reporter).map_err(|error| match error {
+                store::Error::WrongDigest { expected, found } => {
+                    Error::WrongDigest { place: place.to_owned(), title: file.title.clone(), expected, found }
+                }
+                other => other.into(),
+            })?;
+            reporter.event(Event::Finished { stage: Stage::Download, what: file.title.clone() });
+        }
+        Ok(missing)
+    }
+}
+
+/// Copies a blob into the store, where it only appears with the right digest.
+fn copy(mut stream: Box<dyn Read>, file: &File, store: &Store, reporter: &dyn Reporter) -> Result<(), store::Error> {
+    let mut writer = store.writer()?;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                writer.write(&buffer[..count])?;
+                reporter.event(Event::Advanced { stage: Stage::Download, by: count as u64 });
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(fs::Error::new("read", file.title.as_ref(), cause).into()),
+        }
+    }
+    writer.finish_as(&file.digest).map(drop)
+}

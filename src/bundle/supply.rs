@@ -1,0 +1,192 @@
+//! A bundle to packages in the store: what the project's locks name, proven by the project's own keys.
+
+use crate::apt::archive;
+use crate::apt::archive::Past;
+use crate::bundle::Bundle;
+use crate::bundle::BundledPocket;
+use crate::bundle::Error;
+use crate::bundle::File;
+use crate::bundle::Kind;
+use crate::bundle::Order;
+use crate::bundle::Proof;
+use crate::bundle::gather::State;
+use crate::bundle::gather::platforms;
+use crate::bundle::gather::states;
+use crate::bundle::gather::title;
+use crate::fetch::Mirrors;
+use crate::lock::file::LockedPackage;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::sys::http;
+use crate::sys::http::Http;
+use crate::values::Digest;
+use crate::values::Epoch;
+use crate::values::Platform;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Where packages go.
+#[derive(Clone, Copy)]
+pub struct Supplying<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// Only these platforms; empty means all.
+    pub platforms: &'a [Platform],
+    /// What time it is, to judge keys.
+    pub now: Epoch,
+    /// Hears about progress.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// What was brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Supplied {
+    /// Digest of the bundle.
+    pub digest: Digest,
+    /// Packages that the images need.
+    pub packages: usize,
+    /// How many of them were not in the store.
+    pub brought: usize,
+    /// Pockets that were proven.
+    pub pockets: usize,
+    /// Those of them whose packages are proven by a later InRelease file than the lock names.
+    pub later: Vec<String>,
+}
+
+/// Brings all packages of these images from a bundle into the store, after each of them was found in a signed index.
+///
+/// # Errors
+/// [`Error`]; nothing that is not proven stays without an error.
+pub fn supply(bundle: &Bundle<'_>, orders: &[Order<'_>], supplying: &Supplying<'_>) -> Result<Supplied, Error> {
+    same_locks(bundle, orders)?;
+    let states = states(orders, supplying.platforms)?;
+    let packages = needed(orders, supplying.platforms);
+    let mut files: Vec<&File> = Vec::new();
+    let mut missing = Vec::new();
+    for package in packages.values() {
+        // the lock decides about digest and size, the bundle only where to look
+        match bundle.contents.file(&package.sha256) {
+            Some(file) if file.kind == Kind::Package && file.size == package.size => files.push(file),
+            _ => missing.push(title(package)),
+        }
+    }
+    let mut pockets: Vec<(&State<'_>, &BundledPocket)> = Vec::new();
+    for state in states.values() {
+        match find(bundle, state) {
+            Some(pocket) => pockets.push((state, pocket)),
+            None => missing.push(format!("the signed state of {}/{}", state.locked.archive, state.locked.pocket)),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Error::Missing { place: bundle.place.clone(), missing });
+    }
+    let mut later = Vec::new();
+    for (state, pocket) in &pockets {
+        prove(bundle, state, pocket, supplying)?;
+        if pocket.proof == Proof::Later {
+            later.push(pocket.title());
+            let text = format!(
+                "pocket `{}`: the bundle does not have the InRelease file {} of the lock; its packages are proven by the one of {}",
+                pocket.title(),
+                pocket.locked,
+                pocket.date
+            );
+            supplying.reporter.event(Event::Warning(text));
+        }
+    }
+    let brought = files.iter().filter(|file| !supplying.store.has_blob(&file.digest, file.size)).count();
+    bring(bundle, &files, supplying)?;
+    let (digest, packages, pockets) = (bundle.digest, packages.len(), pockets.len());
+    Ok(Supplied { digest, packages, brought, pockets, later })
+}
+
+/// Refuses a bundle that names other decisions for an image that is to be built: it would lack packages, or have been
+/// tampered with.
+fn same_locks(bundle: &Bundle<'_>, orders: &[Order<'_>]) -> Result<(), Error> {
+    let differs = |order: &&Order<'_>| {
+        let own = bundle.contents.images.iter().find(|image| image.image == order.lock.image);
+        own.is_some_and(|image| image.decisions != order.lock.digest())
+    };
+    let images: Vec<String> = orders.iter().filter(differs).map(|order| order.lock.image.clone()).collect();
+    if images.is_empty() { Ok(()) } else { Err(Error::OtherLocks { place: bundle.place.clone(), images }) }
+}
+
+/// Returns every package of the wanted platforms.
+fn needed<'a>(orders: &[Order<'a>], wanted: &[Platform]) -> BTreeMap<Digest, &'a LockedPackage> {
+    let mut packages = BTreeMap::new();
+    for order in orders {
+        let lock = order.lock;
+        for platform in platforms(order, wanted) {
+            packages.extend(lock.packages(platform).map(|package| (package.sha256, package)));
+        }
+    }
+    packages
+}
+
+/// Returns the state in the bundle that stands for the one that locks name.
+fn find<'b>(bundle: &'b Bundle<'_>, state: &State<'_>) -> Option<&'b BundledPocket> {
+    let locked = state.locked;
+    let is_it = |pocket: &&BundledPocket| {
+        (&pocket.archive, &pocket.pocket, &pocket.suite, pocket.locked)
+            == (&locked.archive, &locked.pocket, &locked.suite, locked.inrelease)
+    };
+    bundle.contents.pockets.iter().find(is_it)
+}
+
+/// Brings InRelease file and indexes, and goes the whole way from the pinned key to every package.
+fn prove(
+    bundle: &Bundle<'_>,
+    state: &State<'_>,
+    pocket: &BundledPocket,
+    supplying: &Supplying<'_>,
+) -> Result<(), Error> {
+    let store = supplying.store;
+    let digests = std::iter::once(pocket.in_release).chain(pocket.indexes.iter().map(|index| index.digest));
+    let digests: BTreeSet<Digest> = digests.collect();
+    let files: Vec<&File> = digests.iter().filter_map(|digest| bundle.contents.file(digest)).collect();
+    bring(bundle, &files, supplying)?;
+    let folder = store.archives();
+    for file in files {
+        let kept = archive::kept(&folder, &file.digest);
+        if fs::size(&kept) != Some(file.size) {
+            fs::create_dir(kept.parent().unwrap_or(&folder))?;
+            fs::link_or_copy(&store.blob(&file.digest), &kept)?;
+        }
+    }
+    let place = || bundle.place.clone();
+    let bytes = fs::read(&archive::kept(&folder, &pocket.in_release), Kind::InRelease.largest())?;
+    let found = Digest::of(&bytes);
+    if found != pocket.in_release {
+        let (title, expected) = (format!("InRelease of {}", pocket.title()), pocket.in_release);
+        return Err(Error::WrongDigest { place: place(), title, expected, found });
+    }
+    // whatever is not in the bundle must not be fetched
+    let offline = Http::new(http::Options::usual(true, None));
+    let Supplying { now, reporter, .. } = *supplying;
+    let past = Past { http: &offline, folder: &folder, at: state.epoch, now, reporter };
+    let wanted = state.wanted(&Mirrors::default());
+    let opened = offline.block_on(archive::open_past(&wanted, &bytes, &past))?;
+    let opened = opened.map_err(|cause| match cause {
+        archive::Error::Offline { pocket, what } => {
+            Error::Missing { place: place(), missing: vec![format!("index `{what}` of {pocket}")] }
+        }
+        cause => Error::Archive { place: place(), cause: Box::new(cause) },
+    })?;
+    for warning in &opened.warnings {
+        reporter.event(Event::Warning(warning.clone()));
+    }
+    match state.unproven(&opened) {
+        packages if packages.is_empty() => Ok(()),
+        packages => Err(Error::NotSigned { place: place(), packages }),
+    }
+}
+
+/// Brings files into the store; all must be there.
+fn bring(bundle: &Bundle<'_>, files: &[&File], supplying: &Supplying<'_>) -> Result<(), Error> {
+    let missing = bundle.opened.bring(files, &bundle.place, supplying.store, supplying.reporter)?;
+    if missing.is_empty() { Ok(()) } else { Err(Error::Missing { place: bundle.place.clone(), missing }) }
+}

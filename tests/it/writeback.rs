@@ -1,0 +1,220 @@
+//! `publish --write-back` in real Git checkouts: one commit or none, nobody's work lost.
+
+use crate::support::project::Answer;
+use crate::support::project::Project;
+use crate::support::project::answer;
+use crate::support::registry::Registry;
+use serde_json::Value;
+use sockel::announce::writeback::Change;
+use sockel::announce::writeback::Error;
+use sockel::announce::writeback::Image;
+use sockel::announce::writeback::Options;
+use sockel::announce::writeback::WrittenBack;
+use sockel::announce::writeback::write_back;
+use sockel::sys::fs;
+use sockel::values::Digest;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+const AUTHOR: &str = "Image Robot <robot@example.org>";
+
+/// Runs Git without anybody's own configuration.
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]).args(arguments).current_dir(folder);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    answer(&mut command).good()
+}
+
+/// A checkout with committed files.
+struct Checkout(tempfile::TempDir);
+
+impl Checkout {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let checkout = Self(tempfile::tempdir().expect("made"));
+        git(checkout.folder(), &["init", "--quiet", "-b", "main"]);
+        for (path, text) in files {
+            checkout.write(path, text);
+        }
+        git(checkout.folder(), &["add", "."]);
+        git(checkout.folder(), &["commit", "--quiet", "--allow-empty", "-m", "first"]);
+        checkout
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir(self.path(path).parent().expect("in the checkout")).expect("made");
+        fs::write_atomic(&self.path(path), text.as_bytes()).expect("written");
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_text(&self.path(path), 1 << 20).expect("read")
+    }
+
+    fn commits(&self) -> usize {
+        git(self.folder(), &["rev-list", "--count", "HEAD"]).trim().parse().expect("a number")
+    }
+
+    fn status(&self) -> String {
+        git(self.folder(), &["status", "--porcelain"])
+    }
+
+    fn write_back(&self, images: &[Image]) -> Result<WrittenBack, Error> {
+        write_back(self.folder(), images, &Options { author: Some(AUTHOR), push: false, dry_run: false })
+    }
+}
+
+fn image(content: &str) -> Image {
+    Image {
+        image: "java-25".to_owned(),
+        repository: "r.example/base/java".to_owned(),
+        tags: vec!["25".to_owned()],
+        digest: Digest::of(content.as_bytes()),
+    }
+}
+
+const FILES: [(&str, &str); 4] = [
+    ("apps/a/kustomization.yaml", "images:\n- name: r.example/base/java\n  newTag: \"25\"\n"),
+    ("apps/b/values.yml", "image: r.example/base/java:25 # keep\n"),
+    ("apps/c/pinned.yaml", "image: r.example/base/java:21\n"),
+    ("chart/templates/x.yaml", "{{- if .Values.x }}\nimage: r.example/base/java:25\n{{- end }}\n"),
+];
+
+#[test]
+fn references_are_changed_in_one_commit() {
+    let checkout = Checkout::new(&FILES);
+    let done = checkout.write_back(&[image("1")]).expect("written");
+    let commit = git(checkout.folder(), &["rev-parse", "HEAD"]);
+    assert_eq!((done.commit.as_deref(), checkout.commits()), (Some(commit.trim()), 2));
+    let digest = image("1").digest;
+    assert_eq!(checkout.text("apps/b/values.yml"), format!("image: r.example/base/java:25@{digest} # keep\n"));
+    assert!(checkout.text("apps/a/kustomization.yaml").ends_with(&format!("\"25\"\n  digest: {digest}\n")));
+    assert_eq!(checkout.status(), "");
+    let reasons: Vec<(&str, usize)> = done.left.iter().map(|note| (&*note.file, note.line)).collect();
+    assert_eq!(reasons, [("apps/c/pinned.yaml", 1), ("chart/templates/x.yaml", 0)]);
+    let log = git(checkout.folder(), &["log", "-1", "--format=%an <%ae> %cn <%ce>%n%B"]);
+    let wanted = [
+        AUTHOR,
+        "update java-25 to ",
+        "r.example/base/java:25\n  no digest\n  -> sha256:",
+        "in apps/a/kustomization.yaml",
+    ];
+    assert!(wanted.iter().all(|text| log.contains(text)), "{log}");
+    // again: nothing
+    let again = checkout.write_back(&[image("1")]).expect("nothing to do");
+    assert_eq!((again.changes.len(), again.commit, checkout.commits()), (0, None, 2));
+    // a new image
+    let third = checkout.write_back(&[image("2")]).expect("written");
+    assert_eq!((third.changes.len(), third.changes[0].old, checkout.commits()), (2, Some(digest), 3));
+    // below a folder only that folder counts
+    let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
+    let part = write_back(&checkout.path("apps/b"), &[image("3")], &options).expect("written");
+    let files: Vec<&str> = part.changes.iter().map(|Change { file, .. }| &**file).collect();
+    assert_eq!(files, ["values.yml"]);
+}
+
+#[test]
+fn nobodys_work_is_lost() {
+    let checkout = Checkout::new(&FILES);
+    let own = "image: r.example/base/java:25 # mine\n";
+    checkout.write("apps/b/values.yml", own);
+    checkout.write("apps/c/pinned.yaml", "image: r.example/base/java:21\nmore: 1\n");
+    checkout.write("new.yaml", "image: r.example/base/java:25\n");
+    let error = checkout.write_back(&[image("1")]).expect_err("somebody is at work");
+    assert!(matches!(&error, Error::Dirty { files, .. } if *files == ["apps/b/values.yml"]), "{error}");
+    assert_eq!((checkout.text("apps/b/values.yml").as_str(), checkout.commits()), (own, 1));
+    assert_eq!(checkout.text("apps/a/kustomization.yaml"), FILES[0].1);
+    // work at other files, also prepared, stays what it is
+    git(checkout.folder(), &["checkout", "--quiet", "apps/b/values.yml"]);
+    git(checkout.folder(), &["add", "apps/c/pinned.yaml"]);
+    checkout.write_back(&[image("1")]).expect("written");
+    assert_eq!(checkout.status(), "M  apps/c/pinned.yaml\n?? new.yaml\n");
+    assert_eq!(checkout.text("new.yaml"), "image: r.example/base/java:25\n");
+}
+
+#[test]
+fn a_killed_run_is_completed() {
+    let checkout = Checkout::new(&FILES);
+    let digest = image("1").digest;
+    // it had written one of two files
+    checkout.write("apps/b/values.yml", &format!("image: r.example/base/java:25@{digest} # keep\n"));
+    let done = checkout.write_back(&[image("1")]).expect("completed");
+    assert_eq!((done.changes.len(), checkout.commits(), checkout.status()), (2, 2, String::new()));
+}
+
+#[test]
+fn a_refused_commit_changes_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let checkout = Checkout::new(&FILES);
+    let hook = checkout.path(".git/hooks/pre-commit");
+    fs::create_dir(&checkout.path(".git/hooks")).expect("made");
+    fs::write_atomic(&hook, b"#!/bin/sh\necho not on a Friday >&2\nexit 1\n").expect("written");
+    fs::open(&hook).expect("opened").set_permissions(PermissionsExt::from_mode(0o755)).expect("set");
+    let error = checkout.write_back(&[image("1")]).expect_err("the hook says no").to_string();
+    assert!(error.contains("not on a Friday"), "{error}");
+    assert_eq!((checkout.status().as_str(), checkout.text("apps/b/values.yml").as_str()), ("", FILES[1].1));
+    let none = tempfile::tempdir().expect("made");
+    let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
+    let error = write_back(none.path(), &[image("1")], &options).expect_err("no checkout");
+    assert!(matches!(error, Error::NoCheckout { .. }), "{error}");
+}
+
+fn publish(project: &Project, more: &[&str]) -> Answer {
+    let mut command = project.command(&[&["publish", "app"], more].concat());
+    // the checkout belongs to this project; nobody's own configuration counts
+    command.env("PATH", std::env::var_os("PATH").expect("set"));
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    answer(&mut command)
+}
+
+#[test]
+fn publishing_tells_a_checkout_and_its_remote() {
+    let (project, registry) = (Project::new(), Registry::start());
+    project.run(&["lock"]).good();
+    project.run(&["build"]).good();
+    let name = format!("{}/team/app", registry.address());
+    let text = format!("images:\n  - name: app\n    newName: {name}\n    newTag: \"1\"\n");
+    let checkout = Checkout::new(&[("kustomization.yaml", &text)]);
+    let remote = tempfile::tempdir().expect("made");
+    git(remote.path(), &["init", "--quiet", "--bare", "-b", "main"]);
+    let remote_path = remote.path().to_str().expect("UTF-8");
+    git(checkout.folder(), &["remote", "add", "origin", remote_path]);
+    git(checkout.folder(), &["push", "--quiet", "-u", "origin", "main"]);
+    let target = format!("{}/team", registry.url());
+    let folder = checkout.folder().to_str().expect("UTF-8");
+    let back = ["--to", &target, "--write-back", folder];
+    let with = |more: &[&'static str]| [&back[..], more].concat();
+    let dry = publish(&project, &with(&["--dry-run"])).good();
+    assert!(dry.contains("kustomization.yaml:4: ") && checkout.text("kustomization.yaml") == text, "{dry}");
+    let error = publish(&project, &back).fails(1);
+    assert!(error.contains("--write-back-author"), "{error}");
+    assert_eq!(checkout.text("kustomization.yaml"), text);
+    let more = ["--write-back-author", AUTHOR, "--write-back-push", "--format", "json"];
+    let answer: Value = serde_json::from_str(&publish(&project, &with(&more)).good()).expect("JSON");
+    let digest = &registry.tags("team/app")["1"];
+    assert_eq!(
+        (&answer["images"][0]["state"], &answer["write-back"]["done"]["pushed"]),
+        (&"up-to-date".into(), &true.into())
+    );
+    assert_eq!(checkout.text("kustomization.yaml"), format!("{text}    digest: {digest}\n"));
+    let there = git(remote.path(), &["show", "main:kustomization.yaml"]);
+    assert_eq!(there, checkout.text("kustomization.yaml"));
+    // a remote that moved on is said, and what was published stays
+    let other = tempfile::tempdir().expect("made");
+    git(other.path(), &["clone", "--quiet", remote_path, "."]);
+    git(other.path(), &["commit", "--quiet", "--allow-empty", "-m", "other"]);
+    git(other.path(), &["push", "--quiet"]);
+    git(checkout.folder(), &["commit", "--quiet", "--allow-empty", "-m", "own"]);
+    let error = publish(&project, &with(&more)).fails(3);
+    assert!(error.contains("cannot push"), "{error}");
+    let wrong = publish(&project, &["--to", "oci:x", "--write-back", folder]).fails(2);
+    assert!(wrong.contains("nothing pulls from it"), "{wrong}");
+}
