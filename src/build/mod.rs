@@ -13,6 +13,7 @@ pub use levels::Assembled;
 pub use levels::assemble;
 pub use record::Built;
 pub use record::BuiltPlatform;
+pub use record::Whereabouts;
 
 pub use crate::fetch::wanted;
 
@@ -88,6 +89,8 @@ pub struct Options {
     pub threads: usize,
     /// Platforms to build; empty means all that a definition names.
     pub platforms: Vec<Platform>,
+    /// Where the layers of finished images may be.
+    pub layers: Whereabouts,
     /// Where packages may be found besides the official addresses.
     pub mirrors: Mirrors,
 }
@@ -105,10 +108,10 @@ pub fn build(
 ) -> Result<Vec<Built>, Error> {
     let mut done: Vec<Built> = Vec::new();
     let mut todo: Vec<(usize, &Order<'_>, Digest)> = Vec::new();
-    for (index, order) in orders.iter().enumerate() {
-        let key = record::key(order, options, parent(order, &done).map(|built| built.key));
-        match record::find(&key, store) {
-            Some(built) => done.push(built),
+    for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {
+        match record::find(&key, options.layers, store) {
+            // it may have been built for other tags
+            Some(built) => done.push(Built { tags: record::tags(order), ..built }),
             None => {
                 done.push(Built::unfinished(key, order.definition));
                 todo.push((index, order, key));
@@ -129,6 +132,19 @@ pub fn build(
         }
         Ok(done)
     })
+}
+
+/// Returns the keys under which these images are known, parents first.
+#[must_use]
+pub fn keys(orders: &[Order<'_>], options: &Options) -> Vec<Digest> {
+    let mut keys: Vec<Digest> = Vec::new();
+    for order in orders {
+        let is_parent = |other: &&Order<'_>| order.definition.parent.as_ref() == Some(&other.definition.image);
+        let parent = orders.iter().zip(&keys).find(|(other, _)| is_parent(other));
+        let parent = parent.map(|(other, key)| (*key, record::name(&other.definition.image, &record::tags(other))));
+        keys.push(record::key(order, options, parent));
+    }
+    keys
 }
 
 /// Returns the image that this one stands on, when it was built in the same run.

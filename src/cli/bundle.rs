@@ -125,6 +125,7 @@ fn push(
     }
     let (connections, repository) = connect(address, context)?;
     let push = Push {
+        elsewhere: &[],
         layout: hands.store.folder(),
         target: &written.target,
         repository: &repository,

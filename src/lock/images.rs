@@ -161,10 +161,13 @@ fn merge(script: Unknown, unknown: &mut BTreeMap<(String, Digest), Unknown>) {
     entry.packages = names.into_iter().collect();
 }
 
+/// What came of every image, by name, in the order of the definitions.
+pub type Results = Vec<(String, Result<Outcome, Error>)>;
+
 /// What came of every image by itself.
 pub struct Each {
     /// By image, in the order of the definitions.
-    pub images: Vec<(String, Result<Outcome, Error>)>,
+    pub images: Results,
     /// What should be looked at.
     pub warnings: Vec<String>,
 }

@@ -84,7 +84,8 @@ struct Cost {
 }
 
 fn run(project: &Project, registry: &Registry, what: &str) -> Cost {
-    let (archive, before) = (project.server.requests().len(), registry.log());
+    project.server.requests();
+    let before = registry.log();
     let start = Instant::now();
     let target = format!("{}/team", registry.url());
     let mut command = project.command(&["update", "--publish", "--to", &target, "--format", "json", "--quiet"]);
@@ -94,7 +95,7 @@ fn run(project: &Project, registry: &Registry, what: &str) -> Cost {
     let changed = images.iter().filter(|image| image["state"] != "current").count();
     let after = registry.log();
     let cost = Cost {
-        archive: project.server.requests().len() - archive,
+        archive: project.server.requests().len(),
         registry: after.entries().len() - before.entries().len(),
         bytes: after.blob_bytes() - before.blob_bytes(),
         changed,

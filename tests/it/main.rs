@@ -15,6 +15,7 @@ mod publish;
 mod recipe;
 mod registry;
 mod reproducible;
+mod shared;
 mod support;
 mod update;
 mod writeback;

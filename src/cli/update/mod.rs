@@ -11,6 +11,7 @@ use crate::advisory::Urgency;
 use crate::advisory::feed;
 use crate::build;
 use crate::build::Built;
+use crate::build::Whereabouts;
 use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -97,7 +98,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let previous = workspace.locks(&definitions)?;
     let pockets: BTreeSet<String> = args.pockets.iter().cloned().collect();
     let results = workspace.relock_each(&definitions, &previous, &Relock { keep: false, pockets: &pockets }, &hands)?;
-    let builder = Builder { definitions: &definitions, hands: &hands, context };
+    let layers = target.as_ref().map_or(Whereabouts::Here, Target::layers);
+    let builder = Builder { definitions: &definitions, hands: &hands, layers, context };
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
@@ -113,6 +115,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     if let Some(target) = &target {
         let before = builder.known(&previous);
+        target.take(&builder.orders(&locks), &builder.options(), (&hands, false), context)?;
         let (built, failed) = builder.each(&locks);
         answer.built(&before, &built, failed);
         let orders = definitions.iter().filter_map(|definition| {
@@ -175,6 +178,7 @@ fn explain(
 struct Builder<'a> {
     definitions: &'a [Definition],
     hands: &'a Hands,
+    layers: Whereabouts,
     context: &'a Context,
 }
 
@@ -184,21 +188,23 @@ impl Builder<'_> {
             compression: Compression::Gzip,
             threads: self.context.settings.threads,
             platforms: Vec::new(),
+            layers: self.layers,
             mirrors: self.hands.mirrors.clone(),
         }
     }
 
+    fn orders<'o>(&'o self, locks: &'o BTreeMap<String, Lock>) -> Vec<build::Order<'o>> {
+        let order = |definition: &'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
+        self.definitions.iter().filter_map(order).collect()
+    }
+
     /// Returns the images that the store knows for these locks.
     fn known(&self, locks: &BTreeMap<String, Lock>) -> BTreeMap<String, Built> {
-        let (options, mut keys, mut known) = (self.options(), BTreeMap::new(), BTreeMap::new());
-        for definition in self.definitions {
-            let Some(lock) = locks.get(&definition.image) else { continue };
-            let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent).copied());
-            let key = record::key(&build::Order { definition, lock }, &options, parent);
-            keys.insert(definition.image.clone(), key);
-            known.extend(record::find(&key, &self.hands.store).map(|built| (definition.image.clone(), built)));
-        }
-        known
+        let orders = self.orders(locks);
+        let keys = build::keys(&orders, &self.options());
+        let find = |key| record::find(&key, self.layers, &self.hands.store);
+        let known = keys.into_iter().filter_map(find).map(|built| (built.image.clone(), built));
+        known.collect()
     }
 
     /// Builds all images that have a lock; returns those that are built, and why the others are not.

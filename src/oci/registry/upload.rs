@@ -130,6 +130,9 @@ impl Uploads<'_> {
             Start::Mounted => return Ok(Way::Mounted),
             Start::Session { url, least } => (url, least),
         };
+        if fs::size(&self.layout.join("blobs/sha256").join(blob.digest.hex())).is_none() {
+            return Err(Error::Absent { digest: blob.digest }.into());
+        }
         match self.chunk {
             Some(chunk) if chunk.max(least) < blob.size => {
                 let url = self.send_chunks(&what, url, blob, (chunk.max(least).max(1), sent)).await?;
