@@ -3,6 +3,7 @@
 //! Knows nothing of recipes, images or OCI.
 
 pub mod archive;
+pub mod changelog;
 pub mod control;
 pub mod deb;
 pub mod host;

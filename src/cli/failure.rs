@@ -1,5 +1,6 @@
 //! The only mapping from errors to exit codes, and how a failure looks on the terminal and in JSON.
 
+use crate::advisory;
 use crate::announce::writeback;
 use crate::apt::archive;
 use crate::build;
@@ -22,6 +23,7 @@ use crate::recipe::Diagnostic;
 use crate::store;
 use crate::sys::fs;
 use crate::sys::http;
+use crate::update::lease;
 use serde::Serialize;
 use std::error::Error as StdError;
 use std::io;
@@ -209,6 +211,29 @@ impl From<lock::Error> for Failure {
             failure.details = unknown.iter().map(ToString::to_string).collect();
         }
         failure
+    }
+}
+
+impl From<advisory::Error> for Failure {
+    fn from(error: advisory::Error) -> Self {
+        let kind = match &error {
+            advisory::Error::Feed { .. } => Kind::Outside,
+            advisory::Error::File(error) => file_kind(error),
+            advisory::Error::Store(error) => store_kind(error),
+        };
+        Self::of(kind, &error, Vec::new())
+    }
+}
+
+impl From<lease::Error> for Failure {
+    fn from(error: lease::Error) -> Self {
+        let (kind, hints) = match &error {
+            lease::Error::Held { .. } => {
+                (Kind::Outside, vec!["wait for it; a run that was killed holds nothing".to_owned()])
+            }
+            lease::Error::File(error) => (file_kind(error), error.hints()),
+        };
+        Self::of(kind, &error, hints)
     }
 }
 

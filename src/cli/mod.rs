@@ -17,11 +17,14 @@ mod settings;
 mod show;
 mod summary;
 mod table;
+mod update;
 mod workspace;
+mod writeback;
 
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::printer::Printer;
+use crate::cli::settings::Format;
 use crate::cli::settings::GlobalArgs;
 use crate::cli::settings::Settings;
 use crate::cli::settings::Surroundings;
@@ -56,6 +59,7 @@ enum Command {
     Build(build::Args),
     Bundle(bundle::Args),
     Publish(publish::Args),
+    Update(update::Args),
     Show(show::Args),
     Diff(diff::Args),
     Cache(cache::Args),
@@ -101,6 +105,11 @@ fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
     };
     let printer = Arc::new(Printer::new(&settings));
     let context = Context { settings, printer: Arc::clone(&printer) };
+    if context.settings.format == Format::Md && !matches!(cli.command, Command::Update(_)) {
+        let failure = Failure::new(Kind::Usage, "cannot answer as Markdown: only `update` does");
+        failure.print(&printer);
+        return failure.kind.code();
+    }
     match dispatch(cli.command, &context) {
         Ok(()) => 0,
         Err(failure) => {
@@ -116,6 +125,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Build(args) => build::run(&args, context),
         Command::Bundle(args) => bundle::run(&args, context),
         Command::Publish(args) => publish::run(&args, context),
+        Command::Update(args) => update::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),

@@ -15,6 +15,18 @@ pub(crate) enum Format {
     Text,
     /// One JSON document
     Json,
+    /// Markdown, the text of a merge request; only `update` has it
+    Md,
+}
+
+/// Form of messages on standard error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// When to use colours.
@@ -38,7 +50,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) format: Format,
     /// Form of messages and progress on standard error; json is one object a line
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) log_format: Format,
+    pub(crate) log_format: LogFormat,
     /// Say nothing but warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -194,7 +206,7 @@ impl Settings {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let log_json = global.log_format == Format::Json;
+        let log_json = global.log_format == LogFormat::Json;
         let progress = if verbosity == Verbosity::Quiet {
             ProgressStyle::Quiet
         } else if log_json {

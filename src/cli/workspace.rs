@@ -150,21 +150,31 @@ impl<'a> Workspace<'a> {
     ) -> Result<Vec<Outcome>, Failure> {
         let ledger = self.project.ledger()?;
         let images = Images { definitions, previous, ledger: &ledger, engine: ENGINE_FORMAT, keep: how.keep };
-        let online = Online {
-            http: &hands.http,
-            store: &hands.store,
-            mirrors: &hands.mirrors,
-            pockets: how.pockets,
-            reporter: &hands.progress,
-            now: clock::now(),
-        };
-        let result = lock::lock(images, &online);
+        let result = lock::lock(images, &online(how, hands));
         hands.progress.close();
         let (outcomes, warnings) = result?;
         for warning in warnings {
             self.context.printer.warn(&warning);
         }
         Ok(outcomes)
+    }
+
+    /// Chooses packages anew for every image by itself.
+    pub(crate) fn relock_each(
+        &self,
+        definitions: &[Definition],
+        previous: &BTreeMap<String, Lock>,
+        how: &Relock<'_>,
+        hands: &Hands,
+    ) -> Result<Vec<(String, Result<Outcome, lock::Error>)>, Failure> {
+        let ledger = self.project.ledger()?;
+        let images = Images { definitions, previous, ledger: &ledger, engine: ENGINE_FORMAT, keep: how.keep };
+        let each = lock::lock_each(images, &online(how, hands));
+        hands.progress.close();
+        for warning in each.warnings {
+            self.context.printer.warn(&warning);
+        }
+        Ok(each.images)
     }
 
     /// Locks images anew, writes the lock files, and says loudly what changed: nobody has reviewed it yet.
@@ -188,6 +198,17 @@ impl<'a> Workspace<'a> {
             locks.insert(outcome.image, outcome.lock);
         }
         Ok(())
+    }
+}
+
+fn online<'a>(how: &'a Relock<'_>, hands: &'a Hands) -> Online<'a> {
+    Online {
+        http: &hands.http,
+        store: &hands.store,
+        mirrors: &hands.mirrors,
+        pockets: how.pockets,
+        reporter: &hands.progress,
+        now: clock::now(),
     }
 }
 

@@ -60,11 +60,16 @@ pub fn split(
         let folders = folders.into_iter().filter_map(|path| tree.get(path).or_else(|| lower.get(path)).cloned());
         let folders = Chunk::new("folders", folders.collect());
         let owned = owners.into_iter().map(|(owner, entries)| Chunk::new(owner.name(), entries));
-        let named = groups.get(index).map_or_else(|| "rest".to_owned(), |group| group.join(" "));
-        let what = format!("{recipe}: {}", named.replace('*', "other packages and configuration"));
+        let what = groups.get(index).map_or_else(|| format!("{recipe}: rest"), |group| title(recipe, group));
         Plan { what, chunks: std::iter::once(folders).chain(owned).filter(|chunk| !chunk.entries.is_empty()).collect() }
     });
     plans.filter(|plan| !plan.chunks.is_empty()).collect()
+}
+
+/// Returns what people call the layer of a group of source packages.
+#[must_use]
+pub fn title(recipe: &str, group: &[String]) -> String {
+    format!("{recipe}: {}", group.join(" ").replace('*', "other packages and configuration"))
 }
 
 /// Whose files make a chunk: every package its own, then the recipe's, then the generators'.

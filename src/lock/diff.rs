@@ -84,7 +84,7 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
     };
     let mut levels = Vec::new();
     for name in names.iter().copied().chain(gone) {
-        let find = |lock: &Lock| lock.levels.iter().find(|level| level.recipe == *name).cloned();
+        let find = |lock: &Lock| lock.levels.iter().find(|level| level.recipe == *name).map(deciding);
         let (before, after) = (find(old), find(new));
         if before != after {
             levels.push(level(name, before.as_ref().unwrap_or(&empty), after.as_ref().unwrap_or(&empty)));
@@ -104,6 +104,13 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
         engine: (old.engine != new.engine).then_some((old.engine, new.engine)),
         archives: dates(new).into_iter().filter(|(name, date)| before.get(name) != Some(date)).collect(),
     }
+}
+
+/// Returns what decides about the image: to how many machines an update has been phased in changes every day.
+fn deciding(level: &LockedLevel) -> LockedLevel {
+    let mut level = level.clone();
+    level.packages.values_mut().flatten().for_each(|package| package.phased = None);
+    level
 }
 
 /// Keys whose values differ, with both values.

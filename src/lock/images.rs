@@ -134,41 +134,115 @@ impl Outcome {
 /// When an archive is not to be trusted, there is no choice of packages, or maintainer scripts are undecided: then all of
 /// them, over all images.
 pub fn lock(images: Images<'_>, outside: &dyn Outside) -> Result<(Vec<Outcome>, Vec<String>), Error> {
-    let mut done: BTreeMap<String, Outcome> = BTreeMap::new();
-    let mut warnings: BTreeSet<String> = BTreeSet::new();
+    let Each { images, warnings } = lock_each(images, outside);
+    let mut outcomes = Vec::new();
     let mut unknown: BTreeMap<(String, Digest), Unknown> = BTreeMap::new();
+    for (_, result) in images {
+        match result {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(Error::Scripts(scripts)) => scripts.into_iter().for_each(|script| merge(script, &mut unknown)),
+            // what stands in the way of the image below is said there
+            Err(Error::Below { .. }) => (),
+            Err(error) => return Err(error),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok((outcomes, warnings));
+    }
+    let mut scripts: Vec<Unknown> = unknown.into_values().collect();
+    scripts.sort_by(|a, b| (&a.packages, &a.kind).cmp(&(&b.packages, &b.kind)));
+    Err(Error::Scripts(scripts))
+}
+
+/// One script that several packages have is decided about once.
+fn merge(script: Unknown, unknown: &mut BTreeMap<(String, Digest), Unknown>) {
+    let entry = unknown.entry((script.kind.clone(), script.sha256)).or_insert_with(|| script.clone());
+    let names: BTreeSet<String> = entry.packages.drain(..).chain(script.packages).collect();
+    entry.packages = names.into_iter().collect();
+}
+
+/// What came of every image by itself.
+pub struct Each {
+    /// By image, in the order of the definitions.
+    pub images: Vec<(String, Result<Outcome, Error>)>,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// Locks every image by itself: where one cannot be locked, those that do not stand on it still are.
+pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
+    let mut done: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut failed: BTreeMap<String, Error> = BTreeMap::new();
+    let mut warnings: BTreeSet<String> = BTreeSet::new();
     let mut past = Past::new(images.previous, images.ledger);
     let mut waiting: Vec<&Definition> = images.definitions.iter().collect();
     // images that share their archives go together, so that only one set of indexes is in memory at a time
     while let Some(archives) = waiting.first().map(|definition| &definition.archives) {
         let (group, rest): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|other| other.archives == *archives);
-        let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
-        let mut opened = Vec::new();
-        for archive in archives {
-            let open = outside.open(archive, &architectures)?;
-            warnings.extend(open.warnings.iter().cloned());
-            opened.push((archive.name.clone(), open));
-        }
-        for definition in group {
-            let mut run = Run { images, definition, opened: &opened, outside, past: &mut past, done: &done };
-            let (lock, warned, undecided) = run.image()?;
-            warnings.extend(warned);
-            for script in undecided {
-                let entry = unknown.entry((script.kind.clone(), script.sha256)).or_insert_with(|| script.clone());
-                let names: BTreeSet<String> = entry.packages.drain(..).chain(script.packages).collect();
-                entry.packages = names.into_iter().collect();
-            }
-            done.insert(definition.image.clone(), outcome(lock, images.previous.get(&definition.image)));
-        }
         waiting = rest;
+        let opened = match open(&group, outside, &mut warnings) {
+            Ok(opened) => opened,
+            Err(error) => {
+                refuse(&group, error, &mut failed);
+                continue;
+            }
+        };
+        for definition in group {
+            let parent = definition.parent.as_ref();
+            if let Some(parent) = parent.filter(|parent| failed.contains_key(*parent) && !done.contains_key(*parent)) {
+                failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
+                continue;
+            }
+            let mut run = Run { images, definition, opened: &opened, outside, past: &mut past, done: &done };
+            match run.image() {
+                Ok((lock, warned, undecided)) => {
+                    warnings.extend(warned);
+                    if !undecided.is_empty() {
+                        failed.insert(definition.image.clone(), Error::Scripts(undecided));
+                    } else if let Some(parent) = parent.filter(|parent| failed.contains_key(*parent)) {
+                        failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
+                    }
+                    // also where scripts are undecided: those of the images above are asked about, too
+                    done.insert(definition.image.clone(), outcome(lock, images.previous.get(&definition.image)));
+                }
+                Err(error) => drop(failed.insert(definition.image.clone(), error)),
+            }
+        }
     }
-    if !unknown.is_empty() {
-        let mut scripts: Vec<Unknown> = unknown.into_values().collect();
-        scripts.sort_by(|a, b| (&a.packages, &a.kind).cmp(&(&b.packages, &b.kind)));
-        return Err(Error::Scripts(scripts));
+    let images = images.definitions.iter().map(|definition| {
+        let (image, outcome) = (&definition.image, done.remove(&definition.image));
+        let result = match (failed.remove(image), outcome) {
+            (None, Some(outcome)) => Ok(outcome),
+            (Some(error), _) => Err(error),
+            (None, None) => unreachable!("every image was locked, or failed"),
+        };
+        (image.clone(), result)
+    });
+    Each { images: images.collect(), warnings: warnings.into_iter().collect() }
+}
+
+fn open(
+    group: &[&Definition],
+    outside: &dyn Outside,
+    warnings: &mut BTreeSet<String>,
+) -> Result<Vec<(String, Open)>, Error> {
+    let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
+    let mut opened = Vec::new();
+    for archive in group.first().map_or(&[][..], |definition| &definition.archives) {
+        let open = outside.open(archive, &architectures)?;
+        warnings.extend(open.warnings.iter().cloned());
+        opened.push((archive.name.clone(), open));
     }
-    let outcomes = images.definitions.iter().filter_map(|definition| done.remove(&definition.image)).collect();
-    Ok((outcomes, warnings.into_iter().collect()))
+    Ok(opened)
+}
+
+/// The first image of the group gets the reason, the others refer to it.
+fn refuse(group: &[&Definition], error: Error, failed: &mut BTreeMap<String, Error>) {
+    let first = group.first().map(|definition| definition.image.clone()).unwrap_or_default();
+    for definition in group.iter().skip(1) {
+        failed.insert(definition.image.clone(), Error::Archives { first: first.clone() });
+    }
+    failed.insert(first, error);
 }
 
 /// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest.

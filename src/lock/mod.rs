@@ -19,10 +19,12 @@ mod solve;
 pub mod universe;
 pub mod verify;
 
+pub use images::Each;
 pub use images::Images;
 pub use images::Outcome;
 pub use images::Outside;
 pub use images::lock;
+pub use images::lock_each;
 
 use crate::values::Platform;
 
@@ -74,6 +76,18 @@ pub enum Error {
     /// An archive could not be opened, or a package not be fetched.
     #[error(transparent)]
     Outside(Box<dyn std::error::Error + Send + Sync>),
+    /// The image below could not be locked.
+    #[error("cannot lock on image `{parent}`, which could not be locked itself")]
+    Below {
+        /// Its name.
+        parent: String,
+    },
+    /// The archives could not be opened, as was said of another image.
+    #[error("cannot open archives: the same problem as with image `{first}`")]
+    Archives {
+        /// Name of the image that has the reason.
+        first: String,
+    },
     /// There is no choice of packages.
     #[error("cannot choose packages of level `{recipe}` for {platform}: {}", reasons.join("; "))]
     Unresolvable {
@@ -96,7 +110,9 @@ impl Error {
             Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
             Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
             Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
-            Self::File(_) | Self::Index { .. } | Self::Outside(_) => return Vec::new(),
+            Self::File(_) | Self::Index { .. } | Self::Outside(_) | Self::Below { .. } | Self::Archives { .. } => {
+                return Vec::new();
+            }
         };
         vec![hint.to_owned()]
     }

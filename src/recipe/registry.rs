@@ -53,6 +53,8 @@ pub struct RegistryFile {
     pub setup: SetupFile,
     /// Addresses that are tried first for an archive, by its name.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Files, folders and addresses with OSV records.
+    pub advisories: Vec<String>,
 }
 
 /// Harbor projects.
@@ -157,6 +159,7 @@ impl RegistryFile {
         let projects = root
             .get("projects")
             .map(|node| Projects { staging: text(node.get("staging")), release: text(node.get("release")) });
+        let advisories = texts(root.get("advisories"));
         let mirrors = root.get("mirrors").map(Node::entries).unwrap_or_default();
         Self {
             target: maybe(root.get("target")),
@@ -170,6 +173,7 @@ impl RegistryFile {
             chunk: bytes(root.get("chunk")),
             gate: root.get("gate").map(GateFile::of).unwrap_or_default(),
             setup: root.get("setup").map(|node| SetupFile::of(node, folder)).unwrap_or_default(),
+            advisories: advisories.iter().map(|name| located(name, folder)).collect(),
             mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
         }
     }
@@ -213,6 +217,12 @@ impl SetupFile {
             webhook: maybe(node.get("webhook")),
         }
     }
+}
+
+/// Paths are relative to the file, addresses are not.
+fn located(name: &str, folder: &Path) -> String {
+    let is_address = name.starts_with("https://") || name.starts_with("http://");
+    if is_address { name.to_owned() } else { folder.join(name).display().to_string() }
 }
 
 /// What the table of keys cannot say.
@@ -274,6 +284,7 @@ gate:
     - { vulnerability: CVE-2026-1234, package: libc6, reason: not reachable, expires: 2026-12-31 }
 setup: { staging-storage: 50GiB, robots: secrets, robot-validity: 90d }
 mirrors: { ubuntu: [ \"http://mirror.example/ubuntu\" ] }
+advisories: [ osv/all.zip, \"https://osv.example/all.zip\" ]
 ";
         let file = RegistryFile::parse("base-images/registry.yaml", text, Path::new("base-images")).unwrap();
         assert_eq!(file.credentials.as_deref(), Some(Path::new("/run/secrets/robot.json")));
@@ -281,6 +292,7 @@ mirrors: { ubuntu: [ \"http://mirror.example/ubuntu\" ] }
         assert_eq!((file.parallel, file.chunk), (Some(4), Some(64 << 20)));
         assert_eq!(file.gate.exemptions[0].expires.to_string(), "2027-01-01T00:00:00Z");
         assert_eq!((file.setup.staging_storage, file.setup.robot_days), (Some(50 << 30), Some(90)));
+        assert_eq!(file.advisories, ["base-images/osv/all.zip", "https://osv.example/all.zip"]);
         assert_eq!(file.mirrors["ubuntu"], ["http://mirror.example/ubuntu"]);
     }
 

@@ -353,6 +353,7 @@ pub(crate) static REGISTRY: Record = Record {
         optional("gate", Shape::Record(&GATE), "What the CVE gate lets through."),
         optional("setup", Shape::Record(&SETUP), "What `sockel publish --setup` brings about."),
         optional("mirrors", Map(S::Name, &List(S::Url)), "Addresses tried first for an archive of the recipes."),
+        optional("advisories", List(S::Reason), "OSV records: files, folders, all.zip archives or addresses of them."),
     ],
 };
 

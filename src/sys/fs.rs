@@ -165,6 +165,20 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Returns the path from the root, without links and dots.
+///
+/// # Errors
+/// When there is nothing of this name.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(|cause| Error::new("find", path, cause))
+}
+
+/// Tells whether there is a folder of this name.
+#[must_use]
+pub fn is_dir(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 /// Removes a folder with all in it; a missing one is fine.
 ///
 /// # Errors

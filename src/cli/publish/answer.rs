@@ -25,7 +25,7 @@ use std::time::Duration;
 /// The result of publishing.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     target: String,
     images: Vec<Image>,
     milliseconds: u128,
@@ -52,7 +52,7 @@ struct Image {
 
 impl Answer {
     /// Sums up what became of images in a registry.
-    pub(super) fn new(published: Vec<Published>, target: &str, time: Duration) -> Self {
+    pub(crate) fn new(published: Vec<Published>, target: &str, time: Duration) -> Self {
         let image = |mut published: Published| {
             let error = published.failure.take().map(Failure::from);
             Image { published, error }
@@ -61,14 +61,19 @@ impl Answer {
         Self { target: target.to_owned(), images, milliseconds: time.as_millis(), write_back: None }
     }
 
+    /// Returns what became of every image.
+    pub(crate) fn published(&self) -> impl Iterator<Item = &Published> {
+        self.images.iter().map(|image| &image.published)
+    }
+
     /// Adds what became of a Git checkout.
-    pub(super) fn with_written_back(self, written: Option<Result<WrittenBack, Failure>>) -> Self {
+    pub(crate) fn with_written_back(self, written: Option<Result<WrittenBack, Failure>>) -> Self {
         let write_back = written.map(|result| result.map_or_else(WriteBack::Error, WriteBack::Done));
         Self { write_back, ..self }
     }
 
     /// Sums up images in a layout folder, where nobody scans anything.
-    pub(super) fn layout(built: &[Built], output: &Output, dry_run: bool, time: Duration) -> Self {
+    pub(crate) fn layout(built: &[Built], output: &Output, dry_run: bool, time: Duration) -> Self {
         let published = |built: &Built| Published {
             image: built.image.clone(),
             repository: output.to_string(),
@@ -84,13 +89,21 @@ impl Answer {
     }
 
     /// Prints it, and returns what failed.
-    pub(super) fn print(mut self, printer: &Printer) -> Result<(), Failure> {
-        let mut failure = self.failure();
+    pub(crate) fn print(self, printer: &Printer) -> Result<(), Failure> {
         if printer.is_json() {
             printer.json(&self)?;
         } else {
             printer.data(&self.table().render(printer.width()))?;
+            if let Some(WriteBack::Done(done)) = &self.write_back {
+                printer.data(&changes(done))?;
+            }
         }
+        self.close(printer)
+    }
+
+    /// Says what failed and what comes next, when the answer itself was given; returns what failed.
+    pub(crate) fn close(mut self, printer: &Printer) -> Result<(), Failure> {
+        let mut failure = self.failure();
         for image in &mut self.images {
             if let Some(mut error) = image.error.take() {
                 error.is_answered = true;
@@ -99,7 +112,7 @@ impl Answer {
         }
         printer.note(&self.closing());
         match self.write_back.take() {
-            Some(WriteBack::Done(done)) => told(&done, printer)?,
+            Some(WriteBack::Done(done)) => told(&done, printer),
             Some(WriteBack::Error(error)) => {
                 let error = Failure { is_answered: true, ..error };
                 // images come first: their failure says whether another try may help
@@ -113,7 +126,8 @@ impl Answer {
         failure.map_or(Ok(()), Err)
     }
 
-    fn table(&self) -> Table {
+    /// Returns one row an image.
+    pub(crate) fn table(&self) -> Table {
         let mut table = Table::new(&[
             ("image", Column::Text),
             ("digest", Column::Digest),
@@ -193,14 +207,17 @@ impl Answer {
     }
 }
 
-/// Says what was changed in a checkout, and what was left alone.
-fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
-    if !printer.is_json() {
-        for Change { file, line, reference, old, new, .. } in &done.changes {
-            let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
-            printer.data(&(printable(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"))?;
-        }
-    }
+/// Returns one line a reference that got a new digest.
+fn changes(done: &WrittenBack) -> String {
+    let line = |Change { file, line, reference, old, new, .. }: &Change| {
+        let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
+        printable(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"
+    };
+    done.changes.iter().map(line).collect()
+}
+
+/// Says what was done to a checkout, and what was left alone.
+fn told(done: &WrittenBack, printer: &Printer) {
     for Note { file, line, reference, reason } in &done.left {
         printer.warn(&printable(&format!("{file}:{line}: `{reference}` is left alone: {reason}")));
     }
@@ -213,7 +230,6 @@ fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
     if done.pushed {
         printer.note("pushed");
     }
-    Ok(())
 }
 
 fn state(state: State) -> &'static str {

@@ -2,9 +2,8 @@
 
 mod answer;
 
-use crate::announce::writeback;
-use crate::announce::writeback::Image;
-use crate::announce::writeback::WrittenBack;
+pub(crate) use answer::Answer;
+
 use crate::build;
 use crate::build::Built;
 use crate::build::Order;
@@ -16,9 +15,9 @@ use crate::cli::bundle;
 use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
-use crate::cli::publish::answer::Answer;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
+use crate::cli::writeback;
 use crate::lock::file::Lock;
 use crate::oci::registry::address::Address;
 use crate::publish;
@@ -31,6 +30,7 @@ use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::tree::compress::Compression;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// Where images go when nobody says so.
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     registry: Option<PathBuf>,
     /// Create Harbor's projects with their rules, quotas and robots instead of publishing; may be repeated. Needs an
     /// administrator's login, from the environment or Docker's configuration
-    #[arg(long, conflicts_with_all = ["images", "to"])]
+    #[arg(long, conflicts_with_all = ["images", "to", "write_back", "bundle"])]
     setup: bool,
     /// Only say what would be done
     #[arg(long)]
@@ -68,68 +68,91 @@ pub(crate) struct Args {
     /// https://HOST/REPOSITORY:TAG
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<BundlePlace>,
-    /// Put the digests of the published images into the Kustomize files, Helm values and manifests of this folder of a
-    /// Git checkout, and commit them; references under other tags are left alone
-    #[arg(long, value_name = "DIR", conflicts_with = "setup")]
-    write_back: Option<PathBuf>,
-    /// Author of that commit, `NAME <MAIL>` [default: Git's own configuration]
-    #[arg(long, value_name = "AUTHOR", requires = "write_back")]
-    write_back_author: Option<String>,
-    /// Push that commit with the checkout's own remote and branch
-    #[arg(long, requires = "write_back")]
-    write_back_push: bool,
+    #[command(flatten)]
+    write_back: writeback::Args,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mut file = registry_file(args, context)?;
-    if args.to.is_some() {
-        file.target.clone_from(&args.to);
-        file.projects = None;
-    }
-    let target = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
-    let address = Address::parse(&target, &file.insecure)?;
+    let target = Target::open(args.to.as_deref(), args.registry.as_deref(), context)?;
     let workspace = Workspace::open(context)?;
     if args.setup {
-        return setup(args, &address, &file, &workspace, context);
+        return setup(args, &target, &workspace, context);
     }
-    can_write_back(args, &address)?;
+    args.write_back.check(Some(target.address()))?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
-    let built = built(args, &definitions, &workspace, &hands, context)?;
-    let is_wanted = |built: &&Built| args.images.is_empty() || args.images.contains(&built.image);
-    match address {
-        Address::Layout(folder) => {
-            let output = Output::Layout(folder);
-            let wanted: Vec<Built> = built.iter().filter(is_wanted).cloned().collect();
-            if !args.dry_run {
-                output::write(&output, &wanted, &hands.store)?;
-            }
-            Answer::layout(&wanted, &output, args.dry_run, context.printer.elapsed()).print(&context.printer)
+    let built = built(args.bundle.as_ref(), &definitions, &workspace, &hands, context)?;
+    let is_wanted = |built: &Built| args.images.is_empty() || args.images.contains(&built.image);
+    let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
+    let orders: Vec<publish::Order<'_>> =
+        orders.map(|(definition, built)| publish::Order { definition, built }).collect();
+    let all = workspace.definitions(&[]).unwrap_or_default();
+    let answer = target.deliver(&orders, &all, (&hands, args.dry_run), context)?;
+    let written = args.write_back.run(answer.published(), args.dry_run);
+    answer.with_written_back(written).print(&context.printer)
+}
+
+/// Where images are to go.
+pub(crate) struct Target {
+    text: String,
+    address: Address,
+    file: RegistryFile,
+}
+
+impl Target {
+    /// Reads the registry file; an address that was given stands instead of its target and projects.
+    pub(crate) fn open(to: Option<&str>, registry: Option<&Path>, context: &Context) -> Result<Self, Failure> {
+        let mut file = registry_file(registry, context)?;
+        if let Some(to) = to {
+            file.target = Some(to.to_owned());
+            file.projects = None;
         }
-        Address::Registry { url, prefix } => {
-            let connections = Connections::open(&url, &file, context)?;
-            let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
-            let orders: Vec<publish::Order<'_>> =
-                orders.map(|(definition, built)| publish::Order { definition, built }).collect();
-            let all = workspace.definitions(&[]).unwrap_or_default();
-            let published = to_registry(&orders, &related(&all), (&prefix, &file), &connections, (args, &hands))?;
-            let written = write_back(args, &published);
-            Answer::new(published, &target, context.printer.elapsed())
-                .with_written_back(written)
-                .print(&context.printer)
+        let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
+        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file })
+    }
+
+    /// Returns the address that images are pushed to.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Publishes built images; `all` are the project's definitions, to find images that share layers.
+    pub(crate) fn deliver(
+        &self,
+        orders: &[publish::Order<'_>],
+        all: &[Definition],
+        (hands, dry_run): (&Hands, bool),
+        context: &Context,
+    ) -> Result<Answer, Failure> {
+        match &self.address {
+            Address::Layout(folder) => {
+                let output = Output::Layout(folder.clone());
+                let wanted: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
+                if !dry_run {
+                    output::write(&output, &wanted, &hands.store)?;
+                }
+                Ok(Answer::layout(&wanted, &output, dry_run, context.printer.elapsed()))
+            }
+            Address::Registry { url, prefix } => {
+                let connections = Connections::open(url, &self.file, context)?;
+                let place = (prefix.as_str(), &self.file);
+                let published = to_registry(orders, &related(all), place, &connections, (dry_run, hands))?;
+                Ok(Answer::new(published, &self.text, context.printer.elapsed()))
+            }
         }
     }
 }
 
-fn registry_file(args: &Args, context: &Context) -> Result<RegistryFile, Failure> {
-    let (path, shown) = match &args.registry {
-        Some(path) => (path.clone(), path.display().to_string()),
+/// Reads the registry file; one that is not there is empty, unless it was named.
+pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
+    let (path, shown) = match given {
+        Some(path) => (path.to_owned(), path.display().to_string()),
         None => (context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE.to_owned()),
     };
     match RegistryFile::read(&path, &shown)? {
         Some(file) => Ok(file),
-        None if args.registry.is_some() => {
+        None if given.is_some() => {
             Err(Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file")))
         }
         None => Ok(RegistryFile::default()),
@@ -138,7 +161,7 @@ fn registry_file(args: &Args, context: &Context) -> Result<RegistryFile, Failure
 
 /// Builds the images from their locks as they are; what is there is found.
 fn built(
-    args: &Args,
+    from: Option<&BundlePlace>,
     definitions: &[Definition],
     workspace: &Workspace<'_>,
     hands: &Hands,
@@ -153,7 +176,7 @@ fn built(
         platforms: Vec::new(),
         mirrors: hands.mirrors.clone(),
     };
-    let offline = match &args.bundle {
+    let offline = match from {
         Some(place) => Some(bundle::supply(place, (definitions, &locks), &[], hands, context)?),
         None => None,
     };
@@ -192,7 +215,7 @@ fn to_registry(
     related: &BTreeMap<String, Vec<String>>,
     (prefix, file): (&str, &RegistryFile),
     connections: &Connections,
-    (args, hands): (&Args, &Hands),
+    (dry_run, hands): (bool, &Hands),
 ) -> Result<Vec<Published>, Failure> {
     let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
     if let Some(problem) = policy.problems().first() {
@@ -219,7 +242,7 @@ fn to_registry(
             policy: &policy,
             patience: &patience,
             chunk: file.chunk,
-            dry_run: args.dry_run,
+            dry_run,
             reporter: &hands.progress,
         };
         Ok::<_, Failure>(publish::publish(orders, &place).await)
@@ -229,29 +252,9 @@ fn to_registry(
     published?
 }
 
-/// Says before anything is published what would stop the write-back in any case.
-fn can_write_back(args: &Args, address: &Address) -> Result<(), Failure> {
-    let Some(folder) = &args.write_back else { return Ok(()) };
-    if let Address::Layout(_) = address {
-        let message = "cannot write back digests of images in a layout folder: nothing pulls from it";
-        return Err(Failure::new(Kind::Usage, message).hint("name a registry with `--to https://HOST/PROJECT`"));
-    }
-    Ok(writeback::check(folder, args.write_back_author.as_deref())?)
-}
-
-/// Tells a Git checkout; images that failed stay as they are there.
-fn write_back(args: &Args, published: &[Published]) -> Option<Result<WrittenBack, Failure>> {
-    let folder = args.write_back.as_ref()?;
-    let images: Vec<Image> = published.iter().filter_map(Image::of).collect();
-    let author = args.write_back_author.as_deref();
-    let options = writeback::Options { author, push: args.write_back_push, dry_run: args.dry_run };
-    Some(writeback::write_back(folder, &images, &options).map_err(Failure::from))
-}
-
 fn setup(
     args: &Args,
-    address: &Address,
-    file: &RegistryFile,
+    Target { address, file, .. }: &Target,
     workspace: &Workspace<'_>,
     context: &Context,
 ) -> Result<(), Failure> {

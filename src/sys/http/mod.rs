@@ -86,7 +86,7 @@ pub struct Http {
 }
 
 /// What tells a server which version of a file is known already (RFC 9110, 13.1).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Validators {
     /// `ETag` of the known version.
     pub etag: Option<String>,

@@ -252,7 +252,9 @@ impl Project {
 
     /// Prepares a run of the binary: empty environment, two threads, everything inside the project folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sockel"));
+        // measurements run the release binary
+        let binary = std::env::var_os("SOCKEL_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_sockel").into());
+        let mut command = Command::new(binary);
         command.env_clear().env("SOCKEL_THREADS", "2").env("SOCKEL_STORE", self.path("store"));
         command.current_dir(self.folder.path()).args(arguments);
         command

@@ -1,0 +1,197 @@
+//! Change logs of Debian packages (deb-changelog(5)): what a new version brings, in its maintainers' words.
+//!
+//! ```text
+//! zlib (1:1.3.dfsg-3.1ubuntu2.1) noble-security; urgency=medium
+//!
+//!   * SECURITY UPDATE: …
+//!     - CVE-2024-12345
+//!
+//!  -- Name <mail>  Mon, 01 Jan 2024 00:00:00 +0000
+//! ```
+
+use crate::apt::version::Version;
+use serde::Deserialize;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Most bytes of a change log that are read; larger ones end there, with old entries missing.
+pub const MOST_BYTES: usize = 4 << 20;
+
+/// One version's entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Source package name.
+    pub source: String,
+    /// Version.
+    pub version: String,
+    /// Where it went: suites such as `noble-security`.
+    pub distributions: Vec<String>,
+    /// `urgency=` of the entry, lower case, `low` and `medium` where nothing urgent happened; may be empty.
+    pub urgency: String,
+    /// CVE numbers that the text names, sorted.
+    pub cves: BTreeSet<String>,
+}
+
+/// Reads a change log, newest entry first. What is no entry is passed over: logs have been written by hand for decades.
+#[must_use]
+pub fn parse(text: &str) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for line in text.lines() {
+        if let Some(entry) = heading(line) {
+            entries.push(entry);
+        } else if let Some(entry) = entries.last_mut() {
+            entry.cves.extend(cves(line));
+        }
+    }
+    entries
+}
+
+/// Reads `source (version) suites; key=value, key=value`.
+fn heading(line: &str) -> Option<Entry> {
+    if line.starts_with([' ', '\t', '#']) {
+        return None;
+    }
+    let (source, rest) = line.split_once(" (")?;
+    let (version, rest) = rest.split_once(')')?;
+    let (distributions, metadata) = rest.split_once(';')?;
+    Version::parse(version).ok()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    if source.is_empty() || !source.chars().all(allowed) {
+        return None;
+    }
+    let urgency = metadata.split(',').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        // `urgency=high (HIGH)` was written, too
+        let value = value.split_whitespace().next()?;
+        key.trim().eq_ignore_ascii_case("urgency").then(|| value.to_ascii_lowercase())
+    });
+    Some(Entry {
+        source: source.to_owned(),
+        version: version.to_owned(),
+        distributions: distributions.split_whitespace().map(str::to_owned).collect(),
+        urgency: urgency.unwrap_or_default(),
+        cves: BTreeSet::new(),
+    })
+}
+
+/// Returns the CVE numbers in a text (<https://www.cve.org/ResourcesSupport/AllResources/CNARules>: `CVE-`, a year, a
+/// number of four digits or more).
+#[must_use]
+pub fn cves(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices("CVE-").chain(text.match_indices("cve-")) {
+        let before = at.checked_sub(1).map(|place| bytes[place]);
+        if before.is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+            continue;
+        }
+        let rest = &text[at + 4..];
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        if digits(rest) != 4 || rest.as_bytes().get(4) != Some(&b'-') {
+            continue;
+        }
+        let number = digits(&rest[5..]);
+        if (4..=12).contains(&number) {
+            found.insert(format!("CVE-{}", &rest[..5 + number]));
+        }
+    }
+    found
+}
+
+/// The entries of an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Between<'a> {
+    /// Entries newer than the old version and not newer than the new one, newest first.
+    pub entries: Vec<&'a Entry>,
+    /// The log goes back to the old version, so that nothing is missing.
+    pub is_complete: bool,
+}
+
+/// Returns the entries that an upgrade brings.
+#[must_use]
+pub fn between<'a>(entries: &'a [Entry], old: &str, new: &str) -> Between<'a> {
+    let (old, new) = (Version::new(old), Version::new(new));
+    let is_within = |entry: &&Entry| {
+        let version = Version::new(&entry.version);
+        version > old && version <= new
+    };
+    // a log that was cut off ends with something newer than the old version
+    let is_complete = entries.iter().any(|entry| Version::new(&entry.version) <= old);
+    Between { entries: entries.iter().filter(is_within).collect(), is_complete }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LOG: &str = "\
+zlib (1:1.3-2ubuntu1.2) noble-security; urgency=high
+
+  * SECURITY UPDATE: overflow (LP: #2012345)
+    - debian/patches/CVE-2026-1234.patch: check the length
+    - CVE-2026-1234, CVE-2026-99999
+    - XCVE-2026-5555 CVE-26-1 CVE-2026-12
+
+ -- A Person <a@example.org>  Mon, 02 Nov 2026 10:00:00 +0000
+
+zlib (1:1.3-2ubuntu1.1) noble-updates noble-security; Urgency=MEDIUM, binary-only=yes
+
+  * Fix cve-2025-0001.
+
+ -- A Person <a@example.org>  Mon, 02 Nov 2025 10:00:00 +0000
+
+zlib (1:1.3-2) unstable; urgency=low (whatever)
+
+  * CVE-2024-0001
+
+ -- A Person <a@example.org>  Mon, 02 Nov 2024 10:00:00 +0000
+";
+
+    #[test]
+    fn reads_entries() {
+        let entries = parse(LOG);
+        let seen: Vec<String> =
+            entries.iter().map(|e| format!("{} {:?} {} {:?}", e.version, e.distributions, e.urgency, e.cves)).collect();
+        assert_eq!(
+            seen,
+            [
+                r#"1:1.3-2ubuntu1.2 ["noble-security"] high {"CVE-2026-1234", "CVE-2026-99999"}"#,
+                r#"1:1.3-2ubuntu1.1 ["noble-updates", "noble-security"] medium {"CVE-2025-0001"}"#,
+                r#"1:1.3-2 ["unstable"] low {"CVE-2024-0001"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn finds_what_lies_between() {
+        let entries = parse(LOG);
+        let versions = |old: &str, new: &str| {
+            let found = between(&entries, old, new);
+            (found.entries.iter().map(|e| e.version.as_str()).collect::<Vec<_>>().join(" "), found.is_complete)
+        };
+        let table = [
+            ("1:1.3-2", "1:1.3-2ubuntu1.2", "1:1.3-2ubuntu1.2 1:1.3-2ubuntu1.1", true),
+            ("1:1.3-2ubuntu1", "1:1.3-2ubuntu1.1", "1:1.3-2ubuntu1.1", true),
+            ("1:1.3-1", "1:1.3-2", "1:1.3-2", false),
+            ("1:1.3-2ubuntu1.2", "1:1.3-2ubuntu1.2", "", true),
+        ];
+        for (old, new, expected, complete) in table {
+            assert_eq!(versions(old, new), (expected.to_owned(), complete), "{old} {new}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "(?s).{0,400}") {
+            let entries = parse(&text);
+            prop_assert!(entries.len() <= text.lines().count());
+        }
+
+        #[test]
+        fn numbers_are_found_where_they_stand(year in 1999u32..2100, number in 1000u64..99_999_999, before in "[ (,]{0,3}", after in "[ ),.a-z]{0,3}") {
+            let text = format!("{before}CVE-{year}-{number}{after}");
+            prop_assert!(cves(&text).contains(&format!("CVE-{year}-{number}")), "{}", text);
+        }
+    }
+}

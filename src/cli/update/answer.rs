@@ -1,0 +1,150 @@
+//! What `update` answers: one entry an image, as text, Markdown or JSON; failures are printed and decide the exit code.
+
+use crate::advisory::Explained;
+use crate::advisory::Urgency;
+use crate::build::Built;
+use crate::cli::Context;
+use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::publish;
+use crate::cli::update::is_markdown;
+use crate::cli::update::markdown;
+use crate::cli::update::text;
+use crate::update::ImageUpdate;
+use crate::update::State;
+use crate::update::repull;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The result of an update.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Answer {
+    pub(super) images: Vec<Image>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<publish::Answer>,
+}
+
+/// One image.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Image {
+    #[serde(flatten)]
+    pub(super) update: ImageUpdate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<Failure>,
+}
+
+impl Answer {
+    /// Begins the answer with what is new.
+    pub(super) fn new(updates: Vec<ImageUpdate>) -> Self {
+        let image = |mut update: ImageUpdate| {
+            let error = update.failure.take().map(Failure::from);
+            Image { update, error }
+        };
+        Self { images: updates.into_iter().map(image).collect(), published: None }
+    }
+
+    /// Returns what is new for every image.
+    pub(super) fn updates(&self) -> impl Iterator<Item = &ImageUpdate> {
+        self.images.iter().map(|image| &image.update)
+    }
+
+    /// Adds what an image's upgrades fix.
+    pub(super) fn explain(&mut self, image: &str, fixes: Vec<Explained>) {
+        if let Some(image) = self.images.iter_mut().find(|other| other.update.image == image) {
+            image.update.explain(fixes);
+        }
+    }
+
+    /// Adds what building showed: failures, and exact figures in place of estimates.
+    pub(super) fn built(
+        &mut self,
+        before: &BTreeMap<String, Built>,
+        built: &BTreeMap<String, Built>,
+        mut failed: BTreeMap<String, Failure>,
+    ) {
+        for image in &mut self.images {
+            let name = &image.update.image;
+            if let (Some(old), Some(new), State::Changed) = (before.get(name), built.get(name), image.update.state) {
+                image.update.repull = repull::measure(old, new);
+            }
+            if image.error.is_none() {
+                image.error = failed.remove(name);
+            }
+        }
+    }
+
+    /// Adds what publishing showed.
+    pub(super) fn published(&mut self, published: publish::Answer) {
+        self.published = Some(published);
+    }
+
+    /// Returns the answer as JSON.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("names are strings and nothing in it can fail");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Prints everything; what failed is returned.
+    pub(super) fn print(mut self, context: &Context, wrote: bool, limit: Option<Urgency>) -> Result<(), Failure> {
+        let printer = &context.printer;
+        if printer.is_json() {
+            printer.json(&self)?;
+        } else if is_markdown(context) {
+            printer.data(&markdown::render(&self.images))?;
+        } else {
+            printer.data(&text::render(&self.images))?;
+            if let Some(published) = &self.published {
+                printer.data(&format!("\n{}", published.table().render(printer.width())))?;
+            }
+        }
+        let failure = self.failure();
+        for image in &mut self.images {
+            if let Some(mut error) = image.error.take() {
+                error.is_answered = true;
+                error.print(printer);
+            }
+        }
+        let changed = self.updates().filter(|update| matches!(update.state, State::Changed | State::New)).count();
+        let published = self.published.take().map_or(Ok(()), |published| published.close(printer));
+        match (changed, wrote) {
+            (0, _) => printer.note("nothing new"),
+            (_, false) => printer.note("nothing was written\nnext: sockel update --write, or sockel update --publish"),
+            (_, true) => printer.note(&format!("{changed} lock file(s) written; next: review and commit them")),
+        }
+        if let (Some(_), Err(error)) = (&failure, &published) {
+            error.print(printer);
+        }
+        failure.map_or(published, Err)?;
+        self.judge(limit)
+    }
+
+    /// Says no when something is as urgent as the caller asked about.
+    fn judge(&self, limit: Option<Urgency>) -> Result<(), Failure> {
+        let is_over = |update: &&ImageUpdate| limit.is_some_and(|limit| update.urgency >= Some(limit));
+        let names: Vec<&str> = self.updates().filter(is_over).map(|update| update.image.as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message = format!("updates as urgent as `--fail-on` says are there for {}", names.join(", "));
+        let mut failure = Failure::new(Kind::Policy, message);
+        failure.is_answered = true;
+        Err(failure)
+    }
+
+    /// Says which images failed; each one's own failure is printed before.
+    fn failure(&self) -> Option<Failure> {
+        let failed = || self.images.iter().filter_map(|image| Some((&image.update.image, image.error.as_ref()?.kind)));
+        let names: Vec<&str> = failed().map(|(name, _)| name.as_str()).collect();
+        // what another try may mend comes first, then what people must mend
+        let order = [Kind::Outside, Kind::Input, Kind::Policy, Kind::Internal];
+        let kind = order.into_iter().find(|kind| failed().any(|(_, k)| k == *kind))?;
+        let total = self.images.len();
+        let message = format!("cannot update {} of {total} image(s): {}", names.len(), names.join(", "));
+        let mut failure = Failure::new(kind, message);
+        failure.is_answered = true;
+        Some(failure)
+    }
+}

@@ -1,0 +1,118 @@
+//! The answer of `update` as Markdown: the text of a merge request.
+
+use crate::cli::table::printable;
+use crate::cli::update::answer::Image;
+use crate::cli::update::text;
+use crate::lock::diff::PackageChange;
+use crate::update::ImageUpdate;
+use crate::update::State;
+use std::fmt::Write;
+
+/// Returns a section for every image with news.
+pub(super) fn render(images: &[Image]) -> String {
+    let with = |state: State| images.iter().filter(move |image| image.update.state == state);
+    let changed: Vec<&Image> = with(State::Changed).chain(with(State::New)).collect();
+    let mut out = String::new();
+    if changed.is_empty() {
+        out += "## Base images: nothing new\n";
+    } else {
+        let _ = writeln!(out, "## Base images: {} of {} change", changed.len(), images.len());
+    }
+    for Image { update, .. } in images.iter().filter(|image| matches!(image.update.state, State::Changed | State::New))
+    {
+        section(update, &mut out);
+    }
+    for Image { update, error } in images {
+        if let Some(error) = error {
+            let _ = writeln!(out, "\n### {}: failed\n\n{}", name(&update.image), cell(&error.message));
+        }
+    }
+    let current: Vec<String> = with(State::Current).map(|image| name(&image.update.image)).collect();
+    if !current.is_empty() {
+        let _ = writeln!(out, "\nNothing new: {}", current.join(", "));
+    }
+    out
+}
+
+fn section(update: &ImageUpdate, out: &mut String) {
+    let _ = writeln!(out, "\n### {}\n", name(&update.image));
+    let Some(difference) = &update.difference else {
+        let _ = writeln!(out, "Locked for the first time.");
+        return;
+    };
+    let mut rows = String::new();
+    for level in difference.levels.iter().filter(|level| !update.inherited.contains_key(&level.recipe)) {
+        for change in &level.packages {
+            row(&level.recipe, change, &mut rows);
+        }
+    }
+    if !rows.is_empty() {
+        let _ = write!(out, "| package | old | new | pocket | level | platforms |\n|---|---|---|---|---|---|\n{rows}");
+    }
+    let below: Vec<String> = difference
+        .levels
+        .iter()
+        .filter_map(|level| {
+            Some(format!("level {} as in {}", level.recipe, name(update.inherited.get(&level.recipe)?)))
+        })
+        .collect();
+    let inputs = difference.inputs.iter().map(|file| format!("changed file {}", name(file)));
+    let fixes = text::own(update).into_iter().flat_map(|explained| {
+        let line = move |line: String| format!("{}: {}", name(&explained.source), cell(&line));
+        text::explanation(explained).into_iter().map(line)
+    });
+    let total = (!update.fixes.is_empty()).then(|| format!("fixes {} CVE number(s) in all", update.cves().len()));
+    let lines: Vec<String> = below
+        .into_iter()
+        .chain(inputs)
+        .chain(fixes)
+        .chain(total)
+        .chain(update.repull.iter().map(|repull| format!("consumers pull {}", text::line(repull))))
+        .collect();
+    if !rows.is_empty() && !lines.is_empty() {
+        out.push('\n');
+    }
+    for line in lines {
+        let _ = writeln!(out, "- {line}");
+    }
+    if !update.above.is_empty() {
+        let names: Vec<String> = update.above.iter().map(|image| name(image)).collect();
+        let _ = writeln!(out, "- also changes: {}", names.join(", "));
+    }
+}
+
+fn row(level: &str, change: &PackageChange, rows: &mut String) {
+    let version = |version: &Option<String>| version.as_deref().map_or_else(|| "-".to_owned(), name);
+    let platforms: Vec<String> = change.platforms.iter().map(ToString::to_string).collect();
+    let platforms = if change.everywhere { "all".to_owned() } else { platforms.join(", ") };
+    let (old, new, from) = (version(&change.old), version(&change.new), cell(&change.from));
+    let _ = writeln!(rows, "| {} | {old} | {new} | {from} | {level} | {platforms} |", name(&change.name));
+}
+
+/// Quotes what must not be read as Markdown.
+fn name(text: &str) -> String {
+    format!("`{}`", printable(text).replace(['`', '|'], "_"))
+}
+
+/// Makes text fit into a cell: on one line, with nothing that begins a link, an image, HTML or another cell.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in printable(text).chars() {
+        if matches!(c, '|' | '<' | '>' | '[' | ']' | '`' | '*' | '_' | '\\' | '!' | '#' | '@') {
+            out.push('\\');
+        }
+        out.push(if c == '\n' { ' ' } else { c });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_text() {
+        assert_eq!(name("a`b|c"), "`a_b_c`");
+        assert_eq!(cell("<b> [x](y) @all"), "\\<b\\> \\[x\\](y) \\@all");
+    }
+}

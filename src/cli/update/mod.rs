@@ -1,0 +1,258 @@
+//! `sockel update`: look for patches, say what they mean, and, where asked, build and publish the images that they reach.
+
+mod answer;
+mod markdown;
+mod text;
+
+use crate::advisory;
+use crate::advisory::Explained;
+use crate::advisory::Upgrade;
+use crate::advisory::Urgency;
+use crate::advisory::feed;
+use crate::build;
+use crate::build::Built;
+use crate::build::record;
+use crate::cli::Context;
+use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::publish;
+use crate::cli::publish::Target;
+use crate::cli::settings::Format;
+use crate::cli::update::answer::Answer;
+use crate::cli::workspace::Hands;
+use crate::cli::workspace::Relock;
+use crate::cli::workspace::Workspace;
+use crate::cli::writeback;
+use crate::lock::file::Lock;
+use crate::publish::Order;
+use crate::recipe::Definition;
+use crate::sys::fs;
+use crate::tree::compress::Compression;
+use crate::update::State;
+use crate::update::assess;
+use crate::update::lease::Lease;
+use crate::update::repull;
+use crate::values::Digest;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Look for patches in the archives; build and publish what they reach
+///
+/// Reads the archives' indexes, locks every image anew, and says per image what changed, which vulnerabilities that fixes,
+/// who stands on it, and how much consumers will pull again. Nothing is written without `--write` or `--publish`. With `--publish` this is the whole
+/// scheduled job: lock, build, publish; it may be repeated and killed at any time, and the next run goes on. One image's
+/// failure does not stop the others. Exits with 4 when `--fail-on` says so.
+///
+/// Example: sockel update --publish --report update.json
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Images to look at; all when none is named
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Write the new lock files
+    #[arg(long, conflicts_with = "dry_run")]
+    write: bool,
+    /// Write the new lock files, build all images and publish them as `sockel publish` does
+    #[arg(long)]
+    publish: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Where to publish: `https://HOST/PROJECT` or `oci:DIR`; instead of the target of the registry file
+    #[arg(long, value_name = "TARGET", requires = "publish")]
+    to: Option<String>,
+    /// File that says where images are published [default: base-images/registry.yaml]
+    #[arg(long, value_name = "FILE")]
+    registry: Option<PathBuf>,
+    /// Read only these pockets of the archives, such as release,updates,security
+    #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
+    pockets: Vec<String>,
+    /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
+    #[arg(long, value_name = "URGENCY", value_parser = urgency)]
+    fail_on: Option<Urgency>,
+    /// Write the JSON answer into this file, too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    write_back: writeback::Args,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let target = match args.publish {
+        true => Some(Target::open(args.to.as_deref(), args.registry.as_deref(), context)?),
+        false => None,
+    };
+    args.write_back.check(target.as_ref().map(Target::address))?;
+    let workspace = Workspace::open(context)?;
+    let definitions = workspace.definitions(&args.images)?;
+    let hands = Hands::new(context)?;
+    let writes = !args.dry_run && (args.write || args.publish);
+    let project = fs::absolute(&context.settings.directory)?;
+    let _lease = if writes { Some(Lease::take(&hands.store, &project)?) } else { None };
+    let previous = workspace.locks(&definitions)?;
+    let pockets: BTreeSet<String> = args.pockets.iter().cloned().collect();
+    let results = workspace.relock_each(&definitions, &previous, &Relock { keep: false, pockets: &pockets }, &hands)?;
+    let builder = Builder { definitions: &definitions, hands: &hands, context };
+    let sizes = builder.known(&previous);
+    let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
+    let (updates, locks) = assess(&definitions, &previous, results, &sizes);
+    let feeds = publish::registry_file(args.registry.as_deref(), context)?.advisories;
+    let mut answer = Answer::new(updates);
+    explain(&mut answer, (&definitions, &previous, &locks), &feeds, &hands)?;
+    if writes {
+        for update in answer.updates().filter(|update| matches!(update.state, State::Changed | State::New)) {
+            if let Some(lock) = locks.get(&update.image) {
+                workspace.keep(lock)?;
+            }
+        }
+    }
+    if let Some(target) = &target {
+        let before = builder.known(&previous);
+        let (built, failed) = builder.each(&locks);
+        answer.built(&before, &built, failed);
+        let orders = definitions.iter().filter_map(|definition| {
+            let built = built.get(&definition.image)?;
+            Some(Order { definition, built })
+        });
+        let orders: Vec<Order<'_>> = orders.collect();
+        let all = workspace.definitions(&[]).unwrap_or_default();
+        let published = target.deliver(&orders, &all, (&hands, args.dry_run), context)?;
+        let written = args.write_back.run(published.published(), args.dry_run);
+        answer.published(published.with_written_back(written));
+    }
+    if let Some(path) = &args.report {
+        fs::write_atomic(path, &answer.to_json())?;
+    }
+    answer.print(context, writes, args.fail_on)
+}
+
+fn urgency(text: &str) -> Result<Urgency, String> {
+    match text {
+        "routine" => Ok(Urgency::Routine),
+        "security" => Ok(Urgency::Security),
+        "urgent" => Ok(Urgency::Urgent),
+        _ => Err("it is routine, security or urgent".to_owned()),
+    }
+}
+
+/// Adds to every image what its upgrades fix.
+fn explain(
+    answer: &mut Answer,
+    (definitions, previous, locks): (&[Definition], &BTreeMap<String, Lock>, &BTreeMap<String, Lock>),
+    feeds: &[String],
+    hands: &Hands,
+) -> Result<(), Failure> {
+    let mut upgrades: BTreeMap<String, Vec<Upgrade>> = BTreeMap::new();
+    for (definition, update) in definitions.iter().zip(answer.updates()) {
+        if let (Some(old), Some(new)) = (previous.get(&definition.image), locks.get(&definition.image)) {
+            upgrades.insert(definition.image.clone(), update.upgrades(definition, old, new));
+        }
+    }
+    upgrades.retain(|_, list| !list.is_empty());
+    if upgrades.is_empty() {
+        return Ok(());
+    }
+    let feeds = feed::fetch(feeds, &hands.store, &hands.http)?;
+    // images share their upgrades: each is looked up once
+    let mut known: BTreeMap<Vec<Digest>, Vec<Explained>> = BTreeMap::new();
+    for (image, list) in upgrades {
+        let key: Vec<Digest> = list.iter().map(|upgrade| upgrade.deb).collect();
+        let fixes = match known.get(&key) {
+            Some(fixes) => fixes.clone(),
+            None => advisory::explain(&list, &feeds, &hands.store)?,
+        };
+        known.insert(key, fixes.clone());
+        answer.explain(&image, fixes);
+    }
+    Ok(())
+}
+
+/// Builds images so that one's failure does not stop the others.
+struct Builder<'a> {
+    definitions: &'a [Definition],
+    hands: &'a Hands,
+    context: &'a Context,
+}
+
+impl Builder<'_> {
+    fn options(&self) -> build::Options {
+        build::Options {
+            compression: Compression::Gzip,
+            threads: self.context.settings.threads,
+            platforms: Vec::new(),
+            mirrors: self.hands.mirrors.clone(),
+        }
+    }
+
+    /// Returns the images that the store knows for these locks.
+    fn known(&self, locks: &BTreeMap<String, Lock>) -> BTreeMap<String, Built> {
+        let (options, mut keys, mut known) = (self.options(), BTreeMap::new(), BTreeMap::new());
+        for definition in self.definitions {
+            let Some(lock) = locks.get(&definition.image) else { continue };
+            let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent).copied());
+            let key = record::key(&build::Order { definition, lock }, &options, parent);
+            keys.insert(definition.image.clone(), key);
+            known.extend(record::find(&key, &self.hands.store).map(|built| (definition.image.clone(), built)));
+        }
+        known
+    }
+
+    /// Builds all images that have a lock; returns those that are built, and why the others are not.
+    fn each(&self, locks: &BTreeMap<String, Lock>) -> (BTreeMap<String, Built>, BTreeMap<String, Failure>) {
+        let all: Vec<&Definition> =
+            self.definitions.iter().filter(|definition| locks.contains_key(&definition.image)).collect();
+        let (mut done, mut failed) = (BTreeMap::new(), BTreeMap::new());
+        if let Ok(built) = self.build(&all, locks) {
+            done.extend(built.into_iter().map(|built| (built.image.clone(), built)));
+        } else {
+            // what is finished is found, so looking for the one that fails costs little
+            for definition in all {
+                let below = definition.parent.as_ref().filter(|parent| failed.contains_key(*parent));
+                let result = match below {
+                    Some(parent) => {
+                        let message = format!("cannot build image `{}`: `{parent}` is not built", definition.image);
+                        Err(Failure::new(Kind::Input, message))
+                    }
+                    None => self.build(&self.line(definition, locks), locks),
+                };
+                match result {
+                    Ok(built) => done.extend(built.into_iter().map(|built| (built.image.clone(), built))),
+                    Err(failure) => drop(failed.insert(definition.image.clone(), failure)),
+                }
+            }
+        }
+        self.hands.progress.close();
+        (done, failed)
+    }
+
+    /// Returns an image with all that it stands on, lowest first.
+    fn line(&self, definition: &Definition, locks: &BTreeMap<String, Lock>) -> Vec<&Definition> {
+        let mut names = BTreeSet::from([&definition.image]);
+        for other in self.definitions.iter().rev() {
+            if names.contains(&other.image) {
+                names.extend(&other.parent);
+            }
+        }
+        let wanted = |other: &&Definition| names.contains(&other.image) && locks.contains_key(&other.image);
+        self.definitions.iter().filter(wanted).collect()
+    }
+
+    fn build<'o>(
+        &self,
+        definitions: &[&'o Definition],
+        locks: &'o BTreeMap<String, Lock>,
+    ) -> Result<Vec<Built>, Failure> {
+        let order =
+            |definition: &&'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
+        let orders: Vec<build::Order<'_>> = definitions.iter().filter_map(order).collect();
+        let Hands { store, http, progress, .. } = self.hands;
+        Ok(build::build(&orders, &self.options(), store, http, progress)?)
+    }
+}
+
+/// Tells whether the answer is to be Markdown.
+fn is_markdown(context: &Context) -> bool {
+    context.settings.format == Format::Md
+}

@@ -1,0 +1,111 @@
+//! The answer of `update` for people at a terminal.
+
+use crate::advisory::Explained;
+use crate::advisory::Fix;
+use crate::advisory::Urgency;
+use crate::cli::table::printable;
+use crate::cli::table::size;
+use crate::cli::update::answer::Image;
+use crate::update::ImageUpdate;
+use crate::update::State;
+use crate::update::repull::Repull;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// Returns a paragraph for every image; images without news share a line at the end.
+pub(super) fn render(images: &[Image]) -> String {
+    let mut text = String::new();
+    for Image { update, error } in images {
+        let what = match update.state {
+            State::Current => continue,
+            State::Changed => "changed",
+            State::New => "locked for the first time",
+            State::Failed => "FAILED, see below",
+        };
+        let also = if error.is_some() && update.state != State::Failed { ", FAILED, see below" } else { "" };
+        let _ = writeln!(text, "{}: {what}{also}", update.image);
+        changes(update, &mut text);
+        fixes(update, &mut text);
+        for repull in &update.repull {
+            let _ = writeln!(text, "  consumers pull {}", line(repull));
+        }
+        if !update.above.is_empty() {
+            let _ = writeln!(text, "  also changes: {}", update.above.join(", "));
+        }
+    }
+    let current: Vec<&str> = images
+        .iter()
+        .filter(|image| image.update.state == State::Current)
+        .map(|image| image.update.image.as_str())
+        .collect();
+    if !current.is_empty() {
+        let _ = writeln!(text, "nothing new: {}", current.join(", "));
+    }
+    text
+}
+
+fn changes(update: &ImageUpdate, text: &mut String) {
+    let Some(difference) = &update.difference else { return };
+    let own = crate::lock::diff::Difference {
+        levels: difference
+            .levels
+            .iter()
+            .filter(|level| !update.inherited.contains_key(&level.recipe))
+            .cloned()
+            .collect(),
+        ..difference.clone()
+    };
+    for line in own.to_string().lines() {
+        let _ = writeln!(text, "  {}", printable(line));
+    }
+    for level in difference.levels.iter().filter(|level| update.inherited.contains_key(&level.recipe)) {
+        let _ = writeln!(text, "  level {}: as in {}", level.recipe, update.inherited[&level.recipe]);
+    }
+}
+
+/// Writes what own upgrades fix, and how many numbers that makes with those of images below.
+fn fixes(update: &ImageUpdate, text: &mut String) {
+    if update.fixes.is_empty() {
+        return;
+    }
+    for explained in own(update) {
+        for line in explanation(explained) {
+            let _ = writeln!(text, "  {}: {}", explained.source, printable(&line));
+        }
+    }
+    let urgency = match update.urgency {
+        Some(Urgency::Urgent) => ", urgent",
+        Some(Urgency::Security) => ", security",
+        _ => "",
+    };
+    let _ = writeln!(text, "  fixes {} CVE number(s) in all{urgency}", update.cves().len());
+}
+
+/// Returns the explanations of packages that no image below has.
+pub(super) fn own(update: &ImageUpdate) -> Vec<&Explained> {
+    let levels = update.difference.iter().flat_map(|difference| &difference.levels);
+    let levels = levels.filter(|level| !update.inherited.contains_key(&level.recipe));
+    let names: BTreeSet<&String> = levels.flat_map(|level| &level.packages).map(|change| &change.name).collect();
+    update.fixes.iter().filter(|explained| explained.packages.iter().any(|name| names.contains(name))).collect()
+}
+
+/// Returns what is fixed, and what is not known, a line each.
+pub(super) fn explanation(explained: &Explained) -> Vec<String> {
+    let fix = |fix: &Fix| match &fix.severity {
+        Some(severity) => format!("{} ({severity})", fix.cve),
+        None => fix.cve.clone(),
+    };
+    let fixes: Vec<String> = explained.fixes.iter().map(fix).collect();
+    let mut lines = if fixes.is_empty() { Vec::new() } else { vec![format!("fixes {}", fixes.join(", "))] };
+    lines.extend(explained.notes.iter().cloned());
+    lines
+}
+
+/// Returns what consumers of one platform pull again.
+pub(super) fn line(repull: &Repull) -> String {
+    let about = if repull.exact { "" } else { "about " };
+    let (bytes, whole) = (size(repull.bytes), size(repull.whole));
+    let Repull { platform, layers, .. } = repull;
+    let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
+    format!("{about}{bytes} of {whole} ({} %, {layers}) for {platform}", repull.percent())
+}
