@@ -343,7 +343,7 @@ mod tests {
         let home = ("HOME", "/h");
         let global = GlobalArgs::default();
         let quiet = GlobalArgs { quiet: true, ..GlobalArgs::default() };
-        let json = GlobalArgs { log_format: Format::Json, ..GlobalArgs::default() };
+        let json = GlobalArgs { log_format: LogFormat::Json, ..GlobalArgs::default() };
         assert_eq!(settings(&global, &[home]).progress, ProgressStyle::Bars);
         assert_eq!(settings(&global, &[home, ("CI", "true")]).progress, ProgressStyle::Lines);
         assert_eq!(settings(&quiet, &[home]).progress, ProgressStyle::Quiet);

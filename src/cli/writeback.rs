@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// What is to be told to a Git checkout.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct WriteBack {
     /// Put the digests of the published images into the Kustomize files, Helm values and manifests of this folder of a
     /// Git checkout, and commit them; references under other tags are left alone
     #[arg(long, value_name = "DIR")]
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     write_back_push: bool,
 }
 
-impl Args {
+impl WriteBack {
     /// Says before anything is published what would stop the write-back in any case; without an address nothing is
     /// published at all.
     pub(crate) fn check(&self, address: Option<&Address>) -> Result<(), Failure> {

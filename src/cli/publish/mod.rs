@@ -17,7 +17,7 @@ use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
-use crate::cli::writeback;
+use crate::cli::writeback::WriteBack;
 use crate::lock::file::Lock;
 use crate::oci::registry::address::Address;
 use crate::publish;
@@ -69,7 +69,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<BundlePlace>,
     #[command(flatten)]
-    write_back: writeback::Args,
+    write_back: WriteBack,
 }
 
 /// Runs the command.

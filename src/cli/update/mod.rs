@@ -22,7 +22,7 @@ use crate::cli::update::answer::Answer;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
 use crate::cli::workspace::Workspace;
-use crate::cli::writeback;
+use crate::cli::writeback::WriteBack;
 use crate::lock::file::Lock;
 use crate::publish::Order;
 use crate::recipe::Definition;
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
-    write_back: writeback::Args,
+    write_back: WriteBack,
 }
 
 /// Runs the command.
