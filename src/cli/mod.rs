@@ -19,7 +19,6 @@ mod summary;
 mod table;
 mod update;
 mod workspace;
-mod writeback;
 
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;

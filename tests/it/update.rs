@@ -6,12 +6,14 @@ use crate::support::project::answer;
 use crate::support::project::library;
 use crate::support::project::packages;
 use crate::support::registry::Registry;
+use flate2::write::GzEncoder;
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use sockel::sys::fs;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
@@ -30,9 +32,22 @@ fn project() -> Project {
     project
 }
 
+const LOG: &str = "\
+glibc (2.1) noble-security; urgency=high
+
+  * SECURITY UPDATE: CVE-2026-1111, CVE-2026-2222
+
+glibc (2.0) noble; urgency=low
+
+  * CVE-2025-3333
+";
+
 /// Puts another C library into the archive.
 fn patch(project: &mut Project, version: &str) {
-    let new = library(version, 9);
+    let mut log = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    log.write_all(LOG.as_bytes()).expect("written");
+    let log = log.finish().expect("finished");
+    let new = library(version, 9).file("/usr/share/doc/libc/changelog.Debian.gz", &log, 0o644);
     let all = packages().into_iter().map(|old| if old.value("Package") == "libc" { new.clone() } else { old });
     project.publish(&all.collect::<Vec<Deb>>());
 }
@@ -75,14 +90,18 @@ fn says_what_is_new_and_writes_when_asked() {
     base: changed
       level base:
         ~ libc 2.0 -> 2.1 (test/security)
+      glibc: fixes CVE-2026-1111, CVE-2026-2222
+      urgency: urgent, 2 CVE numbers in all
       consumers pull about 60.6 kB of 62.2 kB (98 %, 1 layer) for linux/amd64
       also changes: runtime, app
     runtime: changed
       level base: as in base
+      urgency: urgent, 2 CVE numbers in all
       consumers pull about 60.6 kB of 364.2 kB (17 %, 1 layer) for linux/amd64
       also changes: app
     app: changed
       level base: as in base
+      urgency: urgent, 2 CVE numbers in all
       consumers pull about 60.6 kB of 405.7 kB (15 %, 1 layer) for linux/amd64
     ");
     insta::assert_snapshot!(project.run(&["update", "--format", "md"]).good(), @r"
@@ -94,21 +113,28 @@ fn says_what_is_new_and_writes_when_asked() {
     |---|---|---|---|---|---|
     | `libc` | `2.0` | `2.1` | test/security | base | all |
 
+    - `glibc`: fixes CVE-2026-1111, CVE-2026-2222
+    - urgency: urgent, 2 CVE numbers in all
     - consumers pull about 60.6 kB of 62.2 kB (98 %, 1 layer) for linux/amd64
     - also changes: `runtime`, `app`
 
     ### `runtime`
 
     - level base as in `base`
+    - urgency: urgent, 2 CVE numbers in all
     - consumers pull about 60.6 kB of 364.2 kB (17 %, 1 layer) for linux/amd64
     - also changes: `app`
 
     ### `app`
 
     - level base as in `base`
+    - urgency: urgent, 2 CVE numbers in all
     - consumers pull about 60.6 kB of 405.7 kB (15 %, 1 layer) for linux/amd64
     ");
     assert_eq!(locks(&project), before);
+    for (limit, code) in [("urgent", 4), ("security", 4), ("routine", 4)] {
+        assert_eq!(project.run(&["update", "--fail-on", limit]).code, Some(code), "{limit}");
+    }
     let answer = json(&project.run(&["update", "--write", "--format", "json", "--report", "report.json"]).good());
     assert_eq!(answer, json(&project.text("report.json")));
     let images: Vec<&str> = answer["images"].as_array().unwrap().iter().map(|i| i["image"].as_str().unwrap()).collect();

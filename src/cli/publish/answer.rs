@@ -62,14 +62,13 @@ impl Answer {
     }
 
     /// Returns what became of every image.
-    pub(crate) fn published(&self) -> impl Iterator<Item = &Published> {
+    pub(super) fn published(&self) -> impl Iterator<Item = &Published> {
         self.images.iter().map(|image| &image.published)
     }
 
     /// Adds what became of a Git checkout.
-    pub(crate) fn with_written_back(self, written: Option<Result<WrittenBack, Failure>>) -> Self {
-        let write_back = written.map(|result| result.map_or_else(WriteBack::Error, WriteBack::Done));
-        Self { write_back, ..self }
+    pub(super) fn with_written_back(self, written: Result<WrittenBack, Failure>) -> Self {
+        Self { write_back: Some(written.map_or_else(WriteBack::Error, WriteBack::Done)), ..self }
     }
 
     /// Sums up images in a layout folder, where nobody scans anything.
@@ -94,9 +93,6 @@ impl Answer {
             printer.json(&self)?;
         } else {
             printer.data(&self.table().render(printer.width()))?;
-            if let Some(WriteBack::Done(done)) = &self.write_back {
-                printer.data(&changes(done))?;
-            }
         }
         self.close(printer)
     }
@@ -112,7 +108,7 @@ impl Answer {
         }
         printer.note(&self.closing());
         match self.write_back.take() {
-            Some(WriteBack::Done(done)) => told(&done, printer),
+            Some(WriteBack::Done(done)) => told(&done, printer)?,
             Some(WriteBack::Error(error)) => {
                 let error = Failure { is_answered: true, ..error };
                 // images come first: their failure says whether another try may help
@@ -207,17 +203,14 @@ impl Answer {
     }
 }
 
-/// Returns one line a reference that got a new digest.
-fn changes(done: &WrittenBack) -> String {
-    let line = |Change { file, line, reference, old, new, .. }: &Change| {
-        let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
-        printable(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"
-    };
-    done.changes.iter().map(line).collect()
-}
-
-/// Says what was done to a checkout, and what was left alone.
-fn told(done: &WrittenBack, printer: &Printer) {
+/// Says what was changed in a checkout, and what was left alone.
+fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
+    if !printer.is_json() {
+        for Change { file, line, reference, old, new, .. } in &done.changes {
+            let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
+            printer.data(&(printable(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"))?;
+        }
+    }
     for Note { file, line, reference, reason } in &done.left {
         printer.warn(&printable(&format!("{file}:{line}: `{reference}` is left alone: {reason}")));
     }
@@ -230,6 +223,7 @@ fn told(done: &WrittenBack, printer: &Printer) {
     if done.pushed {
         printer.note("pushed");
     }
+    Ok(())
 }
 
 fn state(state: State) -> &'static str {

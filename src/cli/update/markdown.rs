@@ -61,7 +61,7 @@ fn section(update: &ImageUpdate, out: &mut String) {
         let line = move |line: String| format!("{}: {}", name(&explained.source), cell(&line));
         text::explanation(explained).into_iter().map(line)
     });
-    let total = (!update.fixes.is_empty()).then(|| format!("fixes {} CVE number(s) in all", update.cves().len()));
+    let total = (!update.fixes.is_empty()).then(|| text::urgency(update));
     let lines: Vec<String> = below
         .into_iter()
         .chain(inputs)

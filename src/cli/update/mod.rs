@@ -17,12 +17,12 @@ use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::publish;
 use crate::cli::publish::Target;
+use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
 use crate::cli::update::answer::Answer;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
 use crate::cli::workspace::Workspace;
-use crate::cli::writeback::WriteBack;
 use crate::lock::file::Lock;
 use crate::publish::Order;
 use crate::recipe::Definition;
@@ -68,14 +68,14 @@ pub(crate) struct Args {
     /// Read only these pockets of the archives, such as release,updates,security
     #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
     pockets: Vec<String>,
+    #[command(flatten)]
+    write_back: WriteBack,
     /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
     #[arg(long, value_name = "URGENCY", value_parser = urgency)]
     fail_on: Option<Urgency>,
     /// Write the JSON answer into this file, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    #[command(flatten)]
-    write_back: WriteBack,
 }
 
 /// Runs the command.
@@ -84,7 +84,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         true => Some(Target::open(args.to.as_deref(), args.registry.as_deref(), context)?),
         false => None,
     };
-    args.write_back.check(target.as_ref().map(Target::address))?;
+    args.write_back.not_without(args.publish)?;
+    if let Some(target) = &target {
+        args.write_back.check(target)?;
+    }
     let workspace = Workspace::open(context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
@@ -119,8 +122,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let orders: Vec<Order<'_>> = orders.collect();
         let all = workspace.definitions(&[]).unwrap_or_default();
         let published = target.deliver(&orders, &all, (&hands, args.dry_run), context)?;
-        let written = args.write_back.run(published.published(), args.dry_run);
-        answer.published(published.with_written_back(written));
+        answer.published(args.write_back.after(published, args.dry_run));
     }
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;

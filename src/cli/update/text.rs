@@ -73,12 +73,21 @@ fn fixes(update: &ImageUpdate, text: &mut String) {
             let _ = writeln!(text, "  {}: {}", explained.source, printable(&line));
         }
     }
-    let urgency = match update.urgency {
-        Some(Urgency::Urgent) => ", urgent",
-        Some(Urgency::Security) => ", security",
-        _ => "",
+    let _ = writeln!(text, "  {}", urgency(update));
+}
+
+/// Returns how soon people should have it, and how many CVE numbers the image gets rid of.
+pub(super) fn urgency(update: &ImageUpdate) -> String {
+    let word = match update.urgency {
+        Some(Urgency::Urgent) => "urgent",
+        Some(Urgency::Security) => "security",
+        Some(Urgency::Routine) | None => "routine",
     };
-    let _ = writeln!(text, "  fixes {} CVE number(s) in all{urgency}", update.cves().len());
+    match update.cves().len() {
+        0 => format!("urgency: {word}, no CVE number known"),
+        1 => format!("urgency: {word}, 1 CVE number in all"),
+        count => format!("urgency: {word}, {count} CVE numbers in all"),
+    }
 }
 
 /// Returns the explanations of packages that no image below has.

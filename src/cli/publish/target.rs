@@ -1,0 +1,202 @@
+//! Where images are to go: an address with the registry file's settings, and the Git checkout that is told.
+
+use crate::announce::writeback;
+use crate::announce::writeback::Image;
+use crate::build::Built;
+use crate::build::output;
+use crate::build::output::Output;
+use crate::cli::Context;
+use crate::cli::connect::Connections;
+use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::publish::Answer;
+use crate::cli::workspace::Hands;
+use crate::oci::registry::address::Address;
+use crate::publish;
+use crate::publish::Place;
+use crate::publish::Published;
+use crate::publish::Release;
+use crate::publish::policy;
+use crate::recipe::Definition;
+use crate::recipe::REGISTRY_FILE;
+use crate::recipe::RegistryFile;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+/// Where images go when nobody says so.
+const USUAL_TARGET: &str = "oci:out";
+
+/// Most repositories that blobs are looked for in.
+const RELATED: usize = 8;
+
+/// Where images are to go.
+pub(crate) struct Target {
+    text: String,
+    pub(super) address: Address,
+    pub(super) file: RegistryFile,
+}
+
+impl Target {
+    /// Reads the registry file; an address that was given stands instead of its target and projects.
+    pub(crate) fn open(to: Option<&str>, registry: Option<&Path>, context: &Context) -> Result<Self, Failure> {
+        let mut file = registry_file(registry, context)?;
+        if let Some(to) = to {
+            file.target = Some(to.to_owned());
+            file.projects = None;
+        }
+        let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
+        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file })
+    }
+
+    /// Publishes built images; `all` are the project's definitions, to find images that share layers.
+    pub(crate) fn deliver(
+        &self,
+        orders: &[publish::Order<'_>],
+        all: &[Definition],
+        (hands, dry_run): (&Hands, bool),
+        context: &Context,
+    ) -> Result<Answer, Failure> {
+        match &self.address {
+            Address::Layout(folder) => {
+                let output = Output::Layout(folder.clone());
+                let wanted: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
+                if !dry_run {
+                    output::write(&output, &wanted, &hands.store)?;
+                }
+                Ok(Answer::layout(&wanted, &output, dry_run, context.printer.elapsed()))
+            }
+            Address::Registry { url, prefix } => {
+                let connections = Connections::open(url, &self.file, context)?;
+                let place = (prefix.as_str(), &self.file);
+                let published = to_registry(orders, &related(all), place, &connections, (dry_run, hands))?;
+                Ok(Answer::new(published, &self.text, context.printer.elapsed()))
+            }
+        }
+    }
+}
+
+/// Which Git checkout is told about published images.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct WriteBack {
+    /// Put the digests of the published images into the Kustomize files, Helm values and manifests of this folder of a
+    /// Git checkout, and commit them; references under other tags are left alone
+    #[arg(long, value_name = "DIR")]
+    write_back: Option<PathBuf>,
+    /// Author of that commit, `NAME <MAIL>` [default: Git's own configuration]
+    #[arg(long, value_name = "AUTHOR", requires = "write_back")]
+    write_back_author: Option<String>,
+    /// Push that commit with the checkout's own remote and branch
+    #[arg(long, requires = "write_back")]
+    write_back_push: bool,
+}
+
+impl WriteBack {
+    /// Refuses flags that would do nothing, because nothing is published.
+    pub(crate) fn not_without(&self, publishes: bool) -> Result<(), Failure> {
+        if publishes || self.write_back.is_none() {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Usage, "cannot write back digests: nothing is published"))
+    }
+
+    /// Says before anything is published what would stop the write-back in any case.
+    pub(crate) fn check(&self, target: &Target) -> Result<(), Failure> {
+        let Some(folder) = &self.write_back else { return Ok(()) };
+        if let Address::Layout(_) = target.address {
+            let message = "cannot write back digests of images in a layout folder: nothing pulls from it";
+            return Err(Failure::new(Kind::Usage, message).hint("name a registry with `--to https://HOST/PROJECT`"));
+        }
+        Ok(writeback::check(folder, self.write_back_author.as_deref())?)
+    }
+
+    /// Tells the checkout; images that failed stay as they are there.
+    pub(crate) fn after(&self, answer: Answer, dry_run: bool) -> Answer {
+        let Some(folder) = &self.write_back else { return answer };
+        let images: Vec<Image> = answer.published().filter_map(Image::of).collect();
+        let author = self.write_back_author.as_deref();
+        let options = writeback::Options { author, push: self.write_back_push, dry_run };
+        let written = writeback::write_back(folder, &images, &options).map_err(Failure::from);
+        answer.with_written_back(written)
+    }
+}
+
+/// Reads the registry file; one that is not there is empty, unless it was named.
+pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
+    let (path, shown) = match given {
+        Some(path) => (path.to_owned(), path.display().to_string()),
+        None => (context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE.to_owned()),
+    };
+    match RegistryFile::read(&path, &shown)? {
+        Some(file) => Ok(file),
+        None if given.is_some() => {
+            Err(Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file")))
+        }
+        None => Ok(RegistryFile::default()),
+    }
+}
+
+/// Returns for every image the repositories that may have some of its layers: those of images with the same root.
+fn related(all: &[Definition]) -> BTreeMap<String, Vec<String>> {
+    let root = |definition: &Definition| {
+        let levels = definition.levels.values().next()?;
+        levels
+            .first()
+            .map(|level| (level.recipe.clone(), definition.archives.first().map(|archive| archive.uri.clone())))
+    };
+    let mut repositories = BTreeMap::new();
+    for definition in all {
+        let same = all.iter().filter(|other| root(other) == root(definition));
+        let mut names: Vec<String> = Vec::new();
+        for other in same {
+            let name = &other.publish.repository;
+            if *name != definition.publish.repository && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names.truncate(RELATED);
+        repositories.insert(definition.image.clone(), names);
+    }
+    repositories
+}
+
+fn to_registry(
+    orders: &[publish::Order<'_>],
+    related: &BTreeMap<String, Vec<String>>,
+    (prefix, file): (&str, &RegistryFile),
+    connections: &Connections,
+    (dry_run, hands): (bool, &Hands),
+) -> Result<Vec<Published>, Failure> {
+    let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
+    if let Some(problem) = policy.problems().first() {
+        return Err(Failure::new(Kind::Input, problem.to_string()).hint("change `gate` in the registry file"));
+    }
+    let work = async {
+        let (harbor, without) = connections.harbor().await?;
+        let release_harbor = connections.release_harbor(harbor.is_some());
+        let prefix = file.projects.as_ref().map_or(prefix, |projects| &projects.staging);
+        let release = file.projects.as_ref().map(|projects| Release {
+            project: &projects.release,
+            registry: connections.release(),
+            harbor: release_harbor.as_ref().or(harbor.as_ref()),
+            labels: &file.setup.labels,
+        });
+        let place = Place {
+            store: &hands.store,
+            registry: connections.registry(),
+            harbor: harbor.as_ref(),
+            without,
+            prefix,
+            release,
+            related,
+            policy: &policy,
+            patience: &patience,
+            chunk: file.chunk,
+            dry_run,
+            reporter: &hands.progress,
+        };
+        Ok::<_, Failure>(publish::publish(orders, &place).await)
+    };
+    let published = hands.http.block_on(work);
+    hands.progress.close();
+    published?
+}
