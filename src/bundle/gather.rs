@@ -331,7 +331,13 @@ fn inrelease(state: &State<'_>, pocket: &Pocket, gathering: &Gathering<'_>) -> R
     if gathering.http.is_offline() {
         return Ok(None);
     }
-    let uris: BTreeSet<&String> = pocket.uris.values().flatten().collect();
+    // architectures may live on different hosts; mirrors come before snapshots
+    let mut uris: Vec<&String> = Vec::new();
+    for uri in pocket.uris.values().flatten() {
+        if !uris.contains(&uri) {
+            uris.push(uri);
+        }
+    }
     for base in uris {
         let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
         // what is not had there may be had elsewhere

@@ -120,6 +120,28 @@ fn a_later_release_stands_in_only_for_what_it_proves() {
     assert!(!project.path("none").exists());
 }
 
+#[test]
+fn every_platform_is_bundled_unless_one_is_named() {
+    let everywhere: Vec<Deb> = packages().into_iter().map(|deb| deb.architecture("all")).collect();
+    let project = Project::with(&everywhere);
+    for image in ["base", "runtime", "app"] {
+        project.edit(&format!("base-images/{image}.yaml"), "[ linux/amd64 ]", "[ linux/amd64, linux/arm64 ]");
+    }
+    project.run(&["lock"]).good();
+    project.run(&["build"]).good();
+    let both = json(project.run(&["bundle", "--format", "json"]));
+    let one = json(project.run(&["bundle", "--platform", "linux/arm64", "-o", "oci:arm", "--format", "json"]));
+    let platforms = |bundle: &Value| bundle["contents"]["images"][0]["platforms"].clone();
+    assert_eq!(platforms(&both), json!(["linux/amd64", "linux/arm64"]));
+    assert_eq!(platforms(&one), json!(["linux/arm64"]));
+    let indexes = |bundle: &Value| bundle["contents"]["pockets"][0]["indexes"].as_array().expect("a list").len();
+    assert_eq!((indexes(&both), indexes(&one)), (2, 1));
+    without_archive(&project);
+    elsewhere(&project, &["build", "--bundle", "oci:bundle", "-o", "oci:again"]).good();
+    assert_eq!(project.digests("again"), project.digests("out"));
+    elsewhere(&project, &["build", "--bundle", "oci:arm", "--platform", "linux/arm64", "-o", "oci:one"]).good();
+}
+
 /// A layout with the blobs of `bundle`, whose documents can be changed.
 struct Forge {
     folder: PathBuf,
