@@ -142,6 +142,32 @@ fn every_platform_is_bundled_unless_one_is_named() {
     elsewhere(&project, &["build", "--bundle", "oci:arm", "--platform", "linux/arm64", "-o", "oci:one"]).good();
 }
 
+#[test]
+fn a_snapshot_service_still_has_what_was_locked() {
+    let mut project = Project::new();
+    let snapshot = format!("    uri: \"{}{ROOT}\"\n", project.server.url());
+    let service = format!("{snapshot}    snapshot: \"{}/snapshot/{{timestamp}}\"\n", project.server.url());
+    project.edit("recipes/base.yaml", &snapshot, &service);
+    project.run(&["lock"]).good();
+    // what the archive had then, seen an hour later
+    let then: Vec<(String, Vec<u8>)> = project.server.files().into_iter().collect();
+    let lock = project.text("base-images/base.lock.yaml");
+    assert!(lock.contains("2025-06-01T02:40:00Z"), "{lock}");
+    for (path, bytes) in &then {
+        project.server.put(&path.replacen(ROOT, "/snapshot/20250601T034000Z", 1), bytes);
+        project.server.remove(path);
+    }
+    project.publish(&[library("9", 9)]);
+    // packages themselves are looked for at the time of the lock
+    for (path, bytes) in then.iter().filter(|(path, _)| path.contains("/pool/")) {
+        project.server.put(&path.replacen(ROOT, "/snapshot/20250601T024000Z", 1), bytes);
+    }
+    let bundle = json(elsewhere(&project, &["bundle", "--format", "json"]));
+    assert_eq!(bundle["contents"]["pockets"][0]["proof"], "locked");
+    without_archive(&project);
+    elsewhere(&project, &["build", "--bundle", "oci:bundle"]).good();
+}
+
 /// A layout with the blobs of `bundle`, whose documents can be changed.
 struct Forge {
     folder: PathBuf,
