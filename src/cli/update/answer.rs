@@ -114,6 +114,9 @@ impl Answer {
             (_, false) => printer.note("nothing was written\nnext: sockel update --write, or sockel update --publish"),
             (_, true) => printer.note(&format!("{changed} lock file(s) written; next: review and commit them")),
         }
+        if let (Some(_), Err(error)) = (&failure, &published) {
+            error.print(printer);
+        }
         failure.map_or(published, Err)?;
         self.judge(limit)
     }
