@@ -35,6 +35,7 @@ use crate::tree::Contents;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
+use std::collections::BTreeSet;
 
 /// Why images cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,8 @@ pub struct Options {
     pub compression: Compression,
     /// Number of worker threads.
     pub threads: usize,
+    /// Images that are wanted; others are built only where one of these has to be built on them. Empty means all.
+    pub images: Vec<String>,
     /// Platforms to build; empty means all that a definition names.
     pub platforms: Vec<Platform>,
     /// Where the layers of finished images may be.
@@ -95,7 +98,7 @@ pub struct Options {
     pub mirrors: Mirrors,
 }
 
-/// Builds images into the store, parents first.
+/// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished.
 ///
 /// # Errors
 /// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
@@ -118,6 +121,8 @@ pub fn build(
             }
         }
     }
+    let needed = needed(&todo, &options.images);
+    todo.retain(|(_, order, _)| needed.contains(&order.definition.image));
     if todo.is_empty() {
         return Ok(done);
     }
@@ -132,6 +137,20 @@ pub fn build(
         }
         Ok(done)
     })
+}
+
+/// Returns those of the images to do that are wanted, and those that these stand on.
+fn needed(todo: &[(usize, &Order<'_>, Digest)], wanted: &[String]) -> BTreeSet<String> {
+    let is_wanted = |image: &String| wanted.is_empty() || wanted.contains(image);
+    let mut needed = BTreeSet::new();
+    // parents come before their children
+    for (_, Order { definition, .. }, _) in todo.iter().rev() {
+        if is_wanted(&definition.image) || needed.contains(&definition.image) {
+            needed.insert(definition.image.clone());
+            needed.extend(definition.parent.clone());
+        }
+    }
+    needed
 }
 
 /// Returns the keys under which these images are known, parents first.

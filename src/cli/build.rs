@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = build::Options {
         compression: if args.compression == "zstd" { Compression::Zstd } else { Compression::Gzip },
         threads: context.settings.threads,
+        images: Vec::new(),
         platforms: args.platform.clone(),
         layers: build::Whereabouts::Here,
         mirrors: hands.mirrors.clone(),

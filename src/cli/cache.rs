@@ -105,6 +105,7 @@ fn prune_registry(days: u32, context: &Context) -> Result<(), Failure> {
     let options = build::Options {
         compression: Compression::Gzip,
         threads: context.settings.threads,
+        images: Vec::new(),
         platforms: Vec::new(),
         layers: build::Whereabouts::Anywhere,
         mirrors: hands.mirrors.clone(),

@@ -97,6 +97,7 @@ fn built(
     let options = build::Options {
         compression: Compression::Gzip,
         threads: context.settings.threads,
+        images: args.images.clone(),
         platforms: Vec::new(),
         layers: target.layers(),
         mirrors: hands.mirrors.clone(),

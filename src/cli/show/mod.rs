@@ -116,8 +116,14 @@ fn layers(
     for compression in [Compression::Gzip, Compression::Zstd] {
         for platforms in [Vec::new(), vec![platform]] {
             let mirrors = hands.mirrors.clone();
-            let options =
-                build::Options { compression, threads: 1, platforms, layers: build::Whereabouts::Here, mirrors };
+            let options = build::Options {
+                compression,
+                threads: 1,
+                images: Vec::new(),
+                platforms,
+                layers: build::Whereabouts::Here,
+                mirrors,
+            };
             let keys = orders.iter().zip(build::keys(orders, &options));
             let key = keys.into_iter().find(|(order, _)| order.definition.image == wanted.definition.image);
             let built = key.and_then(|(_, key)| record::find(&key, build::Whereabouts::Anywhere, &hands.store));

@@ -187,6 +187,7 @@ impl Builder<'_> {
         build::Options {
             compression: Compression::Gzip,
             threads: self.context.settings.threads,
+            images: Vec::new(),
             platforms: Vec::new(),
             layers: self.layers,
             mirrors: self.hands.mirrors.clone(),
