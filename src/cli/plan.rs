@@ -122,7 +122,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let (wide, deep) = plan.shape();
             let count = plan.jobs.len();
             let shown = path.display();
-            context.printer.note(&format!("wrote {count} jobs to {shown}: at most {wide} at one time, {deep} in a row"));
+            context
+                .printer
+                .note(&format!("wrote {count} jobs to {shown}: at most {wide} at one time, {deep} in a row"));
         }
         None => context.printer.data(&text)?,
     }

@@ -196,7 +196,8 @@ impl Plan {
             let mut needs: Vec<String> = below.into_iter().cloned().collect();
             if per_platform && candidate.platforms.len() > 1 {
                 for platform in &candidate.platforms {
-                    let job = Job::build(candidate, *platform, parent.and_then(|parent| built.get(&(parent, *platform))));
+                    let job =
+                        Job::build(candidate, *platform, parent.and_then(|parent| built.get(&(parent, *platform))));
                     built.insert((image, *platform), job.name.clone());
                     needs.push(job.name.clone());
                     plan.jobs.push(job);
@@ -260,7 +261,8 @@ impl Job {
             Step::Publish => arguments.extend(around.publish.iter().cloned()),
             Step::Build => {
                 arguments.push("--locked".to_owned());
-                arguments.extend(self.platforms.iter().flat_map(|platform| ["--platform".to_owned(), platform.to_string()]));
+                arguments
+                    .extend(self.platforms.iter().flat_map(|platform| ["--platform".to_owned(), platform.to_string()]));
             }
         }
         arguments
@@ -271,10 +273,11 @@ impl Job {
 #[must_use]
 pub fn is_object_name(text: &str) -> bool {
     let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    text.len() <= 253 && text.split('.').all(|label| {
-        let inner = label.chars().all(|c| is_end(c) || c == '-');
-        inner && label.starts_with(is_end) && label.ends_with(is_end)
-    })
+    text.len() <= 253
+        && text.split('.').all(|label| {
+            let inner = label.chars().all(|c| is_end(c) || c == '-');
+            inner && label.starts_with(is_end) && label.ends_with(is_end)
+        })
 }
 
 /// Returns a document as YAML; texts that YAML 1.1 takes for something else (`on`, `1.10`, `22:30`) are quoted.

@@ -131,10 +131,7 @@ pub(super) fn security() -> Security {
 
 /// Returns what a container may use.
 pub(super) fn resources() -> Resources {
-    Resources {
-        requests: Amounts { cpu: Some("500m"), memory: "512Mi" },
-        limits: Amounts { cpu: None, memory: "2Gi" },
-    }
+    Resources { requests: Amounts { cpu: Some("500m"), memory: "512Mi" }, limits: Amounts { cpu: None, memory: "2Gi" } }
 }
 
 /// Returns the environment of sockel.

@@ -129,7 +129,11 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
 fn task_spec(image: &str, steps: Vec<Step>, around: &Surroundings) -> TaskSpec {
     let (volumes, volume_mounts) = pod::volumes(around);
     let (env, security_context) = (pod::environment(around), pod::security());
-    TaskSpec { volumes, step_template: StepTemplate { image: image.to_owned(), env, security_context, volume_mounts }, steps }
+    TaskSpec {
+        volumes,
+        step_template: StepTemplate { image: image.to_owned(), env, security_context, volume_mounts },
+        steps,
+    }
 }
 
 /// Returns the steps that check out the recipes: one command each, since the image needs no shell for them.

@@ -121,7 +121,9 @@ fn engines_on_kubernetes_need_an_image_and_a_source() {
 
 #[test]
 fn names_of_objects() {
-    for (name, expected) in [("registry-login", true), ("a.b", true), ("A", false), ("", false), ("a.", false), ("-a", false)] {
+    for (name, expected) in
+        [("registry-login", true), ("a.b", true), ("A", false), ("", false), ("a.", false), ("-a", false)]
+    {
         assert_eq!(is_object_name(name), expected, "{name}");
     }
 }
