@@ -27,7 +27,7 @@ runs() { # planned with an empty view of the registry, run to the end
     local start
     start=$(now)
     ci_run "$SOCKEL_STORE" || { cat "$lab/run"; return 1; }
-    printf '         gitlab-ci-local: %s jobs in %s ms\n' "$(grep -c '^publish:' "$ci/pipeline.yml" || true)" $(($(now) - start)) >&3
+    printf '         gitlab-ci-local: %s jobs in %s ms\n' "$(grep -cE '^.?publish:' "$ci/pipeline.yml")" $(($(now) - start)) >&3
     cat "$lab/run"
     # what the registry saw: tags of parents before tags of children
     sleep 0.3
@@ -67,8 +67,8 @@ nothing_left() { # all skipped, with this store and with an empty one, with and 
 
 if ! have docker-registry; then
     skip "a planned pipeline runs: docker-registry is missing"
-elif ! have npm; then
-    skip "a planned pipeline runs: npm is missing, and gitlab-ci-local comes from there"
+elif ! have npm || ! have rsync || ! have git; then
+    skip "a planned pipeline runs: npm, rsync or git is missing; gitlab-ci-local comes from npm and needs the others"
 elif [[ -z ${got[debian-13]:-} || -z ${got[java-21-debian]:-} || -z ${got[tomcat-10-debian]:-} ]]; then
     skip "a planned pipeline runs: the Debian family is not built"
 # later versions want a newer Node than Debian 13 has; $GITLAB_CI_LOCAL is one that is there already
