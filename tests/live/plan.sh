@@ -65,6 +65,22 @@ nothing_left() { # all skipped, with this store and with an empty one, with and 
         grep -q 'nothing is to be done for 3 images' "$lab/run" || { cat "$lab/run"; return 1; }
 }
 
+# schema ENGINE CRD: plans and our own file obey the definition that the engine brings
+schema() {
+    local engine=$1 crd=$2
+    "$SOCKEL" -C "$work/project" --store "$lab/plan-none" plan --per-platform --engine "$engine" --image h/i:1 --source https://h/x.git \
+        --login-secret login --store-claim store -o "$lab/$engine.yaml" --quiet || return 1
+    /usr/bin/python3 tests/live/crd.py "$crd" "$lab/$engine.yaml"
+}
+for engine in argo tekton; do
+    crd=SOCKEL_${engine^^}_CRD
+    if [[ -z ${!crd:-} ]]; then
+        skip "the plan for $engine obeys its schema: $crd does not name the engine's CustomResourceDefinition (YAML)"
+    else
+        check "the plan for $engine obeys its schema" schema "$engine" "${!crd}"
+    fi
+done
+
 if ! have docker-registry; then
     skip "a planned pipeline runs: docker-registry is missing"
 elif ! have npm || ! have rsync || ! have git; then
