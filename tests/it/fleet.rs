@@ -18,6 +18,7 @@ const BASES: usize = 20;
 /// How many images there are when nobody says so.
 const USUAL: usize = 60;
 
+#[expect(clippy::disallowed_methods, reason = "a setting of this measurement alone")]
 fn size() -> usize {
     std::env::var("FLEET").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL)
 }
