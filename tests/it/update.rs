@@ -257,3 +257,22 @@ fn two_at_once_do_not_meet() {
     assert!(refused > 0, "the two never met");
     project.run(&arguments).good();
 }
+
+#[test]
+fn status_says_what_is_due() {
+    let project = project();
+    let status = |more: &[&str]| project.run(&[&["status", "--format", "json"], more].concat());
+    let answer = json(&status(&[]).good());
+    // the archive's date is in the past, and nobody has looked for news yet
+    assert_eq!(
+        (answer["images"][0]["overdue"].as_bool(), answer["images"][0]["built"].as_bool()),
+        (Some(true), Some(true))
+    );
+    assert!(status(&["--fail-on", "overdue"]).fails(4).contains("images are due: app, base, runtime"));
+    project.run(&["update", "--write"]).good();
+    assert_eq!(json(&status(&["--fail-on", "overdue"]).good())["images"][0]["overdue"], false);
+    assert!(status(&["--older-than", "30", "--fail-on", "old"]).fails(4).contains("images are due"));
+    status(&["app", "--older-than", "100000", "--fail-on", "old"]).good();
+    // no table knows this release
+    assert_eq!(status(&["--fail-on", "eol"]).code, Some(4));
+}

@@ -20,6 +20,7 @@ use crate::cli::publish;
 use crate::cli::publish::Target;
 use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
+use crate::cli::status;
 use crate::cli::update::answer::Answer;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
@@ -27,6 +28,7 @@ use crate::cli::workspace::Workspace;
 use crate::lock::file::Lock;
 use crate::publish::Order;
 use crate::recipe::Definition;
+use crate::sys::clock;
 use crate::sys::fs;
 use crate::tree::compress::Compression;
 use crate::update::State;
@@ -103,6 +105,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
+    if writes {
+        for update in updates.iter().filter(|update| update.state != State::Failed) {
+            hands.store.keep(status::LOOKED, &status::looked_key(&project, &update.image), &clock::now())?;
+        }
+    }
     let feeds = publish::registry_file(args.registry.as_deref(), context)?.advisories;
     let mut answer = Answer::new(updates);
     explain(&mut answer, (&definitions, &previous, &locks), &feeds, &hands)?;
