@@ -189,7 +189,10 @@ fn publishes_what_changed_and_nothing_else() {
     let layer = repull["bytes"].as_u64().unwrap();
     assert!((layer..layer + 20_000).contains(&(more - sent)), "{layer} {}", more - sent);
     assert_ne!(state(&registry), old);
-    let text = project.run(&["update", "--publish", "--to", &target]).good();
+    let text = project.run(&["update", "--publish", "--to", &target, "--metrics", "sockel.prom"]).good();
+    let figures = project.text("sockel.prom");
+    assert!(figures.contains("\nsockel_last_run_success 1\n"), "{figures}");
+    assert!(figures.contains("sockel_image_packages_changed{image=\"app\"} 0\n"), "{figures}");
     assert!(text.starts_with("nothing new: base, runtime, app\n") && text.contains("up to date"), "{text}");
 }
 

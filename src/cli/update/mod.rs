@@ -9,6 +9,7 @@ use crate::advisory::Explained;
 use crate::advisory::Upgrade;
 use crate::advisory::Urgency;
 use crate::advisory::feed;
+use crate::announce::metrics;
 use crate::build;
 use crate::build::Built;
 use crate::build::Whereabouts;
@@ -30,6 +31,8 @@ use crate::publish::Order;
 use crate::recipe::Definition;
 use crate::sys::clock;
 use crate::sys::fs;
+use crate::sys::http::Host;
+use crate::sys::http::HostOptions;
 use crate::tree::compress::Compression;
 use crate::update::State;
 use crate::update::assess;
@@ -76,6 +79,12 @@ pub(crate) struct Args {
     /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
     #[arg(long, value_name = "URGENCY", value_parser = urgency)]
     fail_on: Option<Urgency>,
+    /// Write figures in Prometheus' text format into this file, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    /// Put the same figures into the Pushgateway at this address
+    #[arg(long, value_name = "URL")]
+    push_gateway: Option<url::Url>,
     /// Write the JSON answer into this file, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -137,7 +146,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;
     }
+    watch(args, &answer.metrics(&locks, context.printer.elapsed().as_secs_f64()), &hands, context)?;
     answer.print(context, writes, args.fail_on)
+}
+
+/// Leaves the figures where they are watched; a gateway that does not want them is no failure of the update.
+fn watch(args: &Args, run: &metrics::Run, hands: &Hands, context: &Context) -> Result<(), Failure> {
+    if let Some(path) = &args.metrics {
+        fs::write_atomic(path, metrics::text(run).as_bytes())?;
+    }
+    if let Some(gateway) = &args.push_gateway {
+        let host = Host::new(HostOptions::usual(context.settings.offline));
+        if let Err(error) = hands.http.block_on(metrics::push(&host, gateway, metrics::text(run)))? {
+            context.printer.warn(&error.to_string());
+        }
+    }
+    Ok(())
 }
 
 fn urgency(text: &str) -> Result<Urgency, String> {
