@@ -8,6 +8,7 @@ mod connect;
 mod diff;
 mod failure;
 mod lock;
+mod plan;
 mod printer;
 mod progress;
 mod publish;
@@ -61,6 +62,7 @@ enum Command {
     Publish(publish::Args),
     Update(update::Args),
     Status(status::Args),
+    Plan(plan::Args),
     Show(show::Args),
     Diff(diff::Args),
     Cache(cache::Args),
@@ -128,6 +130,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Publish(args) => publish::run(&args, context),
         Command::Update(args) => update::run(&args, context),
         Command::Status(args) => status::run(&args, context),
+        Command::Plan(args) => plan::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),

@@ -16,6 +16,7 @@ use crate::cli::failure::Kind;
 use crate::cli::printer::Level;
 use crate::cli::publish::Answer;
 use crate::cli::workspace::Hands;
+use crate::oci::registry::Registry;
 use crate::oci::registry::address::Address;
 use crate::publish;
 use crate::publish::Place;
@@ -73,6 +74,13 @@ impl Target {
         }
         Err(Failure::new(Kind::Input, "cannot divide the work: machines see each other's results in the shared cache")
             .hint("give `cache: { repository: NAME, verify: KEY, sign: KEY }` in the registry file"))
+    }
+
+    /// Returns the registry that people pull from, and what its repositories begin with; none for a folder.
+    pub(crate) fn released(&self, context: &Context) -> Result<Option<(&Registry, String)>, Failure> {
+        let Address::Registry { prefix, .. } = &self.address else { return Ok(None) };
+        let prefix = self.file.projects.as_ref().map_or(prefix, |projects| &projects.release);
+        Ok(self.connections(context)?.map(|connections| (connections.release(), prefix.clone())))
     }
 
     /// Tells where layers of images may be that are published here.
