@@ -16,6 +16,7 @@ mod reference;
 mod schema;
 mod settings;
 mod show;
+mod status;
 mod summary;
 mod table;
 mod update;
@@ -60,6 +61,7 @@ enum Command {
     Bundle(bundle::Args),
     Publish(publish::Args),
     Update(update::Args),
+    Status(status::Args),
     Plan(plan::Args),
     Show(show::Args),
     Diff(diff::Args),
@@ -127,6 +129,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Bundle(args) => bundle::run(&args, context),
         Command::Publish(args) => publish::run(&args, context),
         Command::Update(args) => update::run(&args, context),
+        Command::Status(args) => status::run(&args, context),
         Command::Plan(args) => plan::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),

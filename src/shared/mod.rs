@@ -1,8 +1,8 @@
 //! Results of builds, kept in the registry: an empty machine finds what another one has built.
 //!
-//! - **In**: build keys ([`crate::build::record::key`]: lock, recipes, engine), finished images.
-//! - **Out**: [`take`] brings records and documents of known images into the store, their layers stay in the registry
-//!   until somebody needs the bytes; [`give`] leaves an entry for others.
+//! - **In**: build keys ([`crate::build::keys`]: lock, recipes, engine), finished images.
+//! - **Out**: [`Cache::take`] brings records and documents of known images into the store, their layers stay in the registry
+//!   until somebody needs the bytes; [`Cache::give`] leaves an entry for others.
 //! - **Invariants**: what is not signed by the key that the project names is not used; an entry is bound to its build
 //!   key; every blob is checked against its digest. Whatever is wrong with an entry, the image is built instead.
 //! - **Not here**: pushing and mounting (`oci::registry`), building (`build`).

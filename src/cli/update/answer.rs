@@ -2,6 +2,7 @@
 
 use crate::advisory::Explained;
 use crate::advisory::Urgency;
+use crate::announce::metrics;
 use crate::build::Built;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -10,6 +11,8 @@ use crate::cli::publish;
 use crate::cli::update::is_markdown;
 use crate::cli::update::markdown;
 use crate::cli::update::text;
+use crate::lock::file::Lock;
+use crate::sys::clock;
 use crate::update::ImageUpdate;
 use crate::update::State;
 use crate::update::repull;
@@ -78,6 +81,30 @@ impl Answer {
     /// Adds what publishing showed.
     pub(super) fn published(&mut self, published: publish::Answer) {
         self.published = Some(published);
+    }
+
+    /// Returns the figures of the run.
+    pub(super) fn metrics(&self, locks: &BTreeMap<String, Lock>, seconds: f64) -> metrics::Run {
+        let published =
+            |name: &str| self.published.iter().flat_map(publish::Answer::published).find(|p| p.image == name);
+        let image = |image: &Image| {
+            let update = &image.update;
+            let levels = update.difference.iter().flat_map(|difference| &difference.levels);
+            let published = published(&update.image);
+            let pushed = published.and_then(|published| published.pushed.as_ref());
+            metrics::Image {
+                name: update.image.clone(),
+                locked: locks.get(&update.image).map(|lock| lock.epoch),
+                failed: image.error.is_some()
+                    || published.is_some_and(|published| published.state == crate::publish::State::Failed),
+                changed: levels.map(|level| level.packages.len()).sum(),
+                fixed: update.cves().len(),
+                bytes: pushed.map_or([0; 3], |p| [p.uploaded.bytes, p.mounted.bytes, p.skipped.bytes]),
+            }
+        };
+        let has_failed = self.failure().is_some() || self.published.as_ref().is_some_and(publish::Answer::has_failed);
+        let images = self.images.iter().map(image).collect();
+        metrics::Run { ended: clock::now(), seconds, success: !has_failed, images }
     }
 
     /// Returns the answer as JSON.
