@@ -17,12 +17,14 @@ pub mod error;
 pub mod location;
 pub mod token;
 
+mod gather;
 mod pull;
 mod push;
 mod session;
 mod upload;
 
 pub use error::Error;
+pub use gather::Gathered;
 pub use push::Blobs;
 pub use push::Push;
 pub use push::Pushed;
