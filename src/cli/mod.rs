@@ -11,6 +11,7 @@ mod lock;
 mod printer;
 mod progress;
 mod publish;
+mod rebase;
 mod reference;
 mod schema;
 mod settings;
@@ -58,6 +59,7 @@ enum Command {
     Build(build::Args),
     Bundle(bundle::Args),
     Publish(publish::Args),
+    Rebase(rebase::Args),
     Update(update::Args),
     Show(show::Args),
     Diff(diff::Args),
@@ -124,6 +126,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Build(args) => build::run(&args, context),
         Command::Bundle(args) => bundle::run(&args, context),
         Command::Publish(args) => publish::run(&args, context),
+        Command::Rebase(args) => rebase::run(&args, context),
         Command::Update(args) => update::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),

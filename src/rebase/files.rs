@@ -293,7 +293,8 @@ fn added_below<'a>(path: &str, bases: &'a Bases) -> Vec<&'a str> {
     let below = format!("{path}/");
     let added = bases.new.range(path.to_owned()..).take_while(|(known, _)| known.starts_with(path));
     let is_below = |known: &str| known == path || known.starts_with(&below);
-    let added = added.filter(|(known, fact)| is_below(known) && **fact != Fact::Folder && !bases.old.contains_key(*known));
+    let added =
+        added.filter(|(known, fact)| is_below(known) && **fact != Fact::Folder && !bases.old.contains_key(*known));
     added.map(|(known, _)| known.as_str()).collect()
 }
 
@@ -379,7 +380,12 @@ mod tests {
             ("opt/app.jar", own(), "", ""),
             ("usr/lib/x", Fact::Folder, "", ""),
             ("usr/lib/x/libz.so.1", own(), "", ""),
-            ("usr/lib/x/libssl.so.3", own(), "in place of those that the new base changes: `/usr/lib/x/libssl.so.3` of package `libssl3t64`", ""),
+            (
+                "usr/lib/x/libssl.so.3",
+                own(),
+                "in place of those that the new base changes: `/usr/lib/x/libssl.so.3` of package `libssl3t64`",
+                "",
+            ),
             ("usr/lib/x/libssl.so.3", Fact::Link("/opt/libssl".to_owned()), "in place of", ""),
             ("usr/lib/x/libssl.so.3", Fact::Gone, "", ""),
             ("usr/lib/x/new.so", own(), "in place of", ""),
@@ -387,7 +393,12 @@ mod tests {
             ("etc/ssl/openssl.cnf", own(), "", "in place of those that the new base changes: `/etc/ssl/openssl.cnf`"),
             ("usr/lib/x", Fact::Gone, "it hides what the new base adds: `/usr/lib/x/new.so`", ""),
             ("etc/ssl", Fact::Gone, "", "it hides what the new base adds: `/etc/ssl/new.cnf`"),
-            ("usr/lib/becomes-link/mine", own(), "below what is no folder in the new base: `/usr/lib/becomes-link`", ""),
+            (
+                "usr/lib/becomes-link/mine",
+                own(),
+                "below what is no folder in the new base: `/usr/lib/becomes-link`",
+                "",
+            ),
             ("usr/lib/becomes-link", Fact::Folder, "a folder where the new base has something else", ""),
             ("opt/lib", Fact::Link("../usr/lib/x/gone.so".to_owned()), "no more: `/usr/lib/x/gone.so`", ""),
             ("opt/lib", Fact::Link("/usr/lib/x/libz.so.1".to_owned()), "", ""),
@@ -410,7 +421,11 @@ mod tests {
             let mut header = tar::Header::new_ustar();
             header.set_size(content.len() as u64);
             header.set_mode(0o644);
-            header.set_entry_type(if path.ends_with('/') { tar::EntryType::Directory } else { tar::EntryType::Regular });
+            header.set_entry_type(if path.ends_with('/') {
+                tar::EntryType::Directory
+            } else {
+                tar::EntryType::Regular
+            });
             archive.append_data(&mut header, path, content.as_bytes()).unwrap();
         }
         archive.into_inner().unwrap()

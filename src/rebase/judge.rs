@@ -39,9 +39,11 @@ pub fn reasons(case: &Case<'_>) -> Vec<String> {
     let Case { old, new, .. } = case;
     let mut reasons = Vec::new();
     let ours = [("the base that it stands on", old), ("the new base", new)];
-    reasons.extend(ours.iter().filter(|(_, face)| said(face, LOCK).is_none()).map(|(what, _)| {
-        format!("{what} is not made by sockel: it has no label `{LOCK}`")
-    }));
+    reasons.extend(
+        ours.iter()
+            .filter(|(_, face)| said(face, LOCK).is_none())
+            .map(|(what, _)| format!("{what} is not made by sockel: it has no label `{LOCK}`")),
+    );
     let (title, other) = (said(old, TITLE).unwrap_or_default(), said(new, TITLE).unwrap_or_default());
     if title != other {
         reasons.push(format!("the new base is `{other}`, and it stands on `{title}`"));

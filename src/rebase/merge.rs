@@ -122,8 +122,7 @@ fn environment(ways: &Ways<'_>, both: &mut Vec<String>) -> Option<Value> {
     let (old, application_values, new_values) = (by_name(&old), by_name(&application), by_name(&new));
     let mut merged = Vec::new();
     for name in names {
-        let ways =
-            Ways { old: old.get(name), application: application_values.get(name), new: new_values.get(name) };
+        let ways = Ways { old: old.get(name), application: application_values.get(name), new: new_values.get(name) };
         merged.extend(ways.decide(&format!("Env {name}"), both).cloned());
     }
     Some(Value::Array(merged))
@@ -177,7 +176,7 @@ mod tests {
             "User": "10001:10001", "WorkingDir": "/app",
         });
         assert_eq!(merged.settings, expected);
-        assert_eq!(merged.both, ["Cmd", "Env PATH"]);
+        assert_eq!(merged.both, ["Cmd", "Env PATH", "StopSignal"]);
     }
 
     #[test]
@@ -187,10 +186,7 @@ mod tests {
         let application = json!({ "Entrypoint": ["/app"], "Env": ["A=1"], "Volumes": {} });
         let new = json!({ "Cmd": ["run", "2"], "Env": ["A=2", "B=2"], "Volumes": { "/data": {}, "/log": {} } });
         let merged = settings(&old, &application, &new);
-        assert_eq!(
-            merged.settings,
-            json!({ "Entrypoint": ["/app"], "Env": ["A=2"], "Volumes": { "/log": {} } })
-        );
+        assert_eq!(merged.settings, json!({ "Entrypoint": ["/app"], "Env": ["A=2"], "Volumes": { "/log": {} } }));
     }
 
     #[test]

@@ -172,15 +172,19 @@ async fn face(
     let (Some(digest), media_type) = (digest, document.media_type) else {
         return Ok(Err("its digest is no SHA-256".to_owned()));
     };
-    Ok(parts
-        .map(|(layers, platform, config)| Face { platform, descriptor, digest, media_type, manifest, config, layers }))
+    Ok(parts.map(|(layers, platform, config)| Face {
+        platform,
+        descriptor,
+        digest,
+        media_type,
+        manifest,
+        config,
+        layers,
+    }))
 }
 
 fn is_image_config(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json"
-    )
+    matches!(media_type, "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json")
 }
 
 fn layers_of(config: &Value, layers: &[Named]) -> Result<Vec<Layer>, String> {

@@ -84,6 +84,14 @@ impl Place<'_> {
         Ok(found.as_ref().and_then(oci::digest_of))
     }
 
+    /// Tells whether there is a manifest or index of this digest.
+    pub(crate) async fn has(&self, digest: &Digest) -> Result<bool, Error> {
+        match self {
+            Self::Registry { .. } => Ok(self.digest(&digest.to_string()).await?.is_some()),
+            Self::Layout(folder) => Ok(kept(folder, digest).is_some()),
+        }
+    }
+
     /// Returns a manifest or index by tag, name or digest, verified; `None` where it is not there.
     pub(crate) async fn document(&self, reference: &str, reader: &Reader<'_>) -> Result<Option<Manifest>, Error> {
         let digest: Option<Digest> = reference.parse().ok();

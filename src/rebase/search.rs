@@ -48,7 +48,8 @@ pub struct Trace {
 pub fn trace(application: &Picture) -> Trace {
     let mut trace = Trace::default();
     let index = application.index.as_ref().map(|index| &index["annotations"]);
-    let all = application.faces.iter().flat_map(|face| [&face.manifest["annotations"], &face.config["config"]["Labels"]]);
+    let all =
+        application.faces.iter().flat_map(|face| [&face.manifest["annotations"], &face.config["config"]["Labels"]]);
     for notes in all.chain(index) {
         let text = |name: &str| notes[name].as_str().filter(|text| !text.is_empty());
         trace.digests.extend(text(BASE_DIGEST).and_then(|text| text.parse::<Digest>().ok()));
@@ -107,7 +108,12 @@ pub(crate) async fn list(place: &Place<'_>, trace: &Trace, reader: &Reader<'_>) 
     if by_digest.len() > MOST {
         return Err(Error::TooMany { place: place.name_of("*"), most: MOST });
     }
-    trace.digests.iter().for_each(|digest| drop(by_digest.entry(*digest).or_default()));
+    for digest in &trace.digests {
+        // what the store knows from elsewhere is not in this repository
+        if !by_digest.contains_key(digest) && place.has(digest).await? {
+            by_digest.insert(*digest, BTreeSet::new());
+        }
+    }
     let open = |(digest, references): (Digest, BTreeSet<String>)| async move {
         let Some(found) = place.document(&digest.to_string(), reader).await? else { return Ok::<_, Error>(None) };
         let media_type = found.descriptor.media_type().to_string();
@@ -208,7 +214,9 @@ fn rank(base: &Face, listed: &Listed, (application, trace): (&Face, &Trace)) -> 
 
 /// Tells whether an application has inherited the base's own name and lock.
 fn is_line_of(base: &Face, application: &Face) -> bool {
-    [judge::TITLE, judge::LOCK].iter().all(|name| base.label(name).is_some() && base.label(name) == application.label(name))
+    [judge::TITLE, judge::LOCK]
+        .iter()
+        .all(|name| base.label(name).is_some() && base.label(name) == application.label(name))
 }
 
 /// Returns the newest image of the same line that has a tag; the one that the application named wins among equals.
@@ -217,7 +225,9 @@ pub(crate) fn successor<'a>(old: &Standing, trace: &Trace, listed: &'a [Listed])
     let is_of_line = |one: &&Listed| {
         // images that wait for the gate's verdict are not released
         let has_tag = one.references.iter().any(|reference| !reference.starts_with("candidate-"));
-        has_tag && one.says(judge::TITLE) == line(judge::TITLE) && one.says(judge::PARAMETERS) == line(judge::PARAMETERS)
+        has_tag
+            && one.says(judge::TITLE) == line(judge::TITLE)
+            && one.says(judge::PARAMETERS) == line(judge::PARAMETERS)
     };
     let key = |one: &&Listed| {
         let is_written = one.references.iter().any(|reference| is_named(reference, &trace.names));

@@ -12,6 +12,7 @@ mod harbor;
 mod hostile;
 mod lock;
 mod publish;
+mod rebase;
 mod recipe;
 mod registry;
 mod reproducible;

@@ -141,7 +141,8 @@ impl Registry {
                 _ => return Err(self.refused(&what, answer).await),
             }
             let has_more = answer.header("link").is_some_and(|link| link.contains("next"));
-            let bytes = answer.bytes(document::LIMIT).await.map_err(|_| malformed("the answer is too long or broke"))?;
+            let bytes =
+                answer.bytes(document::LIMIT).await.map_err(|_| malformed("the answer is too long or broke"))?;
             let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed("it is no list of tags"))?;
             let page = page.tags.unwrap_or_default();
             let before = tags.len();

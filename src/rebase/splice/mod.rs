@@ -71,8 +71,7 @@ pub fn splice(parts: &Parts<'_>) -> Result<Spliced, String> {
     let config = oci::canonical(&config);
     let mut manifest = application.manifest.clone();
     let config_type = application.manifest["config"]["mediaType"].clone();
-    manifest["config"] =
-        json!({ "mediaType": config_type, "digest": Digest::of(&config), "size": config.len() });
+    manifest["config"] = json!({ "mediaType": config_type, "digest": Digest::of(&config), "size": config.len() });
     let mut layers = Vec::new();
     for layer in &new.layers {
         layers.push(described(&layer.blob, is_docker)?);
@@ -113,7 +112,8 @@ pub fn index(
 /// OCI image that name its base, other than those inherited from there, are brought up to date as well.
 fn notes(parts: &Parts<'_>, is_docker: bool, config: &mut Value) -> Option<Map<String, Value>> {
     let Parts { application, old, new, base_name } = parts;
-    let names_base = application.label(BASE_DIGEST).is_some() && application.label(BASE_DIGEST) != old.label(BASE_DIGEST);
+    let names_base =
+        application.label(BASE_DIGEST).is_some() && application.label(BASE_DIGEST) != old.label(BASE_DIGEST);
     if is_docker || names_base {
         let labels = &mut config["config"]["Labels"];
         let mut map = labels.as_object().cloned().unwrap_or_default();
@@ -201,7 +201,8 @@ fn after(history: &[Value], layers: usize) -> &[Value] {
 
 /// A history that does not fit its layers makes engines refuse the image, so it is written anew.
 fn made_up(face: &Face, layers: usize) -> Vec<Value> {
-    let step = json!({ "created": face.config["created"], "created_by": "unknown: the history did not fit the layers" });
+    let step =
+        json!({ "created": face.config["created"], "created_by": "unknown: the history did not fit the layers" });
     vec![step; layers]
 }
 
@@ -217,7 +218,8 @@ pub fn moment(text: &str) -> Option<(i64, u32)> {
     let base = text.get(..19)?;
     let Epoch(seconds) = format!("{}T{}Z", base.get(..10)?, base.get(11..)?).parse().ok()?;
     let rest = text.get(19..)?;
-    let digits = rest.strip_prefix('.').map_or("", |rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
+    let digits =
+        rest.strip_prefix('.').map_or("", |rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
     let rest = if digits.is_empty() { rest } else { rest.get(digits.len() + 1..)? };
     let nanoseconds = format!("{digits:0<9}").get(..9)?.parse().ok()?;
     if rest == "Z" || rest == "z" {
