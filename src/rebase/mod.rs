@@ -115,7 +115,10 @@ impl Error {
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
             Self::Refused { .. } => {
-                vec!["build the application anew on the new base, or name another base with `--onto`".to_owned()]
+                vec![
+                    "name the right base with `--base` or `--onto`, or build the application anew on the new base"
+                        .to_owned(),
+                ]
             }
             Self::TooMany { .. } => vec!["remove old tags from the repository".to_owned()],
             Self::Moved { .. } => vec!["run the command again".to_owned()],

@@ -182,18 +182,26 @@ pub(crate) async fn standing(
             }
         }
     }
-    let unknown = application.faces.iter().filter(|face| !best.contains_key(&face.platform));
-    let tell = |face: &Face| {
-        let common = closest.get(&face.platform).copied().unwrap_or(0);
-        format!(
-            "{}: it stands on none of the {} image(s) in `{}`: the closest has {common} of its {} layers in common",
-            face.platform,
-            listed.len(),
-            place.name_of("*"),
-            face.layers.len(),
-        )
-    };
-    let unknown: Vec<String> = unknown.map(tell).collect();
+    let mut unknown = Vec::new();
+    for face in &application.faces {
+        match best.get(&face.platform) {
+            None => unknown.push(format!(
+                "{}: it stands on none of the {} image(s) in `{}`: the closest has {} of its {} layers in common",
+                face.platform,
+                listed.len(),
+                place.name_of("*"),
+                closest.get(&face.platform).copied().unwrap_or(0),
+                face.layers.len(),
+            )),
+            Some((_, found)) if is_in_between(&found.face, face) => unknown.push(format!(
+                "{}: another image of ours lies between it and `{}`: its inherited label `{}` is that one's",
+                face.platform,
+                found.face.label(judge::TITLE).unwrap_or("its base"),
+                judge::LOCK,
+            )),
+            Some(_) => {}
+        }
+    }
     let best = best.into_iter().map(|(platform, (_, found))| (platform, found)).collect();
     Ok(if unknown.is_empty() { Ok(best) } else { Err(unknown) })
 }
@@ -217,6 +225,13 @@ fn is_line_of(base: &Face, application: &Face) -> bool {
     [judge::TITLE, judge::LOCK]
         .iter()
         .all(|name| base.label(name).is_some() && base.label(name) == application.label(name))
+}
+
+/// Tells whether the labels that an application has inherited are another image's than those of its base: in the
+/// repository of a Java image, a Tomcat application finds that Java, and would keep an old Tomcat without saying so.
+fn is_in_between(base: &Face, application: &Face) -> bool {
+    let differs = |name: &str| application.label(name).is_some_and(|label| base.label(name) != Some(label));
+    differs(judge::LOCK) && differs(judge::TITLE)
 }
 
 /// Returns the newest image of the same line that has a tag; the one that the application named wins among equals.
