@@ -68,7 +68,7 @@ patched() { # prints a library of the base that the updates change
     python3 -c '
 import json, re, sys
 files = json.load(open(sys.argv[1]))["files"]
-print(next("/" + f["name"] for f in files if re.fullmatch(r"usr/lib/[^/]+-linux-gnu/lib[^/]+\.so[.0-9]*", f["name"]) and str(f.get("old") or f.get("before") or "").startswith("file")))' "$move/diff.json"
+print(next("/" + f["name"] for f in files if re.fullmatch(r"usr/lib/[^/]+-linux-gnu/lib[^/]+\.so[.0-9]*", f["name"]) and str(f["old"]).startswith("file") and f["new"]))' "$move/diff.json"
 }
 base_digest() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["images"][-1]["digest"])' "$move/$1.json"; }
 in_the_way() { # an application that brought its own copy of a library that the updates change is refused
