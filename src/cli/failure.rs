@@ -19,6 +19,7 @@ use crate::oci::registry::credentials;
 use crate::plan;
 use crate::publish;
 use crate::publish::harbor::Turn;
+use crate::rebase;
 use crate::recipe;
 use crate::recipe::Diagnostic;
 use crate::shared;
@@ -308,6 +309,21 @@ impl From<plan::Error> for Failure {
             plan::Error::Unwritable { .. } => Kind::Internal,
         };
         let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<rebase::Error> for Failure {
+    fn from(error: rebase::Error) -> Self {
+        let (kind, hints) = match &error {
+            rebase::Error::Registry(error) => (registry_kind(error), error.hints()),
+            rebase::Error::Oci(error) => (oci_kind(error), oci_hints(error)),
+            rebase::Error::File(error) => (file_kind(error), error.hints()),
+            rebase::Error::Store(error) => (store_kind(error), error.hints()),
+            rebase::Error::Refused { .. } => (Kind::Policy, error.hints()),
+            rebase::Error::Moved { .. } => (Kind::Outside, error.hints()),
+            _ => (Kind::Input, error.hints()),
+        };
         Self::of(kind, &error, hints)
     }
 }

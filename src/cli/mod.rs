@@ -12,6 +12,7 @@ mod plan;
 mod printer;
 mod progress;
 mod publish;
+mod rebase;
 mod reference;
 mod schema;
 mod settings;
@@ -60,6 +61,7 @@ enum Command {
     Build(build::Args),
     Bundle(bundle::Args),
     Publish(publish::Args),
+    Rebase(rebase::Args),
     Update(update::Args),
     Status(status::Args),
     Plan(plan::Args),
@@ -128,6 +130,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Build(args) => build::run(&args, context),
         Command::Bundle(args) => bundle::run(&args, context),
         Command::Publish(args) => publish::run(&args, context),
+        Command::Rebase(args) => rebase::run(&args, context),
         Command::Update(args) => update::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Plan(args) => plan::run(&args, context),

@@ -13,6 +13,7 @@ mod hostile;
 mod lock;
 mod plan;
 mod publish;
+mod rebase;
 mod recipe;
 mod registry;
 mod reproducible;

@@ -1,0 +1,206 @@
+//! New documents to where the application is: layers mounted, manifests by digest, tags last.
+
+use crate::oci::layout;
+use crate::oci::layout::Reference;
+use crate::oci::registry::Blobs;
+use crate::oci::registry::Registry;
+use crate::oci::registry::document::Named;
+use crate::rebase::Error;
+use crate::rebase::Order;
+use crate::rebase::picture::Face;
+use crate::rebase::picture::Picture;
+use crate::rebase::place;
+use crate::rebase::place::Place;
+use crate::rebase::place::Reader;
+use crate::rebase::splice::Spliced;
+use crate::sys::fs;
+use crate::values::Digest;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Largest layer that is fetched from another registry.
+const LARGEST: u64 = 16 << 30;
+
+/// What a delivery cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Transfer {
+    /// Layers that the base's repository had.
+    pub mounted: Blobs,
+    /// Layers that were there.
+    pub skipped: Blobs,
+    /// Layers that had to be fetched from elsewhere and sent.
+    pub uploaded: Blobs,
+    /// Configurations, manifests and indexes that were written.
+    pub documents: usize,
+}
+
+/// A document to be written under its digest.
+struct Document {
+    media_type: String,
+    bytes: Vec<u8>,
+}
+
+/// All that is new, and what stands for the whole.
+pub(super) struct Documents {
+    /// Of the image or index that tags are to stand for.
+    pub(super) digest: Digest,
+    media_type: String,
+    configs: Vec<Document>,
+    /// Those that others name first.
+    manifests: Vec<Document>,
+    layers: BTreeMap<Digest, Named>,
+}
+
+impl Documents {
+    /// Begins with the application as it is.
+    pub(super) fn of(application: &Picture) -> Self {
+        let media_type = application.descriptor.media_type().to_string();
+        let digest = application.digest;
+        Self { digest, media_type, configs: Vec::new(), manifests: Vec::new(), layers: BTreeMap::new() }
+    }
+
+    /// Adds a platform; of an application without an index it is the whole.
+    pub(super) fn add(&mut self, application: &Face, spliced: Spliced) {
+        let config_type = application.manifest["config"]["mediaType"].as_str().unwrap_or_default().to_owned();
+        self.configs.push(Document { media_type: config_type, bytes: spliced.config });
+        self.layers.extend(spliced.brought.into_iter().map(|layer| (layer.blob.digest, layer.blob)));
+        self.digest = spliced.digest;
+        self.manifests.push(Document { media_type: application.media_type.clone(), bytes: spliced.manifest });
+    }
+
+    /// Adds the index over all platforms.
+    pub(super) fn set_index(&mut self, bytes: Vec<u8>) {
+        self.digest = Digest::of(&bytes);
+        self.manifests.push(Document { media_type: self.media_type.clone(), bytes });
+    }
+}
+
+/// Returns the tags that do not stand for the result yet.
+pub(super) async fn tags_to_move(order: &Order<'_>, documents: &Documents) -> Result<Vec<String>, Error> {
+    let mut moved = Vec::new();
+    for tag in order.tags {
+        if order.place.digest(tag).await? != Some(documents.digest) {
+            moved.push(tag.clone());
+        }
+    }
+    Ok(moved)
+}
+
+/// Writes everything; returns what that cost, and the tags that were moved.
+pub(super) async fn deliver(
+    documents: &Documents,
+    order: &Order<'_>,
+    reader: &Reader<'_>,
+) -> Result<(Option<Transfer>, Vec<String>), Error> {
+    let moved = tags_to_move(order, documents).await?;
+    if documents.manifests.is_empty() && moved.is_empty() {
+        return Ok((None, moved));
+    }
+    match order.place {
+        Place::Registry { registry, repository } => {
+            let transfer = to_registry(documents, (registry, repository), order, reader).await?;
+            still_there(order).await?;
+            let bytes = match documents.manifests.last() {
+                Some(root) => root.bytes.clone(),
+                None => registry.manifest(repository, &documents.digest.to_string()).await?.bytes,
+            };
+            for tag in &moved {
+                registry.put_manifest(repository, tag, &documents.media_type, bytes.clone()).await?;
+            }
+            Ok((Some(transfer), moved))
+        }
+        Place::Layout(folder) => {
+            let transfer = to_layout(documents, folder, order, reader).await?;
+            Ok((Some(transfer), moved))
+        }
+    }
+}
+
+/// Nobody's newer build is overwritten: the tag must still stand for what was read.
+async fn still_there(order: &Order<'_>) -> Result<(), Error> {
+    let is_digest = order.reference.parse::<Digest>().is_ok();
+    if is_digest || order.place.digest(order.reference).await? == Some(order.application.digest) {
+        return Ok(());
+    }
+    Err(Error::Moved { image: order.place.name_of(order.reference) })
+}
+
+async fn to_registry(
+    documents: &Documents,
+    (registry, repository): (&Registry, &str),
+    order: &Order<'_>,
+    reader: &Reader<'_>,
+) -> Result<Transfer, Error> {
+    let mount_from = match order.base {
+        Place::Registry { repository: from, .. } if order.base.is_beside(order.place) && from != repository => {
+            vec![from.clone()]
+        }
+        _ => Vec::new(),
+    };
+    let layers: Vec<Named> = documents.layers.values().cloned().collect();
+    let gathered = registry.gather(repository, &mount_from, &layers).await?;
+    let mut transfer = Transfer { mounted: gathered.mounted, skipped: gathered.skipped, ..Transfer::default() };
+    for layer in gathered.missing {
+        let folder = order.base.folder_with(&layer, LARGEST, reader).await?;
+        let sent = registry.send_blobs(repository, &folder, &[layer]).await?;
+        transfer.uploaded.count += sent.count;
+        transfer.uploaded.bytes += sent.bytes;
+    }
+    let configs = stored(&documents.configs, reader)?;
+    registry.send_blobs(repository, reader.store.folder(), &configs).await?;
+    for Document { media_type, bytes } in &documents.manifests {
+        let digest = Digest::of(bytes).to_string();
+        registry.put_manifest(repository, &digest, media_type, bytes.clone()).await?;
+    }
+    transfer.documents = configs.len() + documents.manifests.len();
+    Ok(transfer)
+}
+
+async fn to_layout(
+    documents: &Documents,
+    folder: &Path,
+    order: &Order<'_>,
+    reader: &Reader<'_>,
+) -> Result<Transfer, Error> {
+    let mut transfer = Transfer::default();
+    let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+    for layer in documents.layers.values() {
+        let is_there = fs::size(&place::path(folder, &layer.digest)) == Some(layer.size);
+        let part = if is_there { &mut transfer.skipped } else { &mut transfer.uploaded };
+        part.count += 1;
+        part.bytes += layer.size;
+        if !is_there {
+            let from = order.base.folder_with(layer, LARGEST, reader).await?;
+            let kept = reader.store.blob(&layer.digest);
+            if fs::size(&kept) != Some(layer.size) {
+                fs::link_or_copy(&place::path(&from, &layer.digest), &kept)?;
+            }
+            blobs.insert(layer.digest, layer.size);
+        }
+    }
+    for document in documents.configs.iter().chain(&documents.manifests) {
+        blobs.insert(reader.store.add(&document.bytes)?, document.bytes.len() as u64);
+    }
+    transfer.documents = documents.configs.len() + documents.manifests.len();
+    let size = match documents.manifests.last() {
+        Some(root) => root.bytes.len() as u64,
+        None => order.application.descriptor.size(),
+    };
+    let target = crate::oci::descriptor(&documents.media_type, &documents.digest, size);
+    let name = |tag: &String| Reference { name: tag.clone(), target: target.clone() };
+    let references: Vec<Reference> = order.tags.iter().map(name).collect();
+    still_there(order).await?;
+    layout::write(folder, &references, &blobs, reader.store)?;
+    Ok(transfer)
+}
+
+/// Keeps documents in the store and returns their names.
+fn stored(documents: &[Document], reader: &Reader<'_>) -> Result<Vec<Named>, Error> {
+    let keep = |document: &Document| {
+        let digest = reader.store.add(&document.bytes)?;
+        Ok(Named { digest, size: document.bytes.len() as u64, media_type: document.media_type.clone() })
+    };
+    documents.iter().map(keep).collect()
+}
