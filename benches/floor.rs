@@ -19,7 +19,7 @@ use std::time::Instant;
 /// Most bytes that a package may unpack to.
 const LIMIT: u64 = 4 << 30;
 
-/// How often the whole work is done unless `REPEATS` says otherwise; the fastest counts.
+/// How often the whole work is done unless `--repeats` says otherwise; the fastest counts.
 const REPEATS: usize = 7;
 
 /// A piece of work.
@@ -29,7 +29,12 @@ enum Job<'a> {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut repeats = REPEATS;
+    if let Some(given) = arguments.iter().position(|argument| argument == "--repeats") {
+        repeats = arguments[given + 1].parse().expect("`--repeats` is followed by a number");
+        arguments.drain(given..given + 2);
+    }
     let mut parts = arguments.split(|argument| argument == "--layers");
     let (packages, layers) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     if packages.is_empty() || layers.is_empty() {
@@ -40,8 +45,6 @@ fn main() {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut times: Vec<Duration> = Vec::new();
     let mut sizes = (0, 0, 0);
-    let repeats = std::env::var("REPEATS").ok().and_then(|text| text.parse().ok()).filter(|count| *count > 0);
-    let repeats = repeats.unwrap_or(REPEATS);
     for _ in 0..repeats {
         let started = Instant::now();
         sizes = process(packages, &layers, threads);

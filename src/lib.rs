@@ -8,6 +8,9 @@
 //! base-images/*.yaml ─► recipe ─► lock ─► fetch ─► layer ─► image ─► build ─► OCI layout or archive
 //!                     Definition  Lock    .debs    Tree,    documents  Built │
 //!                                                  layers                    └─► publish ─► registry, past Harbor's gate
+//!
+//! a schedule ─► update: lock anew ─► advisory (what does it fix?) ─► build ─► publish ─► announce
+//! an empty machine ─► shared: what another one has built is in the registry
 //! ```
 //!
 //! # Words

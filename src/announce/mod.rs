@@ -5,4 +5,5 @@
 //! - **Invariants**: what was published stays published, whatever becomes of telling it; nothing is told twice as news.
 //! - **Not here**: publishing itself (`publish`), deciding what is due (`due`).
 
+pub mod metrics;
 pub mod writeback;

@@ -111,13 +111,17 @@ pub struct Between<'a> {
 #[must_use]
 pub fn between<'a>(entries: &'a [Entry], old: &str, new: &str) -> Between<'a> {
     let (old, new) = (Version::new(old), Version::new(new));
-    let is_within = |entry: &&Entry| {
-        let version = Version::new(&entry.version);
-        version > old && version <= new
-    };
+    let is_new = |entry: &&Entry| is_in(entry, &new) && !is_in(entry, &old);
     // a log that was cut off ends with something newer than the old version
-    let is_complete = entries.iter().any(|entry| Version::new(&entry.version) <= old);
-    Between { entries: entries.iter().filter(is_within).collect(), is_complete }
+    let is_complete = entries.iter().any(|entry| is_in(entry, &old));
+    Between { entries: entries.iter().filter(is_new).collect(), is_complete }
+}
+
+/// Tells whether a version has the changes of an entry: it is not older, or it is a rebuild of it for a release, which is
+/// written `<version>~deb13u1` and sorts before it.
+fn is_in(entry: &Entry, version: &Version) -> bool {
+    let rest = version.as_str().strip_prefix(&*entry.version);
+    rest.is_some_and(|rest| rest.starts_with('~')) || Version::new(&entry.version) <= *version
 }
 
 #[cfg(test)]
@@ -179,6 +183,16 @@ zlib (1:1.3-2) unstable; urgency=low (whatever)
         for (old, new, expected, complete) in table {
             assert_eq!(versions(old, new), (expected.to_owned(), complete), "{old} {new}");
         }
+    }
+
+    #[test]
+    fn rebuilds_for_a_release_have_what_they_rebuild() {
+        let log = "j (21.1-1~deb13u1) trixie-security; urgency=medium\nj (21.1-1) unstable; urgency=medium\n\
+                   j (21.0-2) unstable; urgency=medium\nj (21.0-1) unstable; urgency=medium\n";
+        let entries = parse(log);
+        let found = between(&entries, "21.0-1~deb13u2", "21.1-1~deb13u1");
+        let versions: Vec<&str> = found.entries.iter().map(|entry| entry.version.as_str()).collect();
+        assert_eq!((versions, found.is_complete), (vec!["21.1-1~deb13u1", "21.1-1", "21.0-2"], true));
     }
 
     proptest! {

@@ -13,6 +13,7 @@ pub use levels::Assembled;
 pub use levels::assemble;
 pub use record::Built;
 pub use record::BuiltPlatform;
+pub use record::Whereabouts;
 
 pub use crate::fetch::wanted;
 
@@ -34,6 +35,7 @@ use crate::tree::Contents;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
+use std::collections::BTreeSet;
 
 /// Why images cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +88,17 @@ pub struct Options {
     pub compression: Compression,
     /// Number of worker threads.
     pub threads: usize,
+    /// Images that are wanted; others are built only where one of these has to be built on them. Empty means all.
+    pub images: Vec<String>,
     /// Platforms to build; empty means all that a definition names.
     pub platforms: Vec<Platform>,
+    /// Where the layers of finished images may be.
+    pub layers: Whereabouts,
     /// Where packages may be found besides the official addresses.
     pub mirrors: Mirrors,
 }
 
-/// Builds images into the store, parents first.
+/// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished.
 ///
 /// # Errors
 /// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
@@ -105,16 +111,18 @@ pub fn build(
 ) -> Result<Vec<Built>, Error> {
     let mut done: Vec<Built> = Vec::new();
     let mut todo: Vec<(usize, &Order<'_>, Digest)> = Vec::new();
-    for (index, order) in orders.iter().enumerate() {
-        let key = record::key(order, options, parent(order, &done).map(|built| built.key));
-        match record::find(&key, store) {
-            Some(built) => done.push(built),
+    for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {
+        match record::find(&key, options.layers, store) {
+            // it may have been built for other tags
+            Some(built) => done.push(Built { tags: record::tags(order), ..built }),
             None => {
                 done.push(Built::unfinished(key, order.definition));
                 todo.push((index, order, key));
             }
         }
     }
+    let needed = needed(&todo, &options.images);
+    todo.retain(|(_, order, _)| needed.contains(&order.definition.image));
     if todo.is_empty() {
         return Ok(done);
     }
@@ -129,6 +137,33 @@ pub fn build(
         }
         Ok(done)
     })
+}
+
+/// Returns those of the images to do that are wanted, and those that these stand on.
+fn needed(todo: &[(usize, &Order<'_>, Digest)], wanted: &[String]) -> BTreeSet<String> {
+    let is_wanted = |image: &String| wanted.is_empty() || wanted.contains(image);
+    let mut needed = BTreeSet::new();
+    // parents come before their children
+    for (_, Order { definition, .. }, _) in todo.iter().rev() {
+        if is_wanted(&definition.image) || needed.contains(&definition.image) {
+            needed.insert(definition.image.clone());
+            needed.extend(definition.parent.clone());
+        }
+    }
+    needed
+}
+
+/// Returns the keys under which these images are known, parents first.
+#[must_use]
+pub fn keys(orders: &[Order<'_>], options: &Options) -> Vec<Digest> {
+    let mut keys: Vec<Digest> = Vec::new();
+    for order in orders {
+        let is_parent = |other: &&Order<'_>| order.definition.parent.as_ref() == Some(&other.definition.image);
+        let parent = orders.iter().zip(&keys).find(|(other, _)| is_parent(other));
+        let parent = parent.map(|(other, key)| (*key, record::name(&other.definition.image, &record::tags(other))));
+        keys.push(record::key(order, options, parent));
+    }
+    keys
 }
 
 /// Returns the image that this one stands on, when it was built in the same run.

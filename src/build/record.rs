@@ -13,6 +13,7 @@ use crate::values::Platform;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Version of the documents around the layers (configuration, manifest, index): part of every build key.
 const DOCUMENT_FORMAT: u32 = 1;
@@ -87,16 +88,34 @@ impl Built {
     /// Returns the first reference name, `<image>:<tag>`.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{}:{}", self.image, self.tags.first().map_or("latest", String::as_str))
+        name(&self.image, &self.tags)
     }
 
     /// Returns every blob of the image with its size.
     #[must_use]
     pub fn blobs(&self) -> BTreeMap<Digest, u64> {
+        self.documents().into_iter().chain(self.layers()).collect()
+    }
+
+    /// Returns the image's documents with their sizes: index, manifests, configurations.
+    #[must_use]
+    pub fn documents(&self) -> Vec<(Digest, u64)> {
         let documents = self.platforms.iter().flat_map(|platform| [platform.manifest, platform.config]);
+        std::iter::once(self.index).chain(documents).collect()
+    }
+
+    /// Returns the image's layers with their sizes; platforms may share some.
+    pub fn layers(&self) -> impl Iterator<Item = (Digest, u64)> {
         let layers = self.platforms.iter().flat_map(|platform| &platform.layers);
-        let layers = layers.map(|layer| (layer.blob.digest, layer.blob.size));
-        std::iter::once(self.index).chain(documents).chain(layers).collect()
+        layers.map(|layer| (layer.blob.digest, layer.blob.size))
+    }
+
+    /// Returns the layers that the store does not have.
+    #[must_use]
+    pub fn elsewhere(&self, store: &Store) -> Vec<Digest> {
+        let absent: BTreeSet<Digest> =
+            self.layers().filter(|(digest, size)| !store.has_blob(digest, *size)).map(|(digest, _)| digest).collect();
+        absent.into_iter().collect()
     }
 
     /// Returns what a child image says about this one as its base, for one platform.
@@ -112,15 +131,26 @@ impl Built {
     }
 }
 
-/// Returns the key under which an image is known: its lock, its recipe files, the image below, and how it is built.
+/// Returns the reference name of an image with these tags.
+pub(super) fn name(image: &str, tags: &[String]) -> String {
+    format!("{image}:{}", tags.first().map_or("latest", String::as_str))
+}
+
+/// Returns the key under which an image is known: its lock, its recipe files, what its base-image file says about its
+/// content, the image below with its name, and how it is built. Where it is published decides nothing.
 #[must_use]
-pub fn key(order: &Order<'_>, options: &Options, parent: Option<Digest>) -> Digest {
+pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, String)>) -> Digest {
     let Order { definition, lock } = order;
-    let inputs: Vec<String> = definition.inputs.iter().map(|(path, digest)| format!("{path} {digest}")).collect();
+    // of the base-image file only what decides: a new tag makes no new image
+    let inputs = definition.inputs.iter().filter(|(path, _)| !path.starts_with("base-images/"));
+    let inputs: Vec<String> = inputs.map(|(path, digest)| format!("{path} {digest}")).collect();
+    let recipes: Vec<&str> = definition.levels.values().flatten().map(|level| level.recipe.as_str()).collect();
+    let owner = &definition.owner;
+    let about = (&definition.purpose, &owner.name, &owner.contact, &definition.version_of, &definition.parameters);
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
-    let parent = parent.map(|digest| digest.to_string()).unwrap_or_default();
+    let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
     let text = format!(
-        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{}",
+        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{recipes:?}\n{about:?}\n{}",
         layer::fingerprint(),
         options.compression.fingerprint(),
         definition.image,
@@ -131,14 +161,26 @@ pub fn key(order: &Order<'_>, options: &Options, parent: Option<Digest>) -> Dige
     Digest::of(text.as_bytes())
 }
 
-/// Returns the image known under a key, if all its blobs are still there.
+/// Returns the image known under a key, if all its blobs are still there; with [`Whereabouts::Anywhere`], its layers
+/// may be in the cache repository instead.
 #[must_use]
-pub fn find(key: &Digest, store: &Store) -> Option<Built> {
+pub fn find(key: &Digest, layers: Whereabouts, store: &Store) -> Option<Built> {
     let mut built: Built = store.result("image", key)?;
     for platform in &mut built.platforms {
         platform.reused = platform.layers.len();
     }
-    built.blobs().iter().all(|(digest, size)| store.has_blob(digest, *size)).then_some(built)
+    let is_here = |(digest, size): (Digest, u64)| store.has_blob(&digest, size);
+    let is_near = |blob: (Digest, u64)| is_here(blob) || layers == Whereabouts::Anywhere && store.is_elsewhere(&blob.0);
+    (built.documents().into_iter().all(is_here) && built.layers().all(is_near)).then_some(built)
+}
+
+/// Where the layers of an image may be that is not built again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// In the store.
+    Here,
+    /// In the store, or in the cache repository of the registry that it goes to.
+    Anywhere,
 }
 
 /// Remembers a finished image.

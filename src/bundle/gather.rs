@@ -279,14 +279,11 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
 /// Returns the state that locks name, where somebody still has all of it.
 fn exact(state: &State<'_>, gathering: &Gathering<'_>) -> Result<Option<(Vec<u8>, PastPocket)>, Error> {
     let mut pocket = state.wanted(gathering.mirrors);
-    let snapshots: BTreeSet<String> = [state.locked.date, state.epoch]
-        .into_iter()
-        .filter_map(|time| fetch::snapshot(state.archives[0], time))
-        .collect();
+    let Some(Anchor { bytes, base }) = inrelease(state, &pocket, gathering)? else { return Ok(None) };
+    // where the file was, its indexes are
     for uris in pocket.uris.values_mut() {
-        uris.extend(snapshots.iter().cloned());
+        uris.extend(base.clone().or_else(|| snapshots(state).into_iter().next()));
     }
-    let Some(bytes) = inrelease(state, &pocket, gathering)? else { return Ok(None) };
     match reopen(&pocket, &bytes, state, gathering)? {
         Ok(past) => Ok(Some((bytes, past))),
         Err(error) if is_gone(&error) => Ok(None),
@@ -318,29 +315,51 @@ fn reopen(
     Ok(http.block_on(archive::open_past(pocket, bytes, &past))?)
 }
 
-/// Returns the very InRelease file that locks name: from the store, a mirror, the snapshot service.
-fn inrelease(state: &State<'_>, pocket: &Pocket, gathering: &Gathering<'_>) -> Result<Option<Vec<u8>>, Error> {
+/// An InRelease file, and the archive root that it came from, unless it was in the store.
+struct Anchor {
+    bytes: Vec<u8>,
+    base: Option<String>,
+}
+
+/// Returns the very InRelease file that locks name, and where it was: in the store (nowhere), at a mirror, in a snapshot.
+fn inrelease(state: &State<'_>, pocket: &Pocket, gathering: &Gathering<'_>) -> Result<Option<Anchor>, Error> {
     let wanted = state.locked.inrelease;
     let is_it = |bytes: &Vec<u8>| Digest::of(bytes) == wanted;
     let kept = [archive::kept(&gathering.store.archives(), &wanted), gathering.store.blob(&wanted)];
     for path in kept {
         if let Some(bytes) = fs::read(&path, release::SIZE_LIMIT).ok().filter(is_it) {
-            return Ok(Some(bytes));
+            return Ok(Some(Anchor { bytes, base: None }));
         }
     }
     if gathering.http.is_offline() {
         return Ok(None);
     }
-    let uris: BTreeSet<&String> = pocket.uris.values().flatten().collect();
-    for base in uris {
+    // architectures may live on different hosts; mirrors come before snapshots
+    let (mut asked, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for base in pocket.uris.values().flatten().cloned().chain(snapshots(state)) {
+        let host = base.split('/').nth(2).unwrap_or_default().to_owned();
+        if silent.contains(&host) || !asked.insert(base.clone()) {
+            continue;
+        }
         let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
-        // what is not had there may be had elsewhere
-        let found = gathering.http.block_on(gathering.http.get(&url, release::SIZE_LIMIT))?;
-        if let Some(bytes) = found.ok().filter(is_it) {
-            return Ok(Some(bytes));
+        match gathering.http.block_on(gathering.http.get(&url, release::SIZE_LIMIT))? {
+            Ok(bytes) if is_it(&bytes) => return Ok(Some(Anchor { bytes, base: Some(base) })),
+            // another state, or none
+            Ok(_) => {}
+            Err(error) if error.is_miss() => {}
+            // what is not had there may be had elsewhere
+            Err(_) => _ = silent.insert(host),
         }
     }
     Ok(None)
+}
+
+/// Returns addresses of the snapshot service that may show the state of a lock: a service shows what it had seen at a
+/// time, and sees a state some hours after the `Date` that it carries.
+fn snapshots(state: &State<'_>) -> Vec<String> {
+    let hours = |count: i64| Epoch(state.locked.date.0.saturating_add(count * 3600));
+    let times = [hours(7), hours(1), hours(0), state.epoch];
+    times.into_iter().filter_map(|time| fetch::snapshot(state.archives[0], time)).collect()
 }
 
 /// Returns the current state of the pocket, which must stand up to everything that `lock` demands of it.

@@ -9,6 +9,7 @@ use crate::cli::Context;
 use crate::cli::bundle;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
+use crate::cli::publish::Target;
 use crate::cli::summary::Summary;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
@@ -66,7 +67,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = build::Options {
         compression: if args.compression == "zstd" { Compression::Zstd } else { Compression::Gzip },
         threads: context.settings.threads,
+        images: Vec::new(),
         platforms: args.platform.clone(),
+        layers: build::Whereabouts::Here,
         mirrors: hands.mirrors.clone(),
     };
     let offline = match &args.bundle {
@@ -74,6 +77,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => None,
     };
     let http = offline.as_ref().unwrap_or(&hands.http);
+    if args.bundle.is_none() {
+        let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
+        let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
+        Target::open(None, None, context)?.take(&orders, &options, (&hands, true), context)?;
+    }
     let once = |locks: &BTreeMap<String, Lock>| {
         let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();

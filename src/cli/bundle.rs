@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 /// Where nobody has the InRelease file of a lock any more, the current one is bundled, if its indexes prove every package;
 /// this is said, and written in the bundle. `Valid-Until` is judged for the time of the lock.
 ///
-/// Example: sockel bundle tomcat-11 -o https://registry.example.org/platform/bundles:tomcat-11
+/// Example: sockel bundle tomcat-11 -o oci-archive:tomcat-11.bundle.tar
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Images to bundle, with those that they stand on; all when none is named
@@ -125,6 +125,7 @@ fn push(
     }
     let (connections, repository) = connect(address, context)?;
     let push = Push {
+        elsewhere: &[],
         layout: hands.store.folder(),
         target: &written.target,
         repository: &repository,

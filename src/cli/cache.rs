@@ -1,12 +1,21 @@
 //! `sockel cache`
 
+use crate::build;
+use crate::build::Order;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
+use crate::cli::failure::Kind;
+use crate::cli::publish::Target;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
+use crate::cli::workspace::Hands;
+use crate::cli::workspace::Workspace;
 use crate::layer;
 use crate::store::Store;
+use crate::sys::clock;
+use crate::tree::compress::Compression;
+use crate::values::Epoch;
 
 /// Look after the store
 ///
@@ -28,13 +37,17 @@ enum Action {
     Info,
     /// Remove what was not used for some time
     ///
-    /// Waits until no other command uses the store.
+    /// Waits until no other command uses the store. With `--registry`, the shared cache of the registry file is pruned
+    /// instead: entries that no lock file here asks for. The registry's garbage collection frees the space.
     ///
     /// Example: sockel cache prune --days 7
     Prune {
         /// Keep what was used within so many days; 0 removes everything
         #[arg(long, value_name = "N", default_value_t = 30)]
         days: u32,
+        /// Prune the shared cache in the registry instead of the store
+        #[arg(long)]
+        registry: bool,
     },
     /// Read everything, and remove what is damaged
     ///
@@ -47,7 +60,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let store = Store::open(&context.settings.store)?;
     match args.action {
         Action::Info => info(&store, context),
-        Action::Prune { days } => prune(store, days, context),
+        Action::Prune { days, registry: true } => {
+            // it is opened again with all else that is needed
+            drop(store);
+            prune_registry(days, context)
+        }
+        Action::Prune { days, registry: false } => prune(store, days, context),
         Action::Verify => verify(&store, context),
     }
 }
@@ -74,6 +92,34 @@ fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
         return Ok(context.printer.json(&pruned)?);
     }
     Ok(context.printer.data(&format!("removed {} files, {}\n", pruned.files, size(pruned.bytes)))?)
+}
+
+fn prune_registry(days: u32, context: &Context) -> Result<(), Failure> {
+    let target = Target::open(None, None, context)?;
+    let workspace = Workspace::open(context)?;
+    let definitions = workspace.definitions(&[])?;
+    let locks = workspace.fresh_locks(&definitions)?;
+    let hands = Hands::new(context)?;
+    let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
+    let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
+    let options = build::Options {
+        compression: Compression::Gzip,
+        threads: context.settings.threads,
+        images: Vec::new(),
+        platforms: Vec::new(),
+        layers: build::Whereabouts::Anywhere,
+        mirrors: hands.mirrors.clone(),
+    };
+    let Some(cache) = target.connections(context)?.and_then(|connections| connections.cache(&hands)) else {
+        return Err(Failure::new(Kind::Input, "cannot prune the shared cache: the registry file names none")
+            .hint("give `cache: { repository: NAME }` and a `target` that is a registry"));
+    };
+    let limit = Epoch(clock::now().0 - i64::from(days) * 86_400);
+    let pruned = hands.http.block_on(cache.prune(&build::keys(&orders, &options), limit))??;
+    if context.printer.is_json() {
+        return Ok(context.printer.json(&pruned)?);
+    }
+    Ok(context.printer.data(&format!("removed {} entries, kept {}\n", pruned.removed.len(), pruned.kept))?)
 }
 
 fn verify(store: &Store, context: &Context) -> Result<(), Failure> {

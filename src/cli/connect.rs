@@ -3,11 +3,16 @@
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Level;
+use crate::cli::workspace::Hands;
 use crate::oci::registry::Registry;
 use crate::oci::registry::credentials;
 use crate::publish;
 use crate::publish::harbor::Harbor;
+use crate::recipe::CacheFile;
 use crate::recipe::RegistryFile;
+use crate::shared::Cache;
+use crate::shared::key::Signer;
+use crate::shared::key::Verifier;
 use crate::sys::http::HostOptions;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +23,24 @@ pub(crate) struct Connections {
     printer: Arc<crate::cli::printer::Printer>,
     registry: Registry,
     release: Option<Registry>,
+    cache: Option<Keys>,
+}
+
+/// Where results are shared, and by whose keys.
+struct Keys {
+    repository: String,
+    verifier: Option<Verifier>,
+    signer: Option<Signer>,
+}
+
+impl Keys {
+    fn read(file: &CacheFile) -> Result<Self, Failure> {
+        Ok(Self {
+            repository: file.repository.clone(),
+            verifier: file.verify.as_deref().map(Verifier::read).transpose()?,
+            signer: file.sign.as_deref().map(Signer::read).transpose()?,
+        })
+    }
 }
 
 impl Connections {
@@ -42,7 +65,16 @@ impl Connections {
             (Some(path), Some(projects)) => Some(open(&projects.release, Some(path))?),
             _ => None,
         };
-        Ok(Self { printer: Arc::clone(&context.printer), registry, release })
+        let cache = file.cache.as_ref().map(Keys::read).transpose()?;
+        Ok(Self { printer: Arc::clone(&context.printer), registry, release, cache })
+    }
+
+    /// Returns the repository in which results are shared.
+    pub(crate) fn cache<'a>(&'a self, hands: &'a Hands) -> Option<Cache<'a>> {
+        let Keys { repository, verifier, signer } = self.cache.as_ref()?;
+        let (verifier, signer) = (verifier.as_ref(), signer.as_ref());
+        let (store, reporter) = (&hands.store, &hands.progress);
+        Some(Cache { registry: &self.registry, repository, verifier, signer, store, reporter })
     }
 
     /// Returns the registry with the login that pushes.

@@ -21,6 +21,7 @@ use crate::publish::harbor::Turn;
 use crate::rebase;
 use crate::recipe;
 use crate::recipe::Diagnostic;
+use crate::shared;
 use crate::store;
 use crate::sys::fs;
 use crate::sys::http;
@@ -264,6 +265,7 @@ impl From<publish::Error> for Failure {
                 Turn::Policy => Kind::Policy,
             },
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
+            publish::Error::Cache(error) => shared_kind(error),
             publish::Error::File(error) => file_kind(error),
             publish::Error::Store(error) => store_kind(error),
         };
@@ -311,6 +313,22 @@ impl From<rebase::Error> for Failure {
             _ => (Kind::Input, error.hints()),
         };
         Self::of(kind, &error, hints)
+    }
+}
+
+impl From<shared::Error> for Failure {
+    fn from(error: shared::Error) -> Self {
+        Self::of(shared_kind(&error), &error, Vec::new())
+    }
+}
+
+fn shared_kind(error: &shared::Error) -> Kind {
+    match error {
+        shared::Error::Registry(error) => registry_kind(error),
+        shared::Error::Entry { .. } => Kind::Outside,
+        shared::Error::Key { .. } => Kind::Input,
+        shared::Error::File(error) => file_kind(error),
+        shared::Error::Store(error) => store_kind(error),
     }
 }
 

@@ -16,6 +16,7 @@ mod reference;
 mod schema;
 mod settings;
 mod show;
+mod status;
 mod summary;
 mod table;
 mod update;
@@ -61,6 +62,7 @@ enum Command {
     Publish(publish::Args),
     Rebase(rebase::Args),
     Update(update::Args),
+    Status(status::Args),
     Show(show::Args),
     Diff(diff::Args),
     Cache(cache::Args),
@@ -128,6 +130,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Publish(args) => publish::run(&args, context),
         Command::Rebase(args) => rebase::run(&args, context),
         Command::Update(args) => update::run(&args, context),
+        Command::Status(args) => status::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),

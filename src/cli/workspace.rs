@@ -166,7 +166,7 @@ impl<'a> Workspace<'a> {
         previous: &BTreeMap<String, Lock>,
         how: &Relock<'_>,
         hands: &Hands,
-    ) -> Result<Vec<(String, Result<Outcome, lock::Error>)>, Failure> {
+    ) -> Result<lock::Results, Failure> {
         let ledger = self.project.ledger()?;
         let images = Images { definitions, previous, ledger: &ledger, engine: ENGINE_FORMAT, keep: how.keep };
         let each = lock::lock_each(images, &online(how, hands));

@@ -63,10 +63,16 @@ pub struct PackageChange {
 }
 
 impl Difference {
+    /// Tells whether nothing but the text of files changed.
+    #[must_use]
+    pub fn is_about_files(&self) -> bool {
+        self.levels.is_empty() && self.parameters.is_empty() && self.engine.is_none()
+    }
+
     /// Tells whether anything that decides about the image changed; a later archive date alone does not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.levels.is_empty() && self.inputs.is_empty() && self.parameters.is_empty() && self.engine.is_none()
+        self.is_about_files() && self.inputs.is_empty()
     }
 }
 

@@ -161,10 +161,13 @@ fn merge(script: Unknown, unknown: &mut BTreeMap<(String, Digest), Unknown>) {
     entry.packages = names.into_iter().collect();
 }
 
+/// What came of every image, by name, in the order of the definitions.
+pub type Results = Vec<(String, Result<Outcome, Error>)>;
+
 /// What came of every image by itself.
 pub struct Each {
     /// By image, in the order of the definitions.
-    pub images: Vec<(String, Result<Outcome, Error>)>,
+    pub images: Results,
     /// What should be looked at.
     pub warnings: Vec<String>,
 }
@@ -245,11 +248,13 @@ fn refuse(group: &[&Definition], error: Error, failed: &mut BTreeMap<String, Err
     failed.insert(first, error);
 }
 
-/// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest.
+/// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest; also where files
+/// changed that led to the same decisions, which is noted.
 fn outcome(lock: Lock, previous: Option<&Lock>) -> Outcome {
     let difference = previous.map(|old| diff(old, &lock));
-    let kept = previous.filter(|_| difference.as_ref().is_some_and(Difference::is_empty));
-    Outcome { image: lock.image.clone(), lock: kept.cloned().unwrap_or(lock), difference }
+    let kept = previous.filter(|_| difference.as_ref().is_some_and(Difference::is_about_files));
+    let kept = kept.map(|old| Lock { inputs: lock.inputs.clone(), ..old.clone() });
+    Outcome { image: lock.image.clone(), lock: kept.unwrap_or(lock), difference }
 }
 
 /// One image being locked.

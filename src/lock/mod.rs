@@ -23,6 +23,7 @@ pub use images::Each;
 pub use images::Images;
 pub use images::Outcome;
 pub use images::Outside;
+pub use images::Results;
 pub use images::lock;
 pub use images::lock_each;
 

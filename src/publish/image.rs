@@ -2,6 +2,7 @@
 
 use crate::build::BuiltPlatform;
 use crate::oci;
+use crate::oci::registry;
 use crate::oci::registry::Push;
 use crate::publish::Error;
 use crate::publish::Gate;
@@ -18,6 +19,7 @@ use crate::publish::harbor::scan::Scanned;
 use crate::publish::index;
 use crate::publish::policy::is_moving;
 use crate::report::Event;
+use crate::shared::Cache;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -61,7 +63,9 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     let repository = place.repository(order.definition);
     let reference = format!("{} {repository} {}", place.registry.url(), order.built.index.0);
     let memory = Digest::of(reference.as_bytes());
+    let elsewhere = order.built.elsewhere(place.store);
     let push = Push {
+        elsewhere: &elsewhere,
         layout: place.store.folder(),
         target: &index(order.built),
         repository: &repository,
@@ -70,7 +74,17 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
         chunk: place.chunk,
         is_new: place.store.result::<String>("pushed", &memory).is_none(),
     };
-    let pushed = place.registry.push(&push, place.reporter).await?;
+    let pushed = match (place.registry.push(&push, place.reporter).await, place.cache) {
+        (Err(registry::Error::Absent { .. }), Some(cache)) => {
+            // it was thought that everything could be mounted: now the bytes are needed after all
+            cache.bring(order.built).await?;
+            place.registry.push(&Push { elsewhere: &[], ..push }, place.reporter).await?
+        }
+        (result, _) => result?,
+    };
+    if let Some(cache) = place.cache {
+        give(cache, order, &repository, place).await;
+    }
     place.store.keep("pushed", &memory, &reference)?;
     if place.harbor.is_none() {
         published.moved.clone_from(&pushed.tags_moved);
@@ -81,6 +95,14 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     published.pushed = Some(pushed);
     published.state = State::Published;
     Ok(())
+}
+
+/// Leaves an entry for machines that have nothing; that it cannot be left is no failure of the image.
+async fn give(cache: &Cache<'_>, order: &Order<'_>, repository: &str, place: &Place<'_>) {
+    if let Err(error) = cache.give(order.built, repository).await {
+        let text = format!("no cache entry was left for {}: {error}", order.built.image);
+        place.reporter.event(Event::Warning(text));
+    }
 }
 
 /// Returns the tags that do not stand for the image where people pull it.

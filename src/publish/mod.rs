@@ -27,6 +27,8 @@ use crate::publish::harbor::Harbor;
 use crate::publish::harbor::scan::Patience;
 use crate::recipe::Definition;
 use crate::report::Reporter;
+use crate::shared;
+use crate::shared::Cache;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
@@ -69,6 +71,9 @@ pub enum Error {
         /// The release project.
         project: String,
     },
+    /// The shared cache.
+    #[error(transparent)]
+    Cache(#[from] shared::Error),
     /// The store lost a document.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -89,6 +94,7 @@ impl Error {
                 "name a Harbor as target, or leave out `projects` and name `https://host/project` to publish without a gate"
                     .to_owned(),
             ],
+            Self::Cache(_) => vec!["another try builds the image, if its cache entry is gone".to_owned()],
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }
@@ -118,6 +124,8 @@ pub struct Place<'a> {
     pub prefix: &'a str,
     /// Where images go that passed; without it they get their tags where they were pushed.
     pub release: Option<Release<'a>>,
+    /// Where results are shared with other machines.
+    pub cache: Option<&'a Cache<'a>>,
     /// By image, repositories without the prefix that may have some of its layers.
     pub related: &'a BTreeMap<String, Vec<String>>,
     /// What the gate lets through.
@@ -229,7 +237,10 @@ impl Place<'_> {
     fn sources(&self, order: &Order<'_>) -> Vec<String> {
         let own = self.repository(order.definition);
         let related = self.related.get(&order.built.image).into_iter().flatten();
-        let mut sources: Vec<String> = vec![self.final_repository(order.definition)];
+        // what this machine does not have came from the cache
+        let is_near = !order.built.elsewhere(self.store).is_empty();
+        let cache = self.cache.filter(|_| is_near).map(|cache| cache.repository.to_owned());
+        let mut sources: Vec<String> = cache.into_iter().chain([self.final_repository(order.definition)]).collect();
         sources.extend(related.map(|name| within(self.prefix, name)));
         sources.retain(|source| *source != own);
         sources

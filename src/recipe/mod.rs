@@ -35,6 +35,7 @@ pub use ledger::Ledger;
 pub use ledger::LedgerEntry;
 pub use merge::merged_config;
 pub use project::Project;
+pub use registry::CacheFile;
 pub use registry::ExemptionEntry;
 pub use registry::GateFile;
 pub use registry::Projects;

@@ -53,6 +53,8 @@ pub struct RegistryFile {
     pub setup: SetupFile,
     /// Addresses that are tried first for an archive, by its name.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Where results are shared between machines.
+    pub cache: Option<CacheFile>,
     /// Files, folders and addresses with OSV records.
     pub advisories: Vec<String>,
 }
@@ -173,10 +175,26 @@ impl RegistryFile {
             chunk: bytes(root.get("chunk")),
             gate: root.get("gate").map(GateFile::of).unwrap_or_default(),
             setup: root.get("setup").map(|node| SetupFile::of(node, folder)).unwrap_or_default(),
+            cache: root.get("cache").map(|node| CacheFile {
+                repository: text(node.get("repository")),
+                verify: path(node.get("verify")),
+                sign: path(node.get("sign")),
+            }),
             advisories: advisories.iter().map(|name| located(name, folder)).collect(),
             mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
         }
     }
+}
+
+/// A repository for results of builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheFile {
+    /// Repository of the target's registry, with its project.
+    pub repository: String,
+    /// PEM file with the public key of those whose entries are used.
+    pub verify: Option<PathBuf>,
+    /// PEM file with the private key that signs entries.
+    pub sign: Option<PathBuf>,
 }
 
 impl GateFile {

@@ -353,7 +353,17 @@ pub(crate) static REGISTRY: Record = Record {
         optional("gate", Shape::Record(&GATE), "What the CVE gate lets through."),
         optional("setup", Shape::Record(&SETUP), "What `sockel publish --setup` brings about."),
         optional("mirrors", Map(S::Name, &List(S::Url)), "Addresses tried first for an archive of the recipes."),
+        optional("cache", Shape::Record(&CACHE), "Where results of builds are shared between machines."),
         optional("advisories", List(S::Reason), "OSV records: files, folders, all.zip archives or addresses of them."),
+    ],
+};
+
+static CACHE: Record = Record {
+    what: "`cache`",
+    fields: &[
+        required("repository", One(S::Reason), "Repository of the target's registry, with its project."),
+        optional("verify", One(S::Reason), "PEM file with the Ed25519 public key of those whose entries are used."),
+        optional("sign", One(S::Reason), "PEM file with the Ed25519 private key that signs entries."),
     ],
 };
 

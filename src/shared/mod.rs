@@ -1,1 +1,180 @@
 //! Results of builds, kept in the registry: an empty machine finds what another one has built.
+//!
+//! - **In**: build keys ([`crate::build::keys`]: lock, recipes, engine), finished images.
+//! - **Out**: [`Cache::take`] brings records and documents of known images into the store, their layers stay in the registry
+//!   until somebody needs the bytes; [`Cache::give`] leaves an entry for others.
+//! - **Invariants**: what is not signed by the key that the project names is not used; an entry is bound to its build
+//!   key; every blob is checked against its digest. Whatever is wrong with an entry, the image is built instead.
+//! - **Not here**: pushing and mounting (`oci::registry`), building (`build`).
+//!
+//! An entry is an OCI image manifest in the cache repository, tagged `image-<build key>`: its configuration is the
+//! record of the image ([`Built`]), its layers are the image's documents and layers, so that the registry keeps them
+//! and lets other repositories mount them.
+
+mod entry;
+pub mod key;
+pub mod prune;
+
+use crate::build::Built;
+use crate::oci::registry::Push;
+use crate::oci::registry::Pushed;
+use crate::oci::registry::Registry;
+use crate::oci::registry::error;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::shared::entry::Entry;
+use crate::shared::key::Signer;
+use crate::shared::key::Verifier;
+use crate::store;
+use crate::store::Store;
+use crate::sys::clock;
+use crate::sys::fs;
+use crate::values::Digest;
+use futures_util::future::join_all;
+use std::collections::BTreeSet;
+
+/// Why an entry was not taken or given.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] error::Error),
+    /// It is not what it should be.
+    #[error("cannot use cache entry `{tag}`: {cause}")]
+    Entry {
+        /// Its tag.
+        tag: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A key file is no key.
+    #[error("cannot use `{path}`: {cause}")]
+    Key {
+        /// Path of the file.
+        path: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// The cache repository of a registry.
+pub struct Cache<'a> {
+    /// The registry.
+    pub registry: &'a Registry,
+    /// The repository, with its project.
+    pub repository: &'a str,
+    /// Whose entries are taken; without it none is.
+    pub verifier: Option<&'a Verifier>,
+    /// Signs entries that are given; without it none is.
+    pub signer: Option<&'a Signer>,
+    /// Where images are.
+    pub store: &'a Store,
+    /// Hears what is going on.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// How an entry is named.
+fn tag(key: &Digest) -> String {
+    format!("image-{}", key.hex())
+}
+
+impl Cache<'_> {
+    /// Brings what the cache knows about images of these keys into the store, all at once; returns how many it knew.
+    /// With `whole`, their layers come as well. What cannot be had is built.
+    pub async fn take(&self, keys: &[Digest], whole: bool) -> usize {
+        let Some(verifier) = self.verifier else { return 0 };
+        let taken = join_all(keys.iter().map(|key| self.take_one(key, verifier, whole))).await;
+        let mut count = 0;
+        for result in taken {
+            match result {
+                Ok(found) => count += usize::from(found),
+                Err(error) => self.reporter.event(Event::Warning(format!("{error}: the image is built here"))),
+            }
+        }
+        count
+    }
+
+    async fn take_one(&self, key: &Digest, verifier: &Verifier, whole: bool) -> Result<bool, Error> {
+        let tag = tag(key);
+        let manifest = match self.registry.manifest(self.repository, &tag).await {
+            Err(error::Error::Missing { .. }) => return Ok(false),
+            other => other?,
+        };
+        let wrong = |cause: String| Error::Entry { tag: tag.clone(), cause };
+        let entry = Entry::read(&manifest.bytes, key, verifier).map_err(wrong)?;
+        let into = self.store.folder();
+        let record = entry.record();
+        self.registry.pull_blob(self.repository, record, into, self.reporter).await?;
+        let bytes = fs::read(&self.store.blob(&record.0), record.1)?;
+        let built = entry.built(&bytes, key).map_err(wrong)?;
+        let documents = built.documents();
+        let pulls = documents.iter().map(|(digest, size)| {
+            let blob = (*digest, *size);
+            self.registry.pull_blob(self.repository, blob, into, self.reporter)
+        });
+        for result in join_all(pulls).await {
+            result?;
+        }
+        if whole {
+            self.bring(&built).await?;
+        } else {
+            for (digest, size) in built.layers() {
+                if !self.store.has_blob(&digest, size) {
+                    self.store.keep_elsewhere(&digest, self.repository)?;
+                }
+            }
+        }
+        self.store.keep("image", key, &built)?;
+        Ok(true)
+    }
+
+    /// Brings the layers of an image that are not in the store.
+    ///
+    /// # Errors
+    /// When the cache does not have them any more.
+    pub async fn bring(&self, built: &Built) -> Result<(), Error> {
+        let missing: BTreeSet<(Digest, u64)> =
+            built.layers().filter(|(digest, size)| !self.store.has_blob(digest, *size)).collect();
+        let into = self.store.folder();
+        let pulls = missing.into_iter().map(|blob| self.registry.pull_blob(self.repository, blob, into, self.reporter));
+        for result in join_all(pulls).await {
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Leaves an entry for an image that was just pushed to `repository` of the same registry, where its layers can be
+    /// mounted from; nothing when there is one already, or nobody can sign it.
+    ///
+    /// # Errors
+    /// When the registry refuses.
+    pub async fn give(&self, built: &Built, repository: &str) -> Result<Option<Pushed>, Error> {
+        let Some(signer) = self.signer else { return Ok(None) };
+        let tag = tag(&built.key);
+        if self.registry.head(self.repository, &tag).await?.is_some() {
+            return Ok(None);
+        }
+        let (record, manifest) = entry::write(built, signer, clock::now());
+        self.store.add(&record)?;
+        let digest = self.store.add(&manifest)?;
+        let target = crate::oci::descriptor(entry::MEDIA_TYPE, &digest, manifest.len() as u64);
+        let elsewhere = built.elsewhere(self.store);
+        let push = Push {
+            layout: self.store.folder(),
+            target: &target,
+            repository: self.repository,
+            tags: &[tag],
+            mount_from: &[repository.to_owned()],
+            elsewhere: &elsewhere,
+            chunk: None,
+            is_new: true,
+        };
+        Ok(Some(self.registry.push(&push, self.reporter).await?))
+    }
+}

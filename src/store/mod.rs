@@ -154,6 +154,20 @@ impl Store {
         Ok(digest)
     }
 
+    /// Remembers that a blob is in a repository of the registry, so that its bytes are not needed here.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_elsewhere(&self, digest: &Digest, repository: &str) -> Result<(), Error> {
+        self.keep("elsewhere", digest, &repository)
+    }
+
+    /// Tells whether a blob was said to be elsewhere.
+    #[must_use]
+    pub fn is_elsewhere(&self, digest: &Digest) -> bool {
+        self.result::<String>("elsewhere", digest).is_some()
+    }
+
     /// Starts a blob whose digest is not known yet.
     ///
     /// # Errors

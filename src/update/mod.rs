@@ -72,7 +72,7 @@ pub enum State {
 pub fn assess(
     definitions: &[Definition],
     previous: &BTreeMap<String, Lock>,
-    results: Vec<(String, Result<Outcome, lock::Error>)>,
+    results: lock::Results,
     sizes: &dyn Fn(&Definition) -> Option<repull::Sizes>,
 ) -> (Vec<ImageUpdate>, BTreeMap<String, Lock>) {
     let mut updates = Vec::new();

@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn counts_layers_whose_packages_changed() {
         let old = lock(&[("big", "1", 100), ("a", "1", 10), ("b", "1", 5)]);
-        let table: [(&[(&str, &str, u64)], (u64, u64, usize)); 5] = [
+        type Case<'a> = (&'a [(&'a str, &'a str, u64)], (u64, u64, usize));
+        let table: [Case<'_>; 5] = [
             (&[("big", "1", 100), ("a", "1", 10), ("b", "1", 5)], (0, 115, 0)),
             (&[("big", "1", 100), ("a", "2", 11), ("b", "1", 5)], (16, 116, 1)),
             (&[("big", "2", 90), ("a", "1", 10), ("b", "1", 5)], (90, 105, 1)),

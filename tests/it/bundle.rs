@@ -120,6 +120,54 @@ fn a_later_release_stands_in_only_for_what_it_proves() {
     assert!(!project.path("none").exists());
 }
 
+#[test]
+fn every_platform_is_bundled_unless_one_is_named() {
+    let everywhere: Vec<Deb> = packages().into_iter().map(|deb| deb.architecture("all")).collect();
+    let project = Project::with(&everywhere);
+    for image in ["base", "runtime", "app"] {
+        project.edit(&format!("base-images/{image}.yaml"), "[ linux/amd64 ]", "[ linux/amd64, linux/arm64 ]");
+    }
+    project.run(&["lock"]).good();
+    project.run(&["build"]).good();
+    let both = json(project.run(&["bundle", "--format", "json"]));
+    let one = json(project.run(&["bundle", "--platform", "linux/arm64", "-o", "oci:arm", "--format", "json"]));
+    let platforms = |bundle: &Value| bundle["contents"]["images"][0]["platforms"].clone();
+    assert_eq!(platforms(&both), json!(["linux/amd64", "linux/arm64"]));
+    assert_eq!(platforms(&one), json!(["linux/arm64"]));
+    let indexes = |bundle: &Value| bundle["contents"]["pockets"][0]["indexes"].as_array().expect("a list").len();
+    assert_eq!((indexes(&both), indexes(&one)), (2, 1));
+    without_archive(&project);
+    elsewhere(&project, &["build", "--bundle", "oci:bundle", "-o", "oci:again"]).good();
+    assert_eq!(project.digests("again"), project.digests("out"));
+    elsewhere(&project, &["build", "--bundle", "oci:arm", "--platform", "linux/arm64", "-o", "oci:one"]).good();
+}
+
+#[test]
+fn a_snapshot_service_still_has_what_was_locked() {
+    let mut project = Project::new();
+    let snapshot = format!("    uri: \"{}{ROOT}\"\n", project.server.url());
+    let service = format!("{snapshot}    snapshot: \"{}/snapshot/{{timestamp}}\"\n", project.server.url());
+    project.edit("recipes/base.yaml", &snapshot, &service);
+    project.run(&["lock"]).good();
+    // what the archive had then, seen an hour later
+    let then: Vec<(String, Vec<u8>)> = project.server.files().into_iter().collect();
+    let lock = project.text("base-images/base.lock.yaml");
+    assert!(lock.contains("2025-06-01T02:40:00Z"), "{lock}");
+    for (path, bytes) in &then {
+        project.server.put(&path.replacen(ROOT, "/snapshot/20250601T034000Z", 1), bytes);
+        project.server.remove(path);
+    }
+    project.publish(&[library("9", 9)]);
+    // packages themselves are looked for at the time of the lock
+    for (path, bytes) in then.iter().filter(|(path, _)| path.contains("/pool/")) {
+        project.server.put(&path.replacen(ROOT, "/snapshot/20250601T024000Z", 1), bytes);
+    }
+    let bundle = json(elsewhere(&project, &["bundle", "--format", "json"]));
+    assert_eq!(bundle["contents"]["pockets"][0]["proof"], "locked");
+    without_archive(&project);
+    elsewhere(&project, &["build", "--bundle", "oci:bundle"]).good();
+}
+
 /// A layout with the blobs of `bundle`, whose documents can be changed.
 struct Forge {
     folder: PathBuf,

@@ -16,6 +16,7 @@ mod rebase;
 mod recipe;
 mod registry;
 mod reproducible;
+mod shared;
 mod support;
 mod update;
 mod writeback;

@@ -189,7 +189,10 @@ fn publishes_what_changed_and_nothing_else() {
     let layer = repull["bytes"].as_u64().unwrap();
     assert!((layer..layer + 20_000).contains(&(more - sent)), "{layer} {}", more - sent);
     assert_ne!(state(&registry), old);
-    let text = project.run(&["update", "--publish", "--to", &target]).good();
+    let text = project.run(&["update", "--publish", "--to", &target, "--metrics", "sockel.prom"]).good();
+    let figures = project.text("sockel.prom");
+    assert!(figures.contains("\nsockel_last_run_success 1\n"), "{figures}");
+    assert!(figures.contains("sockel_image_packages_changed{image=\"app\"} 0\n"), "{figures}");
     assert!(text.starts_with("nothing new: base, runtime, app\n") && text.contains("up to date"), "{text}");
 }
 
@@ -256,4 +259,23 @@ fn two_at_once_do_not_meet() {
     }
     assert!(refused > 0, "the two never met");
     project.run(&arguments).good();
+}
+
+#[test]
+fn status_says_what_is_due() {
+    let project = project();
+    let status = |more: &[&str]| project.run(&[&["status", "--format", "json"], more].concat());
+    let answer = json(&status(&[]).good());
+    // the archive's date is in the past, and nobody has looked for news yet
+    assert_eq!(
+        (answer["images"][0]["overdue"].as_bool(), answer["images"][0]["built"].as_bool()),
+        (Some(true), Some(true))
+    );
+    assert!(status(&["--fail-on", "overdue"]).fails(4).contains("images are due: app, base, runtime"));
+    project.run(&["update", "--write"]).good();
+    assert_eq!(json(&status(&["--fail-on", "overdue"]).good())["images"][0]["overdue"], false);
+    assert!(status(&["--older-than", "30", "--fail-on", "old"]).fails(4).contains("images are due"));
+    status(&["app", "--older-than", "100000", "--fail-on", "old"]).good();
+    // no table knows this release
+    assert_eq!(status(&["--fail-on", "eol"]).code, Some(4));
 }

@@ -3,6 +3,8 @@
 use crate::support::project::Answer;
 use crate::support::project::Project;
 use crate::support::project::answer;
+use crate::support::project::library;
+use crate::support::project::packages;
 use crate::support::registry::Registry;
 use serde_json::Value;
 use sockel::announce::writeback::Change;
@@ -168,9 +170,13 @@ fn a_refused_commit_changes_nothing() {
 }
 
 fn publish(project: &Project, more: &[&str]) -> Answer {
-    let mut command = project.command(&[&["publish", "app"], more].concat());
-    // the checkout belongs to this project; nobody's own configuration counts
-    command.env("PATH", std::env::var_os("PATH").expect("set"));
+    run(project, &[&["publish", "app"], more].concat())
+}
+
+fn run(project: &Project, arguments: &[&str]) -> Answer {
+    let mut command = project.command(arguments);
+    // nobody's own configuration counts
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
     answer(&mut command)
 }
@@ -217,4 +223,32 @@ fn publishing_tells_a_checkout_and_its_remote() {
     assert!(error.contains("cannot push"), "{error}");
     let wrong = publish(&project, &["--to", "oci:x", "--write-back", folder]).fails(2);
     assert!(wrong.contains("nothing pulls from it"), "{wrong}");
+}
+
+#[test]
+fn an_update_tells_the_checkout_what_it_published() {
+    let (mut project, registry) = (Project::new(), Registry::start());
+    let name = format!("{}/team/base", registry.address());
+    let checkout = Checkout::new(&[("values.yaml", &format!("image: {{ repository: {name}, tag: \"1\" }}\n"))]);
+    let (target, folder) = (format!("{}/team", registry.url()), checkout.folder().to_str().expect("UTF-8"));
+    let update = ["update", "--publish", "--to", &target, "--write-back", folder, "--write-back-author", AUTHOR];
+    run(&project, &update).good();
+    let first = registry.tags("team/base")["1"].clone();
+    assert!(
+        checkout.text("values.yaml").contains(&format!(", digest: {first} }}")),
+        "{}",
+        checkout.text("values.yaml")
+    );
+    // nothing new: no commit
+    run(&project, &update).good();
+    assert_eq!(checkout.commits(), 2);
+    let mut patched = packages();
+    patched.retain(|deb| deb.value("Package") != "libc");
+    patched.push(library("2.1", 9));
+    project.publish(&patched);
+    run(&project, &update).good();
+    let second = registry.tags("team/base")["1"].clone();
+    assert!(first != second && checkout.text("values.yaml").contains(&second) && checkout.commits() == 3);
+    let nothing = run(&project, &["update", "--write-back", folder]).fails(2);
+    assert!(nothing.contains("nothing is published"), "{nothing}");
 }

@@ -62,8 +62,13 @@ impl Answer {
     }
 
     /// Returns what became of every image.
-    pub(super) fn published(&self) -> impl Iterator<Item = &Published> {
+    pub(crate) fn published(&self) -> impl Iterator<Item = &Published> {
         self.images.iter().map(|image| &image.published)
+    }
+
+    /// Tells whether anything failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure().is_some() || matches!(self.write_back, Some(WriteBack::Error(_)))
     }
 
     /// Adds what became of a Git checkout.

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     args.write_back.check(&target)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
-    let built = built(args, &definitions, &workspace, &hands, context)?;
+    let built = built((args, &target), &definitions, &workspace, &hands, context)?;
     let is_wanted = |built: &Built| args.images.is_empty() || args.images.contains(&built.image);
     let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
     let orders: Vec<publish::Order<'_>> =
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 /// Builds the images from their locks as they are; what is there is found.
 fn built(
-    args: &Args,
+    (args, target): (&Args, &Target),
     definitions: &[Definition],
     workspace: &Workspace<'_>,
     hands: &Hands,
@@ -97,9 +97,12 @@ fn built(
     let options = build::Options {
         compression: Compression::Gzip,
         threads: context.settings.threads,
+        images: args.images.clone(),
         platforms: Vec::new(),
+        layers: target.layers(),
         mirrors: hands.mirrors.clone(),
     };
+    target.take(&orders, &options, (hands, false), context)?;
     let offline = match &args.bundle {
         Some(place) => Some(bundle::supply(place, (definitions, &locks), &[], hands, context)?),
         None => None,

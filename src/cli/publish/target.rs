@@ -2,13 +2,18 @@
 
 use crate::announce::writeback;
 use crate::announce::writeback::Image;
+use crate::build;
 use crate::build::Built;
+use crate::build::Order;
+use crate::build::Whereabouts;
 use crate::build::output;
 use crate::build::output::Output;
+use crate::build::record;
 use crate::cli::Context;
 use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
+use crate::cli::printer::Level;
 use crate::cli::publish::Answer;
 use crate::cli::workspace::Hands;
 use crate::oci::registry::address::Address;
@@ -20,6 +25,8 @@ use crate::publish::policy;
 use crate::recipe::Definition;
 use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
+use crate::values::Digest;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
@@ -34,6 +41,7 @@ pub(crate) struct Target {
     text: String,
     pub(super) address: Address,
     pub(super) file: RegistryFile,
+    connections: OnceCell<Connections>,
 }
 
 impl Target {
@@ -45,7 +53,50 @@ impl Target {
             file.projects = None;
         }
         let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
-        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file })
+        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file, connections: OnceCell::new() })
+    }
+
+    /// Returns the registry; none for a folder.
+    pub(crate) fn connections(&self, context: &Context) -> Result<Option<&Connections>, Failure> {
+        let Address::Registry { url, .. } = &self.address else { return Ok(None) };
+        if self.connections.get().is_none() {
+            // nobody else fills it: it is not shared between threads
+            let _ = self.connections.set(Connections::open(url, &self.file, context)?);
+        }
+        Ok(self.connections.get())
+    }
+
+    /// Tells where layers of images may be that are published here.
+    pub(crate) fn layers(&self) -> Whereabouts {
+        match (&self.address, &self.file.cache) {
+            (Address::Registry { .. }, Some(_)) => Whereabouts::Anywhere,
+            _ => Whereabouts::Here,
+        }
+    }
+
+    /// Brings what other machines have built already into the store; `whole` with the layers' bytes.
+    pub(crate) fn take(
+        &self,
+        orders: &[Order<'_>],
+        options: &build::Options,
+        (hands, whole): (&Hands, bool),
+        context: &Context,
+    ) -> Result<(), Failure> {
+        if self.file.cache.is_none() || context.settings.offline {
+            return Ok(());
+        }
+        let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
+            return Ok(());
+        };
+        let layers = if whole { Whereabouts::Here } else { Whereabouts::Anywhere };
+        let is_unknown = |key: &Digest| record::find(key, layers, &hands.store).is_none();
+        let unknown: Vec<Digest> = build::keys(orders, options).into_iter().filter(is_unknown).collect();
+        if !unknown.is_empty() {
+            let found = hands.http.block_on(cache.take(&unknown, whole))?;
+            let text = format!("shared cache: {found} of {} images", unknown.len());
+            context.printer.talk(Level::Detail, &text);
+        }
+        Ok(())
     }
 
     /// Publishes built images; `all` are the project's definitions, to find images that share layers.
@@ -65,10 +116,10 @@ impl Target {
                 }
                 Ok(Answer::layout(&wanted, &output, dry_run, context.printer.elapsed()))
             }
-            Address::Registry { url, prefix } => {
-                let connections = Connections::open(url, &self.file, context)?;
+            Address::Registry { prefix, .. } => {
+                let connections = self.connections(context)?.expect("the address is that of a registry");
                 let place = (prefix.as_str(), &self.file);
-                let published = to_registry(orders, &related(all), place, &connections, (dry_run, hands))?;
+                let published = to_registry(orders, &related(all), place, connections, (dry_run, hands))?;
                 Ok(Answer::new(published, &self.text, context.printer.elapsed()))
             }
         }
@@ -170,6 +221,7 @@ fn to_registry(
     if let Some(problem) = policy.problems().first() {
         return Err(Failure::new(Kind::Input, problem.to_string()).hint("change `gate` in the registry file"));
     }
+    let cache = connections.cache(hands);
     let work = async {
         let (harbor, without) = connections.harbor().await?;
         let release_harbor = connections.release_harbor(harbor.is_some());
@@ -187,6 +239,7 @@ fn to_registry(
             without,
             prefix,
             release,
+            cache: cache.as_ref(),
             related,
             policy: &policy,
             patience: &patience,

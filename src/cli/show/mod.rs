@@ -116,13 +116,17 @@ fn layers(
     for compression in [Compression::Gzip, Compression::Zstd] {
         for platforms in [Vec::new(), vec![platform]] {
             let mirrors = hands.mirrors.clone();
-            let options = build::Options { compression, threads: 1, platforms, mirrors };
-            let mut keys: BTreeMap<&str, Digest> = BTreeMap::new();
-            for order in orders {
-                let parent = order.definition.parent.as_ref().and_then(|parent| keys.get(parent.as_str())).copied();
-                keys.insert(&order.definition.image, record::key(order, &options, parent));
-            }
-            let built = keys.get(wanted.definition.image.as_str()).and_then(|key| record::find(key, &hands.store));
+            let options = build::Options {
+                compression,
+                threads: 1,
+                images: Vec::new(),
+                platforms,
+                layers: build::Whereabouts::Here,
+                mirrors,
+            };
+            let keys = orders.iter().zip(build::keys(orders, &options));
+            let key = keys.into_iter().find(|(order, _)| order.definition.image == wanted.definition.image);
+            let built = key.and_then(|(_, key)| record::find(&key, build::Whereabouts::Anywhere, &hands.store));
             let found = built.and_then(|built| built.platforms.into_iter().find(|built| built.platform == platform));
             if let Some(found) = found {
                 return Ok(found.layers);

@@ -2,6 +2,7 @@
 
 use crate::advisory::Explained;
 use crate::advisory::Urgency;
+use crate::announce::metrics;
 use crate::build::Built;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -10,6 +11,8 @@ use crate::cli::publish;
 use crate::cli::update::is_markdown;
 use crate::cli::update::markdown;
 use crate::cli::update::text;
+use crate::lock::file::Lock;
+use crate::sys::clock;
 use crate::update::ImageUpdate;
 use crate::update::State;
 use crate::update::repull;
@@ -80,6 +83,30 @@ impl Answer {
         self.published = Some(published);
     }
 
+    /// Returns the figures of the run.
+    pub(super) fn metrics(&self, locks: &BTreeMap<String, Lock>, seconds: f64) -> metrics::Run {
+        let published =
+            |name: &str| self.published.iter().flat_map(publish::Answer::published).find(|p| p.image == name);
+        let image = |image: &Image| {
+            let update = &image.update;
+            let levels = update.difference.iter().flat_map(|difference| &difference.levels);
+            let published = published(&update.image);
+            let pushed = published.and_then(|published| published.pushed.as_ref());
+            metrics::Image {
+                name: update.image.clone(),
+                locked: locks.get(&update.image).map(|lock| lock.epoch),
+                failed: image.error.is_some()
+                    || published.is_some_and(|published| published.state == crate::publish::State::Failed),
+                changed: levels.map(|level| level.packages.len()).sum(),
+                fixed: update.cves().len(),
+                bytes: pushed.map_or([0; 3], |p| [p.uploaded.bytes, p.mounted.bytes, p.skipped.bytes]),
+            }
+        };
+        let has_failed = self.failure().is_some() || self.published.as_ref().is_some_and(publish::Answer::has_failed);
+        let images = self.images.iter().map(image).collect();
+        metrics::Run { ended: clock::now(), seconds, success: !has_failed, images }
+    }
+
     /// Returns the answer as JSON.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("names are strings and nothing in it can fail");
@@ -113,6 +140,9 @@ impl Answer {
             (0, _) => printer.note("nothing new"),
             (_, false) => printer.note("nothing was written\nnext: sockel update --write, or sockel update --publish"),
             (_, true) => printer.note(&format!("{changed} lock file(s) written; next: review and commit them")),
+        }
+        if let (Some(_), Err(error)) = (&failure, &published) {
+            error.print(printer);
         }
         failure.map_or(published, Err)?;
         self.judge(limit)

@@ -9,8 +9,10 @@ use crate::advisory::Explained;
 use crate::advisory::Upgrade;
 use crate::advisory::Urgency;
 use crate::advisory::feed;
+use crate::announce::metrics;
 use crate::build;
 use crate::build::Built;
+use crate::build::Whereabouts;
 use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -19,6 +21,7 @@ use crate::cli::publish;
 use crate::cli::publish::Target;
 use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
+use crate::cli::status;
 use crate::cli::update::answer::Answer;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
@@ -26,7 +29,10 @@ use crate::cli::workspace::Workspace;
 use crate::lock::file::Lock;
 use crate::publish::Order;
 use crate::recipe::Definition;
+use crate::sys::clock;
 use crate::sys::fs;
+use crate::sys::http::Host;
+use crate::sys::http::HostOptions;
 use crate::tree::compress::Compression;
 use crate::update::State;
 use crate::update::assess;
@@ -73,6 +79,12 @@ pub(crate) struct Args {
     /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
     #[arg(long, value_name = "URGENCY", value_parser = urgency)]
     fail_on: Option<Urgency>,
+    /// Write figures in Prometheus' text format into this file, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    /// Put the same figures into the Pushgateway at this address
+    #[arg(long, value_name = "URL")]
+    push_gateway: Option<url::Url>,
     /// Write the JSON answer into this file, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -97,10 +109,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let previous = workspace.locks(&definitions)?;
     let pockets: BTreeSet<String> = args.pockets.iter().cloned().collect();
     let results = workspace.relock_each(&definitions, &previous, &Relock { keep: false, pockets: &pockets }, &hands)?;
-    let builder = Builder { definitions: &definitions, hands: &hands, context };
+    let layers = target.as_ref().map_or(Whereabouts::Here, Target::layers);
+    let builder = Builder { definitions: &definitions, hands: &hands, layers, context };
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
+    if writes {
+        for update in updates.iter().filter(|update| update.state != State::Failed) {
+            hands.store.keep(status::LOOKED, &status::looked_key(&project, &update.image), &clock::now())?;
+        }
+    }
     let feeds = publish::registry_file(args.registry.as_deref(), context)?.advisories;
     let mut answer = Answer::new(updates);
     explain(&mut answer, (&definitions, &previous, &locks), &feeds, &hands)?;
@@ -113,6 +131,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     if let Some(target) = &target {
         let before = builder.known(&previous);
+        target.take(&builder.orders(&locks), &builder.options(), (&hands, false), context)?;
         let (built, failed) = builder.each(&locks);
         answer.built(&before, &built, failed);
         let orders = definitions.iter().filter_map(|definition| {
@@ -127,7 +146,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;
     }
+    watch(args, &answer.metrics(&locks, context.printer.elapsed().as_secs_f64()), &hands, context)?;
     answer.print(context, writes, args.fail_on)
+}
+
+/// Leaves the figures where they are watched; a gateway that does not want them is no failure of the update.
+fn watch(args: &Args, run: &metrics::Run, hands: &Hands, context: &Context) -> Result<(), Failure> {
+    if let Some(path) = &args.metrics {
+        fs::write_atomic(path, metrics::text(run).as_bytes())?;
+    }
+    if let Some(gateway) = &args.push_gateway {
+        let host = Host::new(HostOptions::usual(context.settings.offline));
+        if let Err(error) = hands.http.block_on(metrics::push(&host, gateway, metrics::text(run)))? {
+            context.printer.warn(&error.to_string());
+        }
+    }
+    Ok(())
 }
 
 fn urgency(text: &str) -> Result<Urgency, String> {
@@ -175,6 +209,7 @@ fn explain(
 struct Builder<'a> {
     definitions: &'a [Definition],
     hands: &'a Hands,
+    layers: Whereabouts,
     context: &'a Context,
 }
 
@@ -183,22 +218,25 @@ impl Builder<'_> {
         build::Options {
             compression: Compression::Gzip,
             threads: self.context.settings.threads,
+            images: Vec::new(),
             platforms: Vec::new(),
+            layers: self.layers,
             mirrors: self.hands.mirrors.clone(),
         }
     }
 
+    fn orders<'o>(&'o self, locks: &'o BTreeMap<String, Lock>) -> Vec<build::Order<'o>> {
+        let order = |definition: &'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
+        self.definitions.iter().filter_map(order).collect()
+    }
+
     /// Returns the images that the store knows for these locks.
     fn known(&self, locks: &BTreeMap<String, Lock>) -> BTreeMap<String, Built> {
-        let (options, mut keys, mut known) = (self.options(), BTreeMap::new(), BTreeMap::new());
-        for definition in self.definitions {
-            let Some(lock) = locks.get(&definition.image) else { continue };
-            let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent).copied());
-            let key = record::key(&build::Order { definition, lock }, &options, parent);
-            keys.insert(definition.image.clone(), key);
-            known.extend(record::find(&key, &self.hands.store).map(|built| (definition.image.clone(), built)));
-        }
-        known
+        let orders = self.orders(locks);
+        let keys = build::keys(&orders, &self.options());
+        let find = |key| record::find(&key, self.layers, &self.hands.store);
+        let known = keys.into_iter().filter_map(find).map(|built| (built.image.clone(), built));
+        known.collect()
     }
 
     /// Builds all images that have a lock; returns those that are built, and why the others are not.

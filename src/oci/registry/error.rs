@@ -129,6 +129,12 @@ pub enum Error {
         /// What came.
         found: Digest,
     },
+    /// A blob that was to be mounted cannot be, and is not here to be sent.
+    #[error("cannot push blob {digest}: the registry does not mount it, and it is not in the store")]
+    Absent {
+        /// Which.
+        digest: Digest,
+    },
     /// A local image is not complete or not sound.
     #[error("cannot push `{}`: {cause}", path.display())]
     Damaged {

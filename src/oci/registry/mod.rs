@@ -17,14 +17,13 @@ pub mod error;
 pub mod location;
 pub mod token;
 
-mod gather;
+mod catalog;
 mod pull;
 mod push;
 mod session;
 mod upload;
 
 pub use error::Error;
-pub use gather::Gathered;
 pub use push::Blobs;
 pub use push::Push;
 pub use push::Pushed;

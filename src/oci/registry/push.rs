@@ -57,6 +57,8 @@ pub struct Push<'a> {
     pub tags: &'a [String],
     /// Repositories of the same registry that may have some of the blobs.
     pub mount_from: &'a [String],
+    /// Blobs that the folder need not have, because they can be mounted; see [`Error::Absent`].
+    pub elsewhere: &'a [Digest],
     /// Most bytes of one request, for proxies that limit that; costs speed.
     pub chunk: Option<u64>,
     /// The image is probably not there: everything is looked up at once. Otherwise the tags alone, first.
@@ -73,7 +75,7 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    pub(super) fn add(&mut self, blob: &Named) {
+    fn add(&mut self, blob: &Named) {
         self.count += 1;
         self.bytes += blob.size;
     }
@@ -296,6 +298,7 @@ fn blobs<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeMap<Digest, Name
 /// Reads an image from a layout folder.
 struct Image<'a> {
     layout: &'a Path,
+    elsewhere: &'a [Digest],
     nodes: Vec<Node>,
     seen: BTreeSet<Digest>,
 }
@@ -307,7 +310,8 @@ impl Image<'_> {
             cause: format!("`{}` is not a SHA-256 digest", push.target.digest()),
         })?;
         let media_type = push.target.media_type().to_string();
-        let mut image = Image { layout: push.layout, nodes: Vec::new(), seen: BTreeSet::new() };
+        let (layout, elsewhere) = (push.layout, push.elsewhere);
+        let mut image = Image { layout, elsewhere, nodes: Vec::new(), seen: BTreeSet::new() };
         image.add(&Named { digest, size: push.target.size(), media_type }, 0)?;
         Ok(image.nodes)
     }
@@ -337,7 +341,8 @@ impl Image<'_> {
         for blob in &document.blobs {
             let path = self.path(&blob.digest);
             let size = fs::size(&path);
-            if size != Some(blob.size) {
+            let is_near = size.is_none() && self.elsewhere.contains(&blob.digest);
+            if size != Some(blob.size) && !is_near {
                 let found = size.map_or_else(|| "it is missing".to_owned(), |size| format!("it has {size} bytes"));
                 return Err(Error::Damaged { path, cause: format!("{found} instead of {}", blob.size) });
             }

@@ -44,6 +44,11 @@ impl Scope {
         mount_from.into_iter().fold(scope, |scope, from| scope.with(from, &["pull"]))
     }
 
+    /// Returns the right to delete.
+    pub(super) fn delete(repository: &str) -> Self {
+        Self::default().with(repository, &["pull", "delete"])
+    }
+
     fn with(mut self, repository: &str, actions: &[&'static str]) -> Self {
         self.0.entry(repository.to_owned()).or_default().extend(actions);
         self

@@ -85,7 +85,7 @@ impl Image {
     fn push<'a>(&'a self, tags: &'a [String]) -> Push<'a> {
         let layout = self.folder.path();
         let (target, mount_from) = (&self.target, [].as_slice());
-        Push { layout, target, repository: REPOSITORY, tags, mount_from, chunk: None, is_new: false }
+        Push { layout, target, repository: REPOSITORY, tags, mount_from, elsewhere: &[], chunk: None, is_new: false }
     }
 }
 

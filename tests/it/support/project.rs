@@ -250,11 +250,15 @@ impl Project {
         fs::read_text(&self.path(path), 1 << 24).expect("read")
     }
 
+    /// Returns the binary: measurements run the release build.
+    #[expect(clippy::disallowed_methods, reason = "a setting of measurements alone")]
+    fn binary() -> std::ffi::OsString {
+        std::env::var_os("SOCKEL_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_sockel").into())
+    }
+
     /// Prepares a run of the binary: empty environment, two threads, everything inside the project folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        // measurements run the release binary
-        let binary = std::env::var_os("SOCKEL_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_sockel").into());
-        let mut command = Command::new(binary);
+        let mut command = Command::new(Self::binary());
         command.env_clear().env("SOCKEL_THREADS", "2").env("SOCKEL_STORE", self.path("store"));
         command.current_dir(self.folder.path()).args(arguments);
         command

@@ -123,10 +123,22 @@ impl Heart {
             ("GET" | "HEAD", Place::Blob(digest)) => self.blob(request, &name, &digest),
             ("GET" | "HEAD", Place::Manifest(reference)) => self.manifest(request, &name, &reference),
             ("PUT", Place::Manifest(reference)) => self.put_manifest(request, &name, &reference),
+            ("DELETE", Place::Manifest(digest)) => self.delete_manifest(&name, &digest),
             ("GET", Place::Tags) => self.list_tags(request, &name),
             ("GET", Place::Referrers(digest)) => self.list_referrers(request, &name, &digest),
             _ => Response::error(405, "UNSUPPORTED", "the operation is unsupported"),
         })
+    }
+
+    /// Deletes a manifest and its tags; only by digest, as distribution 2.8 does.
+    fn delete_manifest(&self, name: &str, digest: &str) -> Response {
+        let mut contents = self.contents.lock().unwrap();
+        let repository = contents.repository(name);
+        if repository.manifests.remove(digest).is_none() {
+            return Response::error(404, "MANIFEST_UNKNOWN", "manifest unknown");
+        }
+        repository.tags.retain(|_, at| at != digest);
+        Response::new(202)
     }
 
     /// Mounts a blob or begins an upload.

@@ -1,0 +1,161 @@
+//! The form of a cache entry: a manifest whose every descriptor is covered by a signature over the build key.
+
+use crate::build::Built;
+use crate::oci;
+use crate::shared::key::Signer;
+use crate::shared::key::Verifier;
+use crate::values::Digest;
+use crate::values::Epoch;
+use oci_spec::image::ImageManifest;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Media type of the entry: an OCI image manifest with an `artifactType` (image-spec 1.1, manifest.md).
+pub(super) const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// What kind of artifact it is.
+const ARTIFACT_TYPE: &str = "application/vnd.sockel.cache.image.v1+json";
+
+/// Media types of the record, and of the image's documents, which are blobs here.
+const RECORD: &str = "application/vnd.sockel.built.v1+json";
+const DOCUMENT: &str = "application/vnd.sockel.document.v1+json";
+const LAYER: &str = "application/vnd.sockel.layer.v1";
+
+/// Annotations of the entry.
+const KEY: &str = "io.sockel.cache.key";
+const SIGNATURE: &str = "io.sockel.cache.signature";
+
+/// When the entry was made, for pruning; nobody trusts it, so it is not signed.
+pub(super) const CREATED: &str = "org.opencontainers.image.created";
+
+/// Largest record.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// An entry whose signature is right.
+#[derive(Debug)]
+pub(super) struct Entry {
+    record: (Digest, u64),
+    blobs: BTreeSet<(Digest, u64)>,
+}
+
+/// Returns what is signed: the key that the entry answers, and every blob with its size, in order.
+fn statement(key: &Digest, record: (Digest, u64), blobs: &BTreeSet<(Digest, u64)>) -> Vec<u8> {
+    let mut text = format!("sockel cache entry 1\nkey {key}\nrecord {} {}\n", record.0, record.1);
+    for (digest, size) in blobs {
+        text += &format!("blob {digest} {size}\n");
+    }
+    text.into_bytes()
+}
+
+/// Returns the record and the manifest of an image's entry.
+pub(super) fn write(built: &Built, signer: &Signer, made: Epoch) -> (Vec<u8>, Vec<u8>) {
+    let record = oci::canonical(built);
+    let named = (Digest::of(&record), record.len() as u64);
+    let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
+    let documents: BTreeSet<(Digest, u64)> = built.documents().into_iter().collect();
+    let layers = blobs.iter().map(|blob| {
+        let media_type = if documents.contains(blob) { DOCUMENT } else { LAYER };
+        json!({ "mediaType": media_type, "digest": blob.0.to_string(), "size": blob.1 })
+    });
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MEDIA_TYPE,
+        "artifactType": ARTIFACT_TYPE,
+        "config": { "mediaType": RECORD, "digest": named.0.to_string(), "size": named.1 },
+        "layers": layers.collect::<Vec<Value>>(),
+        "annotations": {
+            KEY: built.key.to_string(),
+            SIGNATURE: signer.sign(&statement(&built.key, named, &blobs)),
+            CREATED: made.to_string(),
+            "org.opencontainers.image.title": built.name(),
+        },
+    });
+    (record, oci::canonical(&manifest))
+}
+
+impl Entry {
+    /// Reads an entry and checks that it answers this key, signed by the right one.
+    pub(super) fn read(bytes: &[u8], key: &Digest, verifier: &Verifier) -> Result<Self, String> {
+        let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if manifest.artifact_type().as_ref().map(ToString::to_string).as_deref() != Some(ARTIFACT_TYPE) {
+            return Err("it is not a cache entry".to_owned());
+        }
+        let annotation = |name: &str| manifest.annotations().as_ref().and_then(|all| all.get(name));
+        if annotation(KEY) != Some(&key.to_string()) {
+            return Err("it answers another key".to_owned());
+        }
+        let named = |descriptor: &oci_spec::image::Descriptor| {
+            let digest = oci::digest_of(descriptor).ok_or("a digest is not SHA-256".to_owned())?;
+            Ok::<_, String>((digest, descriptor.size()))
+        };
+        let record = named(manifest.config())?;
+        if record.1 > MOST_BYTES {
+            return Err(format!("its record has more than {MOST_BYTES} bytes"));
+        }
+        let blobs = manifest.layers().iter().map(named).collect::<Result<BTreeSet<_>, _>>()?;
+        let signature = annotation(SIGNATURE).ok_or("it is not signed")?;
+        if !verifier.verify(&statement(key, record, &blobs), signature) {
+            return Err("its signature is not by the key of `cache.verify`".to_owned());
+        }
+        Ok(Self { record, blobs })
+    }
+
+    /// Returns digest and size of the record.
+    pub(super) fn record(&self) -> (Digest, u64) {
+        self.record
+    }
+
+    /// Reads the record, which must name what was signed, and nothing else.
+    pub(super) fn built(&self, bytes: &[u8], key: &Digest) -> Result<Built, String> {
+        let built: Built = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if built.key != *key {
+            return Err("its record answers another key".to_owned());
+        }
+        let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
+        if blobs == self.blobs { Ok(built) } else { Err("its record names other blobs".to_owned()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::key::tests::pair;
+
+    fn built() -> Built {
+        let text = format!(
+            r#"{{"key":"{0}","image":"i","version":"1","tags":["1"],"index":["{1}",10],"platforms":[]}}"#,
+            Digest::of(b"key"),
+            Digest::of(b"index"),
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn only_what_was_signed_is_read() {
+        let (signer, verifier) = pair(1);
+        let (built, key) = (built(), Digest::of(b"key"));
+        let (record, manifest) = write(&built, &signer, Epoch(0));
+        let entry = Entry::read(&manifest, &key, &verifier).unwrap();
+        assert_eq!(entry.built(&record, &key).unwrap(), built);
+        let text = String::from_utf8(manifest.clone()).unwrap();
+        let index = Digest::of(b"index").to_string();
+        let table = [
+            (text.replace(&index, &Digest::of(b"other").to_string()), "its signature"),
+            (text.replace("\"size\":10", "\"size\":11"), "its signature"),
+            (text.replace("io.sockel.cache.signature", "other"), "it is not signed"),
+            (text.replace("vnd.sockel.cache.image", "vnd.other"), "it is not a cache entry"),
+            (text.replace(&key.to_string(), &index), "it answers another key"),
+            ("[]".to_owned(), ""),
+        ];
+        for (text, expected) in table {
+            let error = Entry::read(text.as_bytes(), &key, &verifier).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let (_, stranger) = pair(2);
+        assert!(Entry::read(&manifest, &key, &stranger).unwrap_err().starts_with("its signature"));
+        assert_eq!(Entry::read(&manifest, &Digest::of(b"x"), &verifier).unwrap_err(), "it answers another key");
+        let swapped = String::from_utf8(record).unwrap().replace(&index, &key.to_string());
+        assert_eq!(entry.built(swapped.as_bytes(), &key).unwrap_err(), "its record names other blobs");
+    }
+}

@@ -1,0 +1,113 @@
+//! Ed25519 keys (RFC 8032) in PEM files as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
+
+use crate::shared::Error;
+use crate::sys::fs;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ring::signature::ED25519;
+use ring::signature::Ed25519KeyPair;
+use ring::signature::UnparsedPublicKey;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Most bytes of a key file.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// DER of SubjectPublicKeyInfo before the 32 bytes of an Ed25519 key (RFC 8410, 4).
+const PUBLIC_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Makes signatures.
+pub struct Signer(Ed25519KeyPair);
+
+/// Judges signatures.
+#[derive(Debug, Clone)]
+pub struct Verifier(Vec<u8>);
+
+impl Signer {
+    /// Reads a private key (`PRIVATE KEY`, RFC 5958).
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no such key.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let der = Zeroizing::new(pem(path, "PRIVATE KEY")?);
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der);
+        pair.map(Self).map_err(|cause| wrong(path, &format!("it is no Ed25519 key: {cause}")))
+    }
+
+    /// Returns a signature, in Base64.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> String {
+        BASE64_STANDARD.encode(self.0.sign(message))
+    }
+}
+
+impl Verifier {
+    /// Reads a public key (`PUBLIC KEY`, RFC 8410).
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no such key.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let der = pem(path, "PUBLIC KEY")?;
+        let key = der.strip_prefix(&PUBLIC_PREFIX).filter(|key| key.len() == 32);
+        key.map(|key| Self(key.to_vec())).ok_or_else(|| wrong(path, "it is no Ed25519 key"))
+    }
+
+    /// Tells whether a signature in Base64 is right.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &str) -> bool {
+        let Ok(signature) = BASE64_STANDARD.decode(signature) else { return false };
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(message, &signature).is_ok()
+    }
+}
+
+fn wrong(path: &Path, cause: &str) -> Error {
+    Error::Key { path: path.display().to_string(), cause: cause.to_owned() }
+}
+
+/// Returns the bytes of the first block of this kind (RFC 7468).
+fn pem(path: &Path, label: &str) -> Result<Vec<u8>, Error> {
+    let text = Zeroizing::new(fs::read_text(path, MOST_BYTES)?);
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let inner = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(inner, _)| inner);
+    let inner = inner.ok_or_else(|| wrong(path, &format!("it has no `{begin}`")))?;
+    let inner: Zeroizing<String> = Zeroizing::new(inner.split_whitespace().collect());
+    BASE64_STANDARD.decode(inner.as_bytes()).map_err(|_| wrong(path, "its Base64 is broken"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use ring::signature::KeyPair;
+
+    /// Returns the keys that come from a seed.
+    pub(crate) fn pair(seed: u8) -> (Signer, Verifier) {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        let verifier = Verifier(pair.public_key().as_ref().to_vec());
+        (Signer(pair), verifier)
+    }
+
+    // RFC 8410, 10.1 and 10.3
+    const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn keys_of_openssl_fit_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write_atomic(&path, text.as_bytes()).unwrap();
+            path
+        };
+        let signer = Signer::read(&write("private", PRIVATE)).unwrap();
+        let verifier = Verifier::read(&write("public", PUBLIC)).unwrap();
+        let signature = signer.sign(b"message");
+        assert!(verifier.verify(b"message", &signature));
+        assert!(!verifier.verify(b"massage", &signature));
+        assert!(!verifier.verify(b"message", "AAAA") && !verifier.verify(b"message", "no Base64"));
+        assert!(!pair(1).1.verify(b"message", &signature));
+        for text in ["", PUBLIC, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+            assert!(Signer::read(&write("bad", text)).is_err());
+        }
+        assert!(Verifier::read(&write("bad", PRIVATE)).is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! Old entries of the cache repository: those that no lock of the project asks for, and that have been there for a while.
+
+use crate::oci;
+use crate::shared::Cache;
+use crate::shared::Error;
+use crate::shared::tag;
+use crate::values::Digest;
+use crate::values::Epoch;
+use oci_spec::image::ImageManifest;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What was pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pruned {
+    /// Entries that stay.
+    pub kept: usize,
+    /// Tags of entries that were deleted.
+    pub removed: Vec<String>,
+}
+
+impl Cache<'_> {
+    /// Deletes the entries that were made before `limit` and that none of these keys asks for. Their blobs go with the
+    /// registry's next garbage collection.
+    ///
+    /// # Errors
+    /// When the registry refuses; what was deleted until then is gone.
+    pub async fn prune(&self, keys: &[Digest], limit: Epoch) -> Result<Pruned, Error> {
+        let wanted: BTreeSet<String> = keys.iter().map(tag).collect();
+        let mut pruned = Pruned::default();
+        for tag in self.registry.tags(self.repository).await? {
+            if !tag.starts_with("image-") || wanted.contains(&tag) {
+                pruned.kept += usize::from(tag.starts_with("image-"));
+                continue;
+            }
+            let manifest = self.registry.manifest(self.repository, &tag).await?;
+            if made(&manifest.bytes).is_none_or(|made| made >= limit) {
+                pruned.kept += 1;
+                continue;
+            }
+            let digest = oci::digest_of(&manifest.descriptor).expect("of our making");
+            self.registry.delete(self.repository, &digest).await?;
+            pruned.removed.push(tag);
+        }
+        Ok(pruned)
+    }
+}
+
+/// Returns when an entry was made; none for what is no entry of ours.
+fn made(bytes: &[u8]) -> Option<Epoch> {
+    let manifest: ImageManifest = serde_json::from_slice(bytes).ok()?;
+    manifest.annotations().as_ref()?.get(crate::shared::entry::CREATED)?.parse().ok()
+}

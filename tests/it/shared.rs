@@ -1,0 +1,141 @@
+//! Results shared through the registry: an empty machine publishes what another one built, and trusts nobody else.
+
+use crate::support::project::Project;
+use crate::support::project::answer;
+use crate::support::project::library;
+use crate::support::project::packages;
+use crate::support::registry::Fault;
+use crate::support::registry::Registry;
+use crate::support::registry::Trouble;
+use sockel::sys::fs;
+use std::collections::BTreeMap;
+
+// RFC 8410, 10.1 and 10.3; the other public key is that of RFC 8032, 7.1, test 1
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+
+/// A project that shares its results, locked.
+fn project(registry: &Registry) -> Project {
+    let project = Project::new();
+    project.write("base-images/cache.pem", PRIVATE);
+    project.write("base-images/cache.pub", PUBLIC);
+    let file = format!(
+        "target: {}/team\ncache: {{ repository: team/cache, verify: cache.pub, sign: cache.pem }}\n",
+        registry.url()
+    );
+    project.write("base-images/registry.yaml", &file);
+    project.run(&["lock"]).good();
+    project
+}
+
+/// Forgets everything that this machine knows.
+fn forget(project: &Project) {
+    for folder in ["store", "out"] {
+        fs::remove_dir(&project.path(folder)).expect("removed");
+    }
+}
+
+/// Returns how many packages were fetched since it was asked last.
+fn fetched(project: &Project) -> usize {
+    project.server.requests().iter().filter(|request| request.contains("/pool/")).count()
+}
+
+fn tags(registry: &Registry) -> Vec<BTreeMap<String, String>> {
+    ["team/base", "team/runtime", "team/app"].iter().map(|repository| registry.tags(repository)).collect()
+}
+
+#[test]
+fn an_empty_machine_only_mounts() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    project.run(&["publish"]).good();
+    assert_eq!(registry.tags("team/cache").len(), 3);
+    let (_, first, sent) = (fetched(&project), tags(&registry), registry.log().blob_bytes());
+    forget(&project);
+    for image in ["base", "runtime", "app"] {
+        let (from, to) = (format!("repository: {image},"), format!("repository: new/{image},"));
+        project.edit(&format!("base-images/{image}.yaml"), &from, &to);
+    }
+    // the lock names the recipe files that it answers
+    project.run(&["lock"]).good();
+    project.run(&["publish"]).good();
+    assert_eq!(fetched(&project), 0, "packages were fetched again");
+    // three configurations: mounting one costs more than sending it
+    assert!(registry.log().blob_bytes() - sent < 6000, "layers were sent: {:?}", registry.log().lines());
+    let now: Vec<_> = ["new/base", "new/runtime", "new/app"].map(|name| registry.tags(&format!("team/{name}"))).into();
+    assert_eq!(now, first);
+}
+
+#[test]
+fn a_build_takes_layers_instead_of_packages() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    project.run(&["publish"]).good();
+    project.run(&["build"]).good();
+    let (digests, _) = (project.digests("out"), fetched(&project));
+    forget(&project);
+    project.run(&["build"]).good();
+    assert_eq!((project.digests("out"), fetched(&project)), (digests, 0));
+    assert!(project.run(&["cache", "verify"]).good().contains("removed 0"));
+}
+
+#[test]
+fn what_strangers_signed_is_not_used() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    project.run(&["publish"]).good();
+    let (first, _) = (tags(&registry), fetched(&project));
+    forget(&project);
+    project.write("base-images/cache.pub", OTHER);
+    let run = project.run(&["publish"]);
+    assert!(run.stderr.contains("its signature is not by the key of `cache.verify`"), "{}", run.stderr);
+    run.good();
+    assert_eq!(tags(&registry), first);
+    assert!(fetched(&project) > 0);
+    // without a key nothing is taken at all
+    forget(&project);
+    project.edit("base-images/registry.yaml", "verify: cache.pub, ", "");
+    let asked = |registry: &Registry| registry.log().count("GET", "/v2/team/cache/manifests/*");
+    let count = asked(&registry);
+    project.run(&["publish"]).good();
+    assert_eq!(asked(&registry), count);
+    project.edit("base-images/registry.yaml", "cache.pem", "cache.pub");
+    let message = project.run(&["publish"]).fails(1);
+    assert!(message.contains("base-images/cache.pub`: it has no"), "{message}");
+}
+
+#[test]
+fn layers_that_cannot_be_mounted_are_fetched_and_sent() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    project.run(&["publish"]).good();
+    let first = tags(&registry);
+    // the repository of the cache stays, all others are gone
+    let mut contents = registry.contents();
+    let blobs: Vec<String> = contents.repository("team/cache").blobs.iter().cloned().collect();
+    contents.repositories.retain(|name, _| name == "team/cache");
+    assert!(!blobs.is_empty());
+    drop(contents);
+    registry.fault(Fault::new("POST", "/v2/team/app/blobs/uploads/*", Trouble::NoMount).always());
+    forget(&project);
+    project.run(&["publish"]).good();
+    assert_eq!(tags(&registry), first);
+}
+
+#[test]
+fn old_entries_are_pruned() {
+    let registry = Registry::start();
+    let mut project = project(&registry);
+    project.run(&["publish"]).good();
+    let all = packages().into_iter().map(|old| if old.value("Package") == "libc" { library("2.1", 9) } else { old });
+    project.publish(&all.collect::<Vec<_>>());
+    project.run(&["lock"]).good();
+    project.run(&["publish"]).good();
+    assert_eq!(registry.tags("team/cache").len(), 6);
+    let prune = |days: &str| answer(&mut project.command(&["cache", "prune", "--registry", "--days", days])).good();
+    assert_eq!(prune("1"), "removed 0 entries, kept 6\n");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(prune("0"), "removed 3 entries, kept 3\n");
+    assert_eq!(registry.tags("team/cache").len(), 3);
+}
