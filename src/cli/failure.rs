@@ -16,6 +16,7 @@ use crate::lock;
 use crate::oci;
 use crate::oci::registry;
 use crate::oci::registry::credentials;
+use crate::plan;
 use crate::publish;
 use crate::publish::harbor::Turn;
 use crate::rebase;
@@ -295,6 +296,17 @@ impl From<writeback::Error> for Failure {
             writeback::Error::File(error) => file_kind(error),
             error if error.is_outside() => Kind::Outside,
             _ => Kind::Input,
+        };
+        let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<plan::Error> for Failure {
+    fn from(error: plan::Error) -> Self {
+        let kind = match &error {
+            plan::Error::Incomplete { .. } => Kind::Usage,
+            plan::Error::Unwritable { .. } => Kind::Internal,
         };
         let hints = error.hints();
         Self::of(kind, &error, hints)

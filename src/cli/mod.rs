@@ -8,6 +8,7 @@ mod connect;
 mod diff;
 mod failure;
 mod lock;
+mod plan;
 mod printer;
 mod progress;
 mod publish;
@@ -63,6 +64,7 @@ enum Command {
     Rebase(rebase::Args),
     Update(update::Args),
     Status(status::Args),
+    Plan(plan::Args),
     Show(show::Args),
     Diff(diff::Args),
     Cache(cache::Args),
@@ -131,6 +133,7 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Rebase(args) => rebase::run(&args, context),
         Command::Update(args) => update::run(&args, context),
         Command::Status(args) => status::run(&args, context),
+        Command::Plan(args) => plan::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),

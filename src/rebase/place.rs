@@ -70,7 +70,7 @@ impl Place<'_> {
     /// Returns all tags (of a folder: all names).
     pub(crate) async fn references(&self) -> Result<BTreeSet<String>, Error> {
         match self {
-            Self::Registry { registry, repository } => Ok(registry.tags(repository).await?.into_iter().collect()),
+            Self::Registry { registry, repository } => Ok(registry.tags(repository).await?),
             Self::Layout(folder) => Ok(layout::names(folder)?),
         }
     }

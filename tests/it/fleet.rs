@@ -10,6 +10,8 @@ use crate::support::project::noise;
 use crate::support::registry::Registry;
 use serde_json::Value;
 use sockel::sys::fs;
+use std::process::Stdio;
+use std::time::Duration;
 use std::time::Instant;
 
 /// Bases that the images stand on.
@@ -131,4 +133,65 @@ fn costs_grow_with_what_changed() {
     assert_eq!((again.changed, again.bytes), (0, 0));
     let grown = |cost: &Cost| cost.registry.saturating_sub(nothing.registry);
     assert!(grown(&three) < grown(&one) * 4, "{} {}", grown(&one), grown(&three));
+}
+
+/// Starts a worker with a store of its own.
+fn worker(project: &Project, number: usize, of: usize) -> std::process::Child {
+    let mut command = project.command(&["update", "--publish", "--quiet", "--worker", &format!("{number}/{of}")]);
+    command.env("SOCKEL_STORE", project.path(&format!("store-{number}"))).env("SOCKEL_THREADS", "1");
+    command.stdout(Stdio::null()).spawn().expect("runs")
+}
+
+#[test]
+fn workers_divide_the_work() {
+    let images = size();
+    let project = fleet(images);
+    project.write("base-images/cache.pem", crate::shared::PRIVATE);
+    project.write("base-images/cache.pub", crate::shared::PUBLIC);
+    let refused = project.run(&["update", "--publish", "--worker", "1/2", "--to", "http://127.0.0.1:1/team"]).fails(1);
+    assert!(refused.contains("cannot divide the work"), "{refused}");
+    let registry_file = |registry: &Registry| {
+        let cache = "cache: { repository: team/cache, verify: cache.pub, sign: cache.pem }";
+        project.write("base-images/registry.yaml", &format!("target: {}/team\n{cache}\n", registry.url()));
+    };
+    let published = |registry: &Registry| {
+        let name = |number: usize| format!("team/app{number:04}");
+        (0..images - BASES).map(|number| registry.tags(&name(number))).collect::<Vec<_>>()
+    };
+    let mut expected = Vec::new();
+    // four need a fleet that is worth it
+    let four = (images > USUAL).then_some((4, false));
+    for (workers, kills) in [(1, false), (2, false), (2, true)].into_iter().chain(four) {
+        let registry = Registry::start();
+        registry_file(&registry);
+        for number in 1..=workers {
+            fs::remove_dir(&project.path(&format!("store-{number}"))).expect("removed");
+        }
+        let start = Instant::now();
+        let mut running: Vec<_> = (1..=workers).map(|number| worker(&project, number, workers)).collect();
+        if kills {
+            std::thread::sleep(Duration::from_millis(700));
+            running.pop().expect("two").kill().expect("killed");
+        }
+        for mut child in running {
+            assert!(child.wait().expect("ended").success());
+        }
+        let done = published(&registry);
+        println!("{workers} workers, one killed: {kills}: {:.2} s", start.elapsed().as_secs_f64());
+        assert!(done.iter().all(|tags| tags.len() == 1));
+        if expected.is_empty() {
+            expected = done;
+            continue;
+        }
+        assert_eq!(done, expected);
+        if !kills {
+            let built =
+                |number: &usize| fs::list(&project.path(&format!("store-{number}/packages"))).expect("listed").len();
+            let built: Vec<usize> = (1..=workers).map(|number| built(&number)).collect();
+            println!("packages unpacked: {built:?}");
+            // each did a part: bases are made by everybody, applications by few
+            assert!(built.iter().all(|count| *count < images), "{built:?}");
+            assert!(built.iter().sum::<usize>() < images * workers * 3 / 4, "{built:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod fleet;
 mod harbor;
 mod hostile;
 mod lock;
+mod plan;
 mod publish;
 mod rebase;
 mod recipe;

@@ -66,6 +66,15 @@ impl Answer {
         self.images.iter().map(|image| &image.published)
     }
 
+    /// Returns the answers of several deliveries to one target as one; none when there was none.
+    pub(crate) fn together(answers: Vec<Self>) -> Option<Self> {
+        answers.into_iter().reduce(|mut all, next| {
+            all.images.extend(next.images);
+            all.milliseconds = next.milliseconds;
+            all
+        })
+    }
+
     /// Tells whether anything failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure().is_some() || matches!(self.write_back, Some(WriteBack::Error(_)))

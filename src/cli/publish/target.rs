@@ -16,6 +16,7 @@ use crate::cli::failure::Kind;
 use crate::cli::printer::Level;
 use crate::cli::publish::Answer;
 use crate::cli::workspace::Hands;
+use crate::oci::registry::Registry;
 use crate::oci::registry::address::Address;
 use crate::publish;
 use crate::publish::Place;
@@ -64,6 +65,22 @@ impl Target {
             let _ = self.connections.set(Connections::open(url, &self.file, context)?);
         }
         Ok(self.connections.get())
+    }
+
+    /// Refuses to divide work between machines that cannot see each other's results.
+    pub(crate) fn can_divide(&self, divides: bool) -> Result<(), Failure> {
+        if !divides || self.file.cache.as_ref().is_some_and(|cache| cache.sign.is_some() && cache.verify.is_some()) {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Input, "cannot divide the work: machines see each other's results in the shared cache")
+            .hint("give `cache: { repository: NAME, verify: KEY, sign: KEY }` in the registry file"))
+    }
+
+    /// Returns the registry that people pull from, and what its repositories begin with; none for a folder.
+    pub(crate) fn released(&self, context: &Context) -> Result<Option<(&Registry, String)>, Failure> {
+        let Address::Registry { prefix, .. } = &self.address else { return Ok(None) };
+        let prefix = self.file.projects.as_ref().map_or(prefix, |projects| &projects.release);
+        Ok(self.connections(context)?.map(|connections| (connections.release(), prefix.clone())))
     }
 
     /// Tells where layers of images may be that are published here.

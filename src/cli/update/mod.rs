@@ -1,6 +1,7 @@
 //! `sockel update`: look for patches, say what they mean, and, where asked, build and publish the images that they reach.
 
 mod answer;
+mod builder;
 mod markdown;
 mod text;
 
@@ -10,19 +11,16 @@ use crate::advisory::Upgrade;
 use crate::advisory::Urgency;
 use crate::advisory::feed;
 use crate::announce::metrics;
-use crate::build;
-use crate::build::Built;
 use crate::build::Whereabouts;
-use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
 use crate::cli::publish;
 use crate::cli::publish::Target;
 use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
 use crate::cli::status;
 use crate::cli::update::answer::Answer;
+use crate::cli::update::builder::Builder;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
 use crate::cli::workspace::Workspace;
@@ -33,7 +31,6 @@ use crate::sys::clock;
 use crate::sys::fs;
 use crate::sys::http::Host;
 use crate::sys::http::HostOptions;
-use crate::tree::compress::Compression;
 use crate::update::State;
 use crate::update::assess;
 use crate::update::lease::Lease;
@@ -74,6 +71,10 @@ pub(crate) struct Args {
     /// Read only these pockets of the archives, such as release,updates,security
     #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
     pockets: Vec<String>,
+    /// This is one of several machines that do the same at the same time: which one, of how many. Each begins at another
+    /// place and passes over what another one has published
+    #[arg(long, value_name = "I/N", requires = "publish", value_parser = worker)]
+    worker: Option<(usize, usize)>,
     #[command(flatten)]
     write_back: WriteBack,
     /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
@@ -99,6 +100,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     args.write_back.not_without(args.publish)?;
     if let Some(target) = &target {
         args.write_back.check(target)?;
+        target.can_divide(args.worker.is_some())?;
     }
     let workspace = Workspace::open(context)?;
     let definitions = workspace.definitions(&args.images)?;
@@ -110,7 +112,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let pockets: BTreeSet<String> = args.pockets.iter().cloned().collect();
     let results = workspace.relock_each(&definitions, &previous, &Relock { keep: false, pockets: &pockets }, &hands)?;
     let layers = target.as_ref().map_or(Whereabouts::Here, Target::layers);
-    let builder = Builder { definitions: &definitions, hands: &hands, layers, context };
+    let builder = Builder { definitions: definitions.clone(), images: Vec::new(), hands: &hands, layers, context };
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
@@ -131,17 +133,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     if let Some(target) = &target {
         let before = builder.known(&previous);
-        target.take(&builder.orders(&locks), &builder.options(), (&hands, false), context)?;
-        let (built, failed) = builder.each(&locks);
-        answer.built(&before, &built, failed);
-        let orders = definitions.iter().filter_map(|definition| {
-            let built = built.get(&definition.image)?;
-            Some(Order { definition, built })
-        });
-        let orders: Vec<Order<'_>> = orders.collect();
         let all = workspace.definitions(&[]).unwrap_or_default();
-        let published = target.deliver(&orders, &all, (&hands, args.dry_run), context)?;
-        answer.published(args.write_back.after(published, args.dry_run));
+        let mut published = Vec::new();
+        for part in builder.parts(args.worker) {
+            target.take(&part.orders(&locks), &part.options(), (&hands, false), context)?;
+            let (built, failed) = part.each(&locks);
+            answer.built(&before, &built, failed);
+            let order = |definition| Some(Order { definition, built: built.get(&definition.image)? });
+            let orders: Vec<Order<'_>> = part.definitions.iter().filter_map(order).collect();
+            published.push(target.deliver(&orders, &all, (&hands, args.dry_run), context)?);
+        }
+        if let Some(published) = publish::Answer::together(published) {
+            answer.published(args.write_back.after(published, args.dry_run));
+        }
     }
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;
@@ -162,6 +166,14 @@ fn watch(args: &Args, run: &metrics::Run, hands: &Hands, context: &Context) -> R
         }
     }
     Ok(())
+}
+
+/// Reads `2/4`.
+fn worker(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+    parts
+        .filter(|(number, of)| (1..=*of).contains(number))
+        .ok_or_else(|| "it is written 2/4: the second of four".to_owned())
 }
 
 fn urgency(text: &str) -> Result<Urgency, String> {
@@ -203,93 +215,6 @@ fn explain(
         answer.explain(&image, fixes);
     }
     Ok(())
-}
-
-/// Builds images so that one's failure does not stop the others.
-struct Builder<'a> {
-    definitions: &'a [Definition],
-    hands: &'a Hands,
-    layers: Whereabouts,
-    context: &'a Context,
-}
-
-impl Builder<'_> {
-    fn options(&self) -> build::Options {
-        build::Options {
-            compression: Compression::Gzip,
-            threads: self.context.settings.threads,
-            images: Vec::new(),
-            platforms: Vec::new(),
-            layers: self.layers,
-            mirrors: self.hands.mirrors.clone(),
-        }
-    }
-
-    fn orders<'o>(&'o self, locks: &'o BTreeMap<String, Lock>) -> Vec<build::Order<'o>> {
-        let order = |definition: &'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
-        self.definitions.iter().filter_map(order).collect()
-    }
-
-    /// Returns the images that the store knows for these locks.
-    fn known(&self, locks: &BTreeMap<String, Lock>) -> BTreeMap<String, Built> {
-        let orders = self.orders(locks);
-        let keys = build::keys(&orders, &self.options());
-        let find = |key| record::find(&key, self.layers, &self.hands.store);
-        let known = keys.into_iter().filter_map(find).map(|built| (built.image.clone(), built));
-        known.collect()
-    }
-
-    /// Builds all images that have a lock; returns those that are built, and why the others are not.
-    fn each(&self, locks: &BTreeMap<String, Lock>) -> (BTreeMap<String, Built>, BTreeMap<String, Failure>) {
-        let all: Vec<&Definition> =
-            self.definitions.iter().filter(|definition| locks.contains_key(&definition.image)).collect();
-        let (mut done, mut failed) = (BTreeMap::new(), BTreeMap::new());
-        if let Ok(built) = self.build(&all, locks) {
-            done.extend(built.into_iter().map(|built| (built.image.clone(), built)));
-        } else {
-            // what is finished is found, so looking for the one that fails costs little
-            for definition in all {
-                let below = definition.parent.as_ref().filter(|parent| failed.contains_key(*parent));
-                let result = match below {
-                    Some(parent) => {
-                        let message = format!("cannot build image `{}`: `{parent}` is not built", definition.image);
-                        Err(Failure::new(Kind::Input, message))
-                    }
-                    None => self.build(&self.line(definition, locks), locks),
-                };
-                match result {
-                    Ok(built) => done.extend(built.into_iter().map(|built| (built.image.clone(), built))),
-                    Err(failure) => drop(failed.insert(definition.image.clone(), failure)),
-                }
-            }
-        }
-        self.hands.progress.close();
-        (done, failed)
-    }
-
-    /// Returns an image with all that it stands on, lowest first.
-    fn line(&self, definition: &Definition, locks: &BTreeMap<String, Lock>) -> Vec<&Definition> {
-        let mut names = BTreeSet::from([&definition.image]);
-        for other in self.definitions.iter().rev() {
-            if names.contains(&other.image) {
-                names.extend(&other.parent);
-            }
-        }
-        let wanted = |other: &&Definition| names.contains(&other.image) && locks.contains_key(&other.image);
-        self.definitions.iter().filter(wanted).collect()
-    }
-
-    fn build<'o>(
-        &self,
-        definitions: &[&'o Definition],
-        locks: &'o BTreeMap<String, Lock>,
-    ) -> Result<Vec<Built>, Failure> {
-        let order =
-            |definition: &&'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
-        let orders: Vec<build::Order<'_>> = definitions.iter().filter_map(order).collect();
-        let Hands { store, http, progress, .. } = self.hands;
-        Ok(build::build(&orders, &self.options(), store, http, progress)?)
-    }
 }
 
 /// Tells whether the answer is to be Markdown.

@@ -3,6 +3,7 @@
 
 use crate::oci::registry::Registry;
 use crate::oci::registry::address::check_repository;
+use crate::oci::registry::document;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::session::Call;
 use crate::oci::registry::token::Scope;
@@ -11,13 +12,11 @@ use crate::sys::http::Method;
 use crate::sys::http::Request;
 use crate::values::Digest;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
-/// Tags that are asked for at a time, and most pages.
+/// Tags that one request asks for, and most that are taken of one repository.
 const PAGE: usize = 1000;
-const MOST_PAGES: usize = 1000;
-
-/// Largest page.
-const MOST_BYTES: u64 = 4 << 20;
+const MOST_TAGS: usize = 100_000;
 
 #[derive(Deserialize)]
 struct Page {
@@ -26,43 +25,48 @@ struct Page {
 }
 
 impl Registry {
-    /// Returns all tags of a repository; none when there is no such repository.
+    /// Returns the tags of a repository, sorted; none where there is no such repository.
     ///
     /// # Errors
-    /// When the registry cannot be asked, refuses, or answers nonsense.
-    pub async fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
+    /// When the registry cannot be asked, refuses, or has more tags than anybody can look through.
+    pub async fn tags(&self, repository: &str) -> Result<BTreeSet<String>, Error> {
         check_repository(repository)?;
-        let what = format!("list tags of `{repository}`");
-        let scope = &Scope::pull(repository);
-        let malformed = |cause: String| Error::Malformed { what: what.clone(), cause };
-        let mut tags: Vec<String> = Vec::new();
-        for _ in 0..MOST_PAGES {
+        let what = format!("list the tags of `{repository}`");
+        let malformed = |cause: &str| Error::Malformed { what: what.clone(), cause: cause.to_owned() };
+        let mut tags: BTreeSet<String> = BTreeSet::new();
+        // the specification's `last` instead of what a `Link` header names: no answer decides where a token goes
+        let mut last: Option<String> = None;
+        loop {
             let mut url = self.path(&format!("{repository}/tags/list"));
             url.query_pairs_mut().append_pair("n", &PAGE.to_string());
-            if let Some(last) = tags.last() {
+            if let Some(last) = &last {
                 url.query_pairs_mut().append_pair("last", last);
             }
             let request = Request::new(Method::GET, url, Body::Empty);
-            let mut answer = self.send(&Call { what: &what, scope, request }).await?;
-            if answer.status() == 404 {
-                answer.drain().await;
-                return Ok(tags);
+            let answer = self.send(&Call { what: &what, scope: &Scope::pull(repository), request }).await?;
+            match answer.status() {
+                200 => {}
+                404 => {
+                    answer.drain().await;
+                    return Ok(tags);
+                }
+                _ => return Err(self.refused(&what, answer).await),
             }
-            if answer.status() != 200 {
-                return Err(self.refused(&what, answer).await);
-            }
-            let bytes = answer.read(MOST_BYTES).await.map_err(|_| malformed("the list breaks off".to_owned()))?;
-            let page: Page = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+            let has_more = answer.header("link").is_some_and(|link| link.contains("next"));
+            let bytes =
+                answer.bytes(document::LIMIT).await.map_err(|_| malformed("the answer is too long or broke"))?;
+            let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed("it is no list of tags"))?;
             let page = page.tags.unwrap_or_default();
-            // tags come sorted; a registry that knows no pages gives all of them again
-            let new: Vec<String> = page.into_iter().filter(|tag| tags.last().is_none_or(|last| tag > last)).collect();
-            let is_last = new.len() < PAGE;
-            tags.extend(new);
-            if is_last {
+            let before = tags.len();
+            last = page.last().cloned();
+            tags.extend(page);
+            if tags.len() > MOST_TAGS {
+                return Err(malformed(&format!("it has more than {MOST_TAGS} tags")));
+            }
+            if !has_more || tags.len() == before {
                 return Ok(tags);
             }
         }
-        Err(malformed(format!("it has more than {} tags", PAGE * MOST_PAGES)))
     }
 
     /// Deletes a manifest with all its tags; one that is not there is fine.

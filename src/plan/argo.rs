@@ -1,0 +1,193 @@
+//! The plan as an Argo Workflow (<https://argo-workflows.readthedocs.io/en/latest/fields/>).
+
+use crate::plan::Error;
+use crate::plan::Job;
+use crate::plan::Plan;
+use crate::plan::Surroundings;
+use crate::plan::name;
+use crate::plan::pod;
+use crate::plan::yaml;
+use serde::Serialize;
+
+/// Where Argo puts the Git checkout; no volume of ours is there.
+const SOURCE: &str = "/source";
+/// Name of the graph.
+const GRAPH: &str = "images";
+/// Name of the task of a plan without jobs.
+const NOTHING: &str = "nothing-to-do";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Workflow {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata,
+    spec: Spec,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    generate_name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    entrypoint: &'static str,
+    automount_service_account_token: bool,
+    security_context: pod::PodSecurity,
+    volumes: Vec<pod::Volume>,
+    templates: Vec<Template>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Template {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dag: Option<Dag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<Inputs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_strategy: Option<RetryStrategy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dag {
+    /// One image's failure does not stop those that do not stand on it.
+    fail_fast: bool,
+    tasks: Vec<Task>,
+}
+
+#[derive(Serialize)]
+struct Task {
+    name: String,
+    template: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Inputs {
+    artifacts: [Artifact; 1],
+}
+
+#[derive(Serialize)]
+struct Artifact {
+    name: &'static str,
+    path: &'static str,
+    git: Git,
+}
+
+#[derive(Serialize)]
+struct Git {
+    repo: String,
+    revision: String,
+    depth: u8,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RetryStrategy {
+    limit: &'static str,
+    retry_policy: &'static str,
+    /// Only what may be better the next time: sockel's code for archives and registries, and pods that were lost.
+    expression: &'static str,
+    backoff: Backoff,
+}
+
+#[derive(Serialize)]
+struct Backoff {
+    duration: &'static str,
+    factor: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    image: String,
+    command: [&'static str; 1],
+    args: Vec<String>,
+    working_dir: &'static str,
+    env: Vec<pod::Variable>,
+    resources: pod::Resources,
+    security_context: pod::Security,
+    volume_mounts: Vec<pod::Mount>,
+}
+
+/// Returns the workflow.
+///
+/// # Errors
+/// [`Error::Incomplete`] without an image or a Git repository, [`Error::Unwritable`].
+pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+    let incomplete = |missing, flag| Error::Incomplete { engine: "Argo", missing, flag };
+    let image = around.image.as_ref().ok_or_else(|| incomplete("the image with sockel", "--image"))?;
+    let source = around.source.as_ref().ok_or_else(|| incomplete("the Git repository", "--source"))?;
+    let mut tasks: Vec<Task> = plan.jobs.iter().map(task).collect();
+    let mut templates = Vec::new();
+    for job in &plan.jobs {
+        templates.push(template(name::task(&job.name), job.arguments(around), (image, source), around));
+    }
+    if tasks.is_empty() {
+        let name = NOTHING.to_owned();
+        tasks.push(Task { name: name.clone(), template: name.clone(), dependencies: Vec::new() });
+        templates.push(template(name, vec!["--version".to_owned()], (image, source), around));
+    }
+    let dag = Some(Dag { fail_fast: false, tasks });
+    templates.insert(0, Template { name: GRAPH.to_owned(), dag, ..Template::default() });
+    let (volumes, _) = pod::volumes(around);
+    let workflow = Workflow {
+        api_version: "argoproj.io/v1alpha1",
+        kind: "Workflow",
+        metadata: Metadata { generate_name: "sockel-" },
+        spec: Spec {
+            entrypoint: GRAPH,
+            // Argo's own sidecar gets its token from the executor's service account
+            automount_service_account_token: false,
+            security_context: pod::pod_security(),
+            volumes,
+            templates,
+        },
+    };
+    yaml("Argo Workflow", &workflow)
+}
+
+fn task(job: &Job) -> Task {
+    let name = name::task(&job.name);
+    Task { name: name.clone(), template: name, dependencies: job.needs.iter().map(|need| name::task(need)).collect() }
+}
+
+fn template(
+    name: String,
+    args: Vec<String>,
+    (image, (repo, revision)): (&str, &(String, String)),
+    around: &Surroundings,
+) -> Template {
+    let git = Git { repo: repo.clone(), revision: revision.clone(), depth: 1 };
+    let (_, volume_mounts) = pod::volumes(around);
+    Template {
+        name,
+        dag: None,
+        inputs: Some(Inputs { artifacts: [Artifact { name: "source", path: SOURCE, git }] }),
+        retry_strategy: Some(RetryStrategy {
+            limit: "2",
+            retry_policy: "Always",
+            expression: "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 3",
+            backoff: Backoff { duration: "30s", factor: "2" },
+        }),
+        container: Some(Container {
+            image: image.to_owned(),
+            command: ["sockel"],
+            args,
+            working_dir: SOURCE,
+            env: pod::environment(around),
+            resources: pod::resources(),
+            security_context: pod::security(),
+            volume_mounts,
+        }),
+    }
+}

@@ -1,0 +1,169 @@
+//! The plan as a Tekton PipelineRun (<https://tekton.dev/docs/pipelines/pipeline-api/>, `tekton.dev/v1`).
+
+use crate::plan::Error;
+use crate::plan::Plan;
+use crate::plan::Surroundings;
+use crate::plan::name;
+use crate::plan::pod;
+use crate::plan::yaml;
+use serde::Serialize;
+
+/// Name of the task of a plan without jobs.
+const NOTHING: &str = "nothing-to-do";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PipelineRun {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata,
+    spec: Spec,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    generate_name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    pipeline_spec: PipelineSpec,
+    task_run_template: TaskRunTemplate,
+}
+
+#[derive(Serialize)]
+struct PipelineSpec {
+    tasks: Vec<Task>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskRunTemplate {
+    pod_template: PodTemplate,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PodTemplate {
+    automount_service_account_token: bool,
+    security_context: pod::PodSecurity,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Task {
+    name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    run_after: Vec<String>,
+    /// Every step of sockel can be repeated.
+    retries: u8,
+    task_spec: TaskSpec,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskSpec {
+    volumes: Vec<pod::Volume>,
+    step_template: StepTemplate,
+    steps: Vec<Step>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StepTemplate {
+    image: String,
+    env: Vec<pod::Variable>,
+    security_context: pod::Security,
+    volume_mounts: Vec<pod::Mount>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Step {
+    name: &'static str,
+    command: [&'static str; 1],
+    args: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    working_dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute_resources: Option<pod::Resources>,
+}
+
+/// Returns the run, with its pipeline in it.
+///
+/// # Errors
+/// [`Error::Incomplete`] without an image or a Git repository, [`Error::Unwritable`].
+pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+    let incomplete = |missing, flag| Error::Incomplete { engine: "Tekton", missing, flag };
+    let image = around.image.as_ref().ok_or_else(|| incomplete("the image with sockel", "--image"))?;
+    let source = around.source.as_ref().ok_or_else(|| incomplete("the Git repository", "--source"))?;
+    let mut tasks: Vec<Task> = Vec::new();
+    for job in &plan.jobs {
+        let run_after = job.needs.iter().map(|need| name::task(need)).collect();
+        let mut steps = checkout(source);
+        steps.push(sockel(job.arguments(around), Some(format!("{}/source", pod::WORK))));
+        tasks.push(Task {
+            name: name::task(&job.name),
+            run_after,
+            retries: 2,
+            task_spec: task_spec(image, steps, around),
+        });
+    }
+    if tasks.is_empty() {
+        let steps = vec![sockel(vec!["--version".to_owned()], None)];
+        let task_spec = task_spec(image, steps, around);
+        tasks.push(Task { name: NOTHING.to_owned(), run_after: Vec::new(), retries: 0, task_spec });
+    }
+    let pod_template = PodTemplate { automount_service_account_token: false, security_context: pod::pod_security() };
+    let run = PipelineRun {
+        api_version: "tekton.dev/v1",
+        kind: "PipelineRun",
+        metadata: Metadata { generate_name: "sockel-" },
+        spec: Spec { pipeline_spec: PipelineSpec { tasks }, task_run_template: TaskRunTemplate { pod_template } },
+    };
+    yaml("Tekton PipelineRun", &run)
+}
+
+fn task_spec(image: &str, steps: Vec<Step>, around: &Surroundings) -> TaskSpec {
+    let (volumes, volume_mounts) = pod::volumes(around);
+    let (env, security_context) = (pod::environment(around), pod::security());
+    TaskSpec {
+        volumes,
+        step_template: StepTemplate { image: image.to_owned(), env, security_context, volume_mounts },
+        steps,
+    }
+}
+
+/// Returns the steps that check out the recipes: one command each, since the image needs no shell for them.
+fn checkout((repository, revision): &(String, String)) -> Vec<Step> {
+    let folder = format!("{}/source", pod::WORK);
+    let git = |name, args: &[&str]| Step {
+        name,
+        command: ["git"],
+        args: args.iter().map(|word| escaped(word)).collect(),
+        working_dir: None,
+        compute_resources: None,
+    };
+    vec![
+        git("prepare", &["init", "--quiet", &folder]),
+        git("fetch", &["-C", &folder, "fetch", "--quiet", "--depth=1", "--end-of-options", repository, revision]),
+        git("checkout", &["-C", &folder, "checkout", "--quiet", "--detach", "FETCH_HEAD"]),
+    ]
+}
+
+fn sockel(arguments: Vec<String>, working_dir: Option<String>) -> Step {
+    Step {
+        name: "sockel",
+        command: ["sockel"],
+        args: arguments.iter().map(|word| escaped(word)).collect(),
+        working_dir,
+        compute_resources: Some(pod::resources()),
+    }
+}
+
+/// Kubernetes reads `$(NAME)` in arguments; `$$` stands for a dollar sign.
+fn escaped(word: &str) -> String {
+    word.replace('$', "$$")
+}
