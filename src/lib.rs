@@ -11,6 +11,7 @@
 //!
 //! a schedule ─► update: lock anew ─► advisory (what does it fix?) ─► build ─► publish ─► announce
 //! an empty machine ─► shared: what another one has built is in the registry
+//! an application on an old base ─► rebase: its own layers on the patched one, nothing built
 //! ```
 //!
 //! # Words

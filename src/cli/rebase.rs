@@ -311,7 +311,7 @@ fn closing(rebased: &Rebased) -> String {
     };
     if let Some(transfer) = &rebased.transfer {
         text += &format!(
-            "; layers: {} mounted, {} there, {} sent",
+            "; blobs: {} mounted, {} there, {} sent",
             transfer.mounted.count, transfer.skipped.count, transfer.uploaded.count
         );
     }

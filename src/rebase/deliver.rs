@@ -1,13 +1,16 @@
 //! New documents to where the application is: layers mounted, manifests by digest, tags last.
 
+use crate::oci;
 use crate::oci::layout;
 use crate::oci::layout::Reference;
+use crate::oci::registry;
 use crate::oci::registry::Blobs;
+use crate::oci::registry::Push;
+use crate::oci::registry::Pushed;
 use crate::oci::registry::Registry;
 use crate::oci::registry::document::Named;
 use crate::rebase::Error;
 use crate::rebase::Order;
-use crate::rebase::picture::Face;
 use crate::rebase::picture::Picture;
 use crate::rebase::place;
 use crate::rebase::place::Place;
@@ -15,6 +18,7 @@ use crate::rebase::place::Reader;
 use crate::rebase::splice::Spliced;
 use crate::sys::fs;
 use crate::values::Digest;
+use oci_spec::image::Descriptor;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,18 +32,12 @@ const LARGEST: u64 = 16 << 30;
 pub struct Transfer {
     /// Layers that the base's repository had.
     pub mounted: Blobs,
-    /// Layers that were there.
+    /// Blobs that were there.
     pub skipped: Blobs,
-    /// Layers that had to be fetched from elsewhere and sent.
+    /// Configurations, and layers that had to be fetched from elsewhere and sent.
     pub uploaded: Blobs,
-    /// Configurations, manifests and indexes that were written.
-    pub documents: usize,
-}
-
-/// A document to be written under its digest.
-struct Document {
-    media_type: String,
-    bytes: Vec<u8>,
+    /// Manifests and indexes that were written.
+    pub manifests: usize,
 }
 
 /// All that is new, and what stands for the whole.
@@ -47,9 +45,9 @@ pub(super) struct Documents {
     /// Of the image or index that tags are to stand for.
     pub(super) digest: Digest,
     media_type: String,
-    configs: Vec<Document>,
+    configs: Vec<Vec<u8>>,
     /// Those that others name first.
-    manifests: Vec<Document>,
+    manifests: Vec<Vec<u8>>,
     layers: BTreeMap<Digest, Named>,
 }
 
@@ -62,18 +60,26 @@ impl Documents {
     }
 
     /// Adds a platform; of an application without an index it is the whole.
-    pub(super) fn add(&mut self, application: &Face, spliced: Spliced) {
-        let config_type = application.manifest["config"]["mediaType"].as_str().unwrap_or_default().to_owned();
-        self.configs.push(Document { media_type: config_type, bytes: spliced.config });
+    pub(super) fn add(&mut self, spliced: Spliced) {
+        self.configs.push(spliced.config);
         self.layers.extend(spliced.brought.into_iter().map(|layer| (layer.blob.digest, layer.blob)));
         self.digest = spliced.digest;
-        self.manifests.push(Document { media_type: application.media_type.clone(), bytes: spliced.manifest });
+        self.manifests.push(spliced.manifest);
+    }
+
+    /// Returns what stands for the whole.
+    fn target(&self, order: &Order<'_>) -> Descriptor {
+        let size = match self.manifests.last() {
+            Some(root) => root.len() as u64,
+            None => order.application.descriptor.size(),
+        };
+        oci::descriptor(&self.media_type, &self.digest, size)
     }
 
     /// Adds the index over all platforms.
     pub(super) fn set_index(&mut self, bytes: Vec<u8>) {
         self.digest = Digest::of(&bytes);
-        self.manifests.push(Document { media_type: self.media_type.clone(), bytes });
+        self.manifests.push(bytes);
     }
 }
 
@@ -103,7 +109,7 @@ pub(super) async fn deliver(
             let transfer = to_registry(documents, (registry, repository), order, reader).await?;
             still_there(order).await?;
             let bytes = match documents.manifests.last() {
-                Some(root) => root.bytes.clone(),
+                Some(root) => root.clone(),
                 None => registry.manifest(repository, &documents.digest.to_string()).await?.bytes,
             };
             for tag in &moved {
@@ -127,6 +133,8 @@ async fn still_there(order: &Order<'_>) -> Result<(), Error> {
     Err(Error::Moved { image: order.place.name_of(order.reference) })
 }
 
+/// Pushes by digest. Layers are expected to be in the application's repository or the base's; one that is in neither, as
+/// when the base is in another registry, is fetched, and the push repeated.
 async fn to_registry(
     documents: &Documents,
     (registry, repository): (&Registry, &str),
@@ -139,23 +147,45 @@ async fn to_registry(
         }
         _ => Vec::new(),
     };
-    let layers: Vec<Named> = documents.layers.values().cloned().collect();
-    let gathered = registry.gather(repository, &mount_from, &layers).await?;
-    let mut transfer = Transfer { mounted: gathered.mounted, skipped: gathered.skipped, ..Transfer::default() };
-    for layer in gathered.missing {
-        let folder = order.base.folder_with(&layer, LARGEST, reader).await?;
-        let sent = registry.send_blobs(repository, &folder, &[layer]).await?;
-        transfer.uploaded.count += sent.count;
-        transfer.uploaded.bytes += sent.bytes;
+    for document in documents.configs.iter().chain(&documents.manifests) {
+        reader.store.add(document)?;
     }
-    let configs = stored(&documents.configs, reader)?;
-    registry.send_blobs(repository, reader.store.folder(), &configs).await?;
-    for Document { media_type, bytes } in &documents.manifests {
-        let digest = Digest::of(bytes).to_string();
-        registry.put_manifest(repository, &digest, media_type, bytes.clone()).await?;
+    let own = order.application.faces.iter().flat_map(|face| face.layers.iter().map(|layer| layer.blob.digest));
+    let elsewhere: Vec<Digest> = documents.layers.keys().copied().chain(own).collect();
+    let target = documents.target(order);
+    let push = Push {
+        layout: reader.store.folder(),
+        target: &target,
+        repository,
+        tags: &[],
+        mount_from: &mount_from,
+        elsewhere: &elsewhere,
+        chunk: None,
+        is_new: true,
+    };
+    loop {
+        match registry.push(&push, reader.reporter).await {
+            Ok(Pushed { mounted, skipped, uploaded, manifests, .. }) => {
+                return Ok(Transfer { mounted, skipped, uploaded, manifests });
+            }
+            Err(registry::Error::Absent { digest }) => match documents.layers.get(&digest) {
+                // every round brings one layer here
+                Some(layer) if !reader.store.has_blob(&digest, layer.size) => fetch(layer, order, reader).await?,
+                _ => return Err(registry::Error::Absent { digest }.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
     }
-    transfer.documents = configs.len() + documents.manifests.len();
-    Ok(transfer)
+}
+
+/// Brings a layer of the new base into the store.
+async fn fetch(layer: &Named, order: &Order<'_>, reader: &Reader<'_>) -> Result<(), Error> {
+    let from = order.base.folder_with(layer, LARGEST, reader).await?;
+    let kept = reader.store.blob(&layer.digest);
+    if fs::size(&kept) != Some(layer.size) {
+        fs::link_or_copy(&place::path(&from, &layer.digest), &kept)?;
+    }
+    Ok(())
 }
 
 async fn to_layout(
@@ -172,35 +202,22 @@ async fn to_layout(
         part.count += 1;
         part.bytes += layer.size;
         if !is_there {
-            let from = order.base.folder_with(layer, LARGEST, reader).await?;
-            let kept = reader.store.blob(&layer.digest);
-            if fs::size(&kept) != Some(layer.size) {
-                fs::link_or_copy(&place::path(&from, &layer.digest), &kept)?;
-            }
+            fetch(layer, order, reader).await?;
             blobs.insert(layer.digest, layer.size);
         }
     }
     for document in documents.configs.iter().chain(&documents.manifests) {
-        blobs.insert(reader.store.add(&document.bytes)?, document.bytes.len() as u64);
+        blobs.insert(reader.store.add(document)?, document.len() as u64);
     }
-    transfer.documents = documents.configs.len() + documents.manifests.len();
-    let size = match documents.manifests.last() {
-        Some(root) => root.bytes.len() as u64,
-        None => order.application.descriptor.size(),
-    };
-    let target = crate::oci::descriptor(&documents.media_type, &documents.digest, size);
+    for config in &documents.configs {
+        transfer.uploaded.count += 1;
+        transfer.uploaded.bytes += config.len() as u64;
+    }
+    transfer.manifests = documents.manifests.len();
+    let target = documents.target(order);
     let name = |tag: &String| Reference { name: tag.clone(), target: target.clone() };
     let references: Vec<Reference> = order.tags.iter().map(name).collect();
     still_there(order).await?;
     layout::write(folder, &references, &blobs, reader.store)?;
     Ok(transfer)
-}
-
-/// Keeps documents in the store and returns their names.
-fn stored(documents: &[Document], reader: &Reader<'_>) -> Result<Vec<Named>, Error> {
-    let keep = |document: &Document| {
-        let digest = reader.store.add(&document.bytes)?;
-        Ok(Named { digest, size: document.bytes.len() as u64, media_type: document.media_type.clone() })
-    };
-    documents.iter().map(keep).collect()
 }

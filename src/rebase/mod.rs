@@ -366,7 +366,7 @@ fn documents(
                 children.push(child(application, &spliced));
                 platforms.push(outcome(one, Some(&spliced)));
                 both.extend(spliced.both.iter().cloned());
-                documents.add(application, spliced);
+                documents.add(spliced);
             }
             Err(reason) => reasons.push(format!("{}: {reason}", application.platform)),
         }

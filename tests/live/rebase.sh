@@ -46,7 +46,7 @@ read = [t for t in traffic if t[0] == "get-blobs"]
 mounted = [t for t in traffic if t[0] == "mount" and t[3] == "201"]
 assert {t[2] for t in sent} == {config}, sent
 assert not any(t[2] in layers for t in read), read
-assert answer["transfer"]["uploaded"] == {"count": 0, "bytes": 0} and answer["transfer"]["mounted"]["count"] == len(mounted), answer["transfer"]
+assert answer["transfer"]["uploaded"] == {"count": 1, "bytes": manifest["config"]["size"]} and answer["transfer"]["mounted"]["count"] == len(mounted), answer["transfer"]
 p = answer["platforms"][0]
 assert p["replaced"] > 0 and p["kept"] > 0 and p["pull-bytes"] < p["total-bytes"], p
 print(f'         rebase: {p["kept"]} layers kept, {p["replaced"]} replaced; {p["pull-bytes"]} of {p["total-bytes"]} bytes to pull ({100 * p["pull-bytes"] // p["total-bytes"]} %);',

@@ -18,14 +18,12 @@ pub mod location;
 pub mod token;
 
 mod catalog;
-mod gather;
 mod pull;
 mod push;
 mod session;
 mod upload;
 
 pub use error::Error;
-pub use gather::Gathered;
 pub use push::Blobs;
 pub use push::Push;
 pub use push::Pushed;

@@ -75,7 +75,7 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    pub(super) fn add(&mut self, blob: &Named) {
+    fn add(&mut self, blob: &Named) {
         self.count += 1;
         self.bytes += blob.size;
     }

@@ -62,16 +62,9 @@ pub(super) enum Way {
 }
 
 /// What a registry offers after POST.
-pub(super) enum Start {
+enum Start {
     Mounted,
     Session { url: Url, least: u64 },
-}
-
-impl Start {
-    /// Tells whether nothing is left to do.
-    pub(super) fn is_mounted(&self) -> bool {
-        matches!(self, Self::Mounted)
-    }
 }
 
 impl Uploads<'_> {
@@ -191,7 +184,7 @@ impl Uploads<'_> {
 
     /// Returns a repository to mount from. Of several, one is taken that has the blob; the last one is just tried: a
     /// failed mount costs nothing. Configurations belong to one image alone.
-    pub(super) async fn source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
+    async fn source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
         if blob.media_type.contains(".config.") {
             return Ok(None);
         }
@@ -225,7 +218,7 @@ impl Uploads<'_> {
         self.unusable.lock().expect("no thread panics while it holds this").insert(from.to_owned());
     }
 
-    pub(super) async fn mount(&self, what: &str, blob: &Named, from: &str) -> Result<Option<Start>, Trouble> {
+    async fn mount(&self, what: &str, blob: &Named, from: &str) -> Result<Option<Start>, Trouble> {
         let mut url = self.registry.path(&format!("{}/blobs/uploads/", self.repository));
         url.query_pairs_mut().append_pair("mount", &blob.digest.to_string()).append_pair("from", from);
         let request = Request::new(Method::POST, url, Body::Empty);

@@ -1,3 +1,5 @@
+//! Golden documents, histories, times, and reasons against a move.
+
 use super::*;
 use crate::rebase::judge;
 use crate::rebase::judge::Case;
@@ -7,7 +9,7 @@ const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// An image with layers of these names and this history: a name is a layer, `ENV` is none.
-fn face(layers: &[&str], history: &[&str], settings: Value) -> Face {
+fn face(layers: &[&str], history: &[&str], settings: &Value) -> Face {
     let layer = |name: &&str| Layer {
         diff_id: Digest::of(name.as_bytes()),
         blob: Named { digest: Digest::of(format!("{name}.gz").as_bytes()), size: 10, media_type: LAYER.to_owned() },
@@ -38,12 +40,12 @@ fn labels(version: &str) -> Value {
 }
 
 fn old() -> Face {
-    face(&["libc-1", "java"], &["libc", "java"], json!({ "User": "10001", "Labels": labels("1") }))
+    face(&["libc-1", "java"], &["libc", "java"], &json!({ "User": "10001", "Labels": labels("1") }))
 }
 
 fn new() -> Face {
     let mut new =
-        face(&["libc-2", "ssl", "java"], &["libc", "ssl", "java"], json!({ "User": "10001", "Labels": labels("2") }));
+        face(&["libc-2", "ssl", "java"], &["libc", "ssl", "java"], &json!({ "User": "10001", "Labels": labels("2") }));
     new.config["created"] = "2026-02-01T00:00:00Z".into();
     new
 }
@@ -51,7 +53,7 @@ fn new() -> Face {
 fn application() -> Face {
     let mut settings = json!({ "User": "10001", "Labels": labels("1"), "Env": ["A=1"] });
     settings["Labels"]["team"] = "shop".into();
-    face(&["libc-1", "java", "web"], &["libc", "java", "ENV A=1", "COPY web", "ENV B"], settings)
+    face(&["libc-1", "java", "web"], &["libc", "java", "ENV A=1", "COPY web", "ENV B"], &settings)
 }
 
 fn spliced(application: &Face, old: &Face, new: &Face) -> (Value, Value, Spliced) {
@@ -169,8 +171,8 @@ fn history_always_fits_the_layers() {
         (&["libc"], &["a", "b", "c", "d"], &["libc", "ssl", "java", "unknown: the history did not fit the layers"]),
     ];
     for (before, all, expected) in table {
-        let old = face(&["libc-1", "java"], before, json!({}));
-        let application = face(&["libc-1", "java", "web"], all, json!({}));
+        let old = face(&["libc-1", "java"], before, &json!({}));
+        let application = face(&["libc-1", "java", "web"], all, &json!({}));
         let (config, ..) = spliced(&application, &old, &new());
         let steps: Vec<&str> =
             config["history"].as_array().unwrap().iter().map(|step| step["created_by"].as_str().unwrap()).collect();
