@@ -13,6 +13,8 @@ use serde::Serialize;
 const SOURCE: &str = "/source";
 /// Name of the graph.
 const GRAPH: &str = "images";
+/// Service account of Argo's sidecar: the namespace's own.
+const EXECUTOR: &str = "default";
 /// Name of the task of a plan without jobs.
 const NOTHING: &str = "nothing-to-do";
 
@@ -36,9 +38,17 @@ struct Metadata {
 struct Spec {
     entrypoint: &'static str,
     automount_service_account_token: bool,
+    /// Argo refuses a workflow without a token for its pods that names no account for its own sidecar.
+    executor: Executor,
     security_context: pod::PodSecurity,
     volumes: Vec<pod::Volume>,
     templates: Vec<Template>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Executor {
+    service_account_name: &'static str,
 }
 
 #[derive(Default, Serialize)]
@@ -146,8 +156,8 @@ pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
         metadata: Metadata { generate_name: "sockel-" },
         spec: Spec {
             entrypoint: GRAPH,
-            // Argo's own sidecar gets its token from the executor's service account
             automount_service_account_token: false,
+            executor: Executor { service_account_name: EXECUTOR },
             security_context: pod::pod_security(),
             volumes,
             templates,

@@ -7,7 +7,6 @@ use crate::plan::Step;
 use crate::plan::Surroundings;
 use crate::plan::yaml;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The only stage: `needs` says what comes first.
 const STAGE: &str = "images";
@@ -61,8 +60,6 @@ struct GitlabJob {
     retry: Option<Retry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifacts: Option<Artifacts>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    variables: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
@@ -128,7 +125,6 @@ fn gitlab_job(job: &Job, around: &Surroundings) -> GitlabJob {
             exit_codes: [3],
         }),
         artifacts: publishes.then(|| Artifacts { when: "always", expire_in: KEPT, paths: vec![file] }),
-        variables: [("SOCKEL_IMAGE", job.image.clone())].into(),
     }
 }
 
@@ -143,7 +139,6 @@ fn nothing(plan: &Plan) -> GitlabJob {
         interruptible: true,
         retry: None,
         artifacts: None,
-        variables: BTreeMap::new(),
     }
 }
 

@@ -103,7 +103,7 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
     for job in &plan.jobs {
         let run_after = job.needs.iter().map(|need| name::task(need)).collect();
         let mut steps = checkout(source);
-        steps.push(sockel(job.arguments(around), Some(format!("{}/source", pod::WORK))));
+        steps.push(sockel(&job.arguments(around), Some(format!("{}/source", pod::WORK))));
         tasks.push(Task {
             name: name::task(&job.name),
             run_after,
@@ -112,7 +112,7 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
         });
     }
     if tasks.is_empty() {
-        let steps = vec![sockel(vec!["--version".to_owned()], None)];
+        let steps = vec![sockel(&["--version".to_owned()], None)];
         let task_spec = task_spec(image, steps, around);
         tasks.push(Task { name: NOTHING.to_owned(), run_after: Vec::new(), retries: 0, task_spec });
     }
@@ -153,7 +153,7 @@ fn checkout((repository, revision): &(String, String)) -> Vec<Step> {
     ]
 }
 
-fn sockel(arguments: Vec<String>, working_dir: Option<String>) -> Step {
+fn sockel(arguments: &[String], working_dir: Option<String>) -> Step {
     Step {
         name: "sockel",
         command: ["sockel"],

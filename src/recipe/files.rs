@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Largest file that a recipe may bring along.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: u64 = 64 << 20;
 
 /// Most certificates in one folder.
 const MOST_CERTIFICATES: usize = 1_000;
