@@ -163,11 +163,13 @@ fn lay(
     (facts, mut owners): (&mut Facts, Option<&mut BTreeMap<String, String>>),
     budget: &mut u64,
 ) -> io::Result<()> {
+    // whiteouts are about lower layers alone, wherever in the archive they stand
+    let (mut upper, mut hidden_paths) = (Facts::new(), Vec::new());
     let mut archive = tar::Archive::new(stream.take(*budget));
     for member in archive.entries()? {
         let mut member = member?;
         *budget = budget.checked_sub(member.size()).ok_or_else(|| io::Error::other("the layers are too large"))?;
-        if member.path_bytes().len() > LONGEST || facts.len() >= PATHS {
+        if member.path_bytes().len() > LONGEST || facts.len() + upper.len() + hidden_paths.len() >= PATHS {
             return Err(io::Error::other("the layers have too many or too long paths"));
         }
         let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
@@ -182,19 +184,25 @@ fn lay(
                 (hidden, "") => hidden.to_owned(),
                 (hidden, folder) => format!("{folder}/{hidden}"),
             };
-            let below = format!("{hidden}/");
-            // what this layer itself has below an opaque folder comes after its mark or before it
-            facts.retain(|known, _| *known != hidden && !known.starts_with(&below));
-            facts.insert(hidden, Fact::Gone);
+            hidden_paths.push(hidden);
             continue;
         }
         let fact = fact(&path, &mut member, owners.as_deref_mut())?;
-        match (&fact, facts.get(&path)) {
-            // the folder is back, and what was below it is still gone
-            (Fact::Folder, Some(Fact::Gone)) => {}
-            _ => drop(facts.insert(path, fact)),
+        upper.insert(path, fact);
+    }
+    for hidden in hidden_paths {
+        let below = format!("{hidden}/");
+        let gone = facts.range(below.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&below));
+        for path in gone.cloned().collect::<Vec<_>>() {
+            facts.remove(&path);
+        }
+        // a folder that is back, here or in a later layer, says nothing of what was below it
+        if upper.get(&hidden).is_none_or(|fact| *fact == Fact::Folder) {
+            upper.insert(hidden, Fact::Gone);
         }
     }
+    upper.retain(|path, fact| *fact != Fact::Folder || facts.get(path) != Some(&Fact::Gone));
+    facts.append(&mut upper);
     Ok(())
 }
 
@@ -434,11 +442,13 @@ mod tests {
     #[test]
     fn layers_lie_upon_one_another() {
         let (mut found, mut owners, mut budget) = (Facts::new(), BTreeMap::new(), 1 << 20);
-        let lower = layer(&[("./a/", ""), ("a/b", "1"), ("a/c", "1"), ("d", "1")]);
+        let last = layer(&[("e/", ""), ("g", "1")]);
+        let lower = layer(&[("./a/", ""), ("a/b", "1"), ("a/c", "1"), ("d", "1"), ("e/", ""), ("e/old", "1")]);
         let list = ("var/lib/dpkg/status.d/libc6.md5sums", "0123  usr/lib/libc.so.6\n");
-        let upper = layer(&[("a/.wh.b", ""), ("d", "2"), ("e/.wh..wh..opq", ""), ("e/", ""), ("e/f", ""), list]);
+        let upper = layer(&[("a/.wh.b", ""), ("d", "2"), ("e/", ""), ("e/f", ""), ("e/.wh..wh..opq", ""), list]);
         lay(&lower[..], (&mut found, Some(&mut owners)), &mut budget).unwrap();
         lay(&upper[..], (&mut found, Some(&mut owners)), &mut budget).unwrap();
+        lay(&last[..], (&mut found, Some(&mut owners)), &mut budget).unwrap();
         let expected = [
             ("a", Fact::Folder),
             ("a/b", Fact::Gone),
@@ -446,6 +456,7 @@ mod tests {
             ("d", file("2")),
             ("e", Fact::Gone),
             ("e/f", file("")),
+            ("g", file("1")),
             (list.0, file(list.1)),
         ];
         assert_eq!(found, facts(&expected));
