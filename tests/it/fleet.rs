@@ -184,7 +184,8 @@ fn workers_divide_the_work() {
             continue;
         }
         assert_eq!(done, expected);
-        if !kills {
+        // a small fleet has too few parts to say who did what
+        if !kills && images > USUAL {
             let built =
                 |number: &usize| fs::list(&project.path(&format!("store-{number}/packages"))).expect("listed").len();
             let built: Vec<usize> = (1..=workers).map(|number| built(&number)).collect();
