@@ -4,7 +4,7 @@ use crate::plan::Surroundings;
 use serde::Serialize;
 
 /// Folder that jobs may write: home, temporary files and, without a claim, the store.
-pub(super) const WORK: &str = "/work";
+pub(super) const WORK: &str = "/workspace";
 /// Folder of a store that jobs share.
 const STORE: &str = "/store";
 /// Folder of the registry's login, as Docker names its file.
