@@ -41,7 +41,7 @@ use url::Url;
 /// file, else from the inherited label with the name of our image, else from `--base` or `--onto`. Everything that speaks
 /// against the move is told at once (exit code 4).
 ///
-/// Example: sockel rebase https://registry.example.org/shop/web:1.4 --dry-run
+/// Example: sockel rebase oci:shop:web:1.4 --dry-run
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The application image
