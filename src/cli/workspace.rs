@@ -29,6 +29,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
+/// Most repositories that an image's layers are looked for in.
+const RELATED: usize = 8;
+
 /// The project folder, opened.
 pub(crate) struct Workspace<'a> {
     context: &'a Context,
@@ -72,6 +75,13 @@ impl<'a> Workspace<'a> {
             }
             names.extend(missing);
         }
+    }
+
+    /// Returns for every image the repositories that may have some of its layers.
+    pub(crate) fn related(&self) -> BTreeMap<String, Vec<String>> {
+        let mut related = self.project.related();
+        related.values_mut().for_each(|repositories| repositories.truncate(RELATED));
+        related
     }
 
     /// Returns where an image's lock file is, or would be.

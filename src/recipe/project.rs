@@ -91,6 +91,27 @@ impl Project {
         self.plans.iter().map(|plan| plan.image.as_str()).collect()
     }
 
+    /// Returns for every image the repositories of the others that have the same recipe at their root, and so may have
+    /// some of the same layers. Looks at the files of the project alone, not at what they name.
+    #[must_use]
+    pub fn related(&self) -> BTreeMap<String, Vec<String>> {
+        let repository =
+            |plan: &Plan| self.images.get(&plan.base)?.root.get("publish")?.get("repository").map(Node::text);
+        let known = |plan| Some((plan, repository(plan)?));
+        let all: Vec<(&Plan, &str)> = self.plans.iter().filter_map(known).collect();
+        let related = |(plan, own): &(&Plan, &str)| {
+            let same = all.iter().filter(|(other, name)| other.chain.first() == plan.chain.first() && name != own);
+            let mut names: Vec<String> = Vec::new();
+            for (_, name) in same {
+                if !names.iter().any(|known| known == name) {
+                    names.push((*name).to_owned());
+                }
+            }
+            (plan.image.clone(), names)
+        };
+        all.iter().map(related).collect()
+    }
+
     /// Returns the definition of one image.
     ///
     /// # Errors

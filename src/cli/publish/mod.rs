@@ -78,8 +78,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
     let orders: Vec<publish::Order<'_>> =
         orders.map(|(definition, built)| publish::Order { definition, built }).collect();
-    let all = workspace.definitions(&[]).unwrap_or_default();
-    let answer = target.deliver(&orders, &all, (&hands, args.dry_run), context)?;
+    let answer = target.deliver(&orders, &workspace.related(), (&hands, args.dry_run), context)?;
     args.write_back.after(answer, args.dry_run).print(&context.printer)
 }
 

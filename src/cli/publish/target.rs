@@ -23,7 +23,6 @@ use crate::publish::Place;
 use crate::publish::Published;
 use crate::publish::Release;
 use crate::publish::policy;
-use crate::recipe::Definition;
 use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::values::Digest;
@@ -33,9 +32,6 @@ use std::path::Path;
 use std::path::PathBuf;
 /// Where images go when nobody says so.
 const USUAL_TARGET: &str = "oci:out";
-
-/// Most repositories that blobs are looked for in.
-const RELATED: usize = 8;
 
 /// Where images are to go.
 pub(crate) struct Target {
@@ -116,11 +112,11 @@ impl Target {
         Ok(())
     }
 
-    /// Publishes built images; `all` are the project's definitions, to find images that share layers.
+    /// Publishes built images; `related` are by image the repositories that may have some of its layers.
     pub(crate) fn deliver(
         &self,
         orders: &[publish::Order<'_>],
-        all: &[Definition],
+        related: &BTreeMap<String, Vec<String>>,
         (hands, dry_run): (&Hands, bool),
         context: &Context,
     ) -> Result<Answer, Failure> {
@@ -136,7 +132,7 @@ impl Target {
             Address::Registry { prefix, .. } => {
                 let connections = self.connections(context)?.expect("the address is that of a registry");
                 let place = (prefix.as_str(), &self.file);
-                let published = to_registry(orders, &related(all), place, connections, (dry_run, hands))?;
+                let published = to_registry(orders, related, place, connections, (dry_run, hands))?;
                 Ok(Answer::new(published, &self.text, context.printer.elapsed()))
             }
         }
@@ -201,30 +197,6 @@ pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<R
         }
         None => Ok(RegistryFile::default()),
     }
-}
-
-/// Returns for every image the repositories that may have some of its layers: those of images with the same root.
-fn related(all: &[Definition]) -> BTreeMap<String, Vec<String>> {
-    let root = |definition: &Definition| {
-        let levels = definition.levels.values().next()?;
-        levels
-            .first()
-            .map(|level| (level.recipe.clone(), definition.archives.first().map(|archive| archive.uri.clone())))
-    };
-    let mut repositories = BTreeMap::new();
-    for definition in all {
-        let same = all.iter().filter(|other| root(other) == root(definition));
-        let mut names: Vec<String> = Vec::new();
-        for other in same {
-            let name = &other.publish.repository;
-            if *name != definition.publish.repository && !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        names.truncate(RELATED);
-        repositories.insert(definition.image.clone(), names);
-    }
-    repositories
 }
 
 fn to_registry(

@@ -133,7 +133,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     if let Some(target) = &target {
         let before = builder.known(&previous);
-        let all = workspace.definitions(&[]).unwrap_or_default();
+        let related = workspace.related();
         let mut published = Vec::new();
         for part in builder.parts(args.worker) {
             target.take(&part.orders(&locks), &part.options(), (&hands, false), context)?;
@@ -141,7 +141,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             answer.built(&before, &built, failed);
             let order = |definition| Some(Order { definition, built: built.get(&definition.image)? });
             let orders: Vec<Order<'_>> = part.definitions.iter().filter_map(order).collect();
-            published.push(target.deliver(&orders, &all, (&hands, args.dry_run), context)?);
+            published.push(target.deliver(&orders, &related, (&hands, args.dry_run), context)?);
         }
         if let Some(published) = publish::Answer::together(published) {
             answer.published(args.write_back.after(published, args.dry_run));

@@ -17,6 +17,7 @@ pub mod error;
 pub mod location;
 pub mod token;
 
+mod ahead;
 mod catalog;
 mod pull;
 mod push;

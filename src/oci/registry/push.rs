@@ -18,7 +18,9 @@ use crate::sys::http::Bytes;
 use crate::values::Digest;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
+use futures_util::future::join;
 use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
@@ -27,12 +29,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::OnceCell;
 use tokio::sync::Semaphore;
 
 /// Indexes within indexes, at most.
@@ -156,17 +154,21 @@ impl Registry {
         } else {
             // at once: every round trip counts
             let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
-            let brought = self.push_blobs(push, scope, wanted, (&mut pushed, reporter));
+            let uploads = Uploads::new(self, push, scope);
+            let brought = push_blobs(&uploads, wanted, (&mut pushed, reporter));
             let is_there = async { if push.is_new { self.is_there(push, root, scope).await } else { Ok(false) } };
             let (is_there, ()) = try_join(is_there, brought).await?;
-            if is_there {
-                to_move = self.tags_to_move(push, root, scope).await?;
-            } else {
-                // no tag can stand for what is not there
-                to_move = push.tags.to_vec();
+            let named = async {
+                if is_there {
+                    return self.tags_to_move(push, root, scope).await;
+                }
                 self.push_manifests(push, scope, &nodes).await?;
                 pushed.manifests = nodes.len();
-            }
+                // no tag can stand for what was not there
+                Ok(push.tags.to_vec())
+            };
+            let (named, ()) = join(named, uploads.give_back()).await;
+            to_move = named?;
         }
         let move_tag = |tag: &String| {
             let tag = tag.clone();
@@ -200,74 +202,6 @@ impl Registry {
         Ok(self.head_within(push.repository, &root.digest.to_string(), scope).await?.is_some())
     }
 
-    async fn push_blobs(
-        &self,
-        push: &Push<'_>,
-        scope: &Scope,
-        mut wanted: Vec<Named>,
-        (pushed, reporter): (&mut Pushed, &dyn Reporter),
-    ) -> Result<(), Error> {
-        // the largest first: the last to end is then a small one
-        wanted.sort_by_key(|blob| std::cmp::Reverse(blob.size));
-        let sent: Arc<AtomicU64> = Arc::default();
-        let uploads = Uploads {
-            registry: self,
-            repository: push.repository,
-            scope: scope.clone(),
-            layout: push.layout.to_owned(),
-            mount_from: push.mount_from,
-            sources: OnceCell::new(),
-            unusable: Mutex::default(),
-            chunk: push.chunk,
-            sent: Arc::clone(&sent),
-        };
-        // registries lose sessions when many are open
-        let turns = Semaphore::new(self.host.parallel());
-        let bring = |blob: &Named| {
-            let blob = blob.clone();
-            let (uploads, turns) = (&uploads, &turns);
-            async move {
-                if uploads.has(&blob).await? {
-                    return Ok::<_, Error>((blob, Way::Skipped));
-                }
-                let _turn = turns.acquire().await.expect("never closed");
-                let what = format!("{} {}", push.repository, blob.digest.short());
-                reporter.event(Event::Started { stage: Stage::Upload, total: blob.size, what: what.clone() });
-                let way = uploads.bring(&blob).await?;
-                if way == Way::Mounted {
-                    reporter.event(Event::Advanced { stage: Stage::Upload, by: blob.size });
-                }
-                reporter.event(Event::Finished { stage: Stage::Upload, what });
-                Ok((blob, way))
-            }
-        };
-        let work = stream::iter(wanted.iter().map(bring)).buffer_unordered(AHEAD).try_collect::<Vec<_>>();
-        // asked for early, because every blob that is missing waits for it
-        let work = try_join(work, uploads.sources());
-        let mut work = pin!(work);
-        let mut ticks = tokio::time::interval(TICK);
-        let tell = || match sent.swap(0, Ordering::Relaxed) {
-            0 => {}
-            by => reporter.event(Event::Advanced { stage: Stage::Upload, by }),
-        };
-        let ways = loop {
-            tokio::select! {
-                ways = &mut work => break ways,
-                _ = ticks.tick() => tell(),
-            }
-        };
-        tell();
-        for (blob, way) in ways?.0 {
-            let part = match way {
-                Way::Skipped => &mut pushed.skipped,
-                Way::Mounted => &mut pushed.mounted,
-                Way::Uploaded => &mut pushed.uploaded,
-            };
-            part.add(&blob);
-        }
-        Ok(())
-    }
-
     /// Writes manifests by digest, those that others name first; the image itself only when no tag takes it along.
     async fn push_manifests(&self, push: &Push<'_>, scope: &Scope, nodes: &[Node]) -> Result<(), Error> {
         let (root, others) = nodes.split_last().expect("an image is at least one manifest");
@@ -287,6 +221,67 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// Brings those blobs to the registry that it does not have.
+async fn push_blobs(
+    uploads: &Uploads<'_>,
+    mut wanted: Vec<Named>,
+    (pushed, reporter): (&mut Pushed, &dyn Reporter),
+) -> Result<(), Error> {
+    // the largest first: the last to end is then a small one
+    wanted.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+    // registries lose sessions when many are open
+    let turns = Semaphore::new(uploads.registry.host.parallel());
+    let bring = |blob: &Named| {
+        let blob = blob.clone();
+        let turns = &turns;
+        async move {
+            if uploads.has(&blob).await? {
+                return Ok::<_, Error>((blob, Way::Skipped));
+            }
+            let _turn = turns.acquire().await.expect("never closed");
+            let what = format!("{} {}", uploads.repository, blob.digest.short());
+            reporter.event(Event::Started { stage: Stage::Upload, total: blob.size, what: what.clone() });
+            let way = uploads.bring(&blob).await?;
+            if way == Way::Mounted {
+                reporter.event(Event::Advanced { stage: Stage::Upload, by: blob.size });
+            }
+            reporter.event(Event::Finished { stage: Stage::Upload, what });
+            Ok((blob, way))
+        }
+    };
+    let work = stream::iter(wanted.iter().map(bring)).buffer_unordered(AHEAD).try_collect::<Vec<_>>();
+    // asked for first, because every blob that is missing waits for it
+    let ahead = async {
+        if uploads.may_send {
+            uploads.open_ahead().await;
+        }
+        Ok(())
+    };
+    let work = try_join3(uploads.sources(), ahead, work);
+    let mut work = pin!(work);
+    let mut ticks = tokio::time::interval(TICK);
+    let tell = || match uploads.sent.swap(0, Ordering::Relaxed) {
+        0 => {}
+        by => reporter.event(Event::Advanced { stage: Stage::Upload, by }),
+    };
+    let ways = loop {
+        tokio::select! {
+            ways = &mut work => break ways,
+            _ = ticks.tick() => tell(),
+        }
+    };
+    tell();
+    for (blob, way) in ways?.2 {
+        let part = match way {
+            Way::Skipped => &mut pushed.skipped,
+            Way::Mounted => &mut pushed.mounted,
+            Way::Uploaded => &mut pushed.uploaded,
+        };
+        part.add(&blob);
+    }
+    Ok(())
 }
 
 /// Returns the blobs of manifests, each once.

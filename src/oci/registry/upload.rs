@@ -2,7 +2,10 @@
 //! whole when it broke (distribution-spec, "Pushing blobs").
 
 use crate::oci::registry::DIGEST;
+use crate::oci::registry::Push;
 use crate::oci::registry::Registry;
+use crate::oci::registry::ahead::Ahead;
+use crate::oci::registry::ahead::Session;
 use crate::oci::registry::document::Named;
 use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
@@ -20,6 +23,7 @@ use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Digest;
 use crate::values::Hasher;
+use futures_util::future::join_all;
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -44,8 +48,12 @@ pub(super) struct Uploads<'a> {
     pub(super) sources: OnceCell<Vec<String>>,
     /// Those of them that the registry did not let us mount from.
     pub(super) unusable: Mutex<BTreeSet<String>>,
+    /// Sessions for the first blobs that have to be sent.
+    pub(super) ahead: Ahead,
     /// Most bytes of one request.
     pub(super) chunk: Option<u64>,
+    /// Some blobs are probably sent, none is thought to be elsewhere only.
+    pub(super) may_send: bool,
     /// Bytes that left.
     pub(super) sent: Arc<AtomicU64>,
 }
@@ -64,7 +72,26 @@ pub(super) enum Way {
 /// What a registry offers after POST.
 enum Start {
     Mounted,
-    Session { url: Url, least: u64 },
+    Session(Session),
+}
+
+impl<'a> Uploads<'a> {
+    /// Prepares the uploads of one push.
+    pub(super) fn new(registry: &'a Registry, push: &Push<'a>, scope: &Scope) -> Self {
+        Self {
+            registry,
+            repository: push.repository,
+            scope: scope.clone(),
+            layout: push.layout.to_owned(),
+            mount_from: push.mount_from,
+            sources: OnceCell::new(),
+            unusable: Mutex::default(),
+            ahead: Ahead::default(),
+            may_send: push.elsewhere.is_empty(),
+            chunk: push.chunk,
+            sent: Arc::default(),
+        }
+    }
 }
 
 impl Uploads<'_> {
@@ -126,9 +153,9 @@ impl Uploads<'_> {
                 return Ok(Way::Uploaded);
             }
         }
-        let (url, least) = match self.start(&what, blob).await? {
+        let Session { url, least } = match self.start(&what, blob, is_again).await? {
             Start::Mounted => return Ok(Way::Mounted),
-            Start::Session { url, least } => (url, least),
+            Start::Session(session) => session,
         };
         if fs::size(&self.layout.join("blobs/sha256").join(blob.digest.hex())).is_none() {
             return Err(Error::Absent { digest: blob.digest }.into());
@@ -167,18 +194,50 @@ impl Uploads<'_> {
     }
 
     /// Mounts the blob or opens an upload session: a mount that fails opens one as well.
-    async fn start(&self, what: &str, blob: &Named) -> Result<Start, Trouble> {
+    async fn start(&self, what: &str, blob: &Named, is_again: bool) -> Result<Start, Trouble> {
         if let Some(from) = self.source(blob).await?
             && let Some(start) = self.mount(what, blob, &from).await?
         {
             return Ok(start);
         }
+        // one that was opened long ago may be what broke
+        let ahead = if is_again { None } else { self.ahead.take().await };
+        let session = match ahead {
+            Some(session) => session,
+            None => self.open(what).await,
+        };
+        session.map(Start::Session)
+    }
+
+    /// Opens an upload session.
+    async fn open(&self, what: &str) -> Result<Session, Trouble> {
         let url = self.registry.path(&format!("{}/blobs/uploads/", self.repository));
         let request = Request::new(Method::POST, url, Body::Empty);
         let answer = self.registry.send_once(&Call { what, scope: &self.scope, request: request.clone() }).await?;
         match answer.status() {
-            202 => Ok(self.session(what, &request.url, answer).await?),
+            202 => self.session(what, &request.url, answer).await,
             _ => Err(self.registry.refused(what, answer).await.into()),
+        }
+    }
+
+    /// Opens sessions before anybody needs them.
+    pub(super) async fn open_ahead(&self) {
+        let what = format!("open an upload to `{}`", self.repository);
+        let open = self.ahead.announce().into_iter().map(|user| async {
+            let _nobody_listens_any_more = user.send(self.open(&what).await);
+        });
+        join_all(open).await;
+    }
+
+    /// Gives back sessions that nobody needed; registries forget them anyway after some days.
+    pub(super) async fn give_back(&self) {
+        let what = format!("end an upload to `{}`", self.repository);
+        while let Some(opened) = self.ahead.take().await {
+            let Ok(Session { url, .. }) = opened else { continue };
+            let request = Request::new(Method::DELETE, url, Body::Empty);
+            if let Ok(answer) = self.registry.send_once(&Call { what: &what, scope: &self.scope, request }).await {
+                answer.drain().await;
+            }
         }
     }
 
@@ -237,7 +296,7 @@ impl Uploads<'_> {
                 answer.drain().await;
                 Ok(told.is_none_or(|told| told == blob.digest).then_some(Start::Mounted))
             }
-            202 => self.session(what, &request.url, answer).await.map(Some),
+            202 => self.session(what, &request.url, answer).await.map(Start::Session).map(Some),
             _ => {
                 answer.drain().await;
                 self.is_unusable(from);
@@ -246,11 +305,11 @@ impl Uploads<'_> {
         }
     }
 
-    async fn session(&self, what: &str, asked: &Url, answer: Answer) -> Result<Start, Trouble> {
+    async fn session(&self, what: &str, asked: &Url, answer: Answer) -> Result<Session, Trouble> {
         let url = next(what, asked, &answer)?;
         let least = answer.header("oci-chunk-min-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         answer.drain().await;
-        Ok(Start::Session { url, least })
+        Ok(Session { url, least })
     }
 
     fn body(&self, blob: &Named, (offset, length): (u64, u64), sent: &Sent) -> Body {
