@@ -231,6 +231,11 @@ impl Response {
         self.headers.iter().any(|(name, value)| name == "connection" && value == "close")
     }
 
+    /// Returns names and values as they are sent.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// Returns status line and headers, ready to be sent.
     pub(crate) fn head(&self) -> String {
         let mut head = format!("HTTP/1.1 {} X\r\n", self.status);

@@ -17,6 +17,7 @@ pub(crate) mod harbor;
 mod immutable;
 pub(crate) mod log;
 pub(crate) mod message;
+mod record;
 pub(crate) mod server;
 pub(crate) mod token;
 pub(crate) mod uploads;

@@ -8,6 +8,7 @@ use crate::support::registry::log::Log;
 use crate::support::registry::message::Body;
 use crate::support::registry::message::Request;
 use crate::support::registry::message::Response;
+use crate::support::registry::record::record;
 use std::io;
 use std::io::BufReader;
 use std::io::Write;
@@ -157,6 +158,7 @@ fn converse(connection: TcpStream, shared: &Shared) {
         }
         // before the answer: a client that has it finds it in the log
         shared.log.lock().unwrap().end(place, response.status);
+        record(&request, &response);
         let goes_on = send(&mut writer, &request, &response).unwrap_or(false);
         if !goes_on || request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             return;

@@ -112,17 +112,23 @@ impl State {
         let config = document["config"]["digest"].as_str().and_then(|digest| contents.blobs.get(digest));
         let config: Value = config.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
         let (pushed, id) = (manifest.pushed.to_string(), number(name, digest));
+        // an index has no config: its own type stands for the one of that, and attributes are left out, as annotations are
+        let media_type = document["config"]["mediaType"].as_str().unwrap_or(&manifest.media_type);
         let references: Vec<Value> =
             manifest.children().iter().map(|child| json!({ "parent_id": id, "child_digest": child })).collect();
         let mut shown = json!({
             "id": id, "type": kind, "digest": digest, "repository_name": name, "size": manifest.size(),
-            "media_type": document["config"]["mediaType"], "manifest_media_type": manifest.media_type,
+            "media_type": media_type, "manifest_media_type": manifest.media_type,
             "artifact_type": manifest.artifact_type(), "push_time": pushed, "pull_time": "0001-01-01T00:00:00.000Z",
             "project_id": self.project_number(call.part("project_name")), "repository_id": number(name, ""),
-            "extra_attrs": { "architecture": config["architecture"], "os": config["os"], "created": config["created"] },
-            "annotations": document["annotations"], "references": references, "tags": null, "labels": null,
-            "accessories": null,
+            "references": references, "tags": null, "labels": null, "accessories": null,
         });
+        if document["annotations"].is_object() {
+            shown["annotations"] = document["annotations"].clone();
+        }
+        for attribute in ["architecture", "os", "created"].into_iter().filter(|one| config[one].is_string()) {
+            shown["extra_attrs"][attribute] = config[attribute].clone();
+        }
         if wants("with_tag") {
             shown["tags"] = self.show_tags(name, repository, digest).into();
         }
