@@ -1,0 +1,71 @@
+//! Unpacks .debs as `sockel build` does and says what came out, for `random.py` to compare with `dpkg-deb`.
+//!
+//! `cargo test --test live-package -- <store> <.deb …>`; one JSON document a line. Never part of a normal test run.
+
+use serde_json::Value;
+use serde_json::json;
+use sockel::apt::control::Paragraph;
+use sockel::layer::unpack::Deb;
+use sockel::layer::unpack::Unpacked;
+use sockel::layer::unpack::unpack;
+use sockel::store::Store;
+use sockel::sys::fs;
+use sockel::tree::Entry;
+use sockel::tree::Kind;
+use sockel::tree::Source;
+use sockel::values::CONTENT_MTIME;
+use std::path::Path;
+
+/// Largest .deb that is read.
+const LIMIT: u64 = 1 << 30;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let Some(folder) = arguments.next() else {
+        println!("nothing to unpack: give a folder for a store, and .debs");
+        return;
+    };
+    let store = Store::open(Path::new(&folder)).expect("a store");
+    for path in arguments {
+        let bytes = fs::read(Path::new(&path), LIMIT).expect("a .deb");
+        let digest = store.add(&bytes).expect("stored");
+        let deb = Deb { name: path.clone(), digest, size: bytes.len() as u64 };
+        let answer = match unpack(&deb, 2, &store) {
+            Ok(unpacked) => json!({ "deb": path, "fields": fields(&unpacked, &store), "control": members(&unpacked),
+                "entries": unpacked.entries.iter().map(show).collect::<Vec<_>>(), "folder-time": CONTENT_MTIME }),
+            Err(error) => json!({ "deb": path, "error": error.to_string() }),
+        };
+        println!("{answer}");
+    }
+}
+
+/// Members of the control archive with their digests.
+fn members(unpacked: &Unpacked) -> Value {
+    unpacked.control.iter().map(|(name, content)| (name.clone(), Value::from(content.digest.hex()))).collect()
+}
+
+/// Fields of the control file as they are read, from the bytes that the store keeps.
+fn fields(unpacked: &Unpacked, store: &Store) -> Value {
+    let control = &unpacked.control["control"];
+    let Source::Payload { key, offset } = control.source else { panic!("packages have a payload") };
+    let payload = fs::read(&store.package(&key).join("payload"), 8 * LIMIT).expect("kept");
+    let start = usize::try_from(offset).expect("in memory");
+    let bytes = &payload[start..start + usize::try_from(control.size).expect("in memory")];
+    let paragraph = Paragraph::parse_bytes(bytes).expect("one paragraph");
+    paragraph.fields().map(|field| (field.name().to_owned(), Value::from(field.value()))).collect()
+}
+
+fn show(entry: &Entry) -> Value {
+    let (kind, target) = match &entry.kind {
+        Kind::Directory => ("folder", None),
+        Kind::File(_) => ("file", None),
+        Kind::Symlink(target) => ("symlink", Some(target)),
+        Kind::Hardlink { target, .. } => ("hardlink", Some(target)),
+    };
+    let content = entry.content();
+    json!({
+        "path": entry.path, "kind": kind, "target": target, "mode": entry.mode, "uid": entry.uid, "gid": entry.gid,
+        "mtime": entry.mtime, "size": content.map(|content| content.size),
+        "digest": content.map(|content| content.digest.hex()),
+    })
+}

@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# Random packages of the real archives, other ones every time: trees and fields against dpkg-deb, the choice of packages
+# against apt. $SOCKEL_SEED repeats a run. The trees are those before any recipe: no excludes, nothing generated.
+
+seed=${SOCKEL_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+
+random_archive() { # random_archive NAME KEYS LINE…: apt with folders of its own; LINE is a source without options
+    local root=$work/random/$1 keys=$2
+    shift 2
+    mkdir -p "$root/etc/apt/preferences.d" "$root/state/lists/partial" "$root/cache/archives/partial" "$root/log" "$root/debs"
+    : >"$root/status"
+    printf '%s\n' "$@" | sed "s#^deb #deb [signed-by=$keys] #" >"$root/etc/apt/sources.list"
+    cat >"$root/apt.conf" <<CONF
+Dir "$root/";
+Dir::Etc "etc/apt/";
+Dir::State "state/";
+Dir::State::status "$root/status";
+Dir::Cache "cache/";
+Dir::Log "log/";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+APT::Get::Always-Include-Phased-Updates "true";
+APT::Update::Error-Mode "any";
+Acquire::GzipIndexes "false";
+Acquire::Languages "none";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
+CONF
+    apt-get -c "$root/apt.conf" update -qq
+}
+random_trees() { # random_trees NAME: five packages as sockel unpacks them
+    local root=$work/random/$1 names answer
+    names=$(python3 tests/live/random.py choose "$root"/state/lists/*_Packages "$seed" 5 2>"$root/chosen") || { cat "$root/chosen"; return 1; }
+    echo "seed $seed: $names"
+    # shellcheck disable=SC2086 # one word a package
+    (cd "$root/debs" && apt-get -c "$root/apt.conf" download -qq $names) || return 1
+    cargo test --locked --quiet --test live-package -- "$root/store" "$root"/debs/*.deb >"$root/trees" || return 1
+    answer=$(python3 tests/live/random.py compare "$root/trees")
+    local code=$?
+    printf '         %s: %s: %s\n' "$1" "$(paste -sd' ' <<<"$names")" "$(head -1 <<<"$answer")" >&3
+    echo "$answer"
+    chmod -R u+w "$root/store" && rm -rf "$root/store" "$root/debs"
+    return $code
+}
+random_choice() { # random_choice NAME: ten packages as sockel and apt choose what they need
+    local answer
+    answer=$(cargo test --locked --quiet --test live -- "$work/random/$1/apt.conf" 10 "$seed") || return 1
+    echo "$answer"
+    printf '         %s: %s\n' "$1" "$(tail -1 <<<"$answer")" >&3
+    # known kinds of differences are in resolver-differences.md; what is refused here only, or there only, is none of them
+    ! grep -E '^DIFFERENT [^ ]+: ' <<<"$answer" || return 1
+    grep '^DIFFERENT' <<<"$answer" | sed 's/^/         /' >&3
+    [[ $(grep -c '^DIFFERENT' <<<"$answer") -le 2 ]] || { echo "more than the usual differences"; return 1; }
+}
+random_checks() { # random_checks NAME TITLE KEYS LINE…
+    local name=$1 title=$2 started=$SECONDS
+    shift 2
+    if ! log=$(random_archive "$name" "$@" 2>&1); then
+        skip "random packages of $title: AN ARCHIVE CANNOT BE REACHED: $(grep -m1 '^E:' <<<"$log")"
+        return
+    fi
+    check "five random packages of $title unpack as with dpkg-deb (SOCKEL_SEED=$seed)" random_trees "$name"
+    check "ten random packages of $title need the same as with apt (SOCKEL_SEED=$seed)" random_choice "$name"
+    printf '         %s: %s s\n' "$name" $((SECONDS - started)) >&3
+}
+
+if ! have apt-get || ! have dpkg-deb || ! have cargo || ! have python3; then
+    skip "random packages: apt, dpkg-deb, cargo or python3 is missing"
+elif ! cargo test --locked --quiet --no-run --test live --test live-package 2>"$work/log"; then
+    bad "what compares random packages compiles: $(tail -3 "$work/log")"
+else
+    keys=$work/project/recipes/keys ubuntu=http://archive.ubuntu.com/ubuntu
+    # where the archive of the recipe cannot be reached: the mirror that this machine uses itself
+    debian=$(sed -nE 's#^    uri: (.*/debian)$#\1#p' recipes/debian.yaml)
+    if ! curl -sfo /dev/null --max-time 20 "$debian/dists/trixie/InRelease"; then
+        debian=$(sed -nE 's#^(URIs: *|deb (\[[^]]*\] )?)(https?://[^ ]*/debian)/? *.*#\3#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
+    fi
+    random_checks ubuntu "Ubuntu 26.04" "$keys/ubuntu-archive-keyring-2018.asc" \
+        "deb $ubuntu resolute main" "deb $ubuntu resolute-updates main" "deb $ubuntu resolute-security main"
+    random_checks debian "Debian 13" "$(printf '%s,' "$keys"/debian-archive-1[23]-{automatic,stable}.asc | sed 's/,$//')" \
+        "deb $debian trixie main" "deb $debian trixie-updates main"
+fi
