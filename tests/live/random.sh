@@ -49,10 +49,9 @@ random_choice() { # random_choice NAME: ten packages as sockel and apt choose wh
     answer=$(cargo test --locked --quiet --test live -- "$work/random/$1/apt.conf" 10 "$seed") || return 1
     echo "$answer"
     printf '         %s: %s\n' "$1" "$(tail -1 <<<"$answer")" >&3
-    # known kinds of differences are in resolver-differences.md; what is refused here only, or there only, is none of them
-    ! grep -E '^DIFFERENT [^ ]+: ' <<<"$answer" || return 1
+    # another choice may be as good, see resolver-differences.md: then apt takes it as well when it is told all of it
     grep '^DIFFERENT' <<<"$answer" | sed 's/^/         /' >&3
-    [[ $(grep -c '^DIFFERENT' <<<"$answer") -le 2 ]] || { echo "more than the usual differences"; return 1; }
+    ! grep -E '^DIFFERENT [^ ]+ \([^)]*WRONG' <<<"$answer"
 }
 random_checks() { # random_checks NAME TITLE KEYS LINE…
     local name=$1 title=$2 started=$SECONDS
@@ -62,7 +61,7 @@ random_checks() { # random_checks NAME TITLE KEYS LINE…
         return
     fi
     check "five random packages of $title unpack as with dpkg-deb (SOCKEL_SEED=$seed)" random_trees "$name"
-    check "ten random packages of $title need the same as with apt (SOCKEL_SEED=$seed)" random_choice "$name"
+    check "ten random packages of $title: apt takes what sockel chooses (SOCKEL_SEED=$seed)" random_choice "$name"
     printf '         %s: %s s\n' "$name" $((SECONDS - started)) >&3
 }
 

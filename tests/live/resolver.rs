@@ -53,11 +53,12 @@ fn main() {
         let ours = resolve("linux/amd64".parse().expect("a platform"), &side, &Policy::default());
         spent += started.elapsed();
         slowest = slowest.max(started.elapsed());
-        let theirs = apt(&config, name);
+        let ours: Result<BTreeSet<String>, _> = ours.map(|ours| {
+            ours.packages.iter().map(|(name, c)| format!("{name}={}", c.candidate.package.version)).collect()
+        });
+        let theirs = apt(&config, &[name.clone()]);
         match (ours, theirs) {
             (Ok(ours), Some(theirs)) => {
-                let ours: BTreeSet<String> =
-                    ours.packages.iter().map(|(name, c)| format!("{name}={}", c.candidate.package.version)).collect();
                 if ours == theirs {
                     equal += 1;
                 } else {
@@ -65,9 +66,10 @@ fn main() {
                     let more: Vec<_> = ours.difference(&theirs).cloned().collect();
                     let less: Vec<_> = theirs.difference(&ours).cloned().collect();
                     println!(
-                        "DIFFERENT {name} ({} / {}): only sockel {more:?}, only apt {less:?}",
+                        "DIFFERENT {name} ({} / {}, {}): only sockel {more:?}, only apt {less:?}",
                         ours.len(),
-                        theirs.len()
+                        theirs.len(),
+                        verdict(&config, &ours)
                     );
                 }
             }
@@ -77,11 +79,11 @@ fn main() {
             }
             (Err(error), Some(theirs)) => {
                 differences += 1;
-                println!("DIFFERENT {name}: apt takes {}, sockel refuses: {error}", theirs.len());
+                println!("DIFFERENT {name} (apt takes {}, WRONG): sockel refuses: {error}", theirs.len());
             }
             (Ok(ours), None) => {
                 differences += 1;
-                println!("DIFFERENT {name}: apt refuses, sockel takes {}", ours.packages.len());
+                println!("DIFFERENT {name} (apt refuses, sockel takes {}, {})", ours.len(), verdict(&config, &ours));
             }
         }
     }
@@ -104,10 +106,17 @@ fn lists(config: &str) -> Vec<(String, Index)> {
     text.lines().filter_map(read).collect()
 }
 
+/// Whether apt would install the whole of a choice, and nothing else, when it is told all of it.
+fn verdict(config: &str, ours: &BTreeSet<String>) -> &'static str {
+    let whole: Vec<String> = ours.iter().cloned().collect();
+    if apt(config, &whole).as_ref() == Some(ours) { "which apt takes as a whole" } else { "WRONG" }
+}
+
 /// What apt would install, or nothing when it refuses.
-fn apt(config: &str, name: &str) -> Option<BTreeSet<String>> {
-    let arguments = ["-c", config, "-s", "--no-install-recommends", "install", name];
-    let output = Command::new("apt-get").args(arguments).env("LC_ALL", "C").output().expect("apt-get runs");
+fn apt(config: &str, packages: &[String]) -> Option<BTreeSet<String>> {
+    let arguments = ["-c", config, "-s", "--no-install-recommends", "install"];
+    let output =
+        Command::new("apt-get").args(arguments).args(packages).env("LC_ALL", "C").output().expect("apt-get runs");
     if !output.status.success() {
         return None;
     }
