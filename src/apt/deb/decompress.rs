@@ -11,8 +11,9 @@ use std::io::Read;
 /// Memory for one xz decoder: a preset of 9 needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// Memory for all threads of an xz decoder together; more threads than fit are not started.
-const XZ_THREADS_MEMORY: u64 = 1 << 30;
+/// Memory for all threads of an xz decoder together; more threads than fit are not started. Blocks of 24 MiB, as dpkg-deb
+/// makes them, leave room for four; a bomb of large blocks gets no more than this on machines with many cores either.
+const XZ_THREADS_MEMORY: u64 = 192 << 20;
 
 /// Logarithm of the largest zstd window: 128 MiB, what `--ultra -22` uses.
 const ZSTD_WINDOW: u32 = 27;
