@@ -3,6 +3,7 @@
 use crate::advisory::Explained;
 use crate::advisory::Urgency;
 use crate::announce::metrics;
+use crate::announce::webhook::Reason;
 use crate::build::Built;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -81,6 +82,13 @@ impl Answer {
     /// Adds what publishing showed.
     pub(super) fn published(&mut self, published: publish::Answer) {
         self.published = Some(published);
+    }
+
+    /// Says why an image is published anew, as far as that is known.
+    pub(super) fn reason(&self, image: &str) -> Reason {
+        let update = self.updates().find(|update| update.image == image);
+        let fixes = update.iter().flat_map(|update| update.cves()).map(str::to_owned).collect();
+        Reason { urgency: update.and_then(|update| update.urgency), fixes }
     }
 
     /// Returns the figures of the run.

@@ -15,6 +15,7 @@ use crate::build::Whereabouts;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::publish;
+use crate::cli::publish::Receivers;
 use crate::cli::publish::Target;
 use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
@@ -102,6 +103,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         args.write_back.check(target)?;
         target.can_divide(args.worker.is_some())?;
     }
+    let receivers = match &target {
+        Some(target) => Some(Receivers::open(target.registry_file(), context)?),
+        None => None,
+    };
     let workspace = Workspace::open(context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
@@ -144,7 +149,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             published.push(target.deliver(&orders, &related, (&hands, args.dry_run), context)?);
         }
         if let Some(published) = publish::Answer::together(published) {
-            answer.published(args.write_back.after(published, args.dry_run));
+            let published = args.write_back.after(published, args.dry_run);
+            let receivers = receivers.as_ref().expect("opened with the target");
+            let published = receivers.tell(published, &|image| answer.reason(image), (&hands, args.dry_run))?;
+            answer.published(published);
         }
     }
     if let Some(path) = &args.report {
