@@ -19,7 +19,6 @@ use crate::cli::publish::Receivers;
 use crate::cli::publish::Target;
 use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
-use crate::cli::status;
 use crate::cli::update::answer::Answer;
 use crate::cli::update::builder::Builder;
 use crate::cli::workspace::Hands;
@@ -35,6 +34,7 @@ use crate::sys::http::HostOptions;
 use crate::update::State;
 use crate::update::assess;
 use crate::update::lease::Lease;
+use crate::update::memory::Memory;
 use crate::update::repull;
 use crate::values::Digest;
 use std::collections::BTreeMap;
@@ -121,11 +121,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
-    if writes {
-        for update in updates.iter().filter(|update| update.state != State::Failed) {
-            hands.store.keep(status::LOOKED, &status::looked_key(&project, &update.image), &clock::now())?;
-        }
-    }
     let feeds = publish::registry_file(args.registry.as_deref(), context)?.advisories;
     let mut answer = Answer::new(updates);
     explain(&mut answer, (&definitions, &previous, &locks), &feeds, &hands)?;
@@ -155,10 +150,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             answer.published(published);
         }
     }
+    let memory = Memory { store: &hands.store, project: &project };
+    let now = clock::now();
+    for (image, found) in answer.found(writes, target.is_some()) {
+        memory.note(&image, found, now)?;
+    }
+    let last_success = memory.success(!answer.has_failed(), now)?;
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;
     }
-    watch(args, &answer.metrics(&locks, context.printer.elapsed().as_secs_f64()), &hands, context)?;
+    let figures = metrics::Run {
+        ended: now,
+        last_success,
+        seconds: context.printer.elapsed().as_secs_f64(),
+        success: !answer.has_failed(),
+        images: answer.metrics(&locks, writes),
+    };
+    watch(args, &figures, &hands, context)?;
     answer.print(context, writes, args.fail_on)
 }
 
