@@ -30,9 +30,10 @@ Acquire::http::Timeout "20";
 CONF
     apt-get -c "$root/apt.conf" update -qq
 }
-random_trees() { # random_trees NAME: five packages as sockel unpacks them
+random_trees() { # random_trees NAME: five packages as sockel unpacks them, and two with much that is changed on purpose
     local root=$work/random/$1 names answer
     names=$(python3 tests/live/random.py choose "$root"/state/lists/*_Packages "$seed" 5 2>"$root/chosen") || { cat "$root/chosen"; return 1; }
+    names+=$'\n'passwd$'\n'base-files
     echo "seed $seed: $names"
     # shellcheck disable=SC2086 # one word a package
     (cd "$root/debs" && apt-get -c "$root/apt.conf" download -qq $names) || return 1
