@@ -179,7 +179,10 @@ fn a_build_is_one_trace() {
 #[test]
 fn a_failure_is_a_failed_trace() {
     let (project, collector) = (Project::new(), Collector::start(Some(200)));
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str())];
+    // locking has read all packages into the usual store
+    let store = project.path("empty");
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("SOCKEL_STORE", store.to_str().unwrap())];
     run(&project, &["lock"], &[]).good();
     project.server.put("/sockel-test-archive/pool/libc_2.0.deb", b"other bytes");
     let said = run(&project, &["build"], &variables);

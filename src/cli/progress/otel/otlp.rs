@@ -85,6 +85,6 @@ mod tests {
         one.error = Some("cannot \"x\"".to_owned());
         let resource = [("service.name".to_owned(), "sockel".to_owned())];
         let body = String::from_utf8(request(&[0x0f; 16], &resource, &[one])).unwrap();
-        insta::assert_snapshot!(body.replace(env!("CARGO_PKG_VERSION"), "VERSION"), @"");
+        insta::assert_snapshot!(body.replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"sockel"}}]},"scopeSpans":[{"scope":{"name":"sockel","version":"VERSION"},"spans":[{"traceId":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","spanId":"abababababababab","parentSpanId":"0101010101010101","name":"upload","kind":1,"startTimeUnixNano":"1700000000000000005","endTimeUnixNano":"1700000001000000000","attributes":[{"key":"n","value":{"intValue":"9223372036854775807"}},{"key":"f","value":{"boolValue":true}}],"events":[{"timeUnixNano":"7","name":"warning","attributes":[{"key":"message","value":{"stringValue":"w"}}]}],"status":{"code":2,"message":"cannot \"x\""}}]}]}]}"#);
     }
 }
