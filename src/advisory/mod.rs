@@ -16,6 +16,7 @@ use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::values::Digest;
+use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -87,7 +88,7 @@ impl Upgrade {
 }
 
 /// How soon an upgrade should reach people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Urgency {
     /// It fixes no known vulnerability.

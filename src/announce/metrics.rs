@@ -17,6 +17,8 @@ use std::fmt::Write;
 pub struct Run {
     /// When it ended.
     pub ended: Epoch,
+    /// When a run last ended without a failure, as far as this store knows.
+    pub last_success: Option<Epoch>,
     /// How long it took.
     pub seconds: f64,
     /// Nothing failed.
@@ -36,6 +38,10 @@ pub struct Image {
     pub failed: bool,
     /// Packages that changed.
     pub changed: usize,
+    /// Packages of which newer versions are there that it does not have after the run.
+    pub behind: usize,
+    /// Layers that were found, and that were made.
+    pub layers: [usize; 2],
     /// CVE numbers that these fix.
     pub fixed: usize,
     /// Bytes that were sent, mounted, and found in the registry.
@@ -50,15 +56,26 @@ pub fn text(run: &Run) -> String {
         let _ = writeln!(out, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge\nsockel_{name} {value}");
     };
     whole(&mut out, "last_run_timestamp_seconds", "When the last run ended.", precise(run.ended.0));
+    if let Some(success) = run.last_success {
+        whole(
+            &mut out,
+            "last_success_timestamp_seconds",
+            "When a run last ended without a failure.",
+            precise(success.0),
+        );
+    }
     whole(&mut out, "last_run_success", "Whether nothing failed in the last run.", f64::from(u8::from(run.success)));
     whole(&mut out, "last_run_duration_seconds", "How long the last run took.", run.seconds);
     let count = |number: usize| precise(i64::try_from(number).unwrap_or(i64::MAX));
     let age = |image: &Image| image.locked.map(|locked| precise(run.ended.0 - locked.0));
     type Value<'a> = (&'a str, &'a str, &'a dyn Fn(&Image) -> Option<f64>);
-    let values: [Value<'_>; 4] = [
+    let values: [Value<'_>; 5] = [
         ("image_age_seconds", "Age of the archives' state that an image was locked from.", &age),
         ("image_failed", "Whether an image could not be updated.", &|image| Some(f64::from(u8::from(image.failed)))),
         ("image_packages_changed", "Packages that the last run changed.", &|image| Some(count(image.changed))),
+        ("image_packages_behind", "Packages with newer versions that it does not have.", &|image| {
+            Some(count(image.behind))
+        }),
         ("image_cves_fixed", "CVE numbers that these changes fix.", &|image| Some(count(image.fixed))),
     ];
     for (name, help, value) in values {
@@ -69,13 +86,20 @@ pub fn text(run: &Run) -> String {
             }
         }
     }
-    let name = "image_blob_bytes";
-    let _ = writeln!(out, "# HELP sockel_{name} Bytes of blobs by the way they took.\n# TYPE sockel_{name} gauge");
-    for image in &run.images {
-        for (way, bytes) in ["uploaded", "mounted", "there"].iter().zip(image.bytes) {
-            let _ = writeln!(out, "sockel_{name}{{image=\"{}\",way=\"{way}\"}} {bytes}", escaped(&image.name));
+    let mut ways = |name: &str, help: &str, of: &dyn Fn(&Image) -> Vec<(&'static str, u64)>| {
+        let _ = writeln!(out, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge");
+        for image in &run.images {
+            for (way, value) in of(image) {
+                let _ = writeln!(out, "sockel_{name}{{image=\"{}\",way=\"{way}\"}} {value}", escaped(&image.name));
+            }
         }
-    }
+    };
+    ways("image_blob_bytes", "Bytes of blobs by the way they took.", &|image| {
+        ["uploaded", "mounted", "there"].into_iter().zip(image.bytes).collect()
+    });
+    ways("image_layers", "Layers, found in a cache or made.", &|image| {
+        ["found", "made"].into_iter().zip(image.layers.map(|number| number as u64)).collect()
+    });
     out
 }
 
@@ -131,15 +155,21 @@ mod tests {
             locked: (!failed).then_some(Epoch(1_700_000_000)),
             failed,
             changed: 3,
+            behind: 1,
+            layers: [7, 2],
             fixed: 12,
             bytes: [10, 20, 30],
         };
         let images = vec![image("tomcat-11", false), image("a\"b\\c\n", true)];
-        let run = Run { ended: Epoch(1_700_003_600), seconds: 2.5, success: false, images };
+        let last_success = Some(Epoch(1_700_000_600));
+        let run = Run { ended: Epoch(1_700_003_600), last_success, seconds: 2.5, success: false, images };
         insta::assert_snapshot!(text(&run), @r#"
         # HELP sockel_last_run_timestamp_seconds When the last run ended.
         # TYPE sockel_last_run_timestamp_seconds gauge
         sockel_last_run_timestamp_seconds 1700003600
+        # HELP sockel_last_success_timestamp_seconds When a run last ended without a failure.
+        # TYPE sockel_last_success_timestamp_seconds gauge
+        sockel_last_success_timestamp_seconds 1700000600
         # HELP sockel_last_run_success Whether nothing failed in the last run.
         # TYPE sockel_last_run_success gauge
         sockel_last_run_success 0
@@ -157,6 +187,10 @@ mod tests {
         # TYPE sockel_image_packages_changed gauge
         sockel_image_packages_changed{image="tomcat-11"} 3
         sockel_image_packages_changed{image="a\"b\\c\n"} 3
+        # HELP sockel_image_packages_behind Packages with newer versions that it does not have.
+        # TYPE sockel_image_packages_behind gauge
+        sockel_image_packages_behind{image="tomcat-11"} 1
+        sockel_image_packages_behind{image="a\"b\\c\n"} 1
         # HELP sockel_image_cves_fixed CVE numbers that these changes fix.
         # TYPE sockel_image_cves_fixed gauge
         sockel_image_cves_fixed{image="tomcat-11"} 12
@@ -169,6 +203,12 @@ mod tests {
         sockel_image_blob_bytes{image="a\"b\\c\n",way="uploaded"} 10
         sockel_image_blob_bytes{image="a\"b\\c\n",way="mounted"} 20
         sockel_image_blob_bytes{image="a\"b\\c\n",way="there"} 30
+        # HELP sockel_image_layers Layers, found in a cache or made.
+        # TYPE sockel_image_layers gauge
+        sockel_image_layers{image="tomcat-11",way="found"} 7
+        sockel_image_layers{image="tomcat-11",way="made"} 2
+        sockel_image_layers{image="a\"b\\c\n",way="found"} 7
+        sockel_image_layers{image="a\"b\\c\n",way="made"} 2
         "#);
     }
 }

@@ -6,4 +6,5 @@
 //! - **Not here**: publishing itself (`publish`), deciding what is due (`due`).
 
 pub mod metrics;
+pub mod webhook;
 pub mod writeback;

@@ -1,6 +1,7 @@
 //! The only mapping from errors to exit codes, and how a failure looks on the terminal and in JSON.
 
 use crate::advisory;
+use crate::announce::webhook;
 use crate::announce::writeback;
 use crate::apt::archive;
 use crate::build;
@@ -298,6 +299,22 @@ impl From<writeback::Error> for Failure {
             _ => Kind::Input,
         };
         let hints = error.hints();
+        Self::of(kind, &error, hints)
+    }
+}
+
+impl From<webhook::Error> for Failure {
+    fn from(error: webhook::Error) -> Self {
+        let again = || "what was published stays; it is told when the image is published the next time".to_owned();
+        let (kind, hints) = match &error {
+            webhook::Error::Key { .. } => (Kind::Input, vec!["`openssl genpkey -algorithm ed25519` makes a key; `whsec_` before Base64 of 32 random bytes is a shared secret".to_owned()]),
+            webhook::Error::Http { cause, .. } => (Kind::Outside, cause.hints().into_iter().chain([again()]).collect()),
+            webhook::Error::Refused { status: 410, .. } => {
+                (Kind::Outside, vec!["the receiver is gone for good: take it out of `announce`".to_owned()])
+            }
+            webhook::Error::Refused { .. } => (Kind::Outside, vec![again()]),
+            webhook::Error::Store(error) => (store_kind(error), error.hints()),
+        };
         Self::of(kind, &error, hints)
     }
 }

@@ -12,20 +12,21 @@ use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
 use crate::due;
 use crate::due::Due;
+use crate::due::Past;
 use crate::due::release::State;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::tree::compress::Compression;
-use crate::values::Digest;
+use crate::update::memory::Memory;
+use crate::update::memory::Seen;
 use crate::values::Epoch;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Show which images are due: cadence of updates, age, end of life of their distribution
 ///
-/// Looks at lock files, at when `sockel update` last ran with this store, and at data that comes with sockel (Debian's
+/// Looks at lock files, at when `sockel update` last ran with this store and since when it has seen an urgent update, and at data that comes with sockel (Debian's
 /// distro-info-data); needs no network. `sockel update` says what is new.
 ///
 /// Example: sockel status --older-than 30 --fail-on overdue
@@ -45,20 +46,12 @@ pub(crate) struct Args {
 /// What can be found wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Reason {
-    /// Not looked for news within `rebuild.every`
+    /// Not looked for news within `rebuild.every`, or an urgent update not taken within `rebuild.urgent-within`
     Overdue,
     /// Older than `--older-than`
     Old,
     /// End of life of the distribution's release
     Eol,
-}
-
-/// Records of when an image was last looked for news.
-pub(super) const LOOKED: &str = "looked";
-
-/// Returns the key of such a record.
-pub(super) fn looked_key(project: &Path, image: &str) -> Digest {
-    Digest::of(format!("{}\n{image}", project.display()).as_bytes())
 }
 
 #[derive(Serialize)]
@@ -98,10 +91,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let limit = args.older_than.map(|days| i64::from(days) * 86_400);
     let wanted = |order: &Order<'_>| args.images.is_empty() || args.images.contains(&order.definition.image);
     let project = fs::absolute(&context.settings.directory)?;
-    let looked = |order: &Order<'_>| hands.store.result(LOOKED, &looked_key(&project, &order.definition.image));
+    let memory = Memory { store: &hands.store, project: &project };
+    let past = |order: &Order<'_>| {
+        let Seen { looked, urgent_since } = memory.seen(&order.definition.image);
+        Past { locked: order.lock.epoch, looked, urgent_since }
+    };
     let images = orders.iter().zip(build::keys(&orders, &options)).filter(|(order, _)| wanted(order));
     let images = images.map(|(order, key)| Image {
-        due: due::judge(order.definition, (order.lock.epoch, looked(order)), now, limit),
+        due: due::judge(order.definition, past(order), now, limit),
         built: record::find(&key, options.layers, &hands.store).is_some(),
     });
     let answer = Answer { time: now, distro_info_data: due::release::DATA, images: images.collect() };
@@ -119,7 +116,7 @@ impl Answer {
             ("image", Column::Text),
             ("locked", Column::Text),
             ("age", Column::Number),
-            ("look again by", Column::Text),
+            ("update by", Column::Text),
             ("release", Column::Text),
             ("supported until", Column::Text),
             ("built", Column::Text),
@@ -127,8 +124,10 @@ impl Answer {
         let day = |time: Epoch| time.to_string()[..10].to_owned();
         for Image { due, built } in &self.images {
             let old = if due.old { " (old)" } else { "" };
-            let by = due.rebuild_by.map_or_else(|| "-".to_owned(), |by| by.to_string()[..16].replace('T', " "));
-            let by = if due.overdue { format!("{by} OVERDUE") } else { by };
+            let by = [due.rebuild_by, due.urgent_by].into_iter().flatten().min();
+            let by = by.map_or_else(|| "-".to_owned(), |by| by.to_string()[..16].replace('T', " "));
+            let urgent = if due.urgent_by.is_some() { " (urgent)" } else { "" };
+            let by = if due.overdue { format!("{by} OVERDUE{urgent}") } else { by + urgent };
             let (release, until) = due.support.as_ref().map_or_else(
                 || ("unknown".to_owned(), "-".to_owned()),
                 |support| {

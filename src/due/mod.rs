@@ -28,7 +28,10 @@ pub struct Due {
     /// When news must be looked for at the latest: `rebuild.every` after the last time, or after it was locked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild_by: Option<Epoch>,
-    /// That time has passed.
+    /// When an urgent update must be taken that was seen: `rebuild.urgent-within` after it was seen first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub urgent_by: Option<Epoch>,
+    /// One of these times has passed.
     pub overdue: bool,
     /// It is older than was asked for.
     pub old: bool,
@@ -36,18 +39,32 @@ pub struct Due {
     pub support: Option<Support>,
 }
 
-/// Judges one image from when it was locked and when it was last looked for news; `older_than` in seconds.
+/// What happened to an image so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// Newest state of the archives that it was locked from.
+    pub locked: Epoch,
+    /// When news was last looked for and taken.
+    pub looked: Option<Epoch>,
+    /// Since when an urgent update waits.
+    pub urgent_since: Option<Epoch>,
+}
+
+/// Judges one image from its past; `older_than` in seconds.
 #[must_use]
 pub fn judge(
     definition: &Definition,
-    (locked, looked): (Epoch, Option<Epoch>),
+    Past { locked, looked, urgent_since }: Past,
     now: Epoch,
     older_than: Option<i64>,
 ) -> Due {
     let age = now.0 - locked.0;
     let last = looked.map_or(locked, |looked| looked.max(locked));
     let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
-    let rebuild_by = definition.rebuild.every.map(|every| Epoch(last.0.saturating_add(seconds(every))));
+    let after = |time: Epoch, limit: u64| Epoch(time.0.saturating_add(seconds(limit)));
+    let rebuild_by = definition.rebuild.every.map(|every| after(last, every));
+    let urgent = urgent_since.zip(definition.rebuild.urgent_within);
+    let urgent_by = urgent.map(|(since, within)| after(since, within));
     let root = definition.levels.values().flatten().next().map(|level| level.recipe.as_str());
     let version = root.and_then(|root| definition.parameters.get(root));
     let origin = definition.archives.first().map(|archive| archive.origin.as_str());
@@ -58,7 +75,8 @@ pub fn judge(
         looked,
         age,
         rebuild_by,
-        overdue: rebuild_by.is_some_and(|by| by < now),
+        urgent_by,
+        overdue: [rebuild_by, urgent_by].into_iter().flatten().any(|by| by < now),
         old: older_than.is_some_and(|limit| age > limit),
         support,
     }
@@ -97,11 +115,20 @@ mod tests {
         for (every, age, older_than, expected) in table {
             let locked = Epoch(1_700_000_000);
             let now = Epoch(locked.0 + i64::try_from(age).unwrap());
-            let due = judge(&definition(every), (locked, None), now, older_than);
+            let past = Past { locked, looked: None, urgent_since: None };
+            let due = judge(&definition(every), past, now, older_than);
             assert_eq!((due.overdue, due.old, due.support), (expected.0, expected.1, None), "{every:?} {age}");
             // looking a moment ago is enough
-            let due = judge(&definition(every), (locked, Some(now)), now, older_than);
+            let past = Past { looked: Some(now), ..past };
+            let due = judge(&definition(every), past, now, older_than);
             assert_eq!((due.overdue, due.old), (false, expected.1), "{every:?} {age}");
+            // but not where an urgent update waits
+            let mut definition = definition(every);
+            definition.rebuild.urgent_within = Some(3600);
+            for (waits, overdue) in [(3600, false), (3601, true)] {
+                let past = Past { urgent_since: Some(Epoch(now.0 - waits)), ..past };
+                assert_eq!(judge(&definition, past, now, older_than).overdue, overdue, "{every:?} {waits}");
+            }
         }
     }
 }

@@ -40,6 +40,7 @@ pub use registry::ExemptionEntry;
 pub use registry::GateFile;
 pub use registry::Projects;
 pub use registry::REGISTRY_FILE;
+pub use registry::ReceiverEntry;
 pub use registry::RegistryFile;
 pub use registry::SetupFile;
 pub use schema::SchemaKind;

@@ -1,5 +1,6 @@
 //! The file `base-images/registry.yaml`: where images are published, and what the gate lets through.
 
+use crate::oci::registry::address::may_be_talked_to;
 use crate::recipe::Error;
 use crate::recipe::level::maybe;
 use crate::recipe::level::seconds;
@@ -19,6 +20,7 @@ use crate::values::Epoch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
+use url::Url;
 
 /// Where the file is, unless another one is named.
 pub const REGISTRY_FILE: &str = "base-images/registry.yaml";
@@ -55,6 +57,8 @@ pub struct RegistryFile {
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Where results are shared between machines.
     pub cache: Option<CacheFile>,
+    /// Who is told of published images.
+    pub announce: Vec<ReceiverEntry>,
     /// Files, folders and addresses with OSV records.
     pub advisories: Vec<String>,
 }
@@ -100,6 +104,15 @@ pub struct ExemptionEntry {
     pub reason: String,
     /// From this moment on it does not hold: the end of the day that was written.
     pub expires: Epoch,
+}
+
+/// Somebody who is told of published images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiverEntry {
+    /// Where messages are sent.
+    pub url: String,
+    /// File with what signs them.
+    pub secret: PathBuf,
 }
 
 /// What `publish --setup` brings about.
@@ -151,6 +164,7 @@ impl RegistryFile {
         if let Some(root) = parse(&source, &mut problems) {
             validate(&source, &root, &REGISTRY, Parameters::Filled, &mut problems);
             check_projects(&source, &root, &mut problems);
+            check_receivers(&source, &root, &mut problems);
             file = Self::of(&root, folder);
         }
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(file) }
@@ -162,6 +176,8 @@ impl RegistryFile {
             .get("projects")
             .map(|node| Projects { staging: text(node.get("staging")), release: text(node.get("release")) });
         let advisories = texts(root.get("advisories"));
+        let receiver =
+            |node: &Node| ReceiverEntry { url: text(node.get("url")), secret: folder.join(text(node.get("secret"))) };
         let mirrors = root.get("mirrors").map(Node::entries).unwrap_or_default();
         Self {
             target: maybe(root.get("target")),
@@ -180,6 +196,7 @@ impl RegistryFile {
                 verify: path(node.get("verify")),
                 sign: path(node.get("sign")),
             }),
+            announce: root.get("announce").map(Node::items).unwrap_or_default().iter().map(receiver).collect(),
             advisories: advisories.iter().map(|name| located(name, folder)).collect(),
             mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
         }
@@ -261,6 +278,18 @@ fn check_projects(source: &Source, root: &Node, problems: &mut Problems) {
     }
 }
 
+/// Messages go over plain http only to this machine and to hosts that are named insecure.
+fn check_receivers(source: &Source, root: &Node, problems: &mut Problems) {
+    let insecure = texts(root.get("insecure"));
+    let urls = root.get("announce").map(Node::items).unwrap_or_default().iter().filter_map(|node| node.get("url"));
+    for node in urls {
+        if Url::parse(node.text()).is_ok_and(|url| !may_be_talked_to(&url, &insecure)) {
+            let help = "use https, or name its host in `insecure`";
+            problems.error_with_help(source, node.place, "messages would be sent over plain http", help);
+        }
+    }
+}
+
 fn is_true(node: Option<&Node>) -> bool {
     node.is_some_and(|node| node.text() == "true")
 }
@@ -303,6 +332,7 @@ gate:
 setup: { staging-storage: 50GiB, robots: secrets, robot-validity: 90d }
 mirrors: { ubuntu: [ \"http://mirror.example/ubuntu\" ] }
 advisories: [ osv/all.zip, \"https://osv.example/all.zip\" ]
+announce: [ { url: \"https://hooks.example/x\", secret: hook } ]
 ";
         let file = RegistryFile::parse("base-images/registry.yaml", text, Path::new("base-images")).unwrap();
         assert_eq!(file.credentials.as_deref(), Some(Path::new("/run/secrets/robot.json")));
@@ -311,6 +341,8 @@ advisories: [ osv/all.zip, \"https://osv.example/all.zip\" ]
         assert_eq!(file.gate.exemptions[0].expires.to_string(), "2027-01-01T00:00:00Z");
         assert_eq!((file.setup.staging_storage, file.setup.robot_days), (Some(50 << 30), Some(90)));
         assert_eq!(file.advisories, ["base-images/osv/all.zip", "https://osv.example/all.zip"]);
+        let (url, secret) = ("https://hooks.example/x".to_owned(), "base-images/hook".into());
+        assert_eq!(file.announce, [ReceiverEntry { url, secret }]);
         assert_eq!(file.mirrors["ubuntu"], ["http://mirror.example/ubuntu"]);
     }
 
@@ -324,6 +356,7 @@ advisories: [ osv/all.zip, \"https://osv.example/all.zip\" ]
             ("gate: { severity: bad }", "unknown severity `bad`"),
             ("gate: { exemptions: [ { vulnerability: CVE-1, reason: x, expires: tomorrow } ] }", "is not a date"),
             ("chunk: 5", "is not a size"),
+            ("announce: [ { url: \"http://h/x\", secret: s } ]", "over plain http"),
             ("harbor: x", "unknown key `harbor`"),
         ];
         for (text, expected) in table {

@@ -354,6 +354,7 @@ pub(crate) static REGISTRY: Record = Record {
         optional("setup", Shape::Record(&SETUP), "What `sockel publish --setup` brings about."),
         optional("mirrors", Map(S::Name, &List(S::Url)), "Addresses tried first for an archive of the recipes."),
         optional("cache", Shape::Record(&CACHE), "Where results of builds are shared between machines."),
+        optional("announce", Records(&RECEIVER), "Who is told of published images (CloudEvents, signed)."),
         optional("advisories", List(S::Reason), "OSV records: files, folders, all.zip archives or addresses of them."),
     ],
 };
@@ -364,6 +365,18 @@ static CACHE: Record = Record {
         required("repository", One(S::Reason), "Repository of the target's registry, with its project."),
         optional("verify", One(S::Reason), "PEM file with the Ed25519 public key of those whose entries are used."),
         optional("sign", One(S::Reason), "PEM file with the Ed25519 private key that signs entries."),
+    ],
+};
+
+static RECEIVER: Record = Record {
+    what: "a receiver",
+    fields: &[
+        required("url", One(S::Url), "Where messages are sent; nothing secret belongs into it."),
+        required(
+            "secret",
+            One(S::Reason),
+            "File with `whsec_` and a secret in Base64, or PEM file with an Ed25519 private key.",
+        ),
     ],
 };
 

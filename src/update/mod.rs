@@ -8,6 +8,7 @@
 //!   order of a whole scheduled run (`cli::update`).
 
 pub mod lease;
+pub mod memory;
 pub mod repull;
 
 use crate::advisory::Distribution;

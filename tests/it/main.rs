@@ -1,5 +1,6 @@
 //! One test binary for all stages; every file here is listed here.
 
+mod announce;
 mod archive;
 mod build;
 mod bundle;

@@ -5,7 +5,9 @@ use crate::support::project::Project;
 use crate::support::project::answer;
 use crate::support::project::library;
 use crate::support::project::packages;
+use crate::support::registry::Fault;
 use crate::support::registry::Registry;
+use crate::support::registry::Trouble;
 use flate2::write::GzEncoder;
 use rand::Rng;
 use rand::SeedableRng;
@@ -278,4 +280,37 @@ fn status_says_what_is_due() {
     status(&["app", "--older-than", "100000", "--fail-on", "old"]).good();
     // no table knows this release
     assert_eq!(status(&["--fail-on", "eol"]).code, Some(4));
+}
+
+#[test]
+fn an_urgent_update_has_its_own_time_limit() {
+    let mut project = project();
+    let registry = Registry::start();
+    let target = format!("{}/team", registry.url());
+    let publish = ["update", "--publish", "--to", &target];
+    project.run(&publish).good();
+    patch(&mut project, "2.1");
+    let urgent = |project: &Project| {
+        let answer = json(&project.run(&["status", "--format", "json"]).good());
+        let times: Vec<Value> = answer["images"].as_array().unwrap().iter().map(|i| i["urgent-by"].clone()).collect();
+        times
+    };
+    assert_eq!(urgent(&project), [Value::Null, Value::Null, Value::Null]);
+    project.run(&["update"]).good();
+    let first = urgent(&project);
+    assert!(first.iter().all(Value::is_string), "{first:?}");
+    assert!(project.run(&["status"]).good().contains("(urgent)"));
+    // seen again, but not later
+    project.run(&["update"]).good();
+    assert_eq!(urgent(&project), first);
+    // locked, but nobody takes it: it still waits, though the archive has nothing newer
+    let full = Registry::start();
+    full.fault(Fault::new("*", "/v2/*/blobs/*", Trouble::quota()).always());
+    let full = format!("{}/team", full.url());
+    for _ in 0..2 {
+        assert_ne!(project.run(&["update", "--publish", "--to", &full]).code, Some(0));
+    }
+    assert_eq!(urgent(&project), first);
+    project.run(&publish).good();
+    assert_eq!(urgent(&project), [Value::Null, Value::Null, Value::Null]);
 }

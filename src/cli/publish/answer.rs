@@ -31,6 +31,19 @@ pub(crate) struct Answer {
     milliseconds: u128,
     #[serde(skip_serializing_if = "Option::is_none")]
     write_back: Option<WriteBack>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    announced: Vec<Announced>,
+}
+
+/// What became of telling one receiver.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Announced {
+    pub(super) receiver: String,
+    /// Images that it was told of.
+    pub(super) images: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<Failure>,
 }
 
 /// What became of a Git checkout.
@@ -58,7 +71,13 @@ impl Answer {
             Image { published, error }
         };
         let images = published.into_iter().map(image).collect();
-        Self { target: target.to_owned(), images, milliseconds: time.as_millis(), write_back: None }
+        Self {
+            target: target.to_owned(),
+            images,
+            milliseconds: time.as_millis(),
+            write_back: None,
+            announced: Vec::new(),
+        }
     }
 
     /// Returns what became of every image.
@@ -77,12 +96,19 @@ impl Answer {
 
     /// Tells whether anything failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.failure().is_some() || matches!(self.write_back, Some(WriteBack::Error(_)))
+        self.failure().is_some()
+            || matches!(self.write_back, Some(WriteBack::Error(_)))
+            || self.announced.iter().any(|told| told.error.is_some())
     }
 
     /// Adds what became of a Git checkout.
     pub(super) fn with_written_back(self, written: Result<WrittenBack, Failure>) -> Self {
         Self { write_back: Some(written.map_or_else(WriteBack::Error, WriteBack::Done)), ..self }
+    }
+
+    /// Adds who was told.
+    pub(super) fn with_announced(self, announced: Vec<Announced>) -> Self {
+        Self { announced, ..self }
     }
 
     /// Sums up images in a layout folder, where nobody scans anything.
@@ -132,6 +158,18 @@ impl Answer {
                 failure = failure.or(Some(error));
             }
             None => {}
+        }
+        for told in self.announced {
+            if !told.images.is_empty() {
+                printer.note(&format!("{} was told of {}", told.receiver, told.images.join(", ")));
+            }
+            if let Some(error) = told.error {
+                let error = Failure { is_answered: true, ..error };
+                if failure.is_some() {
+                    error.print(printer);
+                }
+                failure = failure.or(Some(error));
+            }
         }
         failure.map_or(Ok(()), Err)
     }

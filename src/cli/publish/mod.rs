@@ -1,13 +1,16 @@
 //! `sockel publish`
 
 mod answer;
+mod receivers;
 mod target;
 
 pub(crate) use answer::Answer;
+pub(crate) use receivers::Receivers;
 pub(crate) use target::Target;
 pub(crate) use target::WriteBack;
 pub(crate) use target::registry_file;
 
+use crate::announce::webhook::Reason;
 use crate::build;
 use crate::build::Built;
 use crate::build::Order;
@@ -71,6 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return setup(args, &target, &workspace, context);
     }
     args.write_back.check(&target)?;
+    let receivers = Receivers::open(&target.file, context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
     let built = built((args, &target), &definitions, &workspace, &hands, context)?;
@@ -79,7 +83,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let orders: Vec<publish::Order<'_>> =
         orders.map(|(definition, built)| publish::Order { definition, built }).collect();
     let answer = target.deliver(&orders, &workspace.related(), (&hands, args.dry_run), context)?;
-    args.write_back.after(answer, args.dry_run).print(&context.printer)
+    let answer = args.write_back.after(answer, args.dry_run);
+    receivers.tell(answer, &|_| Reason::default(), (&hands, args.dry_run))?.print(&context.printer)
 }
 
 /// Builds the images from their locks as they are; what is there is found.

@@ -53,6 +53,11 @@ impl Target {
         Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file, connections: OnceCell::new() })
     }
 
+    /// Returns what the registry file says.
+    pub(crate) fn registry_file(&self) -> &RegistryFile {
+        &self.file
+    }
+
     /// Returns the registry; none for a folder.
     pub(crate) fn connections(&self, context: &Context) -> Result<Option<&Connections>, Failure> {
         let Address::Registry { url, .. } = &self.address else { return Ok(None) };

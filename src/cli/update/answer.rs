@@ -3,6 +3,7 @@
 use crate::advisory::Explained;
 use crate::advisory::Urgency;
 use crate::announce::metrics;
+use crate::announce::webhook::Reason;
 use crate::build::Built;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -12,9 +13,13 @@ use crate::cli::update::is_markdown;
 use crate::cli::update::markdown;
 use crate::cli::update::text;
 use crate::lock::file::Lock;
-use crate::sys::clock;
+use crate::publish::Published;
+use crate::publish::State::Failed;
+use crate::publish::State::Published as Done;
+use crate::publish::State::UpToDate;
 use crate::update::ImageUpdate;
 use crate::update::State;
+use crate::update::memory::Found;
 use crate::update::repull;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,6 +41,9 @@ pub(super) struct Image {
     pub(super) update: ImageUpdate,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Failure>,
+    /// Layers that were found, and that were made.
+    #[serde(skip)]
+    layers: [usize; 2],
 }
 
 impl Answer {
@@ -43,7 +51,7 @@ impl Answer {
     pub(super) fn new(updates: Vec<ImageUpdate>) -> Self {
         let image = |mut update: ImageUpdate| {
             let error = update.failure.take().map(Failure::from);
-            Image { update, error }
+            Image { update, error, layers: [0; 2] }
         };
         Self { images: updates.into_iter().map(image).collect(), published: None }
     }
@@ -72,6 +80,10 @@ impl Answer {
             if let (Some(old), Some(new), State::Changed) = (before.get(name), built.get(name), image.update.state) {
                 image.update.repull = repull::measure(old, new);
             }
+            for platform in built.get(name).into_iter().flat_map(|built| &built.platforms) {
+                image.layers[0] += platform.reused;
+                image.layers[1] += platform.layers.len() - platform.reused;
+            }
             if image.error.is_none() {
                 image.error = failed.remove(name);
             }
@@ -83,28 +95,60 @@ impl Answer {
         self.published = Some(published);
     }
 
-    /// Returns the figures of the run.
-    pub(super) fn metrics(&self, locks: &BTreeMap<String, Lock>, seconds: f64) -> metrics::Run {
-        let published =
-            |name: &str| self.published.iter().flat_map(publish::Answer::published).find(|p| p.image == name);
+    /// Says why an image is published anew, as far as that is known.
+    pub(super) fn reason(&self, image: &str) -> Reason {
+        let update = self.updates().find(|update| update.image == image);
+        let fixes = update.iter().flat_map(|update| update.cves()).map(str::to_owned).collect();
+        Reason { urgency: update.and_then(|update| update.urgency), fixes }
+    }
+
+    fn published_image(&self, name: &str) -> Option<&Published> {
+        self.published.iter().flat_map(publish::Answer::published).find(|published| published.image == name)
+    }
+
+    /// Tells whether anything failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure().is_some() || self.published.as_ref().is_some_and(publish::Answer::has_failed)
+    }
+
+    /// Returns what a run found out about the images whose archives it could read, and did about them.
+    pub(super) fn found(&self, writes: bool, publishes: bool) -> Vec<(String, Found)> {
+        let found = |image: &Image| {
+            let urgent = image.update.urgency == Some(Urgency::Urgent);
+            let stands = |published: &Published| matches!(published.state, Done | UpToDate);
+            match (writes, publishes) {
+                (false, _) => Found::Looked { urgent },
+                (true, true) if !self.published_image(&image.update.image).is_some_and(stands) => {
+                    Found::Stuck { urgent }
+                }
+                (true, _) => Found::Taken,
+            }
+        };
+        let read = self.images.iter().filter(|image| image.update.state != State::Failed);
+        read.map(|image| (image.update.image.clone(), found(image))).collect()
+    }
+
+    /// Returns the figures of the images.
+    pub(super) fn metrics(&self, locks: &BTreeMap<String, Lock>, writes: bool) -> Vec<metrics::Image> {
         let image = |image: &Image| {
             let update = &image.update;
             let levels = update.difference.iter().flat_map(|difference| &difference.levels);
-            let published = published(&update.image);
+            let published = self.published_image(&update.image);
+            let failed = image.error.is_some() || published.is_some_and(|published| published.state == Failed);
+            let changed = levels.map(|level| level.packages.len()).sum();
             let pushed = published.and_then(|published| published.pushed.as_ref());
             metrics::Image {
                 name: update.image.clone(),
                 locked: locks.get(&update.image).map(|lock| lock.epoch),
-                failed: image.error.is_some()
-                    || published.is_some_and(|published| published.state == crate::publish::State::Failed),
-                changed: levels.map(|level| level.packages.len()).sum(),
+                failed,
+                changed,
+                behind: if writes && !failed { 0 } else { changed },
+                layers: image.layers,
                 fixed: update.cves().len(),
                 bytes: pushed.map_or([0; 3], |p| [p.uploaded.bytes, p.mounted.bytes, p.skipped.bytes]),
             }
         };
-        let has_failed = self.failure().is_some() || self.published.as_ref().is_some_and(publish::Answer::has_failed);
-        let images = self.images.iter().map(image).collect();
-        metrics::Run { ended: clock::now(), seconds, success: !has_failed, images }
+        self.images.iter().map(image).collect()
     }
 
     /// Returns the answer as JSON.

@@ -22,7 +22,7 @@ pub(super) fn render(images: &[Image]) -> String {
     {
         section(update, &mut out);
     }
-    for Image { update, error } in images {
+    for Image { update, error, .. } in images {
         if let Some(error) = error {
             let _ = writeln!(out, "\n### {}: failed\n\n{}", name(&update.image), cell(&error.message));
         }

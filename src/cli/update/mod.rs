@@ -15,10 +15,10 @@ use crate::build::Whereabouts;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::publish;
+use crate::cli::publish::Receivers;
 use crate::cli::publish::Target;
 use crate::cli::publish::WriteBack;
 use crate::cli::settings::Format;
-use crate::cli::status;
 use crate::cli::update::answer::Answer;
 use crate::cli::update::builder::Builder;
 use crate::cli::workspace::Hands;
@@ -34,6 +34,7 @@ use crate::sys::http::HostOptions;
 use crate::update::State;
 use crate::update::assess;
 use crate::update::lease::Lease;
+use crate::update::memory::Memory;
 use crate::update::repull;
 use crate::values::Digest;
 use std::collections::BTreeMap;
@@ -102,6 +103,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         args.write_back.check(target)?;
         target.can_divide(args.worker.is_some())?;
     }
+    let receivers = match &target {
+        Some(target) => Some(Receivers::open(target.registry_file(), context)?),
+        None => None,
+    };
     let workspace = Workspace::open(context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
@@ -116,11 +121,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);
-    if writes {
-        for update in updates.iter().filter(|update| update.state != State::Failed) {
-            hands.store.keep(status::LOOKED, &status::looked_key(&project, &update.image), &clock::now())?;
-        }
-    }
     let feeds = publish::registry_file(args.registry.as_deref(), context)?.advisories;
     let mut answer = Answer::new(updates);
     explain(&mut answer, (&definitions, &previous, &locks), &feeds, &hands)?;
@@ -144,13 +144,29 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             published.push(target.deliver(&orders, &related, (&hands, args.dry_run), context)?);
         }
         if let Some(published) = publish::Answer::together(published) {
-            answer.published(args.write_back.after(published, args.dry_run));
+            let published = args.write_back.after(published, args.dry_run);
+            let receivers = receivers.as_ref().expect("opened with the target");
+            let published = receivers.tell(published, &|image| answer.reason(image), (&hands, args.dry_run))?;
+            answer.published(published);
         }
     }
+    let memory = Memory { store: &hands.store, project: &project };
+    let now = clock::now();
+    for (image, found) in answer.found(writes, target.is_some()) {
+        memory.note(&image, found, now)?;
+    }
+    let last_success = memory.success(!answer.has_failed(), now)?;
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json())?;
     }
-    watch(args, &answer.metrics(&locks, context.printer.elapsed().as_secs_f64()), &hands, context)?;
+    let figures = metrics::Run {
+        ended: now,
+        last_success,
+        seconds: context.printer.elapsed().as_secs_f64(),
+        success: !answer.has_failed(),
+        images: answer.metrics(&locks, writes),
+    };
+    watch(args, &figures, &hands, context)?;
     answer.print(context, writes, args.fail_on)
 }
 

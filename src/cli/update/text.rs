@@ -15,7 +15,7 @@ use std::fmt::Write;
 /// Returns a paragraph for every image; images without news share a line at the end.
 pub(super) fn render(images: &[Image]) -> String {
     let mut text = String::new();
-    for Image { update, error } in images {
+    for Image { update, error, .. } in images {
         let what = match update.state {
             State::Current => continue,
             State::Changed => "changed",

@@ -50,11 +50,7 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(unsound("it has more than host and path"));
         }
-        let is_named = || {
-            let (host, with_port) = (url.host_str().unwrap_or_default().to_owned(), shown_host(&url));
-            insecure.iter().any(|named| *named == host || *named == with_port)
-        };
-        if url.scheme() == "http" && !is_loopback(&url) && !is_named() {
+        if !may_be_talked_to(&url, insecure) {
             return Err(unsound("plain http is only for this machine and for hosts that are named insecure"));
         }
         let prefix = url.path().trim_matches('/').to_owned();
@@ -64,6 +60,14 @@ impl Address {
         url.set_path("/");
         Ok(Self::Registry { url, prefix })
     }
+}
+
+/// Tells whether an address is encrypted, of this machine, or of a host (`host` or `host:port`) that is named insecure.
+#[must_use]
+pub fn may_be_talked_to(url: &Url, insecure: &[String]) -> bool {
+    let (host, with_port) = (url.host_str().unwrap_or_default(), shown_host(url));
+    let is_named = || insecure.iter().any(|named| *named == host || *named == with_port);
+    url.scheme() != "http" || is_loopback(url) || is_named()
 }
 
 /// Checks a repository name (distribution-spec, "Pulling manifests").

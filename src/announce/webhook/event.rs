@@ -1,0 +1,94 @@
+//! The message: a CloudEvent in JSON (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>).
+
+use crate::advisory::Urgency;
+use crate::publish::Published;
+use crate::publish::State;
+use crate::values::Digest;
+use crate::values::Epoch;
+use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Media type of one event in a body (HTTP protocol binding 1.0.2, 3.2 "Structured Content Mode").
+pub(super) const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
+
+/// What our events are; a change that receivers must know about gets another number.
+const TYPE: &str = "io.sockel.image.published.v1";
+
+/// One event. Attributes as in "CloudEvents", 1.0.2, "Context Attributes".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Event {
+    specversion: String,
+    /// Of this event alone; the same each time it is sent, so that receivers can tell.
+    pub(super) id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+    time: String,
+    datacontenttype: String,
+    data: Data,
+}
+
+/// What is told about an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Data {
+    image: String,
+    repository: String,
+    digest: Digest,
+    /// What goes behind `FROM` or into a manifest.
+    reference: String,
+    tags: Vec<String>,
+    moved: Vec<String>,
+    #[serde(flatten)]
+    reason: Reason,
+}
+
+/// Why there is a new image, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reason {
+    /// How urgent that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<Urgency>,
+    /// CVE numbers that its new packages fix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<String>,
+}
+
+impl Event {
+    /// Tells about an image; none when it is not published.
+    pub(super) fn of(published: &Published, reason: Reason, now: Epoch) -> Option<Self> {
+        let Published { image, repository, digest, tags, moved, state, .. } = published;
+        if !matches!(state, State::Published | State::UpToDate) {
+            return None;
+        }
+        let mut random = [0; 16];
+        SystemRandom::new().fill(&mut random).ok()?;
+        Some(Self {
+            specversion: "1.0".to_owned(),
+            id: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            source: format!("https://{repository}"),
+            kind: TYPE.to_owned(),
+            subject: image.clone(),
+            time: now.to_string(),
+            datacontenttype: "application/json".to_owned(),
+            data: Data {
+                image: image.clone(),
+                repository: repository.clone(),
+                digest: *digest,
+                reference: format!("{repository}@{digest}"),
+                tags: tags.clone(),
+                moved: moved.clone(),
+                reason,
+            },
+        })
+    }
+
+    /// Returns the bytes that are signed and sent.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("it is made of texts")
+    }
+}

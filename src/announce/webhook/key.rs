@@ -1,0 +1,102 @@
+//! Signatures of messages as Standard Webhooks has them
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, "Signature scheme").
+
+use crate::announce::webhook::Error;
+use crate::shared::key::Signer;
+use crate::sys::fs;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ring::hmac;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Most bytes of a key file.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// What a shared secret begins with.
+const SHARED: &str = "whsec_";
+
+/// Lengths of a shared secret in bytes that the specification allows.
+const SHARED_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// What signs messages to one receiver.
+pub enum Key {
+    /// A secret that the receiver has, too (HMAC-SHA256, `v1`).
+    Shared(hmac::Key),
+    /// A key of ours whose public half the receiver has (Ed25519, `v1a`).
+    Own(Signer),
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Key {
+    /// Reads `whsec_` and Base64, or an Ed25519 private key in a PEM file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is neither.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let wrong = |cause: &str| Error::Key { path: path.display().to_string(), cause: cause.to_owned() };
+        let text = Zeroizing::new(fs::read_text(path, MOST_BYTES).map_err(|error| wrong(&error.cause.to_string()))?);
+        if text.contains("-----BEGIN") {
+            return Signer::read(path).map(Self::Own).map_err(|error| wrong(&error.to_string()));
+        }
+        let base64 = text.trim().strip_prefix(SHARED).ok_or_else(|| {
+            wrong("it is neither `whsec_` with a secret in Base64 nor an Ed25519 private key in a PEM file")
+        })?;
+        let secret = BASE64_STANDARD.decode(base64).map_err(|_| wrong("its Base64 is broken"))?;
+        let secret = Zeroizing::new(secret);
+        if !SHARED_BYTES.contains(&secret.len()) {
+            return Err(wrong(&format!("the secret has {} bytes instead of 24 to 64", secret.len())));
+        }
+        Ok(Self::Shared(hmac::Key::new(hmac::HMAC_SHA256, &secret)))
+    }
+
+    /// Returns the value of `webhook-signature`.
+    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let mut message = format!("{id}.{timestamp}.").into_bytes();
+        message.extend_from_slice(body);
+        match self {
+            Self::Shared(key) => format!("v1,{}", BASE64_STANDARD.encode(hmac::sign(key, &message))),
+            Self::Own(signer) => format!("v1a,{}", signer.sign(&message)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Key, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write_atomic(&path, text.as_bytes()).unwrap();
+        Key::read(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn signs_like_the_reference_implementation() {
+        // the vector in the reference libraries' own tests
+        let key = read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+        let body = br#"{"test": 2432232314}"#;
+        let found = key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
+        assert_eq!(found, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn refuses_what_is_no_secret() {
+        for (text, expected) in [
+            ("", "neither"),
+            ("secret", "neither"),
+            ("whsec_?", "Base64 is broken"),
+            ("whsec_c2hvcnQ=", "5 bytes"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "Ed25519"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("c2hvcnQ"), "{text}: {error}");
+        }
+    }
+}
