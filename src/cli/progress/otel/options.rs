@@ -199,11 +199,14 @@ mod tests {
         Options::judge(&|wanted| variables.iter().find(|(known, _)| *known == wanted).map(|(_, value)| value))
     }
 
+    /// Variables, address, number of warnings.
+    type Case<'a> = (&'a [(Variable, &'a str)], Option<&'a str>, usize);
+
     #[test]
     fn the_environment_decides_where_to() {
         use Variable::*;
         let general = (OtelEndpoint, "http://c:4318/");
-        let table: &[(&[(Variable, &str)], Option<&str>, usize)] = &[
+        let table: &[Case<'_>] = &[
             (&[], None, 0),
             (&[(OtelExporter, "otlp")], Some("http://localhost:4318/v1/traces"), 0),
             (&[general], Some("http://c:4318/v1/traces"), 0),
