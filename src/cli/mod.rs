@@ -26,10 +26,13 @@ mod workspace;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
 use crate::cli::printer::Printer;
+#[cfg(feature = "otel")]
+use crate::cli::progress::otel::Trace;
 use crate::cli::settings::Format;
 use crate::cli::settings::GlobalArgs;
 use crate::cli::settings::Settings;
 use crate::cli::settings::Surroundings;
+use crate::report::Reporter;
 use crate::sys::env::Variable;
 use crate::values::cover;
 use clap::CommandFactory;
@@ -76,6 +79,30 @@ enum Command {
 struct Context {
     settings: Settings,
     printer: Arc<Printer>,
+    /// Hears the events of all stages, besides the terminal.
+    listener: Option<Arc<dyn Reporter>>,
+}
+
+#[cfg(feature = "otel")]
+impl Command {
+    /// Returns the command's name as it is typed.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Lock(_) => "lock",
+            Self::Build(_) => "build",
+            Self::Bundle(_) => "bundle",
+            Self::Publish(_) => "publish",
+            Self::Rebase(_) => "rebase",
+            Self::Update(_) => "update",
+            Self::Status(_) => "status",
+            Self::Plan(_) => "plan",
+            Self::Show(_) => "show",
+            Self::Diff(_) => "diff",
+            Self::Cache(_) => "cache",
+            Self::Schema(_) => "schema",
+            Self::Completions(_) => "completions",
+        }
+    }
 }
 
 /// Runs the command line of this process.
@@ -109,19 +136,27 @@ fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
         }
     };
     let printer = Arc::new(Printer::new(&settings));
-    let context = Context { settings, printer: Arc::clone(&printer) };
+    #[cfg(feature = "otel")]
+    let trace = Trace::begin(cli.command.name(), around, &settings, &printer);
+    #[cfg(feature = "otel")]
+    let listener = trace.clone().map(|trace| -> Arc<dyn Reporter> { trace });
+    #[cfg(not(feature = "otel"))]
+    let listener = None;
+    let context = Context { settings, printer: Arc::clone(&printer), listener };
     if context.settings.format == Format::Md && !matches!(cli.command, Command::Update(_)) {
         let failure = Failure::new(Kind::Usage, "cannot answer as Markdown: only `update` does");
         failure.print(&printer);
         return failure.kind.code();
     }
-    match dispatch(cli.command, &context) {
-        Ok(()) => 0,
-        Err(failure) => {
-            failure.print(&printer);
-            failure.kind.code()
-        }
+    let outcome = dispatch(cli.command, &context);
+    if let Err(failure) = &outcome {
+        failure.print(&printer);
     }
+    #[cfg(feature = "otel")]
+    if let Some(trace) = trace {
+        trace.end(outcome.as_ref().err());
+    }
+    outcome.map_or_else(|failure| failure.kind.code(), |()| 0)
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {

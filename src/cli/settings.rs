@@ -124,6 +124,7 @@ impl Surroundings {
     pub(crate) fn look() -> Self {
         let all = [Variable::Store, Variable::Mirrors, Variable::Threads, Variable::CacheHome];
         let all = all.into_iter().chain([Variable::Home, Variable::NoColor, Variable::Ci]);
+        let all = all.chain(Variable::OF_TRACES.iter().copied());
         let (stdout, stderr) = (console::Term::stdout(), console::Term::stderr());
         let terminal = [&stdout, &stderr].into_iter().find(|terminal| terminal.is_term());
         Self {
@@ -135,7 +136,8 @@ impl Surroundings {
         }
     }
 
-    fn get(&self, variable: Variable) -> Option<&OsString> {
+    /// Returns a variable's value; an empty one counts as not set.
+    pub(crate) fn get(&self, variable: Variable) -> Option<&OsString> {
         self.variables.get(variable.name())
     }
 }

@@ -250,7 +250,7 @@ impl Hands {
             given.entry(archive).or_default().extend(addresses);
         }
         let mirrors = Mirrors { given, host: host::sources(Path::new("/")) };
-        let progress = Progress::new(settings.progress, &context.printer);
+        let progress = Progress::new(settings.progress, &context.printer, context.listener.clone());
         let (store, threads) = (settings.store.display(), settings.threads);
         context.printer.talk(Level::Detail, &format!("store {store}, {threads} thread(s)"));
         Ok(Self { store: Store::open(&settings.store)?, http, mirrors, progress })

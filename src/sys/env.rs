@@ -31,9 +31,49 @@ pub enum Variable {
     NoColor,
     /// `CI`: set by pipelines; progress becomes plain lines.
     Ci,
+    /// `OTEL_SDK_DISABLED`: `true` switches traces off; read only by builds with the feature `otel`.
+    OtelDisabled,
+    /// `OTEL_TRACES_EXPORTER`: `none` switches traces off, `otlp` switches them on; read only by builds with the feature `otel`.
+    OtelExporter,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: collector; `/v1/traces` is appended; read only by builds with the feature `otel`.
+    OtelEndpoint,
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`: collector, used as it is; read only by builds with the feature `otel`.
+    OtelTracesEndpoint,
+    /// `OTEL_EXPORTER_OTLP_PROTOCOL`: `grpc` cannot be served; read only by builds with the feature `otel`.
+    OtelProtocol,
+    /// `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`: the same for traces alone; read only by builds with the feature `otel`.
+    OtelTracesProtocol,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`: headers for the collector, such as a login; read only by builds with the feature `otel`.
+    OtelHeaders,
+    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`: the same for traces alone; read only by builds with the feature `otel`.
+    OtelTracesHeaders,
+    /// `OTEL_EXPORTER_OTLP_CERTIFICATE`: PEM file of authorities that the collector's certificate is trusted by; read only by builds with the feature `otel`.
+    OtelCertificate,
+    /// `OTEL_SERVICE_NAME`: name of the service in traces; read only by builds with the feature `otel`.
+    OtelServiceName,
+    /// `OTEL_RESOURCE_ATTRIBUTES`: `KEY=VALUE` pairs that describe where sockel runs; read only by builds with the feature `otel`.
+    OtelResourceAttributes,
+    /// `TRACEPARENT`: span of the pipeline that called (W3C Trace Context); read only by builds with the feature `otel`.
+    TraceParent,
 }
 
 impl Variable {
+    /// What traces are set up by (OpenTelemetry Environment Variable Specification).
+    pub const OF_TRACES: &[Self] = &[
+        Self::OtelDisabled,
+        Self::OtelExporter,
+        Self::OtelEndpoint,
+        Self::OtelTracesEndpoint,
+        Self::OtelProtocol,
+        Self::OtelTracesProtocol,
+        Self::OtelHeaders,
+        Self::OtelTracesHeaders,
+        Self::OtelCertificate,
+        Self::OtelServiceName,
+        Self::OtelResourceAttributes,
+        Self::TraceParent,
+    ];
+
     /// Returns the variable's name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -51,6 +91,18 @@ impl Variable {
             Self::Home => "HOME",
             Self::NoColor => "NO_COLOR",
             Self::Ci => "CI",
+            Self::OtelDisabled => "OTEL_SDK_DISABLED",
+            Self::OtelExporter => "OTEL_TRACES_EXPORTER",
+            Self::OtelEndpoint => "OTEL_EXPORTER_OTLP_ENDPOINT",
+            Self::OtelTracesEndpoint => "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            Self::OtelProtocol => "OTEL_EXPORTER_OTLP_PROTOCOL",
+            Self::OtelTracesProtocol => "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            Self::OtelHeaders => "OTEL_EXPORTER_OTLP_HEADERS",
+            Self::OtelTracesHeaders => "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            Self::OtelCertificate => "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            Self::OtelServiceName => "OTEL_SERVICE_NAME",
+            Self::OtelResourceAttributes => "OTEL_RESOURCE_ATTRIBUTES",
+            Self::TraceParent => "TRACEPARENT",
         }
     }
 }

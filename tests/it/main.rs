@@ -12,6 +12,8 @@ mod fleet;
 mod harbor;
 mod hostile;
 mod lock;
+#[cfg(feature = "otel")]
+mod otel;
 mod plan;
 mod publish;
 mod rebase;

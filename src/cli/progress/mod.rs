@@ -3,6 +3,9 @@
 mod bars;
 mod json;
 mod lines;
+#[cfg(any(feature = "otel", test))]
+#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "only its tests use all of it"))]
+pub(crate) mod otel;
 mod tally;
 
 use crate::cli::printer::Level;
@@ -27,6 +30,7 @@ type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 pub(crate) struct Progress {
     printer: Arc<Printer>,
     kind: Kind,
+    listener: Option<Arc<dyn Reporter>>,
 }
 
 enum Kind {
@@ -37,8 +41,9 @@ enum Kind {
 }
 
 impl Progress {
-    /// Returns a reporter that shows its events in this style until it is dropped or closed.
-    pub(crate) fn new(style: ProgressStyle, printer: &Arc<Printer>) -> Self {
+    /// Returns a reporter that shows its events in this style until it is dropped or closed, and tells them all to
+    /// `listener` as well.
+    pub(crate) fn new(style: ProgressStyle, printer: &Arc<Printer>, listener: Option<Arc<dyn Reporter>>) -> Self {
         let clock: Clock = {
             let printer = Arc::clone(printer);
             Arc::new(move || printer.elapsed())
@@ -53,7 +58,7 @@ impl Progress {
             ProgressStyle::Json => Kind::Json(JsonLines::new(clock, sink)),
             ProgressStyle::Quiet => Kind::Quiet,
         };
-        Self { printer: Arc::clone(printer), kind }
+        Self { printer: Arc::clone(printer), kind, listener }
     }
 
     /// Says what is still to be said about finished stages, and clears the bars.
@@ -81,6 +86,9 @@ impl Drop for Progress {
 
 impl Reporter for Progress {
     fn event(&self, event: Event) {
+        if let Some(listener) = &self.listener {
+            listener.event(event.clone());
+        }
         match (event, &self.kind) {
             (Event::Info(text), _) => self.talk(Level::Info, &text),
             (Event::Warning(text), _) => self.talk(Level::Warning, &text),
