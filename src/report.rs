@@ -17,6 +17,15 @@ pub enum Stage {
     Upload,
 }
 
+/// Why something need not be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saving {
+    /// It is where it should be.
+    There,
+    /// It was announced, and then another repository of the registry had it.
+    Mounted,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -42,6 +51,15 @@ pub enum Event {
         stage: Stage,
         /// The same text as in `Started`.
         what: String,
+    },
+    /// A thing need not be moved: one that was not announced is there already, an announced one was had otherwise.
+    Saved {
+        /// Which stage.
+        stage: Stage,
+        /// Its bytes.
+        by: u64,
+        /// How.
+        how: Saving,
     },
     /// Something a person may want to know.
     Info(String),

@@ -164,6 +164,10 @@ fn total(tally: &Tally, now: Duration) -> String {
     if let Some(left) = tally.left(now) {
         text.push_str(&format!(", about {} left", rough(left)));
     }
+    let saved = tally.saved();
+    if !saved.is_empty() {
+        text.push_str(&format!(", {saved}"));
+    }
     text
 }
 

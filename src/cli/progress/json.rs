@@ -4,6 +4,7 @@ use crate::cli::progress::Clock;
 use crate::cli::progress::Sink;
 use crate::cli::progress::name;
 use crate::report::Event;
+use crate::report::Saving;
 use crate::report::Stage;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -50,6 +51,13 @@ impl JsonLines {
                 }
                 self.say("finished", *stage, now, &[("what", json!(what))]);
             }
+            Event::Saved { stage, by, how } => {
+                let how = match how {
+                    Saving::There => "there",
+                    Saving::Mounted => "mounted",
+                };
+                self.say("saved", *stage, now, &[("bytes", json!(by)), ("how", json!(how))]);
+            }
             Event::Info(_) | Event::Warning(_) => (),
         }
     }
@@ -78,9 +86,11 @@ mod tests {
         json.event(&Event::Started { stage: Stage::Index, total: 5, what: "a \"b\"".to_owned() });
         json.event(&Event::Advanced { stage: Stage::Index, by: 2 });
         json.event(&Event::Advanced { stage: Stage::Index, by: 3 });
+        json.event(&Event::Saved { stage: Stage::Index, by: 7, how: Saving::Mounted });
         json.event(&Event::Finished { stage: Stage::Index, what: "a\nb".to_owned() });
         insta::assert_snapshot!(lines.lock().expect("whole").join("\n"), @r#"
         {"event":"started","elapsed-ms":1234,"stage":"index","bytes":5,"what":"a \"b\""}
+        {"event":"saved","elapsed-ms":1234,"stage":"index","bytes":7,"how":"mounted"}
         {"event":"advanced","elapsed-ms":1234,"stage":"index","bytes":5}
         {"event":"finished","elapsed-ms":1234,"stage":"index","what":"a\nb"}
         "#);

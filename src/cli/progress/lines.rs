@@ -111,6 +111,10 @@ fn ended(tally: &Tally, stage: Stage, now: Duration) -> String {
     if let Some(rate) = work.average(now) {
         text.push_str(&format!(" ({}/s)", size(rate)));
     }
+    let saved = work.saved();
+    if !saved.is_empty() {
+        text.push_str(&format!(", {saved}"));
+    }
     text
 }
 

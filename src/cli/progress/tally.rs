@@ -1,6 +1,8 @@
 //! How far each stage is, how fast, and how long it will take.
 
+use crate::cli::table::size;
 use crate::report::Event;
+use crate::report::Saving;
 use crate::report::Stage;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -31,6 +33,16 @@ pub(super) struct Work {
     /// When the run that goes on began.
     begun: Duration,
     samples: VecDeque<(Duration, u64)>,
+    /// What needed not to be moved.
+    saved: Saved,
+}
+
+/// Things that needed not to be moved.
+#[derive(Debug, Clone, Copy, Default)]
+struct Saved {
+    bytes: u64,
+    there: usize,
+    mounted: usize,
 }
 
 /// What an event meant for its stage.
@@ -77,6 +89,18 @@ impl Tally {
                 work.spent += now.saturating_sub(work.begun);
                 Some((*stage, Change::Ended))
             }
+            Event::Saved { stage, by, how } => {
+                let work = self.stages.entry(*stage).or_default();
+                work.saved.bytes = work.saved.bytes.saturating_add(*by);
+                match how {
+                    Saving::There => work.saved.there += 1,
+                    Saving::Mounted => {
+                        work.saved.mounted += 1;
+                        work.total = work.total.saturating_sub(*by).max(work.done);
+                    }
+                }
+                work.is_running().then_some((*stage, Change::Moved))
+            }
             Event::Info(_) | Event::Warning(_) => None,
         }
     }
@@ -84,6 +108,11 @@ impl Tally {
     /// Returns how far a stage is.
     pub(super) fn work(&self, stage: Stage) -> Option<&Work> {
         self.stages.get(&stage)
+    }
+
+    /// Says what needed not to be moved; empty when that is nothing.
+    pub(super) fn saved(&self) -> String {
+        self.stages.values().map(Work::saved).find(|text| !text.is_empty()).unwrap_or_default()
     }
 
     /// Returns the time until everything that was announced is done, where a rate is known.
@@ -123,6 +152,14 @@ impl Work {
     pub(super) fn percent(&self) -> u64 {
         let percent = u128::from(self.done) * 100 / u128::from(self.total.max(1));
         u64::try_from(percent).unwrap_or(100).min(100)
+    }
+
+    /// Says what needed not to be moved; empty when that is nothing.
+    pub(super) fn saved(&self) -> String {
+        match self.saved {
+            Saved { there: 0, mounted: 0, .. } => String::new(),
+            Saved { bytes, there, mounted } => format!("{} saved: {there} there, {mounted} mounted", size(bytes)),
+        }
     }
 
     fn left(&self, now: Duration) -> Option<Duration> {
@@ -180,6 +217,18 @@ mod tests {
         let work = tally.work(DOWNLOAD).expect("began");
         assert_eq!((work.total, work.took(at(11))), (1000, at(5)));
         assert_eq!(tally.left(at(10)), None);
+    }
+
+    #[test]
+    fn what_is_mounted_is_not_sent() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.saved(), "");
+        tally.take(&started(100, "a"), Duration::ZERO);
+        tally.take(&started(300, "b"), Duration::ZERO);
+        tally.take(&Event::Saved { stage: DOWNLOAD, by: 5000, how: Saving::There }, Duration::ZERO);
+        tally.take(&Event::Saved { stage: DOWNLOAD, by: 300, how: Saving::Mounted }, Duration::ZERO);
+        let work = tally.work(DOWNLOAD).expect("began");
+        assert_eq!((work.total, work.done, tally.saved().as_str()), (100, 0, "5.3 kB saved: 1 there, 1 mounted"));
     }
 
     #[test]

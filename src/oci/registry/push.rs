@@ -12,6 +12,7 @@ use crate::oci::registry::upload::Uploads;
 use crate::oci::registry::upload::Way;
 use crate::report::Event;
 use crate::report::Reporter;
+use crate::report::Saving;
 use crate::report::Stage;
 use crate::sys::fs;
 use crate::sys::http::Bytes;
@@ -238,6 +239,7 @@ async fn push_blobs(
         let turns = &turns;
         async move {
             if uploads.has(&blob).await? {
+                reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::There });
                 return Ok::<_, Error>((blob, Way::Skipped));
             }
             let _turn = turns.acquire().await.expect("never closed");
@@ -245,7 +247,7 @@ async fn push_blobs(
             reporter.event(Event::Started { stage: Stage::Upload, total: blob.size, what: what.clone() });
             let way = uploads.bring(&blob).await?;
             if way == Way::Mounted {
-                reporter.event(Event::Advanced { stage: Stage::Upload, by: blob.size });
+                reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::Mounted });
             }
             reporter.event(Event::Finished { stage: Stage::Upload, what });
             Ok((blob, way))

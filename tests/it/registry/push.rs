@@ -20,6 +20,7 @@ use sockel::oci::registry::Error;
 use sockel::oci::registry::Push;
 use sockel::report::Event;
 use sockel::report::Recorder;
+use sockel::report::Saving;
 use sockel::sys::fs;
 use sockel::sys::http::HostOptions;
 use std::time::Duration;
@@ -343,6 +344,14 @@ fn progress_counts_every_byte_once() {
         }
     }
     assert_eq!((total, done), (image.bytes(), image.bytes()));
+    // once more: nothing is announced, everything is there
+    let again = Recorder::default();
+    run(connect(&double, None, options()).push(&Push { is_new: true, ..image.push(&names) }, &again)).unwrap();
+    let there = |event: &Event| match event {
+        Event::Saved { by, how: Saving::There, .. } => *by,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(again.events().iter().map(there).sum::<u64>(), image.bytes());
 }
 
 /// Answers that nobody would give: an error or success, but a tag only for a whole image, and an end.
