@@ -20,7 +20,7 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// Blanks between columns.
+/// Blanks between columns; one where everything else was shortened already.
 const GAP: usize = 2;
 /// No text column becomes narrower.
 const LEAST_TEXT: usize = 8;
@@ -42,7 +42,7 @@ impl Table {
 
     /// Returns the text, one line a row, at most `width` columns wide where shortening digests and texts allows it.
     pub(crate) fn render(&self, width: usize) -> String {
-        let widths = self.fit(width);
+        let (widths, gap) = self.fit(width);
         let titles: Vec<String> = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
         let mut text = String::new();
         for row in std::iter::once(&titles).chain(&self.rows) {
@@ -54,7 +54,7 @@ impl Table {
                     Column::Number => line.extend([blanks.as_str(), &cell]),
                     Column::Text | Column::Digest => line.extend([cell.as_str(), &blanks]),
                 }
-                line.push_str(&" ".repeat(GAP));
+                line.push_str(&" ".repeat(gap));
             }
             text.push_str(line.trim_end());
             text.push('\n');
@@ -62,8 +62,8 @@ impl Table {
         text
     }
 
-    /// Returns the width of each column.
-    fn fit(&self, width: usize) -> Vec<usize> {
+    /// Returns the width of each column, and the blanks between them.
+    fn fit(&self, width: usize) -> (Vec<usize>, usize) {
         let mut widths: Vec<usize> = self.columns.iter().map(|(title, _)| columns_of(title)).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -86,7 +86,8 @@ impl Table {
                 _ => break,
             }
         }
-        widths
+        let gap = if all(&widths) > width { 1 } else { GAP };
+        (widths, gap)
     }
 }
 
@@ -150,6 +151,14 @@ pub(crate) fn rough(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_move_together_at_last() {
+        let mut table = Table::new(&[("state", Column::Text), ("sent", Column::Number)]);
+        table.row(["published".to_owned(), "12.4 MB".to_owned()]);
+        assert_eq!(table.render(17), "state        sent\npublish…  12.4 MB\n");
+        assert_eq!(table.render(16), "state       sent\npublish… 12.4 MB\n");
+    }
 
     #[test]
     fn sizes() {

@@ -126,9 +126,9 @@ impl Bars {
             return;
         }
         let bar = self.multi.add(ProgressBar::no_length());
-        let (tally, clock) = (Arc::clone(&self.tally), Arc::clone(&self.clock));
+        let (tally, clock, wide) = (Arc::clone(&self.tally), Arc::clone(&self.clock), self.width >= WIDE);
         let total = move |_: &ProgressState, out: &mut dyn Write| {
-            let _infallible = out.write_str(&total(&lock(&tally), clock()));
+            let _infallible = out.write_str(&total(&lock(&tally), clock(), wide));
         };
         bar.set_style(style("{prefix:>9} {spinner} {total}").with_key("total", total));
         bar.set_prefix("total");
@@ -159,13 +159,13 @@ fn numbers(tally: &Tally, stage: Stage, now: Duration, wide: bool) -> String {
 }
 
 /// Returns the line at the bottom.
-fn total(tally: &Tally, now: Duration) -> String {
+fn total(tally: &Tally, now: Duration, wide: bool) -> String {
     let mut text = duration(now);
     if let Some(left) = tally.left(now) {
         text.push_str(&format!(", about {} left", rough(left)));
     }
     let saved = tally.saved();
-    if !saved.is_empty() {
+    if wide && !saved.is_empty() {
         text.push_str(&format!(", {saved}"));
     }
     text
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn the_bottom_line_tells_the_time_left() {
-        assert_eq!(total(&tally("x"), Duration::from_secs(10)), "10.0 s, about 56 s left");
-        assert_eq!(total(&Tally::default(), Duration::from_secs(100)), "1 min 40 s");
+        assert_eq!(total(&tally("x"), Duration::from_secs(10), true), "10.0 s, about 56 s left");
+        assert_eq!(total(&Tally::default(), Duration::from_secs(100), true), "1 min 40 s");
     }
 
     /// Many threads at once, with warnings in between, end without a deadlock.
