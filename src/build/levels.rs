@@ -3,6 +3,7 @@
 use crate::build::Error;
 use crate::build::Options;
 use crate::build::Order;
+use crate::build::Whereabouts;
 use crate::build::platforms;
 use crate::build::record::SCANNER_FILES;
 use crate::fetch;
@@ -140,15 +141,15 @@ impl<'a> Levels<'a> {
         let split::Plan { what, chunks } = plan;
         let compression = self.options.compression;
         let key = write::key(&chunks, compression);
-        if let Some(blob) = write::find(&key, self.store) {
-            return Ok((Layer { blob, what }, true));
+        if let Some(blob) = write::find(&key, self.store, self.options.layers == Whereabouts::Anywhere) {
+            return Ok((Layer { blob, what, key: Some(key) }, true));
         }
         let total = chunks.iter().map(layer::chunk::Chunk::length).sum();
         self.reporter.event(Event::Started { stage: Stage::Compress, total, what: what.clone() });
         let options = write::Options { compression, threads: self.options.threads };
         let blob = write::write(&chunks, options, self.contents, self.store, self.reporter)?;
         self.reporter.event(Event::Finished { stage: Stage::Compress, what: what.clone() });
-        Ok((Layer { blob, what }, false))
+        Ok((Layer { blob, what, key: Some(key) }, false))
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Layer {
     pub blob: Blob,
     /// Recipe and source packages.
     pub what: String,
+    /// Key of its content, under which another image finds it; records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<crate::values::Digest>,
 }
 
 /// All that one platform's image is made of.

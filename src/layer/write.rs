@@ -70,10 +70,19 @@ pub fn key(chunks: &[Chunk], compression: Compression) -> Digest {
     Digest::of(format!("layer {ENGINE_FORMAT} {compression}\n{}", keys.join("\n")).as_bytes())
 }
 
-/// Returns the layer that the store already has under this key.
+/// Returns the layer that the store already has under this key, or, with `anywhere`, knows to be in the cache repository.
 #[must_use]
-pub fn find(key: &Digest, store: &Store) -> Option<Blob> {
-    store.result::<Blob>("layer", key).filter(|blob| store.has_blob(&blob.digest, blob.size))
+pub fn find(key: &Digest, store: &Store, anywhere: bool) -> Option<Blob> {
+    let is_near = |blob: &Blob| store.has_blob(&blob.digest, blob.size) || anywhere && store.is_elsewhere(&blob.digest);
+    store.result::<Blob>("layer", key).filter(is_near)
+}
+
+/// Remembers a layer that another machine has written: where its bytes are is said to the store besides.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn remember(key: &Digest, blob: &Blob, store: &Store) -> Result<(), store::Error> {
+    store.keep("layer", key, blob)
 }
 
 /// Writes a layer into the store and remembers it and its chunks by key.

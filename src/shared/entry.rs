@@ -74,6 +74,13 @@ pub(super) fn write(built: &Built, signer: &Signer, made: Epoch) -> (Vec<u8>, Ve
     (record, oci::canonical(&manifest))
 }
 
+/// Returns the build key that an entry says it answers, to be checked with everything else.
+pub(super) fn key(bytes: &[u8]) -> Result<Digest, String> {
+    let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let key = manifest.annotations().as_ref().and_then(|all| all.get(KEY)?.parse().ok());
+    key.ok_or_else(|| "it is not a cache entry".to_owned())
+}
+
 impl Entry {
     /// Reads an entry and checks that it answers this key, signed by the right one.
     pub(super) fn read(bytes: &[u8], key: &Digest, verifier: &Verifier) -> Result<Self, String> {

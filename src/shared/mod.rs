@@ -9,13 +9,15 @@
 //!
 //! An entry is an OCI image manifest in the cache repository, tagged `image-<build key>`: its configuration is the
 //! record of the image ([`Built`]), its layers are the image's documents and layers, so that the registry keeps them
-//! and lets other repositories mount them.
+//! and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a machine with
+//! nothing that has to build the next one (a patched package) finds the layers there that stay as they are.
 
 mod entry;
 pub mod key;
 pub mod prune;
 
 use crate::build::Built;
+use crate::layer::write;
 use crate::oci::registry::Push;
 use crate::oci::registry::Pushed;
 use crate::oci::registry::Registry;
@@ -84,12 +86,25 @@ fn tag(key: &Digest) -> String {
     format!("image-{}", key.hex())
 }
 
+/// How the newest entry of an image is named besides. Image names are tags themselves: the names of their files.
+fn latest(image: &str) -> String {
+    format!("latest-{image}")
+}
+
 impl Cache<'_> {
-    /// Brings what the cache knows about images of these keys into the store, all at once; returns how many it knew.
-    /// With `whole`, their layers come as well. What cannot be had is built.
-    pub async fn take(&self, keys: &[Digest], whole: bool) -> usize {
+    /// Brings what the cache knows about images of these keys and names into the store, all at once; returns how many it
+    /// knew. With `whole`, their layers come as well. What cannot be had is built; unless `whole`, its earlier version's
+    /// layers are remembered for that.
+    pub async fn take(&self, wanted: &[(Digest, &str)], whole: bool) -> usize {
         let Some(verifier) = self.verifier else { return 0 };
-        let taken = join_all(keys.iter().map(|key| self.take_one(key, verifier, whole))).await;
+        let taken = join_all(wanted.iter().map(|(key, image)| async move {
+            let found = self.take_one(key, verifier, whole).await?;
+            if !found && !whole {
+                self.take_layers(image, verifier).await?;
+            }
+            Ok::<_, Error>(found)
+        }))
+        .await;
         let mut count = 0;
         for result in taken {
             match result {
@@ -134,6 +149,29 @@ impl Cache<'_> {
         Ok(true)
     }
 
+    /// Remembers where the layers of an image's newest entry are, whatever its build key.
+    async fn take_layers(&self, image: &str, verifier: &Verifier) -> Result<(), Error> {
+        let tag = latest(image);
+        let manifest = match self.registry.manifest(self.repository, &tag).await {
+            Err(error::Error::Missing { .. }) => return Ok(()),
+            other => other?,
+        };
+        let wrong = |cause: String| Error::Entry { tag: tag.clone(), cause };
+        let key = entry::key(&manifest.bytes).map_err(wrong)?;
+        let entry = Entry::read(&manifest.bytes, &key, verifier).map_err(wrong)?;
+        let record = entry.record();
+        self.registry.pull_blob(self.repository, record, self.store.folder(), self.reporter).await?;
+        let built = entry.built(&fs::read(&self.store.blob(&record.0), record.1)?, &key).map_err(wrong)?;
+        for layer in built.platforms.iter().flat_map(|platform| &platform.layers) {
+            let Some(key) = &layer.key else { continue };
+            if write::find(key, self.store, true).is_none() {
+                self.store.keep_elsewhere(&layer.blob.digest, self.repository)?;
+                write::remember(key, &layer.blob, self.store)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Brings the layers of an image that are not in the store.
     ///
     /// # Errors
@@ -169,7 +207,7 @@ impl Cache<'_> {
             layout: self.store.folder(),
             target: &target,
             repository: self.repository,
-            tags: &[tag],
+            tags: &[tag, latest(&built.image)],
             mount_from: &[repository.to_owned()],
             elsewhere: &elsewhere,
             chunk: None,

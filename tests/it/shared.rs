@@ -50,7 +50,8 @@ fn an_empty_machine_only_mounts() {
     let registry = Registry::start();
     let project = project(&registry);
     project.run(&["publish"]).good();
-    assert_eq!(registry.tags("team/cache").len(), 3);
+    // one by build key and one by name for each
+    assert_eq!(registry.tags("team/cache").len(), 6);
     let (_, first, sent) = (fetched(&project), tags(&registry), registry.log().blob_bytes());
     forget(&project);
     for image in ["base", "runtime", "app"] {
@@ -65,6 +66,44 @@ fn an_empty_machine_only_mounts() {
     assert!(registry.log().blob_bytes() - sent < 6000, "layers were sent: {:?}", registry.log().lines());
     let now: Vec<_> = ["new/base", "new/runtime", "new/app"].map(|name| registry.tags(&format!("team/{name}"))).into();
     assert_eq!(now, first);
+}
+
+#[test]
+fn an_empty_machine_compresses_only_what_a_patch_changed() {
+    let registry = Registry::start();
+    let mut project = project(&registry);
+    project.run(&["publish"]).good();
+    let all = packages().into_iter().map(|old| if old.value("Package") == "libc" { library("2.1", 9) } else { old });
+    project.publish(&all.collect::<Vec<_>>());
+    let publish = |project: &Project| {
+        let run = project.run(&["publish", "--log-format", "json"]);
+        let is_begun = |line: &&str| line.contains("\"started\"") && line.contains("\"compress\"");
+        let compressed: Vec<String> = run.stderr.lines().filter(is_begun).map(str::to_owned).collect();
+        run.good();
+        compressed
+    };
+    project.run(&["lock"]).good();
+    forget(&project);
+    let compressed = publish(&project);
+    // the layer of the library, once for all images
+    assert_eq!(compressed.len(), 1, "{compressed:?}");
+    let newest = |registry: &Registry| tags(registry).iter().map(|tags| tags["1"].clone()).collect::<Vec<_>>();
+    let patched = newest(&registry);
+    // the same from nothing, without any help
+    let alone = Registry::start();
+    let file = format!("target: {}/team\n", alone.url());
+    project.write("base-images/registry.yaml", &file);
+    forget(&project);
+    let all = publish(&project);
+    assert!(all.len() > compressed.len(), "{all:?}");
+    assert_eq!(newest(&alone), patched);
+    // what strangers signed is not remembered
+    let file = format!("target: {}/team\ncache: {{ repository: team/cache, verify: cache.pub }}\n", registry.url());
+    project.write("base-images/registry.yaml", &file);
+    project.write("base-images/cache.pub", OTHER);
+    forget(&project);
+    let distrustful = publish(&project);
+    assert_eq!(distrustful.len(), all.len());
 }
 
 #[test]
@@ -132,10 +171,10 @@ fn old_entries_are_pruned() {
     project.publish(&all.collect::<Vec<_>>());
     project.run(&["lock"]).good();
     project.run(&["publish"]).good();
-    assert_eq!(registry.tags("team/cache").len(), 6);
+    assert_eq!(registry.tags("team/cache").len(), 9);
     let prune = |days: &str| answer(&mut project.command(&["cache", "prune", "--registry", "--days", days])).good();
     assert_eq!(prune("1"), "removed 0 entries, kept 6\n");
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(prune("0"), "removed 3 entries, kept 3\n");
-    assert_eq!(registry.tags("team/cache").len(), 3);
+    assert_eq!(registry.tags("team/cache").len(), 6);
 }

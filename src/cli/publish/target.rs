@@ -107,8 +107,10 @@ impl Target {
             return Ok(());
         };
         let layers = if whole { Whereabouts::Here } else { Whereabouts::Anywhere };
-        let is_unknown = |key: &Digest| record::find(key, layers, &hands.store).is_none();
-        let unknown: Vec<Digest> = build::keys(orders, options).into_iter().filter(is_unknown).collect();
+        let names = orders.iter().map(|order| order.definition.image.as_str());
+        let is_unknown = |(key, _): &(Digest, &str)| record::find(key, layers, &hands.store).is_none();
+        let unknown: Vec<(Digest, &str)> =
+            build::keys(orders, options).into_iter().zip(names).filter(is_unknown).collect();
         if !unknown.is_empty() {
             let found = hands.http.block_on(cache.take(&unknown, whole))?;
             let text = format!("shared cache: {found} of {} images", unknown.len());

@@ -145,7 +145,7 @@ fn layers(layers: &[Layer]) -> Table {
         ("unpacked", Column::Number),
         ("what", Column::Text),
     ]);
-    for Layer { blob, what } in layers {
+    for Layer { blob, what, .. } in layers {
         table.row([blob.digest.to_string(), size(blob.size), size(blob.uncompressed), what.clone()]);
     }
     table
