@@ -26,8 +26,8 @@ use std::collections::BTreeSet;
 
 /// Show which images are due: cadence of updates, age, end of life of their distribution
 ///
-/// Looks at lock files, at when `sockel update` last ran with this store and since when it has seen an urgent update, and at data that comes with sockel (Debian's
-/// distro-info-data); needs no network. `sockel update` says what is new.
+/// Looks at lock files, at when `sockel update` last ran with this store and since when it has seen an urgent update,
+/// and at data that comes with sockel (Debian's distro-info-data); needs no network. `sockel update` says what is new.
 ///
 /// Example: sockel status --older-than 30 --fail-on overdue
 #[derive(Debug, clap::Args)]

@@ -115,19 +115,25 @@ impl Cache<'_> {
         count
     }
 
-    async fn take_one(&self, key: &Digest, verifier: &Verifier, whole: bool) -> Result<bool, Error> {
-        let tag = tag(key);
+    /// Reads the record of an entry; none when there is no such entry. It answers `key`, or without one the key that it
+    /// names itself.
+    async fn built(&self, tag: String, key: Option<&Digest>, verifier: &Verifier) -> Result<Option<Built>, Error> {
         let manifest = match self.registry.manifest(self.repository, &tag).await {
-            Err(error::Error::Missing { .. }) => return Ok(false),
+            Err(error::Error::Missing { .. }) => return Ok(None),
             other => other?,
         };
         let wrong = |cause: String| Error::Entry { tag: tag.clone(), cause };
-        let entry = Entry::read(&manifest.bytes, key, verifier).map_err(wrong)?;
-        let into = self.store.folder();
+        let key = key.map_or_else(|| entry::key(&manifest.bytes), |key| Ok(*key)).map_err(wrong)?;
+        let entry = Entry::read(&manifest.bytes, &key, verifier).map_err(wrong)?;
         let record = entry.record();
-        self.registry.pull_blob(self.repository, record, into, self.reporter).await?;
+        self.registry.pull_blob(self.repository, record, self.store.folder(), self.reporter).await?;
         let bytes = fs::read(&self.store.blob(&record.0), record.1)?;
-        let built = entry.built(&bytes, key).map_err(wrong)?;
+        entry.built(&bytes, &key).map(Some).map_err(wrong)
+    }
+
+    async fn take_one(&self, key: &Digest, verifier: &Verifier, whole: bool) -> Result<bool, Error> {
+        let Some(built) = self.built(tag(key), Some(key), verifier).await? else { return Ok(false) };
+        let into = self.store.folder();
         let documents = built.documents();
         let pulls = documents.iter().map(|(digest, size)| {
             let blob = (*digest, *size);
@@ -151,17 +157,7 @@ impl Cache<'_> {
 
     /// Remembers where the layers of an image's newest entry are, whatever its build key.
     async fn take_layers(&self, image: &str, verifier: &Verifier) -> Result<(), Error> {
-        let tag = latest(image);
-        let manifest = match self.registry.manifest(self.repository, &tag).await {
-            Err(error::Error::Missing { .. }) => return Ok(()),
-            other => other?,
-        };
-        let wrong = |cause: String| Error::Entry { tag: tag.clone(), cause };
-        let key = entry::key(&manifest.bytes).map_err(wrong)?;
-        let entry = Entry::read(&manifest.bytes, &key, verifier).map_err(wrong)?;
-        let record = entry.record();
-        self.registry.pull_blob(self.repository, record, self.store.folder(), self.reporter).await?;
-        let built = entry.built(&fs::read(&self.store.blob(&record.0), record.1)?, &key).map_err(wrong)?;
+        let Some(built) = self.built(latest(image), None, verifier).await? else { return Ok(()) };
         for layer in built.platforms.iter().flat_map(|platform| &platform.layers) {
             let Some(key) = &layer.key else { continue };
             if write::find(key, self.store, true).is_none() {

@@ -2,7 +2,6 @@
 
 use crate::advisory::Urgency;
 use crate::publish::Published;
-use crate::publish::State;
 use crate::values::Digest;
 use crate::values::Epoch;
 use ring::rand::SecureRandom;
@@ -59,12 +58,9 @@ pub struct Reason {
 }
 
 impl Event {
-    /// Tells about an image; none when it is not published.
+    /// Tells about a published image; none when the system has no random numbers.
     pub(super) fn of(published: &Published, reason: Reason, now: Epoch) -> Option<Self> {
-        let Published { image, repository, digest, tags, moved, state, .. } = published;
-        if !matches!(state, State::Published | State::UpToDate) {
-            return None;
-        }
+        let Published { image, repository, digest, tags, moved, .. } = published;
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).ok()?;
         Some(Self {
