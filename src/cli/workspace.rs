@@ -79,9 +79,7 @@ impl<'a> Workspace<'a> {
 
     /// Returns for every image the repositories that may have some of its layers.
     pub(crate) fn related(&self) -> BTreeMap<String, Vec<String>> {
-        let mut related = self.project.related();
-        related.values_mut().for_each(|repositories| repositories.truncate(RELATED));
-        related
+        self.project.related(RELATED)
     }
 
     /// Returns where an image's lock file is, or would be.

@@ -91,10 +91,10 @@ impl Project {
         self.plans.iter().map(|plan| plan.image.as_str()).collect()
     }
 
-    /// Returns for every image the repositories of the others that have the same recipe at their root, and so may have
-    /// some of the same layers. Looks at the files of the project alone, not at what they name.
+    /// Returns for every image the repositories, so many at most, of others that have the same recipe at their root, and
+    /// so may have some of the same layers. Looks at the files of the project alone, not at what they name.
     #[must_use]
-    pub fn related(&self) -> BTreeMap<String, Vec<String>> {
+    pub fn related(&self, most: usize) -> BTreeMap<String, Vec<String>> {
         let repository =
             |plan: &Plan| self.images.get(&plan.base)?.root.get("publish")?.get("repository").map(Node::text);
         let known = |plan| Some((plan, repository(plan)?));
@@ -103,6 +103,10 @@ impl Project {
             let same = all.iter().filter(|(other, name)| other.chain.first() == plan.chain.first() && name != own);
             let mut names: Vec<String> = Vec::new();
             for (_, name) in same {
+                // with many images most of them need not be looked at
+                if names.len() == most {
+                    break;
+                }
                 if !names.iter().any(|known| known == name) {
                     names.push((*name).to_owned());
                 }
