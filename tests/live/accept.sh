@@ -54,7 +54,8 @@ fi
 
 # a server whose certificate authority only our own image knows
 tls() {
-    local extra=$work/extra root port=18443
+    local extra=$work/extra root port
+    port=$(free_port)
     cp -r "$work/project" "$extra"
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=Test CA of this run' -keyout "$work/ca.key" \
         -out "$extra/recipes/certificates/test-ca.pem" -addext 'basicConstraints=critical,CA:TRUE' 2>/dev/null || return 1

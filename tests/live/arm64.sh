@@ -91,17 +91,9 @@ elif ! have umoci || ! have skopeo || ! have curl || ! have bwrap || ! bwrap --r
     skip "arm64 images run: umoci, skopeo, curl or a working bubblewrap is missing"
 else
     for image in java-21-debian tomcat-10-debian; do
-        if build "$image" --platform linux/arm64 -o "oci:$work/out-arm64" 2>"$work/log"; then
-            ok "build $image for arm64"
-        elif grep -q 'no mirror answered\|cannot fetch' "$work/log"; then
-            skip "arm64: $image: AN ARCHIVE CANNOT BE REACHED: $(grep -m1 error "$work/log")"
-            continue
-        else
-            bad "build $image for arm64: $(tail -5 "$work/log")"
-            continue
-        fi
+        with_archives "build $image for arm64" build "$image" --platform linux/arm64 -o "oci:$work/out-arm64" || continue
         check "$image: programs and libraries are for arm64" arm64_programs "$image"
         check "$image: java 21 on arm64" arm64_java "$image" 21
-        [[ $image != tomcat-* ]] || check "$image serves on arm64" arm64_serves "$image" 10 18120
+        [[ $image != tomcat-* ]] || check "$image serves on arm64" arm64_serves "$image" 10 "$(free_port)"
     done
 fi

@@ -73,6 +73,18 @@ if [[ ! ${got[java-25]:-} || ! ${port[open]:-} ]]; then
     skip "bundles: java-25 WAS NOT BUILT, or there is no registry"
 else
     bundle=http://127.0.0.1:${port[open]}/bundles/all:1
+    if with_archives "bundle java-25 into a registry" bundle_is_made java-25; then
+
+    fi
+    if have kustomize; then rendered=$(kustomize build "$folder"); else rendered=$(kubectl kustomize "$folder"); fi || return 1
+    grep -qF "@sha256:$digest" <<<"$rendered" || { echo "$rendered"; return 1; }
+    grep -F image: <<<"$rendered" | sed 's/^ */         rendered: /' >&3
+}
+
+if [[ ! ${got[java-25]:-} || ! ${port[open]:-} ]]; then
+    skip "bundles: java-25 WAS NOT BUILT, or there is no registry"
+else
+    bundle=http://127.0.0.1:${port[open]}/bundles/all:1
     check "bundle java-25 into a registry" bundle_is_made java-25
     check "bundle: the same locks, the same digest, offline" bundle_is_steady java-25
     check "bundle: skopeo reads and copies it" others_read_it

@@ -12,7 +12,6 @@ declare -A port
 marker=Mark3r-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
 robot='robot$base+ci'
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 background() { # background LOG COMMAND…: ended with everything else
     local log=$1
     shift

