@@ -2,7 +2,9 @@
 //!
 //! - **In**: definitions with their locks, parents before children.
 //! - **Out**: a [`Built`] for every image; all its blobs are in the store.
-//! - **Invariants**: what is known by key is not done again; without a change nothing is downloaded or unpacked.
+//! - **Invariants**: what is known by key is not done again; without a change nothing is downloaded or unpacked. Nothing
+//!   is built from a lock that is not proven ([`crate::lock::proof`]): a finished image under a key in the store was, here
+//!   or by a machine whose key the project trusts for that ([`crate::shared`]).
 //! - **Not here**: choosing packages (`lock`), writing images out ([`output`]).
 
 mod levels;
@@ -21,15 +23,20 @@ use crate::build::levels::Layers;
 use crate::build::levels::Levels;
 use crate::fetch;
 use crate::fetch::Mirrors;
+use crate::fetch::proof;
+use crate::fetch::proof::Prover;
 use crate::image;
 use crate::image::Facts;
 use crate::layer;
 use crate::lock::file::Lock;
+use crate::lock::proof::Claim;
 use crate::oci;
 use crate::recipe::Definition;
+use crate::recipe::Ledger;
 use crate::report::Reporter;
 use crate::store;
 use crate::store::Store;
+use crate::sys::clock;
 use crate::sys::http::Http;
 use crate::tree::Contents;
 use crate::tree::compress::Compression;
@@ -40,6 +47,9 @@ use std::collections::BTreeSet;
 /// Why images cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A lock is not what signed archives say.
+    #[error(transparent)]
+    Proof(#[from] proof::Error),
     /// A package cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
@@ -105,6 +115,7 @@ pub struct Options {
 pub fn build(
     orders: &[Order<'_>],
     options: &Options,
+    ledger: &Ledger,
     store: &Store,
     http: &Http,
     reporter: &dyn Reporter,
@@ -126,6 +137,17 @@ pub fn build(
     if todo.is_empty() {
         return Ok(done);
     }
+    let prover = Prover {
+        http,
+        store,
+        mirrors: &options.mirrors,
+        ledger,
+        engine: layer::ENGINE_FORMAT,
+        now: clock::now(),
+        reporter,
+    };
+    prover.prove(&claims(orders, &needed))?;
+
     let work: Vec<&Order<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
     let contents = Contents::new(store);
     let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
@@ -137,6 +159,18 @@ pub fn build(
         }
         Ok(done)
     })
+}
+
+/// Returns the locks of the images that are built, and of all that they stand on.
+fn claims<'a>(orders: &[Order<'a>], needed: &BTreeSet<String>) -> Vec<Claim<'a>> {
+    let mut wanted: BTreeSet<&String> = needed.iter().collect();
+    for Order { definition, .. } in orders.iter().rev() {
+        if wanted.contains(&definition.image) {
+            wanted.extend(&definition.parent);
+        }
+    }
+    let claims = orders.iter().filter(|order| wanted.contains(&order.definition.image));
+    claims.map(|Order { definition, lock }| Claim { definition, lock }).collect()
 }
 
 /// Returns those of the images to do that are wanted, and those that these stand on.
@@ -188,7 +222,13 @@ fn one(
 ) -> Result<Built, Error> {
     let Order { definition, lock } = order;
     let version = record::version(order);
-    let facts = |base| Facts { version: version.clone(), epoch: lock.epoch, lock: lock.digest(), base };
+    let facts = |base| Facts {
+        version: version.clone(),
+        epoch: lock.epoch,
+        lock: lock.digest(),
+        revision: lock.revision,
+        base,
+    };
     let mut built = Built::unfinished(key, definition);
     let mut manifests = Vec::new();
     for platform in platforms(definition, options) {

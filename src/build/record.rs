@@ -136,27 +136,23 @@ pub(super) fn name(image: &str, tags: &[String]) -> String {
     format!("{image}:{}", tags.first().map_or("latest", String::as_str))
 }
 
-/// Returns the key under which an image is known: its lock, its recipe files, what its base-image file says about its
-/// content, the image below with its name, and how it is built. Where it is published decides nothing.
+/// Returns the key under which an image is known: its lock, what its recipes and its base-image file resolve to, the
+/// image below with its name, and how it is built. Where it is published decides nothing.
 #[must_use]
 pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, String)>) -> Digest {
     let Order { definition, lock } = order;
-    // of the base-image file only what decides: a new tag makes no new image
-    let inputs = definition.inputs.iter().filter(|(path, _)| !path.starts_with("base-images/"));
-    let inputs: Vec<String> = inputs.map(|(path, digest)| format!("{path} {digest}")).collect();
-    let recipes: Vec<&str> = definition.levels.values().flatten().map(|level| level.recipe.as_str()).collect();
-    let owner = &definition.owner;
-    let about = (&definition.purpose, &owner.name, &owner.contact, &definition.version_of, &definition.parameters);
+    let identity: Vec<String> =
+        definition.identity().into_iter().map(|(part, digest)| format!("{part} {digest}")).collect();
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
     let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
     let text = format!(
-        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{recipes:?}\n{about:?}\n{}",
+        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{}",
         layer::fingerprint(),
         options.compression.fingerprint(),
         definition.image,
         lock.digest(),
         platforms.join(" "),
-        inputs.join("\n"),
+        identity.join("\n"),
     );
     Digest::of(text.as_bytes())
 }
@@ -191,27 +187,45 @@ pub fn keep(built: &Built, store: &Store) -> Result<(), Error> {
     Ok(store.keep("image", &built.key, built)?)
 }
 
-/// Returns the image's version: that of the package named in `version-of`, else the root parameter, with the lock's
-/// date, so that every changed image has a version of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
+/// Numbers of the software's version in a fixed version. Java has the longest ones (`21.0.13.1`).
+const VERSION_PARTS: usize = 4;
+
+/// Returns the image's fixed version: numbers divided by dots, always equally many, which name one lock and sort as time
+/// goes by.
+///
+/// ```text
+/// 11.0.27.0.20261127.1
+/// └───┬───┘ └──┬───┘ └ revision of the lock on that day
+///     │        └ date of the archives
+///     └ version of the software, filled up with zeros
+/// ```
+/// Programs that follow images (Renovate's `docker` versioning, for one) compare versions number by number, and take those
+/// with another count of numbers, or with another text behind a hyphen, for something else. It is the version of the image,
+/// too: every changed image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
 #[must_use]
 pub fn version(order: &Order<'_>) -> String {
-    format!("{}-{}", software_version(order), order.lock.epoch.date())
+    let software = software_version(order);
+    let numbers: String = software.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let known = numbers.split('.').filter(|part| !part.is_empty()).chain(std::iter::repeat("0"));
+    let parts: Vec<&str> = known.take(VERSION_PARTS).collect();
+    let lock = order.lock;
+    format!("{}.{}.{}", parts.join("."), lock.epoch.date(), lock.revision)
 }
 
-/// Returns the tags with `{version}` and `{date}` filled in; characters that tags cannot have become `-`
+/// Returns the tags with `{fixed}`, `{version}` and `{date}` filled in; characters that tags cannot have become `-`
 /// (distribution-spec, "Pulling manifests": `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`).
 #[must_use]
 pub fn tags(order: &Order<'_>) -> Vec<String> {
     let date = order.lock.epoch.date();
-    let version = software_version(order);
+    let (fixed, software) = (version(order), software_version(order));
     let fill = |pattern: &String| {
-        let text = pattern.replace("{version}", &version).replace("{date}", &date);
+        let text = pattern.replace("{fixed}", &fixed).replace("{version}", &software).replace("{date}", &date);
         let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         text.chars().map(allowed).take(128).collect::<String>()
     };
     let tags: Vec<String> = order.definition.publish.tags.iter().map(fill).collect();
     // an image must have a name; its version is never given to another one
-    if tags.is_empty() { vec![fill(&"{version}-{date}".to_owned())] } else { tags }
+    if tags.is_empty() { vec![fixed] } else { tags }
 }
 
 fn software_version(order: &Order<'_>) -> String {

@@ -1,10 +1,8 @@
 //! Locks to the files of a bundle: everything that they name, fetched, verified and proven.
 
 use crate::apt::archive;
-use crate::apt::archive::Past;
 use crate::apt::archive::PastPocket;
 use crate::apt::archive::Pocket;
-use crate::apt::release;
 use crate::bundle::BundledImage;
 use crate::bundle::BundledIndex;
 use crate::bundle::BundledKey;
@@ -20,6 +18,8 @@ use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::Wanted;
 use crate::fetch::archives;
+use crate::fetch::states::FoundState;
+use crate::fetch::states::States;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
 use crate::recipe::ArchiveDefinition;
@@ -116,7 +116,7 @@ pub(super) fn states<'a>(
         let stale = |cause: String| Error::StaleLock { image: definition.image.clone(), cause };
         let platforms = platforms(order, wanted);
         for locked in &lock.archives {
-            let name = format!("{}/{}", locked.archive, locked.pocket);
+            let name = locked.title();
             let archive = definition.archives.iter().find(|archive| archive.name == locked.archive);
             let archive = archive.ok_or_else(|| stale(format!("there is no archive `{}`", locked.archive)))?;
             let pocket = archive.pockets.iter().find(|pocket| pocket.name == locked.pocket);
@@ -139,7 +139,8 @@ pub(super) fn states<'a>(
             for platform in &platforms {
                 let architecture = platform.architecture();
                 state.architectures.insert(architecture);
-                let own = lock.packages(*platform).filter(|package| package.from == name);
+                let is_proven_by = |package: &&LockedPackage| lock.state(package) == Some(locked);
+                let own = lock.packages(*platform).filter(is_proven_by);
                 state.packages.extend(own.map(|package| ((package.sha256, architecture), package)));
             }
         }
@@ -226,10 +227,15 @@ fn packages(orders: &[Order<'_>], gathering: &Gathering<'_>, contents: &mut Cont
 /// Finds, verifies and lists one state.
 fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents) -> Result<(), Error> {
     let locked = state.locked;
-    let (bytes, past, proof) = match exact(state, gathering)? {
-        Some((bytes, past)) => (bytes, past, Proof::Locked),
+    let Gathering { store, http, mirrors, now, reporter, .. } = *gathering;
+    let finder = States { http, store, mirrors, now, reporter };
+    let pocket = state.wanted(mirrors);
+    let exact = finder.exact(pocket.clone(), state.archives[0], locked);
+    let (bytes, past, proof) = match exact.map_err(|cause| Error::Pocket(Box::new(cause)))? {
+        Some(FoundState { bytes, pocket }) => (bytes, pocket, Proof::Locked),
         None => {
-            let (bytes, past) = later(state, gathering)?;
+            let gone = |cause| Error::Gone { pocket: pocket.title(), locked: locked.inrelease, cause: Box::new(cause) };
+            let FoundState { bytes, pocket: past } = finder.newest(&pocket).map_err(gone)?;
             let text = format!(
                 "nobody has the InRelease file {} of pocket `{}/{}` any more: its packages are proven by the one of {}",
                 locked.inrelease, locked.archive, locked.pocket, past.facts.date
@@ -274,102 +280,4 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
         indexes,
     });
     Ok(())
-}
-
-/// Returns the state that locks name, where somebody still has all of it.
-fn exact(state: &State<'_>, gathering: &Gathering<'_>) -> Result<Option<(Vec<u8>, PastPocket)>, Error> {
-    let mut pocket = state.wanted(gathering.mirrors);
-    let Some(Anchor { bytes, base }) = inrelease(state, &pocket, gathering)? else { return Ok(None) };
-    // where the file was, its indexes are
-    for uris in pocket.uris.values_mut() {
-        uris.extend(base.clone().or_else(|| snapshots(state).into_iter().next()));
-    }
-    match reopen(&pocket, &bytes, state, gathering)? {
-        Ok(past) => Ok(Some((bytes, past))),
-        Err(error) if is_gone(&error) => Ok(None),
-        Err(cause) => Err(Error::Pocket(Box::new(cause))),
-    }
-}
-
-/// Tells whether an index is nowhere to be had, so that another state may do.
-fn is_gone(error: &archive::Error) -> bool {
-    matches!(
-        error,
-        archive::Error::IndexGone { .. }
-            | archive::Error::Offline { .. }
-            | archive::Error::Unreachable { .. }
-            // a mirror without by-hash serves a newer index in its place
-            | archive::Error::WrongDigest { .. }
-    )
-}
-
-fn reopen(
-    pocket: &Pocket,
-    bytes: &[u8],
-    state: &State<'_>,
-    gathering: &Gathering<'_>,
-) -> Result<Result<PastPocket, archive::Error>, Error> {
-    let Gathering { store, http, now, reporter, .. } = *gathering;
-    let folder = store.archives();
-    let past = Past { http, folder: &folder, at: state.epoch, now, reporter };
-    Ok(http.block_on(archive::open_past(pocket, bytes, &past))?)
-}
-
-/// An InRelease file, and the archive root that it came from, unless it was in the store.
-struct Anchor {
-    bytes: Vec<u8>,
-    base: Option<String>,
-}
-
-/// Returns the very InRelease file that locks name, and where it was: in the store (nowhere), at a mirror, in a snapshot.
-fn inrelease(state: &State<'_>, pocket: &Pocket, gathering: &Gathering<'_>) -> Result<Option<Anchor>, Error> {
-    let wanted = state.locked.inrelease;
-    let is_it = |bytes: &Vec<u8>| Digest::of(bytes) == wanted;
-    let kept = [archive::kept(&gathering.store.archives(), &wanted), gathering.store.blob(&wanted)];
-    for path in kept {
-        if let Some(bytes) = fs::read(&path, release::SIZE_LIMIT).ok().filter(is_it) {
-            return Ok(Some(Anchor { bytes, base: None }));
-        }
-    }
-    if gathering.http.is_offline() {
-        return Ok(None);
-    }
-    // architectures may live on different hosts; mirrors come before snapshots
-    let (mut asked, mut silent) = (BTreeSet::new(), BTreeSet::new());
-    for base in pocket.uris.values().flatten().cloned().chain(snapshots(state)) {
-        let host = base.split('/').nth(2).unwrap_or_default().to_owned();
-        if silent.contains(&host) || !asked.insert(base.clone()) {
-            continue;
-        }
-        let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
-        match gathering.http.block_on(gathering.http.get(&url, release::SIZE_LIMIT))? {
-            Ok(bytes) if is_it(&bytes) => return Ok(Some(Anchor { bytes, base: Some(base) })),
-            // another state, or none
-            Ok(_) => {}
-            Err(error) if error.is_miss() => {}
-            // what is not had there may be had elsewhere
-            Err(_) => _ = silent.insert(host),
-        }
-    }
-    Ok(None)
-}
-
-/// Returns addresses of the snapshot service that may show the state of a lock: a service shows what it had seen at a
-/// time, and sees a state some hours after the `Date` that it carries.
-fn snapshots(state: &State<'_>) -> Vec<String> {
-    let hours = |count: i64| Epoch(state.locked.date.0.saturating_add(count * 3600));
-    let times = [hours(7), hours(1), hours(0), state.epoch];
-    times.into_iter().filter_map(|time| fetch::snapshot(state.archives[0], time)).collect()
-}
-
-/// Returns the current state of the pocket, which must stand up to everything that `lock` demands of it.
-fn later(state: &State<'_>, gathering: &Gathering<'_>) -> Result<(Vec<u8>, PastPocket), Error> {
-    let pocket = state.wanted(gathering.mirrors);
-    let Gathering { store, http, now, reporter, .. } = *gathering;
-    let gone = |cause| Error::Gone { pocket: pocket.title(), locked: state.locked.inrelease, cause: Box::new(cause) };
-    let opened = http.block_on(archive::open(&pocket, http, &store.archives(), now, reporter))?.map_err(gone)?;
-    let path = archive::kept(&store.archives(), &opened.facts.inrelease);
-    let bytes = fs::read(&path, release::SIZE_LIMIT)?;
-    let past = reopen(&pocket, &bytes, state, gathering)?.map_err(gone)?;
-    Ok((bytes, past))
 }

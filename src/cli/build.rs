@@ -82,18 +82,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
         Target::open(None, None, context)?.take(&orders, &options, (&hands, true), context)?;
     }
+    let ledger = workspace.ledger()?;
     let once = |locks: &BTreeMap<String, Lock>| {
         let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
-        let built = build::build(&orders, &options, &hands.store, http, &hands.progress);
+        let built = build::build(&orders, &options, ledger, &hands.store, http, &hands.progress);
         hands.progress.close();
         built
     };
     let built = match once(&locks) {
-        Err(build::Error::Fetch(error)) if args.refresh && !error.gone().is_empty() => {
-            let gone = error.gone().join(", ");
-            context.printer.warn(&format!("no archive has {gone} any more: locking anew"));
-            let how = Relock { keep: false, pockets: &BTreeSet::new() };
+        Err(error) if args.refresh && asks_for_new_locks(&error) => {
+            context.printer.warn(&format!("{error}\nlocking anew"));
+            let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
             workspace.renew(&definitions, &mut locks, &how, &hands)?;
             once(&locks)
         }
@@ -104,6 +104,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let outputs = args.output.iter().map(ToString::to_string).collect();
     Summary::new(&built, outputs, context.printer.elapsed()).print(&context.printer)
+}
+
+/// Tells whether the archives have dropped or superseded what is locked, so that another choice may do.
+fn asks_for_new_locks(error: &build::Error) -> bool {
+    match error {
+        build::Error::Fetch(error) => !error.gone().is_empty(),
+        build::Error::Proof(error) => error.asks_for_new_locks(),
+        _ => false,
+    }
 }
 
 /// Returns a lock for every definition, made anew where needed and allowed.
@@ -120,7 +129,7 @@ fn locks(
     let mut locks = workspace.locks(definitions)?;
     // a parent's new lock may make its children stale, so look again after each round; they are as many as images
     for _ in 0..=definitions.len() {
-        let stale = Workspace::stale(definitions, &locks);
+        let stale = workspace.stale(definitions, &locks)?;
         let wanted = definitions.iter().filter(|definition| stale.contains_key(&definition.image));
         let wanted: Vec<Definition> = wanted.cloned().collect();
         if wanted.is_empty() {
@@ -129,7 +138,7 @@ fn locks(
         for (image, reasons) in stale {
             context.printer.warn(&format!("locking {image} anew: {}", reasons.join("; ")));
         }
-        let how = Relock { keep: true, pockets: &BTreeSet::new() };
+        let how = Relock { locked_states: true, pockets: &BTreeSet::new(), accept_older: false };
         workspace.renew(&wanted, &mut locks, &how, hands)?;
     }
     Ok(locks)

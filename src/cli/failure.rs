@@ -12,6 +12,7 @@ use crate::cli::printer::Printer;
 use crate::cli::settings;
 use crate::fetch;
 use crate::fetch::archives::BadPackage;
+use crate::fetch::proof;
 use crate::layer;
 use crate::lock;
 use crate::oci;
@@ -241,9 +242,25 @@ impl From<lease::Error> for Failure {
     }
 }
 
+impl From<proof::Error> for Failure {
+    fn from(error: proof::Error) -> Self {
+        Self::of(proof_kind(&error), &error, error.hints())
+    }
+}
+
+/// What was chosen must change, unless all that is missing is the network.
+fn proof_kind(error: &proof::Error) -> Kind {
+    match error {
+        proof::Error::Store(error) => store_kind(error),
+        proof::Error::Unproven(_) if error.is_outside() => Kind::Outside,
+        proof::Error::Unproven(_) => Kind::Input,
+    }
+}
+
 impl From<build::Error> for Failure {
     fn from(error: build::Error) -> Self {
         let (kind, hints) = match &error {
+            build::Error::Proof(error) => (proof_kind(error), error.hints()),
             build::Error::Fetch(error) => (fetch_kind(error), error.hints()),
             build::Error::Layer { cause, .. } => (layer_kind(cause), cause.hints()),
             build::Error::Image(_) => (Kind::Input, Vec::new()),
@@ -266,6 +283,7 @@ impl From<publish::Error> for Failure {
                 Turn::Outside => Kind::Outside,
                 Turn::Policy => Kind::Policy,
             },
+            publish::Error::FixedTag { .. } => Kind::Input,
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
             publish::Error::Cache(error) => shared_kind(error),
             publish::Error::File(error) => file_kind(error),

@@ -23,15 +23,21 @@ pub(crate) struct Args {
     /// Images to lock; all when none is named
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Only tell whether the lock files still answer the recipes; needs no network, exits with 1 if not
-    #[arg(long, conflicts_with_all = ["dry_run", "pockets"])]
+    /// Only tell whether the lock files answer the recipes, and prove them from the signed archives. Exits with 1 if they
+    /// do not, and with 3 if that cannot be checked, as with `--offline` on a machine that never saw those archives
+    #[arg(long, conflicts_with_all = ["dry_run", "pockets", "accept_older_archives"])]
     check: bool,
     /// Show what would change, write no lock file
     #[arg(long)]
     dry_run: bool,
-    /// Read only these pockets of the archives, such as release,updates,security
-    #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
+    /// Show what these pockets of the archives alone would give, such as release,updates. Lock files name every pocket of
+    /// their recipe: to do without one for good, take it out of the recipe
+    #[arg(long, value_name = "POCKETS", value_delimiter = ',', requires = "dry_run")]
     pockets: Vec<String>,
+    /// Take archives that are older than the lock files or this machine know, for this reason; without it they are refused,
+    /// because somebody may be holding patches back
+    #[arg(long, value_name = "REASON")]
+    accept_older_archives: Option<String>,
 }
 
 /// What came of one image.
@@ -54,11 +60,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         for definition in &definitions {
             locks.extend(workspace.lock(&definition.image)?.map(|lock| (definition.image.clone(), lock)));
         }
-        return checked(&Workspace::stale(&definitions, &locks), definitions.len(), context);
+        let stale = workspace.stale(&definitions, &locks)?;
+        if stale.is_empty() {
+            workspace.prove(&definitions, &locks, &Hands::new(context)?)?;
+        }
+        return checked(&stale, definitions.len(), context);
     }
     let previous = workspace.locks(&definitions)?;
     let pockets = args.pockets.iter().cloned().collect();
-    let how = Relock { keep: false, pockets: &pockets };
+    if let Some(reason) = &args.accept_older_archives {
+        context.printer.warn(&format!("archives that are older than known ones are accepted: {reason}"));
+    }
+    let accept_older = args.accept_older_archives.is_some();
+    let how = Relock { locked_states: false, pockets: &pockets, accept_older };
     let outcomes = workspace.relock(&definitions, &previous, &how, &Hands::new(context)?)?;
     if !args.dry_run {
         for outcome in outcomes.iter().filter(|outcome| !outcome.is_unchanged()) {
@@ -118,7 +132,7 @@ pub(crate) fn checked(
         if context.printer.is_json() {
             context.printer.json(&stale)?;
         }
-        context.printer.note(&format!("{images} lock file(s) answer their recipes"));
+        context.printer.note(&format!("{images} lock file(s) answer their recipes, and signed archives prove them"));
         return Ok(());
     }
     let names: Vec<&str> = stale.keys().map(String::as_str).collect();

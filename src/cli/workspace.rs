@@ -9,13 +9,18 @@ use crate::cli::progress::Progress;
 use crate::cli::table::printable;
 use crate::fetch::Mirrors;
 use crate::fetch::archives::Online;
+use crate::fetch::proof::Prover;
+use crate::fetch::states::LockedArchives;
+use crate::fetch::states::States;
 use crate::layer::ENGINE_FORMAT;
 use crate::lock;
 use crate::lock::Images;
 use crate::lock::Outcome;
 use crate::lock::file::Lock;
+use crate::lock::proof::Claim;
 use crate::lock::verify::verify;
 use crate::recipe::Definition;
+use crate::recipe::Ledger;
 use crate::recipe::Project;
 use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
@@ -24,6 +29,7 @@ use crate::sys::clock;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::sys::http::Http;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,14 +42,17 @@ const RELATED: usize = 8;
 pub(crate) struct Workspace<'a> {
     context: &'a Context,
     project: Project,
+    ledger: OnceCell<Ledger>,
 }
 
 /// How to lock anew.
 pub(crate) struct Relock<'a> {
-    /// Keep versions as long as an archive has them.
-    pub(crate) keep: bool,
+    /// Choose from the states that the locks name, as far as somebody has them: nothing but what the recipes changed.
+    pub(crate) locked_states: bool,
     /// Only these pockets; none means all.
     pub(crate) pockets: &'a BTreeSet<String>,
+    /// Take archives that are older than the locks know.
+    pub(crate) accept_older: bool,
 }
 
 impl<'a> Workspace<'a> {
@@ -57,7 +66,7 @@ impl<'a> Workspace<'a> {
                 context.printer.line(&warning.render(context.printer.width(), context.printer.colors()));
             }
         }
-        Ok(Self { context, project })
+        Ok(Self { context, project, ledger: OnceCell::new() })
     }
 
     /// Returns the definitions of these images (none named: all) and of those that they stand on, parents first.
@@ -126,7 +135,7 @@ impl<'a> Workspace<'a> {
         for Definition { image, .. } in definitions {
             locks.extend(self.lock(image)?.map(|lock| (image.clone(), lock)));
         }
-        let stale = Self::stale(definitions, &locks);
+        let stale = self.stale(definitions, &locks)?;
         if stale.is_empty() { Ok(locks) } else { checked(&stale, 0, self.context).map(|()| locks) }
     }
 
@@ -136,16 +145,50 @@ impl<'a> Workspace<'a> {
     }
 
     /// Returns for every definition why its lock is not right; those that are right are left out.
-    pub(crate) fn stale(definitions: &[Definition], locks: &BTreeMap<String, Lock>) -> BTreeMap<String, Vec<String>> {
+    pub(crate) fn stale(
+        &self,
+        definitions: &[Definition],
+        locks: &BTreeMap<String, Lock>,
+    ) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+        let ledger = self.ledger()?;
         let reasons = |definition: &Definition| match locks.get(&definition.image) {
             None => vec!["there is no lock file".to_owned()],
             Some(lock) => {
                 let parent = definition.parent.as_ref().and_then(|parent| locks.get(parent));
-                verify(lock, definition, ENGINE_FORMAT, parent)
+                verify(lock, definition, ENGINE_FORMAT, parent, ledger)
             }
         };
         let all = definitions.iter().map(|definition| (definition.image.clone(), reasons(definition)));
-        all.filter(|(_, reasons)| !reasons.is_empty()).collect()
+        Ok(all.filter(|(_, reasons)| !reasons.is_empty()).collect())
+    }
+
+    /// Proves these locks from the signed states of the archives.
+    ///
+    /// # Errors
+    /// When one is not proven, or that cannot be checked here.
+    pub(crate) fn prove(
+        &self,
+        definitions: &[Definition],
+        locks: &BTreeMap<String, Lock>,
+        hands: &Hands,
+    ) -> Result<(), Failure> {
+        let Hands { store, http, mirrors, progress } = hands;
+        let (ledger, engine, now) = (self.ledger()?, ENGINE_FORMAT, clock::now());
+        let prover = Prover { http, store, mirrors, ledger, engine, now, reporter: progress };
+        let claim = |definition| Some(Claim { definition, lock: locks.get(&definition.image)? });
+        let claims: Vec<Claim<'_>> = definitions.iter().filter_map(claim).collect();
+        let proven = prover.prove(&claims);
+        progress.close();
+        Ok(proven.map(drop)?)
+    }
+
+    /// Returns the decisions about maintainer scripts.
+    pub(crate) fn ledger(&self) -> Result<&Ledger, Failure> {
+        if self.ledger.get().is_none() {
+            // nobody else fills it: it is not shared between threads
+            let _ = self.ledger.set(self.project.ledger()?);
+        }
+        Ok(self.ledger.get().expect("it was read above"))
     }
 
     /// Chooses packages for these images anew; nothing is written to the project.
@@ -156,9 +199,11 @@ impl<'a> Workspace<'a> {
         how: &Relock<'_>,
         hands: &Hands,
     ) -> Result<Vec<Outcome>, Failure> {
-        let ledger = self.project.ledger()?;
-        let images = Images { definitions, previous, ledger: &ledger, engine: ENGINE_FORMAT, keep: how.keep };
-        let result = lock::lock(images, &online(how, hands));
+        let images = Images { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
+        let result = match how.locked_states {
+            true => lock::lock(images, &LockedArchives::new(states(hands))),
+            false => lock::lock(images, &online(how, hands)),
+        };
         hands.progress.close();
         let (outcomes, warnings) = result?;
         for warning in warnings {
@@ -175,8 +220,7 @@ impl<'a> Workspace<'a> {
         how: &Relock<'_>,
         hands: &Hands,
     ) -> Result<lock::Results, Failure> {
-        let ledger = self.project.ledger()?;
-        let images = Images { definitions, previous, ledger: &ledger, engine: ENGINE_FORMAT, keep: how.keep };
+        let images = Images { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
         let each = lock::lock_each(images, &online(how, hands));
         hands.progress.close();
         for warning in each.warnings {
@@ -217,7 +261,13 @@ fn online<'a>(how: &'a Relock<'_>, hands: &'a Hands) -> Online<'a> {
         pockets: how.pockets,
         reporter: &hands.progress,
         now: clock::now(),
+        accept_older: how.accept_older,
     }
+}
+
+fn states(hands: &Hands) -> States<'_> {
+    let Hands { store, http, mirrors, progress } = hands;
+    States { http, store, mirrors, now: clock::now(), reporter: progress }
 }
 
 /// Returns where an image's lock file is, or would be.

@@ -1,6 +1,8 @@
 //! The real world for `lock`: opens archives over the network and reads the control data of packages.
 
 use crate::apt::archive;
+use crate::apt::archive::ComponentIndex;
+use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
 use crate::apt::deb;
 use crate::apt::deb::Deb;
@@ -41,6 +43,8 @@ pub struct Online<'a> {
     pub reporter: &'a dyn Reporter,
     /// What time it is, to judge freshness.
     pub now: Epoch,
+    /// Take states that are older than those that locks or the store remember, because a person asked for it.
+    pub accept_older: bool,
 }
 
 /// A fetched package is not what the index said.
@@ -54,71 +58,102 @@ pub struct BadPackage {
 }
 
 impl Outside for Online<'_> {
-    fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, lock::Error> {
-        let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
-        for definition in archive.pockets.iter().filter(|pocket| self.is_wanted(pocket)) {
-            let pocket = pocket(archive, definition, architectures, self.mirrors);
-            let folder = self.store.archives();
-            let opened = archive::open(&pocket, self.http, &folder, self.now, self.reporter);
-            let opened = self.http.block_on(opened).map_err(outside)?.map_err(outside)?;
-            let archive::Facts { suite, codename, date, valid_until, inrelease, signed_by, .. } = opened.facts;
-            let (archive, name) = (archive.name.clone(), definition.name.clone());
-            open.pockets.push(LockedPocket {
-                archive,
-                pocket: name.clone(),
-                suite,
-                codename,
-                date,
-                valid_until,
-                inrelease,
-                signed_by,
-            });
-            open.warnings.extend(opened.warnings);
-            open.indexes.extend(opened.indexes.into_iter().map(|index| OpenIndex {
-                pocket: name.clone(),
-                component: index.component,
-                architecture: index.architecture,
-                index: index.index,
-            }));
-        }
-        Ok(open)
+    fn open(
+        &self,
+        archives: &[ArchiveDefinition],
+        architectures: &BTreeSet<Architecture>,
+        locked: &[LockedPocket],
+    ) -> Result<Vec<Open>, lock::Error> {
+        archives.iter().map(|archive| self.open_one(archive, architectures, locked)).collect()
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
-        let wanted: Vec<Wanted> = needed.iter().map(|needed| self.wanted(needed)).collect();
-        let fetched = fetch::fetch(&wanted, self.store, self.http, self.reporter).map_err(outside)?;
-        let mut contents = BTreeMap::new();
-        for Needed { package, .. } in needed {
-            let file = fs::open(&self.store.blob(&package.sha256)).map_err(outside)?;
-            let bad = |cause| outside(BadPackage { package: format!("{} {}", package.name, package.version), cause });
-            let deb = Deb::open(io::BufReader::new(file)).map_err(bad)?;
-            deb.control().matches(package).map_err(bad)?;
-            let sha512 = fetched.sha512.get(&package.sha256).or(package.sha512.as_ref()).cloned();
-            let content = Content { sha512: sha512.unwrap_or_default(), members: deb.control().clone() };
-            contents.insert(package.sha256, content);
-        }
-        Ok(contents)
+        let wanted: Vec<Wanted> = needed.iter().map(|needed| wanted(needed, self.mirrors, None)).collect();
+        read(needed, &wanted, self.store, self.http, self.reporter)
+    }
+}
+
+/// Fetches packages and reads what they contain besides their files.
+///
+/// # Errors
+/// When one cannot be had, or its control file is not what the index says.
+pub(super) fn read(
+    needed: &[Needed<'_>],
+    wanted: &[Wanted],
+    store: &Store,
+    http: &Http,
+    reporter: &dyn Reporter,
+) -> Result<BTreeMap<Digest, Content>, lock::Error> {
+    let fetched = fetch::fetch(wanted, store, http, reporter).map_err(outside)?;
+    let mut contents = BTreeMap::new();
+    for Needed { package, .. } in needed {
+        let file = fs::open(&store.blob(&package.sha256)).map_err(outside)?;
+        let bad = |cause| outside(BadPackage { package: format!("{} {}", package.name, package.version), cause });
+        let deb = Deb::open(io::BufReader::new(file)).map_err(bad)?;
+        deb.control().matches(package).map_err(bad)?;
+        let sha512 = fetched.sha512.get(&package.sha256).or(package.sha512.as_ref()).cloned();
+        let content = Content { sha512: sha512.unwrap_or_default(), members: deb.control().clone() };
+        contents.insert(package.sha256, content);
+    }
+    Ok(contents)
+}
+
+/// Returns what has to be fetched to read a package; `time` is that of a snapshot service, if one may be asked.
+pub(super) fn wanted(needed: &Needed<'_>, mirrors: &Mirrors, time: Option<Epoch>) -> Wanted {
+    let Needed { archives, from, platform, package } = needed;
+    let mut uris = fetch::addresses(archives, from, platform.architecture().debian(), mirrors);
+    let archive = archives.iter().find(|archive| from.split('/').next() == Some(&archive.name));
+    uris.extend(archive.zip(time).and_then(|(archive, time)| fetch::snapshot(archive, time)));
+    Wanted {
+        name: package.name.clone(),
+        version: package.version.to_string(),
+        architecture: package.architecture.clone(),
+        path: package.filename.clone(),
+        size: package.size,
+        sha256: package.sha256,
+        sha512: package.sha512.clone(),
+        uris,
     }
 }
 
 impl Online<'_> {
+    fn open_one(
+        &self,
+        archive: &ArchiveDefinition,
+        architectures: &BTreeSet<Architecture>,
+        locked: &[LockedPocket],
+    ) -> Result<Open, lock::Error> {
+        let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
+        for definition in archive.pockets.iter().filter(|pocket| self.is_wanted(pocket)) {
+            let mut pocket = pocket(archive, definition, architectures, self.mirrors);
+            let title = pocket.title();
+            let known = locked.iter().find(|state| state.title() == title && state.suite == pocket.suite);
+            pocket.locked = known.map(|state| (state.date, state.inrelease));
+            pocket.accept_older = self.accept_older;
+            let folder = self.store.archives();
+            let opened = archive::open(&pocket, self.http, &folder, self.now, self.reporter);
+            let opened = self.http.block_on(opened).map_err(outside)?.map_err(outside)?;
+            take(opened.facts, opened.warnings, opened.indexes, &mut open);
+        }
+        Ok(open)
+    }
+
     fn is_wanted(&self, pocket: &PocketDefinition) -> bool {
         self.pockets.is_empty() || self.pockets.contains(&pocket.name)
     }
+}
 
-    fn wanted(&self, needed: &Needed<'_>) -> Wanted {
-        let Needed { archives, from, platform, package } = needed;
-        Wanted {
-            name: package.name.clone(),
-            version: package.version.to_string(),
-            architecture: package.architecture.clone(),
-            path: package.filename.clone(),
-            size: package.size,
-            sha256: package.sha256,
-            sha512: package.sha512.clone(),
-            uris: fetch::addresses(archives, from, platform.architecture().debian(), self.mirrors),
-        }
-    }
+/// Adds an opened pocket to its archive.
+pub(super) fn take(facts: Facts, warnings: Vec<String>, indexes: Vec<ComponentIndex>, open: &mut Open) {
+    open.indexes.extend(indexes.into_iter().map(|index| OpenIndex {
+        pocket: facts.pocket.clone(),
+        component: index.component,
+        architecture: index.architecture,
+        index: index.index,
+    }));
+    let Facts { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by } = facts;
+    open.pockets.push(LockedPocket { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by });
+    open.warnings.extend(warnings);
 }
 
 /// Returns a pocket as [`archive::open`] wants it.
@@ -145,8 +180,8 @@ pub fn pocket(
         keys: archive.keys.clone(),
         fingerprints: archive.fingerprints.clone(),
         frozen: pocket.frozen,
-        // the store's own memory is what pins a frozen pocket
-        pinned: None,
+        locked: None,
+        accept_older: false,
         warn_after: pocket.warn_after,
         max_age: pocket.max_age,
     }

@@ -9,6 +9,8 @@
 pub mod archives;
 mod mirrors;
 mod packages;
+pub mod proof;
+pub mod states;
 
 pub use mirrors::Mirrors;
 pub use packages::snapshot;

@@ -5,6 +5,9 @@ use crate::values::Digest;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 
+/// Annotation with the revision of the lock: with the creation time it tells which of two states is the newer one.
+pub const REVISION: &str = "io.sockel.revision";
+
 /// What annotations are made from besides the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -14,6 +17,8 @@ pub struct Facts {
     pub epoch: Epoch,
     /// Digest of the lock file.
     pub lock: Digest,
+    /// Revision of the lock.
+    pub revision: u32,
     /// The image that this one stands on: reference name, digest, and diffID of its top layer.
     pub base: Option<Base>,
 }
@@ -51,6 +56,7 @@ pub fn annotations(definition: &Definition, facts: &Facts) -> BTreeMap<String, S
         set("io.sockel.base.top-layer", base.top_layer.map(|digest| digest.to_string()).unwrap_or_default());
     }
     set("io.sockel.lock", facts.lock.to_string());
+    set(REVISION, facts.revision.to_string());
     let parameters: Vec<String> = definition.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     set("io.sockel.parameters", parameters.join(","));
     map

@@ -11,6 +11,7 @@ pub mod snapshot;
 
 pub use annotations::Base;
 pub use annotations::Facts;
+pub use annotations::REVISION;
 pub use annotations::annotations;
 
 use crate::layer::write::Blob;

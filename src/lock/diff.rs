@@ -15,12 +15,14 @@ use std::fmt;
 pub struct Difference {
     /// Levels with differences, root first.
     pub levels: Vec<LevelDifference>,
-    /// Recipe files whose content changed, or that came or went.
-    pub inputs: Vec<String>,
+    /// Parts of the definition that resolve to something else, or that came or went.
+    pub definition: Vec<String>,
     /// Parameters with another value: name, old value, new value.
     pub parameters: Vec<(String, Option<String>, Option<String>)>,
     /// Another engine format: old and new.
     pub engine: Option<(u32, u32)>,
+    /// Another format of the lock file: old and new.
+    pub format: Option<(u32, u32)>,
     /// Pockets that were read at another time, with the new date; no reason for a new lock by themselves.
     pub archives: Vec<(String, String)>,
 }
@@ -63,16 +65,16 @@ pub struct PackageChange {
 }
 
 impl Difference {
-    /// Tells whether nothing but the text of files changed.
+    /// Tells whether the choice of packages and all decisions about them stay as they are.
     #[must_use]
-    pub fn is_about_files(&self) -> bool {
-        self.levels.is_empty() && self.parameters.is_empty() && self.engine.is_none()
+    pub fn keeps_decisions(&self) -> bool {
+        self.levels.is_empty() && self.parameters.is_empty() && self.engine.is_none() && self.format.is_none()
     }
 
-    /// Tells whether anything that decides about the image changed; a later archive date alone does not.
+    /// Tells whether nothing changed that decides about the image; a later archive date alone does not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.is_about_files() && self.inputs.is_empty()
+        self.keeps_decisions() && self.definition.is_empty()
     }
 }
 
@@ -100,22 +102,26 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
         let entry = |pocket: &crate::lock::file::LockedPocket| {
             (format!("{}/{}", pocket.archive, pocket.pocket), pocket.date.to_string())
         };
-        lock.archives.iter().map(entry).collect()
+        lock.newest_states().map(entry).collect()
     };
     let before = dates(old);
     Difference {
         levels,
-        inputs: changed(&old.inputs, &new.inputs).into_iter().map(|(name, ..)| name).collect(),
+        definition: changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name).collect(),
         parameters: changed(&old.parameters, &new.parameters),
         engine: (old.engine != new.engine).then_some((old.engine, new.engine)),
+        format: (old.format != new.format).then_some((old.format, new.format)),
         archives: dates(new).into_iter().filter(|(name, date)| before.get(name) != Some(date)).collect(),
     }
 }
 
-/// Returns what decides about the image: to how many machines an update has been phased in changes every day.
+/// Returns what decides about the image: to how many machines an update has been phased in changes every day, and which
+/// state lists a package only says where its proof is.
 fn deciding(level: &LockedLevel) -> LockedLevel {
     let mut level = level.clone();
-    level.packages.values_mut().flatten().for_each(|package| package.phased = None);
+    for package in level.packages.values_mut().flatten() {
+        (package.phased, package.state) = (None, None);
+    }
     level
 }
 
@@ -188,15 +194,17 @@ impl fmt::Display for PackageChange {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((old, new)) = self.engine {
-            writeln!(f, "engine format {old} -> {new}")?;
+        for (what, change) in [("engine", self.engine), ("lock", self.format)] {
+            if let Some((old, new)) = change {
+                writeln!(f, "{what} format {old} -> {new}")?;
+            }
         }
         for (name, old, new) in &self.parameters {
             let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
             writeln!(f, "parameter {name}: {} -> {}", text(old), text(new))?;
         }
-        for input in &self.inputs {
-            writeln!(f, "changed file {input}")?;
+        for part in &self.definition {
+            writeln!(f, "definition of {part} changed")?;
         }
         for level in &self.levels {
             writeln!(f, "level {}:", level.recipe)?;

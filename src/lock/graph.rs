@@ -196,10 +196,10 @@ impl<'a> Graph<'a> {
         Ok(ids)
     }
 
-    /// What apt tries first: essential, then priority; ties go to what the previous lock holds, then by name.
-    fn rank(&self, package: &Package) -> (bool, crate::apt::Priority, bool, String) {
-        let known = self.policy.previous.contains_key(&package.name);
-        (!package.essential, package.priority, !known, package.name.clone())
+    /// What apt tries first: essential, then priority, then by name. Nothing of an earlier lock counts, so that anybody
+    /// can choose again and find the same.
+    fn rank(&self, package: &Package) -> (bool, crate::apt::Priority, String) {
+        (!package.essential, package.priority, package.name.clone())
     }
 
     /// In a root file system of one architecture `:any` and `:native` are the architecture itself.

@@ -4,14 +4,13 @@ use crate::apt::Package;
 use crate::apt::deb::ControlMembers;
 use crate::apt::index::Index;
 use crate::apt::relation::Relation;
-use crate::apt::version::Version;
 use crate::lock::Error;
 use crate::lock::diff::Difference;
 use crate::lock::diff::diff;
+use crate::lock::file::FIRST_REVISION;
 use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
-use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
 use crate::lock::level::Past;
 use crate::lock::level::take_over;
@@ -38,11 +37,17 @@ use std::collections::BTreeSet;
 
 /// Archives and packages, as the network (or a test) has them.
 pub trait Outside {
-    /// Opens all pockets of an archive for some architectures: verified, fresh, complete.
+    /// Opens all pockets of some archives for some architectures: verified and complete. Returns one a definition. `locked`
+    /// are the states that locks name: what is new must not be older than they are, and what proves a lock is them.
     ///
     /// # Errors
-    /// Whatever stands against trusting it.
-    fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, Error>;
+    /// Whatever stands against trusting them.
+    fn open(
+        &self,
+        archives: &[ArchiveDefinition],
+        architectures: &BTreeSet<Architecture>,
+        locked: &[LockedPocket],
+    ) -> Result<Vec<Open>, Error>;
 
     /// Fetches packages and reads their control members; each `.deb` is verified against its digest first.
     ///
@@ -105,8 +110,6 @@ pub struct Images<'a> {
     pub ledger: &'a Ledger,
     /// Engine format version.
     pub engine: u32,
-    /// Keep versions of last time as long as an archive has them: nothing but what the recipes changed.
-    pub keep: bool,
 }
 
 /// What came of one image.
@@ -183,7 +186,8 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
     while let Some(archives) = waiting.first().map(|definition| &definition.archives) {
         let (group, rest): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|other| other.archives == *archives);
         waiting = rest;
-        let opened = match open(&group, outside, &mut warnings) {
+        let locked = newest(group.iter().filter_map(|definition| images.previous.get(&definition.image)));
+        let opened = match open(&group, outside, &locked, &mut warnings) {
             Ok(opened) => opened,
             Err(error) => {
                 refuse(&group, error, &mut failed);
@@ -196,7 +200,10 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
                 failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
                 continue;
             }
-            let mut run = Run { images, definition, opened: &opened, outside, past: &mut past, done: &done };
+            let below = parent.and_then(|parent| {
+                done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
+            });
+            let mut run = Run { images, definition, below, opened: &opened, outside, past: &mut past };
             match run.image() {
                 Ok((lock, warned, undecided)) => {
                     warnings.extend(warned);
@@ -224,19 +231,30 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
     Each { images: images.collect(), warnings: warnings.into_iter().collect() }
 }
 
-fn open(
+/// Returns the newest state of every pocket among some locks.
+fn newest<'a>(locks: impl Iterator<Item = &'a Lock>) -> Vec<LockedPocket> {
+    let mut newest: BTreeMap<String, &LockedPocket> = BTreeMap::new();
+    for state in locks.flat_map(Lock::newest_states) {
+        let known = newest.entry(state.title()).or_insert(state);
+        if state.date > known.date {
+            *known = state;
+        }
+    }
+    newest.into_values().cloned().collect()
+}
+
+/// Opens all archives of images that share them.
+pub(crate) fn open(
     group: &[&Definition],
     outside: &dyn Outside,
+    locked: &[LockedPocket],
     warnings: &mut BTreeSet<String>,
 ) -> Result<Vec<(String, Open)>, Error> {
     let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
-    let mut opened = Vec::new();
-    for archive in group.first().map_or(&[][..], |definition| &definition.archives) {
-        let open = outside.open(archive, &architectures)?;
-        warnings.extend(open.warnings.iter().cloned());
-        opened.push((archive.name.clone(), open));
-    }
-    Ok(opened)
+    let archives = group.first().map_or(&[][..], |definition| &definition.archives);
+    let opened = outside.open(archives, &architectures, locked)?;
+    warnings.extend(opened.iter().flat_map(|open| open.warnings.iter().cloned()));
+    Ok(archives.iter().map(|archive| archive.name.clone()).zip(opened).collect())
 }
 
 /// The first image of the group gets the reason, the others refer to it.
@@ -248,30 +266,41 @@ fn refuse(group: &[&Definition], error: Error, failed: &mut BTreeMap<String, Err
     failed.insert(first, error);
 }
 
-/// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest; also where files
-/// changed that led to the same decisions, which is noted.
-fn outcome(lock: Lock, previous: Option<&Lock>) -> Outcome {
-    let difference = previous.map(|old| diff(old, &lock));
-    let kept = previous.filter(|_| difference.as_ref().is_some_and(Difference::is_about_files));
-    let kept = kept.map(|old| Lock { inputs: lock.inputs.clone(), ..old.clone() });
-    Outcome { image: lock.image.clone(), lock: kept.unwrap_or(lock), difference }
+/// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest; also where
+/// recipes changed that led to the same decisions, which is noted.
+fn outcome(mut lock: Lock, previous: Option<&Lock>) -> Outcome {
+    let Some(old) = previous else { return Outcome { image: lock.image.clone(), lock, difference: None } };
+    let difference = diff(old, &lock);
+    if difference.keeps_decisions() {
+        lock = Lock { format: FORMAT, files: None, definition: lock.definition, ..old.clone() };
+    }
+    if !difference.is_empty() {
+        lock.revision = revision(&lock, old);
+    }
+    Outcome { image: lock.image.clone(), lock, difference: Some(difference) }
+}
+
+/// Returns the revision of a lock that differs from an older one: it begins anew with every later date of the archives.
+fn revision(lock: &Lock, old: &Lock) -> u32 {
+    if lock.epoch.date() > old.epoch.date() { FIRST_REVISION } else { old.revision.saturating_add(1) }
 }
 
 /// One image being locked.
-struct Run<'r, 'a> {
-    images: Images<'a>,
-    definition: &'a Definition,
-    opened: &'r [(String, Open)],
-    outside: &'r dyn Outside,
-    past: &'r mut Past<'a>,
-    done: &'r BTreeMap<String, Outcome>,
+pub(crate) struct Run<'r, 'a> {
+    pub(crate) images: Images<'a>,
+    pub(crate) definition: &'a Definition,
+    /// The lock of the image that it stands on.
+    pub(crate) below: Option<&'r Lock>,
+    pub(crate) opened: &'r [(String, Open)],
+    pub(crate) outside: &'r dyn Outside,
+    pub(crate) past: &'r mut Past<'a>,
 }
 
 /// A lock, warnings, and scripts to decide about.
-type Made = (Lock, Vec<String>, Vec<Unknown>);
+pub(crate) type Made = (Lock, Vec<String>, Vec<Unknown>);
 
 impl Run<'_, '_> {
-    fn image(&mut self) -> Result<Made, Error> {
+    pub(crate) fn image(&mut self) -> Result<Made, Error> {
         let (definition, opened) = (self.definition, self.opened);
         let universes: BTreeMap<Platform, Universe<'_>> =
             definition.platforms.iter().map(|platform| (*platform, universe(opened, *platform))).collect();
@@ -295,7 +324,7 @@ impl Run<'_, '_> {
             let sides = sides
                 .iter()
                 .map(|(platform, (universe, held))| (*platform, Side { universe, held, request: &requests[platform] }));
-            let (additions, warned) = resolve_level(&sides.collect(), &self.policy())?;
+            let (additions, warned) = resolve_level(&sides.collect(), &Policy::default())?;
             warnings.extend(warned);
             let (level, undecided) = self.level(number, &additions)?;
             levels.push(level);
@@ -308,14 +337,12 @@ impl Run<'_, '_> {
                 );
             }
         }
-        Ok((self.assemble(levels), warnings, unknown))
+        Ok((self.assemble(levels, &universes)?, warnings, unknown))
     }
 
-    /// The levels of the image below, as they are in its lock of this run, else in that of last time.
+    /// The levels of the image below, as they are in its lock.
     fn inherited(&self) -> Vec<LockedLevel> {
-        let Some(parent) = &self.definition.parent else { return Vec::new() };
-        let lock = self.done.get(parent).map(|outcome| &outcome.lock).or_else(|| self.images.previous.get(parent));
-        let Some(lock) = lock else { return Vec::new() };
+        let Some(lock) = self.below else { return Vec::new() };
         let mut levels = lock.levels.clone();
         for level in &mut levels {
             level.packages.retain(|platform, _| self.definition.platforms.contains(platform));
@@ -327,14 +354,6 @@ impl Run<'_, '_> {
             self.definition.platforms.first().map_or(&[][..], |platform| self.definition.levels_for(*platform));
         let same = wanted.len() > levels.len() && wanted.iter().zip(&levels).all(|(a, b)| a.recipe == b.recipe);
         if same { levels } else { Vec::new() }
-    }
-
-    fn policy(&self) -> Policy {
-        let lock = self.images.previous.get(&self.definition.image);
-        let packages =
-            lock.into_iter().flat_map(|lock| &lock.levels).flat_map(|level| level.packages.values()).flatten();
-        let previous = packages.map(|package| (package.name.clone(), Version::new(&package.version))).collect();
-        Policy { pins: BTreeMap::new(), previous, keep: self.images.keep }
     }
 
     fn requests(&self, number: usize) -> Result<BTreeMap<Platform, Request>, Error> {
@@ -368,26 +387,61 @@ impl Run<'_, '_> {
         Ok(to_locked(&levels[number], additions, plan.map_or(&[][..], |level| &level.layers), self.past))
     }
 
-    fn assemble(&self, levels: Vec<LockedLevel>) -> Lock {
-        let used: BTreeSet<&str> = levels
-            .iter()
-            .flat_map(|level| level.packages.values())
-            .flatten()
-            .map(|p: &LockedPackage| p.from.as_str())
-            .collect();
-        let pockets = self.opened.iter().flat_map(|(_, open)| &open.pockets);
-        let archives: Vec<LockedPocket> = pockets.cloned().collect();
-        debug_assert!(used.iter().all(|from| archives.iter().any(|p| format!("{}/{}", p.archive, p.pocket) == **from)));
-        Lock {
+    fn assemble(
+        &self,
+        mut levels: Vec<LockedLevel>,
+        universes: &BTreeMap<Platform, Universe<'_>>,
+    ) -> Result<Lock, Error> {
+        let mut archives: Vec<LockedPocket> = self.opened.iter().flat_map(|(_, open)| &open.pockets).cloned().collect();
+        let epoch = archives.iter().map(|pocket| pocket.date).max().unwrap_or(Epoch(0));
+        self.name_states(&mut levels, &mut archives, universes)?;
+
+        let mut definition = self.definition.identity();
+        definition.extend(self.below.map(|lock| ("parent".to_owned(), lock.digest())));
+        Ok(Lock {
             format: FORMAT,
             engine: self.images.engine,
             image: self.definition.image.clone(),
-            epoch: archives.iter().map(|pocket| pocket.date).max().unwrap_or(Epoch(0)),
+            epoch,
+            revision: FIRST_REVISION,
             parameters: self.definition.parameters.clone(),
-            inputs: self.definition.inputs.clone(),
+            definition,
+            files: None,
             archives,
             levels,
+        })
+    }
+
+    /// Names the state of every package that was inherited and that today's archives do not list any more: it is the one
+    /// that the lock of the image below names.
+    fn name_states(
+        &self,
+        levels: &mut [LockedLevel],
+        archives: &mut Vec<LockedPocket>,
+        universes: &BTreeMap<Platform, Universe<'_>>,
+    ) -> Result<(), Error> {
+        let Some(below) = self.below else { return Ok(()) };
+        let mut older: Vec<LockedPocket> = Vec::new();
+        let count = self.inherited().len();
+        for (level, inherited) in levels[..count].iter_mut().zip(&below.levels) {
+            for (platform, packages) in &mut level.packages {
+                let known = inherited.packages.get(platform).into_iter().flatten();
+                for (package, known) in packages.iter_mut().zip(known) {
+                    package.state = None;
+                    if universes[platform].lists(package)? {
+                        continue;
+                    }
+                    let Some(state) = below.state(known) else { continue };
+                    package.state = Some(state.inrelease);
+                    if !archives.contains(state) && !older.contains(state) {
+                        older.push(state.clone());
+                    }
+                }
+            }
         }
+        older.sort_by_key(|state| (state.title(), std::cmp::Reverse(state.date)));
+        archives.extend(older);
+        Ok(())
     }
 }
 

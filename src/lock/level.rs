@@ -18,10 +18,10 @@ use crate::lock::resolve::Held;
 use crate::lock::scripts::KINDS;
 use crate::lock::scripts::Script;
 use crate::lock::scripts::Unknown;
+use crate::lock::scripts::decision;
 use crate::lock::scripts::review;
 use crate::lock::universe::Candidate;
 use crate::lock::universe::Universe;
-use crate::recipe::Decision;
 use crate::recipe::Ledger;
 use crate::recipe::Level;
 use crate::values::Digest;
@@ -73,10 +73,7 @@ impl<'a> Past<'a> {
     }
 
     fn decide(&self, digest: &Digest) -> Option<String> {
-        self.ledger.entry(digest).map(|entry| match &entry.decision {
-            Decision::NotNeeded => "not-needed".to_owned(),
-            Decision::Reproduced { by } => format!("reproduced by {by}"),
-        })
+        decision(self.ledger, digest)
     }
 }
 
@@ -160,6 +157,7 @@ fn locked(choice: &Choice, past: &Past<'_>) -> LockedPackage {
         sha512: past.sha512(package),
         why: choice.why.clone(),
         phased: package.phased.filter(|percent| *percent != 100),
+        state: None,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod images;
 pub mod layers;
 mod level;
 mod print;
+pub mod proof;
 pub mod resolve;
 pub mod scripts;
 mod solve;

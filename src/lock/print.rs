@@ -13,8 +13,9 @@ pub(crate) fn lock(lock: &Lock, header: &str) -> String {
     line(&mut out, &format!("engine: {}", lock.engine));
     line(&mut out, &format!("image: {}", scalar(&lock.image)));
     line(&mut out, &format!("epoch: {}", scalar(&lock.epoch.to_string())));
+    line(&mut out, &format!("revision: {}", lock.revision));
     map(&mut out, "parameters", lock.parameters.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    map(&mut out, "inputs", lock.inputs.iter().map(|(name, digest)| (name.as_str(), digest.to_string())));
+    map(&mut out, "definition", lock.definition.iter().map(|(name, digest)| (name.as_str(), digest.to_string())));
     list(&mut out, "", "archives", lock.archives.is_empty());
     for pocket in &lock.archives {
         self::pocket(&mut out, pocket);
@@ -84,6 +85,9 @@ fn package(out: &mut String, package: &LockedPackage) {
     line(out, &format!("        - {{ name: {name}, version: {version}, architecture: {architecture}, why: {why},"));
     line(out, &format!("            {origin},"));
     line(out, &format!("            path: {}, size: {},", scalar(&package.path), package.size));
+    if let Some(state) = &package.state {
+        line(out, &format!("            state: {},", scalar(&state.to_string())));
+    }
     line(out, &format!("            sha256: {},", scalar(&package.sha256.to_string())));
     line(out, &format!("            sha512: {} }}", quoted(&package.sha512)));
 }

@@ -84,7 +84,7 @@ pub fn resolve_level(
         }
         let mut progress = false;
         for name in differing {
-            let Some(version) = newest_on_all(sides, &policy, &name)? else { continue };
+            let Some(version) = newest_on_all(sides, &name)? else { continue };
             if tried.entry(name.clone()).or_default().insert(version.to_string()) {
                 policy.pins.insert(name, version);
                 progress = true;
@@ -129,7 +129,7 @@ fn differs(additions: &BTreeMap<Platform, Addition>, name: &str) -> String {
 }
 
 /// The newest source version that every platform that knows the package has.
-fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, policy: &Policy, name: &str) -> Result<Option<Version>, Error> {
+fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, name: &str) -> Result<Option<Version>, Error> {
     let mut common: Option<BTreeSet<Version>> = None;
     for side in sides.values() {
         // a halted version must not come back as a pin
@@ -137,7 +137,7 @@ fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, policy: &Policy, name: &s
         for candidate in side.universe.versions(name)? {
             let version = candidate.package.source_version;
             let pins = BTreeMap::from([(name.to_owned(), version.clone())]);
-            let single = Policy { pins, previous: policy.previous.clone(), keep: false };
+            let single = Policy { pins };
             if side.universe.candidate(name, &single)?.is_some() {
                 here.insert(version);
             }
@@ -157,7 +157,7 @@ fn held_back(
     tried: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
-    let free = Policy { pins: BTreeMap::new(), ..policy.clone() };
+    let free = Policy::default();
     for name in tried.keys() {
         let Some(pin) = policy.pins.get(name) else { continue };
         for (platform, side) in sides {

@@ -2,6 +2,8 @@
 //! those that are not.
 
 use crate::lock::file::LockedScript;
+use crate::recipe::Decision;
+use crate::recipe::Ledger;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -37,6 +39,15 @@ const EFFECTS: [(&str, &[&str]); 18] = [
     ("certificates", &["update-ca-certificates", "keytool"]),
     ("files removed or moved", &["rm -", "rm \"", "mv ", "dpkg-maintscript-helper"]),
 ];
+
+/// Returns what the ledger decides about a script, as locks write it.
+#[must_use]
+pub fn decision(ledger: &Ledger, script: &Digest) -> Option<String> {
+    ledger.entry(script).map(|entry| match &entry.decision {
+        Decision::NotNeeded => "not-needed".to_owned(),
+        Decision::Reproduced { by } => format!("reproduced by {by}"),
+    })
+}
 
 /// A script as a package brings it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use crate::apt::index;
 use crate::apt::index::Index;
 use crate::apt::version::Version;
 use crate::lock::Error;
+use crate::lock::file::LockedPackage;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -88,10 +89,6 @@ pub struct Candidate {
 pub struct Policy {
     /// Source versions that must be taken, by binary package: what all platforms have.
     pub pins: BTreeMap<String, Version>,
-    /// Names and versions of the previous lock: they decide between equal providers.
-    pub previous: BTreeMap<String, Version>,
-    /// Take the previous version as long as an archive has it.
-    pub keep: bool,
 }
 
 /// All origins of one architecture; their order counts only between equal versions.
@@ -141,11 +138,21 @@ impl<'a> Universe<'a> {
         let mut allowed = versions
             .into_iter()
             .filter(|c| c.package.phased != Some(0) || is_security(c) || secured.contains(&c.package.version))
-            .filter(|c| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin))
-            .collect::<Vec<_>>();
-        let kept = policy.previous.get(name).filter(|_| policy.keep);
-        let place = kept.and_then(|version| allowed.iter().position(|c| c.package.version == *version)).unwrap_or(0);
-        Ok((place < allowed.len()).then(|| allowed.swap_remove(place)))
+            .filter(|c| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin));
+        Ok(allowed.next())
+    }
+
+    /// Tells whether a locked package stands in the index that it is said to be from.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub fn lists(&self, locked: &LockedPackage) -> Result<bool, Error> {
+        let is_it = |candidate: &Candidate| {
+            candidate.from == locked.from
+                && candidate.package.version.as_str() == locked.version
+                && candidate.package.sha256 == locked.sha256
+        };
+        Ok(self.versions(&locked.name)?.iter().any(is_it))
     }
 
     /// Returns the names of all packages of which some version provides `name`, sorted.

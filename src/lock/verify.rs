@@ -1,8 +1,14 @@
-//! Does a lock still answer its definition? Decided offline, from the two alone.
+//! Does a lock still answer its definition? Decided offline, from the two and the ledger alone. Whether its packages are
+//! those that signed archives list is for [`proof`](crate::lock::proof) to say.
 
 use crate::lock::file::ExcludedPackage;
+use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
+use crate::lock::file::LockedLevel;
+use crate::lock::file::LockedPackage;
+use crate::lock::scripts::decision;
 use crate::recipe::Definition;
+use crate::recipe::Ledger;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -10,7 +16,17 @@ use std::collections::BTreeSet;
 ///
 /// `engine` is the engine format of this sockel; `parent` is the lock of [`Definition::parent`], where it has one.
 #[must_use]
-pub fn verify(lock: &Lock, definition: &Definition, engine: u32, parent: Option<&Lock>) -> Vec<String> {
+pub fn verify(
+    lock: &Lock,
+    definition: &Definition,
+    engine: u32,
+    parent: Option<&Lock>,
+    ledger: &Ledger,
+) -> Vec<String> {
+    // a lock of another format has other fields, so there is nothing to compare
+    if lock.format != FORMAT {
+        return vec![format!("its format is {}, this sockel writes {FORMAT}", lock.format)];
+    }
     let mut reasons = Vec::new();
     if lock.image != definition.image {
         reasons.push(format!("it is the lock of image `{}`", lock.image));
@@ -19,9 +35,14 @@ pub fn verify(lock: &Lock, definition: &Definition, engine: u32, parent: Option<
         reasons.push(format!("it was made for engine format {}, this sockel has {engine}", lock.engine));
     }
     compare(&mut reasons, "parameter", &lock.parameters, &definition.parameters);
-    compare(&mut reasons, "file", &lock.inputs, &definition.inputs);
+    let mut identity = definition.identity();
+    if definition.parent.is_some() {
+        identity.extend(parent.map(|parent| ("parent".to_owned(), parent.digest())));
+    }
+    compare(&mut reasons, "definition of", &lock.definition, &identity);
     archives(&mut reasons, lock, definition);
     levels(&mut reasons, lock, definition);
+    scripts(&mut reasons, lock, ledger);
     if let (Some(name), Some(parent)) = (&definition.parent, parent) {
         parents(&mut reasons, lock, name, parent);
     }
@@ -45,16 +66,53 @@ fn compare<T: PartialEq>(
     }
 }
 
-/// Pockets that packages were chosen from must still be those of the definition.
+/// The states must be those of all pockets of the definition, in its order, signed by its keys; the newest gives the time.
 fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &Definition) {
-    let mut wanted = BTreeSet::new();
-    for archive in &definition.archives {
-        wanted.extend(archive.pockets.iter().map(|pocket| (&archive.name, &pocket.name, &pocket.suite)));
+    let wanted =
+        definition.archives.iter().flat_map(|archive| archive.pockets.iter().map(move |pocket| (archive, pocket)));
+    let wanted: Vec<_> = wanted.collect();
+    let titles: Vec<String> =
+        wanted.iter().map(|(archive, pocket)| format!("{}/{}", archive.name, pocket.name)).collect();
+    let locked: Vec<String> = lock.newest_states().map(|state| state.title()).collect();
+    if titles != locked {
+        reasons.push(format!("it has states of {}, the recipe names {}", list(&locked), list(&titles)));
+        return;
     }
-    for pocket in &lock.archives {
-        if !wanted.contains(&(&pocket.archive, &pocket.pocket, &pocket.suite)) {
-            let (archive, name, suite) = (&pocket.archive, &pocket.pocket, &pocket.suite);
-            reasons.push(format!("archive `{archive}` has no pocket `{name}` with suite `{suite}` any more"));
+    for state in &lock.archives {
+        let title = state.title();
+        let Some((archive, pocket)) =
+            wanted.iter().zip(&titles).find(|(_, name)| **name == title).map(|(pair, _)| pair)
+        else {
+            continue;
+        };
+        if state.suite != pocket.suite || state.codename != pocket.codename {
+            reasons.push(format!("pocket `{title}` has another suite or codename in the recipe"));
+        }
+        let is_pinned = |key: &String| key.replace(' ', "").eq_ignore_ascii_case(&state.signed_by);
+        if !archive.fingerprints.iter().any(is_pinned) {
+            reasons
+                .push(format!("pocket `{title}` was signed by `{}`, which the recipe does not pin", state.signed_by));
+        }
+    }
+    if lock.newest_states().map(|state| state.date).max() != Some(lock.epoch) {
+        reasons.push("its epoch is not the newest date of its archives".to_owned());
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "no pocket".to_owned() } else { names.join(", ") }
+}
+
+/// Every script must be decided as the ledger decides it today.
+fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &Ledger) {
+    for script in lock.levels.iter().flat_map(|level| &level.scripts) {
+        let (kind, package) = (&script.script, &script.package);
+        match decision(ledger, &script.sha256) {
+            None => reasons.push(format!("{kind} of `{package}` is not in the script ledger")),
+            Some(decided) if decided != script.decision => {
+                reasons.push(format!("{kind} of `{package}` is decided as `{decided}` in the script ledger"));
+            }
+            Some(_) => (),
         }
     }
 }
@@ -101,12 +159,21 @@ fn names(request: &str) -> impl Iterator<Item = &str> {
 /// The levels that both have must be the same on the platforms that both have.
 fn parents(reasons: &mut Vec<String>, lock: &Lock, name: &str, parent: &Lock) {
     for (own, theirs) in lock.levels.iter().zip(&parent.levels) {
-        let differs = own.packages.iter().any(|(platform, packages)| theirs.packages.get(platform) != Some(packages));
-        if own.recipe != theirs.recipe || own.layers != theirs.layers || own.scripts != theirs.scripts || differs {
-            reasons.push(format!("level `{}` is not the same as in the lock of `{name}`", own.recipe));
+        let same = own.packages.iter().all(|(platform, packages)| {
+            theirs.packages.get(platform).is_some_and(|theirs| without_states(packages) == without_states(theirs))
+        });
+        let LockedLevel { recipe, layers, excluded, scripts, .. } = own;
+        let about = (recipe, layers, excluded, scripts);
+        if about != (&theirs.recipe, &theirs.layers, &theirs.excluded, &theirs.scripts) || !same {
+            reasons.push(format!("level `{recipe}` is not the same as in the lock of `{name}`"));
         }
     }
     if parent.levels.len() >= lock.levels.len() {
         reasons.push(format!("image `{name}`, on which it stands, has as many levels"));
     }
+}
+
+/// Which state lists a package depends on when the lock was made.
+fn without_states(packages: &[LockedPackage]) -> Vec<LockedPackage> {
+    packages.iter().map(|package| LockedPackage { state: None, ..package.clone() }).collect()
 }

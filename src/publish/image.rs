@@ -1,7 +1,6 @@
 //! The steps of one image: push, judge, release.
 
 use crate::build::BuiltPlatform;
-use crate::oci;
 use crate::oci::registry;
 use crate::oci::registry::Push;
 use crate::publish::Error;
@@ -17,7 +16,8 @@ use crate::publish::harbor::Repository;
 use crate::publish::harbor::promote::Promotion;
 use crate::publish::harbor::scan::Scanned;
 use crate::publish::index;
-use crate::publish::policy::is_moving;
+use crate::publish::tags;
+use crate::publish::tags::Tags;
 use crate::report::Event;
 use crate::shared::Cache;
 use crate::sys::clock;
@@ -45,12 +45,19 @@ pub(super) fn start(order: &Order<'_>, place: &Place<'_>) -> Published {
 
 /// Pushes an image unless all its tags stand for it. Behind a gate it gets no tag of its own yet.
 pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
-    if place.harbor.is_some() || place.release.is_some() || place.dry_run {
-        published.moved = to_move(order, place).await?;
-        if published.moved.is_empty() {
-            return Ok(());
-        }
+    let Tags { to_move, newer } = tags::look(order, place).await?;
+    if to_move.is_empty() {
+        return Ok(());
     }
+    if let Some((tag, digest)) = newer {
+        let (image, repository) = (&order.built.image, place.final_repository(order.definition));
+        let text =
+            format!("a newer state of {image} is published: `{repository}:{tag}` is {digest}; nothing is changed");
+        place.reporter.event(Event::Info(text));
+        published.state = State::NewerPublished;
+        return Ok(());
+    }
+    published.moved = to_move;
     if let (Some(release), None) = (&place.release, place.harbor) {
         let (image, project) = (order.built.image.clone(), release.project.to_owned());
         return Err(Error::NoGate { image, project });
@@ -86,12 +93,6 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
         give(cache, order, &repository, place).await;
     }
     place.store.keep("pushed", &memory, &reference)?;
-    if place.harbor.is_none() {
-        published.moved.clone_from(&pushed.tags_moved);
-    }
-    if published.moved.is_empty() {
-        return Ok(());
-    }
     published.pushed = Some(pushed);
     published.state = State::Published;
     Ok(())
@@ -103,25 +104,6 @@ async fn give(cache: &Cache<'_>, order: &Order<'_>, repository: &str, place: &Pl
         let text = format!("no cache entry was left for {}: {error}", order.built.image);
         place.reporter.event(Event::Warning(text));
     }
-}
-
-/// Returns the tags that do not stand for the image where people pull it.
-async fn to_move(order: &Order<'_>, place: &Place<'_>) -> Result<Vec<String>, Error> {
-    let repository = place.final_repository(order.definition);
-    let look = |tag: &String| {
-        let (tag, repository) = (tag.clone(), repository.clone());
-        async move {
-            let found = place.final_registry().head(&repository, &tag).await?;
-            let stands = found.and_then(|found| oci::digest_of(&found)) == Some(order.built.index.0);
-            Ok::<_, Error>((!stands).then_some(tag))
-        }
-    };
-    let mut moved = Vec::new();
-    // the first answer tells how to log in, so the others need not find out as well
-    for tag in &order.built.tags {
-        moved.extend(look(tag).await?);
-    }
-    Ok(moved)
 }
 
 /// The tag that keeps an image alive while it is judged; images may share a repository.
@@ -198,7 +180,7 @@ pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mu
         && let Some(harbor) = release.harbor
     {
         let (from, to) = (Repository::parse(&place.repository(order.definition))?, Repository::parse(&repository)?);
-        let (fixed, moving) = kinds_of_tags(order);
+        let (fixed, moving) = tags::kinds(order);
         let promotion = Promotion {
             from: &from,
             to: &to,
@@ -225,15 +207,4 @@ pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mu
         pusher.remove_tag(&Repository::parse(&repository)?, &order.built.index.0, &candidate(order)).await?;
     }
     Ok(())
-}
-
-/// Returns the tags that never move, and those that follow the newest release.
-fn kinds_of_tags(order: &Order<'_>) -> (Vec<String>, Vec<String>) {
-    let patterns = order.definition.publish.tags.iter().map(String::as_str);
-    // without any pattern an image has its version and date as its only tag
-    let patterns = patterns.chain(std::iter::repeat("{date}"));
-    let (moving, fixed): (Vec<_>, Vec<_>) =
-        order.built.tags.iter().zip(patterns).partition(|(_, pattern)| is_moving(pattern));
-    let names = |kind: Vec<(&String, &str)>| kind.into_iter().map(|(tag, _)| tag.clone()).collect();
-    (names(fixed), names(moving))
 }

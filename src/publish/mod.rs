@@ -15,6 +15,7 @@ pub mod gate;
 pub mod harbor;
 mod image;
 pub mod policy;
+mod tags;
 
 use crate::build::Built;
 use crate::oci;
@@ -71,6 +72,18 @@ pub enum Error {
         /// The release project.
         project: String,
     },
+    /// A tag that names one state for ever names another one already.
+    #[error("cannot publish image `{image}`: its fixed tag `{tag}` names {found} already, not {own}")]
+    FixedTag {
+        /// Image name.
+        image: String,
+        /// The tag.
+        tag: String,
+        /// What it names.
+        found: Digest,
+        /// The image.
+        own: Digest,
+    },
     /// The shared cache.
     #[error(transparent)]
     Cache(#[from] shared::Error),
@@ -93,6 +106,10 @@ impl Error {
             Self::NoGate { .. } => vec![
                 "name a Harbor as target, or leave out `projects` and name `https://host/project` to publish without a gate"
                     .to_owned(),
+            ],
+            Self::FixedTag { image, .. } => vec![
+                format!("`sockel lock {image}` gives what changed a revision, and `{{fixed}}` in `tags` names it"),
+                "two images in one repository need tags of their own, such as `{fixed}-debian`".to_owned(),
             ],
             Self::Cache(_) => vec!["another try builds the image, if its cache entry is gone".to_owned()],
             Self::File(error) => error.hints(),
@@ -136,6 +153,8 @@ pub struct Place<'a> {
     pub chunk: Option<u64>,
     /// Only look.
     pub dry_run: bool,
+    /// Let moving tags go back to an older state, because a person asked for it.
+    pub accept_older: bool,
     /// Hears what is going on.
     pub reporter: &'a dyn Reporter,
 }
@@ -189,6 +208,8 @@ pub enum State {
     WouldPublish,
     /// It is not published.
     Failed,
+    /// A moving tag stands for a newer state, so nothing was changed.
+    NewerPublished,
 }
 
 /// Whether and how an image was judged.

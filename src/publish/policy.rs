@@ -96,10 +96,11 @@ pub fn wanted(projects: &Projects, file: &RegistryFile, definitions: &[Definitio
     }
 }
 
-/// Tells whether a tag follows the newest release. One with the date in it names one state of the archives for ever.
+/// Tells whether a tag follows the newest release. One that is filled in with `{fixed}` names one lock for ever, one with
+/// the date one state of the archives.
 #[must_use]
 pub fn is_moving(pattern: &str) -> bool {
-    !pattern.contains("{date}")
+    !pattern.contains("{date}") && !pattern.contains("{fixed}")
 }
 
 #[cfg(test)]
@@ -114,7 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn dated_tags_never_move() {
-        assert!(is_moving("11-jre25") && is_moving("{version}") && !is_moving("{version}-{date}"));
+    fn tags_that_name_a_state_never_move() {
+        assert!(is_moving("11-jre25") && is_moving("{version}"));
+        assert!(!is_moving("{version}-{date}") && !is_moving("{fixed}") && !is_moving("{fixed}-debian"));
     }
 }

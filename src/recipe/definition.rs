@@ -137,10 +137,15 @@ pub struct Attributes {
 /// A file that a recipe brings along.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileDefinition {
-    /// Its bytes.
+    /// Its bytes; written as their digest.
+    #[serde(serialize_with = "as_digest")]
     pub content: Vec<u8>,
     /// Mode and owner.
     pub attributes: Attributes,
+}
+
+fn as_digest<S: serde::Serializer>(content: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    Digest::of(content).serialize(serializer)
 }
 
 /// A copy of a file that a package brings along.
@@ -217,7 +222,7 @@ pub struct Config {
 pub struct Publish {
     /// Repository below the project.
     pub repository: String,
-    /// Tag patterns; `{version}` and `{date}` are filled in at build time.
+    /// Tag patterns; `{fixed}`, `{version}` and `{date}` are filled in at build time.
     pub tags: Vec<String>,
 }
 

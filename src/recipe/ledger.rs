@@ -74,6 +74,14 @@ impl Ledger {
         self.entries.iter().filter(move |entry| entry.package == package && entry.script == script)
     }
 
+    /// Returns the digest of all decisions; reasons and the order of entries do not count.
+    #[must_use]
+    pub fn identity(&self) -> Digest {
+        let decided =
+            self.by_digest.iter().map(|(digest, index)| format!("{digest} {:?}\n", self.entries[*index].decision));
+        Digest::of(decided.collect::<String>().as_bytes())
+    }
+
     /// Returns all entries in the file's order.
     #[must_use]
     pub fn entries(&self) -> &[LedgerEntry] {

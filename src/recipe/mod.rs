@@ -13,6 +13,7 @@
 mod definition;
 mod diagnostic;
 mod files;
+mod identity;
 mod ledger;
 mod level;
 mod merge;

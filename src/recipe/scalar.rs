@@ -126,7 +126,7 @@ impl Scalar {
             Self::Zone => "a time zone such as Etc/UTC",
             Self::Signal => "a signal such as SIGTERM",
             Self::Repository => "a repository name of lower-case letters, digits, `.`, `_`, `-` and `/`",
-            Self::Tag => "a tag of letters, digits, `.`, `_`, `-`, with `{version}` and `{date}`",
+            Self::Tag => "a tag of letters, digits, `.`, `_`, `-`, with `{fixed}`, `{version}` and `{date}`",
             Self::Sha256 => "64 lower-case hexadecimal digits",
             Self::Destination => "where images can go: `https://host`, `https://host/project` or `oci:DIR`",
             Self::Size => "a size such as `64MiB` or `50GiB`",
@@ -253,7 +253,7 @@ impl Scalar {
                     })
             }
             Self::Tag => {
-                let filled = text.replace("{version}", "1").replace("{date}", "1");
+                let filled = text.replace("{fixed}", "1").replace("{version}", "1").replace("{date}", "1");
                 filled.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
                     && filled.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
                     && filled.len() <= 128
@@ -424,7 +424,7 @@ mod tests {
             ),
             (S::Signal, &["SIGTERM", "SIGRTMIN+3", "15"], &["TERM", "SIG", "0", "sigterm"]),
             (S::Repository, &["tomcat", "base/tomcat"], &["", "/a", "A", "a//b"]),
-            (S::Tag, &["11", "{version}-{date}"], &["", "-a", "{x}", "a b"]),
+            (S::Tag, &["11", "{version}-{date}", "{fixed}-debian"], &["", "-a", "{x}", "a b"]),
             (S::Zone, &["Etc/UTC"], &["../etc", "/Etc/UTC", ""]),
             (S::Account, &["app", "_apt"], &["App", "1a", ""]),
         ];

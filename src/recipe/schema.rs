@@ -292,7 +292,11 @@ static PUBLISH: Record = Record {
     what: "`publish`",
     fields: &[
         required("repository", One(S::Repository), "Repository below the project."),
-        required("tags", List(S::Tag), "Tags; {version} and {date} are filled in."),
+        required(
+            "tags",
+            List(S::Tag),
+            "Tags. {fixed} becomes a version that never names anything else, such as 11.0.27.0.20261127.1; {version} the version of the software, {date} the date of the archives.",
+        ),
     ],
 };
 

@@ -68,8 +68,8 @@ pub fn estimate(old: &Lock, new: &Lock, sizes: Option<&Sizes>, platform: Platfor
     let all = old.engine != new.engine || old.parameters != new.parameters;
     for level in &new.levels {
         let before = old.levels.iter().find(|before| before.recipe == level.recipe);
-        let file = format!("recipes/{}.yaml", level.recipe);
-        let edited = old.inputs.get(&file) != new.inputs.get(&file);
+        let part = format!("level {}", level.recipe);
+        let edited = old.definition.get(&part) != new.definition.get(&part);
         for (number, group) in level.layers.iter().enumerate() {
             let is = contents(level, number, platform);
             let was = before.and_then(|before| {
@@ -130,6 +130,7 @@ mod tests {
             sha512: String::new(),
             why: String::new(),
             phased: None,
+            state: None,
         }
     }
 
@@ -144,12 +145,14 @@ mod tests {
             scripts: Vec::new(),
         };
         Lock {
-            format: 1,
+            format: 2,
             engine: 1,
+            revision: 1,
             image: "i".to_owned(),
             epoch: Epoch(0),
             parameters: BTreeMap::new(),
-            inputs: BTreeMap::new(),
+            definition: BTreeMap::new(),
+            files: None,
             archives: Vec::new(),
             levels: vec![level],
         }
@@ -178,7 +181,7 @@ mod tests {
         let found = estimate(&old, &lock(&[("big", "2", 90), ("a", "1", 10), ("b", "1", 5)]), Some(&sizes), platform());
         assert_eq!((found.bytes, found.whole, found.percent()), (70, 85, 83));
         let mut edited = old.clone();
-        edited.inputs.insert("recipes/r.yaml".to_owned(), Digest::of(b"x"));
+        edited.definition.insert("level r".to_owned(), Digest::of(b"x"));
         assert_eq!(estimate(&old, &edited, None, platform()).bytes, 15);
     }
 }

@@ -186,8 +186,8 @@ fn remembers_what_it_saw() {
         let error = open(&pocket, folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(expected) && error.is_empty() == expected.is_empty(), "{number}: {error}");
     }
-    // files of older states are gone: an InRelease and one index for both architectures stay
-    assert_eq!(fs::list(&folder.path().join("by-hash")).unwrap().len(), 2);
+    // states of the past prove the locks that name them: three InRelease files and two indexes stay
+    assert_eq!(fs::list(&folder.path().join("by-hash")).unwrap().len(), 5);
 }
 
 #[test]
@@ -201,10 +201,10 @@ fn accepts_subkeys_old_frozen_pockets_and_warns() {
     let opened = open(&pocket, folder.path()).unwrap();
     assert_eq!(opened.warnings, ["pocket `ubuntu/security` is 96 hours old (date 2027-01-11T08:00:00Z)"]);
     pocket.frozen = true;
-    pocket.pinned = Some(opened.facts.inrelease);
+    pocket.locked = Some((opened.facts.date, opened.facts.inrelease));
     let much_later = Epoch(NOW.0 + 400 * DAY);
     assert!(open_at(&pocket, folder.path(), &http(false), much_later).unwrap().warnings.is_empty());
-    pocket.pinned = Some(Digest::of(b"other"));
+    pocket.locked = Some((opened.facts.date, Digest::of(b"other")));
     let error = open(&pocket, folder.path()).unwrap_err().to_string();
     assert!(error.contains("it is frozen but its InRelease changed"), "{error}");
 }

@@ -386,7 +386,7 @@ fn offline_needs_no_network() {
     // without what is needed it says so
     fs::remove_dir(&project.path("store")).expect("removed");
     let error = project.run(&["build", "--offline"]).fails(3);
-    assert!(error.contains("offline") && error.contains("libc_2.0"), "{error}");
+    assert!(error.contains("cannot prove the locks of `base`") && error.contains("offline"), "{error}");
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn locked_refuses_stale_locks() {
     project.edit("recipes/app.yaml", "port=8080", "port=9090");
     let error = project.run(&["build", "--locked"]).fails(1);
     assert!(error.contains("cannot use the lock files of app") && error.contains("sockel lock app"), "{error}");
-    assert!(error.contains("recipes/app.yaml"), "{error}");
+    assert!(error.contains("definition of `level app` changed"), "{error}");
     project.run(&["lock", "--check"]).fails(1);
     fs::remove(&project.path("base-images/base.lock.yaml")).expect("removed");
     let error = project.run(&["build", "--locked"]).fails(1);
@@ -417,12 +417,15 @@ fn gone_packages_are_named_and_refreshed() {
     project.server.remove(&format!("{ROOT}/pool/app_3.2-1.deb"));
     let locks = || ["base", "runtime", "app"].map(|image| project.text(&format!("base-images/{image}.lock.yaml")));
     let before = locks();
-    let error = project.run(&["build"]).fails(3);
-    assert!(error.contains("app 3.2-1 amd64") && error.contains("--refresh"), "{error}");
+    let error = project.run(&["build"]).fails(1);
+    assert!(
+        error.contains("`app` is locked at 3.2-1, the archives have 3.3-1") && error.contains("--refresh"),
+        "{error}"
+    );
     assert!(!project.path("out").exists());
     assert_eq!(locks(), before);
     let answer = project.run(&["build", "--refresh"]);
-    assert!(answer.stderr.contains("app 3.2-1 amd64") && answer.stderr.contains("3.3-1"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("locking anew") && answer.stderr.contains("3.3-1"), "{}", answer.stderr);
     answer.good();
     assert_eq!(image(&project, "app").get("usr/share/app/app.jar").unwrap().content, b"new");
     let after = locks();

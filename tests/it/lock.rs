@@ -255,21 +255,6 @@ fn takes_the_newest_that_is_not_halted() {
         let candidate = universe.candidate(name, &policy).unwrap().unwrap();
         assert_eq!(candidate.package.version.as_str(), expected, "{name}");
     }
-    let previous = BTreeMap::from([("a".to_owned(), sockel::apt::version::Version::new("1"))]);
-    for (keep, expected) in [(true, "1"), (false, "2")] {
-        let policy = Policy { previous: previous.clone(), keep, ..Policy::default() };
-        assert_eq!(universe.candidate("a", &policy).unwrap().unwrap().package.version.as_str(), expected);
-    }
-}
-
-#[test]
-fn ties_go_to_the_previous_lock() {
-    let pockets = [("u/release", index("a 1 [Depends: m]\nb 1 [Provides: m]\nc 1 [Provides: m]"))];
-    let universe = universe(&pockets);
-    let previous = BTreeMap::from([("c".to_owned(), sockel::apt::version::Version::new("0.1"))]);
-    let policy = Policy { previous, ..Policy::default() };
-    let side = Side { universe: &universe, held: &Held::new(), request: &request("a", "") };
-    assert_eq!(show(resolve(amd64(), &side, &policy)), "a=1 c=1(<a)");
 }
 
 #[test]
@@ -399,8 +384,14 @@ impl Shelves {
 }
 
 impl Outside for Shelves {
-    fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, Error> {
+    fn open(
+        &self,
+        archives: &[ArchiveDefinition],
+        architectures: &BTreeSet<Architecture>,
+        _locked: &[LockedPocket],
+    ) -> Result<Vec<Open>, Error> {
         self.opened.set(self.opened.get() + 1);
+        let [archive] = archives else { panic!("the definitions have one archive") };
         let pocket = LockedPocket {
             archive: archive.name.clone(),
             pocket: "release".to_owned(),
@@ -417,7 +408,8 @@ impl Outside for Shelves {
             architecture: architecture.debian().to_owned(),
             index: index(&self.text),
         };
-        Ok(Open { pockets: vec![pocket], indexes: architectures.iter().map(open).collect(), warnings: Vec::new() })
+        let indexes = architectures.iter().map(open).collect();
+        Ok(vec![Open { pockets: vec![pocket], indexes, warnings: Vec::new() }])
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, Error> {
@@ -449,7 +441,7 @@ fn definition(image: &str, parent: Option<&str>, levels: &[(&str, &str)]) -> Def
         uris: BTreeMap::new(),
         snapshot: None,
         keys: Vec::new(),
-        fingerprints: Vec::new(),
+        fingerprints: vec!["F6EC".to_owned()],
         origin: "Ubuntu".to_owned(),
         label: "Ubuntu".to_owned(),
         components: vec!["main".to_owned()],
@@ -501,7 +493,7 @@ fn locks_children_on_their_parents_and_only_when_something_changed() {
         definition("j", Some("u"), &[("ubuntu", "base"), ("java", "java")]),
     ];
     let (known, none) = (ledger(&["libc", "libz"]), BTreeMap::new());
-    let images = Images { definitions: &definitions, previous: &none, ledger: &known, engine: 1, keep: false };
+    let images = Images { definitions: &definitions, previous: &none, ledger: &known, engine: 1 };
     let shelves = Shelves::new(ARCHIVE, 100);
     let (outcomes, warnings) = lock(images, &shelves).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
@@ -514,7 +506,7 @@ fn locks_children_on_their_parents_and_only_when_something_changed() {
     assert_eq!(j.levels[1].scripts[0].decision, "not-needed");
     assert_eq!(Lock::parse(&j.to_yaml()).unwrap(), *j);
     for (definition, outcome) in definitions.iter().zip(&outcomes) {
-        assert_eq!(verify(&outcome.lock, definition, 1, Some(u)), Vec::<String>::new());
+        assert_eq!(verify(&outcome.lock, definition, 1, Some(u), &known), Vec::<String>::new());
         assert!(!outcome.is_unchanged());
     }
 
@@ -533,17 +525,19 @@ fn locks_children_on_their_parents_and_only_when_something_changed() {
     let text = outcomes[1].difference.as_ref().unwrap().to_string();
     assert_eq!(text, "level java:\n  ~ libz 1 -> 2 (ubuntu/release)\n");
     assert_eq!(
-        verify(&outcomes[1].lock, &definitions[1], 2, None),
+        verify(&outcomes[1].lock, &definitions[1], 2, Some(&outcomes[0].lock), &known),
         ["it was made for engine format 1, this sockel has 2"]
     );
     let mut other = definitions[1].clone();
-    other.inputs.insert("recipes/y.yaml".to_owned(), Digest::of(b"y"));
+    other.purpose = "another one".to_owned();
     other.levels.get_mut(&amd64()).unwrap()[1].packages.push("curl | wget (>= 1)".to_owned());
-    let reasons = verify(&outcomes[1].lock, &other, 1, Some(&outcomes[1].lock));
+    let reasons = verify(&outcomes[1].lock, &other, 1, Some(&outcomes[1].lock), &known);
     assert_eq!(
         reasons,
         [
-            "file `recipes/y.yaml` is new",
+            "definition of `image` changed",
+            "definition of `level java` changed",
+            "definition of `parent` changed",
             "requested package `curl | wget (>= 1)` is missing for linux/amd64",
             "image `u`, on which it stands, has as many levels"
         ]
@@ -557,7 +551,7 @@ fn lists_all_undecided_scripts_at_once() {
         definition("j", Some("u"), &[("ubuntu", "base"), ("java", "java")]),
     ];
     let (empty, none) = (ledger(&["other"]), BTreeMap::new());
-    let images = Images { definitions: &definitions, previous: &none, ledger: &empty, engine: 1, keep: false };
+    let images = Images { definitions: &definitions, previous: &none, ledger: &empty, engine: 1 };
     let Err(Error::Scripts(scripts)) = lock(images, &Shelves::new(ARCHIVE, 100)) else {
         panic!("scripts are undecided")
     };

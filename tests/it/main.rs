@@ -15,6 +15,7 @@ mod lock;
 #[cfg(feature = "otel")]
 mod otel;
 mod plan;
+mod proof;
 mod publish;
 mod rebase;
 mod recipe;

@@ -96,7 +96,7 @@ impl Receiver {
             State::Published => !published.moved.is_empty(),
             // it was published by a run that did not come to tell
             State::UpToDate => told.as_ref().is_some_and(|told| told.digest != published.digest),
-            State::WouldPublish | State::Failed => return Ok(false),
+            State::WouldPublish | State::Failed | State::NewerPublished => return Ok(false),
         };
         let event = match told.and_then(|told| told.pending) {
             _ if is_news => Event::of(published, reason, clock::now()),

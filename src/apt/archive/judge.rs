@@ -25,7 +25,9 @@ pub(super) struct Judged {
 /// The first reason not to use it.
 pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now: Epoch) -> Result<Judged, Error> {
     let judged = judge_at(pocket, bytes, now, now)?;
-    history(pocket, &judged.release, judged.facts.inrelease, memory)?;
+    if !pocket.accept_older {
+        history(pocket, &judged.release, judged.facts.inrelease, memory)?;
+    }
     Ok(judged)
 }
 
@@ -94,16 +96,17 @@ fn age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>,
 }
 
 fn history(pocket: &Pocket, release: &Release, found: Digest, memory: Option<&Memory>) -> Result<(), Error> {
-    if let Some(pinned) = pocket.pinned.filter(|pinned| pocket.frozen && *pinned != found) {
-        return Err(Error::FrozenChanged { pocket: pocket.title(), pinned, found });
-    }
-    let Some(memory) = memory else { return Ok(()) };
-    if release.date < memory.date {
-        return Err(Error::Rollback { pocket: pocket.title(), remembered: memory.date, found: release.date });
-    }
-    if release.date == memory.date && found != memory.inrelease {
-        let remembered = memory.inrelease;
-        return Err(Error::TwoFaces { pocket: pocket.title(), date: release.date, remembered, found });
+    let remembered = memory.map(|memory| (memory.date, memory.inrelease));
+    for (date, known) in pocket.locked.into_iter().chain(remembered) {
+        if pocket.frozen && known != found {
+            return Err(Error::FrozenChanged { pocket: pocket.title(), pinned: known, found });
+        }
+        if release.date < date {
+            return Err(Error::Rollback { pocket: pocket.title(), remembered: date, found: release.date });
+        }
+        if release.date == date && found != known {
+            return Err(Error::TwoFaces { pocket: pocket.title(), date, remembered: known, found });
+        }
     }
     Ok(())
 }

@@ -3,13 +3,13 @@
 //! ```text
 //! <folder>/<key>.json       the newest state of a pocket, see `Memory`; kept by `cache prune`
 //!          <key>.lock       held while that file changes
-//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time
+//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time. States of
+//!                           the past stay until `cache prune`: they prove the locks that name them
 //! ```
 
 use crate::apt::archive::Error;
+use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
-use crate::apt::archive::indexes::Choice;
-use crate::apt::archive::judge::Judged;
 use crate::apt::archive::mirrors::Served;
 use crate::report::Event;
 use crate::report::Reporter;
@@ -87,48 +87,38 @@ pub(super) fn keep(
     folder: &Path,
     pocket: &Pocket,
     served: &Served,
-    judged: &Judged,
-    indexes: &[Choice<'_>],
+    facts: &Facts,
+    mut indexes: BTreeSet<Digest>,
 ) -> Result<(), Error> {
     let path = file(folder, pocket);
     let _lock = fs::lock(&path.with_extension("lock"), fs::Lock::Exclusive)?;
     let before = fs::read(&path, SIZE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Memory>(&bytes).ok());
-    if before.as_ref().is_some_and(|before| before.date > judged.facts.date) {
+    if before.as_ref().is_some_and(|before| before.date > facts.date && !pocket.accept_older) {
         return Ok(());
     }
-    let inrelease = judged.facts.inrelease;
+    let inrelease = facts.inrelease;
     let kept = by_hash(folder, &inrelease);
     if fs::size(&kept) != Some(served.bytes.len() as u64) {
         fs::write_atomic(&kept, &served.bytes)?;
     }
-    let mut current: BTreeSet<Digest> = indexes.iter().map(|choice| choice.listed.sha256).collect();
-    let mut outdated = Vec::new();
-    match &before {
-        Some(before) if before.inrelease == inrelease => current.extend(&before.indexes),
-        Some(before) => {
-            outdated = before.indexes.difference(&current).copied().collect();
-            outdated.push(before.inrelease);
-        }
-        None => {}
+    if let Some(before) = before.as_ref().filter(|before| before.inrelease == inrelease) {
+        indexes.extend(&before.indexes);
     }
     let memory = Memory {
         format: FORMAT,
         archive: pocket.archive.clone(),
         pocket: pocket.name.clone(),
         suite: pocket.suite.clone(),
-        date: judged.facts.date,
+        date: facts.date,
         inrelease,
         url: served.url.clone(),
         etag: served.validators.etag.clone(),
         last_modified: served.validators.last_modified.clone(),
-        indexes: current,
+        indexes,
     };
     if before.as_ref() != Some(&memory) {
         let bytes = serde_json::to_vec_pretty(&memory).expect("strings and digests always serialise");
         fs::write_atomic(&path, &bytes)?;
-    }
-    for digest in outdated {
-        fs::remove(&by_hash(folder, &digest))?;
     }
     Ok(())
 }

@@ -20,6 +20,13 @@ pub(super) struct Served {
     pub(super) validators: Validators,
 }
 
+impl Served {
+    /// Returns a file that no mirror served.
+    pub(super) fn brought(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), url: String::new(), validators: Validators::default() }
+    }
+}
+
 /// Returns the InRelease file of the first mirror that has one; the remembered bytes where the mirror says that nothing
 /// changed, or when offline.
 ///

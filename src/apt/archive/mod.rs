@@ -19,6 +19,7 @@ pub use past::Past;
 pub use past::PastPocket;
 pub use past::kept;
 pub use past::open_past;
+pub use past::remember;
 
 use crate::apt::index::Index;
 use crate::report::Event;
@@ -58,10 +59,12 @@ pub struct Pocket {
     pub keys: Vec<Vec<u8>>,
     /// Pinned primary-key fingerprints: one of them must have signed.
     pub fingerprints: Vec<String>,
-    /// Never changes once published: age does not count, [`Self::pinned`] does.
+    /// Never changes once published: age does not count, and its state is the one that is [`Self::locked`].
     pub frozen: bool,
-    /// The InRelease file that a frozen pocket had before.
-    pub pinned: Option<Digest>,
+    /// Date and InRelease file of the newest state that a lock names: as the folder's own memory, but on every machine.
+    pub locked: Option<(Epoch, Digest)>,
+    /// Take a state that is older than what a lock or the memory knows, and forget the memory.
+    pub accept_older: bool,
     /// Age in seconds from which a warning is due.
     pub warn_after: Option<u64>,
     /// Age in seconds from which the pocket is refused.
@@ -163,7 +166,8 @@ pub async fn open(
             Err(error) => return Err(error),
             Ok(listed) => {
                 let indexes = stock.read(&listed)?;
-                memory::keep(folder, pocket, &served, &judged, &listed)?;
+                let digests = listed.iter().map(|choice| choice.listed.sha256).collect();
+                memory::keep(folder, pocket, &served, &judged.facts, digests)?;
                 for warning in &judged.warnings {
                     reporter.event(Event::Warning(warning.clone()));
                 }

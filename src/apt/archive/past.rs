@@ -8,6 +8,7 @@ use crate::apt::archive::Pocket;
 use crate::apt::archive::indexes::Stock;
 use crate::apt::archive::judge;
 use crate::apt::archive::memory;
+use crate::apt::archive::mirrors::Served;
 use crate::report::Reporter;
 use crate::sys::fs;
 use crate::sys::http::Http;
@@ -59,6 +60,12 @@ pub struct PastPocket {
 }
 
 impl PastPocket {
+    /// Returns the indexes, one for each component and architecture.
+    #[must_use]
+    pub fn into_indexes(self) -> (Facts, Vec<String>, Vec<ComponentIndex>) {
+        (self.facts, self.warnings, self.indexes)
+    }
+
     /// Tells whether the signed indexes for an architecture list a package of this name, version and digest.
     #[must_use]
     pub fn proves(&self, name: &str, version: &str, sha256: &Digest, architecture: &str) -> bool {
@@ -72,6 +79,15 @@ impl PastPocket {
 #[must_use]
 pub fn kept(folder: &Path, digest: &Digest) -> PathBuf {
     memory::by_hash(folder, digest)
+}
+
+/// Remembers a state as the newest one that was seen, unless a newer one is known.
+///
+/// # Errors
+/// When the memory cannot be written.
+pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &Past<'_>) -> Result<(), Error> {
+    let indexes = opened.files.iter().map(|file| file.sha256).collect();
+    memory::keep(past.folder, pocket, &Served::brought(inrelease), &opened.facts, indexes)
 }
 
 /// Opens a pocket from an InRelease file: everything that [`open`](crate::apt::archive::open) verifies is verified, but

@@ -215,6 +215,7 @@ impl Answer {
             (count(State::Published), "published"),
             (count(State::UpToDate), "up to date"),
             (count(State::WouldPublish), "would be published"),
+            (count(State::NewerPublished), "left alone, a newer state is published"),
             (count(State::Failed), "failed"),
         ];
         let parts: Vec<String> =
@@ -284,6 +285,7 @@ fn state(state: State) -> &'static str {
         State::Published => "published",
         State::WouldPublish => "would be published",
         State::Failed => "failed",
+        State::NewerPublished => "newer is published",
     }
 }
 

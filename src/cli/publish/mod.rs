@@ -57,6 +57,10 @@ pub(crate) struct Args {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Let tags go back to an older state, for this reason; without it an image whose tags stand for a newer state is left
+    /// alone
+    #[arg(long, value_name = "REASON", conflicts_with = "setup")]
+    accept_older_release: Option<String>,
     /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
     /// https://HOST/REPOSITORY:TAG
     #[arg(long, value_name = "BUNDLE")]
@@ -67,7 +71,8 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let target = Target::open(args.to.as_deref(), args.registry.as_deref(), context)?;
+    let target = Target::open(args.to.as_deref(), args.registry.as_deref(), context)?
+        .accepting_older(args.accept_older_release.as_ref(), context);
     let workspace = Workspace::open(context)?;
     args.write_back.not_without(!args.setup)?;
     if args.setup {
@@ -112,7 +117,7 @@ fn built(
         None => None,
     };
     let http = offline.as_ref().unwrap_or(&hands.http);
-    let built = build::build(&orders, &options, &hands.store, http, &hands.progress);
+    let built = build::build(&orders, &options, workspace.ledger()?, &hands.store, http, &hands.progress);
     hands.progress.close();
     Ok(built?)
 }

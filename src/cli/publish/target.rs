@@ -38,6 +38,7 @@ pub(crate) struct Target {
     text: String,
     pub(super) address: Address,
     pub(super) file: RegistryFile,
+    accept_older: bool,
     connections: OnceCell<Connections>,
 }
 
@@ -50,7 +51,16 @@ impl Target {
             file.projects = None;
         }
         let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
-        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file, connections: OnceCell::new() })
+        let address = Address::parse(&text, &file.insecure)?;
+        Ok(Self { address, text, file, accept_older: false, connections: OnceCell::new() })
+    }
+
+    /// Lets moving tags go back to an older state where a reason is given.
+    pub(crate) fn accepting_older(self, reason: Option<&String>, context: &Context) -> Self {
+        if let Some(reason) = reason {
+            context.printer.warn(&format!("tags may go back to an older state: {reason}"));
+        }
+        Self { accept_older: reason.is_some(), ..self }
     }
 
     /// Returns what the registry file says.
@@ -139,7 +149,7 @@ impl Target {
             Address::Registry { prefix, .. } => {
                 let connections = self.connections(context)?.expect("the address is that of a registry");
                 let place = (prefix.as_str(), &self.file);
-                let published = to_registry(orders, related, place, connections, (dry_run, hands))?;
+                let published = to_registry(orders, related, place, connections, (dry_run, self.accept_older, hands))?;
                 Ok(Answer::new(published, &self.text, context.printer.elapsed()))
             }
         }
@@ -211,7 +221,7 @@ fn to_registry(
     related: &BTreeMap<String, Vec<String>>,
     (prefix, file): (&str, &RegistryFile),
     connections: &Connections,
-    (dry_run, hands): (bool, &Hands),
+    (dry_run, accept_older, hands): (bool, bool, &Hands),
 ) -> Result<Vec<Published>, Failure> {
     let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
     if let Some(problem) = policy.problems().first() {
@@ -241,6 +251,7 @@ fn to_registry(
             patience: &patience,
             chunk: file.chunk,
             dry_run,
+            accept_older,
             reporter: &hands.progress,
         };
         Ok::<_, Failure>(publish::publish(orders, &place).await)

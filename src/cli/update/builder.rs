@@ -11,6 +11,7 @@ use crate::cli::failure::Kind;
 use crate::cli::workspace::Hands;
 use crate::lock::file::Lock;
 use crate::recipe::Definition;
+use crate::recipe::Ledger;
 use crate::tree::compress::Compression;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ pub(super) struct Builder<'a> {
     pub(super) images: Vec<String>,
     pub(super) hands: &'a Hands,
     pub(super) layers: Whereabouts,
+    pub(super) ledger: &'a Ledger,
     pub(super) context: &'a Context,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Builder<'a> {
             images: names.iter().copied().cloned().collect(),
             hands: self.hands,
             layers: self.layers,
+            ledger: self.ledger,
             context: self.context,
         }
     }
@@ -134,6 +137,6 @@ impl<'a> Builder<'a> {
             |definition: &&'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<build::Order<'_>> = definitions.iter().filter_map(order).collect();
         let Hands { store, http, progress, .. } = self.hands;
-        Ok(build::build(&orders, &self.options(), store, http, progress)?)
+        Ok(build::build(&orders, &self.options(), self.ledger, store, http, progress)?)
     }
 }

@@ -56,7 +56,7 @@ fn section(update: &ImageUpdate, out: &mut String) {
             Some(format!("level {} as in {}", level.recipe, name(update.inherited.get(&level.recipe)?)))
         })
         .collect();
-    let inputs = difference.inputs.iter().map(|file| format!("changed file {}", name(file)));
+    let inputs = difference.definition.iter().map(|part| format!("definition of {} changed", name(part)));
     let fixes = text::own(update).into_iter().flat_map(|explained| {
         let line = move |line: String| format!("{}: {}", name(&explained.source), cell(&line));
         text::explanation(explained).into_iter().map(line)

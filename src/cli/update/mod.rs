@@ -69,9 +69,14 @@ pub(crate) struct Args {
     /// File that says where images are published [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
-    /// Read only these pockets of the archives, such as release,updates,security
-    #[arg(long, value_name = "POCKETS", value_delimiter = ',')]
+    /// Show what these pockets of the archives alone would give, such as release,updates. Lock files name every pocket of
+    /// their recipe
+    #[arg(long, value_name = "POCKETS", value_delimiter = ',', conflicts_with_all = ["write", "publish"])]
     pockets: Vec<String>,
+    /// Take archives that are older than the lock files or this machine know, for this reason; without it they are refused,
+    /// because somebody may be holding patches back
+    #[arg(long, value_name = "REASON")]
+    accept_older_archives: Option<String>,
     /// This is one of several machines that do the same at the same time: which one, of how many. Each begins at another
     /// place and passes over what another one has published
     #[arg(long, value_name = "I/N", requires = "publish", value_parser = worker)]
@@ -115,9 +120,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let _lease = if writes { Some(Lease::take(&hands.store, &project)?) } else { None };
     let previous = workspace.locks(&definitions)?;
     let pockets: BTreeSet<String> = args.pockets.iter().cloned().collect();
-    let results = workspace.relock_each(&definitions, &previous, &Relock { keep: false, pockets: &pockets }, &hands)?;
+    if let Some(reason) = &args.accept_older_archives {
+        context.printer.warn(&format!("archives that are older than known ones are accepted: {reason}"));
+    }
+    let accept_older = args.accept_older_archives.is_some();
+    let how = Relock { locked_states: false, pockets: &pockets, accept_older };
+    let results = workspace.relock_each(&definitions, &previous, &how, &hands)?;
     let layers = target.as_ref().map_or(Whereabouts::Here, Target::layers);
-    let builder = Builder { definitions: definitions.clone(), images: Vec::new(), hands: &hands, layers, context };
+    let builder = Builder {
+        definitions: definitions.clone(),
+        images: Vec::new(),
+        hands: &hands,
+        layers,
+        ledger: workspace.ledger()?,
+        context,
+    };
     let sizes = builder.known(&previous);
     let sizes = |definition: &Definition| sizes.get(&definition.image).map(repull::sizes);
     let (updates, locks) = assess(&definitions, &previous, results, &sizes);

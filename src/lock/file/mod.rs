@@ -13,7 +13,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Version of the lock file's own format.
-pub const FORMAT: u32 = 1;
+///
+/// 1 named recipe files by their bytes and had one state for each pocket. It is still read, so that `sockel lock` can
+/// tell what changes, but nothing is built from it.
+pub const FORMAT: u32 = 2;
+
+/// Revision of the first lock for a version of the software and a date of the archives.
+pub const FIRST_REVISION: u32 = 1;
 
 /// What one image is made of, exactly; written by `sockel lock`, committed and reviewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,11 +33,21 @@ pub struct Lock {
     pub image: String,
     /// Latest time that may appear in the image: the newest `Date` among the archives.
     pub epoch: Epoch,
+    /// Tells locks apart that have the same version and the same date of the archives, from [`FIRST_REVISION`] up: raised
+    /// when recipes, decisions or the engine change while the archives stand still.
+    #[serde(default = "first_revision")]
+    pub revision: u32,
     /// Parameter values.
     pub parameters: BTreeMap<String, String>,
-    /// Digest of every recipe file read, by path relative to the project folder.
-    pub inputs: BTreeMap<String, Digest>,
-    /// State of the archives that packages were chosen from.
+    /// What it was made for: [`Definition::identity`](crate::recipe::Definition::identity), and under `parent` the
+    /// [`digest`](Self::digest) of the lock of the image below.
+    #[serde(default)]
+    pub definition: BTreeMap<String, Digest>,
+    /// Recipe files of a lock of format 1.
+    #[serde(default, rename = "inputs", skip_serializing)]
+    pub(crate) files: Option<BTreeMap<String, Digest>>,
+    /// States of the archives that packages were chosen from, the newest of each pocket first. Older states stand behind
+    /// it where a package names them in [`LockedPackage::state`].
     pub archives: Vec<LockedPocket>,
     /// Levels from the root up.
     pub levels: Vec<LockedLevel>,
@@ -110,6 +126,10 @@ pub struct LockedPackage {
     /// Phased-update percentage, where it was not 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phased: Option<u8>,
+    /// InRelease file of the state of [`Self::from`] that lists it, where that is not the pocket's newest state in the
+    /// lock: a package of a lower level that was locked earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Digest>,
 }
 
 /// A dependency that was left out on purpose.
@@ -176,12 +196,26 @@ impl Lock {
         print::lock(self, HEADER)
     }
 
-    /// Returns the identity of all decisions in the lock: the digest of what is written, but for the digests of recipe
-    /// files, since a comment or another order of keys decides nothing.
+    /// Returns the identity of the lock: the digest of what is written.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let decisions = Self { inputs: BTreeMap::new(), ..self.clone() };
-        Digest::of(decisions.to_yaml().as_bytes())
+        Digest::of(self.to_yaml().as_bytes())
+    }
+
+    /// Returns the state that proves a package: the newest of its pocket, or the one that the package names.
+    #[must_use]
+    pub fn state(&self, package: &LockedPackage) -> Option<&LockedPocket> {
+        let of_pocket = |state: &&LockedPocket| state.title() == package.from;
+        match &package.state {
+            None => self.archives.iter().find(of_pocket),
+            Some(digest) => self.archives.iter().filter(of_pocket).find(|state| state.inrelease == *digest),
+        }
+    }
+
+    /// Returns the newest state of every pocket, in the lock's order.
+    pub fn newest_states(&self) -> impl Iterator<Item = &LockedPocket> {
+        let mut seen = BTreeSet::new();
+        self.archives.iter().filter(move |state| seen.insert(state.title()))
     }
 
     /// Returns all packages of one platform, lower levels first.
@@ -189,14 +223,46 @@ impl Lock {
         self.levels.iter().filter_map(move |level| level.packages.get(&platform)).flatten()
     }
 
+    /// States that are listed twice, or older ones that no package names.
+    fn states_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let named: BTreeSet<(&str, &Digest)> = self
+            .levels
+            .iter()
+            .flat_map(|level| level.packages.values().flatten())
+            .filter_map(|package| Some((package.from.as_str(), package.state.as_ref()?)))
+            .collect();
+        let mut newest: BTreeMap<String, &LockedPocket> = BTreeMap::new();
+        let mut listed = BTreeSet::new();
+        for state in &self.archives {
+            let title = state.title();
+            if !listed.insert((title.clone(), state.inrelease)) {
+                problems.push(format!("a state of `{title}` is listed twice"));
+            } else if let Some(first) = newest.get(&title) {
+                if !named.contains(&(title.as_str(), &state.inrelease)) {
+                    problems.push(format!("an older state of `{title}` is listed that no package is from"));
+                }
+                if state.date > first.date {
+                    problems.push(format!("the states of `{title}` do not stand in order, newest first"));
+                }
+            } else {
+                newest.insert(title, state);
+            }
+        }
+        problems
+    }
+
     /// Returns everything in the lock that sockel would never write.
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.format != FORMAT {
+        // format 1 is told apart by `verify`
+        if !(1..=FORMAT).contains(&self.format) || (self.format == 1) != self.files.is_some() {
             problems.push(format!("format {} is not {FORMAT}", self.format));
         }
-        let origins: BTreeSet<String> =
-            self.archives.iter().map(|pocket| format!("{}/{}", pocket.archive, pocket.pocket)).collect();
+        if self.revision < FIRST_REVISION {
+            problems.push(format!("revision {} is lower than {FIRST_REVISION}", self.revision));
+        }
+        problems.extend(self.states_problems());
         let mut seen = BTreeSet::new();
         for level in &self.levels {
             for (platform, packages) in &level.packages {
@@ -204,9 +270,9 @@ impl Lock {
                     if !seen.insert((*platform, &package.name)) {
                         problems.push(format!("package `{}` is listed twice for {platform}", package.name));
                     }
-                    if !origins.contains(&package.from) {
+                    if self.state(package).is_none() {
                         problems.push(format!(
-                            "package `{}` is from `{}`, which is not in `archives`",
+                            "package `{}` is from `{}`, whose state is not in `archives`",
                             package.name, package.from
                         ));
                     }
@@ -216,6 +282,18 @@ impl Lock {
             problems.extend(level.problems());
         }
         problems
+    }
+}
+
+fn first_revision() -> u32 {
+    FIRST_REVISION
+}
+
+impl LockedPocket {
+    /// Returns the pocket's name for messages and in [`LockedPackage::from`], `ubuntu/security`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.archive, self.pocket)
     }
 }
 

@@ -18,6 +18,7 @@ fn sample(packages: usize) -> Lock {
         sha512: "a".repeat(128),
         why: if number == 0 { "requested".to_owned() } else { "needed by lib0".to_owned() },
         phased: (number == 1).then_some(10),
+        state: (number == 2).then_some(Digest::of(b"older")),
     };
     let pocket = LockedPocket {
         archive: "ubuntu".to_owned(),
@@ -29,6 +30,8 @@ fn sample(packages: usize) -> Lock {
         inrelease: digest,
         signed_by: "F6ECB3762474EDA9D21B7022871920D1991BC93C".to_owned(),
     };
+    let older = LockedPocket { date: Epoch(1_795_311_845), inrelease: Digest::of(b"older"), ..pocket.clone() };
+    let archives = if packages > 2 { vec![pocket, older] } else { vec![pocket] };
     let all: Vec<LockedPackage> = (0..packages).map(package).collect();
     let level = LockedLevel {
         recipe: "ubuntu".to_owned(),
@@ -55,8 +58,10 @@ fn sample(packages: usize) -> Lock {
         image: "tomcat-11".to_owned(),
         epoch: Epoch(1_795_411_845),
         parameters: BTreeMap::from([("java".to_owned(), "25".to_owned()), ("on".to_owned(), "no".to_owned())]),
-        inputs: BTreeMap::from([("recipes/ubuntu.yaml".to_owned(), digest)]),
-        archives: vec![pocket],
+        revision: 3,
+        definition: BTreeMap::from([("level ubuntu".to_owned(), digest)]),
+        files: None,
+        archives,
         levels: vec![level],
     }
 }
@@ -73,7 +78,7 @@ fn reads_what_it_writes() {
     let mut empty = sample(0);
     empty.levels.clear();
     empty.archives.clear();
-    empty.inputs.clear();
+    empty.definition.clear();
     assert_eq!(Lock::parse(&empty.to_yaml()).unwrap(), empty);
 }
 
@@ -90,7 +95,7 @@ fn is_pleasant_to_review() {
         "a".repeat(128)
     );
     assert!(text.contains(&package), "{text}");
-    assert!(text.starts_with("# written by sockel lock; review and commit, do not edit\nformat: 1\n"));
+    assert!(text.starts_with("# written by sockel lock; review and commit, do not edit\nformat: 2\n"));
 }
 
 #[test]
@@ -130,11 +135,15 @@ fn refuses_what_it_never_writes() {
     let table = [
         (
             "newer format",
-            "format: 1",
-            "format: 2\nfuture: yes",
-            "cannot read lock file: it was written by a newer sockel (lock format 2, known up to 1)",
+            "format: 2",
+            "format: 3\nfuture: yes",
+            "cannot read lock file: it was written by a newer sockel (lock format 3, known up to 2)",
         ),
-        ("older format", "format: 1", "format: 0", "format 0 is not 1"),
+        ("older format", "format: 2", "format: 0", "format 0 is not 2"),
+        ("half an older format", "format: 2", "format: 1", "format 1 is not 2"),
+        ("half a newer format", "format: 2", "format: 2\ninputs: {}", "format 2 is not 2"),
+        ("no revision", "revision: 3", "revision: 0", "revision 0 is lower than 1"),
+        ("state of nobody", "from: ubuntu/security", "from: ubuntu/updates", "whose state is not in `archives`"),
         ("escaping path", "pool/main/l/lib/lib0_", "pool/../../lib0_", "path `pool/../../lib0_1%3a0_amd64.deb`"),
         ("absolute path", "\"pool/main/l/lib/lib0_", "\"/pool/lib0_", "path `/pool/"),
         ("encoded path", "pool/main/l/lib/lib0_", "pool/%2E%2e/lib0_", "path `"),
@@ -145,17 +154,49 @@ fn refuses_what_it_never_writes() {
             "origin",
             "from: ubuntu/security",
             "from: evil/security",
-            "is from `evil/security`, which is not in `archives`",
+            "is from `evil/security`, whose state is not in `archives`",
         ),
         ("no rest", "- [\"*\"]", "- [x]", "level `ubuntu` has no layer `*` for the rest"),
         ("unknown field", "engine: 1", "engine: 1\nmore: 1", "more"),
-        ("not YAML", "format: 1", "format: [", "cannot read lock file"),
+        ("not YAML", "format: 2", "format: [", "cannot read lock file"),
     ];
     for (what, from, to, expected) in table {
         assert!(good.contains(from), "{what}");
         let error = Lock::parse(&good.replace(from, to)).unwrap_err().to_string();
         assert!(error.contains(expected), "{what}: {error}");
     }
+}
+
+#[test]
+fn older_states_stand_behind_newer_ones_and_are_named() {
+    let good = sample(4);
+    let problems = |change: &dyn Fn(&mut Lock)| {
+        let mut lock = good.clone();
+        change(&mut lock);
+        Lock::parse(&lock.to_yaml()).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(problems(&|_| ()), "");
+    let swapped = problems(&|lock| lock.archives.swap(0, 1));
+    assert!(swapped.contains("do not stand in order, newest first"), "{swapped}");
+    let twice = problems(&|lock| lock.archives.push(lock.archives[1].clone()));
+    assert!(twice.contains("a state of `ubuntu/security` is listed twice"), "{twice}");
+    let unused = problems(&|lock| {
+        lock.levels
+            .iter_mut()
+            .flat_map(|level| level.packages.values_mut())
+            .flatten()
+            .for_each(|package| package.state = None);
+    });
+    assert!(unused.contains("an older state of `ubuntu/security` is listed that no package is from"), "{unused}");
+}
+
+#[test]
+fn format_1_is_read_and_answers_nothing() {
+    let old = "format: 1\nengine: 1\nimage: i\nepoch: \"2026-11-27T00:00:00Z\"\nparameters: {}\n\
+               inputs:\n  recipes/x.yaml: \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n\
+               archives: []\nlevels: []\n";
+    let lock = Lock::parse(old).unwrap();
+    assert_eq!((lock.format, lock.revision, lock.definition.len()), (1, FIRST_REVISION, 0));
 }
 
 #[test]

@@ -76,7 +76,8 @@ impl Archive {
             keys: vec![key.armored()],
             fingerprints: vec![key.fingerprint()],
             frozen: false,
-            pinned: None,
+            locked: None,
+            accept_older: false,
             warn_after: Some(3 * 86_400),
             max_age: Some(7 * 86_400),
         }

@@ -67,6 +67,16 @@ impl Server {
         self.state.lock().unwrap().files.remove(path);
     }
 
+    /// Removes all files whose paths begin like this.
+    pub(crate) fn remove_below(&self, path: &str) {
+        self.state.lock().unwrap().files.retain(|known, _| !known.starts_with(path));
+    }
+
+    /// Serves these files and no others.
+    pub(crate) fn serve_only(&self, files: &BTreeMap<String, Vec<u8>>) {
+        self.state.lock().unwrap().files.clone_from(files);
+    }
+
     /// Returns all files by path.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.state.lock().unwrap().files.clone()

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod deb;
+pub(crate) mod edits;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod openpgp;

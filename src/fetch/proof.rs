@@ -1,0 +1,230 @@
+//! Proves locks against the world, and remembers what was proven.
+//!
+//! What the store remembers of a proof is a few bytes under a key of everything that decides it: the lock, what its
+//! recipes resolve to with keys and fingerprints, the script ledger, the engine. So a proof costs something once, and a
+//! change to any of these asks for a new one.
+
+use crate::apt::archive;
+use crate::fetch;
+use crate::fetch::Mirrors;
+use crate::fetch::states::LockedArchives;
+use crate::fetch::states::States;
+use crate::lock;
+use crate::lock::proof;
+use crate::lock::proof::Claim;
+use crate::lock::proof::Doubt;
+use crate::lock::proof::Proof;
+use crate::recipe::Ledger;
+use crate::report::Event;
+use crate::report::Reporter;
+use crate::store;
+use crate::store::Store;
+use crate::sys::http;
+use crate::sys::http::Http;
+use crate::values::Digest;
+use crate::values::Epoch;
+use std::collections::BTreeMap;
+
+/// Version of the rules by which locks are proven: a new number makes every proof be made again.
+const RULES: u32 = 1;
+
+/// Kind of the store's records.
+const RECORD: &str = "proof";
+
+/// Everything that proving a lock needs.
+#[derive(Clone, Copy)]
+pub struct Prover<'a> {
+    /// Door to the archives.
+    pub http: &'a Http,
+    /// Where states, packages and proofs are kept.
+    pub store: &'a Store,
+    /// Where archives may be found.
+    pub mirrors: &'a Mirrors,
+    /// Decisions about maintainer scripts.
+    pub ledger: &'a Ledger,
+    /// Engine format version.
+    pub engine: u32,
+    /// What time it is, to judge keys.
+    pub now: Epoch,
+    /// Hears about progress.
+    pub reporter: &'a dyn Reporter,
+}
+
+/// A lock that is not proven.
+#[derive(Debug)]
+pub struct Unproven {
+    /// Image of the lock.
+    pub image: String,
+    /// Why not.
+    pub doubt: Doubt,
+}
+
+/// Locks are not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// These are not, for reasons of their own.
+    #[error("cannot prove the lock{} of {}: {}", if .0.len() == 1 { "" } else { "s" }, images(.0), reasons(.0))]
+    Unproven(Vec<Unproven>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Prover<'_> {
+    /// Proves locks, parents before their children, and returns the proof of each.
+    ///
+    /// # Errors
+    /// [`Error::Unproven`] with every lock that is not proven.
+    pub fn prove(&self, claims: &[Claim<'_>]) -> Result<Vec<Proof>, Error> {
+        let keys: Vec<Digest> = keys(claims, self.ledger, self.engine);
+        let known: Vec<Option<Proof>> = keys.iter().map(|key| self.store.result(RECORD, key)).collect();
+        if let Some(known) = known.iter().cloned().collect::<Option<Vec<Proof>>>() {
+            return Ok(known);
+        }
+
+        let Self { http, store, mirrors, now, reporter, .. } = *self;
+        let states = States { http, store, mirrors, now, reporter };
+        let outside = LockedArchives::new(states);
+        let results = proof::prove(claims, self.ledger, self.engine, &outside);
+        let (mut proofs, mut unproven) = (Vec::new(), Vec::new());
+        for ((claim, key), result) in claims.iter().zip(keys).zip(results) {
+            match result {
+                Ok(proof) => {
+                    self.store.keep(RECORD, &key, &proof)?;
+                    self.tell(claim, &proof);
+                    proofs.push(proof);
+                }
+                Err(doubt) => unproven.push(Unproven { image: claim.definition.image.clone(), doubt }),
+            }
+        }
+        if unproven.is_empty() { Ok(proofs) } else { Err(Error::Unproven(unproven)) }
+    }
+
+    fn tell(&self, claim: &Claim<'_>, proof: &Proof) {
+        if !proof.later.is_empty() {
+            let (image, pockets) = (&claim.definition.image, proof.later.join(", "));
+            let text =
+                format!("the lock of {image} is proven by later states of {pockets}: nobody has the locked ones");
+            self.reporter.event(Event::Info(text));
+        }
+    }
+}
+
+/// Returns the keys under which proofs are remembered. A child's depends on those of its parents.
+fn keys(claims: &[Claim<'_>], ledger: &Ledger, engine: u32) -> Vec<Digest> {
+    let ledger = ledger.identity();
+    let mut keys: BTreeMap<&String, Digest> = BTreeMap::new();
+    let mut all = Vec::new();
+    for Claim { definition, lock } in claims {
+        let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent));
+        let identity: Vec<String> =
+            definition.identity().into_iter().map(|(part, digest)| format!("{part} {digest}")).collect();
+        let text = format!(
+            "proof {RULES} {engine} {ledger}\n{}\n{}\n{}",
+            lock.digest(),
+            parent.map(ToString::to_string).unwrap_or_default(),
+            identity.join("\n"),
+        );
+        let key = Digest::of(text.as_bytes());
+        keys.insert(&definition.image, key);
+        all.push(key);
+    }
+    all
+}
+
+impl Error {
+    /// Tells whether locking anew may help: a package is gone, superseded, or not what was locked.
+    #[must_use]
+    pub fn asks_for_new_locks(&self) -> bool {
+        let Self::Unproven(all) = self else { return false };
+        all.iter().all(|unproven| match &unproven.doubt {
+            Doubt::Differs { .. } | Doubt::Below { .. } | Doubt::Failed(lock::Error::Archives { .. }) => true,
+            Doubt::Failed(error) => is_gone(error) || matches!(error, lock::Error::Unresolvable { .. }),
+        })
+    }
+
+    /// Tells whether all that is missing is the network, so that a later attempt may work.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        let Self::Unproven(all) = self else { return false };
+        all.iter().all(|unproven| match &unproven.doubt {
+            Doubt::Failed(lock::Error::Archives { .. }) | Doubt::Below { .. } => true,
+            Doubt::Failed(error) => is_outside(error),
+            Doubt::Differs { .. } => false,
+        })
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let Self::Unproven(all) = self else { return Vec::new() };
+        let mut hints = Vec::new();
+        for unproven in all {
+            hints.extend(unproven.hints());
+        }
+        hints.sort();
+        hints.dedup();
+        hints
+    }
+}
+
+impl Unproven {
+    fn hints(&self) -> Vec<String> {
+        let image = &self.image;
+        match &self.doubt {
+            Doubt::Differs { later, .. } if later.is_empty() => vec![format!(
+                "the lock was edited, or the signed states say something else: choose again with `sockel lock {image}` and compare"
+            )],
+            Doubt::Differs { .. } => vec![
+                format!("choose again with `sockel lock {image}`, or let `sockel build --refresh` do it"),
+                "a cache repository, a bundle or a snapshot service keeps the states that old locks need".to_owned(),
+            ],
+            Doubt::Below { .. } => Vec::new(),
+            Doubt::Failed(error) => match source::<fetch::Error>(error) {
+                Some(error) => error.hints(),
+                None => source::<archive::Error>(error).map_or_else(|| error.hints(), archive::Error::hints),
+            },
+        }
+    }
+}
+
+/// Returns what stood behind an error of the world outside.
+fn source<T: std::error::Error + 'static>(error: &lock::Error) -> Option<&T> {
+    match error {
+        lock::Error::Outside(cause) => cause.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn is_gone(error: &lock::Error) -> bool {
+    source::<fetch::Error>(error).is_some_and(|error| !error.gone().is_empty())
+}
+
+fn is_outside(error: &lock::Error) -> bool {
+    source::<fetch::Error>(error).is_some_and(fetch::Error::is_outside)
+        || source::<archive::Error>(error)
+            .is_some_and(|error| error.is_outside() || matches!(error, archive::Error::Offline { .. }))
+        || source::<http::Error>(error).is_some()
+}
+
+fn images(all: &[Unproven]) -> String {
+    all.iter().map(|unproven| format!("`{}`", unproven.image)).collect::<Vec<_>>().join(", ")
+}
+
+/// All reasons, one line each.
+fn reasons(all: &[Unproven]) -> String {
+    let mut lines = Vec::new();
+    for Unproven { image, doubt } in all {
+        match doubt {
+            Doubt::Differs { differences, later } => {
+                lines.extend(differences.iter().map(|difference| format!("{image}: {difference}")));
+                if !later.is_empty() {
+                    lines.push(format!("{image}: nobody has the locked state of {} any more", later.join(", ")));
+                }
+            }
+            Doubt::Below { parent } => lines.push(format!("{image}: it stands on `{parent}`, which is not proven")),
+            Doubt::Failed(error) => lines.push(format!("{image}: {error}")),
+        }
+    }
+    lines.iter().map(|line| format!("\n  {line}")).collect()
+}

@@ -1,0 +1,111 @@
+//! The tags of an image where people pull it: what stands there now, and whether it may be replaced.
+//!
+//! Both questions are answered before anything is sent, on every kind of registry.
+//! - A **fixed** tag names one state for ever: one that holds something else is an error.
+//! - A **moving** tag follows the newest state: it does not go back to an older one unless a person asks for that. Which of
+//!   two states is the newer one is told by the time of the archives, then by the revision of the lock; both stand in the
+//!   image's annotations. Images of others have neither, and are replaced.
+
+use crate::image::REVISION;
+use crate::oci;
+use crate::publish::Error;
+use crate::publish::Order;
+use crate::publish::Place;
+use crate::publish::policy::is_moving;
+use crate::sys::fs;
+use crate::values::Digest;
+use crate::values::Epoch;
+use oci_spec::image::ImageIndex;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Annotation with the time of an image's archives (image-spec annotations.md).
+const CREATED: &str = "org.opencontainers.image.created";
+
+/// What publishing would do to the tags of an image.
+pub(super) struct Tags {
+    /// Those that do not stand for the image.
+    pub(super) to_move: Vec<String>,
+    /// A moving tag that stands for a newer state, and that state's digest.
+    pub(super) newer: Option<(String, Digest)>,
+}
+
+/// Time and revision of a state: later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    created: Epoch,
+    revision: u32,
+}
+
+/// Looks at all tags of an image.
+///
+/// # Errors
+/// [`Error::FixedTag`], or when the registry does not answer.
+pub(super) async fn look(order: &Order<'_>, place: &Place<'_>) -> Result<Tags, Error> {
+    let (repository, own) = (place.final_repository(order.definition), order.built.index.0);
+    let (mut to_move, mut replaced) = (Vec::new(), BTreeMap::new());
+    // the first answer tells how to log in, so the others need not find out as well
+    for tag in &order.built.tags {
+        let found = place.final_registry().head(&repository, tag).await?;
+        let found = found.map(|found| oci::digest_of(&found));
+        if found == Some(Some(own)) {
+            continue;
+        }
+        to_move.push(tag.clone());
+        if let Some(digest) = found.flatten() {
+            replaced.insert(tag.clone(), digest);
+        }
+    }
+
+    let (fixed, _) = kinds(order);
+    if let Some((tag, found)) = fixed.iter().find_map(|tag| Some((tag, replaced.get(tag)?))) {
+        let (image, tag, found) = (order.built.image.clone(), tag.clone(), *found);
+        return Err(Error::FixedTag { image, tag, found, own });
+    }
+    let newer = if place.accept_older { None } else { newer(order, place, &repository, &replaced).await? };
+    Ok(Tags { to_move, newer })
+}
+
+/// Returns the tags that never move, and those that follow the newest release.
+pub(super) fn kinds(order: &Order<'_>) -> (Vec<String>, Vec<String>) {
+    let patterns = order.definition.publish.tags.iter().map(String::as_str);
+    // without any pattern an image has its fixed version as its only tag
+    let patterns = patterns.chain(std::iter::repeat("{fixed}"));
+    let (moving, fixed): (Vec<_>, Vec<_>) =
+        order.built.tags.iter().zip(patterns).partition(|(_, pattern)| is_moving(pattern));
+    let names = |kind: Vec<(&String, &str)>| kind.into_iter().map(|(tag, _)| tag.clone()).collect();
+    (names(fixed), names(moving))
+}
+
+/// Returns a tag that stands for a newer state than the image.
+async fn newer(
+    order: &Order<'_>,
+    place: &Place<'_>,
+    repository: &str,
+    replaced: &BTreeMap<String, Digest>,
+) -> Result<Option<(String, Digest)>, Error> {
+    let mut asked = BTreeSet::new();
+    let (own, size) = order.built.index;
+    let own = age(&fs::read(&place.store.blob(&own), size)?);
+    for (tag, digest) in replaced {
+        if !asked.insert(digest) {
+            continue;
+        }
+        let manifest = place.final_registry().manifest(repository, &digest.to_string()).await?;
+        if let (Some(own), Some(theirs)) = (own, age(&manifest.bytes))
+            && theirs > own
+        {
+            return Ok(Some((tag.clone(), *digest)));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the age of an image from its index.
+fn age(index: &[u8]) -> Option<Age> {
+    let index: ImageIndex = serde_json::from_slice(index).ok()?;
+    let annotations = index.annotations().as_ref()?;
+    let created = annotations.get(CREATED)?.parse().ok()?;
+    let revision = annotations.get(REVISION).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Some(Age { created, revision })
+}
