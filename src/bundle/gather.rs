@@ -367,7 +367,8 @@ fn later(state: &State<'_>, gathering: &Gathering<'_>) -> Result<(Vec<u8>, PastP
     let pocket = state.wanted(gathering.mirrors);
     let Gathering { store, http, now, reporter, .. } = *gathering;
     let gone = |cause| Error::Gone { pocket: pocket.title(), locked: state.locked.inrelease, cause: Box::new(cause) };
-    let opened = http.block_on(archive::open(&pocket, http, &store.archives(), now, reporter))?.map_err(gone)?;
+    let asked = std::slice::from_ref(&pocket);
+    let opened = archive::open(asked, http, &store.archives(), now, reporter).map_err(gone)?.swap_remove(0);
     let path = archive::kept(&store.archives(), &opened.facts.inrelease);
     let bytes = fs::read(&path, release::SIZE_LIMIT)?;
     let past = reopen(&pocket, &bytes, state, gathering)?.map_err(gone)?;

@@ -1,6 +1,7 @@
 //! The real world for `lock`: opens archives over the network and reads the control data of packages.
 
 use crate::apt::archive;
+use crate::apt::archive::OpenPocket;
 use crate::apt::archive::Pocket;
 use crate::apt::deb;
 use crate::apt::deb::Deb;
@@ -54,34 +55,26 @@ pub struct BadPackage {
 }
 
 impl Outside for Online<'_> {
-    fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, lock::Error> {
-        let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
-        for definition in archive.pockets.iter().filter(|pocket| self.is_wanted(pocket)) {
-            let pocket = pocket(archive, definition, architectures, self.mirrors);
-            let folder = self.store.archives();
-            let opened = archive::open(&pocket, self.http, &folder, self.now, self.reporter);
-            let opened = self.http.block_on(opened).map_err(outside)?.map_err(outside)?;
-            let archive::Facts { suite, codename, date, valid_until, inrelease, signed_by, .. } = opened.facts;
-            let (archive, name) = (archive.name.clone(), definition.name.clone());
-            open.pockets.push(LockedPocket {
-                archive,
-                pocket: name.clone(),
-                suite,
-                codename,
-                date,
-                valid_until,
-                inrelease,
-                signed_by,
-            });
-            open.warnings.extend(opened.warnings);
-            open.indexes.extend(opened.indexes.into_iter().map(|index| OpenIndex {
-                pocket: name.clone(),
-                component: index.component,
-                architecture: index.architecture,
-                index: index.index,
-            }));
-        }
-        Ok(open)
+    fn open(
+        &self,
+        archives: &[ArchiveDefinition],
+        architectures: &BTreeSet<Architecture>,
+    ) -> Result<Vec<Open>, lock::Error> {
+        let pockets_of = |archive: &ArchiveDefinition| -> Vec<Pocket> {
+            let wanted = archive.pockets.iter().filter(|definition| self.is_wanted(definition));
+            wanted.map(|definition| pocket(archive, definition, architectures, self.mirrors)).collect()
+        };
+        let pockets: Vec<Pocket> = archives.iter().flat_map(pockets_of).collect();
+        let opened = archive::open(&pockets, self.http, &self.store.archives(), self.now, self.reporter);
+        let mut opened = opened.map_err(outside)?.into_iter().peekable();
+        let of_archive = |archive: &ArchiveDefinition| {
+            let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
+            while let Some(pocket) = opened.next_if(|pocket| pocket.facts.archive == archive.name) {
+                take(pocket, &mut open);
+            }
+            open
+        };
+        Ok(archives.iter().map(of_archive).collect())
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
@@ -119,6 +112,19 @@ impl Online<'_> {
             uris: fetch::addresses(archives, from, platform.architecture().debian(), self.mirrors),
         }
     }
+}
+
+/// Adds a pocket to its archive.
+fn take(opened: OpenPocket, open: &mut Open) {
+    let archive::Facts { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by } = opened.facts;
+    open.indexes.extend(opened.indexes.into_iter().map(|index| OpenIndex {
+        pocket: pocket.clone(),
+        component: index.component,
+        architecture: index.architecture,
+        index: index.index,
+    }));
+    open.pockets.push(LockedPocket { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by });
+    open.warnings.extend(opened.warnings);
 }
 
 /// Returns a pocket as [`archive::open`] wants it.

@@ -38,11 +38,11 @@ use std::collections::BTreeSet;
 
 /// Archives and packages, as the network (or a test) has them.
 pub trait Outside {
-    /// Opens all pockets of an archive for some architectures: verified, fresh, complete.
+    /// Opens all pockets of some archives for some architectures: verified, fresh, complete. Returns one a definition.
     ///
     /// # Errors
-    /// Whatever stands against trusting it.
-    fn open(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Result<Open, Error>;
+    /// Whatever stands against trusting them.
+    fn open(&self, archives: &[ArchiveDefinition], architectures: &BTreeSet<Architecture>) -> Result<Vec<Open>, Error>;
 
     /// Fetches packages and reads their control members; each `.deb` is verified against its digest first.
     ///
@@ -230,13 +230,10 @@ fn open(
     warnings: &mut BTreeSet<String>,
 ) -> Result<Vec<(String, Open)>, Error> {
     let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
-    let mut opened = Vec::new();
-    for archive in group.first().map_or(&[][..], |definition| &definition.archives) {
-        let open = outside.open(archive, &architectures)?;
-        warnings.extend(open.warnings.iter().cloned());
-        opened.push((archive.name.clone(), open));
-    }
-    Ok(opened)
+    let archives = group.first().map_or(&[][..], |definition| &definition.archives);
+    let opened = outside.open(archives, &architectures)?;
+    warnings.extend(opened.iter().flat_map(|open| open.warnings.iter().cloned()));
+    Ok(archives.iter().map(|archive| archive.name.clone()).zip(opened).collect())
 }
 
 /// The first image of the group gets the reason, the others refer to it.

@@ -4,6 +4,7 @@
 //! <folder>/<key>.json       the newest state of a pocket, see `Memory`; kept by `cache prune`
 //!          <key>.lock       held while that file changes
 //!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time
+//!          decoded/<hex>    what became of such an index, see `decoded`; goes with it
 //! ```
 
 use crate::apt::archive::Error;
@@ -24,6 +25,9 @@ use std::path::PathBuf;
 
 /// Folder of files by digest.
 pub(super) const BY_HASH: &str = "by-hash";
+
+/// Folder of decoded indexes, by the digest of the compressed file.
+pub(super) const DECODED: &str = "decoded";
 
 /// Format of the memory file.
 const FORMAT: u32 = 1;
@@ -79,6 +83,17 @@ pub(super) fn by_hash(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join(BY_HASH).join(digest.hex())
 }
 
+/// Returns where the decoded form of an index is kept.
+pub(super) fn decoded(folder: &Path, index: &Digest) -> PathBuf {
+    folder.join(DECODED).join(index.hex())
+}
+
+/// Removes an InRelease file, or an index with its decoded form.
+fn forget(folder: &Path, digest: &Digest) -> Result<(), Error> {
+    fs::remove(&decoded(folder, digest))?;
+    Ok(fs::remove(&by_hash(folder, digest))?)
+}
+
 /// Remembers a state after all of it was verified. A newer state, written by another command meanwhile, stays.
 ///
 /// # Errors
@@ -88,7 +103,7 @@ pub(super) fn keep(
     pocket: &Pocket,
     served: &Served,
     judged: &Judged,
-    indexes: &[Choice<'_>],
+    indexes: &[Choice],
 ) -> Result<(), Error> {
     let path = file(folder, pocket);
     let _lock = fs::lock(&path.with_extension("lock"), fs::Lock::Exclusive)?;
@@ -128,7 +143,7 @@ pub(super) fn keep(
         fs::write_atomic(&path, &bytes)?;
     }
     for digest in outdated {
-        fs::remove(&by_hash(folder, &digest))?;
+        forget(folder, &digest)?;
     }
     Ok(())
 }
