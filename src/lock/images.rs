@@ -190,13 +190,17 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
                 continue;
             }
         };
+        let platforms: BTreeSet<Platform> =
+            group.iter().flat_map(|definition| &definition.platforms).copied().collect();
+        let universes = platforms.into_iter().map(|platform| (platform, universe(&opened, platform))).collect();
         for definition in group {
             let parent = definition.parent.as_ref();
             if let Some(parent) = parent.filter(|parent| failed.contains_key(*parent) && !done.contains_key(*parent)) {
                 failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
                 continue;
             }
-            let mut run = Run { images, definition, opened: &opened, outside, past: &mut past, done: &done };
+            let (opened, universes) = (&opened, &universes);
+            let mut run = Run { images, definition, opened, universes, outside, past: &mut past, done: &done };
             match run.image() {
                 Ok((lock, warned, undecided)) => {
                     warnings.extend(warned);
@@ -259,6 +263,7 @@ struct Run<'r, 'a> {
     images: Images<'a>,
     definition: &'a Definition,
     opened: &'r [(String, Open)],
+    universes: &'r BTreeMap<Platform, Universe<'r>>,
     outside: &'r dyn Outside,
     past: &'r mut Past<'a>,
     done: &'r BTreeMap<String, Outcome>,
@@ -269,9 +274,7 @@ type Made = (Lock, Vec<String>, Vec<Unknown>);
 
 impl Run<'_, '_> {
     fn image(&mut self) -> Result<Made, Error> {
-        let (definition, opened) = (self.definition, self.opened);
-        let universes: BTreeMap<Platform, Universe<'_>> =
-            definition.platforms.iter().map(|platform| (*platform, universe(opened, *platform))).collect();
+        let (definition, universes) = (self.definition, self.universes);
         let mut held: BTreeMap<Platform, Held> = BTreeMap::new();
         let mut levels = self.inherited();
         for level in &levels {

@@ -5,8 +5,10 @@ use crate::apt::index;
 use crate::apt::index::Index;
 use crate::apt::version::Version;
 use crate::lock::Error;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// Packages by name and by what they provide: an index of an archive, or a list of packages.
 pub trait Shelf {
@@ -97,20 +99,27 @@ pub struct Policy {
 /// All origins of one architecture; their order counts only between equal versions.
 pub struct Universe<'a> {
     origins: Vec<Origin<'a>>,
+    /// What [`Self::versions`] found before: levels and images ask for the same names again and again.
+    versions: RefCell<BTreeMap<String, Rc<[Candidate]>>>,
+    /// What [`Self::provider_names`] found before.
+    providers: RefCell<BTreeMap<String, Rc<BTreeSet<String>>>>,
 }
 
 impl<'a> Universe<'a> {
     /// Takes the origins, in the recipe's order.
     #[must_use]
     pub fn new(origins: Vec<Origin<'a>>) -> Self {
-        Self { origins }
+        Self { origins, versions: RefCell::default(), providers: RefCell::default() }
     }
 
     /// Returns every version of a name, newest first; equal versions in the order of the origins.
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub fn versions(&self, name: &str) -> Result<Vec<Candidate>, Error> {
+    pub fn versions(&self, name: &str) -> Result<Rc<[Candidate]>, Error> {
+        if let Some(known) = self.versions.borrow().get(name) {
+            return Ok(Rc::clone(known));
+        }
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
             for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
@@ -123,7 +132,9 @@ impl<'a> Universe<'a> {
             let newest = b.package.version.cmp(&a.package.version);
             newest.then(place.cmp(other)).then(a.package.sha256.cmp(&b.package.sha256))
         });
-        Ok(found.into_iter().map(|(_, candidate)| candidate).collect())
+        let versions: Rc<[Candidate]> = found.into_iter().map(|(_, candidate)| candidate).collect();
+        self.versions.borrow_mut().insert(name.to_owned(), Rc::clone(&versions));
+        Ok(versions)
     }
 
     /// Returns the version of a name that is to be taken, as apt does: the newest.
@@ -136,28 +147,32 @@ impl<'a> Universe<'a> {
     pub fn candidate(&self, name: &str, policy: &Policy) -> Result<Option<Candidate>, Error> {
         let versions = self.versions(name)?;
         let is_security = |candidate: &Candidate| candidate.from.ends_with("/security");
-        let secured: Vec<Version> =
-            versions.iter().filter(|candidate| is_security(candidate)).map(|c| c.package.version.clone()).collect();
-        let mut allowed = versions
-            .into_iter()
-            .filter(|c| c.package.phased != Some(0) || is_security(c) || secured.contains(&c.package.version))
-            .filter(|c| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin))
-            .collect::<Vec<_>>();
+        let is_secured = |version: &Version| versions.iter().any(|c| is_security(c) && c.package.version == *version);
+        let allowed = || {
+            let unhalted = |c: &&Candidate| c.package.phased != Some(0) || is_secured(&c.package.version);
+            let pinned = |c: &&Candidate| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin);
+            versions.iter().filter(unhalted).filter(pinned)
+        };
         let kept = policy.previous.get(name).filter(|_| policy.keep);
-        let place = kept.and_then(|version| allowed.iter().position(|c| c.package.version == *version)).unwrap_or(0);
-        Ok((place < allowed.len()).then(|| allowed.swap_remove(place)))
+        let kept = kept.and_then(|version| allowed().find(|c| c.package.version == *version));
+        Ok(kept.or_else(|| allowed().next()).cloned())
     }
 
     /// Returns the names of all packages of which some version provides `name`, sorted.
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub fn provider_names(&self, name: &str) -> Result<BTreeSet<String>, Error> {
+    pub fn provider_names(&self, name: &str) -> Result<Rc<BTreeSet<String>>, Error> {
+        if let Some(known) = self.providers.borrow().get(name) {
+            return Ok(Rc::clone(known));
+        }
         let mut names = BTreeSet::new();
         for origin in &self.origins {
             let packages = origin.shelf.providers(name).map_err(|cause| origin.error(cause))?;
             names.extend(packages.into_iter().map(|package| package.name));
         }
+        let names = Rc::new(names);
+        self.providers.borrow_mut().insert(name.to_owned(), Rc::clone(&names));
         Ok(names)
     }
 
