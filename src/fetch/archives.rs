@@ -64,7 +64,21 @@ impl Outside for Online<'_> {
         architectures: &BTreeSet<Architecture>,
         locked: &[LockedPocket],
     ) -> Result<Vec<Open>, lock::Error> {
-        archives.iter().map(|archive| self.open_one(archive, architectures, locked)).collect()
+        let pockets_of = |archive: &ArchiveDefinition| -> Vec<Pocket> {
+            let wanted = archive.pockets.iter().filter(|definition| self.is_wanted(definition));
+            wanted.map(|definition| self.pocket(archive, definition, architectures, locked)).collect()
+        };
+        let pockets: Vec<Pocket> = archives.iter().flat_map(pockets_of).collect();
+        let opened = archive::open(&pockets, self.http, &self.store.archives(), self.now, self.reporter);
+        let mut opened = opened.map_err(outside)?.into_iter().peekable();
+        let of_archive = |archive: &ArchiveDefinition| {
+            let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
+            while let Some(pocket) = opened.next_if(|pocket| pocket.facts.archive == archive.name) {
+                take(pocket.facts, pocket.warnings, pocket.indexes, &mut open);
+            }
+            open
+        };
+        Ok(archives.iter().map(of_archive).collect())
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
@@ -117,25 +131,20 @@ pub(super) fn wanted(needed: &Needed<'_>, mirrors: &Mirrors, time: Option<Epoch>
 }
 
 impl Online<'_> {
-    fn open_one(
+    /// Returns a pocket with what locks know about it.
+    fn pocket(
         &self,
         archive: &ArchiveDefinition,
+        definition: &PocketDefinition,
         architectures: &BTreeSet<Architecture>,
         locked: &[LockedPocket],
-    ) -> Result<Open, lock::Error> {
-        let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
-        for definition in archive.pockets.iter().filter(|pocket| self.is_wanted(pocket)) {
-            let mut pocket = pocket(archive, definition, architectures, self.mirrors);
-            let title = pocket.title();
-            let known = locked.iter().find(|state| state.title() == title && state.suite == pocket.suite);
-            pocket.locked = known.map(|state| (state.date, state.inrelease));
-            pocket.accept_older = self.accept_older;
-            let folder = self.store.archives();
-            let opened = archive::open(&pocket, self.http, &folder, self.now, self.reporter);
-            let opened = self.http.block_on(opened).map_err(outside)?.map_err(outside)?;
-            take(opened.facts, opened.warnings, opened.indexes, &mut open);
-        }
-        Ok(open)
+    ) -> Pocket {
+        let mut pocket = pocket(archive, definition, architectures, self.mirrors);
+        let title = pocket.title();
+        let known = locked.iter().find(|state| state.title() == title && state.suite == pocket.suite);
+        pocket.locked = known.map(|state| (state.date, state.inrelease));
+        pocket.accept_older = self.accept_older;
+        pocket
     }
 
     fn is_wanted(&self, pocket: &PocketDefinition) -> bool {

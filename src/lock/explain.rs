@@ -71,7 +71,7 @@ impl Explainer<'_> {
         }
         let providers = self.universe.provider_names(name)?;
         if !providers.is_empty() {
-            let names = providers.into_iter().take(20).collect::<Vec<_>>().join(", ");
+            let names = providers.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
             return Ok(match requested {
                 true => format!("`{name}` is a virtual package; request one of its providers: {names}"),
                 false => format!("no provider of `{name}` has a fitting version or may be chosen ({names})"),

@@ -146,8 +146,8 @@ impl<'a> Graph<'a> {
             return Ok(None);
         }
         let mut choices = Vec::new();
-        for name in self.universe.provider_names(&relation.name)? {
-            if let Some(candidate) = self.universe.candidate(&name, self.policy)?
+        for name in self.universe.provider_names(&relation.name)?.iter() {
+            if let Some(candidate) = self.universe.candidate(name, self.policy)?
                 && provides(relation, &candidate.package)
             {
                 choices.push(candidate.package);
@@ -178,7 +178,7 @@ impl<'a> Graph<'a> {
         if let Some(ids) = self.providers.get(name) {
             return Ok(Rc::clone(ids));
         }
-        let mut names = self.universe.provider_names(name)?;
+        let mut names = self.universe.provider_names(name)?.as_ref().clone();
         // a fixed package may have left the archive since
         for (fixed, (_, candidate)) in &self.ground.fixed {
             if candidate.package.provides.iter().any(|provide| provide.name == name) {

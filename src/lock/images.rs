@@ -194,6 +194,7 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
                 continue;
             }
         };
+        let universes = universes(&group, &opened);
         for definition in group {
             let parent = definition.parent.as_ref();
             if let Some(parent) = parent.filter(|parent| failed.contains_key(*parent) && !done.contains_key(*parent)) {
@@ -203,7 +204,8 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
             let below = parent.and_then(|parent| {
                 done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
             });
-            let mut run = Run { images, definition, below, opened: &opened, outside, past: &mut past };
+            let (opened, universes) = (&opened, &universes);
+            let mut run = Run { images, definition, below, opened, universes, outside, past: &mut past };
             match run.image() {
                 Ok((lock, warned, undecided)) => {
                     warnings.extend(warned);
@@ -292,6 +294,7 @@ pub(crate) struct Run<'r, 'a> {
     /// The lock of the image that it stands on.
     pub(crate) below: Option<&'r Lock>,
     pub(crate) opened: &'r [(String, Open)],
+    pub(crate) universes: &'r BTreeMap<Platform, Universe<'r>>,
     pub(crate) outside: &'r dyn Outside,
     pub(crate) past: &'r mut Past<'a>,
 }
@@ -301,9 +304,7 @@ pub(crate) type Made = (Lock, Vec<String>, Vec<Unknown>);
 
 impl Run<'_, '_> {
     pub(crate) fn image(&mut self) -> Result<Made, Error> {
-        let (definition, opened) = (self.definition, self.opened);
-        let universes: BTreeMap<Platform, Universe<'_>> =
-            definition.platforms.iter().map(|platform| (*platform, universe(opened, *platform))).collect();
+        let (definition, universes) = (self.definition, self.universes);
         let mut held: BTreeMap<Platform, Held> = BTreeMap::new();
         let mut levels = self.inherited();
         for level in &levels {
@@ -337,7 +338,7 @@ impl Run<'_, '_> {
                 );
             }
         }
-        Ok((self.assemble(levels, &universes)?, warnings, unknown))
+        Ok((self.assemble(levels, universes)?, warnings, unknown))
     }
 
     /// The levels of the image below, as they are in its lock.
@@ -443,6 +444,12 @@ impl Run<'_, '_> {
         archives.extend(older);
         Ok(())
     }
+}
+
+/// Returns what may be chosen for each platform of some images.
+pub(crate) fn universes<'a>(group: &[&Definition], opened: &'a [(String, Open)]) -> BTreeMap<Platform, Universe<'a>> {
+    let platforms: BTreeSet<Platform> = group.iter().flat_map(|definition| &definition.platforms).copied().collect();
+    platforms.into_iter().map(|platform| (platform, universe(opened, platform))).collect()
 }
 
 /// All indexes for one platform.

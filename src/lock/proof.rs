@@ -28,11 +28,14 @@ use crate::lock::file::LockedPocket;
 use crate::lock::images::Open;
 use crate::lock::images::Run;
 use crate::lock::images::open;
+use crate::lock::images::universes;
 use crate::lock::level::Past;
+use crate::lock::universe::Universe;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::Definition;
 use crate::recipe::Ledger;
 use crate::values::Digest;
+use crate::values::Platform;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -104,8 +107,9 @@ pub fn prove(claims: &[Claim<'_>], ledger: &Ledger, engine: u32, outside: &dyn O
                 continue;
             }
         };
+        let archives = Archives { opened: &opened, universes: &universes(&definitions, &opened), outside };
         for index in group {
-            results[index] = Some(one(&claims[index], images, &opened, outside, &mut past));
+            results[index] = Some(one(&claims[index], images, &archives, &mut past));
         }
     }
     let results = results.into_iter().flatten().collect();
@@ -118,16 +122,23 @@ fn same_states(one: &Claim<'_>, other: &Claim<'_>) -> bool {
     one.lock.newest_states().eq(other.lock.newest_states()) && archives(one) == archives(other)
 }
 
+/// The archives of a group of locks, opened.
+struct Archives<'r> {
+    opened: &'r [(String, Open)],
+    universes: &'r BTreeMap<Platform, Universe<'r>>,
+    outside: &'r dyn Outside,
+}
+
 fn one<'a>(
     claim: &Claim<'a>,
     images: Images<'a>,
-    opened: &[(String, Open)],
-    outside: &dyn Outside,
+    archives: &Archives<'_>,
     past: &mut Past<'a>,
 ) -> Result<Proof, Doubt> {
     let Claim { definition, lock } = *claim;
+    let Archives { opened, universes, outside } = *archives;
     let below = definition.parent.as_ref().and_then(|parent| images.previous.get(parent));
-    let mut run = Run { images, definition, below, opened, outside, past };
+    let mut run = Run { images, definition, below, opened, universes, outside, past };
     let (derived, _, undecided) = run.image().map_err(Doubt::Failed)?;
     if !undecided.is_empty() {
         return Err(Doubt::Failed(Error::Scripts(undecided)));

@@ -134,8 +134,8 @@ fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, name: &str) -> Result<Opt
     for side in sides.values() {
         // a halted version must not come back as a pin
         let mut here = BTreeSet::new();
-        for candidate in side.universe.versions(name)? {
-            let version = candidate.package.source_version;
+        for candidate in side.universe.versions(name)?.iter() {
+            let version = candidate.package.source_version.clone();
             let pins = BTreeMap::from([(name.to_owned(), version.clone())]);
             let single = Policy { pins };
             if side.universe.candidate(name, &single)?.is_some() {

@@ -6,8 +6,10 @@ use crate::apt::index::Index;
 use crate::apt::version::Version;
 use crate::lock::Error;
 use crate::lock::file::LockedPackage;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// Packages by name and by what they provide: an index of an archive, or a list of packages.
 pub trait Shelf {
@@ -94,20 +96,27 @@ pub struct Policy {
 /// All origins of one architecture; their order counts only between equal versions.
 pub struct Universe<'a> {
     origins: Vec<Origin<'a>>,
+    /// What [`Self::versions`] found before: levels and images ask for the same names again and again.
+    versions: RefCell<BTreeMap<String, Rc<[Candidate]>>>,
+    /// What [`Self::provider_names`] found before.
+    providers: RefCell<BTreeMap<String, Rc<BTreeSet<String>>>>,
 }
 
 impl<'a> Universe<'a> {
     /// Takes the origins, in the recipe's order.
     #[must_use]
     pub fn new(origins: Vec<Origin<'a>>) -> Self {
-        Self { origins }
+        Self { origins, versions: RefCell::default(), providers: RefCell::default() }
     }
 
     /// Returns every version of a name, newest first; equal versions in the order of the origins.
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub fn versions(&self, name: &str) -> Result<Vec<Candidate>, Error> {
+    pub fn versions(&self, name: &str) -> Result<Rc<[Candidate]>, Error> {
+        if let Some(known) = self.versions.borrow().get(name) {
+            return Ok(Rc::clone(known));
+        }
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
             for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
@@ -120,7 +129,9 @@ impl<'a> Universe<'a> {
             let newest = b.package.version.cmp(&a.package.version);
             newest.then(place.cmp(other)).then(a.package.sha256.cmp(&b.package.sha256))
         });
-        Ok(found.into_iter().map(|(_, candidate)| candidate).collect())
+        let versions: Rc<[Candidate]> = found.into_iter().map(|(_, candidate)| candidate).collect();
+        self.versions.borrow_mut().insert(name.to_owned(), Rc::clone(&versions));
+        Ok(versions)
     }
 
     /// Returns the version of a name that is to be taken, as apt does: the newest.
@@ -133,13 +144,10 @@ impl<'a> Universe<'a> {
     pub fn candidate(&self, name: &str, policy: &Policy) -> Result<Option<Candidate>, Error> {
         let versions = self.versions(name)?;
         let is_security = |candidate: &Candidate| candidate.from.ends_with("/security");
-        let secured: Vec<Version> =
-            versions.iter().filter(|candidate| is_security(candidate)).map(|c| c.package.version.clone()).collect();
-        let mut allowed = versions
-            .into_iter()
-            .filter(|c| c.package.phased != Some(0) || is_security(c) || secured.contains(&c.package.version))
-            .filter(|c| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin));
-        Ok(allowed.next())
+        let is_secured = |version: &Version| versions.iter().any(|c| is_security(c) && c.package.version == *version);
+        let unhalted = |c: &&Candidate| c.package.phased != Some(0) || is_secured(&c.package.version);
+        let pinned = |c: &&Candidate| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin);
+        Ok(versions.iter().filter(unhalted).find(pinned).cloned())
     }
 
     /// Tells whether a locked package stands in the index that it is said to be from.
@@ -159,12 +167,17 @@ impl<'a> Universe<'a> {
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub fn provider_names(&self, name: &str) -> Result<BTreeSet<String>, Error> {
+    pub fn provider_names(&self, name: &str) -> Result<Rc<BTreeSet<String>>, Error> {
+        if let Some(known) = self.providers.borrow().get(name) {
+            return Ok(Rc::clone(known));
+        }
         let mut names = BTreeSet::new();
         for origin in &self.origins {
             let packages = origin.shelf.providers(name).map_err(|cause| origin.error(cause))?;
             names.extend(packages.into_iter().map(|package| package.name));
         }
+        let names = Rc::new(names);
+        self.providers.borrow_mut().insert(name.to_owned(), Rc::clone(&names));
         Ok(names)
     }
 

@@ -6,7 +6,7 @@
 //!         blobs/sha256/<hex> packages, layers, configurations, manifests (shaped like an OCI layout)
 //!         packages/<hex>/    one unpacked package: `tree.json` and `payload`
 //!         results/<kind>/<hex>   small JSON answers by cache key
-//!         archives/          InRelease memory and indexes (owned by `apt::archive`)
+//!         archives/          InRelease memory and indexes, also decoded (owned by `apt::archive`)
 //!         partial/<hex>      downloads that are not complete yet
 //!         tmp/               files being written; emptied when nobody else is running
 //! ```

@@ -41,6 +41,12 @@ pub struct Verified {
 
 const PARTS: [&str; 5] = ["blobs", "packages", "results", "archives", "partial"];
 
+/// InRelease files and compressed indexes by digest, see `apt::archive`.
+const INDEXES: &str = "archives/by-hash";
+
+/// Indexes in their decoded form, under the same names.
+const DECODED: &str = "archives/decoded";
+
 impl Store {
     /// Returns what the store holds, part by part.
     ///
@@ -67,13 +73,22 @@ impl Store {
         let _alone = fs::lock(&folder.join("in-use"), fs::Lock::Exclusive)?;
         let limit = clock::now().0.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
         let mut pruned = Pruned::default();
-        for part in ["blobs", "packages", "results", "partial", "archives/by-hash"] {
+        for part in ["blobs", "packages", "results", "partial", INDEXES] {
             for file in fs::walk(&folder.join(part))? {
-                if age == 0 || file.used < limit {
+                if age == 0 || last_use(&file, &folder) < limit {
                     fs::remove(&file.path)?;
                     pruned.files += 1;
                     pruned.bytes += file.size;
                 }
+            }
+        }
+        // what was made from an index goes with it
+        for file in fs::walk(&folder.join(DECODED))? {
+            let index = file.path.file_name().map(|name| folder.join(INDEXES).join(name));
+            if index.and_then(|index| fs::size(&index)).is_none() {
+                fs::remove(&file.path)?;
+                pruned.files += 1;
+                pruned.bytes += file.size;
             }
         }
         for name in fs::list(&folder.join("packages"))? {
@@ -102,6 +117,13 @@ impl Store {
         }
         Ok(verified)
     }
+}
+
+/// Returns when a file was used last. An index is read in its decoded form, so use of that counts for it.
+fn last_use(file: &fs::Found, store: &Path) -> i64 {
+    let decoded = file.path.strip_prefix(store.join(INDEXES)).ok().map(|name| store.join(DECODED).join(name));
+    let used = decoded.and_then(|decoded| fs::used(&decoded));
+    used.map_or(file.used, |used| used.max(file.used))
 }
 
 fn digest_of(path: &Path) -> Result<Digest, Error> {

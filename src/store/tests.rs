@@ -1,6 +1,10 @@
 //! Contract of the store.
 
 use super::*;
+use crate::sys::clock;
+use std::fs::FileTimes;
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 fn empty() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -70,4 +74,31 @@ fn finds_damage() {
     let verified = store.verify().unwrap();
     assert_eq!((verified.checked, verified.removed.len()), (2, 1));
     assert!(store.has_blob(&good, 4) && !store.has_blob(&bad, 3));
+}
+
+#[test]
+fn a_decoded_index_stays_as_long_as_its_index_and_keeps_it() {
+    let (folder, store) = empty();
+    let path = |part: &str, name: &str| folder.path().join("archives").join(part).join(name);
+    for part in ["by-hash", "decoded"] {
+        fs::create_dir(&folder.path().join("archives").join(part)).unwrap();
+    }
+    for (part, name, used) in [
+        ("by-hash", "used", 0),
+        ("decoded", "used", clock::now().0),
+        ("by-hash", "unused", 0),
+        ("decoded", "unused", 0),
+        ("decoded", "orphan", clock::now().0),
+        ("by-hash", "plain", clock::now().0),
+    ] {
+        fs::write_atomic(&path(part, name), b"x").unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(used.try_into().unwrap());
+        let times = FileTimes::new().set_accessed(time).set_modified(time);
+        fs::open(&path(part, name)).unwrap().set_times(times).unwrap();
+    }
+    assert_eq!(store.prune(3600).unwrap().files, 3);
+    assert_eq!(fs::list(&folder.path().join("archives/by-hash")).unwrap(), ["plain", "used"]);
+    assert_eq!(fs::list(&folder.path().join("archives/decoded")).unwrap(), ["used"]);
+    Store::open(folder.path()).unwrap().prune(0).unwrap();
+    assert!(fs::walk(&folder.path().join("archives")).unwrap().is_empty());
 }

@@ -154,6 +154,14 @@ pub fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
+/// Returns when a file was last read or written, seconds since 1970, or `None` when there is no such file.
+#[must_use]
+pub fn used(path: &Path) -> Option<i64> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+    metadata.map(|metadata| metadata.atime().max(metadata.mtime()))
+}
+
 /// Removes a file; a missing one is fine.
 ///
 /// # Errors

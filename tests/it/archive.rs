@@ -18,6 +18,8 @@ use sockel::sys::http::Options;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::Barrier;
 use std::time::Duration;
 
 const DAY: i64 = 86_400;
@@ -28,7 +30,8 @@ pub(crate) fn http(offline: bool) -> Http {
 }
 
 fn open_at(pocket: &Pocket, folder: &Path, http: &Http, now: Epoch) -> Result<OpenPocket, Error> {
-    http.block_on(archive::open(pocket, http, folder, now, &Recorder::default())).unwrap()
+    let opened = archive::open(std::slice::from_ref(pocket), http, folder, now, &Recorder::default());
+    opened.map(|mut opened| opened.pop().unwrap())
 }
 
 fn open(pocket: &Pocket, folder: &Path) -> Result<OpenPocket, Error> {
@@ -188,6 +191,77 @@ fn remembers_what_it_saw() {
     }
     // states of the past prove the locks that name them: three InRelease files and two indexes stay
     assert_eq!(fs::list(&folder.path().join("by-hash")).unwrap().len(), 5);
+    assert_eq!(fs::list(&folder.path().join("decoded")).unwrap().len(), 2);
+}
+
+#[test]
+fn asks_for_all_pockets_at_once_and_answers_in_order() {
+    let server = Server::start();
+    let other = Archive { suite: "noble-updates", suite_field: "noble-updates", ..Archive::good() };
+    let (first, folder) = (Archive::good(), tempfile::tempdir().unwrap());
+    let security = Archive::pocket(&[server.url()]);
+    let updates = Pocket { name: "updates".into(), suite: "noble-updates".into(), ..security.clone() };
+    let pockets = [security, updates];
+    let open = |http: &Http| archive::open(&pockets, http, folder.path(), NOW, &Recorder::default());
+    let titles = |opened: &[OpenPocket]| opened.iter().map(|one| one.facts.suite.clone()).collect::<Vec<_>>();
+    server.put_all(&first.files());
+    server.put_all(&other.files());
+    // no answer comes before both pockets have been asked for, and none of an index before all four have
+    for (paths, count) in [(["InRelease"; 1].as_slice(), 2), (&["amd64", "arm64"], 4)] {
+        let barrier = Arc::new(Barrier::new(count));
+        for archive in [&first, &other] {
+            for path in paths {
+                let path = match *path {
+                    "InRelease" => format!("/ubuntu/dists/{}/InRelease", archive.suite),
+                    architecture => archive.index(architecture),
+                };
+                server.fail(&path, &[Fault::Meet(Arc::clone(&barrier))]);
+            }
+        }
+    }
+    let opened = open(&http(false)).unwrap();
+    assert_eq!(titles(&opened), ["noble-security", "noble-updates"]);
+    assert!(opened.iter().all(|one| one.indexes.iter().map(|index| &index.architecture[..]).eq(["amd64", "arm64"])));
+    assert_eq!(titles(&open(&http(true)).unwrap()), ["noble-security", "noble-updates"]);
+    // the second one is refused at once, the first one only after its answers
+    let late = Archive { date: Epoch(NOW.0 - 30 * DAY), ..first };
+    server.put_all(&late.files());
+    server.put("/ubuntu/dists/noble-updates/InRelease", b"nothing");
+    server.fail(INRELEASE, &[Fault::Status(503, None), Fault::Status(503, None)]);
+    let error = open(&http(false)).unwrap_err().to_string();
+    assert!(error.starts_with("cannot open pocket `ubuntu/security`"), "{error}");
+}
+
+#[test]
+fn reads_decoded_indexes_and_makes_damaged_ones_again() {
+    let (server, folder, good) = (Server::start(), tempfile::tempdir().unwrap(), Archive::good());
+    server.put_all(&good.files());
+    let pocket = Archive::pocket(&[server.url()]);
+    let hello = |opened: OpenPocket| opened.indexes[1].index.by_name("hello").next().unwrap().unwrap().size;
+    assert_eq!(hello(open(&pocket, folder.path()).unwrap()), 3);
+    let name = &fs::list(&folder.path().join("decoded")).unwrap()[0];
+    let (decoded, compressed) = (folder.path().join("decoded").join(name), folder.path().join("by-hash").join(name));
+    let (sound, index) = (fs::read(&decoded, 1 << 20).unwrap(), fs::read(&compressed, 1 << 20).unwrap());
+    // the compressed file is not even read
+    fs::write_atomic(&compressed, &vec![0; index.len()]).unwrap();
+    assert_eq!(hello(open_at(&pocket, folder.path(), &http(true), NOW).unwrap()), 3);
+    let mut flipped = sound.clone();
+    flipped[9] ^= 1;
+    let mut newer = sound.clone();
+    let format = newer.len() - 2 * 64 - 1;
+    newer[format] = b'9';
+    for damaged in [&flipped[..], &sound[..sound.len() / 2], &newer, b""] {
+        fs::write_atomic(&compressed, &index).unwrap();
+        fs::write_atomic(&decoded, damaged).unwrap();
+        assert_eq!(hello(open_at(&pocket, folder.path(), &http(true), NOW).unwrap()), 3);
+        assert_eq!(fs::read(&decoded, 1 << 20).unwrap(), sound);
+    }
+    fs::write_atomic(&compressed, &vec![0; index.len()]).unwrap();
+    fs::write_atomic(&decoded, &flipped).unwrap();
+    let error = open_at(&pocket, folder.path(), &http(true), NOW).unwrap_err();
+    assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
+    assert_eq!(hello(open(&pocket, folder.path()).unwrap()), 3);
+    assert_eq!(fs::read(&decoded, 1 << 20).unwrap(), sound);
 }
 
 #[test]

@@ -381,17 +381,9 @@ impl Shelves {
     fn new(text: &str, date: i64) -> Self {
         Self { text: text.to_owned(), date, opened: Default::default(), read: Default::default() }
     }
-}
 
-impl Outside for Shelves {
-    fn open(
-        &self,
-        archives: &[ArchiveDefinition],
-        architectures: &BTreeSet<Architecture>,
-        _locked: &[LockedPocket],
-    ) -> Result<Vec<Open>, Error> {
+    fn open_one(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Open {
         self.opened.set(self.opened.get() + 1);
-        let [archive] = archives else { panic!("the definitions have one archive") };
         let pocket = LockedPocket {
             archive: archive.name.clone(),
             pocket: "release".to_owned(),
@@ -408,8 +400,18 @@ impl Outside for Shelves {
             architecture: architecture.debian().to_owned(),
             index: index(&self.text),
         };
-        let indexes = architectures.iter().map(open).collect();
-        Ok(vec![Open { pockets: vec![pocket], indexes, warnings: Vec::new() }])
+        Open { pockets: vec![pocket], indexes: architectures.iter().map(open).collect(), warnings: Vec::new() }
+    }
+}
+
+impl Outside for Shelves {
+    fn open(
+        &self,
+        archives: &[ArchiveDefinition],
+        architectures: &BTreeSet<Architecture>,
+        _locked: &[LockedPocket],
+    ) -> Result<Vec<Open>, Error> {
+        Ok(archives.iter().map(|archive| self.open_one(archive, architectures)).collect())
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, Error> {

@@ -5,6 +5,7 @@
 //!          <key>.lock       held while that file changes
 //!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time. States of
 //!                           the past stay until `cache prune`: they prove the locks that name them
+//!          decoded/<hex>    what became of such an index, see `decoded`; goes with it
 //! ```
 
 use crate::apt::archive::Error;
@@ -24,6 +25,9 @@ use std::path::PathBuf;
 
 /// Folder of files by digest.
 pub(super) const BY_HASH: &str = "by-hash";
+
+/// Folder of decoded indexes, by the digest of the compressed file.
+pub(super) const DECODED: &str = "decoded";
 
 /// Format of the memory file.
 const FORMAT: u32 = 1;
@@ -77,6 +81,11 @@ impl Memory {
 /// Returns where a file is kept by its digest.
 pub(super) fn by_hash(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join(BY_HASH).join(digest.hex())
+}
+
+/// Returns where the decoded form of an index is kept.
+pub(super) fn decoded(folder: &Path, index: &Digest) -> PathBuf {
+    folder.join(DECODED).join(index.hex())
 }
 
 /// Remembers a state after all of it was verified. A newer state, written by another command meanwhile, stays.

@@ -6,12 +6,14 @@
 //!   of another suite and an outdated state are errors; a wrong digest or signature is never tried again elsewhere.
 //! - **Not here**: choosing packages (`lock`), fetching them (`fetch`).
 
+mod decoded;
 mod error;
 mod indexes;
 mod judge;
 mod memory;
 mod mirrors;
 mod past;
+mod reading;
 
 pub use error::Error;
 pub use past::IndexFile;
@@ -28,7 +30,12 @@ use crate::sys::fs;
 use crate::sys::http::Http;
 use crate::values::Digest;
 use crate::values::Epoch;
+use futures_util::future;
+use indexes::Choice;
+use indexes::Stock;
+use judge::Judged;
 use memory::Memory;
+use mirrors::Served;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -140,18 +147,51 @@ impl Pocket {
     }
 }
 
-/// Opens a pocket: fetches what changed, verifies all of it, remembers it in `folder`, and reads the indexes.
+/// Opens pockets: asks for all of them at once, fetches what changed, verifies all of it, reads the indexes, and remembers
+/// the states in `folder`. Pockets and warnings come in the order that was asked for.
 ///
 /// # Errors
-/// [`Error`]: what is wrong with the pocket, or that no mirror answered.
-pub async fn open(
-    pocket: &Pocket,
+/// [`Error`] of the first pocket in that order that has one: what is wrong with it, or that no mirror answered. None is
+/// remembered then.
+pub fn open(
+    pockets: &[Pocket],
     http: &Http,
     folder: &Path,
     now: Epoch,
     reporter: &dyn Reporter,
-) -> Result<OpenPocket, Error> {
+) -> Result<Vec<OpenPocket>, Error> {
     fs::create_dir(&folder.join(memory::BY_HASH))?;
+    let requests = pockets.iter().map(|pocket| ask(pocket, http, folder, now, reporter));
+    let asked = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
+    let asked = asked.into_iter().collect::<Result<Vec<Asked>, Error>>()?;
+    let each = || pockets.iter().zip(&asked);
+    let jobs: Vec<(&Pocket, &Choice)> =
+        each().flat_map(|(pocket, asked)| asked.choices.iter().map(move |choice| (pocket, choice))).collect();
+    let mut read = reading::read(folder, &jobs).into_iter();
+    let mut indexes = Vec::new();
+    for (_, asked) in each() {
+        indexes.push(read.by_ref().take(asked.choices.len()).collect::<Result<Vec<_>, Error>>()?);
+    }
+    for (pocket, asked) in each() {
+        let digests = asked.choices.iter().map(|choice| choice.listed.sha256).collect();
+        memory::keep(folder, pocket, &asked.served, &asked.judged.facts, digests)?;
+    }
+    let opened = asked.into_iter().zip(indexes).map(|(asked, indexes)| {
+        let Judged { facts, warnings, .. } = asked.judged;
+        warnings.iter().for_each(|warning| reporter.event(Event::Warning(warning.clone())));
+        OpenPocket { facts, warnings, indexes }
+    });
+    Ok(opened.collect())
+}
+
+/// A verified state of a pocket, all files of which are in the folder.
+struct Asked {
+    served: Served,
+    judged: Judged,
+    choices: Vec<Choice>,
+}
+
+async fn ask(pocket: &Pocket, http: &Http, folder: &Path, now: Epoch, reporter: &dyn Reporter) -> Result<Asked, Error> {
     let memory = Memory::load(folder, pocket, reporter);
     let mut asked_again = false;
     loop {
@@ -159,20 +199,12 @@ pub async fn open(
         let known = memory.as_ref().filter(|_| !asked_again);
         let served = mirrors::inrelease(pocket, http, folder, known).await?;
         let judged = judge::judge(pocket, &served.bytes, memory.as_ref(), now)?;
-        let stock = indexes::Stock { pocket, http, folder, release: &judged.release, reporter };
+        let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
         match stock.complete().await {
             // the archive moved on between two requests; its InRelease has, too
             Err(Error::IndexGone { .. }) if !asked_again && !http.is_offline() => asked_again = true,
             Err(error) => return Err(error),
-            Ok(listed) => {
-                let indexes = stock.read(&listed)?;
-                let digests = listed.iter().map(|choice| choice.listed.sha256).collect();
-                memory::keep(folder, pocket, &served, &judged.facts, digests)?;
-                for warning in &judged.warnings {
-                    reporter.event(Event::Warning(warning.clone()));
-                }
-                return Ok(OpenPocket { facts: judged.facts, warnings: judged.warnings, indexes });
-            }
+            Ok(choices) => return Ok(Asked { served, judged, choices }),
         }
     }
 }

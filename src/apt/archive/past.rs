@@ -102,9 +102,9 @@ pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &Past<'_>) -> Re
     let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
     let choices = stock.complete().await?;
     let indexes = stock.read(&choices)?;
-    let file = |choice: &crate::apt::archive::indexes::Choice<'_>| IndexFile {
-        component: choice.component.to_owned(),
-        architecture: choice.architecture.to_owned(),
+    let file = |choice: &crate::apt::archive::indexes::Choice| IndexFile {
+        component: choice.component.clone(),
+        architecture: choice.architecture.clone(),
         path: choice.path.clone(),
         sha256: choice.listed.sha256,
         size: choice.listed.size,

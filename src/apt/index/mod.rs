@@ -3,6 +3,7 @@
 //! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena; a [`Package`] is made when
 //! somebody asks for it. An archive of 70,000 packages takes some 45 MB.
 
+mod decoded;
 mod field;
 mod read;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::Barrier;
 use std::sync::Mutex;
 
 /// What goes wrong with the next answers for a path.
@@ -20,6 +21,8 @@ pub(crate) enum Fault {
     NoRange,
     /// Sends the client elsewhere.
     Redirect(String),
+    /// Answers, but not before as many requests as the barrier is for have come.
+    Meet(Arc<Barrier>),
 }
 
 #[derive(Default)]
@@ -108,6 +111,9 @@ fn answer(mut connection: TcpStream, state: &Mutex<State>) {
         let fault = state.faults.get_mut(&path).filter(|faults| !faults.is_empty()).map(|faults| faults.remove(0));
         (state.files.get(&path).cloned(), fault)
     };
+    if let Some(Fault::Meet(barrier)) = &fault {
+        barrier.wait();
+    }
     let (status, extra, body) = reply(file, range, &headers, fault.as_ref());
     let sent = match fault {
         Some(Fault::Cut(count)) => &body[..count.min(body.len())],
