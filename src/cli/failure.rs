@@ -15,6 +15,7 @@ use crate::fetch::archives::BadPackage;
 use crate::fetch::proof;
 use crate::layer;
 use crate::lock;
+use crate::lock::proof::Doubt;
 use crate::oci;
 use crate::oci::registry;
 use crate::oci::registry::credentials;
@@ -244,23 +245,41 @@ impl From<lease::Error> for Failure {
 
 impl From<proof::Error> for Failure {
     fn from(error: proof::Error) -> Self {
-        Self::of(proof_kind(&error), &error, error.hints())
+        let (kind, hints) = proof_kind(&error);
+        Self::of(kind, &error, hints)
     }
 }
 
-/// What was chosen must change, unless all that is missing is the network.
-fn proof_kind(error: &proof::Error) -> Kind {
-    match error {
-        proof::Error::Store(error) => store_kind(error),
-        proof::Error::Unproven(_) if error.is_outside() => Kind::Outside,
-        proof::Error::Unproven(_) => Kind::Input,
+/// What was chosen must change, unless the world outside is all that stands in the way.
+fn proof_kind(error: &proof::Error) -> (Kind, Vec<String>) {
+    let all = match error {
+        proof::Error::Store(error) => return (store_kind(error), error.hints()),
+        proof::Error::Unproven(all) => all,
+    };
+    let (mut kind, mut hints) = (Kind::Outside, error.hints());
+    for unproven in all {
+        match &unproven.doubt {
+            Doubt::Below { .. } | Doubt::Failed(lock::Error::Archives { .. }) => (),
+            Doubt::Failed(lock::Error::Outside(cause)) => {
+                let (own, more) = outside(cause.as_ref());
+                hints.extend(more);
+                if own == Kind::Input {
+                    kind = own;
+                }
+            }
+            Doubt::Failed(lock::Error::Index { .. }) => (),
+            Doubt::Failed(_) | Doubt::Differs { .. } => kind = Kind::Input,
+        }
     }
+    hints.sort();
+    hints.dedup();
+    (kind, hints)
 }
 
 impl From<build::Error> for Failure {
     fn from(error: build::Error) -> Self {
         let (kind, hints) = match &error {
-            build::Error::Proof(error) => (proof_kind(error), error.hints()),
+            build::Error::Proof(error) => proof_kind(error),
             build::Error::Fetch(error) => (fetch_kind(error), error.hints()),
             build::Error::Layer { cause, .. } => (layer_kind(cause), cause.hints()),
             build::Error::Image(_) => (Kind::Input, Vec::new()),

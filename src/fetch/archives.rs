@@ -1,5 +1,6 @@
 //! The real world for `lock`: opens archives over the network and reads the control data of packages.
 
+use crate::apt::Package;
 use crate::apt::archive;
 use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Facts;
@@ -79,6 +80,10 @@ impl Outside for Online<'_> {
             open
         };
         Ok(archives.iter().map(of_archive).collect())
+    }
+
+    fn is_at_hand(&self, package: &Package) -> bool {
+        self.store.has_blob(&package.sha256, package.size)
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {

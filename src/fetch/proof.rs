@@ -4,7 +4,6 @@
 //! recipes resolve to with keys and fingerprints, the script ledger, the engine. So a proof costs something once, and a
 //! change to any of these asks for a new one.
 
-use crate::apt::archive;
 use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::states::LockedArchives;
@@ -19,7 +18,6 @@ use crate::report::Event;
 use crate::report::Reporter;
 use crate::store;
 use crate::store::Store;
-use crate::sys::http;
 use crate::sys::http::Http;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -143,17 +141,6 @@ impl Error {
         })
     }
 
-    /// Tells whether all that is missing is the network, so that a later attempt may work.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
-        let Self::Unproven(all) = self else { return false };
-        all.iter().all(|unproven| match &unproven.doubt {
-            Doubt::Failed(lock::Error::Archives { .. }) | Doubt::Below { .. } => true,
-            Doubt::Failed(error) => is_outside(error),
-            Doubt::Differs { .. } => false,
-        })
-    }
-
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
@@ -180,31 +167,15 @@ impl Unproven {
                 "a cache repository, a bundle or a snapshot service keeps the states that old locks need".to_owned(),
             ],
             Doubt::Below { .. } => Vec::new(),
-            Doubt::Failed(error) => match source::<fetch::Error>(error) {
-                Some(error) => error.hints(),
-                None => source::<archive::Error>(error).map_or_else(|| error.hints(), archive::Error::hints),
-            },
+            Doubt::Failed(error) => error.hints(),
         }
     }
 }
 
-/// Returns what stood behind an error of the world outside.
-fn source<T: std::error::Error + 'static>(error: &lock::Error) -> Option<&T> {
-    match error {
-        lock::Error::Outside(cause) => cause.downcast_ref(),
-        _ => None,
-    }
-}
-
+/// Tells whether no archive has a package any more.
 fn is_gone(error: &lock::Error) -> bool {
-    source::<fetch::Error>(error).is_some_and(|error| !error.gone().is_empty())
-}
-
-fn is_outside(error: &lock::Error) -> bool {
-    source::<fetch::Error>(error).is_some_and(fetch::Error::is_outside)
-        || source::<archive::Error>(error)
-            .is_some_and(|error| error.is_outside() || matches!(error, archive::Error::Offline { .. }))
-        || source::<http::Error>(error).is_some()
+    let lock::Error::Outside(cause) = error else { return false };
+    cause.downcast_ref::<fetch::Error>().is_some_and(|error| !error.gone().is_empty())
 }
 
 fn images(all: &[Unproven]) -> String {

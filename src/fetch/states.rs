@@ -14,6 +14,7 @@
 //! The limit that remains: without cache repository, bundle or snapshot service, an empty machine can prove a lock only
 //! until the first of its packages is superseded.
 
+use crate::apt::Package;
 use crate::apt::archive;
 use crate::apt::archive::Error;
 use crate::apt::archive::Past;
@@ -38,6 +39,8 @@ use crate::sys::http::Http;
 use crate::values::Architecture;
 use crate::values::Digest;
 use crate::values::Epoch;
+use serde::Deserialize;
+use serde::Serialize;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -63,6 +66,50 @@ pub struct FoundState {
     pub bytes: Vec<u8>,
     /// The pocket, verified, with its indexes.
     pub pocket: PastPocket,
+}
+
+/// Kind of the store's records about states.
+const RECORD: &str = "state";
+
+/// The files of a state that was read, for those who keep it for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StateFiles {
+    /// The pocket's name, for people.
+    title: String,
+    /// Bytes of the InRelease file.
+    inrelease_size: u64,
+    /// Digest and size of every index, as it is kept.
+    indexes: Vec<(Digest, u64)>,
+}
+
+impl StateFiles {
+    /// Describes a state.
+    #[must_use]
+    pub fn new(title: &str, inrelease_size: u64, indexes: Vec<(Digest, u64)>) -> Self {
+        Self { title: title.to_owned(), inrelease_size, indexes }
+    }
+
+    /// Returns what the store knows about the state of an InRelease file, if it has all of its files.
+    #[must_use]
+    pub fn of(inrelease: &Digest, store: &Store) -> Option<Self> {
+        let files: Self = store.result(RECORD, inrelease)?;
+        let folder = store.archives();
+        let is_there = |(digest, size): (Digest, u64)| fs::size(&archive::kept(&folder, &digest)) == Some(size);
+        let whole = files.all(inrelease).all(is_there);
+        whole.then_some(files)
+    }
+
+    /// Returns all files: the InRelease file, then the indexes.
+    pub fn all(&self, inrelease: &Digest) -> impl Iterator<Item = (Digest, u64)> {
+        std::iter::once((*inrelease, self.inrelease_size)).chain(self.indexes.iter().copied())
+    }
+
+    /// Returns the pocket's name.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
 }
 
 /// An InRelease file, and the archive root that it came from, unless it was in the store.
@@ -106,6 +153,17 @@ impl States<'_> {
         let bytes = fs::read(&archive::kept(&folder, &opened.facts.inrelease), release::SIZE_LIMIT)?;
         let pocket = self.reopen(pocket, &bytes, self.now)??;
         Ok(FoundState { bytes, pocket })
+    }
+
+    /// Remembers which files a state has.
+    fn note(&self, found: FoundState) -> Result<FoundState, Error> {
+        let FoundState { bytes, pocket } = &found;
+        let indexes = pocket.files.iter().map(|file| (file.sha256, file.size)).collect();
+        let title = format!("{}/{}", pocket.facts.archive, pocket.facts.pocket);
+        let files = StateFiles::new(&title, bytes.len() as u64, indexes);
+        // without the record nobody gets the state from here, which is no reason to stop
+        let _ = self.store.keep(RECORD, &pocket.facts.inrelease, &files);
+        Ok(found)
     }
 
     fn reopen(&self, pocket: &Pocket, bytes: &[u8], at: Epoch) -> Result<Result<PastPocket, Error>, Error> {
@@ -203,7 +261,7 @@ impl<'a> LockedArchives<'a> {
             return self.states.newest(&pocket);
         };
         if let Some(found) = self.states.exact(pocket.clone(), archive, locked)? {
-            return Ok(found);
+            return self.states.note(found);
         }
         pocket.locked = Some((locked.date, locked.inrelease));
         self.states.newest(&pocket)
@@ -231,6 +289,10 @@ impl Outside for LockedArchives<'_> {
             all.push(open);
         }
         Ok(all)
+    }
+
+    fn is_at_hand(&self, package: &Package) -> bool {
+        self.states.store.has_blob(&package.sha256, package.size)
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {

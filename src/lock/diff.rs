@@ -23,6 +23,8 @@ pub struct Difference {
     pub engine: Option<(u32, u32)>,
     /// Another format of the lock file: old and new.
     pub format: Option<(u32, u32)>,
+    /// The old lock names states of the archives that cannot be right.
+    pub states: bool,
     /// Pockets that were read at another time, with the new date; no reason for a new lock by themselves.
     pub archives: Vec<(String, String)>,
 }
@@ -68,7 +70,11 @@ impl Difference {
     /// Tells whether the choice of packages and all decisions about them stay as they are.
     #[must_use]
     pub fn keeps_decisions(&self) -> bool {
-        self.levels.is_empty() && self.parameters.is_empty() && self.engine.is_none() && self.format.is_none()
+        self.levels.is_empty()
+            && self.parameters.is_empty()
+            && self.engine.is_none()
+            && self.format.is_none()
+            && !self.states
     }
 
     /// Tells whether nothing changed that decides about the image; a later archive date alone does not.
@@ -111,6 +117,7 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
         parameters: changed(&old.parameters, &new.parameters),
         engine: (old.engine != new.engine).then_some((old.engine, new.engine)),
         format: (old.format != new.format).then_some((old.format, new.format)),
+        states: false,
         archives: dates(new).into_iter().filter(|(name, date)| before.get(name) != Some(date)).collect(),
     }
 }
@@ -202,6 +209,9 @@ impl fmt::Display for Difference {
         for (name, old, new) in &self.parameters {
             let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
             writeln!(f, "parameter {name}: {} -> {}", text(old), text(new))?;
+        }
+        if self.states {
+            writeln!(f, "states of the archives that cannot be right")?;
         }
         for part in &self.definition {
             writeln!(f, "definition of {part} changed")?;

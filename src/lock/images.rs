@@ -49,6 +49,9 @@ pub trait Outside {
         locked: &[LockedPocket],
     ) -> Result<Vec<Open>, Error>;
 
+    /// Tells whether a package can be read without fetching it.
+    fn is_at_hand(&self, package: &Package) -> bool;
+
     /// Fetches packages and reads their control members; each `.deb` is verified against its digest first.
     ///
     /// # Errors
@@ -272,7 +275,8 @@ fn refuse(group: &[&Definition], error: Error, failed: &mut BTreeMap<String, Err
 /// recipes changed that led to the same decisions, which is noted.
 fn outcome(mut lock: Lock, previous: Option<&Lock>) -> Outcome {
     let Some(old) = previous else { return Outcome { image: lock.image.clone(), lock, difference: None } };
-    let difference = diff(old, &lock);
+    let mut difference = diff(old, &lock);
+    difference.states = !has_sound_states(old, &lock);
     if difference.keeps_decisions() {
         lock = Lock { format: FORMAT, files: None, definition: lock.definition, ..old.clone() };
     }
@@ -280,6 +284,23 @@ fn outcome(mut lock: Lock, previous: Option<&Lock>) -> Outcome {
         lock.revision = revision(&lock, old);
     }
     Outcome { image: lock.image.clone(), lock, difference: Some(difference) }
+}
+
+/// Tells whether the states of an older lock can be what it was chosen from: those of the same pockets, none of them newer
+/// than today's, none that says something else about the same file.
+fn has_sound_states(old: &Lock, new: &Lock) -> bool {
+    let pairs = || old.newest_states().zip(new.newest_states());
+    let fits = |(old, new): (&LockedPocket, &LockedPocket)| {
+        let place = |state: &LockedPocket| (state.title(), state.suite.clone(), state.codename.clone());
+        place(old) == place(new)
+            && old.date <= new.date
+            && old.signed_by == new.signed_by
+            && (old.inrelease == new.inrelease) == (old == new)
+            && (old.date < new.date || old.inrelease == new.inrelease)
+    };
+    old.newest_states().count() == new.newest_states().count()
+        && pairs().all(fits)
+        && old.newest_states().map(|state| state.date).max() == Some(old.epoch)
 }
 
 /// Returns the revision of a lock that differs from an older one: it begins anew with every later date of the archives.
@@ -372,7 +393,7 @@ impl Run<'_, '_> {
         for (platform, addition) in additions {
             for choice in addition.packages.values() {
                 let package = &choice.candidate.package;
-                if self.past.must_be_read(package) && seen.insert(package.sha256) {
+                if self.past.must_be_read(package, self.outside) && seen.insert(package.sha256) {
                     let from = choice.candidate.from.as_str();
                     needed.push(Needed { archives: &self.definition.archives, from, platform: *platform, package });
                 }

@@ -11,6 +11,7 @@ use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedScript;
 use crate::lock::images::Content;
+use crate::lock::images::Outside;
 use crate::lock::layers::plan;
 use crate::lock::resolve::Addition;
 use crate::lock::resolve::Choice;
@@ -52,10 +53,14 @@ impl<'a> Past<'a> {
         past
     }
 
-    /// Tells whether the package itself must be looked at: it is new, or the ledger dropped a decision about it.
-    pub(crate) fn must_be_read(&self, package: &Package) -> bool {
+    /// Tells whether the package itself must be looked at: it is new, or the ledger dropped a decision about it, or it is
+    /// at hand. Earlier locks are believed only where a download is saved, until the new lock is proven.
+    pub(crate) fn must_be_read(&self, package: &Package, outside: &dyn Outside) -> bool {
         if self.read.contains_key(&package.sha256) {
             return false;
+        }
+        if outside.is_at_hand(package) {
+            return true;
         }
         let scripts = self.scripts.get(&package.sha256);
         scripts.is_none_or(|scripts| scripts.iter().any(|(_, digest)| self.ledger.entry(digest).is_none()))

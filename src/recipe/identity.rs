@@ -29,10 +29,10 @@ impl Definition {
         parts.insert("archives".to_owned(), digest(&archives));
         parts.insert("image".to_owned(), digest(&self.about()));
 
-        let mut levels: BTreeMap<&str, Vec<(&Platform, &Level)>> = BTreeMap::new();
+        let mut levels: BTreeMap<&str, Vec<(&Platform, Level)>> = BTreeMap::new();
         for (platform, of_platform) in &self.levels {
             for level in of_platform {
-                levels.entry(&level.recipe).or_default().push((platform, level));
+                levels.entry(&level.recipe).or_default().push((platform, ordered(level)));
             }
         }
         parts.extend(levels.into_iter().map(|(recipe, level)| (format!("level {recipe}"), digest(&level))));
@@ -48,6 +48,14 @@ impl Definition {
             "owner": [self.owner.name, self.owner.contact],
         })
     }
+}
+
+/// Returns a level with everything in order that is a set.
+fn ordered(level: &Level) -> Level {
+    let mut level = level.clone();
+    level.packages.sort();
+    level.include_paths.sort();
+    level
 }
 
 fn archive(archive: &ArchiveDefinition) -> Value {

@@ -15,6 +15,7 @@
 mod entry;
 pub mod key;
 pub mod prune;
+mod states;
 
 use crate::build::Built;
 use crate::layer::write;

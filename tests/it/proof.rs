@@ -116,7 +116,7 @@ fn every_edit_is_refused_but_the_free_choices() {
     }
     println!("{tried} edits of three locks tried, {free} of them free choices");
     assert_eq!(taken, Vec::<String>::new());
-    assert!(tried > 1000 && free > 3, "{tried} {free}");
+    assert!(tried > 800 && free > 3, "{tried} {free}");
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn an_archive_that_moves_on_leaves_what_is_still_listed() {
     move_on(&mut project, &library("2.1", 7), "libc_2.0");
     fs::remove_dir(&project.path("out")).expect("removed");
     fs::remove_dir(&project.path("store/results")).expect("removed");
-    let error = project.run(&["build", "--locked", "--offline"]).fails(1);
-    assert!(error.contains("nobody has the locked state"), "{error}");
+    project.run(&["build", "--locked", "--offline"]).good();
+    assert_eq!(project.digests("out"), first);
     project.run(&["lock"]).good();
     project.run(&["build", "--locked"]).good();
     fs::remove_dir(&project.path("store/results")).expect("removed");
@@ -281,16 +281,17 @@ fn a_frozen_pocket_is_the_one_of_the_lock() {
 fn a_child_names_the_older_state_of_what_it_inherits() {
     let mut project = Project::new();
     project.run(&["lock"]).good();
-    // the base keeps its lock while the archive moves on and the recipe of the child changes
+    // the base keeps its lock while the archive moves on, and the child is locked for the first time
     move_on(&mut project, &library("2.1", 7), "libc_2.0");
-    project.edit("recipes/app.yaml", "port=8080", "port=9090");
-    fs::remove_dir(&project.path("store/archives")).expect("removed");
+    fs::remove(&project.path("base-images/app.lock.yaml")).expect("removed");
     project.run(&["build"]).good();
     let (base, app) = (lock(&project, "base"), lock(&project, "app"));
     let libc = app.packages("linux/amd64".parse().unwrap()).find(|package| package.name == "libc").unwrap();
     assert_eq!(libc.state, Some(base.archives[0].inrelease));
     assert_eq!(app.archives.len(), 2);
     assert!(app.archives[0].date > app.archives[1].date);
+    project.run(&["lock", "--check"]).good();
+    project.run(&["bundle", "-o", "oci:bundle"]).good();
 }
 
 #[test]

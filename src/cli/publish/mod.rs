@@ -82,12 +82,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let receivers = Receivers::open(&target.file, context)?;
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
-    let built = built((args, &target), &definitions, &workspace, &hands, context)?;
+    let locks = workspace.fresh_locks(&definitions)?;
+    let built = built((args, &target), (&definitions, &locks), &workspace, &hands, context)?;
     let is_wanted = |built: &Built| args.images.is_empty() || args.images.contains(&built.image);
     let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
     let orders: Vec<publish::Order<'_>> =
         orders.map(|(definition, built)| publish::Order { definition, built }).collect();
     let answer = target.deliver(&orders, &workspace.related(), (&hands, args.dry_run), context)?;
+    target.leave_states(locks.values(), &answer, &hands, context)?;
     let answer = args.write_back.after(answer, args.dry_run);
     receivers.tell(answer, &|_| Reason::default(), (&hands, args.dry_run))?.print(&context.printer)
 }
@@ -95,12 +97,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 /// Builds the images from their locks as they are; what is there is found.
 fn built(
     (args, target): (&Args, &Target),
-    definitions: &[Definition],
+    (definitions, locks): (&[Definition], &BTreeMap<String, Lock>),
     workspace: &Workspace<'_>,
     hands: &Hands,
     context: &Context,
 ) -> Result<Vec<Built>, Failure> {
-    let locks: BTreeMap<String, Lock> = workspace.fresh_locks(definitions)?;
     let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
     let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
     let options = build::Options {
@@ -113,7 +114,7 @@ fn built(
     };
     target.take(&orders, &options, (hands, false), context)?;
     let offline = match &args.bundle {
-        Some(place) => Some(bundle::supply(place, (definitions, &locks), &[], hands, context)?),
+        Some(place) => Some(bundle::supply(place, (definitions, locks), &[], hands, context)?),
         None => None,
     };
     let http = offline.as_ref().unwrap_or(&hands.http);

@@ -16,12 +16,14 @@ use crate::cli::failure::Kind;
 use crate::cli::printer::Level;
 use crate::cli::publish::Answer;
 use crate::cli::workspace::Hands;
+use crate::lock::file::Lock;
 use crate::oci::registry::Registry;
 use crate::oci::registry::address::Address;
 use crate::publish;
 use crate::publish::Place;
 use crate::publish::Published;
 use crate::publish::Release;
+use crate::publish::State;
 use crate::publish::policy;
 use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
@@ -125,6 +127,33 @@ impl Target {
             let found = hands.http.block_on(cache.take(&unknown, whole))?;
             let text = format!("shared cache: {found} of {} images", unknown.len());
             context.printer.talk(Level::Detail, &text);
+            if found < unknown.len() {
+                // what has to be built has to be proven first
+                let locks: Vec<&Lock> = orders.iter().map(|order| order.lock).collect();
+                hands.http.block_on(cache.take_states(&locks))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the signed states that these locks name for machines that have nothing.
+    pub(crate) fn leave_states<'l>(
+        &self,
+        locks: impl Iterator<Item = &'l Lock>,
+        answer: &Answer,
+        hands: &Hands,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        let is_news = answer.published().any(|published| published.state == State::Published);
+        if !is_news || self.file.cache.is_none() {
+            return Ok(());
+        }
+        let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
+            return Ok(());
+        };
+        let locks: Vec<&Lock> = locks.collect();
+        if let Err(error) = hands.http.block_on(cache.give_states(&locks))? {
+            context.printer.warn(&format!("no signed states were left for others: {error}"));
         }
         Ok(())
     }

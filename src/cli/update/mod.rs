@@ -161,6 +161,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             published.push(target.deliver(&orders, &related, (&hands, args.dry_run), context)?);
         }
         if let Some(published) = publish::Answer::together(published) {
+            target.leave_states(locks.values(), &published, &hands, context)?;
             let published = args.write_back.after(published, args.dry_run);
             let receivers = receivers.as_ref().expect("opened with the target");
             let published = receivers.tell(published, &|image| answer.reason(image), (&hands, args.dry_run))?;

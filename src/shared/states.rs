@@ -1,0 +1,191 @@
+//! Signed states of archives in the cache repository, so that machines that have nothing can prove older locks.
+//!
+//! A state is an OCI image manifest tagged `state-<InRelease digest>`, with the InRelease file as its first layer and the
+//! indexes that were read as the others. It needs no signature of ours: the archive's own signature over the InRelease
+//! file makes the place irrelevant, and who takes a state goes the whole way from the pinned key again.
+
+use crate::apt::archive;
+use crate::apt::release;
+use crate::fetch::states::StateFiles;
+use crate::lock::file::Lock;
+use crate::oci;
+use crate::oci::registry::Push;
+use crate::oci::registry::error;
+use crate::report::Event;
+use crate::shared::Cache;
+use crate::shared::Error;
+use crate::sys::fs;
+use crate::values::Digest;
+use oci_spec::image::ImageManifest;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// What kind of artifact it is.
+const ARTIFACT_TYPE: &str = "application/vnd.sockel.cache.state.v1+json";
+
+/// Media types of its manifest, its files, and of the configuration that says nothing (image-spec 1.1, manifest.md).
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const IN_RELEASE: &str = "application/vnd.sockel.bundle.in-release.v1";
+const INDEX: &str = "application/vnd.sockel.bundle.index.v1";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// Largest index, as for archives.
+const LARGEST_INDEX: u64 = 512 << 20;
+
+/// Most files of a state: components times architectures, with room.
+const MOST_FILES: usize = 256;
+
+/// Kind of the store's records of states that were given.
+const GIVEN: &str = "state-given";
+
+fn tag(inrelease: &Digest) -> String {
+    format!("state-{}", inrelease.hex())
+}
+
+impl Cache<'_> {
+    /// Brings the states that these locks name and the store does not have; what cannot be had is looked for elsewhere.
+    pub async fn take_states(&self, locks: &[&Lock]) {
+        for inrelease in states(locks) {
+            if fs::size(&archive::kept(&self.store.archives(), &inrelease)).is_some() {
+                continue;
+            }
+            if let Err(error) = self.take_state(&inrelease).await {
+                self.reporter.event(Event::Warning(format!("{error}: the state is looked for elsewhere")));
+            }
+        }
+    }
+
+    async fn take_state(&self, inrelease: &Digest) -> Result<(), Error> {
+        let tag = tag(inrelease);
+        let manifest = match self.registry.manifest(self.repository, &tag).await {
+            Err(error::Error::Missing { .. }) => return Ok(()),
+            other => other?,
+        };
+        let files = files(&manifest.bytes, inrelease).map_err(|cause| Error::Entry { tag, cause })?;
+        let folder = self.store.archives();
+        // the InRelease file comes last: it says that the others are there
+        for file in files.iter().rev() {
+            self.registry.pull_blob(self.repository, *file, self.store.folder(), self.reporter).await?;
+            let kept = archive::kept(&folder, &file.0);
+            fs::create_dir(kept.parent().unwrap_or(&folder))?;
+            fs::link_or_copy(&self.store.blob(&file.0), &kept)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the states that these locks name and the store has, where they are not there yet.
+    ///
+    /// # Errors
+    /// When the registry refuses.
+    pub async fn give_states(&self, locks: &[&Lock]) -> Result<(), Error> {
+        if self.signer.is_none() {
+            return Ok(());
+        }
+        for inrelease in states(locks) {
+            let place = format!("{} {} {inrelease}", self.registry.url(), self.repository);
+            let memory = Digest::of(place.as_bytes());
+            if self.store.result::<String>(GIVEN, &memory).is_some() {
+                continue;
+            }
+            let Some(files) = StateFiles::of(&inrelease, self.store) else { continue };
+            if self.registry.head(self.repository, &tag(&inrelease)).await?.is_none() {
+                self.give_state(&inrelease, &files).await?;
+            }
+            self.store.keep(GIVEN, &memory, &place)?;
+        }
+        Ok(())
+    }
+
+    async fn give_state(&self, inrelease: &Digest, files: &StateFiles) -> Result<(), Error> {
+        let folder = self.store.archives();
+        for (digest, size) in files.all(inrelease) {
+            if !self.store.has_blob(&digest, size) {
+                fs::link_or_copy(&archive::kept(&folder, &digest), &self.store.blob(&digest))?;
+            }
+        }
+        let manifest = manifest(inrelease, files);
+        self.store.add(b"{}")?;
+        let digest = self.store.add(&manifest)?;
+        let target = oci::descriptor(MANIFEST, &digest, manifest.len() as u64);
+        let push = Push {
+            layout: self.store.folder(),
+            target: &target,
+            repository: self.repository,
+            tags: &[tag(inrelease)],
+            mount_from: &[],
+            elsewhere: &[],
+            chunk: None,
+            is_new: true,
+        };
+        self.registry.push(&push, self.reporter).await?;
+        Ok(())
+    }
+}
+
+/// Returns the newest states that locks name, each once.
+fn states(locks: &[&Lock]) -> BTreeSet<Digest> {
+    locks.iter().flat_map(|lock| lock.newest_states()).map(|state| state.inrelease).collect()
+}
+
+fn manifest(inrelease: &Digest, files: &StateFiles) -> Vec<u8> {
+    let layer = |(number, (digest, size)): (usize, (Digest, u64))| {
+        let media_type = if number == 0 { IN_RELEASE } else { INDEX };
+        json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size })
+    };
+    oci::canonical(&json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": ARTIFACT_TYPE,
+        "config": { "mediaType": EMPTY, "digest": Digest::of(b"{}").to_string(), "size": 2 },
+        "layers": files.all(inrelease).enumerate().map(layer).collect::<Vec<Value>>(),
+        "annotations": { "org.opencontainers.image.title": files.title() },
+    }))
+}
+
+/// Reads which files a state has; the first is the InRelease file that was asked for.
+fn files(manifest: &[u8], inrelease: &Digest) -> Result<Vec<(Digest, u64)>, String> {
+    let manifest: ImageManifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    if manifest.artifact_type().as_ref().map(ToString::to_string).as_deref() != Some(ARTIFACT_TYPE) {
+        return Err("it is no state of an archive".to_owned());
+    }
+    if manifest.layers().len() > MOST_FILES {
+        return Err(format!("it has more than {MOST_FILES} files"));
+    }
+    let mut files = Vec::new();
+    for layer in manifest.layers() {
+        let digest = oci::digest_of(layer).ok_or("a digest is not SHA-256")?;
+        let largest = if files.is_empty() { release::SIZE_LIMIT } else { LARGEST_INDEX };
+        if layer.size() > largest {
+            return Err(format!("a file has {} bytes, {largest} at most", layer.size()));
+        }
+        files.push((digest, layer.size()));
+    }
+    match files.first() {
+        Some((first, _)) if first == inrelease => Ok(files),
+        _ => Err("it has another InRelease file".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_state_that_was_asked_for_is_read() {
+        let (inrelease, index) = (Digest::of(b"inrelease"), Digest::of(b"index"));
+        let files_of = StateFiles::new("ubuntu/security", 9, vec![(index, 5)]);
+        let good = String::from_utf8(manifest(&inrelease, &files_of)).unwrap();
+        assert_eq!(files(good.as_bytes(), &inrelease).unwrap(), [(inrelease, 9), (index, 5)]);
+        let table = [
+            (good.replace("cache.state", "other"), "it is no state"),
+            (good.replace("\"size\":9", "\"size\":999999999999"), "a file has 999999999999 bytes"),
+            (good.replace(&inrelease.to_string(), &index.to_string()), "it has another InRelease file"),
+            ("{}".to_owned(), ""),
+        ];
+        for (text, expected) in table {
+            let error = files(text.as_bytes(), &inrelease).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
