@@ -21,6 +21,7 @@ mod recipe;
 mod registry;
 mod reproducible;
 mod shared;
+mod store;
 mod support;
 mod update;
 mod writeback;
