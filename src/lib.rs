@@ -41,7 +41,7 @@
 //! |---|---|---|
 //! | `recipes/`, `base-images/` | what people write | [`recipe`] |
 //! | `base-images/<image>.lock.yaml` | locks | [`lock::file`] |
-//! | `~/.cache/sockel` or `SOCKEL_STORE` | downloads, package trees, layers, cache records | [`store`] |
+//! | `~/.cache/sockel` or `SOCKEL_STORE` (`sockel-<uid>` in it where it is shared) | downloads, package trees, layers, cache records | [`store`] |
 //! | `out/` | OCI layout with all images | [`oci::layout`] |
 //! | `bundle/` | everything a build needs, for places without archives | [`bundle`] |
 //! | `base-images/registry.yaml` | where images are published, what the gate lets through | [`recipe::RegistryFile`] |

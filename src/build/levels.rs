@@ -3,7 +3,6 @@
 use crate::build::Error;
 use crate::build::Options;
 use crate::build::Order;
-use crate::build::Whereabouts;
 use crate::build::platforms;
 use crate::build::record::SCANNER_FILES;
 use crate::fetch;
@@ -82,7 +81,7 @@ impl<'a> Levels<'a> {
                 wanted.extend(new.filter_map(|package| all.remove(&package.sha256)));
             }
         }
-        let missing = |wanted: &&Wanted| store.package_is_missing(&unpack::key(&wanted.sha256));
+        let missing = |wanted: &&Wanted| unpack::is_missing(&wanted.sha256, store);
         let to_fetch: Vec<Wanted> = wanted.iter().filter(missing).cloned().collect();
         fetch::fetch(&to_fetch, store, http, reporter)?;
         let debs = wanted.into_iter().map(|Wanted { name, sha256, size, .. }| Deb { name, digest: sha256, size });
@@ -141,7 +140,7 @@ impl<'a> Levels<'a> {
         let split::Plan { what, chunks } = plan;
         let compression = self.options.compression;
         let key = write::key(&chunks, compression);
-        if let Some(blob) = write::find(&key, self.store, self.options.layers == Whereabouts::Anywhere) {
+        if let Some(blob) = write::find(&key, self.store, self.options.layers.place()) {
             return Ok((Layer { blob, what, key: Some(key) }, true));
         }
         let total = chunks.iter().map(layer::chunk::Chunk::length).sum();

@@ -33,6 +33,7 @@ use crate::lock::proof::Claim;
 use crate::oci;
 use crate::recipe::Definition;
 use crate::recipe::Ledger;
+use crate::report::Event;
 use crate::report::Reporter;
 use crate::store;
 use crate::store::Store;
@@ -82,6 +83,25 @@ pub enum Error {
     Output(#[from] oci::Error),
 }
 
+impl Error {
+    /// Tells whether something in the store was damaged. It was taken out or will be noticed, so another try mends it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let store = match self {
+            Self::Store(error) | Self::Output(oci::Error::Store(error)) => error,
+            Self::Layer { cause, .. } => match &**cause {
+                layer::Error::Store(error)
+                | layer::Error::Unpack(layer::unpack::Error::Store(error))
+                | layer::Error::Generate(layer::generate::Error::Read { cause: error, .. })
+                | layer::Error::Database(layer::dpkg::Error::Read { cause: error, .. }) => error,
+                _ => return false,
+            },
+            _ => return false,
+        };
+        matches!(store, store::Error::WrongDigest { .. })
+    }
+}
+
 /// One image to build.
 #[derive(Debug, Clone, Copy)]
 pub struct Order<'a> {
@@ -108,11 +128,29 @@ pub struct Options {
     pub mirrors: Mirrors,
 }
 
-/// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished.
+/// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished. What proves
+/// damaged on the way is made again.
 ///
 /// # Errors
 /// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
 pub fn build(
+    orders: &[Order<'_>],
+    options: &Options,
+    ledger: &Ledger,
+    store: &Store,
+    http: &Http,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Built>, Error> {
+    match attempt(orders, options, ledger, store, http, reporter) {
+        Err(error) if error.is_damage() => {
+            reporter.event(Event::Warning(format!("{error}: making it again")));
+            attempt(orders, options, ledger, store, http, reporter)
+        }
+        result => result,
+    }
+}
+
+fn attempt(
     orders: &[Order<'_>],
     options: &Options,
     ledger: &Ledger,

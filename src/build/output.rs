@@ -100,6 +100,9 @@ fn docker(file: &Path, built: &Built, store: &Store) -> Result<(), Error> {
     };
     let path = store.blob(&platform.manifest.0);
     let bytes = fs::read(&path, platform.manifest.1).map_err(oci::Error::from)?;
+    if Digest::of(&bytes) != platform.manifest.0 {
+        return Err(store.damaged(&platform.manifest.0).into());
+    }
     let manifest: ImageManifest = serde_json::from_slice(&bytes).map_err(|error| unfit(error.to_string()))?;
     let layers: Vec<DockerLayer> = platform
         .layers

@@ -157,8 +157,8 @@ pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, 
     Digest::of(text.as_bytes())
 }
 
-/// Returns the image known under a key, if all its blobs are still there; with [`Whereabouts::Anywhere`], its layers
-/// may be in the cache repository instead.
+/// Returns the image known under a key, if all its blobs are still there, undamaged; with [`Whereabouts::Anywhere`], its
+/// layers may be in that repository instead.
 #[must_use]
 pub fn find(key: &Digest, layers: Whereabouts, store: &Store) -> Option<Built> {
     let mut built: Built = store.result("image", key)?;
@@ -166,7 +166,8 @@ pub fn find(key: &Digest, layers: Whereabouts, store: &Store) -> Option<Built> {
         platform.reused = platform.layers.len();
     }
     let is_here = |(digest, size): (Digest, u64)| store.has_blob(&digest, size);
-    let is_near = |blob: (Digest, u64)| is_here(blob) || layers == Whereabouts::Anywhere && store.is_elsewhere(&blob.0);
+    let is_there = |digest: &Digest| layers.place().is_some_and(|place| store.is_elsewhere(digest, place));
+    let is_near = |blob: (Digest, u64)| is_here(blob) || is_there(&blob.0);
     (built.documents().into_iter().all(is_here) && built.layers().all(is_near)).then_some(built)
 }
 
@@ -175,8 +176,20 @@ pub fn find(key: &Digest, layers: Whereabouts, store: &Store) -> Option<Built> {
 pub enum Whereabouts {
     /// In the store.
     Here,
-    /// In the store, or in the cache repository of the registry that it goes to.
-    Anywhere,
+    /// In the store, or in the cache repository of the registry that it goes to, which this digest stands for
+    /// ([`Store::keep_elsewhere`]).
+    Anywhere(Digest),
+}
+
+impl Whereabouts {
+    /// Returns the place besides the store.
+    #[must_use]
+    pub fn place(&self) -> Option<&Digest> {
+        match self {
+            Self::Here => None,
+            Self::Anywhere(place) => Some(place),
+        }
+    }
 }
 
 /// Remembers a finished image.

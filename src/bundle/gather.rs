@@ -257,7 +257,7 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
     for file in &past.files {
         let blob = gathering.store.blob(&file.sha256);
         if !gathering.store.has_blob(&file.sha256, file.size) {
-            fs::link_or_copy(&archive::kept(&gathering.store.archives(), &file.sha256), &blob)?;
+            fs::copy(&archive::kept(&gathering.store.archives(), &file.sha256), &blob)?;
         }
         let title = format!("{folder}/{}", file.path);
         list(File { title, digest: file.sha256, size: file.size, kind: Kind::Index }, contents);

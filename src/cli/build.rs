@@ -100,7 +100,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         other => other,
     }?;
     for output in &args.output {
-        output::write(output, &built, &hands.store)?;
+        match output::write(output, &built, &hands.store) {
+            // the damaged part was taken out of the store
+            Err(error) if error.is_damage() => {
+                context.printer.warn(&format!("{error}: making it again"));
+                once(&locks)?;
+                output::write(output, &built, &hands.store)?;
+            }
+            other => other?,
+        }
     }
     let outputs = args.output.iter().map(ToString::to_string).collect();
     Summary::new(&built, outputs, context.printer.elapsed()).print(&context.printer)

@@ -57,7 +57,7 @@ enum Action {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let store = Store::open(&context.settings.store)?;
+    let store = open(context)?;
     match args.action {
         Action::Info => info(&store, context),
         Action::Prune { days, registry: true } => {
@@ -68,6 +68,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Action::Prune { days, registry: false } => prune(store, days, context),
         Action::Verify => verify(&store, context),
     }
+}
+
+/// Opens the store and says what is to be known about its place.
+fn open(context: &Context) -> Result<Store, Failure> {
+    let store = Store::open(&context.settings.store)?;
+    if let Some(warning) = store.warning() {
+        context.printer.warn(warning);
+    }
+    Ok(store)
 }
 
 fn info(store: &Store, context: &Context) -> Result<(), Failure> {
@@ -107,7 +116,7 @@ fn prune_registry(days: u32, context: &Context) -> Result<(), Failure> {
         threads: context.settings.threads,
         images: Vec::new(),
         platforms: Vec::new(),
-        layers: build::Whereabouts::Anywhere,
+        layers: build::Whereabouts::Here,
         mirrors: hands.mirrors.clone(),
     };
     let Some(cache) = target.connections(context)?.and_then(|connections| connections.cache(&hands)) else {
@@ -124,7 +133,7 @@ fn prune_registry(days: u32, context: &Context) -> Result<(), Failure> {
 
 fn verify(store: &Store, context: &Context) -> Result<(), Failure> {
     let mut verified = store.verify()?;
-    let packages = layer::verify::verify(store)?;
+    let packages = layer::verify::verify(store, context.settings.threads)?;
     verified.checked += packages.checked;
     verified.removed.extend(packages.removed);
     if context.printer.is_json() {

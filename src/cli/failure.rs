@@ -304,6 +304,7 @@ impl From<publish::Error> for Failure {
             },
             publish::Error::FixedTag { .. } => Kind::Input,
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
+            publish::Error::Lost { .. } => Kind::Outside,
             publish::Error::Cache(error) => shared_kind(error),
             publish::Error::File(error) => file_kind(error),
             publish::Error::Store(error) => store_kind(error),
@@ -431,7 +432,6 @@ fn file_kind(error: &fs::Error) -> Kind {
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::IsADirectory
         | io::ErrorKind::DirectoryNotEmpty
-        | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::InvalidFilename
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::InvalidData
@@ -454,7 +454,7 @@ fn registry_kind(error: &registry::Error) -> Kind {
 fn store_kind(error: &store::Error) -> Kind {
     match error {
         store::Error::File(error) => file_kind(error),
-        store::Error::Newer { .. } => Kind::Input,
+        store::Error::Newer { .. } | store::Error::Unsafe { .. } => Kind::Input,
         _ => Kind::Outside,
     }
 }
@@ -491,12 +491,10 @@ fn oci_hints(error: &oci::Error) -> Vec<String> {
 
 /// What `lock` hands through from archives and downloads, whose types it does not know.
 fn outside(cause: &(dyn StdError + Send + Sync + 'static)) -> (Kind, Vec<String>) {
-    if let Some(error) = cause.downcast_ref::<archive::Error>() {
-        let kind = match error {
-            archive::Error::File(error) => file_kind(error),
-            _ => Kind::Outside,
-        };
-        (kind, error.hints())
+    if let Some(archive::Error::File(error)) = cause.downcast_ref() {
+        (file_kind(error), error.hints())
+    } else if let Some(error) = cause.downcast_ref::<archive::Error>() {
+        (Kind::Outside, error.hints())
     } else if let Some(error) = cause.downcast_ref::<fetch::Error>() {
         // packages that an index just named and the archive has not: the index is older than the pool
         let kind = if matches!(error, fetch::Error::Gone { .. }) { Kind::Outside } else { fetch_kind(error) };

@@ -196,7 +196,7 @@ fn candidates(
         threads: context.settings.threads,
         images: Vec::new(),
         platforms: Vec::new(),
-        layers: if args.published { Whereabouts::Anywhere } else { Whereabouts::Here },
+        layers: if args.published { target.layers() } else { Whereabouts::Here },
         mirrors: hands.mirrors.clone(),
     };
     if args.published {

@@ -60,7 +60,8 @@ pub(crate) struct GlobalArgs {
     /// Use only what is in the store; refuse every network access
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// Folder of the store [env: SOCKEL_STORE] [default: sockel in the user's cache folder]
+    /// Folder of the store; where others may write to it, or it has other files, the store is `sockel-UID` in it
+    /// [env: SOCKEL_STORE] [default: sockel in the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Folder that holds `recipes/` and `base-images/`

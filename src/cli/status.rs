@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         threads: 1,
         images: Vec::new(),
         platforms: Vec::new(),
-        layers: build::Whereabouts::Anywhere,
+        layers: build::Whereabouts::Here,
         mirrors: hands.mirrors.clone(),
     };
     let now = clock::now();

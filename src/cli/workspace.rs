@@ -299,8 +299,12 @@ impl Hands {
         }
         let mirrors = Mirrors { given, host: host::sources(Path::new("/")) };
         let progress = Progress::new(settings.progress, &context.printer, context.listener.clone());
-        let (store, threads) = (settings.store.display(), settings.threads);
-        context.printer.talk(Level::Detail, &format!("store {store}, {threads} thread(s)"));
-        Ok(Self { store: Store::open(&settings.store)?, http, mirrors, progress })
+        let store = Store::open(&settings.store)?;
+        if let Some(warning) = store.warning() {
+            context.printer.warn(warning);
+        }
+        let (folder, threads) = (store.folder().display(), settings.threads);
+        context.printer.talk(Level::Detail, &format!("store {folder}, {threads} thread(s)"));
+        Ok(Self { store, http, mirrors, progress })
     }
 }

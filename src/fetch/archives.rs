@@ -6,10 +6,10 @@ use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
 use crate::apt::deb;
-use crate::apt::deb::Deb;
 use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::Wanted;
+use crate::fetch::control;
 use crate::lock;
 use crate::lock::file::LockedPocket;
 use crate::lock::images::Content;
@@ -21,14 +21,12 @@ use crate::recipe::ArchiveDefinition;
 use crate::recipe::PocketDefinition;
 use crate::report::Reporter;
 use crate::store::Store;
-use crate::sys::fs;
 use crate::sys::http::Http;
 use crate::values::Architecture;
 use crate::values::Digest;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::io;
 
 /// Archives and packages over the network, kept in the store.
 pub struct Online<'a> {
@@ -83,38 +81,13 @@ impl Outside for Online<'_> {
     }
 
     fn is_at_hand(&self, package: &Package) -> bool {
-        self.store.has_blob(&package.sha256, package.size)
+        control::is_at_hand(package, self.store)
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
-        let wanted: Vec<Wanted> = needed.iter().map(|needed| wanted(needed, self.mirrors, None)).collect();
-        read(needed, &wanted, self.store, self.http, self.reporter)
+        let wanted = |needed: &Needed<'_>| wanted(needed, self.mirrors, None);
+        control::read(needed, wanted, self.store, self.http, self.reporter)
     }
-}
-
-/// Fetches packages and reads what they contain besides their files.
-///
-/// # Errors
-/// When one cannot be had, or its control file is not what the index says.
-pub(super) fn read(
-    needed: &[Needed<'_>],
-    wanted: &[Wanted],
-    store: &Store,
-    http: &Http,
-    reporter: &dyn Reporter,
-) -> Result<BTreeMap<Digest, Content>, lock::Error> {
-    let fetched = fetch::fetch(wanted, store, http, reporter).map_err(outside)?;
-    let mut contents = BTreeMap::new();
-    for Needed { package, .. } in needed {
-        let file = fs::open(&store.blob(&package.sha256)).map_err(outside)?;
-        let bad = |cause| outside(BadPackage { package: format!("{} {}", package.name, package.version), cause });
-        let deb = Deb::open(io::BufReader::new(file)).map_err(bad)?;
-        deb.control().matches(package).map_err(bad)?;
-        let sha512 = fetched.sha512.get(&package.sha256).or(package.sha512.as_ref()).cloned();
-        let content = Content { sha512: sha512.unwrap_or_default(), members: deb.control().clone() };
-        contents.insert(package.sha256, content);
-    }
-    Ok(contents)
 }
 
 /// Returns what has to be fetched to read a package; `time` is that of a snapshot service, if one may be asked.

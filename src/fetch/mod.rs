@@ -7,6 +7,7 @@
 //! - **Not here**: which packages (`lock`), which mirrors (`apt::host`, `build`).
 
 pub mod archives;
+mod control;
 mod mirrors;
 mod packages;
 pub mod proof;

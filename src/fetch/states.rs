@@ -23,8 +23,8 @@ use crate::apt::archive::Pocket;
 use crate::apt::release;
 use crate::fetch;
 use crate::fetch::Mirrors;
-use crate::fetch::Wanted;
 use crate::fetch::archives;
+use crate::fetch::control;
 use crate::lock;
 use crate::lock::file::LockedPocket;
 use crate::lock::images::Content;
@@ -292,14 +292,13 @@ impl Outside for LockedArchives<'_> {
     }
 
     fn is_at_hand(&self, package: &Package) -> bool {
-        self.states.store.has_blob(&package.sha256, package.size)
+        control::is_at_hand(package, self.states.store)
     }
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
         let States { mirrors, store, http, reporter, .. } = self.states;
         let date = Some(self.date.get());
-        let wanted: Vec<Wanted> = needed.iter().map(|needed| archives::wanted(needed, mirrors, date)).collect();
-        archives::read(needed, &wanted, store, http, reporter)
+        control::read(needed, |needed| archives::wanted(needed, mirrors, date), store, http, reporter)
     }
 }
 

@@ -64,8 +64,7 @@ impl Snapshot {
         let mut budget = SIZE_LIMIT;
         for layer in manifest.layers() {
             snapshot.layers.insert(layer.digest().to_string(), layer.size());
-            let digest = oci::digest_of(layer).ok_or_else(|| damaged(format!("`{}` is no SHA-256", layer.digest())))?;
-            let path = folder.join("blobs/sha256").join(digest.hex());
+            let path = layout::verified(folder, layer)?;
             let stream = oci::decompressed(layer.media_type().as_ref(), fs::open(&path)?)?;
             snapshot.layer(stream, &mut budget).map_err(|cause| fs::Error::new("read", &path, cause))?;
         }
@@ -136,9 +135,7 @@ fn packages(text: &str) -> Vec<(String, String)> {
 /// Flattens the configuration: lists of `NAME=value` and maps get one line an entry.
 fn settings(folder: &Path, manifest: &ImageManifest) -> Result<BTreeMap<String, String>, Error> {
     let damaged = |cause: String| Error::Damaged { path: folder.to_owned(), cause };
-    let digest =
-        oci::digest_of(manifest.config()).ok_or_else(|| damaged("the configuration has no SHA-256".to_owned()))?;
-    let bytes = fs::read(&folder.join("blobs/sha256").join(digest.hex()), DOCUMENT_LIMIT)?;
+    let bytes = layout::blob(folder, manifest.config(), DOCUMENT_LIMIT)?;
     let config: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     let mut settings = BTreeMap::new();
     for (name, value) in config["config"].as_object().into_iter().flatten() {

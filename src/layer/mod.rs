@@ -59,6 +59,18 @@ pub enum Error {
     /// The package database cannot be written.
     #[error(transparent)]
     Database(#[from] dpkg::Error),
+    /// A file would give whoever starts it the rights of another.
+    #[error(
+        "cannot write layer: `/{path}` from {origin} has mode {mode:04o}, and no file of an image is setuid or setgid"
+    )]
+    Privileged {
+        /// The path.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+        /// Who brings it.
+        origin: tree::Origin,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

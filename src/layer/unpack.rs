@@ -8,6 +8,7 @@
 use crate::apt::deb;
 use crate::apt::deb::Deb as Archive;
 use crate::layer::ahead;
+use crate::layer::verify;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
@@ -29,6 +30,7 @@ use std::io;
 use std::io::BufWriter;
 use std::io::Read;
 use std::io::Write;
+use tempfile::TempDir;
 
 /// A package as a tree of normalised entries, kept in the store as `tree.json` beside its `payload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +49,6 @@ pub const SIZE_LIMIT: u64 = 4 << 30;
 
 /// Most paths that one package may bring.
 const ENTRY_LIMIT: usize = 500_000;
-
-/// Largest `tree.json` that is read back.
-const TREE_LIMIT: u64 = 512 << 20;
 
 /// Why a .deb cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -118,13 +117,24 @@ pub fn key(deb: &Digest) -> Digest {
     Digest::of(format!("package tree {NORMALISER} {deb}").as_bytes())
 }
 
-/// Returns the package tree that the store already has.
+/// Returns the package tree that the store already has, undamaged. A damaged one is removed.
 #[must_use]
 pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
-    let folder = store.package(&key(deb));
-    fs::size(&folder.join("payload"))?;
-    let bytes = fs::read(&folder.join("tree.json"), TREE_LIMIT).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    let key = key(deb);
+    let found = store.package_tree(&key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let found = found.filter(|unpacked| store.payload_is_stamped(&key) || verify::is_whole(&key, unpacked, store));
+    if found.is_none() {
+        // one that cannot be removed cannot be made again either, and that is said then
+        let _stays = store.remove_package(&key);
+    }
+    found
+}
+
+/// Tells whether the package tree of a .deb still has to be made.
+#[must_use]
+pub fn is_missing(deb: &Digest, store: &Store) -> bool {
+    let key = key(deb);
+    !(store.payload_is_stamped(&key) && store.package_tree(&key).is_some()) && find(deb, store).is_none()
 }
 
 /// Unpacks one .deb of the store into the store.
@@ -132,6 +142,14 @@ pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
 /// # Errors
 /// Any [`Error`]; then nothing is kept.
 pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Error> {
+    let (unpacked, draft) = draft(deb, threads, store)?;
+    let json = serde_json::to_vec(&unpacked).expect("trees have string keys and serialise");
+    store.publish_package(draft, &json, &key(&deb.digest))?;
+    Ok(unpacked)
+}
+
+/// Unpacks one .deb of the store into a temporary folder, which goes when it is dropped.
+pub(super) fn draft(deb: &Deb, threads: usize, store: &Store) -> Result<(Unpacked, TempDir), Error> {
     let package = || deb.name.clone();
     let wrap = |cause| Error::Deb { package: package(), cause };
     let file = fs::open(&store.blob(&deb.digest)).map_err(store::Error::from)?;
@@ -157,14 +175,11 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     let entries = entries?;
     let found = data.finish().map_err(wrap)?.hasher.finish();
     if found != deb.digest {
+        store.doubt(&deb.digest);
         return Err(store::Error::WrongDigest { expected: deb.digest, found }.into());
     }
     payload.file.flush().map_err(|cause| store::Error::from(fs::Error::new("write", &path, cause)))?;
-    let unpacked = Unpacked { control, entries };
-    let json = serde_json::to_vec(&unpacked).expect("trees have string keys and serialise");
-    fs::write_atomic(&draft.path().join("tree.json"), &json).map_err(store::Error::from)?;
-    store.publish_package(draft, &key(&deb.digest))?;
-    Ok(unpacked)
+    Ok((Unpacked { control, entries }, draft))
 }
 
 /// Hashes what is read.
@@ -291,7 +306,11 @@ fn link_of<R: Read>(member: &::tar::Entry<'_, R>, package: &str) -> Result<Strin
     let bytes = member.link_name_bytes().unwrap_or_default();
     let bad = |text: String| Error::Path { package: package.to_owned(), cause: tree::Error::BadPath(text) };
     let text = String::from_utf8(bytes.into_owned()).map_err(|error| bad(error.to_string()))?;
-    if text.is_empty() || text.len() > 4096 || text.contains('\0') { Err(bad(text)) } else { Ok(text) }
+    if text.is_empty() || text.len() > 4096 || text.contains('\0') {
+        return Err(bad(text));
+    }
+    tree::check_target(&text).map_err(|cause| Error::Path { package: package.to_owned(), cause })?;
+    Ok(text)
 }
 
 /// Returns the path in our form, or `None` for the root itself.

@@ -1,5 +1,8 @@
-//! Reads unpacked packages again: are their bytes still what their trees say?
+//! Reads unpacked packages again: are they still what their .deb files and their trees say?
 
+use crate::apt::deb;
+use crate::layer::unpack;
+use crate::layer::unpack::Deb;
 use crate::layer::unpack::Unpacked;
 use crate::store::Error;
 use crate::store::Store;
@@ -10,34 +13,72 @@ use crate::tree::Contents;
 use crate::tree::Entry;
 use crate::values::Digest;
 use crate::values::Hasher;
+use std::collections::BTreeMap;
 
-/// Largest `tree.json` that is read.
-const TREE_LIMIT: u64 = 512 << 20;
-
-/// Compares every unpacked package with its tree; damaged ones are removed and will be unpacked anew when needed.
+/// Compares every unpacked package with its tree, and with its .deb where the store has it; damaged ones are removed and
+/// will be unpacked anew when needed.
 ///
 /// # Errors
-/// When one cannot be removed.
-pub fn verify(store: &Store) -> Result<Verified, Error> {
+/// When a folder cannot be listed or a package not be removed.
+pub fn verify(store: &Store, threads: usize) -> Result<Verified, Error> {
     let mut verified = Verified::default();
-    let folder = store.folder().join("packages");
-    for name in fs::list(&folder)? {
+    let debs = debs(store)?;
+    for name in fs::list(&store.folder().join("packages"))? {
         verified.checked += 1;
-        if !is_whole(&name, store) {
-            fs::remove_any(&folder.join(&name))?;
-            verified.removed.push(format!("packages/{name}"));
+        let key = Digest::from_hex(&name);
+        let found = key.as_ref().ok().and_then(|key| read(key, store));
+        let deb = key.as_ref().ok().and_then(|key| debs.get(key));
+        let is_right = |unpacked: &Unpacked| deb.is_none_or(|deb| is_of(unpacked, deb, threads, store));
+        if found.is_some_and(|unpacked| is_right(&unpacked)) {
+            continue;
         }
+        match key {
+            Ok(key) => store.remove_package(&key)?,
+            Err(_) => fs::remove_any(&store.folder().join("packages").join(&name))?,
+        }
+        verified.removed.push(format!("packages/{name}"));
     }
     Ok(verified)
 }
 
-fn is_whole(name: &str, store: &Store) -> bool {
-    let Ok(key) = Digest::from_hex(name) else { return false };
-    let Ok(bytes) = fs::read(&store.package(&key).join("tree.json"), TREE_LIMIT) else { return false };
-    let Ok(Unpacked { control, entries }) = serde_json::from_slice(&bytes) else { return false };
+/// Returns the .deb files of the store by the keys of their trees. A blob that is none is told from its first bytes.
+fn debs(store: &Store) -> Result<BTreeMap<Digest, Deb>, Error> {
+    let mut debs = BTreeMap::new();
+    for name in fs::list(&store.folder().join("blobs/sha256"))? {
+        let Ok(digest) = Digest::from_hex(&name) else { continue };
+        let path = store.blob(&digest);
+        let Some(size) = fs::size(&path) else { continue };
+        if let Ok(archive) = deb::Deb::open(fs::open(&path)?)
+            && let Ok(control) = archive.control().paragraph()
+            && let Some(name) = control.get("Package").map(str::to_owned)
+        {
+            debs.insert(unpack::key(&digest), Deb { name, digest, size });
+        }
+    }
+    Ok(debs)
+}
+
+/// Returns the tree of a package whose payload fits it.
+fn read(key: &Digest, store: &Store) -> Option<Unpacked> {
+    let unpacked = serde_json::from_slice(&store.package_tree(key)?).ok()?;
+    is_whole(key, &unpacked, store).then_some(unpacked)
+}
+
+/// Tells whether a tree is that of this .deb.
+fn is_of(unpacked: &Unpacked, deb: &Deb, threads: usize, store: &Store) -> bool {
+    // a .deb that cannot be unpacked says nothing about the tree
+    unpack::draft(deb, threads, store).map_or(true, |(again, _draft)| again == *unpacked)
+}
+
+/// Tells whether all that a tree names is in the payload, and remembers it.
+pub(super) fn is_whole(key: &Digest, Unpacked { control, entries }: &Unpacked, store: &Store) -> bool {
     let contents = Contents::new(store);
     let mut all = control.values().chain(entries.iter().filter_map(Entry::content));
-    fs::size(&store.package(&key).join("payload")).is_some() && all.all(|content| is_same(content, &contents))
+    let is_whole = all.all(|content| is_same(content, &contents));
+    if is_whole {
+        store.stamp_payload(key);
+    }
+    is_whole
 }
 
 fn is_same(content: &Content, contents: &Contents<'_>) -> bool {

@@ -4,6 +4,7 @@
 //! order and hashes the blob. Chunks that an older layer in the store already has are copied from there as they are.
 
 use crate::layer::ENGINE_FORMAT;
+use crate::layer::Error;
 use crate::layer::chunk::Chunk;
 use crate::report::Event;
 use crate::report::Reporter;
@@ -29,6 +30,9 @@ use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
 use std::sync::mpsc::SyncSender;
 use std::thread;
+
+/// Setuid and setgid bit.
+const PRIVILEGED: u32 = 0o6000;
 
 /// A layer in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,10 +74,11 @@ pub fn key(chunks: &[Chunk], compression: Compression) -> Digest {
     Digest::of(format!("layer {ENGINE_FORMAT} {compression}\n{}", keys.join("\n")).as_bytes())
 }
 
-/// Returns the layer that the store already has under this key, or, with `anywhere`, knows to be in the cache repository.
+/// Returns the layer that the store already has under this key, or knows to be at `place`, the cache repository.
 #[must_use]
-pub fn find(key: &Digest, store: &Store, anywhere: bool) -> Option<Blob> {
-    let is_near = |blob: &Blob| store.has_blob(&blob.digest, blob.size) || anywhere && store.is_elsewhere(&blob.digest);
+pub fn find(key: &Digest, store: &Store, place: Option<&Digest>) -> Option<Blob> {
+    let is_there = |blob: &Blob| place.is_some_and(|place| store.is_elsewhere(&blob.digest, place));
+    let is_near = |blob: &Blob| store.has_blob(&blob.digest, blob.size) || is_there(blob);
     store.result::<Blob>("layer", key).filter(is_near)
 }
 
@@ -88,14 +93,18 @@ pub fn remember(key: &Digest, blob: &Blob, store: &Store) -> Result<(), store::E
 /// Writes a layer into the store and remembers it and its chunks by key.
 ///
 /// # Errors
-/// When files cannot be read or the blob cannot be written; then nothing is kept.
+/// When files cannot be read or the blob cannot be written; then nothing is kept. [`Error::Privileged`] guards the last
+/// step before the headers: no entry gives rights, wherever it came from.
 pub fn write(
     chunks: &[Chunk],
     options: Options,
     contents: &Contents<'_>,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<Blob, store::Error> {
+) -> Result<Blob, Error> {
+    if let Some(entry) = chunks.iter().flat_map(|chunk| &chunk.entries).find(|entry| entry.mode & PRIVILEGED != 0) {
+        return Err(Error::Privileged { path: entry.path.clone(), mode: entry.mode, origin: entry.origin.clone() });
+    }
     let (jobs, todo) = mpsc::sync_channel::<Job>(options.threads);
     let (ordered, pieces) = mpsc::sync_channel::<Piece>(options.threads * 3);
     let todo = Mutex::new(todo);
@@ -166,7 +175,7 @@ fn compress(compression: Compression, todo: &Mutex<Receiver<Job>>, used: &Sender
 }
 
 /// Writes pieces in order; returns the unfinished blob and where each chunk lies in it.
-fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<(BlobWriter, Vec<(usize, Place)>), store::Error> {
+fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<(BlobWriter<'_>, Vec<(usize, Place)>), store::Error> {
     let mut blob = store.writer()?;
     let mut places: Vec<(usize, Place, Crc)> = Vec::new();
     for piece in pieces {
@@ -220,6 +229,9 @@ fn each_part(
 /// Finds the compressed form of a chunk, whole and undamaged.
 fn find_chunk(key: &Digest, store: &Store) -> Option<Place> {
     let place = store.result::<Place>("chunk", key)?;
+    if !store.has_whole_blob(&place.layer) {
+        return None;
+    }
     let mut crc = Crc::new();
     each_part(&place, store, |part| {
         crc.update(part);
@@ -296,9 +308,7 @@ impl Producer<'_> {
             self.grown(length);
         }
         match hasher.map(Hasher::finish) {
-            Some(found) if found != content.digest => {
-                Err(store::Error::WrongDigest { expected: content.digest, found })
-            }
+            Some(found) if found != content.digest => Err(self.contents.damaged(content, found)),
             _ => Ok(()),
         }
     }
@@ -328,5 +338,31 @@ impl Producer<'_> {
         // both ends stay open unless the collector met an error, which is reported by it
         let _gone = self.ordered.send(Piece::Member { chunk: self.chunk, member });
         let _gone = self.jobs.send(Job { buffer, filled, answer });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Recorder;
+    use crate::tree::Entry;
+    use crate::tree::Origin;
+
+    #[test]
+    fn no_header_gives_rights_wherever_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let contents = Contents::new(&store);
+        let options = Options { compression: Compression::Gzip, threads: 1 };
+        let origin = Origin::Package("p".to_owned());
+        let write = |mode| {
+            let kind = Kind::File(Content::inline(*b"x"));
+            let entry = Entry { path: "a".to_owned(), kind, mode, uid: 0, gid: 0, mtime: 0, origin: origin.clone() };
+            super::write(&[Chunk::new("p", vec![entry])], options, &contents, &store, &Recorder::default())
+        };
+        for mode in [0o4755, 0o2755, 0o6000] {
+            assert!(matches!(write(mode), Err(Error::Privileged { .. })), "{mode:o}");
+        }
+        assert!(write(0o1755).is_ok());
     }
 }

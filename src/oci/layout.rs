@@ -3,8 +3,11 @@
 use crate::oci::Error;
 use crate::oci::canonical;
 use crate::oci::digest_of;
+use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
+use crate::sys::own;
+use crate::sys::own::Stamp;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
 use oci_spec::image::ImageIndex;
@@ -14,8 +17,11 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
 
 /// Annotation that names an entry of `index.json` (image-spec annotations.md).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -36,10 +42,11 @@ pub struct Reference {
 }
 
 /// Writes images from the store into a layout folder, adding to what is there. Blobs first, `index.json` last, so that
-/// a reader never sees a reference to something missing. Nothing is touched when all is there already.
+/// a reader never sees a reference to something missing. Nothing is touched when all is there already. Every blob is
+/// hashed on its way, and one that was damaged since is written again.
 ///
 /// # Errors
-/// When the folder is something else, or cannot be written.
+/// When the folder is something else, or cannot be written; [`store::Error::WrongDigest`] when the store was damaged.
 pub fn write(
     folder: &Path,
     references: &[Reference],
@@ -68,18 +75,61 @@ pub fn write(
             fs::remove(&folder.join(name))?;
         }
     }
-    for (digest, size) in blobs {
-        let target = blob_folder.join(digest.hex());
-        if fs::size(&target) != Some(*size) {
-            fs::link_or_copy(&store.blob(digest), &target)?;
-        }
-    }
+    give(folder, blobs, store)?;
     let path = folder.join("index.json");
     let old = if fs::size(&path).is_some() { read_index(folder)? } else { ImageIndex::default() };
     let index = merge(&old, references);
     let bytes = canonical(&index);
     if fs::read(&path, DOCUMENT_LIMIT).ok().as_deref() != Some(&bytes) {
         fs::write_atomic(&path, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Kind of the store's records of layouts.
+const KNOWN: &str = "layout";
+
+/// Blobs that are written at one time: hashing takes a processor, writing waits for the disk.
+const TOGETHER: usize = 4;
+
+/// Brings blobs into the layout that it does not have, or not undamaged. What was seen to be whole and has not been
+/// touched since is not read again; a file that has other names is not the layout's alone, and makes room.
+fn give(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
+    let blob_folder = folder.join("blobs/sha256");
+    let key = Digest::of(fs::absolute(folder)?.as_os_str().as_encoded_bytes());
+    let mut known: BTreeMap<Digest, Stamp> = store.result(KNOWN, &key).unwrap_or_default();
+    let before = known.clone();
+    let is_there = |digest: &Digest, size: u64| {
+        let target = blob_folder.join(digest.hex());
+        match own::look(&target) {
+            Ok(Some(look)) if look.is_file && look.names == 1 && look.stamp.size == size => {
+                known.get(digest) == Some(&look.stamp) || fs::digest_of(&target).is_ok_and(|found| found == *digest)
+            }
+            _ => false,
+        }
+    };
+    let mut missing: Vec<(&Digest, &u64)> = blobs.iter().filter(|(digest, size)| !is_there(digest, **size)).collect();
+    // the largest last, where they are taken from
+    missing.sort_by_key(|(_, size)| **size);
+    let missing = Mutex::new(missing);
+    let next = || missing.lock().expect("no thread panics while it holds this").pop();
+    let work = || -> Result<(), store::Error> {
+        while let Some((digest, _)) = next() {
+            store.give(digest, &blob_folder.join(digest.hex()))?;
+        }
+        Ok(())
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..TOGETHER).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    results.into_iter().collect::<Result<(), _>>()?;
+    known.retain(|digest, _| blobs.contains_key(digest) || fs::size(&blob_folder.join(digest.hex())).is_some());
+    let stamp = |digest: &Digest| Some((*digest, Stamp::of(&blob_folder.join(digest.hex()))?));
+    known.extend(blobs.keys().filter_map(stamp));
+    if known != before {
+        // without it all is read again the next time
+        let _not_kept = store.keep(KNOWN, &key, &known);
     }
     Ok(())
 }
@@ -115,7 +165,8 @@ fn reference_name(descriptor: &Descriptor) -> Option<String> {
 /// # Errors
 /// When it is missing, too large or not an index.
 pub fn read_index(folder: &Path) -> Result<ImageIndex, Error> {
-    document(&folder.join("index.json"))
+    let path = folder.join("index.json");
+    parse(&path, &fs::read(&path, DOCUMENT_LIMIT)?)
 }
 
 /// Returns the descriptor that a reference name stands for.
@@ -132,20 +183,49 @@ pub fn find(folder: &Path, name: &str) -> Result<Option<Descriptor>, Error> {
 /// # Errors
 /// When a document is missing, too large or malformed.
 pub fn manifests(folder: &Path, target: &Descriptor) -> Result<Vec<(Descriptor, ImageManifest)>, Error> {
-    let path = |descriptor: &Descriptor| -> Result<PathBuf, Error> {
-        let digest = digest_of(descriptor).ok_or_else(|| Error::Damaged {
-            path: folder.to_owned(),
-            cause: format!("`{}` is not a SHA-256 digest", descriptor.digest()),
-        })?;
-        Ok(folder.join("blobs/sha256").join(digest.hex()))
-    };
     match target.media_type() {
         MediaType::ImageIndex => {
-            let index: ImageIndex = document(&path(target)?)?;
-            let read = |child: &Descriptor| Ok((child.clone(), document(&path(child)?)?));
+            let index: ImageIndex = document(folder, target)?;
+            let read = |child: &Descriptor| Ok((child.clone(), document(folder, child)?));
             index.manifests().iter().map(read).collect()
         }
-        _ => Ok(vec![(target.clone(), document(&path(target)?)?)]),
+        _ => Ok(vec![(target.clone(), document(folder, target)?)]),
+    }
+}
+
+/// Returns the bytes of a blob, at most `limit`, which have the digest that the descriptor names.
+///
+/// # Errors
+/// When it is missing, larger, or other bytes.
+pub fn blob(folder: &Path, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
+    let (path, digest) = place(folder, descriptor)?;
+    let bytes = fs::read(&path, limit)?;
+    same(&path, digest, Digest::of(&bytes))?;
+    Ok(bytes)
+}
+
+/// Returns where a blob is, after reading all of it: its bytes have the digest that the descriptor names.
+///
+/// # Errors
+/// As [`blob`].
+pub fn verified(folder: &Path, descriptor: &Descriptor) -> Result<PathBuf, Error> {
+    let (path, digest) = place(folder, descriptor)?;
+    same(&path, digest, fs::digest_of(&path)?)?;
+    Ok(path)
+}
+
+fn place(folder: &Path, descriptor: &Descriptor) -> Result<(PathBuf, Digest), Error> {
+    let digest = digest_of(descriptor).ok_or_else(|| Error::Damaged {
+        path: folder.to_owned(),
+        cause: format!("`{}` is not a SHA-256 digest", descriptor.digest()),
+    })?;
+    Ok((folder.join("blobs/sha256").join(digest.hex()), digest))
+}
+
+fn same(path: &Path, expected: Digest, found: Digest) -> Result<(), Error> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(Error::Damaged { path: path.to_owned(), cause: format!("its bytes have digest {found}") }),
     }
 }
 
@@ -157,7 +237,10 @@ pub fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
     Ok(read_index(folder)?.manifests().iter().filter_map(reference_name).collect())
 }
 
-fn document<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let bytes = fs::read(path, DOCUMENT_LIMIT)?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })
+fn document<T: DeserializeOwned>(folder: &Path, descriptor: &Descriptor) -> Result<T, Error> {
+    parse(&place(folder, descriptor)?.0, &blob(folder, descriptor, DOCUMENT_LIMIT)?)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })
 }

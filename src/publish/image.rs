@@ -19,7 +19,9 @@ use crate::publish::index;
 use crate::publish::tags;
 use crate::publish::tags::Tags;
 use crate::report::Event;
+use crate::shared;
 use crate::shared::Cache;
+use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -84,8 +86,11 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     let pushed = match (place.registry.push(&push, place.reporter).await, place.cache) {
         (Err(registry::Error::Absent { .. }), Some(cache)) => {
             // it was thought that everything could be mounted: now the bytes are needed after all
-            cache.bring(order.built).await?;
+            bring(cache, order).await?;
             place.registry.push(&Push { elsewhere: &[], ..push }, place.reporter).await?
+        }
+        (Err(registry::Error::Damaged { .. }), _) if is_damaged(order, &elsewhere, place.store) => {
+            return Err(lost(order));
         }
         (result, _) => result?,
     };
@@ -96,6 +101,29 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     published.pushed = Some(pushed);
     published.state = State::Published;
     Ok(())
+}
+
+/// Brings layers that were thought to be in the cache repository. Those that are not are forgotten.
+async fn bring(cache: &Cache<'_>, order: &Order<'_>) -> Result<(), Error> {
+    match cache.bring(order.built).await {
+        Err(shared::Error::Registry(registry::Error::Missing { .. })) => {
+            cache.forget(order.built)?;
+            Err(lost(order))
+        }
+        other => Ok(other?),
+    }
+}
+
+fn lost(order: &Order<'_>) -> Error {
+    Error::Lost { image: order.built.image.clone() }
+}
+
+/// Looks at every byte of an image in the store; what is damaged is removed.
+fn is_damaged(order: &Order<'_>, elsewhere: &[Digest], store: &Store) -> bool {
+    let mut blobs = order.built.blobs();
+    blobs.retain(|digest, _| !elsewhere.contains(digest));
+    blobs.keys().for_each(|digest| store.doubt(digest));
+    blobs.iter().any(|(digest, size)| !store.has_blob(digest, *size))
 }
 
 /// Leaves an entry for machines that have nothing; that it cannot be left is no failure of the image.
@@ -198,6 +226,10 @@ pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mu
         tags = promoted.to_move;
     }
     let bytes = fs::read(&place.store.blob(&order.built.index.0), order.built.index.1)?;
+    if Digest::of(&bytes) != order.built.index.0 {
+        place.store.doubt(&order.built.index.0);
+        return Err(lost(order));
+    }
     let media_type = index(order.built).media_type().to_string();
     for tag in tags.iter().filter(|tag| published.moved.contains(tag)) {
         place.final_registry().put_manifest(&repository, tag, &media_type, bytes.clone()).await?;

@@ -87,6 +87,12 @@ pub enum Error {
     /// The shared cache.
     #[error(transparent)]
     Cache(#[from] shared::Error),
+    /// Parts of the image are gone or damaged, which was not known when it was taken for built.
+    #[error("cannot publish image `{image}`: parts of it are damaged, or gone from the store and the shared cache")]
+    Lost {
+        /// Image name.
+        image: String,
+    },
     /// The store lost a document.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -111,6 +117,7 @@ impl Error {
                 format!("`sockel lock {image}` gives what changed a revision, and `{{fixed}}` in `tags` names it"),
                 "two images in one repository need tags of their own, such as `{fixed}-debian`".to_owned(),
             ],
+            Self::Lost { .. } => vec!["another try builds what is missing".to_owned()],
             Self::Cache(_) => vec!["another try builds the image, if its cache entry is gone".to_owned()],
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),

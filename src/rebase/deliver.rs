@@ -182,10 +182,14 @@ async fn to_registry(
 async fn fetch(layer: &Named, order: &Order<'_>, reader: &Reader<'_>) -> Result<(), Error> {
     let from = order.base.folder_with(layer, LARGEST, reader).await?;
     let kept = reader.store.blob(&layer.digest);
-    if fs::size(&kept) != Some(layer.size) {
-        fs::link_or_copy(&place::path(&from, &layer.digest), &kept)?;
+    if reader.store.has_blob(&layer.digest, layer.size) {
+        return Ok(());
     }
-    Ok(())
+    let path = place::path(&from, &layer.digest);
+    if fs::copy_verified(&path, &kept, &layer.digest)? {
+        return Ok(());
+    }
+    Err(oci::Error::Damaged { path, cause: "its bytes do not have this digest".to_owned() }.into())
 }
 
 async fn to_layout(
@@ -197,7 +201,8 @@ async fn to_layout(
     let mut transfer = Transfer::default();
     let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
     for layer in documents.layers.values() {
-        let is_there = fs::size(&place::path(folder, &layer.digest)) == Some(layer.size);
+        let path = place::path(folder, &layer.digest);
+        let is_there = fs::size(&path) == Some(layer.size) && fs::digest_of(&path)? == layer.digest;
         let part = if is_there { &mut transfer.skipped } else { &mut transfer.uploaded };
         part.count += 1;
         part.bytes += layer.size;

@@ -136,9 +136,12 @@ impl Place<'_> {
     /// Returns a folder that has a blob: the layout, or the store once the blob is there.
     pub(crate) async fn folder_with(&self, blob: &Named, limit: u64, reader: &Reader<'_>) -> Result<PathBuf, Error> {
         match self {
-            Self::Layout(folder) if fs::size(&path(folder, &blob.digest)) == Some(blob.size) => Ok(folder.clone()),
             Self::Layout(folder) => {
-                let cause = format!("blob {} is missing or has another size", blob.digest);
+                let path = path(folder, &blob.digest);
+                if fs::size(&path) == Some(blob.size) && fs::digest_of(&path)? == blob.digest {
+                    return Ok(folder.clone());
+                }
+                let cause = format!("blob {} is missing or has other bytes", blob.digest);
                 Err(oci::Error::Damaged { path: folder.clone(), cause }.into())
             }
             Self::Registry { registry, repository } => {

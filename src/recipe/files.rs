@@ -4,6 +4,7 @@ use crate::recipe::parse::Node;
 use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
 use crate::sys::fs;
+use crate::tree::has_whiteout;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,6 +81,10 @@ impl Files {
         let mut certificates = BTreeMap::new();
         for name in names.into_iter().filter(wanted).take(MOST_CERTIFICATES) {
             let path = format!("{folder}/{name}");
+            if has_whiteout(&name) {
+                problems.error(source, node.place, &format!("cannot use `{path}`: its name is a whiteout"));
+                continue;
+            }
             let Some(bytes) = self.load((source, node), &path, inputs, problems) else { continue };
             match check_pem(&bytes) {
                 Ok(text) => {

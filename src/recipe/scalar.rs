@@ -3,6 +3,7 @@
 use crate::recipe::diagnostic::printable;
 use crate::recipe::diagnostic::shortened;
 use crate::recipe::suggest::remedy;
+use crate::tree::has_whiteout;
 use crate::values::Digest;
 use crate::values::Epoch;
 use crate::values::Platform;
@@ -187,11 +188,18 @@ impl Scalar {
             Self::User | Self::Id if text.split(':').next().is_some_and(|id| id.parse() == Ok(0_u32)) => {
                 format!("`{}` is root", quoted(text))
             }
+            Self::Path | Self::Target if has_whiteout(text) => {
+                format!("`{}` is a whiteout, or below one", quoted(text))
+            }
             _ => format!("`{}` is not {}", quoted(text), self.words()),
         };
         let help = match self {
             Self::Mode if u32::from_str_radix(text, 8).is_ok_and(|mode| mode & 0o6000 != 0) => {
                 "no setuid and setgid files in an image".to_owned()
+            }
+            Self::Path | Self::Target if has_whiteout(text) => {
+                "names that begin with `.wh.` delete files of lower layers: a recipe leaves files out with `exclude`"
+                    .to_owned()
             }
             Self::User if text.parse() != Ok(0_u32) && !text.contains(':') => {
                 "numbers only: a cluster cannot check that a name is not root".to_owned()
@@ -214,8 +222,8 @@ impl Scalar {
             Self::Name => begins(plain) && only(|c| plain(c) || matches!(c, '.' | '-')) && text.len() <= 100,
             Self::Parameter => begins(|c| c.is_ascii_lowercase()) && only(|c| plain(c) || c == '-'),
             Self::Value => only(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '~' | '-')),
-            Self::Path => text == "/" || text.strip_prefix('/').is_some_and(is_clean),
-            Self::Target => !text.is_empty() && !text.chars().any(char::is_control),
+            Self::Path => text == "/" || text.strip_prefix('/').is_some_and(is_clean) && !has_whiteout(text),
+            Self::Target => !text.is_empty() && !text.chars().any(char::is_control) && !has_whiteout(text),
             Self::Glob => text.starts_with('/') && glob(text).is_some(),
             Self::File => is_clean(text),
             Self::Mode => text.len() <= 5 && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o1777),

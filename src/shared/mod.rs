@@ -35,6 +35,7 @@ use crate::sys::fs;
 use crate::values::Digest;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
+use url::Url;
 
 /// Why an entry was not taken or given.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,12 @@ pub struct Cache<'a> {
     pub reporter: &'a dyn Reporter,
 }
 
+/// Returns what stands for a repository of a registry in the store.
+#[must_use]
+pub fn place(registry: &Url, repository: &str) -> Digest {
+    Digest::of(format!("{registry} {repository}").as_bytes())
+}
+
 /// How an entry is named.
 fn tag(key: &Digest) -> String {
     format!("image-{}", key.hex())
@@ -93,6 +100,28 @@ fn latest(image: &str) -> String {
 }
 
 impl Cache<'_> {
+    /// Returns what stands for this registry and repository in the store.
+    #[must_use]
+    pub fn place(&self) -> Digest {
+        place(self.registry.url(), self.repository)
+    }
+
+    fn keep_elsewhere(&self, digest: &Digest) -> Result<(), store::Error> {
+        let name = format!("{} {}", self.registry.url(), self.repository);
+        self.store.keep_elsewhere(digest, &self.place(), &name)
+    }
+
+    /// Forgets that layers of an image are here: they proved to be gone.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn forget(&self, built: &Built) -> Result<(), Error> {
+        for digest in built.elsewhere(self.store) {
+            self.store.forget_elsewhere(&digest, &self.place())?;
+        }
+        Ok(())
+    }
+
     /// Brings what the cache knows about images of these keys and names into the store, all at once; returns how many it
     /// knew. With `whole`, their layers come as well. What cannot be had is built; unless `whole`, its earlier version's
     /// layers are remembered for that.
@@ -148,7 +177,7 @@ impl Cache<'_> {
         } else {
             for (digest, size) in built.layers() {
                 if !self.store.has_blob(&digest, size) {
-                    self.store.keep_elsewhere(&digest, self.repository)?;
+                    self.keep_elsewhere(&digest)?;
                 }
             }
         }
@@ -161,8 +190,8 @@ impl Cache<'_> {
         let Some(built) = self.built(latest(image), None, verifier).await? else { return Ok(()) };
         for layer in built.platforms.iter().flat_map(|platform| &platform.layers) {
             let Some(key) = &layer.key else { continue };
-            if write::find(key, self.store, true).is_none() {
-                self.store.keep_elsewhere(&layer.blob.digest, self.repository)?;
+            if write::find(key, self.store, Some(&self.place())).is_none() {
+                self.keep_elsewhere(&layer.blob.digest)?;
                 write::remember(key, &layer.blob, self.store)?;
             }
         }
@@ -185,14 +214,15 @@ impl Cache<'_> {
     }
 
     /// Leaves an entry for an image that was just pushed to `repository` of the same registry, where its layers can be
-    /// mounted from; nothing when there is one already, or nobody can sign it.
+    /// mounted from; nothing when nobody can sign it, or there is one already. An image that was built although there is
+    /// one gets it again: its layers may be gone.
     ///
     /// # Errors
     /// When the registry refuses.
     pub async fn give(&self, built: &Built, repository: &str) -> Result<Option<Pushed>, Error> {
         let Some(signer) = self.signer else { return Ok(None) };
         let tag = tag(&built.key);
-        if self.registry.head(self.repository, &tag).await?.is_some() {
+        if !built.new && self.registry.head(self.repository, &tag).await?.is_some() {
             return Ok(None);
         }
         let (record, manifest) = entry::write(built, signer, clock::now());

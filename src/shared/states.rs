@@ -69,7 +69,7 @@ impl Cache<'_> {
             self.registry.pull_blob(self.repository, *file, self.store.folder(), self.reporter).await?;
             let kept = archive::kept(&folder, &file.0);
             fs::create_dir(kept.parent().unwrap_or(&folder))?;
-            fs::link_or_copy(&self.store.blob(&file.0), &kept)?;
+            fs::copy(&self.store.blob(&file.0), &kept)?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Cache<'_> {
         let folder = self.store.archives();
         for (digest, size) in files.all(inrelease) {
             if !self.store.has_blob(&digest, size) {
-                fs::link_or_copy(&archive::kept(&folder, &digest), &self.store.blob(&digest))?;
+                fs::copy(&archive::kept(&folder, &digest), &self.store.blob(&digest))?;
             }
         }
         let manifest = manifest(inrelease, files);

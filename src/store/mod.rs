@@ -1,19 +1,32 @@
-//! Content-addressed store: one folder a machine, shared by all builds, safe against `kill -9` and parallel use.
+//! Content-addressed store: one folder a user, shared by all builds, safe against `kill -9` and parallel use.
 //!
 //! ```text
 //! <store>/version            format of this folder, a number
 //!         in-use             lock file: shared by every running command, exclusive for prune
 //!         blobs/sha256/<hex> packages, layers, configurations, manifests (shaped like an OCI layout)
-//!         packages/<hex>/    one unpacked package: `tree.json` and `payload`
-//!         results/<kind>/<hex>   small JSON answers by cache key
+//!         packages/<hex>/    one unpacked package: `tree.json`, its `sum`, and `payload`
+//!         results/<kind>/<hex>   small JSON answers by cache key, each with a seal
 //!         archives/          InRelease memory and indexes, also decoded (owned by `apt::archive`)
 //!         partial/<hex>      downloads that are not complete yet
 //!         tmp/               files being written; emptied when nobody else is running
 //! ```
 //! Every file appears by rename, complete or not at all. Nothing here is needed for correctness: an empty store only
-//! means more work.
+//! means more work. A store that cannot be written is read: what is complete in it is enough where nothing is made.
+//!
+//! # Whom it trusts
+//! - **Other users**: nobody. The store is a folder of mode 0700 that sockel made for its user, below the given one where
+//!   others can change that (see `place`). Links in place of its parts, parts of somebody else and parts that others may
+//!   write to are refused before anything is removed, and nothing outside is ever removed. One thing remains: who owns
+//!   a folder above the store can take the store away while a command runs; sockel warns of such a folder.
+//! - **Disks, and people who edit files**: neither. Blobs, package trees and records have digests; what does not fit is
+//!   made again from what it was made of (see `whole`), and what leaves is hashed on its way.
+//! - **Who has the user's own rights** can change store, recipes and sockel itself: no store can stop them.
 
+mod package;
+mod place;
 mod prune;
+mod record;
+mod whole;
 mod writer;
 
 pub use prune::Pruned;
@@ -21,20 +34,23 @@ pub use prune::Usage;
 pub use prune::Verified;
 pub use writer::BlobWriter;
 
+use crate::store::place::Place;
 use crate::sys::fs;
+use crate::sys::own::Stamp;
 use crate::values::Digest;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+/// File with the format of the store; made last.
+const VERSION: &str = "version";
+
+/// Lock file; made first.
+const IN_USE: &str = "in-use";
+
 /// Format of the store folder. A store with a higher number was written by a newer sockel and is left alone.
 pub const FORMAT: u32 = 1;
-
-/// Largest JSON record that is read back.
-const RECORD_LIMIT: u64 = 256 << 20;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +65,14 @@ pub enum Error {
         folder: PathBuf,
         /// Its format.
         found: String,
+    },
+    /// The folder, or a part of it, is not ours alone to change.
+    #[error("cannot use store `{}`: {cause}", path.display())]
+    Unsafe {
+        /// Which folder.
+        path: PathBuf,
+        /// Whose it is, or what.
+        cause: String,
     },
     /// Bytes do not have the digest that they were stored or asked for under.
     #[error("cannot use {expected}: its bytes have digest {found}")]
@@ -67,7 +91,13 @@ impl Error {
         match self {
             Self::Newer { .. } => vec!["use the newer sockel, or another folder with `--store DIR`".to_owned()],
             Self::File(error) => error.hints(),
-            Self::WrongDigest { .. } => vec!["the store is damaged: mend it with `sockel cache verify`".to_owned()],
+            Self::Unsafe { path, .. } => vec![format!(
+                "look at `{}` and remove it if it is not needed, or name another folder with `--store DIR`",
+                path.display()
+            )],
+            Self::WrongDigest { .. } => {
+                vec!["the store is damaged: another try makes the damaged part again; `sockel cache verify` looks at all of it".to_owned()]
+            }
         }
     }
 }
@@ -76,43 +106,51 @@ impl Error {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    _in_use: File,
+    warning: Option<String>,
+    _in_use: Option<File>,
 }
 
 impl Store {
-    /// Opens the store in `folder`, making it when it is not there.
+    /// Opens the store in `folder`, or below it, making it when it is not there.
     ///
     /// # Errors
-    /// [`Error::Newer`], or when the folder cannot be made or locked.
+    /// [`Error::Newer`], [`Error::Unsafe`], or when the folder cannot be made or locked.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let version = folder.join("version");
+        let Place { folder, warning } = place::find(folder)?;
+        let version = folder.join(VERSION);
         let is_new = match fs::read_text(&version, 64) {
             Ok(text) => match text.trim().parse::<u32>() {
                 Ok(number) if number <= FORMAT => false,
-                _ => return Err(Error::Newer { folder: folder.to_owned(), found: text.trim().to_owned() }),
+                _ => return Err(Error::Newer { folder, found: text.trim().to_owned() }),
             },
             Err(error) if error.is_missing() => true,
             Err(error) => return Err(error.into()),
         };
-        for part in ["blobs/sha256", "packages", "results", "archives", "partial", "tmp"] {
-            fs::create_dir(&folder.join(part))?;
-        }
-        // left-overs of killed commands can go when nobody else is running
-        let lock = folder.join("in-use");
-        if let Some(_alone) = fs::try_lock(&lock)? {
-            for name in fs::list(&folder.join("tmp"))? {
-                fs::remove_any(&folder.join("tmp").join(name))?;
+        let in_use = folder.join(IN_USE);
+        let alone = match fs::try_lock(&in_use) {
+            // no lock file means that nobody can write here either
+            Err(error) if error.is_read_only() => {
+                place::parts(&folder)?;
+                return Ok(Self { folder, warning, _in_use: fs::lock_existing(&in_use).ok() });
             }
-            // partial downloads are gone on with; a lock whose download was completed would stay for ever
-            for name in fs::list(&folder.join("partial"))?.iter().filter(|name| name.ends_with(".lock")) {
-                fs::remove(&folder.join("partial").join(name))?;
-            }
+            other => other?,
+        };
+        place::parts(&folder)?;
+        if alone.is_some() {
+            clean(&folder)?;
         }
-        let store = Self { folder: folder.to_owned(), _in_use: fs::lock(&lock, fs::Lock::Shared)? };
+        drop(alone);
+        let store = Self { folder, warning, _in_use: Some(fs::lock(&in_use, fs::Lock::Shared)?) };
         if is_new {
             store.put(&version, format!("{FORMAT}\n").as_bytes())?;
         }
         Ok(store)
+    }
+
+    /// Returns what a person should know about the place of the store.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Writes a file by way of `tmp/`, where a killed command's left-overs are found.
@@ -134,12 +172,6 @@ impl Store {
         self.folder.join("blobs/sha256").join(digest.hex())
     }
 
-    /// Tells whether a blob of this size is there. Bytes are verified when they are written and by `cache verify`.
-    #[must_use]
-    pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        fs::size(&self.blob(digest)) == Some(size)
-    }
-
     /// Stores small bytes as a blob and returns their digest.
     ///
     /// # Errors
@@ -154,25 +186,34 @@ impl Store {
         Ok(digest)
     }
 
-    /// Remembers that a blob is in a repository of the registry, so that its bytes are not needed here.
+    /// Remembers that a blob is in a repository, so that its bytes are not needed here; `place` stands for registry and
+    /// repository, `name` is for people.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep_elsewhere(&self, digest: &Digest, repository: &str) -> Result<(), Error> {
-        self.keep("elsewhere", digest, &repository)
+    pub fn keep_elsewhere(&self, digest: &Digest, place: &Digest, name: &str) -> Result<(), Error> {
+        self.keep(ELSEWHERE, &elsewhere(digest, place), &name)
     }
 
-    /// Tells whether a blob was said to be elsewhere.
+    /// Tells whether a blob was said to be at this place.
     #[must_use]
-    pub fn is_elsewhere(&self, digest: &Digest) -> bool {
-        self.result::<String>("elsewhere", digest).is_some()
+    pub fn is_elsewhere(&self, digest: &Digest, place: &Digest) -> bool {
+        self.result::<String>(ELSEWHERE, &elsewhere(digest, place)).is_some()
+    }
+
+    /// Forgets that a blob is at this place: it was not.
+    ///
+    /// # Errors
+    /// When the record cannot be removed.
+    pub fn forget_elsewhere(&self, digest: &Digest, place: &Digest) -> Result<(), Error> {
+        self.forget(ELSEWHERE, &elsewhere(digest, place))
     }
 
     /// Starts a blob whose digest is not known yet.
     ///
     /// # Errors
     /// When no temporary file can be made.
-    pub fn writer(&self) -> Result<BlobWriter, Error> {
+    pub fn writer(&self) -> Result<BlobWriter<'_>, Error> {
         BlobWriter::new(self)
     }
 
@@ -187,7 +228,9 @@ impl Store {
     /// # Errors
     /// When it cannot be renamed.
     pub fn adopt(&self, partial: &Path, digest: &Digest) -> Result<(), Error> {
-        Ok(fs::rename(partial, &self.blob(digest))?)
+        fs::rename(partial, &self.blob(digest))?;
+        self.stamp_blob(digest);
+        Ok(())
     }
 
     /// Returns the folder of archive memory and indexes.
@@ -196,70 +239,35 @@ impl Store {
         self.folder.join("archives")
     }
 
-    /// Returns the folder of an unpacked package, which may not exist.
-    #[must_use]
-    pub fn package(&self, key: &Digest) -> PathBuf {
-        self.folder.join("packages").join(key.hex())
-    }
-
-    /// Tells whether a package still has to be unpacked.
-    #[must_use]
-    pub fn package_is_missing(&self, key: &Digest) -> bool {
-        let folder = self.package(key);
-        fs::size(&folder.join("tree.json")).is_none() || fs::size(&folder.join("payload")).is_none()
-    }
-
-    /// Makes an empty temporary folder, for [`Store::publish_package`].
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn package_draft(&self) -> Result<tempfile::TempDir, Error> {
-        Ok(fs::temporary_dir(&self.folder.join("tmp"))?)
-    }
-
-    /// Gives a finished package folder its name; when another command was faster, its result is kept. What is there but
-    /// not complete makes room.
-    ///
-    /// # Errors
-    /// When it cannot be renamed.
-    pub fn publish_package(&self, draft: tempfile::TempDir, key: &Digest) -> Result<(), Error> {
-        let target = self.package(key);
-        let mut renamed = fs::rename(draft.path(), &target);
-        if renamed.is_err() && self.package_is_missing(key) {
-            fs::remove_any(&target)?;
-            renamed = fs::rename(draft.path(), &target);
-        }
-        match renamed {
-            Ok(()) => {
-                let _renamed = draft.keep();
-                Ok(())
-            }
-            Err(_) if !self.package_is_missing(key) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// Remembers that a blob is whole that was just written.
+    fn stamp_blob(&self, digest: &Digest) {
+        if let Some(stamp) = Stamp::of(&self.blob(digest)) {
+            self.stamp(digest, stamp);
         }
     }
+}
 
-    /// Returns the answer kept under a cache key. A record that cannot be read counts as not there.
-    #[must_use]
-    pub fn result<T: DeserializeOwned>(&self, kind: &str, key: &Digest) -> Option<T> {
-        let bytes = fs::read(&self.record(kind, key), RECORD_LIMIT).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
+/// Kind of records that say where else a blob is.
+const ELSEWHERE: &str = "elsewhere";
 
-    /// Keeps an answer under a cache key.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep<T: Serialize>(&self, kind: &str, key: &Digest, answer: &T) -> Result<(), Error> {
-        let path = self.record(kind, key);
-        fs::create_dir(&self.folder.join("results").join(kind))?;
-        let bytes = serde_json::to_vec(answer).expect("records have string keys and serialise");
-        self.put(&path, &bytes)
-    }
+fn elsewhere(digest: &Digest, place: &Digest) -> Digest {
+    Digest::of(format!("{digest} at {place}").as_bytes())
+}
 
-    fn record(&self, kind: &str, key: &Digest) -> PathBuf {
-        self.folder.join("results").join(kind).join(key.hex())
+/// Removes what killed commands left, when nobody else is running.
+fn clean(folder: &Path) -> Result<(), Error> {
+    let remove = |part: &str, is_litter: fn(&String) -> bool| {
+        let part = folder.join(part);
+        for name in fs::list(&part)?.into_iter().filter(is_litter) {
+            fs::remove_any(&part.join(name))?;
+        }
+        Ok(())
+    };
+    for part in ["tmp", "archives", "archives/by-hash", "archives/decoded"] {
+        remove(part, |name| name.starts_with(fs::TEMPORARY))?;
     }
+    // partial downloads are gone on with; a lock whose download was completed would stay for ever
+    remove("partial", |name| name.ends_with(".lock"))
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use crate::store::Error;
 use crate::store::Store;
+use crate::store::record;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Digest;
-use crate::values::Hasher;
 use serde::Serialize;
-use std::io;
 use std::path::Path;
 
 /// Bytes and files of one part of the store.
@@ -17,7 +16,7 @@ pub struct Usage {
     pub part: &'static str,
     /// Number of files.
     pub files: u64,
-    /// Bytes on disk, hard links to output folders included.
+    /// Bytes on disk.
     pub bytes: u64,
 }
 
@@ -68,7 +67,7 @@ impl Store {
     /// # Errors
     /// When another command is running, or a file cannot be removed.
     pub fn prune(self, age: u64) -> Result<Pruned, Error> {
-        let Self { folder, _in_use } = self;
+        let Self { folder, _in_use, .. } = self;
         drop(_in_use);
         let _alone = fs::lock(&folder.join("in-use"), fs::Lock::Exclusive)?;
         let limit = clock::now().0.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
@@ -93,14 +92,15 @@ impl Store {
         }
         for name in fs::list(&folder.join("packages"))? {
             let package = folder.join("packages").join(name);
-            if fs::size(&package.join("tree.json")).is_none() || fs::size(&package.join("payload")).is_none() {
+            let is_gone = |name: &&str| fs::size(&package.join(name)).is_none();
+            if ["tree.json", "payload", "sum"].iter().any(is_gone) {
                 fs::remove_any(&package)?;
             }
         }
         Ok(pruned)
     }
 
-    /// Reads every blob and compares it with its name; damaged ones are removed.
+    /// Reads every blob and record and compares it with its name; damaged ones are removed.
     ///
     /// # Errors
     /// When a file cannot be read or removed.
@@ -110,9 +110,20 @@ impl Store {
         for name in fs::list(&blobs)? {
             let path = blobs.join(&name);
             verified.checked += 1;
-            if Digest::from_hex(&name) != Ok(digest_of(&path)?) {
+            if Digest::from_hex(&name) != Ok(fs::digest_of(&path)?) {
                 fs::remove(&path)?;
                 verified.removed.push(format!("blobs/sha256/{name}"));
+            }
+        }
+        let results = self.folder.join("results");
+        for file in fs::walk(&results)? {
+            let name = file.path.strip_prefix(&results).unwrap_or(&file.path).display().to_string();
+            let Some((kind, key)) = name.split_once('/') else { continue };
+            let is_right =
+                |key| fs::read(&file.path, file.size).is_ok_and(|read| !record::is_damaged(&read, kind, &key));
+            if !Digest::from_hex(key).is_ok_and(is_right) {
+                fs::remove(&file.path)?;
+                verified.removed.push(format!("results/{name}"));
             }
         }
         Ok(verified)
@@ -124,11 +135,4 @@ fn last_use(file: &fs::Found, store: &Path) -> i64 {
     let decoded = file.path.strip_prefix(store.join(INDEXES)).ok().map(|name| store.join(DECODED).join(name));
     let used = decoded.and_then(|decoded| fs::used(&decoded));
     used.map_or(file.used, |used| used.max(file.used))
-}
-
-fn digest_of(path: &Path) -> Result<Digest, Error> {
-    let mut hasher = Hasher::default();
-    let mut file = fs::open(path)?;
-    io::copy(&mut file, &mut hasher).map_err(|cause| fs::Error::new("read", path, cause))?;
-    Ok(hasher.finish())
 }

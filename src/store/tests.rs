@@ -44,6 +44,67 @@ fn forgets_damaged_records() {
 }
 
 #[test]
+fn a_record_holds_under_its_own_name_alone() {
+    let (_folder, store) = empty();
+    let (key, other) = (Digest::of(b"key"), Digest::of(b"other"));
+    store.keep("kind", &key, &7).unwrap();
+    let bytes = fs::read(&store.record("kind", &key), 200).unwrap();
+    assert_eq!(store.result::<u8>("kind", &key), Some(7));
+    place::within(&store.folder().join("results/kin")).unwrap();
+    for (kind, key) in [("kind", &other), ("kin", &key)] {
+        fs::write_atomic(&store.record(kind, key), &bytes).unwrap();
+        assert_eq!(store.result::<u8>(kind, key), None, "{kind}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        fs::write_atomic(&store.record("kind", &key), &changed).unwrap();
+        assert_eq!(store.result::<u8>("kind", &key), None, "bit {bit}");
+    }
+    let removed = store.verify().unwrap().removed.len();
+    assert_eq!(removed, 3);
+}
+
+#[test]
+fn memory_of_an_older_version_is_read_and_its_answers_are_not() {
+    let (_folder, store) = empty();
+    let key = Digest::of(b"key");
+    store.keep("kind", &key, &7).unwrap();
+    assert_eq!(store.remembered::<u8>("kind", &key), Some(7));
+    fs::write_atomic(&store.record("kind", &key), b"8").unwrap();
+    assert_eq!((store.remembered::<u8>("kind", &key), store.result::<u8>("kind", &key)), (Some(8), None));
+    assert!(store.verify().unwrap().removed.is_empty());
+}
+
+#[test]
+fn a_blob_changed_in_place_is_gone_at_the_next_look() {
+    let (folder, store) = empty();
+    let digest = store.add(b"good").unwrap();
+    let outside = folder.path().join("outside");
+    store.give(&digest, &outside).unwrap();
+    assert_eq!(fs::read(&outside, 9).unwrap(), b"good");
+    std::fs::File::options().write(true).open(store.blob(&digest)).unwrap().write_all(b"evil").unwrap();
+    assert!(matches!(store.give(&digest, &outside), Err(Error::WrongDigest { .. })));
+    assert_eq!(fs::read(&outside, 9).unwrap(), b"good", "nothing wrong left the store");
+    assert!(!store.has_blob(&digest, 4) && fs::size(&store.blob(&digest)).is_none());
+    // what nobody has hashed yet is hashed, and remembered
+    fs::write_atomic(&store.blob(&digest), b"good").unwrap();
+    store.doubt(&digest);
+    assert!(store.has_blob(&digest, 4) && store.is_stamped(&digest, Stamp::of(&store.blob(&digest)).unwrap()));
+    assert!(!store.has_blob(&digest, 5));
+}
+
+#[test]
+fn what_is_elsewhere_is_at_one_place() {
+    let (_folder, store) = empty();
+    let (blob, here, there) = (Digest::of(b"blob"), Digest::of(b"here"), Digest::of(b"there"));
+    store.keep_elsewhere(&blob, &here, "https://r.example cache").unwrap();
+    assert!(store.is_elsewhere(&blob, &here) && !store.is_elsewhere(&blob, &there));
+    store.forget_elsewhere(&blob, &here).unwrap();
+    assert!(!store.is_elsewhere(&blob, &here));
+}
+
+#[test]
 fn leaves_a_newer_store_alone() {
     let (folder, store) = empty();
     drop(store);

@@ -6,20 +6,19 @@ use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Hasher;
 use std::io::Write;
-use std::path::PathBuf;
 
 /// A blob being written; gone without a trace unless finished.
 #[derive(Debug)]
-pub struct BlobWriter {
+pub struct BlobWriter<'a> {
+    store: &'a Store,
     file: tempfile::NamedTempFile,
     hasher: Hasher,
-    blobs: PathBuf,
 }
 
-impl BlobWriter {
-    pub(crate) fn new(store: &Store) -> Result<Self, Error> {
+impl<'a> BlobWriter<'a> {
+    pub(crate) fn new(store: &'a Store) -> Result<Self, Error> {
         let file = fs::temporary(&store.folder().join("tmp"))?;
-        Ok(Self { file, hasher: Hasher::default(), blobs: store.folder().join("blobs/sha256") })
+        Ok(Self { store, file, hasher: Hasher::default() })
     }
 
     /// Appends bytes.
@@ -44,7 +43,8 @@ impl BlobWriter {
     pub fn finish(self) -> Result<(Digest, u64), Error> {
         let size = self.hasher.length();
         let digest = self.hasher.finish();
-        fs::publish(self.file, &self.blobs.join(digest.hex()))?;
+        fs::publish(self.file, &self.store.blob(&digest))?;
+        self.store.stamp_blob(&digest);
         Ok((digest, size))
     }
 

@@ -1,6 +1,8 @@
 //! Files: read, atomic write, sorted listing, lock. Every error names the path and what was tried.
 #![expect(clippy::disallowed_methods, reason = "this is the door to std::fs")]
 
+use crate::values::Digest;
+use crate::values::Hasher;
 use std::fs;
 use std::io;
 use std::io::Read;
@@ -42,11 +44,23 @@ impl Error {
         )
     }
 
+    /// Tells whether the file system is mounted read-only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::ReadOnlyFilesystem
+    }
+
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let full = "free space with `sockel cache prune`, or use another disk with `--store DIR`";
-        if self.is_full() { vec![full.to_owned()] } else { Vec::new() }
+        let read_only =
+            "the file system is mounted read-only: write elsewhere, with `--store DIR` where it is the store";
+        match self.cause.kind() {
+            _ if self.is_full() => vec![full.to_owned()],
+            io::ErrorKind::ReadOnlyFilesystem => vec![read_only.to_owned()],
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -173,6 +187,17 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a symbolic link of this name, so that what is written here does not land where it leads.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_link(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => remove(path),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the path from the root, without links and dots.
 ///
 /// # Errors
@@ -206,20 +231,51 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|cause| Error::new("rename", from, cause))
 }
 
-/// Makes `to` the same file as `from`: a hard link where the file system allows, else a copy. An existing `to` is replaced.
+/// Makes `to` a file of its own with the bytes of `from`, which share the disk where the file system can do that
+/// (copy_file_range(2)) and never the inode: a change in place of one is none of the other. An existing `to` is replaced.
 ///
 /// # Errors
-/// When neither works.
-pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
-    remove(to)?;
-    if fs::hard_link(from, to).is_ok() {
-        return Ok(());
+/// When one cannot be read or the other not be written.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    publish(copied(from, to)?, to)
+}
+
+/// Does what [`copy`] does when the copy has this digest, and nothing else; returns whether it had.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_verified(from: &Path, to: &Path, digest: &Digest) -> Result<bool> {
+    let file = copied(from, to)?;
+    let is_right = digest_of(file.path())? == *digest;
+    if is_right {
+        publish(file, to)?;
     }
-    let folder = to.parent().unwrap_or(Path::new("."));
+    Ok(is_right)
+}
+
+fn copied(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile> {
     let mut source = open(from)?;
-    let mut file = temporary(folder)?;
-    io::copy(&mut source, &mut file).map_err(|cause| Error::new("write", to, cause))?;
-    publish(file, to)
+    let mut file = temporary(to.parent().unwrap_or(Path::new(".")))?;
+    io::copy(&mut source, file.as_file_mut()).map_err(|cause| Error::new("write", to, cause))?;
+    Ok(file)
+}
+
+/// Returns the digest of a file's bytes.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest_of(path: &Path) -> Result<Digest> {
+    let mut file = open(path)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(length) => hasher.update(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(Error::new("read", path, cause)),
+        }
+    }
 }
 
 /// Opens (creating it) and locks a file, waiting for others; the lock ends with the returned handle or the process.
@@ -234,6 +290,16 @@ pub fn lock(path: &Path, kind: Lock) -> Result<fs::File> {
         Lock::Exclusive => file.lock(),
     }
     .map_err(tie)?;
+    Ok(file)
+}
+
+/// Locks a file that is there, without writing to it: shared with others, on a read-only file system, too.
+///
+/// # Errors
+/// When it cannot be opened or locked.
+pub fn lock_existing(path: &Path) -> Result<fs::File> {
+    let file = open(path)?;
+    file.lock_shared().map_err(|cause| Error::new("lock", path, cause))?;
     Ok(file)
 }
 

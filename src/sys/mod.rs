@@ -4,4 +4,5 @@ pub mod clock;
 pub mod env;
 pub mod fs;
 pub mod http;
+pub mod own;
 pub mod process;

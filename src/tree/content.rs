@@ -81,7 +81,7 @@ impl<'a> Contents<'a> {
     /// Returns all bytes of a small file.
     ///
     /// # Errors
-    /// When it is larger than `limit`, or cannot be read.
+    /// When it is larger than `limit`, cannot be read, or has another digest.
     pub fn read(&self, content: &Content, limit: u64) -> Result<Vec<u8>, Error> {
         if content.size > limit {
             let cause = io::Error::other(format!("{} bytes are more than {limit}", content.size));
@@ -89,7 +89,17 @@ impl<'a> Contents<'a> {
         }
         let mut bytes = vec![0; usize::try_from(content.size).expect("bounded by the limit")];
         self.read_at(content, 0, &mut bytes)?;
-        Ok(bytes)
+        let found = Digest::of(&bytes);
+        if found == content.digest { Ok(bytes) } else { Err(self.damaged(content, found)) }
+    }
+
+    /// Returns the error for bytes that are not what the package brought, after seeing to it that the next run notices.
+    #[must_use]
+    pub fn damaged(&self, content: &Content, found: Digest) -> Error {
+        if let Source::Payload { key, .. } = &content.source {
+            self.store.doubt(key);
+        }
+        Error::WrongDigest { expected: content.digest, found }
     }
 
     fn payload(&self, key: &Digest) -> Result<Arc<File>, Error> {

@@ -58,18 +58,47 @@ pub enum Error {
     /// The path leaves the root, or is not in normal form.
     #[error("cannot use path `{0}`: it is empty, absolute, not in normal form or leaves the root")]
     BadPath(String),
+    /// A name in the path is an order to whoever unpacks the layer.
+    #[error("cannot use path `{0}`: names that begin with `{WHITEOUT}` delete files of lower layers")]
+    Whiteout(String),
+}
+
+/// How names begin that delete files of lower layers instead of bringing any (image-spec layer.md, "Whiteouts"). Names
+/// that go on with `.wh.` again (`.wh..wh..opq`, `.wh..wh.plnk`, …) are orders as well or kept for them.
+pub const WHITEOUT: &str = ".wh.";
+
+/// Tells whether a part of a path is a whiteout: no recipe, package or generator may write one.
+#[must_use]
+pub fn has_whiteout(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with(WHITEOUT))
 }
 
 /// Refuses paths that are not in the form of [`Entry::path`]: hostile packages may bring any.
 ///
 /// # Errors
-/// [`Error::BadPath`].
+/// [`Error::BadPath`] or [`Error::Whiteout`].
 pub fn check_path(path: &str) -> Result<(), Error> {
     let part_is_good = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 255;
     if path.len() > 4096 || path.contains('\0') || !path.split('/').all(part_is_good) {
         return Err(Error::BadPath(path.chars().take(200).collect()));
     }
-    Ok(())
+    check_target(path)
+}
+
+/// Refuses targets of links that no path of an image can have.
+///
+/// # Errors
+/// [`Error::Whiteout`].
+pub fn check_target(target: &str) -> Result<(), Error> {
+    if has_whiteout(target) { Err(Error::Whiteout(target.chars().take(200).collect())) } else { Ok(()) }
+}
+
+fn check(entry: &Entry) -> Result<(), Error> {
+    check_path(&entry.path)?;
+    match &entry.kind {
+        Kind::Symlink(target) | Kind::Hardlink { target, .. } => check_target(target),
+        Kind::Directory | Kind::File(_) => Ok(()),
+    }
 }
 
 /// Returns the folder that a path is in, or `None` at the root.
@@ -82,9 +111,9 @@ impl Tree {
     /// Adds an entry. A folder may come from several origins: the first one's attributes stay.
     ///
     /// # Errors
-    /// [`Error::Duplicate`] or [`Error::BadPath`].
+    /// [`Error::Duplicate`], [`Error::BadPath`] or [`Error::Whiteout`].
     pub fn add(&mut self, entry: Entry) -> Result<(), Error> {
-        check_path(&entry.path)?;
+        check(&entry)?;
         match self.entries.entry(entry.path.clone()) {
             btree_map::Entry::Vacant(vacant) => {
                 vacant.insert(entry);
@@ -100,9 +129,9 @@ impl Tree {
     /// Puts an entry in, whatever was there; returns what was.
     ///
     /// # Errors
-    /// [`Error::BadPath`].
+    /// [`Error::BadPath`] or [`Error::Whiteout`].
     pub fn replace(&mut self, entry: Entry) -> Result<Option<Entry>, Error> {
-        check_path(&entry.path)?;
+        check(&entry)?;
         Ok(self.entries.insert(entry.path.clone(), entry))
     }
 

@@ -24,6 +24,22 @@ fn refuses_paths_that_are_not_normal() {
 }
 
 #[test]
+fn whiteouts_are_no_names() {
+    for path in [".wh.a", "a/.wh.b", "a/.wh.b/c", ".wh..wh..opq", "a/.wh..wh.plnk", ".wh."] {
+        assert_eq!(check_path(path), Err(Error::Whiteout(path.to_owned())));
+        let mut tree = Tree::default();
+        for kind in [Kind::Directory, Kind::File(Content::inline(*b"")), Kind::Symlink("x".to_owned())] {
+            assert!(tree.add(entry(path, kind.clone())).is_err() && tree.replace(entry(path, kind)).is_err());
+        }
+        let target = format!("../{path}");
+        assert!(tree.add(entry("x", Kind::Symlink(target))).is_err());
+    }
+    for path in ["a.wh.b", ".whx", ".wh", "wh.a"] {
+        assert_eq!(check_path(path), Ok(()));
+    }
+}
+
+#[test]
 fn one_path_has_one_origin_but_folders_are_shared() {
     let mut tree = Tree::default();
     tree.add(entry("etc", Kind::Directory)).unwrap();

@@ -58,7 +58,7 @@ impl Memory<'_> {
     /// Returns what is known about an image.
     #[must_use]
     pub fn seen(&self, image: &str) -> Seen {
-        self.store.result(SEEN, &self.key(image)).unwrap_or_default()
+        self.store.remembered(SEEN, &self.key(image)).unwrap_or_default()
     }
 
     /// Remembers what a run found and did.
@@ -77,7 +77,7 @@ impl Memory<'_> {
     /// When the store cannot be written.
     pub fn success(&self, has_succeeded: bool, now: Epoch) -> Result<Option<Epoch>, store::Error> {
         if !has_succeeded {
-            return Ok(self.store.result(SUCCESS, &self.key("")));
+            return Ok(self.store.remembered(SUCCESS, &self.key("")));
         }
         self.store.keep(SUCCESS, &self.key(""), &now)?;
         Ok(Some(now))

@@ -414,3 +414,61 @@ fn impossible_recipes_are_explained() {
     }
     project.run(&["lock"]).good();
 }
+
+/// To every runtime and scanner such a name deletes what a lower layer has (image-spec layer.md, "Whiteouts").
+#[test]
+fn whiteouts_in_packages_are_refused() {
+    let table: [(&str, Deb); 8] = [
+        ("file", evil().file("/var/lib/dpkg/status.d/.wh.libc", b"", 0o644)),
+        ("opaque", evil().file("/etc/.wh..wh..opq", b"", 0o644)),
+        ("reserved", evil().file("/etc/.wh..wh.plnk", b"", 0o644)),
+        ("folder", evil().dir("/etc/.wh.d").file("/etc/.wh.d/evil", b"x", 0o644)),
+        ("empty folder", evil().dir("/etc/.wh.d")),
+        ("link", evil().link("/etc/.wh.base.conf", "x")),
+        ("target", evil().link("/etc/x", "../var/.wh.x/y")),
+        ("hard link", evil().file("/etc/x", b"x", 0o644).hardlink("/etc/.wh.base.conf", "/etc/x")),
+    ];
+    for (what, deb) in table {
+        let bytes = deb.build(Compression::Gzip);
+        refused(what, &with(&deb, bytes), &["`evil`", ".wh.", "delete files of lower layers"]);
+    }
+}
+
+#[test]
+fn whiteouts_in_recipes_are_refused_where_they_stand() {
+    let table = [
+        "files: { /var/lib/dpkg/status.d/.wh.libc: { content: \"\" } }",
+        "files: { /etc/.wh..wh..opq: { content: \"\" } }",
+        "files: { /etc/.wh.d/x: { content: \"\" } }",
+        "directories: { /etc/.wh.d: {} }",
+        "links: { /etc/.wh.base.conf: x }",
+        "links: { /etc/x: ../.wh.x }",
+        "copy: { /etc/.wh.base.conf: { from: /etc/base.conf } }",
+        "copy: { /etc/x: { from: /etc/.wh.base.conf } }",
+    ];
+    for more in table {
+        let project = Project::new();
+        let recipe = project.text("recipes/runtime.yaml");
+        project.write("recipes/runtime.yaml", &format!("{}\n{more}\n", recipe.trim_end()));
+        let error = project.run(&["lock"]).fails(1);
+        assert!(error.contains("recipes/runtime.yaml:") && error.contains("whiteout"), "{more}: {error}");
+        assert!(error.contains(more), "the line is shown: {error}");
+    }
+    // names that only look similar are names
+    let project = Project::new();
+    project.edit("recipes/app.yaml", "files: {", "files: { /etc/.whx: { content: x }, /etc/a.wh.b: { content: x },");
+    project.run(&["build"]).good();
+    // values fill names in
+    let project = Project::new();
+    let recipe = project.text("recipes/runtime.yaml");
+    let more = "parameters: { x: { default: \".wh.libc\", title: X } }\nfiles: { \"/etc/${x}\": { content: \"\" } }";
+    project.write("recipes/runtime.yaml", &format!("{}\n{more}\n", recipe.trim_end()));
+    let error = project.run(&["build"]).fails(1);
+    assert!(error.contains("whiteout"), "{error}");
+    // and so do the files of a folder
+    let project = Project::new();
+    project.write("recipes/cas/.wh.a.crt", include_str!("../../src/layer/generate/testdata/root.pem"));
+    project.edit("recipes/base.yaml", "generate:", "certificates: { bundle: true, extra: cas }\ngenerate:");
+    let error = project.run(&["build"]).fails(1);
+    assert!(error.contains("recipes/base.yaml:") && error.contains(".wh.a.crt"), "{error}");
+}

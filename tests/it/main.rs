@@ -22,6 +22,7 @@ mod recipe;
 mod registry;
 mod reproducible;
 mod shared;
+mod store;
 mod support;
 mod update;
 mod writeback;

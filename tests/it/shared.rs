@@ -178,3 +178,63 @@ fn old_entries_are_pruned() {
     assert_eq!(prune("0"), "removed 3 entries, kept 3\n");
     assert_eq!(registry.tags("team/cache").len(), 6);
 }
+
+/// What was remembered of one registry says nothing about another one.
+#[test]
+fn layers_in_another_registry_are_not_thought_to_be_here() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    project.run(&["publish"]).good();
+    let first = tags(&registry);
+    forget(&project);
+    project.run(&["publish"]).good();
+    for more in ["team/cache", "team/other"] {
+        let other = Registry::start();
+        let file = format!(
+            "target: {}/team\ncache: {{ repository: {more}, verify: cache.pub, sign: cache.pem }}\n",
+            other.url()
+        );
+        project.write("base-images/registry.yaml", &file);
+        project.run(&["publish"]).good();
+        assert_eq!(tags(&other), first);
+    }
+}
+
+#[test]
+fn layers_that_are_gone_from_the_registry_are_built_in_the_same_run() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    project.run(&["publish"]).good();
+    let first = tags(&registry);
+    let collect = || {
+        let mut contents = registry.contents();
+        contents.repositories.retain(|name, _| name == "team/cache");
+        // manifests and documents stay, all that is large goes
+        let large = |bytes: &[u8]| bytes.starts_with(&[0x1f, 0x8b]);
+        let gone: Vec<String> =
+            contents.blobs.iter().filter(|(_, bytes)| large(bytes)).map(|(digest, _)| digest.clone()).collect();
+        assert!(!gone.is_empty());
+        contents.blobs.retain(|digest, _| !gone.contains(digest));
+        contents.repository("team/cache").blobs.retain(|digest| !gone.contains(digest));
+    };
+    // a machine that knows of the layers, and one that only finds the entry
+    for empty in [false, true] {
+        forget(&project);
+        if !empty {
+            project.run(&["publish"]).good();
+        }
+        collect();
+        if empty {
+            fs::remove_any(&project.path("store")).expect("removed");
+        }
+        let run = project.run(&["publish"]);
+        assert!(run.stderr.contains("building them again"), "{}", run.stderr);
+        run.good();
+        assert_eq!(tags(&registry), first, "{empty}");
+        // the entry is whole again: the next machine needs no package
+        fetched(&project);
+        fs::remove_dir(&project.path("store")).expect("removed");
+        project.run(&["build"]).good();
+        assert_eq!(fetched(&project), 0, "{empty}");
+    }
+}

@@ -91,7 +91,7 @@ impl Receiver {
     /// When the receiver cannot be reached or does not want it; the message is kept for the next time.
     pub async fn tell(&self, published: &Published, reason: Reason, store: &Store) -> Result<bool, Error> {
         let key = self.record(published);
-        let told: Option<Told> = store.result(TOLD, &key);
+        let told: Option<Told> = store.remembered(TOLD, &key);
         let is_news = match published.state {
             State::Published => !published.moved.is_empty(),
             // it was published by a run that did not come to tell

@@ -6,6 +6,7 @@ mod target;
 
 pub(crate) use answer::Answer;
 pub(crate) use receivers::Receivers;
+pub(crate) use target::Delivery;
 pub(crate) use target::Target;
 pub(crate) use target::WriteBack;
 pub(crate) use target::registry_file;
@@ -83,20 +84,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
     let locks = workspace.fresh_locks(&definitions)?;
-    let built = built((args, &target), (&definitions, &locks), &workspace, &hands, context)?;
+    let build = |take| built((args, &target, take), (&definitions, &locks), &workspace, &hands, context);
+    let built = build(true)?;
+    let again = || Ok(build(false)?.into_iter().map(|built| (built.image.clone(), built)).collect());
     let is_wanted = |built: &Built| args.images.is_empty() || args.images.contains(&built.image);
     let orders = definitions.iter().zip(&built).filter(|(_, built)| is_wanted(built));
     let orders: Vec<publish::Order<'_>> =
         orders.map(|(definition, built)| publish::Order { definition, built }).collect();
-    let answer = target.deliver(&orders, &workspace.related(), (&hands, args.dry_run), context)?;
+    let how = Delivery { hands: &hands, related: &workspace.related(), dry_run: args.dry_run, again: &again };
+    let answer = target.deliver(&orders, &how, context)?;
     target.leave_states(locks.values(), &answer, &hands, context)?;
     let answer = args.write_back.after(answer, args.dry_run);
     receivers.tell(answer, &|_| Reason::default(), (&hands, args.dry_run))?.print(&context.printer)
 }
 
-/// Builds the images from their locks as they are; what is there is found.
+/// Builds the images from their locks as they are; what is there is found, and with `take` what the shared cache has.
 fn built(
-    (args, target): (&Args, &Target),
+    (args, target, take): (&Args, &Target, bool),
     (definitions, locks): (&[Definition], &BTreeMap<String, Lock>),
     workspace: &Workspace<'_>,
     hands: &Hands,
@@ -112,7 +116,9 @@ fn built(
         layers: target.layers(),
         mirrors: hands.mirrors.clone(),
     };
-    target.take(&orders, &options, (hands, false), context)?;
+    if take {
+        target.take(&orders, &options, (hands, false), context)?;
+    }
     let offline = match &args.bundle {
         Some(place) => Some(bundle::supply(place, (definitions, locks), &[], hands, context)?),
         None => None,

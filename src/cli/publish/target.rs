@@ -27,6 +27,7 @@ use crate::publish::State;
 use crate::publish::policy;
 use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
+use crate::shared;
 use crate::values::Digest;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -99,7 +100,9 @@ impl Target {
     /// Tells where layers of images may be that are published here.
     pub(crate) fn layers(&self) -> Whereabouts {
         match (&self.address, &self.file.cache) {
-            (Address::Registry { .. }, Some(_)) => Whereabouts::Anywhere,
+            (Address::Registry { url, .. }, Some(cache)) => {
+                Whereabouts::Anywhere(shared::place(url, &cache.repository))
+            }
             _ => Whereabouts::Here,
         }
     }
@@ -118,7 +121,7 @@ impl Target {
         let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
             return Ok(());
         };
-        let layers = if whole { Whereabouts::Here } else { Whereabouts::Anywhere };
+        let layers = if whole { Whereabouts::Here } else { self.layers() };
         let names = orders.iter().map(|order| order.definition.image.as_str());
         let is_unknown = |(key, _): &(Digest, &str)| record::find(key, layers, &hands.store).is_none();
         let unknown: Vec<(Digest, &str)> =
@@ -158,31 +161,63 @@ impl Target {
         Ok(())
     }
 
-    /// Publishes built images; `related` are by image the repositories that may have some of its layers.
+    /// Publishes built images. What proves to be damaged or gone on the way is built again, and sent.
     pub(crate) fn deliver(
         &self,
         orders: &[publish::Order<'_>],
-        related: &BTreeMap<String, Vec<String>>,
-        (hands, dry_run): (&Hands, bool),
+        how: &Delivery<'_>,
         context: &Context,
     ) -> Result<Answer, Failure> {
         match &self.address {
             Address::Layout(folder) => {
                 let output = Output::Layout(folder.clone());
                 let wanted: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
-                if !dry_run {
-                    output::write(&output, &wanted, &hands.store)?;
+                if !how.dry_run {
+                    let written = output::write(&output, &wanted, &how.hands.store);
+                    if written.as_ref().is_err_and(build::Error::is_damage) {
+                        (how.again)()?;
+                        output::write(&output, &wanted, &how.hands.store)?;
+                    } else {
+                        written?;
+                    }
                 }
-                Ok(Answer::layout(&wanted, &output, dry_run, context.printer.elapsed()))
+                Ok(Answer::layout(&wanted, &output, how.dry_run, context.printer.elapsed()))
             }
             Address::Registry { prefix, .. } => {
                 let connections = self.connections(context)?.expect("the address is that of a registry");
                 let place = (prefix.as_str(), &self.file);
-                let published = to_registry(orders, related, place, connections, (dry_run, self.accept_older, hands))?;
+                let mut published = to_registry(orders, place, connections, (self.accept_older, how))?;
+                let is_lost = |published: &&Published| matches!(published.failure, Some(publish::Error::Lost { .. }));
+                let lost: Vec<String> = published.iter().filter(is_lost).map(|lost| lost.image.clone()).collect();
+                if !lost.is_empty() {
+                    let names = lost.join(", ");
+                    context.printer.warn(&format!("parts of {names} are damaged or gone: building them again"));
+                    let built = (how.again)()?;
+                    let orders = orders.iter().filter(|order| lost.contains(&order.built.image));
+                    let orders = orders.filter_map(|publish::Order { definition, built: old }| {
+                        built.get(&old.image).map(|built| publish::Order { definition, built })
+                    });
+                    let orders: Vec<publish::Order<'_>> = orders.collect();
+                    for again in to_registry(&orders, place, connections, (self.accept_older, how))? {
+                        published.retain(|old| old.image != again.image);
+                        published.push(again);
+                    }
+                }
                 Ok(Answer::new(published, &self.text, context.printer.elapsed()))
             }
         }
     }
+}
+
+/// How images are delivered.
+pub(crate) struct Delivery<'a> {
+    pub(crate) hands: &'a Hands,
+    /// By image, the repositories that may have some of its layers.
+    pub(crate) related: &'a BTreeMap<String, Vec<String>>,
+    /// Only say what would be done.
+    pub(crate) dry_run: bool,
+    /// Builds the images again, of what the store has by then, and returns them by name.
+    pub(crate) again: &'a dyn Fn() -> Result<BTreeMap<String, Built>, Failure>,
 }
 
 /// Which Git checkout is told about published images.
@@ -247,11 +282,11 @@ pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<R
 
 fn to_registry(
     orders: &[publish::Order<'_>],
-    related: &BTreeMap<String, Vec<String>>,
     (prefix, file): (&str, &RegistryFile),
     connections: &Connections,
-    (dry_run, accept_older, hands): (bool, bool, &Hands),
+    (accept_older, how): (bool, &Delivery<'_>),
 ) -> Result<Vec<Published>, Failure> {
+    let Delivery { hands, related, dry_run, .. } = *how;
     let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
     if let Some(problem) = policy.problems().first() {
         return Err(Failure::new(Kind::Input, problem.to_string()).hint("change `gate` in the registry file"));

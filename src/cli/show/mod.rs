@@ -6,6 +6,7 @@ use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
+use crate::cli::publish::Target;
 use crate::cli::show::text::print;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
@@ -113,6 +114,7 @@ fn layers(
     context: &Context,
 ) -> Result<Vec<Layer>, Failure> {
     let hands = Hands::new(context)?;
+    let anywhere = Target::open(None, None, context)?.layers();
     for compression in [Compression::Gzip, Compression::Zstd] {
         for platforms in [Vec::new(), vec![platform]] {
             let mirrors = hands.mirrors.clone();
@@ -126,7 +128,7 @@ fn layers(
             };
             let keys = orders.iter().zip(build::keys(orders, &options));
             let key = keys.into_iter().find(|(order, _)| order.definition.image == wanted.definition.image);
-            let built = key.and_then(|(_, key)| record::find(&key, build::Whereabouts::Anywhere, &hands.store));
+            let built = key.and_then(|(_, key)| record::find(&key, anywhere, &hands.store));
             let found = built.and_then(|built| built.platforms.into_iter().find(|built| built.platform == platform));
             if let Some(found) = found {
                 return Ok(found.layers);

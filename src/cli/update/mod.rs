@@ -158,7 +158,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             answer.built(&before, &built, failed);
             let order = |definition| Some(Order { definition, built: built.get(&definition.image)? });
             let orders: Vec<Order<'_>> = part.definitions.iter().filter_map(order).collect();
-            published.push(target.deliver(&orders, &related, (&hands, args.dry_run), context)?);
+            let again = || Ok(part.each(&locks).0);
+            let how = publish::Delivery { hands: &hands, related: &related, dry_run: args.dry_run, again: &again };
+            published.push(target.deliver(&orders, &how, context)?);
         }
         if let Some(published) = publish::Answer::together(published) {
             target.leave_states(locks.values(), &published, &hands, context)?;

@@ -85,7 +85,7 @@ impl Registry {
         // what names others comes after them
         for (manifest, _) in documents.iter().rev() {
             let path = pull.target(&oci::digest_of(&manifest.descriptor).expect("of our making"));
-            if fs::size(&path) != Some(manifest.bytes.len() as u64) {
+            if fs::read(&path, document::LIMIT).ok().as_ref() != Some(&manifest.bytes) {
                 fs::write_atomic(&path, &manifest.bytes)?;
             }
         }
@@ -164,7 +164,9 @@ impl Pull<'_> {
     /// Brings a blob here, unless it is.
     async fn blob(&self, blob: &Named) -> Result<(), Error> {
         let target = self.target(&blob.digest);
-        if fs::size(&target) == Some(blob.size) {
+        let is_there =
+            || fs::size(&target) == Some(blob.size) && fs::digest_of(&target).is_ok_and(|found| found == blob.digest);
+        if is_there() {
             return Ok(());
         }
         let what = format!("read blob {} of `{}`", blob.digest, self.repository);
@@ -180,7 +182,7 @@ impl Pull<'_> {
                 None => tokio::time::sleep(WAIT).await,
             }
         };
-        if fs::size(&target) != Some(blob.size) {
+        if !is_there() {
             let title = format!("{} {}", self.repository, blob.digest.short());
             self.reporter.event(Event::Started { stage: Stage::Download, total: blob.size, what: title.clone() });
             self.complete(&what, blob, &partial).await?;
@@ -286,6 +288,7 @@ struct Partial {
 impl Partial {
     fn open(path: &Path, size: u64) -> Result<Self, Error> {
         let tie = |cause| fs::Error::new("write", path, cause);
+        fs::remove_link(path)?;
         let file = OpenOptions::new().create(true).append(true).truncate(false).open(path).map_err(tie)?;
         let mut partial = Self { path: path.to_owned(), file, hasher: Hasher::default() };
         if fs::size(path).unwrap_or(0) > size {

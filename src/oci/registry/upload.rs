@@ -26,12 +26,14 @@ use crate::values::Hasher;
 use futures_util::future::join_all;
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use url::Url;
 
 /// Where blobs go, and how.
@@ -157,9 +159,7 @@ impl Uploads<'_> {
             Start::Mounted => return Ok(Way::Mounted),
             Start::Session(session) => session,
         };
-        if fs::size(&self.layout.join("blobs/sha256").join(blob.digest.hex())).is_none() {
-            return Err(Error::Absent { digest: blob.digest }.into());
-        }
+        self.check(blob).await?;
         match self.chunk {
             Some(chunk) if chunk.max(least) < blob.size => {
                 let url = self.send_chunks(&what, url, blob, (chunk.max(least).max(1), sent)).await?;
@@ -168,6 +168,23 @@ impl Uploads<'_> {
             _ => self.complete(&what, url, blob, self.body(blob, (0, blob.size), sent)).await?,
         }
         Ok(Way::Uploaded)
+    }
+
+    /// Reads a blob before it is sent: what leaves has the digest that it is sent under.
+    async fn check(&self, blob: &Named) -> Result<(), Trouble> {
+        let path = self.file(blob);
+        if fs::size(&path).is_none() {
+            return Err(Error::Absent { digest: blob.digest }.into());
+        }
+        let read = path.clone();
+        let found = spawn_blocking(move || fs::digest_of(&read))
+            .await
+            .unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        let found = found.map_err(Error::from)?;
+        if found == blob.digest {
+            return Ok(());
+        }
+        Err(Error::Damaged { path, cause: format!("its bytes have digest {found}") }.into())
     }
 
     fn what(&self, verb: &str, blob: &Named) -> String {

@@ -47,6 +47,7 @@ impl Http {
         sink: &mut (dyn FnMut(Piece<'_>) + Send),
     ) -> Result<(), Error> {
         let tie = |cause| Error::from(fs::Error::new("write", target.path, cause));
+        fs::remove_link(target.path)?;
         let mut file = OpenOptions::new().create(true).append(true).truncate(false).open(target.path).map_err(tie)?;
         let mut done = file.metadata().map_err(tie)?.len();
         if done > target.size {

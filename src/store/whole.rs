@@ -1,0 +1,80 @@
+//! Whether bytes are still what they were, without reading them each time.
+//!
+//! What was once hashed has a [`Stamp`] that is kept; as long as it fits, the bytes count as the same. Otherwise they are
+//! hashed again, and damaged ones go, so that they are made anew. What leaves the store is hashed in any case.
+
+use crate::store::Error;
+use crate::store::Store;
+use crate::sys::fs;
+use crate::sys::own::Stamp;
+use crate::values::Digest;
+use std::path::Path;
+
+/// Kind of the records.
+const WHOLE: &str = "whole";
+
+impl Store {
+    /// Tells whether a blob of this size is there, undamaged. A damaged one is removed.
+    #[must_use]
+    pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
+        Stamp::of(&self.blob(digest)).is_some_and(|stamp| stamp.size == size) && self.has_whole_blob(digest)
+    }
+
+    /// Tells whether a blob is there, undamaged. A damaged one is removed.
+    #[must_use]
+    pub fn has_whole_blob(&self, digest: &Digest) -> bool {
+        let path = self.blob(digest);
+        let Some(stamp) = Stamp::of(&path) else { return false };
+        if self.is_stamped(digest, stamp) {
+            return true;
+        }
+        let is_whole = fs::digest_of(&path).is_ok_and(|found| found == *digest);
+        // another command may have put a whole one there in the meantime
+        let is_same = Stamp::of(&path) == Some(stamp);
+        match (is_whole, is_same) {
+            (true, true) => self.stamp(digest, stamp),
+            (false, true) => drop(fs::remove(&path)),
+            _ => {}
+        }
+        is_whole
+    }
+
+    /// Writes a blob to a file outside, and looks at every byte on the way.
+    ///
+    /// # Errors
+    /// [`Error::WrongDigest`] when the blob is damaged: it is removed, and the file is as before.
+    pub fn give(&self, digest: &Digest, to: &Path) -> Result<(), Error> {
+        let path = self.blob(digest);
+        if fs::copy_verified(&path, to, digest)? {
+            return Ok(());
+        }
+        Err(self.damaged(digest))
+    }
+
+    /// Removes a blob whose bytes were just seen to be wrong; returns the error that says so.
+    #[must_use]
+    pub fn damaged(&self, digest: &Digest) -> Error {
+        let found = fs::digest_of(&self.blob(digest)).unwrap_or_else(|_| Digest::of(b""));
+        self.doubt(digest);
+        let _is_gone = self.has_whole_blob(digest);
+        Error::WrongDigest { expected: *digest, found }
+    }
+
+    /// Forgets that a blob or package was whole: the next look reads all of it.
+    pub fn doubt(&self, key: &Digest) {
+        // a record that cannot be removed is on a disk that cannot be written, where nothing is mended
+        let _stays = self.forget(WHOLE, key);
+    }
+
+    /// Tells whether bytes with this stamp were seen to be whole.
+    #[must_use]
+    pub fn is_stamped(&self, key: &Digest, stamp: Stamp) -> bool {
+        self.result(WHOLE, key) == Some(stamp)
+    }
+
+    /// Remembers that bytes with this stamp are whole.
+    pub fn stamp(&self, key: &Digest, stamp: Stamp) {
+        // without it they are hashed again the next time
+        let _not_kept = self.keep(WHOLE, key, &stamp);
+    }
+}

@@ -1,0 +1,158 @@
+//! Whose a file is and what it was when it was looked at: lstat(2), never through a symbolic link.
+#![expect(clippy::disallowed_methods, reason = "this is a door to std::fs, as `fs` is")]
+
+use crate::sys::fs::Error;
+use crate::sys::fs::Result;
+use serde::Deserialize;
+use serde::Serialize;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// A folder, not a link to one.
+    pub is_dir: bool,
+    /// A regular file, not a link to one.
+    pub is_file: bool,
+    /// A symbolic link.
+    pub is_link: bool,
+    /// User id of the owner.
+    pub owner: u32,
+    /// Permission bits, setuid, setgid and sticky bit included.
+    pub mode: u32,
+    /// How many names the file has.
+    pub names: u64,
+    /// What changes when the bytes do.
+    pub stamp: Stamp,
+}
+
+/// Facts about a file that change when its bytes are changed in place, or other bytes take its name: a cheap sign that
+/// it still has the digest that it had. Whoever writes a file cannot choose the time of its last change (`st_ctime`).
+/// The limit: two changes within one tick of the file system's clock (some milliseconds), and a disk that forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Bytes.
+    pub size: u64,
+    inode: u64,
+    /// Seconds and nanoseconds since 1970, as `changed`.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// Looks at a path; `None` when there is nothing.
+///
+/// # Errors
+/// When the system does not let us look.
+pub fn look(path: &Path) -> Result<Option<Look>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(Look {
+            is_dir: found.is_dir(),
+            is_file: found.is_file(),
+            is_link: found.is_symlink(),
+            owner: found.uid(),
+            mode: found.mode() & 0o7777,
+            names: found.nlink(),
+            stamp: Stamp {
+                size: found.len(),
+                inode: found.ino(),
+                modified: (found.mtime(), found.mtime_nsec()),
+                changed: (found.ctime(), found.ctime_nsec()),
+            },
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new("look at", path, error)),
+    }
+}
+
+impl Stamp {
+    /// Returns the stamp of a regular file; a link to one has none.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        look(path).ok().flatten().filter(|look| look.is_file).map(|look| look.stamp)
+    }
+}
+
+/// Returns the user id that new files get.
+///
+/// # Errors
+/// When there is neither a `/proc` nor a folder for temporary files.
+pub fn me() -> Result<u32> {
+    // proc_pid_status(5): real, effective, saved and file system id
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    if let Some(id) = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()) {
+        return Ok(id);
+    }
+    let folder = std::env::temp_dir();
+    let file = tempfile::tempfile_in(&folder).and_then(|file| file.metadata());
+    file.map(|file| file.uid()).map_err(|cause| Error::new("write in", &folder, cause))
+}
+
+/// Makes a folder that is its owner's alone, whatever the umask; one that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create_dir(path: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::new("create", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Takes everybody else's rights on a folder away.
+///
+/// # Errors
+/// When the system refuses.
+pub fn close(path: &Path) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|cause| Error::new("close", path, cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fs as files;
+
+    #[test]
+    fn looks_at_links_and_not_through_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        files::write_atomic(&file, b"x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let found = look(&link).unwrap().unwrap();
+        assert!(found.is_link && !found.is_file && !found.is_dir);
+        assert_eq!((Stamp::of(&link), look(&folder.path().join("gone")).unwrap()), (None, None));
+        let found = look(&file).unwrap().unwrap();
+        assert!(found.is_file && found.owner == me().unwrap() && found.stamp.size == 1);
+    }
+
+    #[test]
+    fn a_stamp_notices_what_keeps_size_and_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        files::write_atomic(&path, b"good").unwrap();
+        let before = Stamp::of(&path).unwrap();
+        assert_eq!(Stamp::of(&path), Some(before));
+        // a file of the same size and the same time of modification
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        files::write_atomic(&path, b"evil").unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        assert_ne!(Stamp::of(&path), Some(before));
+    }
+
+    #[test]
+    fn new_folders_are_their_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own");
+        create_dir(&path).unwrap();
+        create_dir(&path).unwrap();
+        assert_eq!(look(&path).unwrap().unwrap().mode & 0o777, 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        close(&path).unwrap();
+        assert_eq!(look(&path).unwrap().unwrap().mode & 0o777, 0o700);
+    }
+}
