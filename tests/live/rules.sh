@@ -84,6 +84,8 @@ same_bytes() { # the digests of a build with other surroundings and a store that
     grep -ohE 'sha256: "?sha256:[0-9a-f]{64}' "$work/project/base-images/tomcat-11.lock.yaml" | grep -oE '[0-9a-f]{64}' | sort -u | while read -r digest; do
         cp "$SOCKEL_STORE/blobs/sha256/$digest" "$work/cold/blobs/sha256/"
     done
+    # and the signed states that prove the lock
+    cp -r "$SOCKEL_STORE/archives" "$work/cold/"
     for threads in 1 8; do
         rm -rf "$work/cold/packages" "$work/cold/results" "$work/again"
         found=$(umask 077 && TZ=Asia/Tokyo LANG=de_DE.UTF-8 LC_ALL=C digests "$SOCKEL" --store "$work/cold" --threads $threads -C "$work/far/away/p" build tomcat-11 --offline -o "oci:$work/again") || return 1
