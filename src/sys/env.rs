@@ -11,7 +11,9 @@ pub enum Variable {
     Mirrors,
     /// `SOCKEL_THREADS`: number of worker threads.
     Threads,
-    /// `SOCKEL_REGISTRY_USER`: user or robot account at registries.
+    /// `SOCKEL_REGISTRY`: the registry (`host[:port]`) that logins without a registry of their own are for.
+    Registry,
+    /// `SOCKEL_REGISTRY_USER`: user or robot account at the registry.
     RegistryUser,
     /// `SOCKEL_REGISTRY_PASSWORD`: its password.
     RegistryPassword,
@@ -81,6 +83,7 @@ impl Variable {
             Self::Store => "SOCKEL_STORE",
             Self::Mirrors => "SOCKEL_MIRRORS",
             Self::Threads => "SOCKEL_THREADS",
+            Self::Registry => "SOCKEL_REGISTRY",
             Self::RegistryUser => "SOCKEL_REGISTRY_USER",
             Self::RegistryPassword => "SOCKEL_REGISTRY_PASSWORD",
             Self::DockerConfig => "DOCKER_CONFIG",
