@@ -89,6 +89,12 @@ pub enum Error {
         /// Name of the image that has the reason.
         first: String,
     },
+    /// The search for a choice of packages takes too long.
+    #[error("cannot choose packages: {steps} steps have not led to a choice")]
+    Effort {
+        /// Steps that were made.
+        steps: u64,
+    },
     /// There is no choice of packages.
     #[error("cannot choose packages of level `{recipe}` for {platform}: {}", reasons.join("; "))]
     Unresolvable {
@@ -109,6 +115,9 @@ impl Error {
             Self::Newer { .. } => "update sockel, or lock again with this one",
             Self::Syntax { .. } | Self::Invalid { .. } => "run `sockel lock`: lock files are written, never edited",
             Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
+            Self::Effort { .. } => {
+                "the archives leave too many ways open: name the packages that you want in `packages` of the recipe, or take some out with `exclude`"
+            }
             Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
             Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
             Self::File(_) | Self::Index { .. } | Self::Outside(_) | Self::Below { .. } | Self::Archives { .. } => {

@@ -92,7 +92,7 @@ pub fn resolve_level(
         }
         match resolve_sides(sides, &policy) {
             Ok(next) if progress => additions = next,
-            Err(error @ Error::Index { .. }) => return Err(error),
+            Err(error @ (Error::Index { .. } | Error::Effort { .. })) => return Err(error),
             _ => break,
         }
     }

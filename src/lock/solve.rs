@@ -26,20 +26,27 @@ use resolvo::UnsolvableOrCancelled;
 use resolvo::VersionSetId;
 use resolvo::VersionSetUnionId;
 use std::any::Any;
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+/// Most steps of one search. A step is a package that is looked at, or a choice with all that follows from it; the images
+/// of this project take up to STEPSUSED. Steps are the same on every machine, which time is not: whoever wrote the index
+/// decides how hard it is, and it must not be locked here and refused there.
+pub(crate) const MOST_STEPS: u64 = 100_000;
+
 /// Returns a smallest set of nodes that satisfies the requests and stands with the fixed nodes; `None` when there is none.
 ///
 /// # Errors
-/// When an index cannot be read.
+/// When an index cannot be read; [`Error::Effort`] when there are more than [`MOST_STEPS`].
 pub(crate) fn solve(
     graph: &RefCell<Graph<'_>>,
     fixed: &[Id],
     requests: &[Group],
 ) -> Result<Option<BTreeSet<Id>>, Error> {
-    let provider = Provider { graph, unions: RefCell::new(Vec::new()), failure: RefCell::new(None) };
+    let (unions, failure) = (RefCell::new(Vec::new()), RefCell::new(None));
+    let provider = Provider { graph, unions, failure, steps: Cell::new(0) };
     let mut requirements: Vec<ConditionalRequirement> = fixed.iter().map(|id| only(*id).into()).collect();
     for group in requests {
         requirements.push(provider.requirement(&group.options));
@@ -59,6 +66,7 @@ struct Provider<'g, 'a> {
     graph: &'g RefCell<Graph<'a>>,
     unions: RefCell<Vec<Vec<VersionSetId>>>,
     failure: RefCell<Option<Error>>,
+    steps: Cell<u64>,
 }
 
 /// The version set "the candidate of this name".
@@ -159,7 +167,12 @@ impl DependencyProvider for Provider<'_, '_> {
         }
     }
 
+    /// Is asked before every package that is looked at, and before every choice is followed.
     fn should_cancel_with_value(&self) -> Option<Box<dyn Any>> {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > MOST_STEPS {
+            self.failure.borrow_mut().get_or_insert(Error::Effort { steps: MOST_STEPS });
+        }
         self.failure.borrow().is_some().then(|| Box::new(()) as Box<dyn Any>)
     }
 }

@@ -26,6 +26,10 @@ pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Largest index or manifest that is read: registries refuse larger ones too.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 
+/// Most manifests of one index, and their bytes in all, as for registries.
+const MOST_MANIFESTS: usize = 1000;
+const MANIFESTS_LIMIT: u64 = 32 << 20;
+
 /// A named image: what the reference points to, and every blob that it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -142,7 +146,14 @@ pub fn manifests(folder: &Path, target: &Descriptor) -> Result<Vec<(Descriptor, 
     match target.media_type() {
         MediaType::ImageIndex => {
             let index: ImageIndex = document(&path(target)?)?;
-            let read = |child: &Descriptor| Ok((child.clone(), document(&path(child)?)?));
+            let announced = index.manifests().iter().map(Descriptor::size).fold(0, u64::saturating_add);
+            if index.manifests().len() > MOST_MANIFESTS || announced > MANIFESTS_LIMIT {
+                let cause = format!("it has more than {MOST_MANIFESTS} manifests, or {MANIFESTS_LIMIT} bytes of them");
+                return Err(Error::Damaged { path: path(target)?, cause });
+            }
+            let read = |child: &Descriptor| {
+                Ok((child.clone(), document_within(&path(child)?, child.size().min(DOCUMENT_LIMIT))?))
+            };
             index.manifests().iter().map(read).collect()
         }
         _ => Ok(vec![(target.clone(), document(&path(target)?)?)]),
@@ -158,6 +169,10 @@ pub fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
 }
 
 fn document<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let bytes = fs::read(path, DOCUMENT_LIMIT)?;
+    document_within(path, DOCUMENT_LIMIT)
+}
+
+fn document_within<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, Error> {
+    let bytes = fs::read(path, limit)?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })
 }

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::io::Read;
+use std::rc::Rc;
 use tar::Archive;
 use tar::Entry;
 
@@ -21,24 +22,25 @@ pub const LONGEST_PATH: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     members: u64,
-    metadata: u64,
-    contents: u64,
+    names: u64,
+    bytes: u64,
     most: (u64, u64, u64),
 }
 
 impl Limits {
-    /// Returns limits on the number of members, the bytes of their headers, and the bytes of their contents.
+    /// Returns limits on the number of members, the bytes of their paths and targets of links, which a reader keeps in
+    /// memory, and all bytes of the unpacked archive.
     #[must_use]
-    pub fn new(members: u64, metadata: u64, contents: u64) -> Self {
-        Self { members, metadata, contents, most: (members, metadata, contents) }
+    pub fn new(members: u64, names: u64, bytes: u64) -> Self {
+        Self { members, names, bytes, most: (members, names, bytes) }
     }
 
     /// Takes one member off.
-    fn take(&mut self, metadata: u64, contents: u64) -> Result<(), Excess> {
-        let (members, bytes, content) = self.most;
-        self.members = self.members.checked_sub(1).ok_or(Excess::Members(members))?;
-        self.metadata = self.metadata.checked_sub(metadata).ok_or(Excess::Metadata(bytes))?;
-        self.contents = self.contents.checked_sub(contents).ok_or(Excess::Contents(content))?;
+    fn take(&mut self, names: u64, bytes: u64) -> Result<(), Excess> {
+        let (most_members, most_names, most_bytes) = self.most;
+        self.members = self.members.checked_sub(1).ok_or(Excess::Members(most_members))?;
+        self.names = self.names.checked_sub(names).ok_or(Excess::Names(most_names))?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Excess::Bytes(most_bytes))?;
         Ok(())
     }
 }
@@ -49,12 +51,12 @@ pub enum Excess {
     /// Too many members.
     #[error("it has more than {0} paths")]
     Members(u64),
-    /// Too long headers in all.
-    #[error("its paths and headers have more than {0} bytes")]
-    Metadata(u64),
-    /// Too much content.
+    /// Too long paths in all.
+    #[error("its paths have more than {0} bytes in all")]
+    Names(u64),
+    /// Too many bytes.
     #[error("it unpacks to more than {0} bytes")]
-    Contents(u64),
+    Bytes(u64),
     /// One member has too long headers.
     #[error("the header of one path has more than {METADATA} bytes")]
     Header,
@@ -81,24 +83,24 @@ impl From<Excess> for io::Error {
 ///
 /// # Errors
 /// What the stream or `visit` says; an [`io::Error`] with an [`Excess`] inside when there is more than `limits`.
-pub fn each<R: Read, E: From<io::Error>>(
+pub fn each<R: Read>(
     stream: R,
     limits: &mut Limits,
-    mut visit: impl FnMut(&mut Entry<'_, Metered<'_, R>>) -> Result<Next, E>,
-) -> Result<(), E> {
-    let left = Cell::new(Some(METADATA));
-    let mut archive = Archive::new(Metered { stream, left: &left });
+    mut visit: impl FnMut(&mut Entry<'_, Metered<R>>) -> io::Result<Next>,
+) -> io::Result<()> {
+    let left = Rc::new(Cell::new(Some(METADATA)));
+    let mut archive = Archive::new(Metered { stream, left: Rc::clone(&left) });
     let mut entries = archive.entries()?;
     loop {
         left.set(Some(METADATA));
         let Some(member) = entries.next() else { return Ok(()) };
         let mut member = member?;
-        let used = METADATA - left.replace(None).unwrap_or_default();
-        limits.take(used, member.size()).map_err(io::Error::from)?;
-        let link = member.link_name_bytes().map_or(0, |name| name.len());
-        if member.path_bytes().len().max(link) > LONGEST_PATH {
-            return Err(io::Error::from(Excess::Path).into());
+        let headers = METADATA - left.replace(None).unwrap_or_default();
+        let (path, link) = (member.path_bytes().len(), member.link_name_bytes().map_or(0, |name| name.len()));
+        if path.max(link) > LONGEST_PATH {
+            return Err(Excess::Path.into());
         }
+        limits.take((path + link) as u64, headers.saturating_add(member.size()))?;
         if visit(&mut member)? == Next::Stop {
             return Ok(());
         }
@@ -117,12 +119,12 @@ pub enum Next {
 }
 
 /// A reader that hands out so many bytes at most; `None` for any number.
-pub struct Metered<'a, R> {
+pub struct Metered<R> {
     stream: R,
-    left: &'a Cell<Option<u64>>,
+    left: Rc<Cell<Option<u64>>>,
 }
 
-impl<R: Read> Read for Metered<'_, R> {
+impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(left) = self.left.get() else { return self.stream.read(buffer) };
         if left == 0 && !buffer.is_empty() {
@@ -167,7 +169,7 @@ mod tests {
         let mut names = Vec::new();
         each(stream, limits, |member| {
             names.push(String::from_utf8_lossy(&member.path_bytes()).into_owned());
-            Ok::<_, io::Error>(Next::Go)
+            Ok(Next::Go)
         })?;
         Ok(names)
     }
@@ -195,7 +197,8 @@ mod tests {
     fn endless_headers_are_refused_before_they_are_read() {
         let kinds = [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader];
         for kind in kinds {
-            let mut stream = Counted(header(kind, 8 << 30).as_slice().chain(io::repeat(b'a')), 0);
+            let start = header(kind, 8 << 30);
+            let mut stream = Counted(start.as_slice().chain(io::repeat(b'a')), 0);
             assert_eq!(excess(&mut stream, usual()), Some(Excess::Header), "{kind:?}");
             assert!(stream.1 <= METADATA + 1024, "{}", stream.1);
         }
@@ -226,11 +229,11 @@ mod tests {
     #[test]
     fn sums_count_over_several_archives() {
         let archive = plain(&["a", "b", "c"]);
-        let mut limits = Limits::new(5, 1 << 20, 1 << 20);
+        let mut limits = Limits::new(5, 100, 1 << 20);
         read(&archive[..], &mut limits).unwrap();
         assert_eq!(Excess::of(&read(&archive[..], &mut limits).unwrap_err()), Some(Excess::Members(5)));
-        assert_eq!(excess(&archive[..], Limits::new(5, 1024, 100)), Some(Excess::Metadata(1024)));
-        assert_eq!(excess(&archive[..], Limits::new(5, 1 << 20, 8)), Some(Excess::Contents(8)));
+        assert_eq!(excess(&archive[..], Limits::new(5, 2, 1 << 20)), Some(Excess::Names(2)));
+        assert_eq!(excess(&archive[..], Limits::new(5, 100, 1500)), Some(Excess::Bytes(1500)));
     }
 
     #[test]
@@ -242,7 +245,7 @@ mod tests {
             builder.append_data(&mut header, name, io::repeat(b'x').take(3 * METADATA)).unwrap();
         }
         let archive = builder.into_inner().unwrap();
-        let mut limits = Limits::new(10, 10_000, 8 * METADATA);
+        let mut limits = Limits::new(10, 10, 8 * METADATA);
         assert_eq!(read(&archive[..], &mut limits).unwrap(), ["a", "b"]);
     }
 

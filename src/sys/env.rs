@@ -17,6 +17,14 @@ pub enum Variable {
     RegistryUser,
     /// `SOCKEL_REGISTRY_PASSWORD`: its password.
     RegistryPassword,
+    /// `http_proxy` or `HTTP_PROXY`: proxy for plain http.
+    HttpProxy,
+    /// `https_proxy` or `HTTPS_PROXY`: proxy for https.
+    HttpsProxy,
+    /// `all_proxy` or `ALL_PROXY`: proxy where there is none of the two.
+    AllProxy,
+    /// `no_proxy` or `NO_PROXY`: hosts that are reached without a proxy.
+    NoProxy,
     /// `DOCKER_CONFIG`: folder with Docker's `config.json` (docker(1)).
     DockerConfig,
     /// `REGISTRY_AUTH_FILE`: logins of podman and skopeo (containers-auth.json(5)).
@@ -86,6 +94,10 @@ impl Variable {
             Self::Registry => "SOCKEL_REGISTRY",
             Self::RegistryUser => "SOCKEL_REGISTRY_USER",
             Self::RegistryPassword => "SOCKEL_REGISTRY_PASSWORD",
+            Self::HttpProxy => "http_proxy",
+            Self::HttpsProxy => "https_proxy",
+            Self::AllProxy => "all_proxy",
+            Self::NoProxy => "no_proxy",
             Self::DockerConfig => "DOCKER_CONFIG",
             Self::RegistryAuthFile => "REGISTRY_AUTH_FILE",
             Self::RuntimeDir => "XDG_RUNTIME_DIR",
@@ -110,9 +122,16 @@ impl Variable {
     }
 }
 
-/// Returns the variable's value; an empty one counts as not set.
+/// Returns the variable's value; an empty one counts as not set. Those of proxies may have their names in capitals.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn get(variable: Variable) -> Option<OsString> {
-    std::env::var_os(variable.name()).filter(|value| !value.is_empty())
+    let capitals =
+        matches!(variable, Variable::HttpProxy | Variable::HttpsProxy | Variable::AllProxy | Variable::NoProxy);
+    let value = named(variable.name());
+    if capitals { value.or_else(|| named(&variable.name().to_ascii_uppercase())) } else { value }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn named(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }

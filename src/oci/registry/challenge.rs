@@ -1,6 +1,8 @@
 //! How a registry wants to know who we are: its `WWW-Authenticate` headers (RFC 9110, 11.6.1; distribution's token
 //! specification).
 
+pub use crate::sys::http::is_loopback;
+
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -78,17 +80,6 @@ fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<Ch
 pub(super) fn shown_host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// Tells whether an address stays on this machine.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

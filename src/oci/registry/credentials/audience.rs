@@ -121,7 +121,9 @@ mod tests {
         let plain = Audience::parse("harbor.example").unwrap();
         assert!(plain.covers_but_for_http(&"http://harbor.example/".parse().unwrap()));
         assert!(!plain.covers_but_for_http(&"http://other.example/".parse().unwrap()));
-        for text in ["", " ", "a b", "harbor.example/base", "u:p@harbor.example", "ftp://harbor.example", "h:99999", "h?x"] {
+        for text in
+            ["", " ", "a b", "harbor.example/base", "u:p@harbor.example", "ftp://harbor.example", "h:99999", "h?x"]
+        {
             assert!(Audience::parse(text).is_err(), "{text}");
         }
     }

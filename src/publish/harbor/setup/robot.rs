@@ -358,10 +358,17 @@ mod tests {
     fn keeps_secrets_from_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/pipeline.json");
-        let kept = Kept { name: "robot$pipeline".to_owned(), secret: Secret::new("marker".to_owned()), registry: "https://h".to_owned() };
+        let kept = Kept {
+            name: "robot$pipeline".to_owned(),
+            secret: Secret::new("marker".to_owned()),
+            registry: "https://h".to_owned(),
+        };
         Place::open(path.parent().unwrap()).unwrap().keep(&path, &kept).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_text(&path, 100).unwrap(), r#"{"name":"robot$pipeline","secret":"marker","registry":"https://h"}"#);
+        assert_eq!(
+            fs::read_text(&path, 100).unwrap(),
+            r#"{"name":"robot$pipeline","secret":"marker","registry":"https://h"}"#
+        );
         assert!(!format!("{kept:?}").contains("marker"));
     }
 }
