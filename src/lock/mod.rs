@@ -89,11 +89,13 @@ pub enum Error {
         /// Name of the image that has the reason.
         first: String,
     },
-    /// The search for a choice of packages takes too long.
-    #[error("cannot choose packages: {steps} steps have not led to a choice")]
+    /// The search for a choice of packages takes too much work.
+    #[error("cannot choose packages: {most} {what} have not led to an end")]
     Effort {
-        /// Steps that were made.
-        steps: u64,
+        /// How many were looked at or made.
+        most: u64,
+        /// `packages` or `choices`.
+        what: &'static str,
     },
     /// There is no choice of packages.
     #[error("cannot choose packages of level `{recipe}` for {platform}: {}", reasons.join("; "))]

@@ -9,6 +9,7 @@ use crate::lock::graph::Graph;
 use crate::lock::graph::Ground;
 use crate::lock::graph::Group;
 use crate::lock::graph::Id;
+use crate::lock::solve::Effort;
 use crate::lock::solve::solve;
 use crate::lock::universe::Candidate;
 use crate::lock::universe::Policy;
@@ -195,7 +196,7 @@ pub fn resolve(platform: Platform, side: &Side<'_>, policy: &Policy) -> Result<A
     if !reasons.is_empty() {
         return Err(unresolvable(reasons));
     }
-    match solve(&graph, &fixed, &requests)? {
+    match solve(&graph, &fixed, &requests, Effort::USUAL)? {
         Some(selected) => addition(&mut graph.into_inner(), &ground, &selected, &requests),
         None => Err(unresolvable(explainer.conflict(&mut graph.borrow_mut(), &fixed, &requests)?)),
     }
