@@ -80,8 +80,10 @@ impl ControlMembers {
         });
         match read {
             Ok(()) => Ok(Self(files)),
-            Err(cause) if cause.get_ref().is_some_and(|inner| inner.is::<Error>()) => Err(Error::from_io(cause)),
-            Err(cause) => Err(Error::ControlTar(cause.to_string())),
+            Err(cause) => match cause.get_ref() {
+                Some(inner) if inner.is::<Error>() => Err(Error::from_io(cause)),
+                _ => Err(Error::ControlTar(cause.to_string())),
+            },
         }
     }
 }

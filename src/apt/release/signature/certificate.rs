@@ -139,7 +139,7 @@ fn self_signature<'a>(primary: &PublicKey, ring: &'a Keyring, now: Epoch) -> Opt
 fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
     signatures.max_by_key(|signature| {
         let is_revocation = signature.typ() == Some(SignatureType::CertRevocation);
-        let span = signature.key_expiration_time().map_or(0, |span| span.as_secs());
+        let span = signature.key_expiration_time().map_or(0, pgp::types::Duration::as_secs);
         let ends = Reverse(if span == 0 { u32::MAX } else { span });
         // the bytes make the order total, whatever order the packets came in
         (signature.created(), is_revocation, ends, signature.to_bytes().unwrap_or_default())

@@ -63,9 +63,8 @@ impl Keyring {
     /// Takes binary packets; those of an algorithm or kind that is not supported do not spoil the others.
     fn take(&mut self, mut bytes: &[u8], packets: &mut usize) -> Result<(), Error> {
         let all = bytes;
-        let mut parser = PacketParser::new(&mut bytes);
         let mut is_broken = false;
-        while let Some(packet) = parser.next() {
+        for packet in PacketParser::new(&mut bytes) {
             *packets += 1;
             if *packets > PACKETS_LIMIT {
                 return Err(Error::Key(format!("the key files have more than {PACKETS_LIMIT} packets")));
@@ -81,7 +80,6 @@ impl Keyring {
                 _ => {}
             }
         }
-        drop(parser);
         if is_broken && !bytes.trim_ascii().is_empty() {
             let place = all.len() - bytes.len();
             return Err(Error::Key(format!("what comes after {place} bytes of packets is none")));
