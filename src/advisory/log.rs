@@ -6,6 +6,9 @@ use crate::apt::changelog;
 use crate::apt::changelog::Entry;
 use crate::apt::deb::Deb;
 use crate::store::Store;
+use crate::sys::archive;
+use crate::sys::archive::Limits;
+use crate::sys::archive::Next;
 use crate::sys::fs;
 use crate::values::Digest;
 use flate2::read::MultiGzDecoder;
@@ -18,6 +21,10 @@ const KIND: &str = "changelog-1";
 
 /// Most bytes of a package that are looked through.
 const LIMIT: u64 = 4 << 30;
+
+/// Most paths of a package, and their bytes; nothing of them is kept.
+const MOST_PATHS: u64 = 1_000_000;
+const MOST_NAMES: u64 = 1 << 30;
 
 /// Entries that are remembered of a log: years of a package's life.
 const MOST_ENTRIES: usize = 400;
@@ -62,31 +69,30 @@ fn read(package: &str, file: impl Read) -> Option<Log> {
     let mut data = Deb::open(file).ok()?.data(1, LIMIT).ok()?;
     let folder = format!("usr/share/doc/{package}");
     let (debian, native) = (format!("{folder}/changelog.Debian.gz"), format!("{folder}/changelog.gz"));
-    let mut found = Log::Missing;
-    let mut archive = tar::Archive::new(&mut data);
-    for entry in archive.entries().ok()? {
-        let mut entry = entry.ok()?;
+    let mut found = Some(Log::Missing);
+    let mut limits = Limits::new(MOST_PATHS, MOST_NAMES, LIMIT);
+    let read = archive::each(&mut data, &mut limits, |member| {
         let path =
-            String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").trim_end_matches('/').to_owned();
-        let target = entry.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned());
-        let is_link = entry.header().entry_type().is_symlink();
-        if path == folder && is_link {
-            return Some(Log::SameAs(target?.rsplit('/').next()?.to_owned()));
+            String::from_utf8_lossy(&member.path_bytes()).trim_start_matches("./").trim_end_matches('/').to_owned();
+        let target = member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned());
+        let target = target.filter(|_| member.header().entry_type().is_symlink());
+        if path == folder && target.is_some() {
+            found =
+                target.as_deref().and_then(|target| target.rsplit('/').next()).map(|name| Log::SameAs(name.to_owned()));
+            return Ok(Next::Stop);
         }
         if path != debian && path != native {
-            continue;
+            return Ok(Next::Go);
         }
-        let log = match target.filter(|_| is_link) {
+        found = match target {
             // ../libc6/changelog.Debian.gz
-            Some(target) => Log::SameAs(target.rsplit('/').nth(1)?.to_owned()),
-            None => Log::Entries(entries(&mut entry)),
+            Some(target) => target.rsplit('/').nth(1).map(|name| Log::SameAs(name.to_owned())),
+            None => Some(Log::Entries(entries(member))),
         };
-        if path == debian {
-            return Some(log);
-        }
-        found = log;
-    }
-    Some(found)
+        Ok(if path == debian || found.is_none() { Next::Stop } else { Next::Go })
+    });
+    read.ok()?;
+    found
 }
 
 fn entries(file: &mut impl Read) -> Vec<Entry> {

@@ -104,11 +104,11 @@ fn orders<'a>((definitions, locks): (&'a [Definition], &'a BTreeMap<String, Lock
     definitions.iter().filter_map(order).collect()
 }
 
-/// Opens the registry that an address names; returns it with the repository.
-fn connect(address: &str, context: &Context) -> Result<(Connections, String), Failure> {
+/// Opens the registry that an address names, which is where the bundle goes or comes from; returns it with the repository.
+fn connect(address: &str, is_output: bool, context: &Context) -> Result<(Connections, String), Failure> {
     let file = RegistryFile::read(&context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
     match Address::parse(address, &file.insecure)? {
-        Address::Registry { url, prefix } => Ok((Connections::open(&url, &file, context)?, prefix)),
+        Address::Registry { url, prefix } => Ok((Connections::open(&url, is_output, &file, context)?, prefix)),
         Address::Layout(_) => Err(Failure::new(failure::Kind::Usage, format!("`{address}` is no registry"))),
     }
 }
@@ -123,7 +123,7 @@ fn push(
         let message = format!("cannot write bundle `{address}@{reference}`: a digest cannot be chosen");
         return Err(Failure::new(failure::Kind::Usage, message).hint("name a tag: `https://HOST/REPOSITORY:TAG`"));
     }
-    let (connections, repository) = connect(address, context)?;
+    let (connections, repository) = connect(address, true, context)?;
     let push = Push {
         elsewhere: &[],
         layout: hands.store.folder(),
@@ -187,7 +187,7 @@ pub(crate) fn supply(
         Place::Layout(folder) => work(Source::Layout(folder.clone())),
         Place::Archive(file) => work(Source::Archive(file.clone())),
         Place::Registry { address, reference } => {
-            let (connections, repository) = connect(address, context)?;
+            let (connections, repository) = connect(address, false, context)?;
             let (registry, reference) = (connections.registry(), reference.clone());
             work(Source::Registry { registry, repository, reference, http: &hands.http })
         }

@@ -5,7 +5,11 @@ use crate::cli::failure::Failure;
 use crate::cli::printer::Level;
 use crate::cli::workspace::Hands;
 use crate::oci::registry::Registry;
+use crate::oci::registry::address::Address;
 use crate::oci::registry::credentials;
+use crate::oci::registry::credentials::Audience;
+use crate::oci::registry::credentials::RobotFile;
+use crate::oci::registry::credentials::Wanted;
 use crate::publish;
 use crate::publish::harbor::Harbor;
 use crate::recipe::CacheFile;
@@ -44,16 +48,25 @@ impl Keys {
 }
 
 impl Connections {
-    /// Finds logins; nobody is talked to yet.
-    pub(crate) fn open(url: &Url, file: &RegistryFile, context: &Context) -> Result<Self, Failure> {
+    /// Finds logins; nobody is talked to yet. Logins and client certificates of the registry file are for its own target
+    /// alone; `is_named` says that the command line names this registry as the place to publish to.
+    pub(crate) fn open(url: &Url, is_named: bool, file: &RegistryFile, context: &Context) -> Result<Self, Failure> {
+        let target = file.target.as_ref().and_then(|target| Address::parse(target, &file.insecure).ok());
+        let is_target =
+            matches!(&target, Some(Address::Registry { url: target, .. }) if Audience::of(target).covers(url));
         let mut options = HostOptions::usual(context.settings.offline);
         options.extra_ca = context.settings.ca_file.clone().or_else(|| file.ca_file.clone());
-        options.identity.clone_from(&file.client_certificate);
+        options.identity = file.client_certificate.clone().filter(|_| is_target);
         options.parallel = file.parallel.unwrap_or(options.parallel);
         let project = |name: Option<&String>| name.cloned().unwrap_or_default();
         let staging = project(file.projects.as_ref().map(|projects| &projects.staging));
-        let open = |project: &str, file: Option<&Path>| -> Result<Registry, Failure> {
-            let found = credentials::find(url, project, file)?;
+        let open = |project: &str, path: Option<&Path>| -> Result<Registry, Failure> {
+            let robot = path.filter(|_| is_target).map(|path| RobotFile { path, folder: &file.folder });
+            let found = credentials::find(&Wanted { registry: url, repository: project, is_named, robot })?;
+            if let Some(reason) = &found.unused {
+                context.printer.warn(reason);
+            }
+            let found = found.source;
             let who = found
                 .as_ref()
                 .map_or_else(|| "nobody".to_owned(), |found| format!("`{}` (from {})", found.login.user, found.origin));
@@ -62,7 +75,7 @@ impl Connections {
         };
         let registry = open(&staging, file.credentials.as_deref())?;
         let release = match (&file.release_credentials, &file.projects) {
-            (Some(path), Some(projects)) => Some(open(&projects.release, Some(path))?),
+            (Some(path), Some(projects)) if is_target => Some(open(&projects.release, Some(path))?),
             _ => None,
         };
         let cache = file.cache.as_ref().map(Keys::read).transpose()?;

@@ -101,7 +101,7 @@ fn pulled(side: &str, platform: Option<Platform>, context: &Context) -> Result<S
     let file = RegistryFile::read(&context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
     let Address::Registry { url, prefix } = Address::parse(address, &file.insecure)? else { return Err(no_image()) };
     let hands = Hands::new(context)?;
-    let connections = Connections::open(&url, &file, context)?;
+    let connections = Connections::open(&url, false, &file, context)?;
     let registry = connections.registry();
     let pulled = hands.http.block_on(registry.pull(&prefix, reference, hands.store.folder(), &hands.progress));
     hands.progress.close();

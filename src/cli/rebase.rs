@@ -93,14 +93,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let tags = tags(args, &named, &reference)?;
     let hands = Hands::new(context)?;
     let reader = Reader { store: &hands.store, reporter: &hands.progress };
-    let connections = open(&named, &file, context)?;
+    let connections = open((&named, true), &file, context)?;
     let place = place(&named, connections.as_ref());
     let read = hands.http.block_on(picture::read(&place, &reference, &reader));
     let missing = || rebase::Error::Missing { image: place.name_of(&reference) };
     let application: Picture = read??.ok_or_else(missing)?;
     let (base, onto) = base(args, (&named, &rebase::trace(&application)), &file, context)?;
     // one conversation with one registry: logins and connections are shared
-    let own = if same_registry(&base, &named) { None } else { open(&base, &file, context)? };
+    let own = if same_registry(&base, &named) { None } else { open((&base, false), &file, context)? };
     let base = self::place(&base, own.as_ref().or(connections.as_ref()));
     let order = Order {
         application: &application,
@@ -249,14 +249,14 @@ fn same_registry(one: &Named, other: &Named) -> bool {
     }
 }
 
-/// Opens a registry; logins of the registry file are for its own target alone.
-fn open(named: &Named, file: &RegistryFile, context: &Context) -> Result<Option<Connections>, Failure> {
+/// Opens a registry, which is where the result goes or where only the base is.
+fn open(
+    (named, is_output): (&Named, bool),
+    file: &RegistryFile,
+    context: &Context,
+) -> Result<Option<Connections>, Failure> {
     let Named::Registry { url, .. } = named else { return Ok(None) };
-    let target = file.target.as_ref().and_then(|target| Address::parse(target, &file.insecure).ok());
-    let is_target = matches!(&target, Some(Address::Registry { url: target, .. }) if target == url);
-    let strange =
-        RegistryFile { credentials: None, release_credentials: None, client_certificate: None, ..file.clone() };
-    Ok(Some(Connections::open(url, if is_target { file } else { &strange }, context)?))
+    Ok(Some(Connections::open(url, is_output, file, context)?))
 }
 
 fn place<'a>(named: &Named, connections: Option<&'a Connections>) -> Place<'a> {

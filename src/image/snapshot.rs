@@ -4,6 +4,9 @@ use crate::apt::control;
 use crate::oci;
 use crate::oci::Error;
 use crate::oci::layout;
+use crate::sys::archive;
+use crate::sys::archive::Limits;
+use crate::sys::archive::Next;
 use crate::sys::fs;
 use crate::values::Hasher;
 use crate::values::Platform;
@@ -19,8 +22,27 @@ use std::path::Path;
 /// Most bytes that all layers together may unpack to.
 const SIZE_LIMIT: u64 = 64 << 30;
 
-/// Largest configuration and package record that is read.
-const DOCUMENT_LIMIT: u64 = 16 << 20;
+/// Most paths of all layers together, and their bytes: two images are compared in less than 256 MiB of memory, and large
+/// application images have some 100,000 paths of 80 bytes. A layer that is named twice counts twice.
+const PATHS_LIMIT: u64 = 300_000;
+const NAMES_LIMIT: u64 = 32 << 20;
+
+/// Largest configuration: registries refuse larger ones, and one in memory takes up to sixteen times its size.
+const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// Largest package record; a whole distribution's `status` has some 10 MB.
+const RECORD_LIMIT: u64 = 16 << 20;
+
+/// Most bytes of the package records of all layers together, and most packages: each of a hundred layers may have the
+/// records of 10,000 packages.
+const RECORDS_LIMIT: u64 = 1 << 30;
+const PACKAGES_LIMIT: usize = 50_000;
+
+/// What may still be read of an image.
+struct Budget {
+    members: Limits,
+    records: u64,
+}
 
 /// What an image is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +83,8 @@ impl Snapshot {
         let found = manifests.iter().find(fits);
         let (_, manifest) = found.ok_or_else(|| damaged(format!("`{name}` has no image for this platform")))?;
         let mut snapshot = Self { settings: settings(folder, manifest)?, ..Self::default() };
-        let mut budget = SIZE_LIMIT;
+        let members = Limits::new(PATHS_LIMIT, NAMES_LIMIT, SIZE_LIMIT);
+        let mut budget = Budget { members, records: RECORDS_LIMIT };
         for layer in manifest.layers() {
             snapshot.layers.insert(layer.digest().to_string(), layer.size());
             let path = layout::verified(folder, layer)?;
@@ -72,29 +95,42 @@ impl Snapshot {
     }
 
     /// Lays one layer over those before it.
-    fn layer(&mut self, stream: impl Read, budget: &mut u64) -> io::Result<()> {
-        let mut archive = tar::Archive::new(stream.take(*budget));
-        for member in archive.entries()? {
-            let mut member = member?;
+    fn layer(&mut self, stream: impl Read, budget: &mut Budget) -> io::Result<()> {
+        let records = &mut budget.records;
+        archive::each(stream, &mut budget.members, |member| {
             let path = String::from_utf8_lossy(&member.path_bytes()).trim_matches('/').to_owned();
             let path = path.strip_prefix("./").unwrap_or(&path).to_owned();
-            *budget = budget.checked_sub(member.size()).ok_or_else(|| io::Error::other("the layers are too large"))?;
             // image-spec layer.md, "Whiteouts"
             if let Some((folder, name)) = path.rsplit_once('/').or(Some(("", &path)))
                 && let Some(hidden) = name.strip_prefix(".wh.")
             {
-                let hidden = if hidden == ".wh..opq" { folder.to_owned() } else { format!("{folder}/{hidden}") };
-                self.files.retain(|known, _| *known != hidden && !known.starts_with(&format!("{hidden}/")));
-                continue;
+                let hidden = match (hidden, folder) {
+                    (".wh..opq", folder) => folder.to_owned(),
+                    (hidden, "") => hidden.to_owned(),
+                    (hidden, folder) => format!("{folder}/{hidden}"),
+                };
+                self.hide(&hidden);
+            } else {
+                let text = self.member(&path, member, records)?;
+                self.files.insert(path, text);
             }
-            let text = self.member(&path, &mut member)?;
-            self.files.insert(path, text);
+            Ok(Next::Go)
+        })
+    }
+
+    /// Takes away a path and what is below it, without a look at all others: a layer may name many.
+    fn hide(&mut self, path: &str) {
+        self.files.remove(path);
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let gone = self.files.range(below.clone()..).take_while(|(known, _)| known.starts_with(&below));
+        let gone: Vec<String> = gone.map(|(known, _)| known.clone()).collect();
+        for known in gone {
+            self.files.remove(&known);
         }
-        Ok(())
     }
 
     /// Returns the text for one member, and takes packages from the records that it may be.
-    fn member<R: Read>(&mut self, path: &str, member: &mut tar::Entry<'_, R>) -> io::Result<String> {
+    fn member<R: Read>(&mut self, path: &str, member: &mut tar::Entry<'_, R>, records: &mut u64) -> io::Result<String> {
         let header = member.header().clone();
         let attributes = format!("{:04o} {}:{}", header.mode()?, header.uid()?, header.gid()?);
         let link = member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default();
@@ -104,12 +140,13 @@ impl Snapshot {
             tar::EntryType::Link => format!("same as /{link}"),
             kind if kind.is_file() => {
                 let mut hasher = Hasher::default();
-                let is_record = is_package_record(path) && member.size() <= DOCUMENT_LIMIT;
-                if is_record {
+                if is_package_record(path) {
+                    let left = records.checked_sub(member.size()).filter(|_| member.size() <= RECORD_LIMIT);
+                    *records = left.ok_or_else(|| io::Error::other("its package records are too large"))?;
                     let mut bytes = Vec::new();
                     member.read_to_end(&mut bytes)?;
                     hasher.update(&bytes);
-                    self.packages.extend(packages(&String::from_utf8_lossy(&bytes)));
+                    self.take_packages(&String::from_utf8_lossy(&bytes))?;
                 } else {
                     io::copy(member, &mut hasher)?;
                 }
@@ -118,18 +155,21 @@ impl Snapshot {
             other => format!("{other:?} {attributes}"),
         })
     }
+
+    fn take_packages(&mut self, text: &str) -> io::Result<()> {
+        for paragraph in control::paragraphs(text).filter_map(Result::ok) {
+            let Some(name) = paragraph.get("Package") else { continue };
+            self.packages.insert(name.to_owned(), paragraph.get("Version").unwrap_or_default().to_owned());
+            if self.packages.len() > PACKAGES_LIMIT {
+                return Err(io::Error::other(format!("it has more than {PACKAGES_LIMIT} packages")));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_package_record(path: &str) -> bool {
     path == "var/lib/dpkg/status" || (path.starts_with("var/lib/dpkg/status.d/") && !path.ends_with(".md5sums"))
-}
-
-fn packages(text: &str) -> Vec<(String, String)> {
-    let paragraphs = control::paragraphs(text).filter_map(Result::ok);
-    let named = paragraphs.filter_map(|paragraph| {
-        Some((paragraph.get("Package")?.to_owned(), paragraph.get("Version").unwrap_or_default().to_owned()))
-    });
-    named.collect()
 }
 
 /// Flattens the configuration: lists of `NAME=value` and maps get one line an entry.
@@ -254,7 +294,7 @@ mod tests {
             builder.into_inner().unwrap()
         };
         let mut snapshot = Snapshot::default();
-        let mut budget = 1 << 20;
+        let mut budget = Budget { members: Limits::new(10, 1000, 1 << 20), records: 1 << 20 };
         snapshot.layer(&layer(&["etc/a", "etc/b", "opt/c"])[..], &mut budget).unwrap();
         snapshot.layer(&layer(&["etc/.wh.a", "opt/.wh..wh..opq", "opt/d"])[..], &mut budget).unwrap();
         assert_eq!(snapshot.files.keys().collect::<Vec<_>>(), ["etc/b", "opt/d"]);

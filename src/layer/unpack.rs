@@ -11,6 +11,10 @@ use crate::layer::ahead;
 use crate::layer::verify;
 use crate::store;
 use crate::store::Store;
+use crate::sys::archive;
+use crate::sys::archive::Excess;
+use crate::sys::archive::Limits;
+use crate::sys::archive::Next;
 use crate::sys::fs;
 use crate::tree;
 use crate::tree::Content;
@@ -47,8 +51,10 @@ pub const NORMALISER: u32 = 1;
 /// Most bytes that one package may unpack to.
 pub const SIZE_LIMIT: u64 = 4 << 30;
 
-/// Most paths that one package may bring.
-const ENTRY_LIMIT: usize = 500_000;
+/// Most paths that one package may bring, and their bytes; the largest packages of Debian have some 60,000. What is kept
+/// of them while a package is unpacked stays below 256 MiB.
+const ENTRY_LIMIT: u64 = 250_000;
+const NAMES_LIMIT: u64 = 32 << 20;
 
 /// Why a .deb cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +94,12 @@ pub enum Error {
         kind: &'static str,
     },
     /// More than a package may hold.
-    #[error("cannot unpack package `{package}`: it has more than {limit}")]
+    #[error("cannot unpack package `{package}`: {excess}")]
     TooLarge {
         /// Package name.
         package: String,
-        /// `4294967296 bytes`, …
-        limit: String,
+        /// What it has too much of.
+        excess: Excess,
     },
     /// The store failed.
     #[error(transparent)]
@@ -226,27 +232,24 @@ impl Payload<'_> {
 /// Reads the data archive to its end.
 fn entries(data: impl Read, payload: &mut Payload<'_>) -> Result<Vec<Entry>, Error> {
     let package = payload.package.to_owned();
-    let tar = |cause| broken(&package, cause);
-    let too_large = |limit: String| Error::TooLarge { package: package.clone(), limit };
-    let mut archive = ::tar::Archive::new(data);
+    let mut limits = Limits::new(ENTRY_LIMIT, NAMES_LIMIT, SIZE_LIMIT);
     let mut tree = Tree::default();
-    for member in archive.entries().map_err(tar)? {
-        let mut member = member.map_err(tar)?;
-        if tree.len() >= ENTRY_LIMIT {
-            return Err(too_large(format!("{ENTRY_LIMIT} paths")));
-        }
-        if payload.offset.saturating_add(member.size()) > SIZE_LIMIT {
-            return Err(too_large(format!("{SIZE_LIMIT} bytes")));
-        }
-        let Some(path) = path_of(&member.path_bytes(), payload.package)? else { continue };
-        let entry = entry(&mut member, path, payload, &tree)?;
-        // the links of the /usr merge itself would hide the folders that they point to
-        if matches!(entry.kind, Kind::Directory) && tree.get(&entry.path).is_some() {
-            continue;
-        }
-        tree.add(entry).map_err(|cause| Error::Path { package: package.clone(), cause })?;
-    }
+    let read = archive::each(data, &mut limits, |member| {
+        add(member, payload, &mut tree).map_err(io::Error::other)?;
+        Ok(Next::Go)
+    });
+    read.map_err(|cause| broken(&package, cause))?;
     Ok(tree.iter().cloned().collect())
+}
+
+fn add<R: Read>(member: &mut ::tar::Entry<'_, R>, payload: &mut Payload<'_>, tree: &mut Tree) -> Result<(), Error> {
+    let Some(path) = path_of(&member.path_bytes(), payload.package)? else { return Ok(()) };
+    let entry = entry(member, path, payload, tree)?;
+    // the links of the /usr merge itself would hide the folders that they point to
+    if matches!(entry.kind, Kind::Directory) && tree.get(&entry.path).is_some() {
+        return Ok(());
+    }
+    tree.add(entry).map_err(|cause| Error::Path { package: payload.package.to_owned(), cause })
 }
 
 fn entry<R: Read>(
@@ -293,12 +296,18 @@ fn entry<R: Read>(
     })
 }
 
-/// Decoders hand their own errors through the reader (too large, garbage, truncated).
+/// Takes out of an error what was put into it: readers and visitors hand theirs through the archive.
 fn broken(package: &str, cause: io::Error) -> Error {
-    let package = package.to_owned();
-    match cause.get_ref() {
-        Some(inner) if inner.is::<deb::Error>() => Error::Deb { package, cause: deb::Error::from_io(cause) },
-        _ => Error::Tar { package, cause },
+    let name = package.to_owned();
+    if let Some(excess) = Excess::of(&cause) {
+        return Error::TooLarge { package: name, excess };
+    }
+    match cause.downcast::<Error>() {
+        Ok(own) => own,
+        Err(cause) => match cause.get_ref() {
+            Some(inner) if inner.is::<deb::Error>() => Error::Deb { package: name, cause: deb::Error::from_io(cause) },
+            _ => Error::Tar { package: name, cause },
+        },
     }
 }
 
@@ -306,7 +315,7 @@ fn link_of<R: Read>(member: &::tar::Entry<'_, R>, package: &str) -> Result<Strin
     let bytes = member.link_name_bytes().unwrap_or_default();
     let bad = |text: String| Error::Path { package: package.to_owned(), cause: tree::Error::BadPath(text) };
     let text = String::from_utf8(bytes.into_owned()).map_err(|error| bad(error.to_string()))?;
-    if text.is_empty() || text.len() > 4096 || text.contains('\0') {
+    if text.is_empty() || text.contains('\0') {
         return Err(bad(text));
     }
     tree::check_target(&text).map_err(|cause| Error::Path { package: package.to_owned(), cause })?;

@@ -90,6 +90,14 @@ pub enum Error {
         /// Name of the image that has the reason.
         first: String,
     },
+    /// The search for a choice of packages takes too much work.
+    #[error("cannot choose packages: {most} {what} have not led to an end")]
+    Effort {
+        /// How many were looked at or made.
+        most: u64,
+        /// `packages` or `choices`.
+        what: &'static str,
+    },
     /// There is no choice of packages.
     #[error("cannot choose packages of level `{recipe}` for {platform}: {}", reasons.join("; "))]
     Unresolvable {
@@ -110,6 +118,9 @@ impl Error {
             Self::Newer { .. } => "update sockel, or lock again with this one",
             Self::Syntax { .. } | Self::Invalid { .. } => "run `sockel lock`: lock files are written, never edited",
             Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
+            Self::Effort { .. } => {
+                "the archives leave too many ways open: name the packages that you want in `packages` of the recipe, or take some out with `exclude`"
+            }
             Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
             Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
             Self::File(_) | Self::Index { .. } | Self::Outside(_) | Self::Below { .. } | Self::Archives { .. } => {

@@ -9,6 +9,7 @@ use crate::lock::graph::Graph;
 use crate::lock::graph::Ground;
 use crate::lock::graph::Group;
 use crate::lock::graph::Id;
+use crate::lock::solve::Effort;
 use crate::lock::solve::solve;
 use crate::lock::universe::Candidate;
 use crate::lock::universe::Policy;
@@ -92,7 +93,7 @@ pub fn resolve_level(
         }
         match resolve_sides(sides, &policy) {
             Ok(next) if progress => additions = next,
-            Err(error @ Error::Index { .. }) => return Err(error),
+            Err(error @ (Error::Index { .. } | Error::Effort { .. })) => return Err(error),
             _ => break,
         }
     }
@@ -195,7 +196,7 @@ pub fn resolve(platform: Platform, side: &Side<'_>, policy: &Policy) -> Result<A
     if !reasons.is_empty() {
         return Err(unresolvable(reasons));
     }
-    match solve(&graph, &fixed, &requests)? {
+    match solve(&graph, &fixed, &requests, Effort::USUAL)? {
         Some(selected) => addition(&mut graph.into_inner(), &ground, &selected, &requests),
         None => Err(unresolvable(explainer.conflict(&mut graph.borrow_mut(), &fixed, &requests)?)),
     }

@@ -26,20 +26,55 @@ use resolvo::UnsolvableOrCancelled;
 use resolvo::VersionSetId;
 use resolvo::VersionSetUnionId;
 use std::any::Any;
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+/// How much work a search may be. It is counted and not timed, so that what can be locked here is not refused there:
+/// whoever writes an index decides how hard it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Most packages that are looked at. All of Debian has some 60,000 names; images have less than 2,000 of them.
+    packages: u64,
+    /// Most choices that are followed or taken back, besides those that each package needs once. Real archives need some
+    /// hundreds; a constructed one doubles its need with every few packages, and each choice costs more than the last one.
+    choices: u64,
+}
+
+impl Effort {
+    /// What normal commands spend: seconds.
+    pub(crate) const USUAL: Self = Self { packages: 30_000, choices: 10_000 };
+
+    /// So often at most the solver asks whether to go on for each package without a choice: before it looks at its name
+    /// and at what it needs, and as it follows what that means. A chain takes four, a dense net almost seven.
+    const OF_A_PACKAGE: u64 = 8;
+
+    /// Tells why it is used up, after so many packages and questions whether to go on.
+    fn used_up(self, packages: u64, asked: u64) -> Option<Error> {
+        let choices = asked.saturating_sub(packages.saturating_mul(Self::OF_A_PACKAGE));
+        if packages > self.packages {
+            Some(Error::Effort { most: self.packages, what: "packages" })
+        } else if choices > self.choices {
+            Some(Error::Effort { most: self.choices, what: "choices" })
+        } else {
+            None
+        }
+    }
+}
+
 /// Returns a smallest set of nodes that satisfies the requests and stands with the fixed nodes; `None` when there is none.
 ///
 /// # Errors
-/// When an index cannot be read.
+/// When an index cannot be read; [`Error::Effort`] when that takes more work than `effort`.
 pub(crate) fn solve(
     graph: &RefCell<Graph<'_>>,
     fixed: &[Id],
     requests: &[Group],
+    effort: Effort,
 ) -> Result<Option<BTreeSet<Id>>, Error> {
-    let provider = Provider { graph, unions: RefCell::new(Vec::new()), failure: RefCell::new(None) };
+    let (unions, failure) = (RefCell::new(Vec::new()), RefCell::new(None));
+    let provider = Provider { graph, unions, failure, effort, packages: Cell::new(0), asked: Cell::new(0) };
     let mut requirements: Vec<ConditionalRequirement> = fixed.iter().map(|id| only(*id).into()).collect();
     for group in requests {
         requirements.push(provider.requirement(&group.options));
@@ -59,6 +94,9 @@ struct Provider<'g, 'a> {
     graph: &'g RefCell<Graph<'a>>,
     unions: RefCell<Vec<Vec<VersionSetId>>>,
     failure: RefCell<Option<Error>>,
+    effort: Effort,
+    packages: Cell<u64>,
+    asked: Cell<u64>,
 }
 
 /// The version set "the candidate of this name".
@@ -150,6 +188,7 @@ impl DependencyProvider for Provider<'_, '_> {
     async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {}
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
+        self.packages.set(self.packages.get() + 1);
         match self.known(solvable.into_raw() as Id) {
             Ok(known) => Dependencies::Known(known),
             Err(error) => {
@@ -159,7 +198,83 @@ impl DependencyProvider for Provider<'_, '_> {
         }
     }
 
+    /// Is asked before each package is looked at, and before what follows from a choice.
     fn should_cancel_with_value(&self) -> Option<Box<dyn Any>> {
+        self.asked.set(self.asked.get() + 1);
+        if let Some(error) = self.effort.used_up(self.packages.get(), self.asked.get()) {
+            self.failure.borrow_mut().get_or_insert(error);
+        }
         self.failure.borrow().is_some().then(|| Box::new(()) as Box<dyn Any>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apt::index::Index;
+    use crate::apt::index::Limits;
+    use crate::apt::relation::Relation;
+    use crate::lock::graph::Ground;
+    use crate::lock::universe::Origin;
+    use crate::lock::universe::Policy;
+    use crate::lock::universe::Universe;
+    use crate::values::Digest;
+
+    /// Solves for `wanted` in an archive of packages with some fields each; the number that is chosen.
+    fn chosen(packages: &[(String, String)], wanted: &str, effort: Effort) -> Result<Option<usize>, Error> {
+        let stanza = |(name, fields): &(String, String)| {
+            let digest = Digest::of(name.as_bytes()).hex().to_string();
+            let head = format!("Package: {name}\nVersion: 1\nArchitecture: amd64\nFilename: pool/{name}\n");
+            format!("{head}Size: 1\nSHA256: {digest}\n{fields}\n")
+        };
+        let text: String = packages.iter().map(stanza).collect();
+        let index = Index::read(text.as_bytes(), &Limits::ARCHIVE).unwrap();
+        let origin = Origin { from: "debian/release".to_owned(), component: "main".to_owned(), shelf: &index };
+        let (universe, policy, ground) = (Universe::new(vec![origin]), Policy::default(), Ground::default());
+        let graph = RefCell::new(Graph::new(&universe, &policy, &ground, "amd64"));
+        let groups = Relation::parse_groups(wanted).unwrap();
+        let requests: Vec<Group> = groups.iter().map(|group| graph.borrow_mut().group(group).unwrap()).collect();
+        Ok(solve(&graph, &[], &requests, effort)?.map(|chosen| chosen.len()))
+    }
+
+    /// One pigeon more than holes, each in a hole of its own: no solver of this kind sees at once that this cannot be.
+    fn pigeons(holes: usize) -> Vec<(String, String)> {
+        let list = |names: Vec<String>, between: &str| names.join(between);
+        let all = (0..=holes).map(|pigeon| format!("pigeon{pigeon}")).collect();
+        let mut packages = vec![("top".to_owned(), format!("Depends: {}\n", list(all, ", ")))];
+        for pigeon in 0..=holes {
+            let wanted = (0..holes).map(|hole| format!("p{pigeon}h{hole}")).collect();
+            packages.push((format!("pigeon{pigeon}"), format!("Depends: {}\n", list(wanted, " | "))));
+            for hole in 0..holes {
+                let others = (0..=holes).filter(|other| *other != pigeon).map(|other| format!("p{other}h{hole}"));
+                packages.push((format!("p{pigeon}h{hole}"), format!("Conflicts: {}\n", list(others.collect(), ", "))));
+            }
+        }
+        packages
+    }
+
+    fn chain(length: usize) -> Vec<(String, String)> {
+        let link = |number: usize| (format!("c{number}"), format!("Depends: c{}\n", number + 1));
+        (0..length).map(link).chain([(format!("c{length}"), String::new())]).collect()
+    }
+
+    #[test]
+    fn a_search_ends_after_so_much_work_on_every_machine() {
+        assert_eq!(chosen(&pigeons(4), "top", Effort::USUAL).unwrap(), None);
+        let little = Effort { packages: 500, choices: 300 };
+        for holes in [9, 12, 20] {
+            let error = chosen(&pigeons(holes), "top", little).unwrap_err();
+            assert_eq!(error.to_string(), "cannot choose packages: 300 choices have not led to an end", "{holes}");
+            assert!(!error.hints().is_empty());
+        }
+        // what is long and not hard
+        assert_eq!(chosen(&chain(499), "c0", little).unwrap(), Some(500));
+        let error = chosen(&chain(5_000), "c0", little).unwrap_err();
+        assert_eq!(error.to_string(), "cannot choose packages: 500 packages have not led to an end");
+        // wide: every package needs all that come behind it
+        let wide = |number: usize| (number + 1..120).map(|other| format!("w{other}")).collect::<Vec<_>>().join(", ");
+        let field = |number: usize| if number < 119 { format!("Depends: {}\n", wide(number)) } else { String::new() };
+        let packages: Vec<(String, String)> = (0..120).map(|number| (format!("w{number}"), field(number))).collect();
+        assert_eq!(chosen(&packages, "w0", Effort { packages: 120, choices: 10 }).unwrap(), Some(120));
     }
 }

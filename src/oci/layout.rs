@@ -32,6 +32,10 @@ pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Largest index or manifest that is read: registries refuse larger ones too.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 
+/// Most manifests of one index, and their bytes in all, as for registries.
+const MOST_MANIFESTS: usize = 1000;
+const MANIFESTS_LIMIT: u64 = 32 << 20;
+
 /// A named image: what the reference points to, and every blob that it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -186,7 +190,14 @@ pub fn manifests(folder: &Path, target: &Descriptor) -> Result<Vec<(Descriptor, 
     match target.media_type() {
         MediaType::ImageIndex => {
             let index: ImageIndex = document(folder, target)?;
-            let read = |child: &Descriptor| Ok((child.clone(), document(folder, child)?));
+            let announced = index.manifests().iter().map(Descriptor::size).fold(0, u64::saturating_add);
+            if index.manifests().len() > MOST_MANIFESTS || announced > MANIFESTS_LIMIT {
+                let cause = format!("it has more than {MOST_MANIFESTS} manifests, or {MANIFESTS_LIMIT} bytes of them");
+                return Err(Error::Damaged { path: place(folder, target)?.0, cause });
+            }
+            let read = |child: &Descriptor| {
+                Ok((child.clone(), document_within(folder, child, child.size().min(DOCUMENT_LIMIT))?))
+            };
             index.manifests().iter().map(read).collect()
         }
         _ => Ok(vec![(target.clone(), document(folder, target)?)]),
@@ -238,7 +249,11 @@ pub fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
 }
 
 fn document<T: DeserializeOwned>(folder: &Path, descriptor: &Descriptor) -> Result<T, Error> {
-    parse(&place(folder, descriptor)?.0, &blob(folder, descriptor, DOCUMENT_LIMIT)?)
+    document_within(folder, descriptor, DOCUMENT_LIMIT)
+}
+
+fn document_within<T: DeserializeOwned>(folder: &Path, descriptor: &Descriptor, limit: u64) -> Result<T, Error> {
+    parse(&place(folder, descriptor)?.0, &blob(folder, descriptor, limit)?)
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {

@@ -18,6 +18,9 @@ use crate::rebase::picture::Layer;
 use crate::rebase::place;
 use crate::rebase::place::Place;
 use crate::rebase::place::Reader;
+use crate::sys::archive;
+use crate::sys::archive::Limits;
+use crate::sys::archive::Next;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Hasher;
@@ -29,12 +32,14 @@ use std::io::Read;
 /// Bytes that [`Check::Auto`] fetches, at most.
 pub const AUTO: u64 = 200_000_000;
 
-/// Most bytes that all layers of one check may unpack to, and most paths that they may have.
+/// Most bytes that all layers of one check may unpack to, most paths that they may have, and the bytes of these: what is
+/// kept of them stays below 256 MiB. Large applications have some 100,000 paths of 80 bytes.
 const UNPACKED: u64 = 32 << 30;
-const PATHS: usize = 2_000_000;
+const PATHS: u64 = 500_000;
+const NAMES: u64 = 48 << 20;
 
-/// Longest path, as Linux has it (limits.h, `PATH_MAX`).
-const LONGEST: usize = 4096;
+/// Most paths of which the package is remembered; a base image has some 10,000.
+const OWNED: usize = 200_000;
 
 /// Largest list of a package's files that is read.
 const LIST: u64 = 8 << 20;
@@ -118,11 +123,11 @@ pub(crate) async fn check(moves: &[Move<'_>], order: &Order<'_>, reader: &Reader
     checked.is_checked = true;
     for one in moves {
         let [own, gone, come] = parts(one, order);
-        let mut budget = UNPACKED;
+        let mut limits = Limits::new(PATHS, NAMES, UNPACKED);
         let mut bases = Bases::default();
-        let application = laid(own, &mut budget, None, reader).await?;
-        bases.old = laid(gone, &mut budget, Some(&mut bases.owners), reader).await?;
-        bases.new = laid(come, &mut budget, Some(&mut bases.owners), reader).await?;
+        let application = laid(own, &mut limits, None, reader).await?;
+        bases.old = laid(gone, &mut limits, Some(&mut bases.owners), reader).await?;
+        bases.new = laid(come, &mut limits, Some(&mut bases.owners), reader).await?;
         let found = judge(&application, &bases);
         let tell = |text: String| format!("{}: {text}", one.application.platform);
         checked.reasons.extend(found.reasons.into_iter().map(tell));
@@ -142,7 +147,7 @@ fn parts<'a>(one: &Move<'a>, order: &Order<'a>) -> [(&'a Place<'a>, Vec<&'a Laye
 
 async fn laid(
     (place, layers): (&Place<'_>, Vec<&Layer>),
-    budget: &mut u64,
+    limits: &mut Limits,
     mut owners: Option<&mut BTreeMap<String, String>>,
     reader: &Reader<'_>,
 ) -> Result<Facts, Error> {
@@ -151,7 +156,7 @@ async fn laid(
         let folder = place.folder_with(&layer.blob, LARGEST, reader).await?;
         let path = place::path(&folder, &layer.blob.digest);
         let stream = oci::decompressed(&layer.blob.media_type, fs::open(&path)?)?;
-        let read = lay(stream, (&mut facts, owners.as_deref_mut()), budget);
+        let read = lay(stream, (&mut facts, owners.as_deref_mut()), limits);
         read.map_err(|cause| fs::Error::new("read", &path, cause))?;
     }
     Ok(facts)
@@ -161,21 +166,15 @@ async fn laid(
 fn lay(
     stream: impl Read,
     (facts, mut owners): (&mut Facts, Option<&mut BTreeMap<String, String>>),
-    budget: &mut u64,
+    limits: &mut Limits,
 ) -> io::Result<()> {
     // whiteouts are about lower layers alone, wherever in the archive they stand
     let (mut upper, mut hidden_paths) = (Facts::new(), Vec::new());
-    let mut archive = tar::Archive::new(stream.take(*budget));
-    for member in archive.entries()? {
-        let mut member = member?;
-        *budget = budget.checked_sub(member.size()).ok_or_else(|| io::Error::other("the layers are too large"))?;
-        if member.path_bytes().len() > LONGEST || facts.len() + upper.len() + hidden_paths.len() >= PATHS {
-            return Err(io::Error::other("the layers have too many or too long paths"));
-        }
+    archive::each(stream, limits, |member| {
         let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
         let path = path.trim_start_matches("./").trim_matches('/').to_owned();
         if path.is_empty() || path == "." {
-            continue;
+            return Ok(Next::Go);
         }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if let Some(hidden) = name.strip_prefix(".wh.") {
@@ -185,11 +184,12 @@ fn lay(
                 (hidden, folder) => format!("{folder}/{hidden}"),
             };
             hidden_paths.push(hidden);
-            continue;
+        } else {
+            let fact = fact(&path, member, owners.as_deref_mut())?;
+            upper.insert(path, fact);
         }
-        let fact = fact(&path, &mut member, owners.as_deref_mut())?;
-        upper.insert(path, fact);
-    }
+        Ok(Next::Go)
+    })?;
     for hidden in hidden_paths {
         let below = format!("{hidden}/");
         let gone = facts.range(below.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&below));
@@ -228,7 +228,12 @@ fn fact<R: Read>(
                     hasher.update(text.as_bytes());
                     // `<md5>  <path>`, as md5sum(1) writes it
                     let paths = text.lines().filter_map(|line| line.split_once("  "));
-                    owners.extend(paths.map(|(_, path)| (path.trim().to_owned(), package.to_owned())));
+                    for (_, path) in paths {
+                        owners.insert(path.trim().to_owned(), package.to_owned());
+                        if owners.len() > OWNED {
+                            return Err(io::Error::other(format!("its packages have more than {OWNED} files")));
+                        }
+                    }
                 }
                 None => drop(io::copy(member, &mut hasher)?),
             }
@@ -441,14 +446,15 @@ mod tests {
 
     #[test]
     fn layers_lie_upon_one_another() {
-        let (mut found, mut owners, mut budget) = (Facts::new(), BTreeMap::new(), 1 << 20);
+        let (mut found, mut owners) = (Facts::new(), BTreeMap::new());
+        let mut limits = Limits::new(100, 1000, 1 << 20);
         let last = layer(&[("e/", ""), ("g", "1")]);
         let lower = layer(&[("./a/", ""), ("a/b", "1"), ("a/c", "1"), ("d", "1"), ("e/", ""), ("e/old", "1")]);
         let list = ("var/lib/dpkg/status.d/libc6.md5sums", "0123  usr/lib/libc.so.6\n");
         let upper = layer(&[("a/.wh.b", ""), ("d", "2"), ("e/", ""), ("e/f", ""), ("e/.wh..wh..opq", ""), list]);
-        lay(&lower[..], (&mut found, Some(&mut owners)), &mut budget).unwrap();
-        lay(&upper[..], (&mut found, Some(&mut owners)), &mut budget).unwrap();
-        lay(&last[..], (&mut found, Some(&mut owners)), &mut budget).unwrap();
+        lay(&lower[..], (&mut found, Some(&mut owners)), &mut limits).unwrap();
+        lay(&upper[..], (&mut found, Some(&mut owners)), &mut limits).unwrap();
+        lay(&last[..], (&mut found, Some(&mut owners)), &mut limits).unwrap();
         let expected = [
             ("a", Fact::Folder),
             ("a/b", Fact::Gone),
@@ -461,7 +467,7 @@ mod tests {
         ];
         assert_eq!(found, facts(&expected));
         assert_eq!(owners["usr/lib/libc.so.6"], "libc6");
-        let mut budget = 3;
-        assert!(lay(&lower[..], (&mut Facts::new(), None), &mut budget).is_err());
+        let mut limits = Limits::new(100, 1000, 3);
+        assert!(lay(&lower[..], (&mut Facts::new(), None), &mut limits).is_err());
     }
 }

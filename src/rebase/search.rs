@@ -3,6 +3,7 @@
 //! Labels and annotations only say where to look: the proof is that the application's layers begin with exactly the
 //! base's (by diffID). The longest such beginning wins, because whatever stands on Tomcat stands on its Java, too.
 
+use crate::oci::registry;
 use crate::oci::registry::document;
 use crate::rebase::Error;
 use crate::rebase::judge;
@@ -19,12 +20,16 @@ use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use futures_util::stream;
 use serde_json::Value;
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Images of one repository that are looked through, at most.
 const MOST: usize = 2000;
+
+/// Most bytes of their manifests: what these say of themselves is kept in memory. Ours have some 3 kB each.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Requests under way at one time.
 const AHEAD: usize = 16;
@@ -114,8 +119,15 @@ pub(crate) async fn list(place: &Place<'_>, trace: &Trace, reader: &Reader<'_>) 
             by_digest.insert(*digest, BTreeSet::new());
         }
     }
-    let open = |(digest, references): (Digest, BTreeSet<String>)| async move {
+    let bytes = Cell::new(0);
+    let open = async |(digest, references): (Digest, BTreeSet<String>)| {
         let Some(found) = place.document(&digest.to_string(), reader).await? else { return Ok::<_, Error>(None) };
+        bytes.set(bytes.get() + found.bytes.len());
+        if bytes.get() > MOST_BYTES {
+            let what = format!("list the images of `{}`", place.name_of("*"));
+            let cause = format!("their manifests have more than {MOST_BYTES} bytes");
+            return Err(registry::Error::Malformed { what, cause }.into());
+        }
         let media_type = found.descriptor.media_type().to_string();
         let read = document::read(&found.bytes, Some(&media_type)).ok();
         let value: Option<Value> = serde_json::from_slice(&found.bytes).ok();

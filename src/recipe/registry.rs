@@ -31,13 +31,15 @@ const LARGEST: u64 = 1 << 20;
 /// What the file says; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistryFile {
+    /// Folder of the file.
+    pub folder: PathBuf,
     /// `https://host/project` or `oci:DIR`.
     pub target: Option<String>,
     /// Hosts that may be talked to over plain http.
     pub insecure: Vec<String>,
     /// The two projects, where images are judged before they are released.
     pub projects: Option<Projects>,
-    /// File with the login that pushes and scans.
+    /// File with the login that pushes and scans; it is for the target alone ([`crate::oci::registry::credentials`]).
     pub credentials: Option<PathBuf>,
     /// File with the login that alone may write to the release project.
     pub release_credentials: Option<PathBuf>,
@@ -180,6 +182,7 @@ impl RegistryFile {
             |node: &Node| ReceiverEntry { url: text(node.get("url")), secret: folder.join(text(node.get("secret"))) };
         let mirrors = root.get("mirrors").map(Node::entries).unwrap_or_default();
         Self {
+            folder: folder.to_owned(),
             target: maybe(root.get("target")),
             insecure: texts(root.get("insecure")),
             projects,

@@ -348,7 +348,11 @@ pub(crate) static REGISTRY: Record = Record {
         optional("target", One(S::Destination), "Where images go: https://host, https://host/project, or oci:DIR."),
         optional("insecure", List(S::Reason), "Hosts (host or host:port) that may be talked to over plain http."),
         optional("projects", Shape::Record(&PROJECTS), "Harbor projects for judging and for release."),
-        optional("credentials", One(S::Reason), "File with the login that pushes and scans: a robot's JSON."),
+        optional(
+            "credentials",
+            One(S::Reason),
+            "File with the login that pushes and scans: a robot's JSON. For the target alone; a file elsewhere has to say so itself, with `registry`.",
+        ),
         optional("release-credentials", One(S::Reason), "File with the login that may write to the release project."),
         optional("ca-file", One(S::Reason), "PEM file with certificate authorities to trust besides the system's."),
         optional("client-certificate", One(S::Reason), "PEM file with client certificate and key (mutual TLS)."),

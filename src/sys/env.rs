@@ -11,10 +11,20 @@ pub enum Variable {
     Mirrors,
     /// `SOCKEL_THREADS`: number of worker threads.
     Threads,
-    /// `SOCKEL_REGISTRY_USER`: user or robot account at registries.
+    /// `SOCKEL_REGISTRY`: the registry (`host[:port]`) that logins without a registry of their own are for.
+    Registry,
+    /// `SOCKEL_REGISTRY_USER`: user or robot account at the registry.
     RegistryUser,
     /// `SOCKEL_REGISTRY_PASSWORD`: its password.
     RegistryPassword,
+    /// `http_proxy` or `HTTP_PROXY`: proxy for plain http.
+    HttpProxy,
+    /// `https_proxy` or `HTTPS_PROXY`: proxy for https.
+    HttpsProxy,
+    /// `all_proxy` or `ALL_PROXY`: proxy where there is none of the two.
+    AllProxy,
+    /// `no_proxy` or `NO_PROXY`: hosts that are reached without a proxy.
+    NoProxy,
     /// `DOCKER_CONFIG`: folder with Docker's `config.json` (docker(1)).
     DockerConfig,
     /// `REGISTRY_AUTH_FILE`: logins of podman and skopeo (containers-auth.json(5)).
@@ -81,8 +91,13 @@ impl Variable {
             Self::Store => "SOCKEL_STORE",
             Self::Mirrors => "SOCKEL_MIRRORS",
             Self::Threads => "SOCKEL_THREADS",
+            Self::Registry => "SOCKEL_REGISTRY",
             Self::RegistryUser => "SOCKEL_REGISTRY_USER",
             Self::RegistryPassword => "SOCKEL_REGISTRY_PASSWORD",
+            Self::HttpProxy => "http_proxy",
+            Self::HttpsProxy => "https_proxy",
+            Self::AllProxy => "all_proxy",
+            Self::NoProxy => "no_proxy",
             Self::DockerConfig => "DOCKER_CONFIG",
             Self::RegistryAuthFile => "REGISTRY_AUTH_FILE",
             Self::RuntimeDir => "XDG_RUNTIME_DIR",
@@ -107,9 +122,16 @@ impl Variable {
     }
 }
 
-/// Returns the variable's value; an empty one counts as not set.
+/// Returns the variable's value; an empty one counts as not set. Those of proxies may have their names in capitals.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn get(variable: Variable) -> Option<OsString> {
-    std::env::var_os(variable.name()).filter(|value| !value.is_empty())
+    let capitals =
+        matches!(variable, Variable::HttpProxy | Variable::HttpsProxy | Variable::AllProxy | Variable::NoProxy);
+    let value = named(variable.name());
+    if capitals { value.or_else(|| named(&variable.name().to_ascii_uppercase())) } else { value }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn named(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }

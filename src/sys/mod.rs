@@ -1,5 +1,7 @@
-//! The only doors to the machine: files, clock, environment, network, programs. Every error names its path or address.
+//! The only doors to the machine: files, clock, environment, network, programs, and tar archives of
+//! strangers. Every error names its path or address.
 
+pub mod archive;
 pub mod clock;
 pub mod env;
 pub mod fs;

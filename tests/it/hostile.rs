@@ -85,7 +85,7 @@ fn evil_paths_are_refused() {
         ("hard link out", evil().hardlink("/usr/evil", "../../../etc/passwd"), &["`evil`", "../etc/passwd"]),
         ("hard link to a host file", evil().hardlink("/usr/evil", "/etc/passwd"), &["`evil`", "comes not before it"]),
         ("hard link to itself", evil().hardlink("/usr/evil", "/usr/evil"), &["`evil`", "comes not before it"]),
-        ("too deep", evil().file(&deep, b"x", 0o644), &["`evil`", "d/d/d/d"]),
+        ("too deep", evil().file(&deep, b"x", 0o644), &["`evil`", "a path of more than 4096 bytes"]),
     ];
     for (what, deb, words) in table {
         let project = with(&deb, deb.build(Compression::Gzip));

@@ -11,7 +11,9 @@ mod fetch;
 mod fleet;
 mod harbor;
 mod hostile;
+mod keys;
 mod lock;
+mod network;
 #[cfg(feature = "otel")]
 mod otel;
 mod plan;

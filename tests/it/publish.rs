@@ -38,13 +38,14 @@ fn harbor(project: &Project) -> Harbor {
         harbor.url()
     );
     project.write("base-images/registry.yaml", &file);
-    setup(project, &[]).good();
+    setup(project, &harbor.url(), &[]).good();
     harbor
 }
 
-fn setup(project: &Project, more: &[&str]) -> Answer {
+fn setup(project: &Project, url: &str, more: &[&str]) -> Answer {
     let mut command = project.command(&[&["publish", "--setup"], more].concat());
     command.env("SOCKEL_REGISTRY_USER", ADMIN.0).env("SOCKEL_REGISTRY_PASSWORD", ADMIN.1);
+    command.env("SOCKEL_REGISTRY", url);
     answer(&mut command)
 }
 
@@ -223,9 +224,9 @@ fn setup_is_repeatable() {
     let project = project();
     let harbor = harbor(&project);
     let before = harbor.log().of("POST", "*").len() + harbor.log().of("PUT", "*").len();
-    let again = setup(&project, &[]).good();
+    let again = setup(&project, &harbor.url(), &[]).good();
     assert!(again.lines().all(|line| line.ends_with(": exists")), "{again}");
-    let dry = setup(&project, &["--dry-run"]).good();
+    let dry = setup(&project, &harbor.url(), &["--dry-run"]).good();
     assert_eq!(dry, again);
     let after = harbor.log().of("POST", "*").len() + harbor.log().of("PUT", "*").len();
     assert_eq!(after, before);

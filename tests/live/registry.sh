@@ -6,7 +6,7 @@ lab=$work/registries
 mkdir -p "$lab/home" "$lab/tls"
 touch "$lab/begun"
 # logins, runtime folders and proxies of whoever runs this would decide what happens
-unset SOCKEL_REGISTRY_USER SOCKEL_REGISTRY_PASSWORD DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR XDG_CONFIG_HOME
+unset SOCKEL_REGISTRY SOCKEL_REGISTRY_USER SOCKEL_REGISTRY_PASSWORD DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR XDG_CONFIG_HOME
 export HOME=$lab/home no_proxy=127.0.0.1,localhost NO_PROXY=127.0.0.1,localhost
 declare -A port
 marker=Mark3r-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
@@ -305,7 +305,7 @@ else
     target text.yaml "$bare" "credentials: robot.txt"
     check "login: a robot's JSON file" logs_in "$lab/robot.json" publish token.yaml tomcat-11 --dry-run -v
     check "login: a file with user:password" logs_in "$lab/robot.txt" publish text.yaml tomcat-11 --dry-run -v
-    check "login: environment" logs_in environment with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish bare.yaml tomcat-11 --dry-run -v
+    check "login: environment" logs_in environment with "SOCKEL_REGISTRY=127.0.0.1:${port[token]}" "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish bare.yaml tomcat-11 --dry-run -v
     check "login: REGISTRY_AUTH_FILE" logs_in "$lab/auth.json" with "REGISTRY_AUTH_FILE=$lab/auth.json" -- publish bare.yaml tomcat-11 --dry-run -v
     check "login: Docker's config.json" logs_in "$lab/docker/config.json" with "DOCKER_CONFIG=$lab/docker" -- publish bare.yaml tomcat-11 --dry-run -v
     check "login: a credential helper" logs_in "$lab/helper/config.json" with "DOCKER_CONFIG=$lab/helper" "PATH=$lab/bin:$PATH" -- publish bare.yaml tomcat-11 --dry-run -v

@@ -113,9 +113,9 @@ setups() { # Harbor's commands against what is none
         target setup.yaml "$name" "projects: { staging: base, release: release }" "credentials: robot.json" \
             "release-credentials: robot.txt" "ca-file: tls/ca.crt" "setup: { robots: new-robots }"
         # an administrator's login comes from the environment
-        tell_with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish --registry "$lab/setup.yaml" --setup --dry-run
+        tell_with "SOCKEL_REGISTRY=$name" "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish --registry "$lab/setup.yaml" --setup --dry-run
         tell_with "DOCKER_CONFIG=$lab/docker" -- publish --registry "$lab/setup.yaml" --setup --dry-run
-        tell_with "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish --registry "$lab/setup.yaml" --setup
+        tell_with "SOCKEL_REGISTRY=$name" "SOCKEL_REGISTRY_USER=$robot" "SOCKEL_REGISTRY_PASSWORD=$marker" -- publish --registry "$lab/setup.yaml" --setup
         tell publish --registry "$lab/setup.yaml" tomcat-11
     done
 }

@@ -3,11 +3,17 @@
 use crate::apt::Package;
 use crate::apt::control::Paragraph;
 use crate::apt::deb::Error;
+use crate::sys::archive;
+use crate::sys::archive::Limits;
+use crate::sys::archive::Next;
 use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Most files in a control member; real ones have about ten.
-const FILE_LIMIT: usize = 256;
+const FILE_LIMIT: u64 = 256;
+
+/// Most bytes of their names in all.
+const NAMES_LIMIT: u64 = 64 << 10;
 
 /// The regular files of a control member by name: `control`, `md5sums`, `conffiles`, `postinst`, …
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,33 +70,43 @@ impl ControlMembers {
     /// Reads a decompressed control.tar: regular files in one folder and nothing else.
     pub(super) fn read(tar: &[u8]) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
-        let broken = |cause: std::io::Error| Error::ControlTar(cause.to_string());
-        for entry in tar::Archive::new(tar).entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let name = path.trim_start_matches("./").trim_end_matches('/').to_owned();
-            let kind = entry.header().entry_type();
-            if kind.is_dir() && matches!(name.as_str(), "" | ".") {
-                continue;
+        let mut limits = Limits::new(FILE_LIMIT, NAMES_LIMIT, u64::MAX);
+        let read = archive::each(tar, &mut limits, |member| {
+            let (name, bytes) = file(member, tar.len() as u64).map_err(Error::into_io)?;
+            match name.and_then(|name| files.insert(name, bytes)) {
+                Some(_) => Err(Error::ControlEntry(path(member)).into_io()),
+                None => Ok(Next::Go),
             }
-            let plain = !matches!(name.as_str(), "" | "." | "..") && name.bytes().all(is_name_byte);
-            if !kind.is_file() || !plain || entry.size() > tar.len() as u64 {
-                return Err(Error::ControlEntry(path));
-            }
-            if files.len() == FILE_LIMIT {
-                return Err(Error::ControlTar(format!("more than {FILE_LIMIT} files")));
-            }
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(broken)?;
-            if bytes.len() as u64 != entry.size() {
-                return Err(Error::Truncated);
-            }
-            if files.insert(name, bytes).is_some() {
-                return Err(Error::ControlEntry(path));
-            }
+        });
+        match read {
+            Ok(()) => Ok(Self(files)),
+            Err(cause) => match cause.get_ref() {
+                Some(inner) if inner.is::<Error>() => Err(Error::from_io(cause)),
+                _ => Err(Error::ControlTar(cause.to_string())),
+            },
         }
-        Ok(Self(files))
     }
+}
+
+/// Reads one member: its name and bytes, or no name for the folder itself.
+fn file<R: Read>(member: &mut tar::Entry<'_, R>, most: u64) -> Result<(Option<String>, Vec<u8>), Error> {
+    let path = path(member);
+    let name = path.trim_start_matches("./").trim_end_matches('/').to_owned();
+    let kind = member.header().entry_type();
+    if kind.is_dir() && matches!(name.as_str(), "" | ".") {
+        return Ok((None, Vec::new()));
+    }
+    let plain = !matches!(name.as_str(), "" | "." | "..") && name.bytes().all(is_name_byte);
+    if !kind.is_file() || !plain || member.size() > most {
+        return Err(Error::ControlEntry(path));
+    }
+    let mut bytes = Vec::new();
+    member.read_to_end(&mut bytes).map_err(|cause| Error::ControlTar(cause.to_string()))?;
+    if bytes.len() as u64 == member.size() { Ok((Some(name), bytes)) } else { Err(Error::Truncated) }
+}
+
+fn path<R: Read>(member: &tar::Entry<'_, R>) -> String {
+    String::from_utf8_lossy(&member.path_bytes()).into_owned()
 }
 
 /// Bytes in the names of control files.

@@ -145,7 +145,7 @@ fn setup(
     let hands = Hands::new(context)?;
     // the robots that the file names may not create projects, and do not exist before the first time
     let file = RegistryFile { credentials: None, release_credentials: None, ..file.clone() };
-    let connections = Connections::open(url, &file, context)?;
+    let connections = Connections::open(url, false, &file, context)?;
     let work = async {
         let (harbor, without) = connections.harbor().await?;
         let Some(harbor) = harbor else {

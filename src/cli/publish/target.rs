@@ -39,6 +39,8 @@ const USUAL_TARGET: &str = "oci:out";
 /// Where images are to go.
 pub(crate) struct Target {
     text: String,
+    /// The command line names it.
+    is_named: bool,
     pub(super) address: Address,
     pub(super) file: RegistryFile,
     accept_older: bool,
@@ -49,13 +51,14 @@ impl Target {
     /// Reads the registry file; an address that was given stands instead of its target and projects.
     pub(crate) fn open(to: Option<&str>, registry: Option<&Path>, context: &Context) -> Result<Self, Failure> {
         let mut file = registry_file(registry, context)?;
-        if let Some(to) = to {
-            file.target = Some(to.to_owned());
+        // its logins stay with its own target
+        if to.is_some() {
             file.projects = None;
         }
-        let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
+        let text = to.map(str::to_owned).or_else(|| file.target.clone()).unwrap_or_else(|| USUAL_TARGET.to_owned());
         let address = Address::parse(&text, &file.insecure)?;
-        Ok(Self { address, text, file, accept_older: false, connections: OnceCell::new() })
+        let is_named = to.is_some();
+        Ok(Self { address, is_named, text, file, accept_older: false, connections: OnceCell::new() })
     }
 
     /// Lets moving tags go back to an older state where a reason is given.
@@ -76,7 +79,7 @@ impl Target {
         let Address::Registry { url, .. } = &self.address else { return Ok(None) };
         if self.connections.get().is_none() {
             // nobody else fills it: it is not shared between threads
-            let _ = self.connections.set(Connections::open(url, &self.file, context)?);
+            let _ = self.connections.set(Connections::open(url, self.is_named, &self.file, context)?);
         }
         Ok(self.connections.get())
     }

@@ -11,7 +11,7 @@ use url::Url;
 const LONGEST: usize = 255;
 
 /// Longest tag (distribution-spec, "Pulling manifests").
-const LONGEST_TAG: usize = 128;
+pub(super) const LONGEST_TAG: usize = 128;
 
 /// Where images go.
 #[derive(Debug, Clone, PartialEq, Eq)]

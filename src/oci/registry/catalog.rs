@@ -2,6 +2,7 @@
 //! "Deleting Manifests").
 
 use crate::oci::registry::Registry;
+use crate::oci::registry::address::LONGEST_TAG;
 use crate::oci::registry::address::check_repository;
 use crate::oci::registry::document;
 use crate::oci::registry::error::Error;
@@ -57,6 +58,9 @@ impl Registry {
                 answer.bytes(document::LIMIT).await.map_err(|_| malformed("the answer is too long or broke"))?;
             let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed("it is no list of tags"))?;
             let page = page.tags.unwrap_or_default();
+            if page.iter().any(|tag| tag.len() > LONGEST_TAG) {
+                return Err(malformed("it has texts that are no tags"));
+            }
             let before = tags.len();
             last = page.last().cloned();
             tags.extend(page);

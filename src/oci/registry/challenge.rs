@@ -1,6 +1,8 @@
 //! How a registry wants to know who we are: its `WWW-Authenticate` headers (RFC 9110, 11.6.1; distribution's token
 //! specification).
 
+pub use crate::sys::http::is_loopback;
+
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -62,8 +64,10 @@ fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<Ch
     if !realm.username().is_empty() || realm.password().is_some() || realm.host_str().is_none() {
         return Err("the address of its token server is not sound".to_owned());
     }
-    // our password goes there: never from an encrypted conversation to an open one, nor openly to a third machine
-    let is_near = realm.host() == registry.host() || is_loopback(&realm);
+    // Our password goes there. Who has it by right may say where it is exchanged, as all registries with a token server
+    // of their own do. But it never goes from an encrypted conversation to an open one, nor openly to another host: to
+    // this machine only from a registry on this machine.
+    let is_near = realm.host() == registry.host() || (is_loopback(&realm) && is_loopback(registry));
     match realm.scheme() {
         "https" => {}
         "http" if registry.scheme() == "http" && is_near => {}
@@ -76,17 +80,6 @@ fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<Ch
 pub(super) fn shown_host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// Tells whether an address stays on this machine.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]
@@ -136,18 +129,22 @@ mod tests {
     }
 
     #[test]
-    fn passwords_travel_openly_only_on_this_machine_or_where_the_registry_does() {
+    fn passwords_travel_openly_only_to_the_host_of_the_registry() {
         let open: Url = "http://registry.local:5000".parse().expect("an address");
         for (realm, fine) in [
             ("http://registry.local:5001/token", true),
-            ("http://127.0.0.1:5001/token", true),
-            ("http://[::1]/token", true),
+            ("http://127.0.0.1:5001/token", false),
+            ("http://[::1]/token", false),
             ("https://other.example/token", true),
             ("http://other.example/token", false),
             ("ftp://registry.local/token", false),
         ] {
             let header = format!("Bearer realm=\"{realm}\"");
             assert_eq!(parse([header.as_str()], &open).is_ok(), fine, "{realm}");
+        }
+        let here: Url = "http://localhost:5000".parse().expect("an address");
+        for realm in ["http://127.0.0.1:5001/token", "http://[::1]/token", "http://localhost:5001/token"] {
+            assert!(parse([format!("Bearer realm=\"{realm}\"").as_str()], &here).is_ok(), "{realm}");
         }
     }
 

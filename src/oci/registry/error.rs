@@ -265,7 +265,7 @@ impl Error {
             Self::Quota { .. } => "raise the project's quota, or remove old images and run garbage collection there",
             Self::Immutable { .. } => "give the new image a new tag; an immutable one is never moved",
             Self::Denied { user: None, .. } | Self::LoginNeeded { .. } => {
-                "log in: `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD`, a robot file, or Docker's `config.json`"
+                "log in: `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` with the registry's host in `SOCKEL_REGISTRY`, a robot file, or Docker's `config.json`"
             }
             Self::Denied { .. } => "give the account push and pull rights on the project, or use another account",
             Self::LoginRefused { .. } => "check name and password; a robot's full name has its prefix: `robot$…`",

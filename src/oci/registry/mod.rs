@@ -121,7 +121,7 @@ impl Registry {
                 // a registry that does not tell the digest has to be asked for the bytes
                 None => {
                     drop(answer);
-                    Ok(Some(self.manifest_within(repository, reference, scope).await?.descriptor))
+                    Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
                 }
             },
             404 => {
@@ -137,10 +137,17 @@ impl Registry {
     /// # Errors
     /// [`Error::Missing`], [`Error::WrongDigest`], [`Error::Malformed`], others as named.
     pub async fn manifest(&self, repository: &str, reference: &str) -> Result<Manifest, Error> {
-        self.manifest_within(repository, reference, &Scope::pull(repository)).await
+        self.manifest_within(repository, reference, &Scope::pull(repository), document::LIMIT).await
     }
 
-    async fn manifest_within(&self, repository: &str, reference: &str, scope: &Scope) -> Result<Manifest, Error> {
+    /// As [`Registry::manifest`], with a token that is needed anyway, and at most so many bytes.
+    async fn manifest_within(
+        &self,
+        repository: &str,
+        reference: &str,
+        scope: &Scope,
+        limit: u64,
+    ) -> Result<Manifest, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
         let what = format!("read manifest `{reference}` of `{repository}`");
@@ -153,7 +160,7 @@ impl Registry {
             }
             let media_type = answer.header(header::CONTENT_TYPE.as_str()).map(str::to_owned);
             let told = answer.header(DIGEST).and_then(|text| text.parse().ok());
-            match answer.read(document::LIMIT).await {
+            match answer.read(limit).await {
                 Ok(bytes) => break (bytes, media_type, told),
                 Err(failure) => self.host.pause(failure, &mut failures).await?,
             }

@@ -41,6 +41,9 @@ const LARGEST: u64 = 16 << 30;
 
 /// Manifests and indexes of one image, at most, and how deeply they are nested.
 const MOST_DOCUMENTS: usize = 1000;
+
+/// Most bytes of them all: in memory at one time. An index of twenty platforms with attestations has about 100 kB.
+const DOCUMENTS_LIMIT: u64 = 32 << 20;
 const DEEPEST: usize = 3;
 
 /// An attempt that brought this many bytes starts a new count of attempts.
@@ -136,6 +139,12 @@ impl Pull<'_> {
                 let cause = format!("it has more than {MOST_DOCUMENTS} manifests");
                 return Err(self.malformed(root.descriptor.digest().as_ref(), cause));
             }
+            let known = found.iter().map(|(manifest, _)| manifest.bytes.len() as u64);
+            let bytes = known.chain(wanted.values().map(|child| child.size)).fold(0, u64::saturating_add);
+            if bytes > DOCUMENTS_LIMIT {
+                let cause = format!("its manifests have more than {DOCUMENTS_LIMIT} bytes");
+                return Err(self.malformed(root.descriptor.digest().as_ref(), cause));
+            }
             let children = stream::iter(wanted.into_values().map(|child| self.child(child)));
             level = children.buffered(self.registry.host.parallel()).try_collect().await?;
         }
@@ -148,12 +157,17 @@ impl Pull<'_> {
 
     /// Returns a manifest that another one names, from here when it is here.
     async fn child(&self, child: Named) -> Result<Manifest, Error> {
-        let kept = fs::read(&self.target(&child.digest), document::LIMIT).ok();
+        let kept = fs::read(&self.target(&child.digest), child.size.min(document::LIMIT)).ok();
         if let Some(bytes) = kept.filter(|bytes| Digest::of(bytes) == child.digest) {
             return Ok(Manifest { descriptor: oci::descriptor(&child.media_type, &child.digest, child.size), bytes });
         }
         let digest = child.digest.to_string();
-        let manifest = self.registry.manifest_within(self.repository, &digest, &self.scope).await?;
+        // what it is announced with is what it counts for
+        let limit = child.size.min(document::LIMIT);
+        let manifest = self.registry.manifest_within(self.repository, &digest, &self.scope, limit).await?;
+        if manifest.bytes.len() as u64 != child.size {
+            return Err(self.malformed(&digest, format!("it does not have {} bytes", child.size)));
+        }
         let found = manifest.descriptor.media_type().to_string();
         if found != child.media_type {
             return Err(self.malformed(&digest, format!("it is `{found}` and its index says `{}`", child.media_type)));

@@ -201,6 +201,9 @@ impl Registry {
                 }
                 Ok(answer)
             }
+            (403, _) if answer.proxy().is_some() => {
+                Err(self.refused(&format!("get a token from `{host}`"), answer).await.into())
+            }
             (401 | 403, Some(user)) => Err(Error::LoginRefused { host, user }.into()),
             (401 | 403, None) => Err(Error::LoginNeeded { what: call.what.to_owned() }.into()),
             (status, _) => {
@@ -213,8 +216,14 @@ impl Registry {
     /// Turns an answer that refuses into an error.
     pub(super) async fn refused(&self, what: &str, answer: Answer) -> Error {
         let status = answer.status();
+        let (url, proxy) = (answer.url().to_owned(), answer.proxy().map(str::to_owned));
+        // registries say who they are, or speak in their own envelope
+        let is_registry = answer.headers().contains_key("docker-distribution-api-version");
         let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
-        self.refusal(what, status, &body)
+        match proxy.filter(|_| !is_registry && error::problems(&body).is_empty() && status != 404) {
+            Some(proxy) => crate::sys::http::Error::Proxy { url, proxy, status }.into(),
+            None => self.refusal(what, status, &body),
+        }
     }
 
     pub(super) fn refusal(&self, what: &str, status: u16, body: &[u8]) -> Error {

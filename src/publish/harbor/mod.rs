@@ -24,6 +24,7 @@ pub use error::Error;
 pub use error::Turn;
 pub use name::Repository;
 
+use crate::oci::registry::credentials::Audience;
 use crate::publish::harbor::error::Refusal;
 use crate::sys::clock;
 use crate::sys::http::Answer;
@@ -161,6 +162,12 @@ impl<'a> Harbor<'a> {
     #[must_use]
     pub fn new(host: &'a Host, url: Url, login: Login) -> Self {
         Self { host, origin: url, login, started: clock::now().0, requests: AtomicU64::new(0) }
+    }
+
+    /// Returns what logins that it makes are for.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        Audience::of(&self.origin)
     }
 
     /// Returns the account's name.

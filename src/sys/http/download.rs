@@ -4,6 +4,7 @@ use crate::sys::fs;
 use crate::sys::http::Error;
 use crate::sys::http::Http;
 use crate::sys::http::mask;
+use crate::sys::http::pace::Paced;
 use crate::sys::http::retry;
 use reqwest::StatusCode;
 use reqwest::header;
@@ -104,7 +105,8 @@ impl Http {
             }
             (status, _) => return Err(Error::Status { url: mask(url), status: status.as_u16() }.into()),
         }
-        while let Some(chunk) = response.chunk().await.map_err(|cause| retry::Failure::of(url, &cause))? {
+        let mut paced = Paced::new(self.pace());
+        while let Some(chunk) = self.part(url, &mut response, &mut paced).await? {
             if *done + chunk.len() as u64 > target.size {
                 return Err(wrong_size(*done + chunk.len() as u64).into());
             }

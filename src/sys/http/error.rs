@@ -33,6 +33,22 @@ pub enum Error {
         /// HTTP status code.
         status: u16,
     },
+    /// A proxy, or something behind it, refused.
+    #[error("cannot fetch `{url}`: {} (status {status})", proxy_words(proxy, *status))]
+    Proxy {
+        /// Address.
+        url: String,
+        /// Address of the proxy.
+        proxy: String,
+        /// HTTP status code.
+        status: u16,
+    },
+    /// A variable does not name a proxy.
+    #[error("cannot use the proxy of `{variable}`: it is no http:// or https:// address")]
+    ProxyAddress {
+        /// The variable.
+        variable: &'static str,
+    },
     /// No answer, or it broke off, as often as was tried.
     #[error("cannot fetch `{url}`: {cause}")]
     Unreachable {
@@ -92,7 +108,11 @@ impl Error {
     /// Tells whether another server may do better.
     #[must_use]
     pub fn is_servers(&self) -> bool {
-        self.is_miss() || matches!(self, Self::Status { .. } | Self::Unreachable { .. } | Self::TooLarge { .. })
+        self.is_miss()
+            || matches!(
+                self,
+                Self::Status { .. } | Self::Proxy { .. } | Self::Unreachable { .. } | Self::TooLarge { .. }
+            )
     }
 
     /// Returns what a person can do about it.
@@ -100,6 +120,14 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Offline { .. } => vec!["run once without `--offline`; what is fetched is kept".to_owned()],
+            Self::Proxy { status: 407, .. } => {
+                vec![
+                    "the proxy wants a login: write it into its address, `http_proxy=http://USER:PASSWORD@HOST:PORT`"
+                        .to_owned(),
+                ]
+            }
+            Self::Proxy { .. } => vec!["name hosts that are reached without a proxy in `no_proxy`".to_owned()],
+            Self::ProxyAddress { .. } => vec!["write it as `http://HOST:PORT`".to_owned()],
             Self::Unreachable { cause, .. } if is_refused_certificate(cause) => {
                 vec!["the server asks for a client certificate: name another one in the registry file, `client-certificate`".to_owned()]
             }
@@ -111,9 +139,30 @@ impl Error {
         }
     }
 
+    /// Makes an error of a status; what comes through a proxy may be the proxy's.
+    pub(crate) fn of_status(url: &str, status: u16, proxy: Option<&Url>) -> Self {
+        let url = mask(url);
+        match proxy {
+            Some(proxy) => Self::Proxy { url, proxy: mask(proxy.as_str()), status },
+            None => Self::Status { url, status },
+        }
+    }
+
     /// Returns a kept start-up error once more.
     pub(crate) fn again(&self) -> Self {
-        Self::Client { cause: self.to_string() }
+        match self {
+            Self::ProxyAddress { variable } => Self::ProxyAddress { variable },
+            other => Self::Client { cause: other.to_string() },
+        }
+    }
+}
+
+/// Only a proxy asks for a login at a proxy (RFC 9110, 15.5.8); who said anything else cannot be told.
+fn proxy_words(proxy: &str, status: u16) -> String {
+    if status == 407 {
+        format!("the proxy `{proxy}` asks for a login")
+    } else {
+        format!("the proxy `{proxy}` refused, or a server behind it")
     }
 }
 

@@ -4,6 +4,8 @@ use crate::sys::fs;
 use crate::sys::http::Error;
 use crate::sys::http::download::content_range;
 use crate::sys::http::mask;
+use crate::sys::http::pace::Pace;
+use crate::sys::http::pace::Paced;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry::Failure;
 use bytes::Bytes;
@@ -19,7 +21,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncSeekExt;
 use tokio::sync::OwnedSemaphorePermit;
@@ -185,20 +186,34 @@ impl Part {
 #[derive(Debug)]
 pub struct Answer {
     url: String,
+    proxy: Option<String>,
     response: Response,
-    idle_timeout: Duration,
+    pace: Pace,
+    paced: Paced,
     permit: OwnedSemaphorePermit,
 }
 
 impl Answer {
-    pub(super) fn new(url: String, response: Response, idle_timeout: Duration, permit: OwnedSemaphorePermit) -> Self {
-        Self { url, response, idle_timeout, permit }
+    pub(super) fn new(
+        (url, proxy): (String, Option<&Url>),
+        response: Response,
+        pace: Pace,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let proxy = proxy.map(|proxy| mask(proxy.as_str()));
+        Self { url, proxy, response, pace, paced: Paced::new(pace), permit }
     }
 
     /// Returns the address without credentials, for messages.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the address of the proxy that it came through, without credentials.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
     }
 
     /// Returns the HTTP status code.
@@ -247,9 +262,9 @@ impl Answer {
 
     /// Returns the next bytes of the body, or `None` at its end.
     pub(crate) async fn part(&mut self) -> Result<Option<Bytes>, Failure> {
-        match tokio::time::timeout(self.idle_timeout, self.response.chunk()).await {
-            Ok(part) => part.map_err(|cause| Failure::of(&self.url, &cause)),
-            Err(_) => Err(Failure::silent(&self.url)),
+        match self.paced.next(&mut self.response).await {
+            Some(part) => part.map_err(|cause| Failure::of(&self.url, &cause)),
+            None => Err(Failure::slow(&self.url, self.pace)),
         }
     }
 

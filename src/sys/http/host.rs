@@ -10,6 +10,9 @@ use crate::sys::http::Request;
 use crate::sys::http::budget::Budget;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::sys::http::pace::LEAST;
+use crate::sys::http::pace::Pace;
+use crate::sys::http::proxy::Proxies;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry;
 use crate::sys::http::retry::Failure;
@@ -38,8 +41,10 @@ pub struct HostOptions {
     pub identity: Option<PathBuf>,
     /// Longest time to build a connection.
     pub connect_timeout: Duration,
-    /// Longest time without a single byte in either direction.
+    /// Longest time without a single byte in either direction, and for [`HostOptions::least_bytes`].
     pub idle_timeout: Duration,
+    /// Least bytes of an answer's body in each such span of time; see [`Pace`].
+    pub least_bytes: u64,
     /// How often one request is made when the cause may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
@@ -58,6 +63,7 @@ impl HostOptions {
             identity: None,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
+            least_bytes: LEAST,
             attempts: 6,
             backoff: Duration::from_millis(500),
             parallel: 4,
@@ -71,6 +77,7 @@ pub struct Host {
     options: HostOptions,
     plain: OnceLock<Result<reqwest::Client, Error>>,
     encrypted: OnceLock<Result<reqwest::Client, Error>>,
+    proxies: OnceLock<Result<Proxies, Error>>,
     budget: Budget,
     lookups: Budget,
 }
@@ -83,7 +90,8 @@ impl Host {
     #[must_use]
     pub fn new(options: HostOptions) -> Self {
         let (budget, lookups) = (Budget::new(options.parallel), Budget::new(options.parallel.saturating_mul(LOOKUPS)));
-        Self { options, plain: OnceLock::new(), encrypted: OnceLock::new(), budget, lookups }
+        let (plain, encrypted, proxies) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { options, plain, encrypted, proxies, budget, lookups }
     }
 
     /// Makes a request, again when the cause may pass (no connection, 408, 429, 5xx).
@@ -123,12 +131,13 @@ impl Host {
             return Err(Error::Offline { url: mask(url) }.into());
         }
         let client = self.client(request)?;
+        let proxy = self.proxies()?.of(&request.url);
         let budget = if request.method == Method::HEAD { &self.lookups } else { &self.budget };
         let permit = budget.permit().await;
         let pulse = Pulse::new();
         let sending = request.prepare(client, &pulse)?.send();
         let sent = tokio::select! {
-            sent = sending => sent.map_err(|cause| Failure::of(url, &cause)),
+            sent = sending => sent.map_err(|cause| Failure::of(url, &cause).through(proxy, &cause)),
             () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
         };
         let response = match sent {
@@ -142,15 +151,19 @@ impl Host {
             }
         };
         match response.status().as_u16() {
+            407 => Err(Error::of_status(url, 407, proxy).into()),
             408 | 429 | 500..=599 => {
-                let failure = Failure::busy(url, &response);
+                let failure = Failure::busy(url, &response, proxy);
                 budget.busy(permit, failure.asked_pause());
                 // the pause is for everything that the host is asked
                 self.budget.rest(failure.asked_pause());
                 self.lookups.rest(failure.asked_pause());
                 Err(failure)
             }
-            _ => Ok(Answer::new(mask(url), response, self.options.idle_timeout, permit)),
+            _ => {
+                let pace = Pace { span: self.options.idle_timeout, least: self.options.least_bytes };
+                Ok(Answer::new((mask(url), proxy), response, pace, permit))
+            }
         }
     }
 
@@ -158,7 +171,12 @@ impl Host {
     fn client(&self, request: &Request) -> Result<&reqwest::Client, Error> {
         let is_plain = request.url.scheme() == "http";
         let cell = if is_plain { &self.plain } else { &self.encrypted };
-        cell.get_or_init(|| client(&self.options, is_plain)).as_ref().map_err(Error::again)
+        let proxies = self.proxies()?;
+        cell.get_or_init(|| client(&self.options, is_plain, proxies)).as_ref().map_err(Error::again)
+    }
+
+    fn proxies(&self) -> Result<&Proxies, Error> {
+        self.proxies.get_or_init(Proxies::of_environment).as_ref().map_err(Error::again)
     }
 
     /// Waits before the next attempt.
@@ -205,7 +223,7 @@ fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Fail
     Ok(request)
 }
 
-fn client(options: &HostOptions, is_plain: bool) -> Result<reqwest::Client, Error> {
+fn client(options: &HostOptions, is_plain: bool, proxies: &Proxies) -> Result<reqwest::Client, Error> {
     crate::sys::http::choose_tls_provider();
     let read = |path: &Option<PathBuf>| match path {
         Some(path) => fs::read(path, CERTIFICATES_LIMIT).map(Some),
@@ -225,6 +243,8 @@ fn client(options: &HostOptions, is_plain: bool) -> Result<reqwest::Client, Erro
             .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
             .http1_only()
+            .no_proxy()
+            .proxy(proxies.for_client())
             .referer(false)
             .retry(reqwest::retry::never())
             .redirect(redirect::Policy::none());

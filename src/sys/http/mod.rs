@@ -8,6 +8,8 @@ mod download;
 mod error;
 mod exchange;
 mod host;
+mod pace;
+mod proxy;
 mod pulse;
 mod retry;
 
@@ -22,12 +24,17 @@ pub use exchange::Request;
 pub use exchange::Sent;
 pub use host::Host;
 pub use host::HostOptions;
+pub use pace::LEAST;
+pub use pace::Pace;
+pub use proxy::is_loopback;
 pub use reqwest::Method;
 pub use reqwest::header;
 pub(crate) use retry::Failure;
 pub use retry::retry_after;
 
 use crate::sys::fs;
+use crate::sys::http::pace::Paced;
+use crate::sys::http::proxy::Proxies;
 use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -38,6 +45,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use url::Url;
 
 /// Largest file of additional certificates.
 const CERTIFICATES_LIMIT: u64 = 16 << 20;
@@ -54,8 +62,10 @@ pub struct Options {
     pub extra_ca: Option<PathBuf>,
     /// Longest time to build a connection.
     pub connect_timeout: Duration,
-    /// Longest time without a single byte.
+    /// Longest time without a single byte, and for [`Options::least_bytes`].
     pub idle_timeout: Duration,
+    /// Least bytes of a body in each such span of time; see [`Pace`].
+    pub least_bytes: u64,
     /// How often one request is made when the cause may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
@@ -71,6 +81,7 @@ impl Options {
             extra_ca,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(30),
+            least_bytes: LEAST,
             attempts: 4,
             backoff: Duration::from_millis(500),
         }
@@ -82,7 +93,14 @@ impl Options {
 pub struct Http {
     options: Options,
     runtime: OnceLock<Result<Runtime, String>>,
-    client: OnceLock<Result<reqwest::Client, Error>>,
+    client: OnceLock<Result<Client, Error>>,
+}
+
+/// The HTTP client, and the proxies that it uses.
+#[derive(Debug)]
+struct Client {
+    client: reqwest::Client,
+    proxies: Proxies,
 }
 
 /// What tells a server which version of a file is known already (RFC 9110, 13.1).
@@ -185,7 +203,8 @@ impl Http {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let validators = Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|cause| retry::Failure::of(url, &cause))? {
+        let mut paced = Paced::new(self.pace());
+        while let Some(chunk) = self.part(url, &mut response, &mut paced).await? {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(too_large().into());
             }
@@ -202,16 +221,34 @@ impl Http {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(Error::Address { url: mask(url) }.into());
         }
-        let client = self.client.get_or_init(|| client(&self.options)).as_ref().map_err(Error::again)?;
+        let Client { client, proxies } =
+            self.client.get_or_init(|| client(&self.options)).as_ref().map_err(Error::again)?;
+        let proxy = |url: Option<&Url>| url.and_then(|url| proxies.of(url));
         let sent = client.get(url).headers(headers).send().await;
-        let response = sent.map_err(|cause| retry::Failure::of(url, &cause))?;
+        let response = sent.map_err(|cause| retry::Failure::of(url, &cause).through(proxy(cause.url()), &cause))?;
         let status = response.status();
+        let proxy = proxy(Some(response.url()));
         match status.as_u16() {
             404 | 410 => Err(Error::NotFound { url: mask(url) }.into()),
-            429 | 500..=599 => Err(retry::Failure::busy(url, &response)),
-            400..=415 | 417..=428 | 430..=499 => Err(Error::Status { url: mask(url), status: status.as_u16() }.into()),
+            429 | 500..=599 => Err(retry::Failure::busy(url, &response, proxy)),
+            400..=415 | 417..=428 | 430..=499 => Err(Error::of_status(url, status.as_u16(), proxy).into()),
             _ => Ok(response),
         }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { span: self.options.idle_timeout, least: self.options.least_bytes }
+    }
+
+    /// Returns the next bytes of a body.
+    async fn part(
+        &self,
+        url: &str,
+        response: &mut Response,
+        paced: &mut Paced,
+    ) -> Result<Option<Bytes>, retry::Failure> {
+        let part = paced.next(response).await.ok_or_else(|| retry::Failure::slow(url, self.pace()))?;
+        part.map_err(|cause| retry::Failure::of(url, &cause))
     }
 }
 
@@ -227,8 +264,9 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Er
     parsed.ok_or_else(|| Error::Certificates { path: path.to_owned() })
 }
 
-fn client(options: &Options) -> Result<reqwest::Client, Error> {
+fn client(options: &Options) -> Result<Client, Error> {
     choose_tls_provider();
+    let proxies = Proxies::of_environment()?;
     let mut extra = Vec::new();
     if let Some(path) = &options.extra_ca {
         extra = certificates(path, &fs::read(path, CERTIFICATES_LIMIT)?)?;
@@ -238,15 +276,17 @@ fn client(options: &Options) -> Result<reqwest::Client, Error> {
             .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.idle_timeout)
+            .no_proxy()
+            .proxy(proxies.for_client())
             .referer(false)
             .retry(reqwest::retry::never())
             .redirect(redirect::Policy::custom(follow))
     };
     // a machine without any system certificates can still use http:// archives: trust comes from signatures
     let built = builder().tls_certs_merge(extra.clone()).build();
-    built
-        .or_else(|_| builder().tls_certs_only(extra).build())
-        .map_err(|cause| Error::Client { cause: error::chain(&cause) })
+    let built = built.or_else(|_| builder().tls_certs_only(extra).build());
+    let client = built.map_err(|cause| Error::Client { cause: error::chain(&cause) })?;
+    Ok(Client { client, proxies })
 }
 
 /// Follows a few redirects, never from an encrypted to an open connection.

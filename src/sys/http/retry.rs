@@ -5,11 +5,13 @@ use crate::sys::http::Error;
 use crate::sys::http::Options;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::sys::http::pace::Pace;
 use crate::values::Epoch;
 use crate::values::date;
 use reqwest::Response;
 use reqwest::header;
 use std::time::Duration;
+use url::Url;
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -43,6 +45,14 @@ impl Failure {
         Self { error: Error::Unreachable { url: mask(url), cause }, may_pass, asked_pause: None }
     }
 
+    /// Says that what failed was the way through a proxy, where it was one.
+    pub(crate) fn through(mut self, proxy: Option<&Url>, cause: &reqwest::Error) -> Self {
+        if let (Some(proxy), true, Error::Unreachable { cause, .. }) = (proxy, cause.is_connect(), &mut self.error) {
+            *cause = format!("no way through the proxy `{}`: {cause}", mask(proxy.as_str()));
+        }
+        self
+    }
+
     /// Returns how long the server wants to be left alone.
     pub(crate) fn asked_pause(&self) -> Option<Duration> {
         self.asked_pause
@@ -59,6 +69,12 @@ impl Failure {
         Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
     }
 
+    /// Makes a failure of a host that sends too slowly.
+    pub(crate) fn slow(url: &str, pace: Pace) -> Self {
+        let cause = format!("less than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
+        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+    }
+
     /// Makes a failure of a body that ended too early.
     pub(crate) fn short(url: &str) -> Self {
         let cause = "the connection broke off".to_owned();
@@ -66,13 +82,13 @@ impl Failure {
     }
 
     /// Makes a failure of a server that has no time now; `Retry-After` is honoured.
-    pub(crate) fn busy(url: &str, response: &Response) -> Self {
+    pub(crate) fn busy(url: &str, response: &Response, proxy: Option<&Url>) -> Self {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         // the host's own clock where it tells it: ours may differ
         let now = text(header::DATE).and_then(date::parse).unwrap_or_else(clock::now);
         let asked_pause = text(header::RETRY_AFTER).and_then(|text| retry_after(text, now));
         let status = response.status().as_u16();
-        Self { error: Error::Status { url: mask(url), status }, may_pass: status != 501, asked_pause }
+        Self { error: Error::of_status(url, status, proxy), may_pass: status != 501, asked_pause }
     }
 }
 

@@ -136,6 +136,58 @@ impl Key {
         self.certificate.to_armored_bytes(ArmorOptions::default()).unwrap()
     }
 
+    /// Returns the certificate's packets, one by one.
+    pub(crate) fn packets(&self) -> Vec<Vec<u8>> {
+        let SignedPublicKey { primary_key, details, public_subkeys } = &self.certificate;
+        let mut packets = vec![bytes(primary_key)];
+        packets.extend(details.revocation_signatures.iter().map(bytes));
+        for user in &details.users {
+            packets.push(bytes(&user.id));
+            packets.extend(user.signatures.iter().map(bytes));
+        }
+        for subkey in public_subkeys {
+            packets.push(bytes(&subkey.key));
+            packets.extend(subkey.signatures.iter().map(bytes));
+        }
+        packets
+    }
+
+    /// Returns a signature that takes a key back; one of another key where that is given.
+    pub(crate) fn revocation(&self, of: Option<&Self>) -> Vec<u8> {
+        let revoked = &of.unwrap_or(self).certificate.primary_key;
+        let config = config(SignatureType::KeyRevocation, HashAlgorithm::Sha512, MADE + 10, &self.secret);
+        bytes(&config.sign_key(&self.secret, &Password::empty(), revoked).unwrap())
+    }
+
+    /// Returns a signature that takes the subkey back.
+    pub(crate) fn subkey_revocation(&self) -> Vec<u8> {
+        let (primary, subkey) = (&self.certificate.primary_key, &self.certificate.public_subkeys[0].key);
+        let config = config(SignatureType::SubkeyRevocation, HashAlgorithm::Sha512, MADE + 10, primary);
+        bytes(&config.sign_subkey_binding(&self.secret, primary, &Password::empty(), subkey).unwrap())
+    }
+
+    /// Returns a newer signature over the key and its name, or over the key alone, that lets it live so long.
+    pub(crate) fn renewal(&self, at: u32, life: u32, is_direct: bool) -> Vec<u8> {
+        let (none, public) = (Password::empty(), &self.certificate.primary_key);
+        let typ = if is_direct { SignatureType::Key } else { SignatureType::CertPositive };
+        let mut config = config(typ, HashAlgorithm::Sha512, at, public);
+        push(&mut config, flags(true));
+        push(&mut config, SubpacketData::KeyExpirationTime(Duration::from_secs(life)));
+        if is_direct {
+            return bytes(&config.sign_key(&self.secret, &none, public).unwrap());
+        }
+        let user = &self.certificate.details.users[0].id;
+        bytes(&config.sign_certification(&self.secret, public, &none, Tag::UserId, user).unwrap())
+    }
+
+    /// Returns a signature that takes the name back.
+    pub(crate) fn name_revocation(&self, at: u32) -> Vec<u8> {
+        let public = &self.certificate.primary_key;
+        let config = config(SignatureType::CertRevocation, HashAlgorithm::Sha512, at, public);
+        let user = &self.certificate.details.users[0].id;
+        bytes(&config.sign_certification(&self.secret, public, &Password::empty(), Tag::UserId, user).unwrap())
+    }
+
     /// Returns the binary certificate as GnuPG keeps it: with its own trust packets (old format, type 12) in between.
     pub(crate) fn with_trust_packets(&self) -> Vec<u8> {
         const TRUST: [u8; 4] = [0xb0, 2, 0, 3];
@@ -158,6 +210,20 @@ impl Key {
         };
         message.to_armored_bytes(ArmorOptions::default()).unwrap()
     }
+}
+
+fn bytes(packet: &impl PacketTrait) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.to_writer_with_header(&mut bytes).unwrap();
+    bytes
+}
+
+/// Returns packets as an armored block (RFC 9580, 6).
+pub(crate) fn armored(packets: &[u8]) -> Vec<u8> {
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, packets);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let kind = "PGP PUBLIC KEY BLOCK";
+    format!("-----BEGIN {kind}-----\nComment: a remark\n\n{}\n-----END {kind}-----\n", lines.join("\n")).into_bytes()
 }
 
 fn message(text: &str, key: &impl SigningKey, signing: Signing) -> CleartextSignedMessage {

@@ -2,9 +2,9 @@
 
 use crate::apt::release::signature::has_unknown_demands;
 use crate::apt::release::signature::is_strong;
+use crate::apt::release::signature::keyring::Keyring;
+use crate::apt::release::signature::keyring::may_be_by;
 use crate::values::Epoch;
-use pgp::composed::SignedPublicKey;
-use pgp::composed::SignedPublicSubKey;
 use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::KeyFlags;
 use pgp::packet::PublicKey;
@@ -18,6 +18,7 @@ use pgp::types::KeyDetails;
 use pgp::types::PublicParams;
 use pgp::types::RsaPublicParams;
 use pgp::types::Tag;
+use std::cmp::Reverse;
 
 /// RSA keys below this are refused (apt's `APT::Key::Assert-Pubkey-Algo`).
 const RSA_LEAST: u16 = 2048;
@@ -58,23 +59,18 @@ impl Signer<'_> {
     }
 }
 
-/// Returns the primary key's fingerprint, upper-case hexadecimal.
-pub(super) fn fingerprint(certificate: &SignedPublicKey) -> String {
-    format!("{:X}", certificate.primary_key.fingerprint())
-}
-
 /// Returns the keys of a certificate that may sign data now.
 ///
 /// # Errors
 /// Why none may, to follow the key's name in a sentence.
-pub(super) fn signers(certificate: &SignedPublicKey, now: Epoch) -> Result<Vec<Signer<'_>>, String> {
-    let primary = &certificate.primary_key;
+pub(super) fn signers<'a>(primary: &'a PublicKey, ring: &'a Keyring, now: Epoch) -> Result<Vec<Signer<'a>>, String> {
     let warning = strength(primary)?;
     // a revocation counts in any form and from any time: the owner asked not to trust the key
-    if certificate.details.revocation_signatures.iter().any(|signature| signature.verify_key(primary).is_ok()) {
+    let revocations = made_by(primary, ring, &[SignatureType::KeyRevocation]);
+    if revocations.into_iter().any(|signature| signature.verify_key(primary).is_ok()) {
         return Err("is revoked".to_owned());
     }
-    let own = self_signature(certificate, now).ok_or("has no valid self-signature")?;
+    let own = self_signature(primary, ring, now).ok_or("has no valid self-signature")?;
     let created = i64::from(primary.created_at().as_secs());
     if created > now.0 {
         return Err("is from the future".to_owned());
@@ -87,21 +83,25 @@ pub(super) fn signers(certificate: &SignedPublicKey, now: Epoch) -> Result<Vec<S
     if flags(own).is_none_or(KeyFlags::sign) {
         signers.push(Signer { key: Key::Primary(primary), created, warning: warning.clone() });
     }
-    signers.extend(certificate.public_subkeys.iter().filter_map(|subkey| subkey_signer(primary, subkey, now)));
+    signers.extend(ring.subkeys.iter().filter_map(|subkey| subkey_signer(primary, subkey, ring, now)));
     if signers.is_empty() { Err("may not sign".to_owned()) } else { Ok(signers) }
 }
 
+/// Returns the signatures of some types that a key may have made.
+fn made_by<'a>(primary: &PublicKey, ring: &'a Keyring, types: &[SignatureType]) -> Vec<&'a Signature> {
+    let is_type = |signature: &&Signature| signature.typ().is_some_and(|typ| types.contains(&typ));
+    ring.signatures.iter().filter(is_type).filter(|signature| may_be_by(signature, primary)).collect()
+}
+
 /// Returns a subkey as a signer when its newest binding allows it and both keys agreed.
-fn subkey_signer<'a>(primary: &PublicKey, subkey: &'a SignedPublicSubKey, now: Epoch) -> Option<Signer<'a>> {
-    let key = &subkey.key;
+fn subkey_signer<'a>(primary: &PublicKey, key: &'a PublicSubkey, ring: &Keyring, now: Epoch) -> Option<Signer<'a>> {
     let warning = strength(key).ok()?;
-    let is = |signature: &&Signature, typ| signature.typ() == Some(typ);
     let holds = |signature: &&Signature| signature.verify_subkey_binding(primary, key).is_ok();
-    if subkey.signatures.iter().filter(|one| is(one, SignatureType::SubkeyRevocation)).any(|one| holds(&one)) {
+    if made_by(primary, ring, &[SignatureType::SubkeyRevocation]).iter().any(holds) {
         return None;
     }
-    let bindings = subkey.signatures.iter().filter(|one| is(one, SignatureType::SubkeyBinding));
-    let binding = newest(bindings.filter(|one| is_current(one, now)).filter(holds))?;
+    let bindings = made_by(primary, ring, &[SignatureType::SubkeyBinding]);
+    let binding = newest(bindings.into_iter().filter(|one| is_current(one, now)).filter(holds))?;
     let created = i64::from(key.created_at().as_secs());
     if created > now.0 || key_end(created, binding).is_some_and(|end| end <= now.0) || !flags(binding)?.sign() {
         return None;
@@ -112,21 +112,38 @@ fn subkey_signer<'a>(primary: &PublicKey, subkey: &'a SignedPublicSubKey, now: E
     agreed.then_some(Signer { key: Key::Sub(key), created, warning })
 }
 
+/// What a key says about itself with one of its names, or that it no longer does (RFC 9580, 5.2.1).
+const NAMED: [SignatureType; 5] = [
+    SignatureType::CertGeneric,
+    SignatureType::CertPersona,
+    SignatureType::CertCasual,
+    SignatureType::CertPositive,
+    SignatureType::CertRevocation,
+];
+
 /// Returns the newest valid signature of the primary key over itself, alone or with a user name.
-fn self_signature(certificate: &SignedPublicKey, now: Epoch) -> Option<&Signature> {
-    let primary = &certificate.primary_key;
-    let direct = certificate.details.direct_signatures.iter();
-    let direct = direct.filter(|one| is_current(one, now) && one.verify_key(primary).is_ok());
-    let named = certificate.details.users.iter().filter_map(|user| {
-        let holds = |one: &&Signature| one.verify_certification(primary, Tag::UserId, &user.id).is_ok();
-        let own = newest(user.signatures.iter().filter(holds))?;
+fn self_signature<'a>(primary: &PublicKey, ring: &'a Keyring, now: Epoch) -> Option<&'a Signature> {
+    let direct = made_by(primary, ring, &[SignatureType::Key]);
+    let direct = direct.into_iter().filter(|one| is_current(one, now) && one.verify_key(primary).is_ok());
+    let certifications = made_by(primary, ring, &NAMED);
+    let made = |one: &&Signature| one.created().is_some_and(|time| i64::from(time.as_secs()) <= now.0);
+    let named = ring.users.iter().filter_map(|user| {
+        let holds = |one: &&Signature| one.verify_certification(primary, Tag::UserId, user).is_ok();
+        let own = newest(certifications.iter().copied().filter(made).filter(holds))?;
         (own.typ() != Some(SignatureType::CertRevocation) && is_current(own, now)).then_some(own)
     });
     newest(direct.chain(named))
 }
 
+/// Returns the newest; of several of one second a revocation, then the one that ends first.
 fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
-    signatures.max_by_key(|signature| signature.created())
+    signatures.max_by_key(|signature| {
+        let is_revocation = signature.typ() == Some(SignatureType::CertRevocation);
+        let span = signature.key_expiration_time().map_or(0, pgp::types::Duration::as_secs);
+        let ends = Reverse(if span == 0 { u32::MAX } else { span });
+        // the bytes make the order total, whatever order the packets came in
+        (signature.created(), is_revocation, ends, signature.to_bytes().unwrap_or_default())
+    })
 }
 
 /// Tells whether a signature over a key is strong, understood, and valid now.

@@ -4,28 +4,21 @@
 
 mod certificate;
 mod cleartext;
+mod keyring;
 
 use crate::values::Epoch;
 use certificate::Signer;
 use cleartext::Cleartext;
-use pgp::armor::Dearmor;
+use keyring::Keyring;
 use pgp::composed::Deserializable;
 use pgp::composed::DetachedSignature;
-use pgp::composed::SignedPublicKey;
-use pgp::composed::SignedPublicKeyParser;
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::Packet;
-use pgp::packet::PacketParser;
 use pgp::packet::Signature;
 use pgp::packet::SignatureType;
 use pgp::packet::SubpacketData;
-use std::io::Read;
 
 /// Most signatures that are looked at; Debian makes three.
 const SIGNATURES_LIMIT: usize = 16;
-
-/// Most certificates in one key file.
-const CERTIFICATES_LIMIT: usize = 64;
 
 /// Seconds that a signature may seem to come from the future; clocks differ (apt's `Acquire::Max-FutureTime`).
 const CLOCK_DIFFERENCE: i64 = 10;
@@ -63,15 +56,15 @@ pub enum Error {
 pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch) -> Result<Verified, Error> {
     let Cleartext { text, armor } = cleartext::split(file)?;
     let signatures = signatures(armor)?;
-    let certificates = certificates(keys)?;
+    let ring = Keyring::read(keys)?;
     let mut problems = Vec::new();
     for fingerprint in fingerprints {
         let pinned = plain(fingerprint);
-        let Some(certificate) = certificates.iter().find(|known| certificate::fingerprint(known) == pinned) else {
+        let Some(primary) = ring.find(&pinned) else {
             problems.push(format!("no key file has the pinned key {pinned}"));
             continue;
         };
-        let signers = match certificate::signers(certificate, now) {
+        let signers = match certificate::signers(primary, &ring, now) {
             Ok(signers) => signers,
             Err(problem) => {
                 problems.push(format!("the pinned key {pinned} {problem}"));
@@ -157,33 +150,6 @@ fn signatures(armor: &[u8]) -> Result<Vec<Signature>, Error> {
         signatures.push(signature.signature);
     }
     Ok(signatures)
-}
-
-fn certificates(keys: &[Vec<u8>]) -> Result<Vec<SignedPublicKey>, Error> {
-    let mut certificates = Vec::new();
-    for key in keys {
-        // a binary packet begins with bit 7 set (RFC 9580, 4.2), armor with a letter or dash
-        let bytes = if key.first().is_some_and(|byte| byte & 0x80 != 0) { key.clone() } else { dearmored(key)? };
-        // GnuPG writes its private trust packets into key files, Ubuntu's among them; the parser would stop at them
-        let packets = PacketParser::new(bytes.as_slice()).filter(|packet| !matches!(packet, Ok(Packet::Trust(_))));
-        let found = SignedPublicKeyParser::from_packets(packets.peekable());
-        let before = certificates.len();
-        for certificate in found.take(CERTIFICATES_LIMIT) {
-            // one certificate of an algorithm that is not supported does not spoil the others
-            certificates.extend(certificate.ok());
-        }
-        if certificates.len() == before {
-            return Err(Error::Key("there is no usable certificate in it".to_owned()));
-        }
-    }
-    Ok(certificates)
-}
-
-/// Returns the bytes inside of an armored block.
-fn dearmored(armor: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    Dearmor::new(armor).read_to_end(&mut bytes).map_err(|cause| Error::Key(cause.to_string()))?;
-    Ok(bytes)
 }
 
 /// Returns a fingerprint without blanks and in upper case.

@@ -1,5 +1,6 @@
 //! Docker's `config.json` and podman's `auth.json` (docker(1); containers-auth.json(5)): who knows a registry's login.
 
+use crate::oci::registry::credentials::audience::DOCKER;
 use crate::oci::registry::credentials::sound;
 use crate::values::Login;
 use crate::values::Secret;
@@ -56,9 +57,7 @@ pub fn search(bytes: &[u8], host: &str, repository: &str) -> Result<Found, &'sta
     let config: Config = serde_json::from_slice(bytes).map_err(|_| UNSOUND)?;
     // Docker keeps its own registry under an old address
     let keys: Vec<String> = match host {
-        "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
-            ["index.docker.io", "docker.io", "registry-1.docker.io"].map(str::to_owned).to_vec()
-        }
+        host if DOCKER.contains(&host) => DOCKER.map(str::to_owned).to_vec(),
         _ => places(host, repository),
     };
     if let Some((server, name)) = find(&config.cred_helpers, &keys) {

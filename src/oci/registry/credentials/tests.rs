@@ -16,8 +16,10 @@ fn reads_robot_files() {
         ("robot$base+ci:s:x\n", login("robot$base+ci", "s:x")),
     ];
     for (text, expected) in sound {
-        assert_eq!(robot(text.as_bytes()), Ok(expected), "{text}");
+        assert_eq!(robot(text.as_bytes()), Ok(Robot { login: expected, registry: None }), "{text}");
     }
+    let bound = robot(br#"{"name":"a","secret":"b","registry":"harbor.example"}"#).unwrap();
+    assert_eq!(bound.registry.as_deref(), Some("harbor.example"));
     for text in ["", "user", ":x", "user:", "{}", r#"{"name":"a","secret":""}"#, "{\"name\":\"a\\n\",\"secret\":\"b\"}"]
     {
         assert!(robot(text.as_bytes()).is_err(), "{text}");
@@ -82,10 +84,13 @@ fn the_first_that_knows_counts() {
             let found = variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)?;
             Some(found.strip_prefix('/').map_or_else(|| found.into(), |name| path(name).into_os_string()))
         };
-        find_in(&get, &registry, "base/java", file).map(|source| source.map(|source| source.login.user))
+        let robot = file.map(|path| RobotFile { path, folder: folder.path() });
+        let wanted = Wanted { registry: &registry, repository: "base/java", is_named: false, robot };
+        find_in(&get, &wanted).map(|found| found.source.map(|source| source.login.user))
     };
     let known = |name: &str| Some(name.to_owned());
     let all = [
+        (Variable::Registry, "harbor.example"),
         (Variable::RegistryUser, "environment"),
         (Variable::RegistryPassword, MARKER),
         (Variable::RegistryAuthFile, "/auth.json"),
@@ -94,16 +99,91 @@ fn the_first_that_knows_counts() {
         (Variable::Home, "/home"),
     ];
     assert_eq!(user(&all, Some(&path("robot"))).unwrap(), known("robot"));
-    for (skipped, expected) in [(0, "environment"), (2, "file"), (3, "docker"), (5, "home")] {
+    for (skipped, expected) in [(0, "environment"), (1, "file"), (3, "file"), (4, "docker"), (6, "home")] {
         assert_eq!(user(&all[skipped..], None).unwrap(), known(expected));
     }
     assert_eq!(user(&[(Variable::RuntimeDir, "/run")], None).unwrap(), known("podman"));
     assert_eq!(user(&[], None).unwrap(), None);
-    assert!(matches!(user(&all[1..], None), Err(Error::Half { missing: "SOCKEL_REGISTRY_USER" })));
+    assert!(matches!(user(&all[2..], None), Err(Error::Half { missing: "SOCKEL_REGISTRY_USER" })));
     assert!(user(&all, Some(&path("no-such-file"))).is_err());
     fs::write_atomic(&path("auth.json"), format!("{MARKER}{{").as_bytes()).unwrap();
-    let error = user(&all[2..], None).unwrap_err();
+    let error = user(&all[3..], None).unwrap_err();
     assert!(!format!("{error} {error:?}").contains(MARKER));
+}
+
+#[test]
+fn the_login_of_the_environment_is_for_one_registry() {
+    let login = [(Variable::RegistryUser, "robot"), (Variable::RegistryPassword, MARKER)];
+    // audience, registry, named on the command line, who, what is said
+    let table = [
+        (None, "https://harbor.example", false, false, "set `SOCKEL_REGISTRY=harbor.example`"),
+        (None, "https://harbor.example:8443", false, false, "set `SOCKEL_REGISTRY=harbor.example:8443`"),
+        (None, "https://harbor.example", true, true, ""),
+        (Some("harbor.example"), "https://harbor.example", false, true, ""),
+        (Some("harbor.example"), "https://other.example", false, false, "it is for `harbor.example`"),
+        // what the operator says once holds for every command line
+        (Some("harbor.example"), "https://other.example", true, false, "it is for `harbor.example`"),
+        (Some("harbor.example"), "http://harbor.example", true, false, "set `SOCKEL_REGISTRY=http://harbor.example`"),
+        (Some("http://harbor.example"), "http://harbor.example", false, true, ""),
+        (Some("127.0.0.1:5000"), "http://127.0.0.1:5000", false, true, ""),
+        (Some("127.0.0.1:5000"), "http://127.0.0.1:5001", false, false, "it is for `127.0.0.1:5000`"),
+    ];
+    for (audience, registry, is_named, used, said) in table {
+        let get = |wanted| {
+            let audience = audience.filter(|_| wanted == Variable::Registry).map(OsString::from);
+            audience.or_else(|| login.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into()))
+        };
+        let registry: Url = registry.parse().unwrap();
+        let found = find_in(&get, &Wanted { registry: &registry, repository: "", is_named, robot: None }).unwrap();
+        assert_eq!(found.source.is_some(), used, "{audience:?} {registry}");
+        assert!(found.unused.as_deref().unwrap_or_default().contains(said), "{:?}", found.unused);
+        assert_eq!(found.unused.is_some(), !used);
+    }
+    let get = |wanted| (wanted == Variable::Registry).then(|| "a b".into());
+    let registry: Url = "https://harbor.example".parse().unwrap();
+    let wanted = Wanted { registry: &registry, repository: "", is_named: true, robot: None };
+    assert!(matches!(find_in(&get, &wanted), Err(Error::Audience { .. })));
+}
+
+#[test]
+fn a_registry_file_does_not_send_secrets_from_elsewhere_to_its_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let (checkout, elsewhere) = (folder.path().join("checkout/base-images"), folder.path().join("secrets"));
+    for path in [&checkout, &elsewhere] {
+        fs::create_dir(path).unwrap();
+    }
+    let plain = format!("robot:{MARKER}");
+    let bound = |registry: &str| format!(r#"{{"name":"robot","secret":"{MARKER}","registry":"{registry}"}}"#);
+    fs::write_atomic(&checkout.join("inside"), plain.as_bytes()).unwrap();
+    fs::write_atomic(&checkout.join("inside-bound"), bound("other.example").as_bytes()).unwrap();
+    fs::write_atomic(&elsewhere.join("plain"), plain.as_bytes()).unwrap();
+    fs::write_atomic(&elsewhere.join("bound"), bound("harbor.example").as_bytes()).unwrap();
+    fs::write_atomic(&elsewhere.join("unsound"), bound("a b").as_bytes()).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("plain"), checkout.join("link")).unwrap();
+    let registry: Url = "https://harbor.example/".parse().unwrap();
+    let attempt = |path: &Path, said: Option<&str>| {
+        let get = |wanted| said.filter(|_| wanted == Variable::Registry).map(OsString::from);
+        let robot = Some(RobotFile { path, folder: &checkout });
+        let found = find_in(&get, &Wanted { registry: &registry, repository: "", is_named: true, robot });
+        let text = found.map(|found| found.source.unwrap().login.user).unwrap_or_else(|error| error.to_string());
+        assert!(!text.contains(MARKER), "{text}");
+        text
+    };
+    for (path, said, expected) in [
+        (checkout.join("inside"), None, "robot"),
+        (checkout.join("inside-bound"), Some("harbor.example"), "it is for `other.example`"),
+        (elsewhere.join("bound"), None, "robot"),
+        (elsewhere.join("bound"), Some("other.example"), "robot"),
+        (elsewhere.join("plain"), None, "only the registry file says"),
+        (elsewhere.join("plain"), Some("harbor.example"), "robot"),
+        (elsewhere.join("plain"), Some("other.example"), "it is for `other.example`"),
+        (checkout.join("../../secrets/plain"), None, "only the registry file says"),
+        (checkout.join("link"), None, "only the registry file says"),
+        (elsewhere.join("unsound"), Some("harbor.example"), "cannot read login"),
+    ] {
+        let found = attempt(&path, said);
+        assert!(found.contains(expected), "{} {said:?}: {found}", path.display());
+    }
 }
 
 proptest! {

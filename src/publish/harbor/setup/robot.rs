@@ -93,6 +93,8 @@ pub struct Kept {
     pub name: String,
     /// What it logs in with.
     pub secret: Secret,
+    /// The registry that it is for, so that no other is shown it ([`crate::oci::registry::credentials`]).
+    pub registry: String,
 }
 
 /// `Robot` of the API, as far as it is compared.
@@ -198,7 +200,7 @@ impl Robot {
 impl Kept {
     /// Returns the file's text.
     fn text(&self) -> String {
-        json!({"name": self.name, "secret": self.secret.expose()}).to_string()
+        json!({"name": self.name, "secret": self.secret.expose(), "registry": self.registry}).to_string()
     }
 }
 
@@ -280,7 +282,8 @@ impl Run<'_, '_> {
                 let created = serde_json::from_slice(reply.bytes());
                 let created: Created =
                     created.map_err(|_| Error::malformed(&format!("create {what}"), &"no name or no secret in it"))?;
-                place.keep(&path, &Kept { name: created.name, secret: Secret::new(created.secret) })?;
+                let registry = self.harbor.audience().to_string();
+                place.keep(&path, &Kept { name: created.name, secret: Secret::new(created.secret), registry })?;
                 State::Created
             }
             Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
@@ -355,10 +358,17 @@ mod tests {
     fn keeps_secrets_from_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/pipeline.json");
-        let kept = Kept { name: "robot$pipeline".to_owned(), secret: Secret::new("marker".to_owned()) };
+        let kept = Kept {
+            name: "robot$pipeline".to_owned(),
+            secret: Secret::new("marker".to_owned()),
+            registry: "https://h".to_owned(),
+        };
         Place::open(path.parent().unwrap()).unwrap().keep(&path, &kept).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_text(&path, 100).unwrap(), r#"{"name":"robot$pipeline","secret":"marker"}"#);
+        assert_eq!(
+            fs::read_text(&path, 100).unwrap(),
+            r#"{"name":"robot$pipeline","secret":"marker","registry":"https://h"}"#
+        );
         assert!(!format!("{kept:?}").contains("marker"));
     }
 }

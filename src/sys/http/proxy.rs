@@ -1,0 +1,278 @@
+//! Which proxy a request goes through, as the environment says.
+//!
+//! `http_proxy` is for http, `https_proxy` for https, `all_proxy` for what has none of its own; in small letters or in
+//! capitals. Nothing that stays on this machine is ever given to a proxy, whatever the variables say, as Go has it
+//! (golang.org/x/net/http/httpproxy): plain http is allowed there just because it never crosses a network. `no_proxy`
+//! names what else is reached without: a list divided by commas or blanks of
+//! - `*`: everything;
+//! - `corp.example` or `.corp.example`: that host and all below (curl(1)); `*.corp.example`: all below;
+//! - an address, `192.0.2.7` or `[2001:db8::7]`, or a range of them, `192.0.2.0/24`;
+//! - each of these with a port, `registry.corp.example:5000`: that port alone.
+
+use crate::sys::env;
+use crate::sys::env::Variable;
+use crate::sys::http::Error;
+use std::net::IpAddr;
+use url::Host;
+use url::Url;
+
+/// The proxies of this process.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Proxies {
+    http: Option<Url>,
+    https: Option<Url>,
+    exempt: Vec<Exempt>,
+}
+
+/// What is reached without a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Exempt {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    All,
+    /// A domain in small letters; with what is below it, or that alone.
+    Domain {
+        name: String,
+        itself: bool,
+    },
+    Range {
+        first: IpAddr,
+        bits: u8,
+    },
+}
+
+impl Proxies {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`Error::ProxyAddress`].
+    pub(super) fn of_environment() -> Result<Self, Error> {
+        Self::read(&|variable| env::get(variable).map(|text| text.to_string_lossy().into_owned()))
+    }
+
+    fn read(variable: &dyn Fn(Variable) -> Option<String>) -> Result<Self, Error> {
+        let own = |name: Variable| variable(name).map(|text| address(name, &text)).transpose();
+        let all = own(Variable::AllProxy)?;
+        Ok(Self {
+            http: own(Variable::HttpProxy)?.or_else(|| all.clone()),
+            https: own(Variable::HttpsProxy)?.or(all),
+            exempt: exempt(&variable(Variable::NoProxy).unwrap_or_default()),
+        })
+    }
+
+    /// Returns the proxy for an address; none where it is reached directly.
+    pub(super) fn of(&self, url: &Url) -> Option<&Url> {
+        let proxy = if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() };
+        proxy.filter(|_| !is_loopback(url) && !self.exempt.iter().any(|exempt| exempt.covers(url)))
+    }
+
+    /// Returns the same for the HTTP client.
+    pub(super) fn for_client(&self) -> reqwest::Proxy {
+        let proxies = self.clone();
+        reqwest::Proxy::custom(move |url| proxies.of(url).cloned())
+    }
+}
+
+/// Reads a proxy's address; without a scheme it is http.
+fn address(variable: Variable, text: &str) -> Result<Url, Error> {
+    let text = text.trim();
+    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or(Error::ProxyAddress { variable: variable.name() })
+}
+
+/// Reads `no_proxy`; what cannot be read names nobody.
+fn exempt(text: &str) -> Vec<Exempt> {
+    let entries = text.split(|sign: char| sign == ',' || sign.is_whitespace()).filter(|entry| !entry.is_empty());
+    entries.filter_map(Exempt::parse).collect()
+}
+
+impl Exempt {
+    fn parse(entry: &str) -> Option<Self> {
+        if let Some(hosts) = Hosts::parse(entry) {
+            return Some(Self { hosts, port: None });
+        }
+        let (host, port) = entry.rsplit_once(':')?;
+        Some(Self { hosts: Hosts::parse(host)?, port: Some(port.parse().ok()?) })
+    }
+
+    fn covers(&self, url: &Url) -> bool {
+        let is_port = self.port.is_none() || self.port == url.port_or_known_default();
+        is_port && url.host().is_some_and(|host| self.hosts.cover(&host))
+    }
+}
+
+impl Hosts {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::All);
+        }
+        let plain = |text: &str| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        if let Some((first, bits)) = text.split_once('/') {
+            let (first, bits) = (plain(first)?, bits.parse().ok()?);
+            let most = if first.is_ipv4() { 32 } else { 128 };
+            return (bits <= most).then_some(Self::Range { first, bits });
+        }
+        if let Some(first) = plain(text) {
+            return Some(Self::Range { first, bits: if first.is_ipv4() { 32 } else { 128 } });
+        }
+        let (name, itself) = match text.strip_prefix("*.") {
+            Some(name) => (name, false),
+            None => (text.strip_prefix('.').unwrap_or(text), true),
+        };
+        // as addresses have it: small letters, punycode
+        match Host::parse(name.trim_end_matches('.')) {
+            Ok(Host::Domain(name)) => Some(Self::Domain { name, itself }),
+            _ => None,
+        }
+    }
+
+    fn cover(&self, host: &Host<&str>) -> bool {
+        match (self, host) {
+            (Self::All, _) => true,
+            (Self::Domain { name, itself }, Host::Domain(host)) => {
+                let host = host.trim_end_matches('.');
+                let below = host.strip_suffix(name.as_str());
+                below.is_some_and(|below| if below.is_empty() { *itself } else { below.ends_with('.') })
+            }
+            (Self::Range { first, bits }, Host::Ipv4(address)) => in_range(IpAddr::V4(*address), *first, *bits),
+            (Self::Range { first, bits }, Host::Ipv6(address)) => in_range(address.to_canonical(), *first, *bits),
+            _ => false,
+        }
+    }
+}
+
+/// Tells whether the first bits of two addresses of one kind are the same.
+fn in_range(address: IpAddr, first: IpAddr, bits: u8) -> bool {
+    let (one, other, length) = match (address, first) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (u128::from(one.to_bits()), u128::from(other.to_bits()), 32),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
+        _ => return false,
+    };
+    (one ^ other).checked_shr(length - u32::from(bits)).unwrap_or(0) == 0
+}
+
+/// Tells whether an address stays on this machine (RFC 6761, 6.3; RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn proxies(no_proxy: &str) -> Proxies {
+        let read = |variable| match variable {
+            Variable::HttpProxy => Some("proxy.example:3128".to_owned()),
+            Variable::HttpsProxy => Some("http://user:secret@proxy.example:3129".to_owned()),
+            Variable::NoProxy => Some(no_proxy.to_owned()),
+            _ => None,
+        };
+        Proxies::read(&read).unwrap()
+    }
+
+    #[test]
+    fn this_machine_is_never_reached_through_a_proxy() {
+        let hosts = "127.0.0.1 127.0.0.2:5000 127.255.255.254 127.1 0x7f.0.0.1 2130706433 [::1] [::1]:5000 \
+                     [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] localhost localhost. LOCALHOST:5000 registry.localhost a.b.localhost";
+        for host in hosts.split(' ') {
+            for scheme in ["http", "https"] {
+                let url = format!("{scheme}://{host}/v2/").parse().unwrap();
+                assert_eq!(proxies("").of(&url), None, "{url}");
+            }
+        }
+        for host in ["127.0.0.1.example", "localhost.example", "notlocalhost", "128.0.0.1", "[::2]", "10.0.0.1"] {
+            let url = format!("http://{host}/v2/").parse().unwrap();
+            assert!(proxies("").of(&url).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn reads_every_form_of_no_proxy() {
+        // no_proxy, reached without a proxy, reached through one
+        let table = [
+            ("*", "http://a.example http://10.0.0.1 https://[2001:db8::1]", ""),
+            (
+                "corp.example",
+                "http://corp.example https://r.corp.example http://R.CORP.example:5000",
+                "http://xcorp.example",
+            ),
+            (
+                ".corp.example",
+                "http://r.corp.example http://a.b.corp.example http://corp.example",
+                "http://xcorp.example",
+            ),
+            (
+                "*.corp.example",
+                "http://r.corp.example http://r.corp.example.",
+                "http://corp.example http://xcorp.example",
+            ),
+            ("CORP.example.", "http://corp.example", "http://corp.example.evil"),
+            ("r.corp.example:5000", "http://r.corp.example:5000", "http://r.corp.example https://r.corp.example:5001"),
+            ("r.corp.example:443", "https://r.corp.example", "http://r.corp.example"),
+            ("*.corp.example:80", "http://r.corp.example", "https://r.corp.example"),
+            ("10.1.2.3", "http://10.1.2.3:5000", "http://10.1.2.4"),
+            ("10.1.2.3:5000", "http://10.1.2.3:5000", "http://10.1.2.3"),
+            ("10.0.0.0/8", "http://10.200.1.1", "http://11.0.0.1 http://ten.example"),
+            ("0.0.0.0/0", "http://11.0.0.1", "http://a.example http://[2001:db8::1]"),
+            ("10.1.2.3/32", "http://10.1.2.3", "http://10.1.2.2"),
+            ("2001:db8::1", "http://[2001:db8::1]", "http://[2001:db8::2]"),
+            ("[2001:db8::1]", "http://[2001:db8::1] http://[2001:db8::1]:5000", ""),
+            ("[2001:db8::1]:5000", "http://[2001:db8::1]:5000", "http://[2001:db8::1]"),
+            ("2001:db8::/32", "http://[2001:db8:1::2]", "http://[2001:db9::1] http://10.0.0.1"),
+            (
+                " a.example , b.example  c.example\t",
+                "http://a.example http://b.example http://c.example",
+                "http://d.example",
+            ),
+            (",, /8, 10.0.0.0/33, :80, *x, a..b", "", "http://a.example http://10.0.0.1"),
+        ];
+        for (no_proxy, direct, through) in table {
+            let proxies = proxies(no_proxy);
+            for (addresses, expected) in [(direct, false), (through, true)] {
+                for text in addresses.split_whitespace() {
+                    assert_eq!(proxies.of(&text.parse().unwrap()).is_some(), expected, "{no_proxy} {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_scheme_has_its_own() {
+        let found = proxies("");
+        let of = |proxies: &Proxies, text: &str| proxies.of(&text.parse().unwrap()).map(ToString::to_string);
+        assert_eq!(of(&found, "http://a.example").as_deref(), Some("http://proxy.example:3128/"));
+        assert_eq!(of(&found, "https://a.example").as_deref(), Some("http://user:secret@proxy.example:3129/"));
+        let all = Proxies::read(&|name| (name == Variable::AllProxy).then(|| "http://p.example".to_owned())).unwrap();
+        assert!(of(&all, "http://a.example").is_some() && of(&all, "https://a.example").is_some());
+        assert_eq!(of(&Proxies::read(&|_| None).unwrap(), "http://a.example"), None);
+        for text in ["socks5://user:secret@p.example", "http://user:secret@p.example:99999", "://", " "] {
+            let error = Proxies::read(&|name| (name == Variable::HttpProxy).then(|| text.to_owned())).unwrap_err();
+            assert_eq!(error.to_string(), "cannot use the proxy of `http_proxy`: it is no http:// or https:// address");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_is_read_without_panic(text in "([0-9a-f.:/*\\[\\], ]{0,30}|\\PC{0,40})", host in "[a-z0-9.:]{1,12}") {
+            let exempt = exempt(&text);
+            for url in [format!("http://{host}"), format!("http://[{host}]")].iter().filter_map(|text| text.parse().ok()) {
+                let _any = exempt.iter().any(|exempt| exempt.covers(&url));
+            }
+        }
+    }
+}
