@@ -5,7 +5,9 @@
 
 use sockel::apt::index::Index;
 use sockel::apt::index::Limits;
+use sockel::sys::fs;
 use sockel::values::Digest;
+use std::path::Path;
 use std::time::Instant;
 
 /// How an xz file begins (xz file format 1.2.1, 2.1.1.1).
@@ -18,7 +20,7 @@ fn main() {
     println!("| index | packages | form | bytes | ms |");
     println!("|---|---|---|---|---|");
     for path in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")) {
-        let compressed = std::fs::read(&path).expect("the file can be read");
+        let compressed = fs::read(Path::new(&path), 1 << 30).expect("the file can be read");
         if compressed.starts_with(XZ) {
             let name = path.rsplit('/').next().unwrap_or(&path);
             measure(&name[..name.len().min(12)], &compressed);
