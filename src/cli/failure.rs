@@ -16,10 +16,10 @@ use crate::layer;
 use crate::lock;
 use crate::oci;
 use crate::oci::registry;
+use crate::oci::registry::Turn;
 use crate::oci::registry::credentials;
 use crate::plan;
 use crate::publish;
-use crate::publish::harbor::Turn;
 use crate::rebase;
 use crate::recipe;
 use crate::recipe::Diagnostic;
@@ -261,11 +261,7 @@ impl From<publish::Error> for Failure {
     fn from(error: publish::Error) -> Self {
         let kind = match &error {
             publish::Error::Registry(error) => registry_kind(error),
-            publish::Error::Harbor(error) => match error.turn() {
-                Turn::Input => Kind::Input,
-                Turn::Outside => Kind::Outside,
-                Turn::Policy => Kind::Policy,
-            },
+            publish::Error::Harbor(error) => turn_kind(error.turn()),
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
             publish::Error::Cache(error) => shared_kind(error),
             publish::Error::File(error) => file_kind(error),
@@ -407,10 +403,15 @@ fn file_kind(error: &fs::Error) -> Kind {
 fn registry_kind(error: &registry::Error) -> Kind {
     match error {
         registry::Error::File(error) => file_kind(error),
-        // the registry's rule, not a fault of anybody
-        registry::Error::Immutable { .. } => Kind::Policy,
-        error if error.is_ours() => Kind::Input,
-        _ => Kind::Outside,
+        error => turn_kind(error.turn()),
+    }
+}
+
+fn turn_kind(turn: Turn) -> Kind {
+    match turn {
+        Turn::Input => Kind::Input,
+        Turn::Outside => Kind::Outside,
+        Turn::Policy => Kind::Policy,
     }
 }
 

@@ -111,8 +111,12 @@ async fn to_move(order: &Order<'_>, place: &Place<'_>) -> Result<Vec<String>, Er
     let look = |tag: &String| {
         let (tag, repository) = (tag.clone(), repository.clone());
         async move {
-            let found = place.final_registry().head(&repository, &tag).await?;
-            let stands = found.and_then(|found| oci::digest_of(&found)) == Some(order.built.index.0);
+            let found = match place.final_harbor() {
+                // the registry does not tell what is withheld or not signed
+                Some(harbor) => harbor.tagged(&Repository::parse(&repository)?, &tag).await?,
+                None => place.final_registry().head(&repository, &tag).await?.and_then(|found| oci::digest_of(&found)),
+            };
+            let stands = found == Some(order.built.index.0);
             Ok::<_, Error>((!stands).then_some(tag))
         }
     };
