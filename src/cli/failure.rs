@@ -18,10 +18,10 @@ use crate::lock;
 use crate::lock::proof::Doubt;
 use crate::oci;
 use crate::oci::registry;
+use crate::oci::registry::Turn;
 use crate::oci::registry::credentials;
 use crate::plan;
 use crate::publish;
-use crate::publish::harbor::Turn;
 use crate::rebase;
 use crate::recipe;
 use crate::recipe::Diagnostic;
@@ -297,11 +297,7 @@ impl From<publish::Error> for Failure {
     fn from(error: publish::Error) -> Self {
         let kind = match &error {
             publish::Error::Registry(error) => registry_kind(error),
-            publish::Error::Harbor(error) => match error.turn() {
-                Turn::Input => Kind::Input,
-                Turn::Outside => Kind::Outside,
-                Turn::Policy => Kind::Policy,
-            },
+            publish::Error::Harbor(error) => turn_kind(error.turn()),
             publish::Error::FixedTag { .. } => Kind::Input,
             publish::Error::Refused { .. } | publish::Error::NoGate { .. } => Kind::Policy,
             publish::Error::Lost { .. } => Kind::Outside,
@@ -444,10 +440,15 @@ fn file_kind(error: &fs::Error) -> Kind {
 fn registry_kind(error: &registry::Error) -> Kind {
     match error {
         registry::Error::File(error) => file_kind(error),
-        // the registry's rule, not a fault of anybody
-        registry::Error::Immutable { .. } => Kind::Policy,
-        error if error.is_ours() => Kind::Input,
-        _ => Kind::Outside,
+        error => turn_kind(error.turn()),
+    }
+}
+
+fn turn_kind(turn: Turn) -> Kind {
+    match turn {
+        Turn::Input => Kind::Input,
+        Turn::Outside => Kind::Outside,
+        Turn::Policy => Kind::Policy,
     }
 }
 

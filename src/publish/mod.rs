@@ -274,6 +274,36 @@ impl Place<'_> {
         sources
     }
 
+    /// Says that a project is missing: token servers only say that there are no rights on it.
+    async fn explain(&self, result: Result<(), Error>) -> Result<(), Error> {
+        let is_refused = matches!(
+            &result,
+            Err(Error::Registry(registry::Error::NoRights { .. } | registry::Error::Denied { .. })
+                | Error::Harbor(harbor::Error::NotPermitted { .. } | harbor::Error::NotFound { .. }))
+        );
+        if !is_refused {
+            return result;
+        }
+        let Some(harbor) = self.harbor else { return result };
+        let first = |prefix: &str| prefix.split('/').next().unwrap_or_default().to_owned();
+        let release = self.release.as_ref().map(|release| release.project);
+        for project in [self.prefix].into_iter().chain(release).map(first).filter(|project| !project.is_empty()) {
+            // that this cannot be found out changes nothing about the failure
+            if let Ok(false) = harbor.has_project(&project).await {
+                let action = format!("publish into project `{project}`");
+                return Err(
+                    harbor::Error::Known { action, cause: registry::Cause::NoProject, said: String::new() }.into()
+                );
+            }
+        }
+        result
+    }
+
+    /// Returns the API of the registry that people pull from, where it is a Harbor.
+    fn final_harbor(&self) -> Option<&Harbor<'_>> {
+        self.release.as_ref().and_then(|release| release.harbor).or(self.harbor)
+    }
+
     fn final_registry(&self) -> &Registry {
         self.release.as_ref().map_or(self.registry, |release| release.registry)
     }
@@ -285,7 +315,7 @@ pub async fn publish(orders: &[Order<'_>], place: &Place<'_>) -> Vec<Published> 
     for order in orders {
         let mut published = image::start(order, place);
         let result = image::push(order, place, &mut published).await;
-        finish(result, &mut published);
+        finish(place.explain(result).await, &mut published);
         all.push(published);
     }
     let waiting = |published: &Published| published.pushed.is_some() && published.failure.is_none();

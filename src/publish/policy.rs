@@ -22,9 +22,11 @@ const KEEP: u32 = 10;
 /// For how many days robots are valid, unless said otherwise.
 const ROBOT_DAYS: i64 = 90;
 
-/// Names of our robots and webhook in Harbor.
-const PIPELINE_ROBOT: &str = "sockel-pipeline";
-const RELEASE_ROBOT: &str = "sockel-freigabe";
+/// What the names of our robots begin with, unless said otherwise: they are of the whole Harbor, so two registry files
+/// need two names.
+const ROBOT: &str = "sockel";
+
+/// Name of our webhook in Harbor.
 const WEBHOOK: &str = "sockel";
 
 /// What Harbor puts before robots' names (setting `robot_name_prefix`), unless changed there.
@@ -47,7 +49,7 @@ pub fn policy(file: &GateFile) -> Policy {
         unrated_pass: file.unrated_pass,
         max_database_age_hours: file.database_age.map_or(usual.max_database_age_hours, hours),
         unknown_database_age_pass: file.unknown_database_age_pass,
-        doubt_silence_above: file.doubt_silence_above.or(usual.doubt_silence_above),
+        nothing_found_pass: file.nothing_found_pass,
         exemptions: file.exemptions.iter().map(exemption).collect(),
     }
 }
@@ -82,8 +84,8 @@ pub fn wanted(projects: &Projects, file: &RegistryFile, definitions: &[Definitio
         keep: file.keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(KEEP),
         labels: file.labels.clone(),
         robots: file.robots.as_ref().map(|keep| Robots {
-            pipeline: PIPELINE_ROBOT.to_owned(),
-            release: RELEASE_ROBOT.to_owned(),
+            pipeline: format!("{}-pipeline", file.robot_name.as_deref().unwrap_or(ROBOT)),
+            release: format!("{}-freigabe", file.robot_name.as_deref().unwrap_or(ROBOT)),
             days: file.robot_days.map_or(ROBOT_DAYS, days),
             keep: keep.clone(),
             prefix: ROBOT_PREFIX.to_owned(),

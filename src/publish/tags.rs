@@ -8,9 +8,11 @@
 
 use crate::image::REVISION;
 use crate::oci;
+use crate::oci::registry;
 use crate::publish::Error;
 use crate::publish::Order;
 use crate::publish::Place;
+use crate::publish::harbor::Repository;
 use crate::publish::policy::is_moving;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -46,13 +48,16 @@ pub(super) async fn look(order: &Order<'_>, place: &Place<'_>) -> Result<Tags, E
     let (mut to_move, mut replaced) = (Vec::new(), BTreeMap::new());
     // the first answer tells how to log in, so the others need not find out as well
     for tag in &order.built.tags {
-        let found = place.final_registry().head(&repository, tag).await?;
-        let found = found.map(|found| oci::digest_of(&found));
-        if found == Some(Some(own)) {
+        let found = match place.final_harbor() {
+            // the registry does not tell what is withheld or not signed
+            Some(harbor) => harbor.tagged(&Repository::parse(&repository)?, tag).await?,
+            None => place.final_registry().head(&repository, tag).await?.and_then(|found| oci::digest_of(&found)),
+        };
+        if found == Some(own) {
             continue;
         }
         to_move.push(tag.clone());
-        if let Some(digest) = found.flatten() {
+        if let Some(digest) = found {
             replaced.insert(tag.clone(), digest);
         }
     }
@@ -91,7 +96,11 @@ async fn newer(
         if !asked.insert(digest) {
             continue;
         }
-        let manifest = place.final_registry().manifest(repository, &digest.to_string()).await?;
+        let manifest = match place.final_registry().manifest(repository, &digest.to_string()).await {
+            // what is withheld from consumers is no release that a patch could fall behind
+            Err(registry::Error::Known { .. }) => continue,
+            other => other?,
+        };
         if let (Some(own), Some(theirs)) = (own, age(&manifest.bytes))
             && theirs > own
         {

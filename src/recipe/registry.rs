@@ -87,8 +87,8 @@ pub struct GateFile {
     pub database_age: Option<u64>,
     /// A report is trusted though nobody says how old the database is.
     pub unknown_database_age_pass: bool,
-    /// With more packages than this, a report without any finding is not trusted.
-    pub doubt_silence_above: Option<usize>,
+    /// A report without any finding is trusted.
+    pub nothing_found_pass: bool,
     /// Longest time to wait for a scan, in seconds.
     pub patience: Option<u64>,
     /// What was looked at and is accepted for a time.
@@ -134,6 +134,8 @@ pub struct SetupFile {
     pub labels: Vec<String>,
     /// Folder for the secrets of new robots; none are made without it.
     pub robots: Option<PathBuf>,
+    /// What robots' names begin with.
+    pub robot_name: Option<String>,
     /// Days for which robots are valid.
     pub robot_days: Option<u64>,
     /// Who is told of finished scans.
@@ -234,7 +236,7 @@ impl GateFile {
             unrated_pass: is_true(node.get("unrated-pass")),
             database_age: seconds(node.get("database-age")),
             unknown_database_age_pass: is_true(node.get("unknown-database-age-pass")),
-            doubt_silence_above: count(node.get("doubt-silence-above")),
+            nothing_found_pass: is_true(node.get("nothing-found-pass")),
             patience: seconds(node.get("patience")),
             exemptions: exemptions.iter().filter_map(exemption).collect(),
         }
@@ -251,6 +253,7 @@ impl SetupFile {
             signed: is_true(node.get("signed")),
             labels: texts(node.get("labels")),
             robots: node.get("robots").map(|node| folder.join(node.text())),
+            robot_name: maybe(node.get("robot-name")),
             robot_days: seconds(node.get("robot-validity")).map(|seconds| seconds.div_ceil(86_400)),
             webhook: maybe(node.get("webhook")),
         }

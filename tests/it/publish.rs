@@ -195,6 +195,99 @@ fn the_gate_fails_closed() {
 }
 
 #[test]
+fn a_report_that_contradicts_itself_is_made_once_more() {
+    let project = project();
+    let harbor = harbor(&project);
+    let finding = |severity: &str| Report::silent().finding("CVE-2026-1234", "libc", severity);
+    harbor.scans(Course::success(1, finding("Critical")));
+    (0..2).for_each(|_| harbor.another_scan_follows(finding("Low")));
+    let told = project.run(&["publish", "base"]).fails(4);
+    let words =
+        "the report is not trusted: it contradicts itself: the worst severity is low in the list and critical in";
+    assert!(told.contains(words) && told.contains("hint: it was scanned twice"), "{told}");
+    assert!(harbor.registry.tags("base/base").is_empty());
+    // the second scan has the last word
+    harbor.scans(Course::success(1, finding("Low")));
+    harbor.another_scan_follows(finding("Critical"));
+    let scans = || harbor.log().count("POST", "*/scan");
+    let before = scans();
+    project.run(&["publish", "base"]).good();
+    assert_eq!(scans() - before, 2);
+}
+
+#[test]
+fn nothing_found_is_for_the_team_to_decide() {
+    let project = project();
+    let harbor = harbor(&project);
+    harbor.scans(Course::success(0, Report::silent()));
+    let told = project.run(&["publish", "base"]).fails(4);
+    assert!(told.contains("no finding of any severity") && told.contains("`nothing-found-pass: true`"), "{told}");
+    let file = project.text("base-images/registry.yaml");
+    project.write("base-images/registry.yaml", &format!("{file}gate: {{ nothing-found-pass: true }}\n"));
+    project.run(&["publish", "base"]).good();
+}
+
+#[test]
+fn states_of_harbor_have_words_and_codes() {
+    let project = project();
+    let harbor = harbor(&project);
+    let word = |code: &str, message: &str, status| {
+        Trouble::Answer(crate::support::registry::Response::error(status, code, message))
+    };
+    let read_only = || word("DENIED", "The system is in read only mode. Any modification is prohibited.", 403);
+    // what is refused, how; words, exit code
+    let table = [
+        ("POST", "/v2/*/blobs/uploads/*", read_only(), "Harbor is in read-only mode", 3),
+        ("PUT", "/v2/*/manifests/*", read_only(), "Harbor is in read-only mode", 3),
+        ("POST", "*/scan", read_only(), "Harbor is in read-only mode", 3),
+        ("POST", "*/artifacts?from=*", read_only(), "Harbor is in read-only mode", 3),
+        ("PUT", "/v2/*/manifests/*", Trouble::quota(), "the project's storage quota is used up", 3),
+        ("POST", "*/artifacts?from=*", Trouble::quota(), "the project's storage quota is used up", 3),
+        (
+            "POST",
+            "*/artifacts?from=*",
+            word("BAD_REQUEST", "artifact staging/base:1 not found", 400),
+            "the image is not there any more",
+            3,
+        ),
+    ];
+    for (method, path, trouble, words, code) in table {
+        harbor.fault(Fault::new(method, path, trouble));
+        let told = project.run(&["publish", "base"]).fails(code);
+        assert!(told.contains(words) && told.contains("hint:"), "{method} {path}: {told}");
+        assert!(harbor.registry.tags("base/base").is_empty(), "{words}");
+    }
+    project.run(&["publish", "base"]).good();
+}
+
+#[test]
+fn an_absent_project_is_named() {
+    let project = project();
+    let harbor = harbor(&project);
+    let file = project.text("base-images/registry.yaml");
+    for (there, wrong) in [("staging: staging", "staging: absent"), ("release: base", "release: absent")] {
+        project.write("base-images/registry.yaml", &file.replace(there, wrong));
+        let told = project.run(&["publish", "base"]).fails(1);
+        assert!(told.contains("`absent") && told.contains("there is no such project"), "{told}");
+    }
+    assert_eq!(harbor.log().blob_bytes(), 0);
+}
+
+/// Harbor answers 412 to whoever pulls an image without signature, also by the tag that is to be compared.
+#[test]
+fn content_trust_does_not_hide_our_own_tags() {
+    let project = project();
+    let harbor = harbor(&project);
+    let file = project.text("base-images/registry.yaml").replace("setup: {", "setup: { signed: true,");
+    project.write("base-images/registry.yaml", &file);
+    setup(&project, &harbor.url(), &[]).good();
+    project.run(&["publish", "base"]).good();
+    let again = json(&project.run(&["publish", "base", "--format", "json"]).good());
+    assert_eq!(again["images"][0]["state"], "up-to-date", "{again}");
+    assert_eq!(harbor.log().of("HEAD", "/v2/base/base/manifests/*").iter().filter(|one| one.status == 412).count(), 0);
+}
+
+#[test]
 fn projects_without_a_harbor_are_refused() {
     let (project, registry) = (project(), Registry::start());
     let file = format!("target: {}\nprojects: {{ staging: staging, release: base }}\n", registry.url());
@@ -210,7 +303,7 @@ fn one_failure_does_not_stop_the_others() {
     registry.fault(Fault::new("PUT", "/v2/team/runtime/manifests/*", Trouble::quota()).always());
     let target = format!("{}/team", registry.url());
     let answer = project.run(&["publish", "--to", &target, "--format", "json"]);
-    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
     let images = json(&answer.stdout);
     let states: Vec<&str> =
         images["images"].as_array().unwrap().iter().filter_map(|image| image["state"].as_str()).collect();

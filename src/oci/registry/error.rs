@@ -1,5 +1,7 @@
 //! What a registry refuses, in words and with a remedy; reads its error envelope (distribution-spec, "Error Codes").
 
+use crate::oci::registry::cause::Cause;
+use crate::oci::registry::cause::Turn;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -43,11 +45,13 @@ pub enum Error {
         /// What the registry says.
         problems: Vec<Problem>,
     },
-    /// The storage quota is used up.
-    #[error("cannot {what}: {}", words("the storage quota is used up", problems))]
-    Quota {
+    /// Harbor refuses it for a known reason.
+    #[error("cannot {what}: {cause}{}", words_after(problems))]
+    Known {
         /// What was tried.
         what: String,
+        /// Why.
+        cause: Cause,
         /// What the registry says.
         problems: Vec<Problem>,
     },
@@ -235,13 +239,10 @@ fn account(user: Option<&str>) -> String {
 /// Returns what a status and an envelope mean for somebody who tried `what`.
 #[must_use]
 pub fn refusal(what: String, status: u16, problems: Vec<Problem>, user: Option<&str>) -> Error {
-    let says = |texts: &[&str]| {
-        let has = |problem: &Problem| texts.iter().any(|text| problem.message.to_ascii_lowercase().contains(text));
-        problems.iter().any(has)
-    };
+    if let Some(cause) = problems.iter().find_map(|problem| Cause::of(status, &problem.code, &problem.message)) {
+        return Error::Known { what, cause, problems };
+    }
     match status {
-        // Harbor, src/server/middleware/quota: the message is all that tells it from other denials
-        403 | 413 if says(&["quota", "configured upper limit"]) => Error::Quota { what, problems },
         401 | 403 => Error::Denied { what, user: user.map(str::to_owned), problems },
         404 => Error::Missing { what, problems },
         _ => Error::Refused { what, status, problems },
@@ -252,8 +253,22 @@ impl Error {
     /// Tells whether the input or the rights have to change: another try alone fails as well.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        !matches!(self, Self::Http(_) | Self::Malformed { .. } | Self::WrongDigest { .. })
-            && !matches!(self, Self::Refused { status, .. } if *status >= 500)
+        self.turn() != Turn::Outside
+    }
+
+    /// Tells whose turn it is, for the exit code.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self::Known { cause, .. } => cause.turn(),
+            Self::Http(_)
+            | Self::Malformed { .. }
+            | Self::WrongDigest { .. }
+            | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
+            // the registry's rule, not a fault of anybody; answers to HEAD have no words
+            Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
+            _ => Turn::Input,
+        }
     }
 
     /// Returns what a person can do about it.
@@ -262,7 +277,7 @@ impl Error {
         let hint = match self {
             Self::Http(error) => return error.hints(),
             Self::File(error) => return error.hints(),
-            Self::Quota { .. } => "raise the project's quota, or remove old images and run garbage collection there",
+            Self::Known { cause, .. } => cause.hint(),
             Self::Immutable { .. } => "give the new image a new tag; an immutable one is never moved",
             Self::Denied { user: None, .. } | Self::LoginNeeded { .. } => {
                 "log in: `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` with the registry's host in `SOCKEL_REGISTRY`, a robot file, or Docker's `config.json`"
@@ -306,7 +321,7 @@ mod tests {
             (
                 403,
                 quota,
-                "cannot push x: access denied: adding 84.0 MiB of storage resource, which when updated to current usage of 20.0 MiB will exceed the configured upper limit of 100.0 MiB.",
+                "cannot push x: the project's storage quota is used up (access denied: adding 84.0 MiB of storage resource, which when updated to current usage of 20.0 MiB will exceed the configured upper limit of 100.0 MiB.)",
             ),
             (
                 403,
@@ -317,7 +332,7 @@ mod tests {
             (
                 404,
                 r#"{"errors":[{"code":"NAME_UNKNOWN","message":"project base not found"}]}"#,
-                "cannot push x: repository or project unknown: project base not found",
+                "cannot push x: there is no such project (repository or project unknown: project base not found)",
             ),
             (404, "", "cannot push x: the registry has no such thing"),
             (
@@ -333,7 +348,9 @@ mod tests {
             assert_eq!(told(status, body), expected);
         }
         let error = refusal(String::new(), 403, problems(quota.as_bytes()), None);
-        assert!(matches!(error, Error::Quota { .. }) && error.is_ours() && !error.hints().is_empty());
+        assert!(
+            matches!(error, Error::Known { cause: Cause::Quota, .. }) && !error.is_ours() && !error.hints().is_empty()
+        );
     }
 
     proptest! {

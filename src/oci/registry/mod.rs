@@ -19,11 +19,14 @@ pub mod token;
 
 mod ahead;
 mod catalog;
+mod cause;
 mod pull;
 mod push;
 mod session;
 mod upload;
 
+pub use cause::Cause;
+pub use cause::Turn;
 pub use error::Error;
 pub use push::Blobs;
 pub use push::Push;

@@ -1,9 +1,11 @@
 //! The verdict over a report: doubts first, then findings, exemptions and what they cover.
 
+use crate::publish::gate::Contradiction;
 use crate::publish::gate::Exemption;
 use crate::publish::gate::Facts;
 use crate::publish::gate::Finding;
 use crate::publish::gate::Policy;
+use crate::publish::gate::Repair;
 use crate::publish::gate::Report;
 use crate::publish::gate::Scanner;
 use crate::publish::gate::Severity;
@@ -114,25 +116,30 @@ pub enum Doubt {
         /// How many there are.
         packages: usize,
     },
-    /// Nothing at all is too good for so many packages.
-    #[error("the report has no finding of any severity for {packages} packages")]
-    Silence {
+    /// Nobody can tell a sound image from one whose packages the scanner did not see.
+    #[error(
+        "the report has no finding of any severity: whether the scanner saw the {packages} packages of `{distribution}` it cannot say"
+    )]
+    NothingFound {
         /// How many there are.
         packages: usize,
+        /// `ID` of os-release.
+        distribution: String,
     },
-    /// The report is not complete.
-    #[error("the report has {found} of {announced} announced vulnerabilities")]
-    Incomplete {
-        /// Read.
-        found: usize,
-        /// According to its summary.
-        announced: u64,
-    },
+    /// It says different things about itself.
+    #[error("it contradicts itself: {0}")]
+    Contradiction(Contradiction),
+    /// It does not say what every report says.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A finding without a name cannot be judged or exempted.
+    #[error("a vulnerability has no {0}")]
+    Unnamed(&'static str),
     /// A severity is a word that is none.
-    #[error("the severity of {vulnerability} is the unknown word `{word}`")]
+    #[error("the severity of {subject} is the unknown word `{word}`")]
     Severity {
-        /// Which.
-        vulnerability: String,
+        /// A vulnerability, or the whole.
+        subject: String,
         /// What it says.
         word: String,
     },
@@ -143,20 +150,27 @@ impl Doubt {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::OtherDigest { .. } | Self::Incomplete { .. } => "scan the image again",
+            Self::OtherDigest { .. } => "scan the image again",
             Self::Status(_) | Self::BeforeImage { .. } => "scan the image again, and look at the scanner's log",
-            Self::NoScanner | Self::NoTime | Self::Severity { .. } => {
+            Self::NoScanner | Self::NoTime | Self::Severity { .. } | Self::Missing(_) | Self::Unnamed(_) => {
                 "look whether Harbor and its scanner adapter have supported versions"
             }
             Self::Future { .. } => "look at the clocks of this machine, of Harbor and of its scanner",
-            Self::OldDatabase { .. } => "let the scanner update its database, or allow `max-database-age-hours`",
+            Self::OldDatabase { .. } => {
+                "let the scanner update its database, or allow an older one with `database-age` in `gate`"
+            }
             Self::UnknownDatabase => {
                 "give the robot `scanner: read` on system level, or set `unknown-database-age-pass: true`"
             }
             Self::NotRecognisable { .. } | Self::NoPackageDatabase { .. } => {
                 "build the image with the files that scanners look for"
             }
-            Self::Silence { .. } => "look whether the scanner supports this release of the distribution",
+            Self::NothingFound { .. } => {
+                "look whether the scanner supports this release of the distribution: an older image of it has findings; if it does, set `nothing-found-pass: true` in `gate`"
+            }
+            Self::Contradiction(_) => {
+                "it was scanned twice; Harbor keeps one record for a vulnerability and package, which the scan of any image writes: publish again while nothing else is scanned, and if that does not help, delete the images that were scanned otherwise"
+            }
         }
     }
 }
@@ -188,12 +202,15 @@ impl Verdict {
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let mut hints: BTreeSet<String> = self.doubts.iter().map(|doubt| doubt.hint().to_owned()).collect();
-        if self.findings.iter().any(Finding::is_fixable) {
-            hints.insert("lock and build again: some findings are fixed in newer packages".to_owned());
-        }
-        if self.findings.iter().any(|finding| !finding.is_fixable()) {
-            hints
-                .insert("what cannot be fixed needs an exemption with reason and end, or another threshold".to_owned());
+        for finding in &self.findings {
+            let hint = match finding.repair() {
+                Repair::Fixed => "lock and build again: some findings are fixed in newer packages",
+                Repair::Open => "what cannot be fixed needs an exemption with reason and end, or another threshold",
+                Repair::Unknown => {
+                    "of some findings the scanner does not say whether they are fixed, so they count as fixable: lock and build again, or exempt them with reason and end"
+                }
+            };
+            hints.insert(hint.to_owned());
         }
         if !self.expired.is_empty() {
             hints.insert("look again at the exemptions that are over".to_owned());
@@ -213,7 +230,7 @@ pub fn judge(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Ver
         } else {
             !policy.unrated_pass || finding.severity != Severity::Unknown
         };
-        is_severe && (!policy.fixable_only || finding.is_fixable())
+        is_severe && (!policy.fixable_only || finding.repair() != Repair::Open)
     };
     let mut verdict = Verdict {
         doubts: doubts(report, facts, policy, now),
@@ -298,19 +315,48 @@ fn doubts_of_content(report: &Report, facts: &Facts, policy: &Policy) -> Vec<Dou
     if packages > 0 && !facts.has_package_database {
         doubts.push(Doubt::NoPackageDatabase { packages });
     }
-    if report.findings.is_empty() && policy.doubt_silence_above.is_some_and(|limit| packages > limit) {
-        doubts.push(Doubt::Silence { packages });
+    // Harbor hands on nothing about what a scanner saw but its findings: one of any severity shows that it saw packages
+    if packages > 0 && report.findings.is_empty() && !policy.nothing_found_pass {
+        doubts.push(Doubt::NothingFound { packages, distribution: facts.distribution.clone() });
     }
-    let found = report.listed;
-    if let Some(announced) = report.announced.filter(|announced| *announced > found as u64) {
-        doubts.push(Doubt::Incomplete { found, announced });
-    }
-    doubts.extend(report.findings.iter().filter_map(|finding| match &finding.severity {
-        Severity::Unrecognised(word) => {
-            Some(Doubt::Severity { vulnerability: finding.vulnerability.clone(), word: word.clone() })
+    doubts.extend(doubts_of_figures(report));
+    doubts.extend(report.findings.iter().flat_map(doubts_of_finding));
+    doubts
+}
+
+fn doubts_of_figures(report: &Report) -> Vec<Doubt> {
+    let words = [
+        (&report.severity, "the report", "the report's own severity"),
+        (&report.announced.severity, "the scan's summary", "the severity in the scan's summary"),
+    ];
+    let mut doubts = Vec::new();
+    for (severity, subject, missing) in words {
+        match severity {
+            None => doubts.push(Doubt::Missing(missing)),
+            Some(Severity::Unrecognised(word)) => {
+                doubts.push(Doubt::Severity { subject: subject.to_owned(), word: word.clone() });
+            }
+            Some(_) => {}
         }
-        _ => None,
-    }));
+    }
+    if report.announced.counts.is_none() {
+        doubts.push(Doubt::Missing("the number of vulnerabilities in the scan's summary"));
+    }
+    doubts.extend(report.contradictions().into_iter().map(Doubt::Contradiction));
+    doubts
+}
+
+fn doubts_of_finding(finding: &Finding) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    if finding.vulnerability.is_empty() {
+        doubts.push(Doubt::Unnamed("identifier"));
+    }
+    if finding.package.is_empty() {
+        doubts.push(Doubt::Unnamed("package"));
+    }
+    if let Severity::Unrecognised(word) = &finding.severity {
+        doubts.push(Doubt::Severity { subject: finding.vulnerability.clone(), word: word.clone() });
+    }
     doubts
 }
 

@@ -6,10 +6,14 @@
 //!   vulnerabilities" about systems that they do not recognise (goharbor/harbor#14384, #22986).
 //! - **Not here**: where reports come from ([`crate::publish::harbor`]).
 
+mod figures;
 mod judge;
 mod policy;
 mod severity;
 
+pub use figures::Announced;
+pub use figures::Contradiction;
+pub use figures::Counts;
 pub use judge::Doubt;
 pub use judge::Exempted;
 pub use judge::Outcome;
@@ -42,14 +46,24 @@ pub struct Report {
     pub generated_at: Option<Epoch>,
     /// When the scanner's vulnerability database was last updated, where that is known.
     pub database_updated_at: Option<Epoch>,
-    /// How many vulnerabilities the report's summary announces, where there is one.
-    pub announced: Option<u64>,
-    /// How many entries the report has; the same finding may be listed for several files.
-    pub listed: usize,
+    /// How bad it is as a whole, in its scanner's own word.
+    pub severity: Option<Severity>,
+    /// What the artifact's overview announces.
+    pub announced: Announced,
+    /// What the list has; the same finding may be listed for several files.
+    pub listed: Counts,
     /// Digests of other manifests that findings are said to be about.
     pub foreign: BTreeSet<String>,
     /// The vulnerabilities, in order.
     pub findings: BTreeSet<Finding>,
+}
+
+impl Report {
+    /// Returns what contradicts itself in it. Another scan may write it anew.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<Contradiction> {
+        figures::contradictions(&self.listed, self.severity.as_ref(), &self.announced)
+    }
 }
 
 /// A scanner, as it names itself.
@@ -80,11 +94,32 @@ pub struct Finding {
     pub status: Option<String>,
 }
 
+/// What a scanner says about the repair of a vulnerability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repair {
+    /// An update would help.
+    Fixed,
+    /// The distribution has none (yet).
+    Open,
+    /// Nobody says: no version, and no status or one that is no known word.
+    Unknown,
+}
+
+/// The words for vulnerabilities without a repair (Trivy `pkg/types/status.go`, which Harbor hands on).
+const OPEN: [&str; 6] =
+    ["affected", "will_not_fix", "fix_deferred", "end_of_life", "under_investigation", "not_affected"];
+
 impl Finding {
-    /// Tells whether an update would help.
+    /// Tells whether an update would help. Version and status count together: Harbor may keep an old version, and
+    /// scanners may give one of the two only.
     #[must_use]
-    pub fn is_fixable(&self) -> bool {
-        self.fixed_in.is_some() || self.status.as_deref() == Some("fixed")
+    pub fn repair(&self) -> Repair {
+        let status = self.status.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
+        match (&self.fixed_in, status.as_str()) {
+            (Some(_), _) | (None, "fixed") => Repair::Fixed,
+            (None, word) if OPEN.contains(&word) => Repair::Open,
+            (None, _) => Repair::Unknown,
+        }
     }
 }
 
@@ -93,6 +128,7 @@ impl fmt::Display for Finding {
         write!(f, "{} ({}) in {} {}", self.vulnerability, self.severity, self.package, self.version)?;
         match &self.fixed_in {
             Some(version) => write!(f, ", fixed in {version}"),
+            None if self.repair() == Repair::Fixed => f.write_str(", fixed in a version that is not named"),
             None => Ok(()),
         }
     }

@@ -5,9 +5,6 @@ use crate::publish::gate::Severity;
 use crate::values::Epoch;
 use serde::Serialize;
 
-/// So many Debian packages always have some finding, if only a negligible one that nobody will fix.
-const SILENCE: usize = 20;
-
 /// Scanners update their database several times a day; two days bridge a weekend's maintenance.
 const DATABASE_HOURS: u32 = 48;
 
@@ -24,8 +21,8 @@ pub struct Policy {
     pub max_database_age_hours: u32,
     /// A report is trusted though nobody says how old the scanner's database is.
     pub unknown_database_age_pass: bool,
-    /// With more Debian packages than this, a report without any finding of any severity is not trusted.
-    pub doubt_silence_above: Option<usize>,
+    /// A report without any finding of any severity is trusted, though nobody says whether the scanner saw the packages.
+    pub nothing_found_pass: bool,
     /// What was looked at and is accepted for a time.
     pub exemptions: Vec<Exemption>,
 }
@@ -72,7 +69,7 @@ impl Policy {
             unrated_pass: false,
             max_database_age_hours: DATABASE_HOURS,
             unknown_database_age_pass: false,
-            doubt_silence_above: Some(SILENCE),
+            nothing_found_pass: false,
             exemptions: Vec::new(),
         }
     }

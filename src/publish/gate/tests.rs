@@ -17,12 +17,19 @@ fn finding(vulnerability: &str, package: &str, severity: &str, fixed_in: &str) -
         version: "1.0-1".to_owned(),
         fixed_in: Some(fixed_in.to_owned()).filter(|version| !version.is_empty()),
         severity: Severity::of(severity),
-        status: None,
+        status: Some(if fixed_in.is_empty() { "affected" } else { "fixed" }.to_owned()),
     }
 }
 
+/// Returns a report whose figures fit.
 fn report(findings: impl IntoIterator<Item = Finding>) -> Report {
     let findings: BTreeSet<Finding> = findings.into_iter().collect();
+    let mut listed = Counts::default();
+    for finding in &findings {
+        listed.add(&finding.severity, finding.fixed_in.is_some());
+    }
+    let rated = findings.iter().map(|finding| &finding.severity).filter(|severity| severity.is_rated());
+    let severity = Some(rated.max().cloned().unwrap_or(Severity::Unknown));
     Report {
         digest: digest(),
         status: "Success".to_owned(),
@@ -30,8 +37,9 @@ fn report(findings: impl IntoIterator<Item = Finding>) -> Report {
         started_at: Some(Epoch(NOW.0 - 120)),
         generated_at: Some(Epoch(NOW.0 - 60)),
         database_updated_at: Some(Epoch(NOW.0 - 6 * HOUR)),
-        announced: Some(findings.len() as u64),
-        listed: findings.len(),
+        announced: Announced { severity: severity.clone(), counts: Some(listed.clone()) },
+        severity,
+        listed,
         foreign: BTreeSet::new(),
         findings,
     }
@@ -125,7 +133,7 @@ type Change = fn(&mut Report, &mut Facts, &mut Policy);
 #[test]
 fn never_trusts_what_cannot_be_right() {
     // change; beginnings of the doubts
-    let table: [(Change, &[&str]); 27] = [
+    let table: [(Change, &[&str]); 29] = [
         (|_, _, _| {}, &[]),
         (|report, _, _| report.digest = Digest::of(b"other"), &["the report is about sha256:d9298a10"]),
         (|report, _, _| report.foreign = BTreeSet::from(["sha256:x".to_owned()]), &["the report is about sha256:x"]),
@@ -159,8 +167,16 @@ fn never_trusts_what_cannot_be_right() {
         (|_, facts, _| facts.distribution = "ubuntu".to_owned(), &["the image has no file"]),
         (|_, facts, _| facts.has_package_database = false, &["the image has 80 packages but no package database"]),
         (|_, facts, _| (facts.packages, facts.has_package_database, facts.has_debian_version) = (0, false, false), &[]),
-        (|_, _, policy| policy.doubt_silence_above = Some(79), &["the report has no finding of any severity"]),
-        (|report, _, _| report.announced = Some(3), &["the report has 0 of 3"]),
+        (|_, _, policy| policy.nothing_found_pass = false, &["the report has no finding of any severity"]),
+        (
+            |report, _, _| report.announced.counts.as_mut().unwrap().total = 3,
+            &["it contradicts itself: the number of vulnerabilities is 0 in the list and 3 in the scan's summary"],
+        ),
+        (|report, _, _| report.announced.counts = None, &["the number of vulnerabilities in the scan's summary is"]),
+        (
+            |report, _, _| report.severity = Some(Severity::Critical),
+            &["it contradicts itself: the worst severity is none in the list and critical in the report itself"],
+        ),
         (
             |report, facts, _| {
                 report.findings.insert(finding("CVE-1-1", "a", "Wow", ""));
@@ -171,7 +187,7 @@ fn never_trusts_what_cannot_be_right() {
     ];
     for (number, (change, expected)) in table.into_iter().enumerate() {
         let (mut report, mut facts, mut policy) =
-            (report([]), facts(), Policy { doubt_silence_above: None, ..Policy::usual() });
+            (report([]), facts(), Policy { nothing_found_pass: true, ..Policy::usual() });
         change(&mut report, &mut facts, &mut policy);
         let verdict = judge(&report, &facts, &policy, NOW);
         let doubts: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
@@ -209,11 +225,15 @@ fn any_report() -> impl Strategy<Value = Report> {
     let findings = prop::collection::vec((0..9_u8, 0..3_u8, word, any::<bool>()), 0..12);
     let time = || prop::option::of(prop_oneof![any::<i64>().prop_map(Epoch), Just(NOW)]);
     (findings, time(), time(), time(), prop::option::of(0..12_u64)).prop_map(
-        |(findings, started, made, base, announced)| {
+        |(findings, started, made, base, total)| {
             let findings = findings.into_iter().map(|(id, package, word, fixed)| {
                 finding(&format!("CVE-1-{id}"), &package.to_string(), word, if fixed { "2" } else { "" })
             });
-            Report { started_at: started, generated_at: made, database_updated_at: base, announced, ..report(findings) }
+            let mut report = report(findings);
+            if let (Some(total), Some(counts)) = (total, &mut report.announced.counts) {
+                counts.total = total;
+            }
+            Report { started_at: started, generated_at: made, database_updated_at: base, ..report }
         },
     )
 }
@@ -225,7 +245,7 @@ proptest! {
         let verdict = judge(&report, &facts(), &policy, NOW);
         let severe = |finding: &&Finding| matches!(finding.severity, Severity::High | Severity::Critical);
         if verdict.is_pass() {
-            prop_assert!(report.findings.iter().filter(severe).all(|finding| fixable_only && !finding.is_fixable()));
+            prop_assert!(report.findings.iter().filter(severe).all(|finding| fixable_only && finding.repair() == Repair::Open));
             prop_assert!(report.database_updated_at.is_some() && report.generated_at.is_some());
         }
         // every finding is accounted for once

@@ -1,5 +1,6 @@
 //! Artifacts as Harbor describes them: digest, tags, accessories, state of the scan.
 
+use crate::oci::registry::Cause;
 use crate::publish::harbor::Ask;
 use crate::publish::harbor::Error;
 use crate::publish::harbor::Harbor;
@@ -66,6 +67,8 @@ pub(crate) struct Overview {
     #[serde(default)]
     pub(crate) end_time: Option<String>,
     #[serde(default)]
+    pub(crate) severity: Option<String>,
+    #[serde(default)]
     pub(crate) summary: Option<Summary>,
 }
 
@@ -74,11 +77,18 @@ pub(crate) struct Overview {
 pub(crate) struct Summary {
     #[serde(default)]
     pub(crate) total: Option<u64>,
+    #[serde(default)]
+    pub(crate) fixable: Option<u64>,
+    /// By severity.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub(crate) summary: BTreeMap<String, u64>,
 }
 
 /// What is to be told about an artifact besides its tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum With {
+    /// Nothing.
+    Tags,
     /// The state of its scan.
     Scan,
     /// Labels, accessories, and which tags never move.
@@ -108,6 +118,15 @@ pub(crate) fn is_vulnerability_report(kind: &str) -> bool {
 }
 
 impl Harbor<'_> {
+    /// Returns what a tag stands for; `None` when there is no such tag. Content trust and withheld images do not stop it,
+    /// as they stop the registry.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn tagged(&self, repository: &Repository, tag: &str) -> Result<Option<Digest>, Error> {
+        Ok(self.artifact(repository, tag, With::Tags).await?.map(|artifact| artifact.digest))
+    }
+
     /// Reads an artifact by digest or tag; `None` when there is no such artifact.
     pub(crate) async fn artifact(
         &self,
@@ -120,6 +139,7 @@ impl Harbor<'_> {
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", reference];
         let ask = Ask::get(action.clone(), path).query("with_tag", "true");
         let ask = match with {
+            With::Tags => ask,
             With::Scan => ask.query("with_scan_overview", "true"),
             With::Details => {
                 ask.query("with_label", "true").query("with_accessory", "true").query("with_immutable_status", "true")
@@ -134,7 +154,10 @@ impl Harbor<'_> {
                 }
                 Ok(Some(artifact))
             }
-            Err(Error::NotFound { .. }) => Ok(None),
+            Err(Error::NotFound { action, said }) => match Cause::of(404, "", &said) {
+                Some(cause) => Err(Error::Known { action, cause, said }),
+                None => Ok(None),
+            },
             Err(error) => Err(error),
         }
     }

@@ -1,10 +1,12 @@
 //! Which registry this is: a Harbor, and which one, or something else.
 
+use crate::oci::registry::Cause;
 use crate::publish::harbor::Ask;
 use crate::publish::harbor::Error;
 use crate::publish::harbor::Harbor;
 use crate::publish::harbor::error::Refusal;
 use crate::sys::http;
+use crate::sys::http::Method;
 use serde::Deserialize;
 use serde::Serialize;
 use std::fmt;
@@ -61,9 +63,12 @@ impl Discovered {
     /// Checks that something can be changed.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`]
+    /// [`Cause::ReadOnly`]
     pub fn writable(&self) -> Result<(), Error> {
-        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        if !self.read_only {
+            return Ok(());
+        }
+        Err(Error::Known { action: "change anything".to_owned(), cause: Cause::ReadOnly, said: String::new() })
     }
 }
 
@@ -89,6 +94,20 @@ impl Information {
 }
 
 impl Harbor<'_> {
+    /// Tells whether there is a project of this name. Whoever has a login may ask.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn has_project(&self, name: &str) -> Result<bool, Error> {
+        let action = format!("look up project `{name}`");
+        let ask = Ask::new(Method::HEAD, action, ["projects"]).query("project_name", name);
+        match self.call(ask).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks whether this is a Harbor, and which one; `None` is a registry of another kind.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What can go wrong with a Harbor, in words that say what to do; Harbor's own words are quoted, made harmless.
 
+use crate::oci::registry::Cause;
+use crate::oci::registry::Turn;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -43,11 +45,13 @@ pub enum Error {
         /// Harbor's words.
         said: String,
     },
-    /// The project has no room left (403 DENIED).
-    #[error("cannot {action}: the project's storage quota is used up{}", quoted(said))]
-    Quota {
+    /// Harbor refuses it for a known reason.
+    #[error("cannot {action}: {cause}{}", quoted(said))]
+    Known {
         /// What was tried.
         action: String,
+        /// Why.
+        cause: Cause,
         /// Harbor's words.
         said: String,
     },
@@ -95,9 +99,6 @@ pub enum Error {
         /// What does not fit.
         cause: String,
     },
-    /// Harbor takes nothing at the moment.
-    #[error("cannot change anything: Harbor is in read-only mode")]
-    ReadOnly,
     /// It is no name of a project, repository, label or robot.
     #[error("cannot use `{name}` as {kind}: {rule}")]
     Name {
@@ -187,17 +188,6 @@ pub enum Error {
     File(#[from] fs::Error),
 }
 
-/// Whose turn it is after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Somebody has to change settings or credentials here (exit code 1).
-    Input,
-    /// Network, Harbor or scanner; another try may help (exit code 3).
-    Outside,
-    /// A rule said no (exit code 4).
-    Policy,
-}
-
 impl Error {
     /// Tells whose turn it is, for the exit code.
     #[must_use]
@@ -208,7 +198,10 @@ impl Error {
             | Self::NotFound { .. }
             | Self::Name { .. }
             | Self::NotHarbor { .. }
+            | Self::NotScannable { .. }
+            | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
             | Self::File(_) => Turn::Input,
+            Self::Known { cause, .. } => cause.turn(),
             Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
             _ => Turn::Outside,
         }
@@ -237,17 +230,14 @@ impl Error {
                 "Harbor took the request for a browser's: let no proxy add its `sid` cookie".to_owned()
             }
             Self::NotPermitted { .. } => {
-                "give the account the right (`sockel publish --setup` prints which ones robots need)".to_owned()
+                "give the account the right; robots made by `sockel publish --setup` have all that they need".to_owned()
             }
-            Self::Quota { .. } => {
-                "enlarge the project's quota, or delete artifacts and run Harbor's garbage collection".to_owned()
-            }
+            Self::Known { cause, .. } => cause.hint().to_owned(),
             Self::NotFound { .. } => {
                 "projects are made by `sockel publish --setup`; to an account without rights they look missing"
                     .to_owned()
             }
             Self::Malformed { .. } => "look whether something between here and Harbor answers in its place".to_owned(),
-            Self::ReadOnly => "wait until Harbor's administrator ends the read-only mode".to_owned(),
             Self::NotScannable { .. } => {
                 "look whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
             }
@@ -300,15 +290,16 @@ impl Refusal<'_> {
         let (code, said) = read(self.body);
         let action = self.action.to_owned();
         let user = self.user.to_owned();
+        // what is not found is looked up everywhere: only the caller knows whether it should be there
+        if let Some(cause) = Cause::of(self.status, &code, &said).filter(|_| self.status != 404) {
+            return Error::Known { action, cause, said };
+        }
         match self.status {
             401 => Error::Login { action, user },
-            // both come as DENIED, and sometimes as FORBIDDEN: only the words tell them apart
-            403 if said.contains("quota") || said.contains("will exceed") => Error::Quota { action, said },
             403 => Error::NotPermitted { action, user, said },
             404 => Error::NotFound { action, said },
             409 => Error::Conflict { action, said },
             412 => Error::Rule { action, said },
-            _ if code == "PROJECTPOLICYVIOLATION" => Error::Rule { action, said },
             status => Error::Status { action, status, said, request: self.request.to_owned() },
         }
     }
@@ -336,7 +327,8 @@ pub(crate) fn harmless(text: &str, most: usize) -> String {
 
 /// Returns the end of a log, line by line [`harmless`].
 pub(crate) fn log_end(log: &[u8]) -> String {
-    let text = String::from_utf8_lossy(log);
+    // Harbor wraps it into JSON for those who take that (`src/server/v2.0/handler/scan.go`)
+    let text = serde_json::from_slice::<String>(log).unwrap_or_else(|_| String::from_utf8_lossy(log).into_owned());
     let skipped = text.chars().count().saturating_sub(LOG);
     let end: String = text.chars().skip(skipped).collect();
     let lines = end.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
@@ -399,7 +391,7 @@ mod tests {
                 400,
                 form("BAD_REQUEST", "a\\u001b[31m\\nb"),
                 "cannot copy it: Harbor answered with status 400 (a [31m b)",
-                Turn::Outside,
+                Turn::Input,
             ),
             (302, String::new(), "cannot copy it: Harbor answered with status 302", Turn::Outside),
         ];
@@ -415,6 +407,10 @@ mod tests {
     fn keeps_the_end_of_a_log() {
         assert_eq!(log_end(b"a\r\n\n\x1b[2Jb\xff\n"), "a\n[2Jb\u{fffd}");
         assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG);
+        assert_eq!(
+            log_end(br#""2026 [INFO] begun\n2026 [ERROR] \"the\" end\n""#),
+            "2026 [INFO] begun\n2026 [ERROR] \"the\" end"
+        );
     }
 
     proptest! {

@@ -21,8 +21,10 @@ pub mod webhook;
 pub use discover::Discovered;
 pub use discover::Version;
 pub use error::Error;
-pub use error::Turn;
 pub use name::Repository;
+
+pub use crate::oci::registry::Cause;
+pub use crate::oci::registry::Turn;
 
 use crate::oci::registry::credentials::Audience;
 use crate::publish::harbor::error::Refusal;
@@ -73,6 +75,8 @@ pub(crate) struct Ask {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     limit: u64,
+    /// Media types of the answer.
+    accept: &'static str,
     /// Never sent again: a second attempt would make a second thing, or not get what the first one was given.
     once: bool,
 }
@@ -93,6 +97,7 @@ impl Ask {
             query: Vec::new(),
             body: None,
             limit: LIMIT,
+            accept: "application/json",
             once: false,
         }
     }
@@ -121,6 +126,12 @@ impl Ask {
 
     pub(crate) fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Wants a text instead of JSON.
+    pub(crate) fn text(mut self) -> Self {
+        self.accept = "text/plain";
         self
     }
 
@@ -219,7 +230,7 @@ impl<'a> Harbor<'a> {
         let has_body = ask.body.is_some();
         let mut request = Request::new(ask.method.clone(), ask.url(&self.origin), body);
         let headers = &mut request.headers;
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/plain;q=0.5"));
+        headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert("x-is-resource-name", HeaderValue::from_static("true"));
         headers.insert("x-accept-vulnerabilities", HeaderValue::from_static(REPORT));
         let identifier = HeaderValue::from_str(identifier).expect("digits, letters and hyphens are a header value");

@@ -1,5 +1,6 @@
 //! Scans: ask for one, wait for its end, fetch the full report and the age of the scanner's database.
 
+use crate::oci::registry::Cause;
 use crate::publish::gate;
 use crate::publish::harbor::Ask;
 use crate::publish::harbor::Error;
@@ -91,7 +92,9 @@ impl State {
 /// `ScannerRegistration` and `ScannerAdapterMetadata` of the API, as far as needed.
 #[derive(Deserialize)]
 struct Registration {
-    uuid: String,
+    uuid: Option<String>,
+    #[serde(default)]
+    health: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -103,12 +106,23 @@ struct Metadata {
 impl Harbor<'_> {
     /// Scans an image and returns the full report. An image's, not an index's: those have no report of their own.
     ///
-    /// A scan that runs already is waited for; one that was made earlier is not taken for the new one.
+    /// A scan that runs already is waited for; one that was made earlier is not taken for the new one. A report that
+    /// contradicts itself is made once more: the scan of another image has written records of this one in the meantime,
+    /// and the last scan writes them all (see [`gate::Contradiction`]).
     ///
     /// # Errors
-    /// [`Error::NotScannable`], [`Error::ScanFailed`] with the log, [`Error::ScanStopped`], [`Error::NeverScanned`],
+    /// [`Error::NotScannable`], [`Error::Known`] for a scanner that does not answer, an image that was deleted in the
+    /// meantime or read-only mode, [`Error::ScanFailed`] with the log, [`Error::ScanStopped`], [`Error::NeverScanned`],
     /// [`Error::ScanTooLong`], and those of every call.
     pub async fn scan(&self, repository: &Repository, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
+        let scanned = self.scan_once(repository, digest, patience).await.map_err(gone)?;
+        if scanned.report.contradictions().is_empty() {
+            return Ok(scanned);
+        }
+        self.scan_once(repository, digest, patience).await.map_err(gone)
+    }
+
+    async fn scan_once(&self, repository: &Repository, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
         let image = format!("`{repository}@{digest}`");
         let reference = digest.to_string();
         let missing = || Error::NotFound { action: format!("scan {image}"), said: String::new() };
@@ -134,9 +148,14 @@ impl Harbor<'_> {
             // "a previous scan process is …": somebody else's, or that of an attempt whose answer was lost
             Err(Error::Conflict { .. }) => Ok(Triggered::Running),
             // no scanner, a disabled one, or none for this kind of artifact
-            Err(Error::Rule { said, .. } | Error::Status { status: 400 | 422, said, .. }) => {
+            Err(Error::Rule { said, .. } | Error::Status { status: 422, said, .. }) => {
                 Err(Error::NotScannable { image: image.to_owned(), said })
             }
+            // without its capabilities a scanner supports nothing, and Harbor says just that
+            Err(Error::Status { status: 400, said, .. }) => match self.scanner(repository.project()).await? {
+                Some(scanner) if scanner.is_healthy() => Err(Error::NotScannable { image: image.to_owned(), said }),
+                _ => Err(unhealthy(image)),
+            },
             Err(error) => Err(error),
         }
     }
@@ -183,6 +202,10 @@ impl Harbor<'_> {
             // seconds may be one too many
             let elapsed = u64::try_from(clock::now().0 - begun.0).unwrap_or(0);
             if waited >= patience.limit || elapsed > patience.limit.as_secs() + 1 {
+                // in read-only mode Harbor does not take the news of its own jobs (`src/core/middlewares`)
+                if let Some(found) = self.discover().await? {
+                    found.writable()?;
+                }
                 let status = overview.map_or("none", |overview| overview.scan_status.as_str());
                 let seconds = waited.as_secs().max(elapsed);
                 return Err(Error::ScanTooLong { image: image(), seconds, status: error::harmless(status, 40) });
@@ -195,7 +218,7 @@ impl Harbor<'_> {
         let name = repository.encoded();
         let project = repository.project();
         let path = ["projects", project, "repositories", &name, "artifacts", reference, "scan", report, "log"];
-        let reply = self.call(Ask::get("read the scan's log", path).limit(LOG_LIMIT)).await;
+        let reply = self.call(Ask::get("read the scan's log", path).text().limit(LOG_LIMIT)).await;
         reply.map(|reply| error::log_end(reply.bytes())).unwrap_or_default()
     }
 
@@ -221,14 +244,45 @@ impl Harbor<'_> {
     /// # Errors
     /// When Harbor does not answer.
     pub async fn database_updated_at(&self, project: &str) -> Result<Option<Epoch>, Error> {
-        let ask = Ask::get("ask for the project's scanner", ["projects", project, "scanner"]);
-        let Some(registration) = permitted(self.call(ask).await)? else { return Ok(None) };
-        let Ok(Registration { uuid }) = registration.json() else { return Ok(None) };
+        let Some(Registration { uuid: Some(uuid), health }) = self.scanner(project).await? else { return Ok(None) };
+        if health.as_deref() == Some(UNHEALTHY) {
+            return Err(unhealthy(&format!("images of project `{project}`")));
+        }
         let ask = Ask::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
         let Some(metadata) = permitted(self.call(ask).await)? else { return Ok(None) };
         let Ok(Metadata { properties }) = metadata.json() else { return Ok(None) };
         let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
         Ok(text.and_then(|text| time::parse(&text)))
+    }
+}
+
+impl Harbor<'_> {
+    /// Returns the scanner of a project; `None` when the account may not ask.
+    async fn scanner(&self, project: &str) -> Result<Option<Registration>, Error> {
+        let ask = Ask::get("ask for the project's scanner", ["projects", project, "scanner"]);
+        let Some(registration) = permitted(self.call(ask).await)? else { return Ok(None) };
+        Ok(registration.json().ok())
+    }
+}
+
+impl Registration {
+    fn is_healthy(&self) -> bool {
+        self.health.as_deref() == Some("healthy")
+    }
+}
+
+/// Harbor's word for a scanner that does not answer.
+const UNHEALTHY: &str = "unhealthy";
+
+fn unhealthy(what: &str) -> Error {
+    Error::Known { action: format!("scan {what}"), cause: Cause::UnhealthyScanner, said: String::new() }
+}
+
+/// What was there when the scan began and is not found any more was deleted: another publish brings it again.
+fn gone(error: Error) -> Error {
+    match error {
+        Error::NotFound { action, said } => Error::Known { action, cause: Cause::Gone, said },
+        error => error,
     }
 }
 

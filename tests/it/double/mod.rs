@@ -1,5 +1,6 @@
 //! The test doubles behave as the registries, token servers and Harbor they stand for.
 
+mod contract;
 mod definition;
 mod harbor;
 mod peer;

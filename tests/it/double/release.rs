@@ -47,7 +47,7 @@ fn look(harbor: &Harbor) -> Value {
 fn scans_take_their_course() {
     let (harbor, _) = harbor();
     assert_eq!(look(&harbor), Value::Null, "never scanned");
-    let report = || Report::clean().finding("CVE-1", "openssl", "High").fixed("CVE-2", "zlib", "Low", "1.1");
+    let report = || Report::silent().finding("CVE-1", "openssl", "High").fixed("CVE-2", "zlib", "Low", "1.1");
     let table: [(Course, &[&str]); 4] = [
         (Course::success(3, report()), &["Pending", "Pending", "Running", "Success", "Success"]),
         (Course::new(&["Scheduled", "Error"]), &["Scheduled", "Error", "Error"]),
@@ -72,8 +72,17 @@ fn scans_take_their_course() {
     );
     let log = get(&mut admin(&harbor), &format!("{ARTIFACT}/scan/{}/log", shown["report_id"].as_str().unwrap()));
     assert!(String::from_utf8(log.body).unwrap().contains("SUCCESS"));
+    let json = admin(&harbor).with("accept", "application/json, text/plain;q=0.5");
+    let log = get(&mut { json }, &format!("{ARTIFACT}/scan/{}/log", shown["report_id"].as_str().unwrap()));
+    assert!(log.json().as_str().unwrap().ends_with("[SUCCESS] the end\n"), "the first type that the client takes");
     let plain = get(&mut admin(&harbor), &format!("{ARTIFACT}?with_scan_overview=true")).json();
-    assert_eq!(plain["scan_overview"][REPORT], Value::Null, "a client without wishes gets the older type");
+    assert_eq!(plain["scan_overview"][REPORT], shown, "a client without wishes gets this type, too");
+    harbor.scans(Course::success(1, report()));
+    scan(&harbor, "vulnerability");
+    let unfinished = look(&harbor);
+    let fields: Vec<&String> = unfinished.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["report_id", "scan_status", "start_time", "end_time"]);
+    assert_eq!(unfinished["end_time"], "0001-01-01T00:00:00.000Z");
 }
 
 #[test]
@@ -82,8 +91,12 @@ fn scans_are_refused() {
     harbor.scans(Course::success(5, Report::clean()));
     assert_eq!(
         [scan(&harbor, "sbom"), scan(&harbor, "vulnerability"), scan(&harbor, "vulnerability")],
-        [400, 202, 409]
+        [501, 202, 409]
     );
+    assert_eq!(scan(&harbor, "x"), 422);
+    harbor.scanner_is_unhealthy();
+    assert_eq!(scan(&harbor, "vulnerability"), 400);
+    assert_eq!(get(&mut admin(&harbor), "/projects/staging/scanner").json()["health"], "unhealthy");
     harbor.has_no_scanner();
     assert_eq!(scan(&harbor, "vulnerability"), 412);
     assert_eq!(get(&mut admin(&harbor), "/projects/staging/scanner").json(), json!({}));
@@ -98,7 +111,7 @@ fn scans_are_refused() {
 fn reports_are_right_or_wrong_as_told() {
     let (harbor, image) = harbor();
     let path = format!("{ARTIFACT}/additions/vulnerabilities");
-    harbor.scans(Course::success(1, Report::clean().finding("CVE-1", "openssl", "Critical")));
+    harbor.scans(Course::success(1, Report::silent().finding("CVE-1", "openssl", "Critical")));
     scan(&harbor, "vulnerability");
     look(&harbor);
     assert_eq!(get(&mut scanner(&harbor), &path).json(), json!({}), "not finished");
@@ -112,14 +125,45 @@ fn reports_are_right_or_wrong_as_told() {
     let pushed = get(&mut admin(&harbor), ARTIFACT).json()["push_time"].as_str().unwrap().to_owned();
     assert!(report["generated_at"].as_str().unwrap() >= pushed.as_str());
 
-    let odd = Report::clean().with(json!("not an object")).finding("CVE-1", "openssl", "Strange");
-    harbor.scans(Course::success(0, odd.by("", "").generated_at("2020-01-01T00:00:00Z").about("sha256:0")));
+    let odd = Report::silent().finding("CVE-1", "zlib", "Strange").finding("CVE-2", "zlib", "Negligible");
+    harbor.scans(Course::success(0, odd.by("", "").generated_at("2020-01-01T00:00:00Z")));
     scan(&harbor, "vulnerability");
     look(&harbor);
     let report = get(&mut scanner(&harbor), &path).json()[REPORT].clone();
     assert_eq!((&report["generated_at"], &report["scanner"]["name"]), (&json!("2020-01-01T00:00:00Z"), &json!("")));
-    assert_eq!(report["vulnerabilities"][1]["artifact_digests"], json!(["sha256:0"]));
-    assert_eq!((&report["severity"], &report["vulnerabilities"][0]), (&json!("Strange"), &json!("not an object")));
+    let severity = |place: usize| report["vulnerabilities"][place]["severity"].clone();
+    assert_eq!((&report["severity"], severity(0), severity(1)), (&json!("Strange"), json!("Unknown"), json!("None")));
+}
+
+#[test]
+fn reports_share_their_records() {
+    let (harbor, _) = harbor();
+    push(&harbor, "staging/b", "1", b"other");
+    let scan_of = |name: &str, report: Report| {
+        harbor.scans(Course::success(0, report));
+        let artifact = ARTIFACT.replace("/a/", &format!("/{name}/"));
+        let body = json!({ "scan_type": "vulnerability" });
+        assert_eq!(send(&mut admin(&harbor), "POST", &format!("{artifact}/scan"), &body), 202);
+        get(&mut scanner(&harbor), &format!("{artifact}?with_scan_overview=true")).json();
+    };
+    let finding = |severity: &str, fix: &str, status: &str| {
+        Report::silent().with(json!({
+            "id": "CVE-1", "package": "libx", "version": "1.0", "severity": severity, "fix_version": fix, "status": status,
+        }))
+    };
+    let told = || {
+        let report =
+            get(&mut scanner(&harbor), &format!("{ARTIFACT}/additions/vulnerabilities")).json()[REPORT].clone();
+        let item = report["vulnerabilities"][0].clone();
+        let overview = look(&harbor);
+        [&report["severity"], &item["severity"], &item["fix_version"], &overview["severity"]].map(ToString::to_string)
+    };
+    scan_of("a", finding("Critical", "", ""));
+    assert_eq!(told(), ["\"Critical\"", "\"Critical\"", "\"\"", "\"Critical\""]);
+    scan_of("a", finding("Critical", "1.1", ""));
+    assert_eq!(told()[2], "\"\"", "only together with severity or status");
+    scan_of("b", finding("Low", "1.2", "fixed"));
+    assert_eq!(told(), ["\"Critical\"", "\"Low\"", "\"1.2\"", "\"Low\""], "the last scan of any image");
 }
 
 #[test]
@@ -194,7 +238,7 @@ fn copies_take_all_tags_and_accessories_once() {
     assert_eq!(promote(&mut admin(&harbor), &from).0, 201);
     assert!(registry.tags("release/a").contains_key("late") && registry.manifest("release/a", &later).is_none());
     assert_eq!(promote(&mut admin(&harbor), &format!("staging/a@{signature}")).0, 403);
-    assert_eq!(promote(&mut admin(&harbor), &format!("staging/a@{}", digest(b"x"))).0, 404);
+    assert_eq!(promote(&mut admin(&harbor), &format!("staging/a@{}", digest(b"x"))).0, 400);
     assert_eq!(promote(&mut admin(&harbor), "staging").0, 400);
 }
 

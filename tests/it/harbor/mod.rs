@@ -12,6 +12,7 @@ use crate::support::registry::Response;
 use crate::support::registry::Trouble;
 use crate::support::registry::harbor::ADMIN;
 use crate::support::registry::harbor::Harbor as Double;
+use sockel::publish::harbor::Cause;
 use sockel::publish::harbor::Error;
 use sockel::publish::harbor::Harbor;
 use sockel::publish::harbor::Repository;
@@ -58,7 +59,10 @@ async fn tells_harbor_from_other_registries() {
     assert!(found.version.is_at_least(2, 15) && !found.version.is_at_least(2, 16) && found.writable().is_ok());
     assert_eq!(found.external_url, Some(double.url()));
     double.is_read_only();
-    assert!(matches!(admin(&host, &double).discover().await.unwrap().unwrap().writable(), Err(Error::ReadOnly)));
+    assert!(matches!(
+        admin(&host, &double).discover().await.unwrap().unwrap().writable(),
+        Err(Error::Known { cause: Cause::ReadOnly, .. })
+    ));
 
     let other = Registry::start();
     let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));

@@ -16,6 +16,7 @@ use sockel::publish::gate::Facts;
 use sockel::publish::gate::Outcome;
 use sockel::publish::gate::Policy;
 use sockel::publish::gate::Verdict;
+use sockel::publish::harbor::Cause;
 use sockel::publish::harbor::Error;
 use sockel::publish::harbor::Harbor;
 use sockel::publish::harbor::Turn;
@@ -69,12 +70,13 @@ fn judge(scanned: &Scanned, policy: &Policy) -> Verdict {
 #[tokio::test]
 async fn waits_for_the_report() {
     let (double, digest) = start();
-    let report = Report::clean().finding("CVE-1-1", "apt", "Low").fixed("CVE-1-2", "zlib1g", "High", "2");
+    let report = Report::silent().finding("CVE-1-1", "apt", "Low").fixed("CVE-1-2", "zlib1g", "High", "2");
     double.scans(Course::success(30, report));
     let scanned = scan(&double, &digest).await.unwrap();
     assert!(double.log().count("GET", "*/artifacts/sha256:*") >= 30);
     assert_eq!(double.log().count("POST", "*/base%252Fdebian/artifacts/sha256:*/scan"), 1);
-    assert_eq!((scanned.report.listed, scanned.report.announced), (2, Some(2)));
+    assert_eq!((scanned.report.listed.total, scanned.report.listed.fixable), (2, 1));
+    assert_eq!(scanned.report.announced.counts.as_ref(), Some(&scanned.report.listed));
     let verdict = judge(&scanned, &Policy::usual());
     assert_eq!((verdict.outcome(), verdict.findings.len(), verdict.tolerated), (Outcome::Refused, 1, 1));
     assert_eq!(verdict.findings[0].fixed_in.as_deref(), Some("2"));
@@ -139,7 +141,38 @@ async fn refusals_and_races() {
     let unsupported = Response::error(422, "UNPROCESSABLE_ENTITY", "it is an index");
     double.fault(Fault::new("POST", "*/scan", Trouble::Answer(unsupported)));
     assert!(matches!(scan(&double, &digest).await, Err(Error::NotScannable { .. })));
-    assert!(matches!(scan(&double, &Digest::of(b"absent")).await, Err(Error::NotFound { .. })));
+    let error = scan(&double, &Digest::of(b"absent")).await.unwrap_err();
+    assert!(matches!(error, Error::Known { cause: Cause::Gone, .. }) && error.turn() == Turn::Outside, "{error}");
+}
+
+#[tokio::test]
+async fn a_scanner_that_does_not_answer_is_named() {
+    let (double, digest) = start();
+    double.scanner_is_unhealthy();
+    let error = scan(&double, &digest).await.unwrap_err();
+    assert!(matches!(error, Error::Known { cause: Cause::UnhealthyScanner, .. }), "{error}");
+    assert_eq!(error.turn(), Turn::Outside);
+    assert_eq!(double.log().count("GET", "*/metadata"), 0, "that would be tried again and again");
+    // whoever may not ask hears it from the refusal
+    let rights = ["artifact:read", "scan:create", "scan:read", "artifact-addition:read"];
+    double.robot("robot$ci", "secret", &[("staging", &rights)]);
+    let host = host();
+    let robot = Harbor::new(&host, double.url().parse().unwrap(), login("robot$ci", "secret"));
+    let error = robot.scan(&repository(NAME), &digest, &patience()).await.unwrap_err();
+    assert!(matches!(error, Error::Known { cause: Cause::UnhealthyScanner, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn read_only_mode_stops_scans_and_says_so() {
+    let (double, digest) = start();
+    double.scans(Course::new(&["Running"]));
+    let error = scan_with(&double, &digest, &hasty()).await.unwrap_err();
+    assert!(matches!(error, Error::ScanTooLong { .. }), "{error}");
+    let running = Response::error(409, "CONFLICT", "a previous scan process is Running");
+    double.fault(Fault::new("POST", "*/scan", Trouble::Answer(running)));
+    double.is_read_only();
+    let error = scan_with(&double, &digest, &hasty()).await.unwrap_err();
+    assert!(matches!(error, Error::Known { cause: Cause::ReadOnly, .. }) && error.turn() == Turn::Outside, "{error}");
 }
 
 #[tokio::test]
@@ -164,9 +197,13 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
         (low().generated_at(old), Some(""), "the report is of 2020-01-01"),
         (low().generated_at(""), Some(""), "the report does not say when"),
         (low().by("", ""), Some(""), "the report does not name its scanner"),
-        (low().about(&Digest::of(b"other").to_string()), Some(""), "the report is about sha256:d9298a10"),
-        (low().finding("CVE-1-2", "apt", "Strange"), Some(""), "the severity of CVE-1-2 is"),
-        (Report::clean(), Some(""), "the report has no finding of any severity for 80 packages"),
+        (low().calls_itself("Strange"), Some(""), "the severity of the report is the unknown word `Strange`"),
+        (low().calls_itself("High"), Some(""), "it contradicts itself: the worst severity is low in the list and high"),
+        (
+            Report::silent(),
+            Some(""),
+            "the report has no finding of any severity: whether the scanner saw the 80 packages",
+        ),
     ];
     for (report, database, expected) in table {
         let (double, digest) = start();
@@ -175,10 +212,35 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
         }
         double.scans(Course::success(1, report));
         let scanned = scan(&double, &digest).await.unwrap();
-        let verdict = judge(&scanned, &Policy { doubt_silence_above: Some(20), ..Policy::usual() });
+        let verdict = judge(&scanned, &Policy::usual());
         let doubts: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
         assert_eq!(verdict.outcome(), Outcome::NotTrusted, "{expected}");
         assert!(doubts.len() == 1 && doubts[0].starts_with(expected), "{expected}: {doubts:?}");
+    }
+}
+
+/// Harbor has one record for what two images share, and the last scan writes it.
+#[tokio::test]
+async fn what_another_scan_has_written_is_scanned_once_more() {
+    let finding = |severity: &str| Report::silent().finding("CVE-1-1", "libx", severity);
+    let requests = |double: &Double| double.log().count("POST", "*/scan");
+    // how often another image's scan gets between; severity of this image, of the other one; outcome, scans
+    let table = [
+        (0, "Critical", "Low", Outcome::Refused, 1),
+        (1, "Critical", "Low", Outcome::Refused, 2),
+        (1, "Low", "Critical", Outcome::Passed, 2),
+        (2, "Critical", "Low", Outcome::NotTrusted, 2),
+        (2, "Low", "Critical", Outcome::NotTrusted, 2),
+    ];
+    for (times, own, other, outcome, scans) in table {
+        let (double, digest) = start();
+        double.scans(Course::success(1, finding(own)));
+        (0..times).for_each(|_| double.another_scan_follows(finding(other)));
+        let verdict = judge(&scan(&double, &digest).await.unwrap(), &Policy::usual());
+        assert_eq!((verdict.outcome(), requests(&double)), (outcome, scans), "{times} {own} {other}");
+        let told: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
+        let both = |text: &String| text.contains(&own.to_lowercase()) && text.contains(&other.to_lowercase());
+        assert_eq!(told.iter().any(both), outcome == Outcome::NotTrusted, "{told:?}");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::support::registry::harbor::Harbor as Double;
 use serde_json::Value;
 use sockel::publish::gate::Exemption;
 use sockel::publish::gate::Severity;
+use sockel::publish::harbor::Cause;
 use sockel::publish::harbor::Error;
 use sockel::publish::harbor::Harbor;
 use sockel::publish::harbor::setup::Project;
@@ -138,14 +139,85 @@ async fn changes_what_is_different() {
     let expected = [
         "quota of project `base-staging`: changed (10737418240 → -1 bytes)",
         "project `base`: changed (severity: high → critical)",
+        "retention of project `base-staging`: changed (the 20 → the 5 most recently pushed of each repository)",
         "CVE allow-list of project `base`: changed (1 → 0 identifiers)",
         "webhook `scans` of project `base-staging`: changed (address or events)",
     ];
     assert_eq!(changed, expected, "{done:#?}");
-    let left: Vec<&Step> = done.iter().filter(|step| matches!(step.state, State::Left { .. })).collect();
-    assert_eq!(left.len(), 1, "rules that somebody made are not ours to change: {left:?}");
-    let again = client.apply(&Wanted { keep: 20, ..other }).await.unwrap();
+    assert!(done.iter().all(|step| step.state.is_fine()), "{done:#?}");
+    let again = client.apply(&other).await.unwrap();
     assert!(again.iter().all(|step| step.state == State::Exists), "{again:#?}");
+}
+
+#[tokio::test]
+async fn rules_of_ours_hold_again_and_follow_the_file() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let client = admin(&host, &double);
+    client.apply(&wanted(folder.path())).await.unwrap();
+    let switch = || double.state().immutable.values_mut().for_each(|rule| rule["disabled"] = true.into());
+    let rule = || double.state().immutable.values().next().unwrap().clone();
+    let told =
+        |steps: &[Step]| steps.iter().map(ToString::to_string).filter(|step| !step.ends_with("exists")).collect();
+    let what = "immutable tags of project `base`: changed";
+    let mut other = wanted(folder.path());
+    other.moving.push("11".to_owned());
+    let moved = format!("{what} (moving tags: {{sha256-*.sig,latest}} → {{sha256-*.sig,latest,11}})");
+    let back = format!("{what} (moving tags: {{sha256-*.sig,latest,11}} → {{sha256-*.sig,latest}})");
+    let on = format!("{what} (disabled → enabled)");
+    // somebody switches it off; what is wanted; what is done
+    let table = [
+        (true, wanted(folder.path()), vec![on.clone()]),
+        (false, other, vec![moved]),
+        (true, wanted(folder.path()), vec![on, back]),
+    ];
+    for (is_off, wanted, expected) in table {
+        if is_off {
+            switch();
+        }
+        let done: Vec<String> = told(&client.apply(&wanted).await.unwrap());
+        assert_eq!(done, expected);
+        let rules = double.state().immutable.len();
+        assert_eq!((rule()["disabled"].as_bool(), rules), (Some(false), 1), "{:#?}", rule());
+        assert!(client.apply(&wanted).await.unwrap().iter().all(|step| step.state == State::Exists));
+    }
+    // what somebody else made is left alone, and said
+    double.state().immutable.values_mut().for_each(|rule| rule["tag_selectors"][0]["pattern"] = "v*".into());
+    let done = client.apply(&wanted(folder.path())).await.unwrap();
+    assert!(done.iter().any(|step| matches!(&step.state, State::Left { remedy } if remedy.contains("another rule"))));
+}
+
+#[tokio::test]
+async fn robots_of_others_are_left_alone() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let client = admin(&host, &double);
+    client.apply(&wanted(folder.path())).await.unwrap();
+    let rights =
+        || double.state().robots.values().map(|robot| robot.shown["permissions"].clone()).collect::<Vec<Value>>();
+    let before = rights();
+    // a second file with other projects and the same names
+    let mut second = wanted(folder.path());
+    (second.staging.name, second.release.name) = ("other-staging".to_owned(), "other".to_owned());
+    let done = client.apply(&second).await.unwrap();
+    let left = |steps: &[Step], words: &str| {
+        steps.iter().filter(|step| matches!(&step.state, State::Left { remedy } if remedy.contains(words))).count()
+    };
+    assert_eq!((left(&done, "`robot-name` in `setup`"), rights()), (2, before), "{done:#?}");
+    let robots = second.robots.as_mut().unwrap();
+    (robots.pipeline, robots.release) = ("two-pipeline".to_owned(), "two-freigabe".to_owned());
+    let done = client.apply(&second).await.unwrap();
+    assert!(done.iter().all(|step| step.state.is_fine()) && rights().len() == 4, "{done:#?}");
+    // a secret that is lost
+    fs::remove(&folder.path().join("pipeline.json")).unwrap();
+    let done = client.apply(&wanted(folder.path())).await.unwrap();
+    assert_eq!(left(&done, "pipeline.json`: put the file back"), 1, "{done:#?}");
+    // Harbor's prefix was changed: the robot keeps its name
+    let named = double.state().robots.values().filter(|robot| robot.shown["name"] == "robot$freigabe").count();
+    let mut third = wanted(folder.path());
+    third.robots.as_mut().unwrap().prefix = "bot+".to_owned();
+    let done = client.apply(&third).await.unwrap();
+    assert_eq!((named, states(&done, &State::Exists).contains(&"robot `freigabe`")), (1, true), "{done:#?}");
 }
 
 #[tokio::test]
@@ -167,7 +239,7 @@ async fn ends_clearly() {
     assert!(error.to_string().starts_with("cannot create robot `pipeline`: "), "{error}");
     assert_eq!(double.log().count("POST", "*/robots"), 1);
     double.is_read_only();
-    assert!(matches!(client.apply(&wanted(folder.path())).await, Err(Error::ReadOnly)));
+    assert!(matches!(client.apply(&wanted(folder.path())).await, Err(Error::Known { cause: Cause::ReadOnly, .. })));
     assert!(client.plan(&wanted(folder.path())).await.is_ok());
     let other = crate::support::registry::Registry::start();
     let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));

@@ -16,6 +16,7 @@ use crate::support::registry::Trouble;
 use rand::Rng;
 use rand::SeedableRng;
 use sockel::oci::registry::Blobs;
+use sockel::oci::registry::Cause;
 use sockel::oci::registry::Error;
 use sockel::oci::registry::Push;
 use sockel::report::Event;
@@ -208,7 +209,10 @@ fn a_used_up_quota_is_named() {
         let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
         double.fault(Fault::new(method, path, Trouble::quota()).always());
         let error = push(&double, &image.push(&names)).unwrap_err();
-        assert!(matches!(error, Error::Quota { .. }) && error.hints()[0].contains("quota"), "{error}");
+        assert!(
+            matches!(error, Error::Known { cause: Cause::Quota, .. }) && error.hints()[0].contains("quota"),
+            "{error}"
+        );
         assert!(double.log().count(method, path) <= 4);
         assert_whole(&double, REPOSITORY, &[], method);
     }

@@ -177,7 +177,7 @@ impl Harbor<'_> {
     /// Returns what [`Harbor::apply`] would do; changes nothing.
     ///
     /// # Errors
-    /// [`Error::Name`] for names that Harbor would refuse, [`Error::ReadOnly`], [`Error::NotHarbor`], and those of
+    /// [`Error::Name`] for names that Harbor would refuse, [`Error::Known`] in read-only mode, [`Error::NotHarbor`], and those of
     /// every call but [`Error::NotPermitted`], which becomes a step.
     pub async fn plan(&self, wanted: &Wanted) -> Result<Vec<Step>, Error> {
         self.set_up(wanted, true).await

@@ -71,6 +71,9 @@ const RELEASE: &[(&str, &str)] = &[
 /// How old the scanner's database is, is known on system level only.
 const SYSTEM: &[(&str, &str)] = &[("scanner", "read")];
 
+/// The description by which our robots are found again.
+const MARK: &str = "made by `sockel publish --setup`";
+
 /// The two robots.
 #[derive(Debug, Clone)]
 pub struct Robots {
@@ -165,6 +168,32 @@ fn release_rights(staging: &str, release: &str) -> Rights {
     parts.into_iter().flat_map(|(kind, namespace, accesses)| rights(kind, namespace, accesses)).collect()
 }
 
+/// Says that a robot works for other projects as well: another registry file made it for those, and what that needs is
+/// not ours to take away.
+fn shared(present: &Rights, wanted: &Rights) -> Option<String> {
+    let projects = |rights: &Rights| -> BTreeSet<String> {
+        rights.iter().filter(|right| right[0] == "project").map(|right| right[1].clone()).collect()
+    };
+    let others: Vec<String> = projects(present).difference(&projects(wanted)).map(|name| format!("`{name}`")).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "it has rights on {}, so it belongs to another registry file: give this file robots of its own with `robot-name` in `setup`",
+            harmless(&others.join(", "), 300)
+        )
+    })
+}
+
+/// Says that nobody can log in as a robot, because Harbor shows its secret once.
+fn lost(keep: &Path, name: &str) -> Option<String> {
+    let path = keep.join(format!("{name}.json"));
+    (!path.exists()).then(|| {
+        format!(
+            "its secret is not in `{}`: put the file back, or delete the robot in Harbor and run `sockel publish --setup` again, which makes a new one",
+            path.display()
+        )
+    })
+}
+
 /// Returns rights as Harbor takes them.
 fn permissions(rights: &Rights) -> Value {
     let spaces: BTreeSet<(&String, &String)> = rights.iter().map(|[kind, namespace, ..]| (kind, namespace)).collect();
@@ -185,6 +214,12 @@ impl Robot {
             })
         });
         rights.collect()
+    }
+
+    /// Returns what stands before a short name in its full name, where nothing but a mark does.
+    fn prefix_before(&self, name: &str) -> Option<&str> {
+        let prefix = self.name.strip_suffix(name)?;
+        prefix.ends_with(|c: char| !c.is_ascii_alphanumeric() && c != '-').then_some(prefix)
     }
 
     /// Says what keeps it from working, though it exists.
@@ -216,21 +251,27 @@ impl Run<'_, '_> {
         ];
         for (name, wanted) in pairs {
             let full = format!("{}{name}", robots.prefix);
-            match present.iter().find(|robot| robot.name == full || robot.name == name) {
-                Some(robot) => self.mend(robot, name, &wanted).await?,
+            // after a change of Harbor's prefix the old name stays
+            let is_made_here = |robot: &&Robot| robot.description.as_deref() == Some(MARK);
+            let ours = |robot: &&Robot| robot.name == full || robot.name == name;
+            let older = |robot: &&Robot| is_made_here(robot) && robot.prefix_before(name).is_some();
+            match present.iter().find(ours).or_else(|| present.iter().find(older)) {
+                Some(robot) => self.mend(robot, name, &robots.keep, &wanted).await?,
                 None => self.create(robots, name, &wanted).await?,
             }
         }
         Ok(())
     }
 
-    async fn mend(&mut self, robot: &Robot, name: &str, wanted: &Rights) -> Result<(), Error> {
+    async fn mend(&mut self, robot: &Robot, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
         let what = format!("robot `{name}`");
-        if let Some(trouble) = robot.trouble(clock::now().0) {
-            self.step(what, State::Left { remedy: trouble.to_owned() });
+        let present = robot.rights();
+        let trouble = robot.trouble(clock::now().0).map(str::to_owned);
+        let trouble = trouble.or_else(|| shared(&present, wanted)).or_else(|| lost(keep, name));
+        if let Some(remedy) = trouble {
+            self.step(what, State::Left { remedy });
             return Ok(());
         }
-        let present = robot.rights();
         if present == *wanted {
             self.step(what, State::Exists);
             return Ok(());
@@ -252,7 +293,7 @@ impl Run<'_, '_> {
             "permissions": permissions(wanted),
         });
         let ask = Ask::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
-        let change = harmless(&change.join(", "), 500);
+        let change = harmless(&change.join(", "), usize::MAX);
         self.act(&what, ask, Some(change)).await?;
         Ok(())
     }
@@ -268,7 +309,7 @@ impl Run<'_, '_> {
         let place = Place::open(&robots.keep)?;
         let body = json!({
             "name": name,
-            "description": "made by `sockel publish --setup`",
+            "description": MARK,
             "level": "system",
             "disable": false,
             "duration": robots.days,

@@ -21,6 +21,8 @@ const DAILY: &str = "0 0 2 * * *";
 #[derive(Debug, Deserialize)]
 struct Rule {
     #[serde(default)]
+    id: Option<u64>,
+    #[serde(default)]
     disabled: bool,
     #[serde(default)]
     template: String,
@@ -50,7 +52,21 @@ impl Rule {
     fn has(&self, decoration: &str, pattern: &str) -> bool {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
         let is_one = matches!(tags, [tag] if tag.decoration == decoration && tag.pattern == pattern);
-        is_one && !self.disabled && self.is_everywhere()
+        is_one && self.is_everywhere()
+    }
+
+    /// Returns the pattern of tags that may move, where the rule has the form of those that are made here: they have no
+    /// name and no description to be known by.
+    fn moving(&self) -> Option<&str> {
+        let tags = self.tag_selectors.as_deref().unwrap_or_default();
+        let [tag] = tags else { return None };
+        let is_ours = tag.pattern == SIGNATURES || tag.pattern.starts_with(&format!("{{{SIGNATURES},"));
+        (is_ours && tag.decoration == "excludes" && self.is_everywhere()).then_some(&tag.pattern)
+    }
+
+    /// Tells whether the rule has the form of those that are made here, whatever the count.
+    fn is_retention(&self) -> bool {
+        self.template == "latestPushedK" && self.has("matches", "**")
     }
 
     fn is_everywhere(&self) -> bool {
@@ -61,11 +77,13 @@ impl Rule {
     }
 
     fn keeps(&self, count: u32) -> bool {
-        let kept = self.params.as_ref().and_then(|params| params.get("latestPushedK"));
-        // Harbor hands numbers back as it got them, some versions as text
-        let is_count =
-            kept.is_some_and(|kept| kept.as_u64() == Some(count.into()) || kept.as_str() == Some(&count.to_string()));
-        self.template == "latestPushedK" && is_count && self.has("matches", "**")
+        self.count() == Some(count.into()) && self.is_retention()
+    }
+
+    /// Returns how many images a rule keeps. Harbor hands numbers back as it got them, some versions as text.
+    fn count(&self) -> Option<u64> {
+        let kept = self.params.as_ref()?.get("latestPushedK")?;
+        kept.as_u64().or_else(|| kept.as_str()?.parse().ok())
     }
 }
 
@@ -115,9 +133,22 @@ impl Run<'_, '_> {
         let rules: Result<Vec<Rule>, Error> = list.await;
         let Some(rules) = self.look(&what, rules).await? else { return Ok(()) };
         let pattern = moving(patterns);
-        if rules.iter().any(|rule| rule.has("excludes", &pattern)) {
+        if rules.iter().any(|rule| rule.has("excludes", &pattern) && !rule.disabled) {
             self.step(what, State::Exists);
             return Ok(());
+        }
+        let body = json!({
+            "action": "immutable",
+            "template": "immutable_template",
+            "priority": 0,
+            "disabled": false,
+            "scope_selectors": everywhere(),
+            "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": pattern}],
+        });
+        // one with the same tags, though disabled, stands in the way of a new one (`src/pkg/immutable/dao`)
+        let same = rules.iter().find(|rule| rule.has("excludes", &pattern));
+        if let Some(rule) = same.or_else(|| rules.iter().find(|rule| rule.moving().is_some())) {
+            return self.renew(&what, project, rule, body).await;
         }
         if let Some(rule) = rules.iter().find(|rule| !rule.disabled) {
             // two rules add up, and a rule that somebody made is not ours to delete
@@ -130,16 +161,33 @@ impl Run<'_, '_> {
             self.step(what, State::Left { remedy });
             return Ok(());
         }
-        let body = json!({
-            "action": "immutable",
-            "template": "immutable_template",
-            "priority": 0,
-            "disabled": false,
-            "scope_selectors": everywhere(),
-            "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": pattern}],
-        });
         let ask = Ask::post(format!("create {what}"), ["projects", project, "immutabletagrules"]).body(body).once();
         self.act(&what, ask, None).await?;
+        Ok(())
+    }
+
+    /// Makes a rule of ours hold again, as it should be.
+    async fn renew(&mut self, what: &str, project: &str, rule: &Rule, mut body: Value) -> Result<(), Error> {
+        let identifier = rule.id.unwrap_or_default();
+        let number = identifier.to_string();
+        let ask = |body: Value| {
+            let path = ["projects", project, "immutabletagrules", &number];
+            Ask::put(format!("change {what}"), path).body(body)
+        };
+        body["id"] = identifier.into();
+        let wanted = body["tag_selectors"][0]["pattern"].as_str().unwrap_or_default().to_owned();
+        let there = harmless(rule.moving().unwrap_or_default(), 1000);
+        // Harbor either switches a rule or changes it (`src/controller/immutable`)
+        if rule.disabled {
+            let switch = json!({"id": identifier, "disabled": false});
+            let is_on = self.act(what, ask(switch), Some("disabled → enabled".to_owned())).await?;
+            if !is_on && !self.dry {
+                return Ok(());
+            }
+        }
+        if there != wanted {
+            self.act(what, ask(body), Some(format!("moving tags: {there} → {wanted}"))).await?;
+        }
         Ok(())
     }
 
@@ -161,8 +209,18 @@ impl Run<'_, '_> {
         let policy = reply.and_then(|reply| reply.json::<Policy>());
         let Some(policy) = self.look(&what, policy).await? else { return Ok(()) };
         let rules = policy.rules.unwrap_or_default();
-        if rules.iter().any(|rule| rule.keeps(keep)) {
+        if rules.iter().any(|rule| rule.keeps(keep) && !rule.disabled) {
             self.step(what, State::Exists);
+        } else if let [rule] = &rules[..]
+            && rule.is_retention()
+        {
+            let mut body = body;
+            body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
+            let ask = Ask::put(format!("change {what}"), ["retentions", identifier]).body(body);
+            let there = rule.count().map_or_else(|| "another number of".to_owned(), |count| format!("the {count}"));
+            let state = if rule.disabled { "disabled" } else { &there };
+            let change = format!("{state} → the {keep} most recently pushed of each repository");
+            self.act(&what, ask, Some(change)).await?;
         } else if rules.iter().any(|rule| !rule.disabled) {
             let remedy = format!("there are other rules; wanted is the {keep} most recently pushed of each repository");
             self.step(what, State::Left { remedy });

@@ -97,8 +97,8 @@ impl Client {
         loop {
             let mut line = String::new();
             let _ends_with_the_connection = self.connection.read_line(&mut line);
-            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-            reply.headers.insert(name.to_lowercase(), value.to_owned());
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            reply.headers.insert(name.to_lowercase(), value.trim_start().to_owned());
         }
         let length = reply.header("content-length").parse().unwrap_or(0);
         if method != "HEAD" {

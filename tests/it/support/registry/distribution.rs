@@ -112,7 +112,11 @@ impl Heart {
         };
         let is_reading = matches!(request.method.as_str(), "GET" | "HEAD") && !matches!(place, Place::Upload(_));
         let source = request.query("from").filter(|_| request.query("mount").is_some());
-        let main = if is_reading { Need::Pull(&name) } else { Need::Push(&name) };
+        let main = match request.method.as_str() {
+            _ if is_reading => Need::Pull(&name),
+            "DELETE" => Need::Delete(&name),
+            _ => Need::Push(&name),
+        };
         enter(&[Some(main), source.as_deref().map(Need::Pull)].into_iter().flatten().collect::<Vec<_>>())?;
         let location = self.behaviour.lock().unwrap().location.clone();
         Ok(match (request.method.as_str(), place) {
@@ -194,7 +198,11 @@ impl Heart {
         // 2.8 gives OCI documents only to those who name their type
         let is_accepted = request.header("accept").is_some_and(|accept| accept.contains(&manifest.media_type));
         if manifest.media_type.starts_with("application/vnd.oci.") && !is_accepted {
-            let words = "OCI manifest found, but accept header does not support OCI manifests";
+            let words = if manifest.children().is_empty() {
+                "OCI manifest found, but accept header does not support OCI manifests"
+            } else {
+                "OCI index found, but accept header does not support OCI indexes"
+            };
             return Response::error(404, "MANIFEST_UNKNOWN", words);
         }
         let answer = Response::new(200).with("content-type", &manifest.media_type);
@@ -226,12 +234,16 @@ impl Heart {
         let repository = contents.repository(name);
         // even for the same digest, as Harbor does
         if is_tag && self.is_immutable(name, reference) && repository.tags.contains_key(reference) {
-            let words = format!("Failed to process request due to '{name}:{reference}' configured as immutable.");
+            let short = name.split_once('/').map_or(name, |(_, repository)| repository);
+            let words = format!("Failed to process request due to '{short}:{reference}' configured as immutable.");
             return Response::error(412, "PRECONDITION", &words);
         }
         let manifest = Manifest::new(media_type, request.body.clone());
         if let Some(missing) = repository.missing(&manifest).first() {
-            return Response::error(400, "MANIFEST_BLOB_UNKNOWN", &format!("blob unknown to registry: {missing}"));
+            let mut body =
+                json!({ "errors": [{ "code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry" }] });
+            body["errors"][0]["detail"] = missing.as_str().into();
+            return Response::json(400, &body);
         }
         let subject = manifest.subject().filter(|_| self.behaviour.lock().unwrap().has_referrers);
         repository.manifests.insert(digest.clone(), manifest);

@@ -212,6 +212,17 @@ impl Response {
         Self::json(status, &json!({ "errors": [{ "code": code, "message": message }] }))
     }
 
+    /// Returns the code of an error's first entry.
+    pub(crate) fn code(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Tells whether the body has these words.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&self.body).contains(words)
+    }
+
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

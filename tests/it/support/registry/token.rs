@@ -125,20 +125,25 @@ fn project(repository: &str) -> &str {
 pub(crate) enum Need<'a> {
     Pull(&'a str),
     Push(&'a str),
+    Delete(&'a str),
 }
 
 impl<'a> Need<'a> {
     fn repository(self) -> &'a str {
         match self {
-            Self::Pull(name) | Self::Push(name) => name,
+            Self::Pull(name) | Self::Push(name) | Self::Delete(name) => name,
         }
     }
 
     /// Harbor decides by project, whatever the repository.
     fn is_met(self, rights: &[String]) -> bool {
         let project = project(self.repository());
-        let reading = matches!(self, Self::Pull(_)).then(|| format!("{project}:pull"));
-        rights.iter().any(|right| right == "*" || right == project || Some(right) == reading.as_ref())
+        let single = match self {
+            Self::Pull(_) => format!("{project}:pull"),
+            Self::Push(_) => format!("{project}:push"),
+            Self::Delete(_) => format!("{project}:delete"),
+        };
+        rights.iter().any(|right| right == "*" || right == project || *right == single)
     }
 }
 
@@ -182,6 +187,7 @@ impl Door {
         let scope = |need: &Need| match need {
             Need::Pull(name) => format!("repository:{name}:pull"),
             Need::Push(name) => format!("repository:{name}:pull,push"),
+            Need::Delete(name) => format!("repository:{name}:delete"),
         };
         let scopes = needs.iter().map(scope).collect::<Vec<_>>().join(" ");
         let scopes = if needs.is_empty() { String::new() } else { format!(r#",scope="{scopes}""#) };
@@ -191,7 +197,13 @@ impl Door {
         } else {
             format!(r#"Bearer realm="http://{host}/service/token",service="harbor-registry"{scopes}"#)
         };
-        Response::error(401, "UNAUTHORIZED", "unauthorized to access repository").with("www-authenticate", &challenge)
+        let action = |need: &Need| match need {
+            Need::Pull(name) => format!("unauthorized to access repository: {name}, action: pull"),
+            Need::Push(name) => format!("unauthorized to access repository: {name}, action: push"),
+            Need::Delete(name) => format!("unauthorized to access repository: {name}, action: delete"),
+        };
+        let words = needs.first().map_or_else(|| "unauthorized: unauthorized".to_owned(), action);
+        Response::error(401, "UNAUTHORIZED", &words).with("www-authenticate", &challenge)
     }
 
     /// Answers `GET /service/token`.
@@ -200,7 +212,7 @@ impl Door {
             return Response::error(404, "NOT_FOUND", "no token service here");
         };
         if request.method != "GET" {
-            return Response::error(405, "METHOD_NOT_ALLOWED", "only GET");
+            return Response::new(405).with("content-type", "text/plain").body(b"Method Not Allowed\n".to_vec());
         }
         let login = request.basic();
         let rights = if login.is_some() { tokens.rights(login.as_ref()) } else { Some(tokens.public.as_slice()) };
@@ -208,6 +220,10 @@ impl Door {
             return Response::error(401, "UNAUTHORIZED", "authentication required");
         }
         let scopes = request.query_all("scope");
+        // Harbor: a wrong login without a scope is refused, with one it gets a token without rights
+        if rights.is_none() && scopes.is_empty() {
+            return Response::new(401);
+        }
         let names = scopes.iter().flat_map(|scope| scope.split(' ')).filter_map(|scope| {
             // `repository:NAME:ACTIONS`
             scope.strip_prefix("repository:")?.rsplit_once(':').map(|(name, _)| name)
@@ -216,16 +232,12 @@ impl Door {
         let (mut granted, mut access) = (Vec::new(), Vec::new());
         for name in names {
             let may = |need: Need| need.is_met(rights.unwrap_or_default());
-            let actions = match (may(Need::Push(name)), may(Need::Pull(name))) {
-                (true, _) => json!(["pull", "push", "delete"]),
-                (_, true) => json!(["pull"]),
-                _ => continue,
-            };
-            granted.push(if actions[1].is_null() {
-                format!("{}:pull", project(name))
-            } else {
-                project(name).to_owned()
-            });
+            let all = [("pull", Need::Pull(name)), ("push", Need::Push(name)), ("delete", Need::Delete(name))];
+            let actions: Vec<&str> = all.into_iter().filter(|(_, need)| may(*need)).map(|(action, _)| action).collect();
+            if actions.is_empty() {
+                continue;
+            }
+            granted.extend(actions.iter().map(|action| format!("{}:{action}", project(name))));
             access.push(json!({ "type": "repository", "name": name, "actions": actions }));
         }
         let token = self.issue(&tokens, granted, &login.map(|(name, _)| name).unwrap_or_default(), &access);

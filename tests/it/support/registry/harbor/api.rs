@@ -68,19 +68,22 @@ impl Call<'_> {
     pub(crate) fn page(&self, all: &[Value]) -> Response {
         let number = |name: &str, usual: usize| self.request.query(name).map_or(Some(usual), |text| text.parse().ok());
         let (Some(page @ 1..), Some(size @ 1..=100)) = (number("page", 1), number("page_size", 10)) else {
-            return Response::error(
-                422,
-                "UNPROCESSABLE_ENTITY",
-                "page_size in query should be less than or equal to 100",
-            );
+            return invalid("page_size in query should be less than or equal to 100");
         };
         let items: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
         let answer = Response::json(200, &serde_json::json!(items)).with("x-total-count", &all.len().to_string());
         if page * size >= all.len() {
             return answer;
         }
-        let next = format!("<{}?page={}&page_size={size}>; rel=\"next\"", self.request.path, page + 1);
-        answer.with("link", &next)
+        // all other parameters are kept
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in url::form_urlencoded::parse(self.request.query.as_bytes()) {
+            if !matches!(&*name, "page" | "page_size") {
+                query.append_pair(&name, &value);
+            }
+        }
+        query.append_pair("page", &(page + 1).to_string()).append_pair("page_size", &size.to_string());
+        answer.with("link", &format!("<{}?{}>; rel=\"next\"", self.request.path, query.finish()))
     }
 }
 
@@ -98,6 +101,59 @@ pub(crate) fn conflict(words: &str) -> Response {
 
 pub(crate) fn bad_request(words: &str) -> Response {
     Response::error(400, "BAD_REQUEST", words)
+}
+
+/// What the API's definition itself forbids.
+pub(crate) fn invalid(words: &str) -> Response {
+    Response::error(422, "UNPROCESSABLE_ENTITY", &format!("validation failure list:\n{words}"))
+}
+
+/// What is forbidden in a body; the list is in a list.
+pub(crate) fn invalid_body(words: &str) -> Response {
+    invalid(&format!("validation failure list:\n{words}"))
+}
+
+/// Paths that Harbor has and this double has not: nobody shall take a 404 for Harbor's word.
+const UNMODELLED: &[&str] = &[
+    "/scanners",
+    "/scanners/{id}",
+    "/configurations",
+    "/system/gc",
+    "/system/gc/schedule",
+    "/users/current",
+    "/jobservice/queues/{type}",
+    "/projects/{project_name}/repositories",
+    "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/scan/stop",
+    "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/build_history",
+];
+
+pub(crate) fn unauthorized() -> Response {
+    Response::error(401, "UNAUTHORIZED", "unauthorized")
+}
+
+/// Answers every write in read-only mode.
+pub(crate) fn read_only() -> Response {
+    let words = "The system is in read only mode. Any modification is prohibited.";
+    Response::error(403, "DENIED", words)
+}
+
+/// Names what is absent under `/v2` as Harbor does, which looks before its registry is asked.
+fn named(request: &Request, answer: Response, is_known: impl Fn(&str) -> bool) -> Response {
+    let code = answer.code();
+    if answer.status != 404
+        || !matches!(code.as_str(), "MANIFEST_UNKNOWN" | "NAME_UNKNOWN")
+        || answer.says("accept header")
+    {
+        return answer;
+    }
+    let rest = request.path.trim_start_matches("/v2/");
+    let what = match rest.rsplit_once("/manifests/") {
+        Some((name, _)) if !is_known(name) => format!("repository {name}"),
+        Some((name, reference)) if reference.contains(':') => format!("artifact {name}@{reference}"),
+        Some((name, reference)) => format!("artifact {name}:{reference}"),
+        None => format!("repository {}", rest.trim_end_matches("/tags/list")),
+    };
+    not_found(&what)
 }
 
 /// The whole of Harbor as a service.
@@ -120,23 +176,43 @@ impl Api {
         let fitting: Vec<_> =
             ROUTES.iter().filter_map(|route| variables(route.1, path).map(|parts| (route, parts))).collect();
         if fitting.is_empty() {
-            return Err(not_found("path"));
+            let words = "this double does not model this path";
+            let is_known = UNMODELLED.iter().any(|template| variables(template, path).is_some());
+            return Err(if is_known {
+                Response::error(501, "NOT_MODELLED", words)
+            } else {
+                let decoded = crate::support::registry::message::decoded(&request.path);
+                Response::error(404, "NOT_FOUND", &format!("path {decoded} was not found"))
+            });
         }
         let of_method = fitting.into_iter().find(|(route, _)| route.0 == request.method);
         let Some((&(_, _, right, handler), parts)) = of_method else {
-            return Err(Response::error(405, "METHOD_NOT_ALLOWED", "method not allowed"));
+            let mut methods: Vec<&str> =
+                ROUTES.iter().filter(|one| variables(one.1, path).is_some()).map(|one| one.0).collect();
+            methods.sort_unstable();
+            let words = format!("method {} is not allowed, but [{}] are", request.method, methods.join(","));
+            return Err(Response::error(405, "METHOD_NOT_ALLOWED", &words));
         };
-        let caller = match (state.caller(request), right) {
-            // who cannot log in is nobody: that matters where nobody may not ask
-            (Err(_), Right::Open) => None,
-            (caller, _) => caller?,
-        };
+        if state.is_read_only && is_writing {
+            return Err(read_only());
+        }
+        // who cannot log in is nobody: that matters where nobody may not ask
+        let caller = state.caller(request).ok().flatten();
         let call = Call { request, parts, caller };
         let is_allowed = match right {
             Right::Open => true,
-            _ if call.caller.is_none() => return Err(Response::error(401, "UNAUTHORIZED", "unauthorized")),
+            Right::Project(resource, "read" | "list") if call.caller.is_none() && resource != "robot" => {
+                let number = state.project_at(&call).map_err(|_| unauthorized())?;
+                state.projects[&number]["metadata"]["public"] == "true" || return Err(unauthorized())
+            }
+            _ if call.caller.is_none() => return Err(unauthorized()),
             Right::Known => true,
-            Right::System(resource, action) => call.may("/", resource, action),
+            Right::System(resource, action) if !call.may("/", resource, action) => {
+                // the message of these is the caller's name
+                let name = request.basic().map(|(name, _)| name).unwrap_or_default();
+                return Err(Response::error(403, "FORBIDDEN", &name));
+            }
+            Right::System(..) => true,
             Right::Project(resource, action) => call.may(&state.project_name(&call)?, resource, action),
         };
         if is_allowed { Ok(handler(&mut state, &call)) } else { Err(forbidden()) }
@@ -158,7 +234,9 @@ impl Service for Api {
             }
             state.heart.clone()
         };
-        let answer = heart.answer(request);
+        let answer = named(request, heart.answer(request), |name| {
+            heart.contents.lock().unwrap().repositories.contains_key(name)
+        });
         if answer.status == 201 {
             self.state.lock().unwrap().pushed(request);
         }

@@ -5,6 +5,7 @@ use crate::support::registry::contents::Repository;
 use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::api::bad_request;
 use crate::support::registry::harbor::api::conflict;
+use crate::support::registry::harbor::api::invalid_body;
 use crate::support::registry::harbor::api::not_found;
 use crate::support::registry::harbor::state::State;
 use crate::support::registry::message::Response;
@@ -40,6 +41,11 @@ pub(crate) fn subject(repository: &Repository, digest: &str) -> Option<String> {
 pub(crate) fn accessories(repository: &Repository, digest: &str) -> Vec<String> {
     let belongs = |one: &&String| subject(repository, one).as_deref() == Some(digest);
     repository.manifests.keys().filter(belongs).cloned().collect()
+}
+
+/// Returns a list as Go writes it: an empty one is `null`.
+fn or_null(list: Vec<Value>) -> Value {
+    if list.is_empty() { Value::Null } else { list.into() }
 }
 
 /// Returns a number for an artifact that is the same every time.
@@ -114,10 +120,24 @@ impl State {
         let (pushed, id) = (manifest.pushed.to_string(), number(name, digest));
         // an index has no config: its own type stands for the one of that, and attributes are left out, as annotations are
         let media_type = document["config"]["mediaType"].as_str().unwrap_or(&manifest.media_type);
-        let references: Vec<Value> =
-            manifest.children().iter().map(|child| json!({ "parent_id": id, "child_digest": child })).collect();
+        let entries = document["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let reference = |entry: &Value| {
+            let platform = json!({
+                "OsFeatures": null, "architecture": entry["platform"]["architecture"].as_str().unwrap_or_default(),
+                "os": entry["platform"]["os"].as_str().unwrap_or_default(),
+            });
+            let child = entry["digest"].as_str().unwrap_or_default();
+            json!({
+                "parent_id": id, "child_id": number(name, child), "child_digest": child, "platform": platform, "urls": null,
+            })
+        };
+        let references: Vec<Value> = entries.iter().map(reference).collect();
+        let references = if references.is_empty() { Value::Null } else { references.into() };
+        let below = manifest.children();
+        let size = below.iter().filter_map(|child| repository.manifests.get(child)).map(Manifest::size).sum::<u64>();
+        let size = manifest.size() + size;
         let mut shown = json!({
-            "id": id, "type": kind, "digest": digest, "repository_name": name, "size": manifest.size(),
+            "id": id, "type": kind, "digest": digest, "repository_name": name, "size": size,
             "media_type": media_type, "manifest_media_type": manifest.media_type,
             "artifact_type": manifest.artifact_type(), "push_time": pushed, "pull_time": "0001-01-01T00:00:00.000Z",
             "project_id": self.project_number(call.part("project_name")), "repository_id": number(name, ""),
@@ -130,15 +150,15 @@ impl State {
             shown["extra_attrs"][attribute] = config[attribute].clone();
         }
         if wants("with_tag") {
-            shown["tags"] = self.show_tags(name, repository, digest).into();
+            shown["tags"] = or_null(self.show_tags(name, repository, digest));
         }
         if wants("with_accessory") {
-            shown["accessories"] = self.show_accessories(name, repository, digest).into();
+            shown["accessories"] = or_null(self.show_accessories(name, repository, digest));
         }
         if wants("with_label") {
             let numbers = self.attached.get(&(name.to_owned(), digest.to_owned()));
-            let labels: Vec<&Value> = numbers.into_iter().flatten().filter_map(|one| self.labels.get(one)).collect();
-            shown["labels"] = json!(labels);
+            let labels = numbers.into_iter().flatten().filter_map(|one| self.labels.get(one)).cloned();
+            shown["labels"] = or_null(labels.collect());
         }
         if let Some(overview) = overview {
             shown["scan_overview"] = overview;
@@ -194,18 +214,21 @@ pub(crate) fn list_tags(state: &mut State, call: &Call) -> Response {
 pub(crate) fn create_tag(state: &mut State, call: &Call) -> Response {
     let wanted = call.request.json();
     let Some(tag) = wanted["name"].as_str().filter(|tag| !tag.is_empty()) else {
-        return bad_request("a tag has a name");
+        return invalid_body("name in body is required");
     };
+    if !tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')) {
+        return bad_request(&format!("bad request: invalid tag name: {tag}"));
+    }
     let (name, digest) = match find(state, call) {
         Ok(found) => found,
         Err(error) => return error,
     };
     let mut contents = state.heart.contents.lock().unwrap();
     if contents.repository(&name).tags.contains_key(tag) {
-        return conflict(&format!("tag {tag} already exists"));
+        return conflict(&format!("tag {tag} already exists under the repository {}", number(&name, "")));
     }
     contents.repository(&name).tags.insert(tag.to_owned(), digest);
-    Response::new(201).with("location", &format!("{}/{tag}", call.request.path))
+    Response::new(201)
 }
 
 pub(crate) fn delete_tag(state: &mut State, call: &Call) -> Response {
@@ -217,13 +240,31 @@ pub(crate) fn delete_tag(state: &mut State, call: &Call) -> Response {
     let mut contents = state.heart.contents.lock().unwrap();
     let tags = &mut contents.repository(&name).tags;
     if tags.get(tag) != Some(&digest) {
-        return not_found(&format!("tag {tag} attached to artifact {digest}"));
+        return not_found(&format!("tag {tag} attached to artifact {}", number(&name, &digest)));
     }
     if state.heart.is_immutable(&name, tag) {
         let words = format!("the tag {tag} configured as immutable, cannot be deleted");
         return Response::error(412, "PRECONDITION", &words);
     }
     tags.remove(tag);
+    Response::new(200)
+}
+
+/// Deletes an artifact with its tags, unless one of them never moves.
+pub(crate) fn delete(state: &mut State, call: &Call) -> Response {
+    let (name, digest) = match find(state, call) {
+        Ok(found) => found,
+        Err(error) => return error,
+    };
+    let mut contents = state.heart.contents.lock().unwrap();
+    let tags = contents.repository(&name).tags_of(&digest);
+    if let Some(tag) = tags.iter().find(|tag| state.heart.is_immutable(&name, tag)) {
+        let words = format!("the tag {tag} configured as immutable, cannot be deleted");
+        return Response::error(412, "PRECONDITION", &words);
+    }
+    let repository = contents.repository(&name);
+    repository.manifests.remove(&digest);
+    repository.tags.retain(|_, at| *at != digest);
     Response::new(200)
 }
 
@@ -236,12 +277,14 @@ pub(crate) fn add_label(state: &mut State, call: &Call) -> Response {
     let project = state.project_number(call.part("project_name")).unwrap_or(0);
     match state.labels.get(&label).map(|label| label["project_id"].as_i64().unwrap_or(0)) {
         None => return not_found(&format!("label {label}")),
-        Some(owner) if owner != 0 && owner != project => return bad_request("the label is another project's"),
+        Some(owner) if owner != 0 && owner != project => {
+            return not_found(&format!("project id {project}, label {label}"));
+        }
         Some(_) => {}
     }
     match state.attached.entry(place).or_default().insert(label) {
         true => Response::new(200),
-        false => conflict("label already attached to the artifact"),
+        false => conflict(&format!("label {label} is already added to the artifact {label}")),
     }
 }
 
@@ -250,8 +293,9 @@ pub(crate) fn remove_label(state: &mut State, call: &Call) -> Response {
         Ok(place) => place,
         Err(error) => return error,
     };
-    match state.attached.entry(place).or_default().remove(&call.number("label_id")) {
+    let label = call.number("label_id");
+    match state.attached.entry(place).or_default().remove(&label) {
         true => Response::new(200),
-        false => not_found("label of the artifact"),
+        false => not_found(&format!("reference with label {label} and artifact {label}")),
     }
 }

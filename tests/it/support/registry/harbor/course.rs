@@ -33,22 +33,45 @@ impl Course {
     }
 }
 
-/// A vulnerability report as Harbor gives it.
+impl Course {
+    /// Is never pending: it runs at once.
+    pub(crate) fn running(mut self) -> Self {
+        for state in self.states.iter_mut().filter(|state| **state == "Pending") {
+            *state = "Running";
+        }
+        self
+    }
+}
+
+/// A vulnerability report as a scanner gives it.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     scanner: Value,
     /// `None`: when the scan began.
     generated_at: Option<String>,
-    /// `None`: the scanned one.
-    digest: Option<String>,
+    /// `None`: that of the worst finding.
+    severity: Option<&'static str>,
     vulnerabilities: Vec<Value>,
 }
 
 impl Report {
     /// Finds nothing: as good a report as one of a scanner that did not know the system.
-    pub(crate) fn clean() -> Self {
+    pub(crate) fn silent() -> Self {
         let scanner = json!({ "name": "Trivy", "vendor": "Aqua Security", "version": "v0.61.0" });
-        Self { scanner, generated_at: None, digest: None, vulnerabilities: Vec::new() }
+        Self { scanner, generated_at: None, severity: None, vulnerabilities: Vec::new() }
+    }
+
+    /// Finds what every image has and nobody will ever fix.
+    pub(crate) fn clean() -> Self {
+        Self::silent().finding("CVE-2011-3374", "libc6", "Negligible")
+    }
+
+    /// Its scanner says nothing about the status of findings.
+    pub(crate) fn without_status(mut self) -> Self {
+        for finding in &mut self.vulnerabilities {
+            finding["status"] = "".into();
+        }
+        self
     }
 
     /// Finds something that has no fix.
@@ -85,19 +108,15 @@ impl Report {
         self
     }
 
-    /// Says that it is about another artifact.
-    pub(crate) fn about(mut self, digest: &str) -> Self {
-        self.digest = Some(digest.to_owned());
+    /// Calls itself as bad as this, whatever it finds.
+    pub(crate) fn calls_itself(mut self, severity: &'static str) -> Self {
+        self.severity = Some(severity);
         self
     }
 
     /// Fixes what was left open when a scan begins.
-    pub(crate) fn begun(mut self, digest: &str) -> Self {
+    pub(crate) fn begun(mut self) -> Self {
         self.generated_at.get_or_insert_with(|| clock::now().to_string());
-        let digest = self.digest.clone().unwrap_or_else(|| digest.to_owned());
-        for vulnerability in self.vulnerabilities.iter_mut().filter(|one| one.is_object()) {
-            vulnerability["artifact_digests"] = json!([digest]);
-        }
         self
     }
 
@@ -105,33 +124,37 @@ impl Report {
         &self.scanner
     }
 
-    /// Returns the worst severity.
-    pub(crate) fn severity(&self) -> &str {
-        let severities = self.vulnerabilities.iter().filter_map(|one| one["severity"].as_str());
-        severities.max_by_key(|severity| rank(severity)).unwrap_or("None")
+    /// Returns the findings as the scanner gave them.
+    pub(crate) fn vulnerabilities(&self) -> &[Value] {
+        &self.vulnerabilities
     }
 
-    /// Tells whether something is as bad as this severity, or worse.
-    pub(crate) fn reaches(&self, severity: &str) -> bool {
-        rank(self.severity()) >= rank(severity)
-    }
-
-    /// Returns what the artifact's overview says of it.
-    pub(crate) fn summary(&self) -> Value {
-        let mut counts = BTreeMap::<&str, usize>::new();
-        for severity in self.vulnerabilities.iter().filter_map(|one| one["severity"].as_str()) {
-            *counts.entry(severity).or_default() += 1;
-        }
-        let is_fixable = |one: &&Value| one["fix_version"].as_str().is_some_and(|fix| !fix.is_empty());
-        let fixable = self.vulnerabilities.iter().filter(is_fixable).count();
-        json!({ "total": self.vulnerabilities.len(), "fixable": fixable, "summary": counts })
-    }
-
-    /// Returns the report as the addition shows it.
-    pub(crate) fn json(&self) -> Value {
+    /// Returns the report as the addition shows it, with the findings as Harbor's records have them.
+    pub(crate) fn json(&self, records: &[Value]) -> Value {
+        let severity = self.severity.unwrap_or_else(|| worst(&self.vulnerabilities));
         json!({
-            "generated_at": self.generated_at, "scanner": self.scanner, "severity": self.severity(),
-            "vulnerabilities": self.vulnerabilities,
+            "generated_at": self.generated_at, "scanner": self.scanner, "severity": severity, "vulnerabilities": records,
         })
     }
+}
+
+/// Returns the worst severity of findings.
+pub(crate) fn worst(findings: &[Value]) -> &str {
+    let severities = findings.iter().filter_map(|one| one["severity"].as_str());
+    severities.max_by_key(|severity| rank(severity)).unwrap_or("None")
+}
+
+/// Tells whether a severity is as bad as another one, or worse.
+pub(crate) fn reaches(severity: &str, threshold: &str) -> bool {
+    rank(severity) >= rank(threshold)
+}
+
+/// Returns what the artifact's overview says of findings.
+pub(crate) fn summary(findings: &[Value]) -> Value {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for severity in findings.iter().filter_map(|one| one["severity"].as_str()) {
+        *counts.entry(severity).or_default() += 1;
+    }
+    let is_fixable = |one: &&Value| one["fix_version"].as_str().is_some_and(|fix| !fix.is_empty());
+    json!({ "total": findings.len(), "fixable": findings.iter().filter(is_fixable).count(), "summary": counts })
 }

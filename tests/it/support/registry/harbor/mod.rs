@@ -88,6 +88,16 @@ impl Harbor {
         self.state().scans.course = None;
     }
 
+    /// The scanner does not answer from now on.
+    pub(crate) fn scanner_is_unhealthy(&self) {
+        self.state().scans.is_unhealthy = true;
+    }
+
+    /// Right after the next scan another image's report arrives; call it again for the scan after that.
+    pub(crate) fn another_scan_follows(&self, report: Report) {
+        self.state().scans.others.push_back(report);
+    }
+
     /// Says when the scanner's database was updated; `None`: the metadata does not tell.
     pub(crate) fn database_updated_at(&self, time: Option<&str>) {
         self.state().scans.database_updated_at = time.map(str::to_owned);

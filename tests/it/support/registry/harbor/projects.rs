@@ -3,6 +3,7 @@
 use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::api::bad_request;
 use crate::support::registry::harbor::api::conflict;
+use crate::support::registry::harbor::api::invalid;
 use crate::support::registry::harbor::api::not_found;
 use crate::support::registry::harbor::state::State;
 use crate::support::registry::message::Response;
@@ -13,11 +14,16 @@ pub(crate) fn system_info(state: &mut State, call: &Call) -> Response {
     let host = call.request.header("host").unwrap_or_default();
     let mut info = json!({
         "auth_mode": "db_auth", "primary_auth_mode": false, "self_registration": false, "banner_message": "",
-        "external_url": format!("http://{host}"), "registry_url": host, "has_ca_root": false,
-        "project_creation_restriction": "everyone", "read_only": state.is_read_only, "notification_enable": true,
+        "oidc_provider_name": "",
     });
-    // strangers do not learn the version
+    // strangers learn nothing more
     if call.caller.is_some() {
+        info["external_url"] = format!("http://{host}").into();
+        info["registry_url"] = host.into();
+        info["has_ca_root"] = false.into();
+        info["project_creation_restriction"] = "everyone".into();
+        info["read_only"] = state.is_read_only.into();
+        info["notification_enable"] = true.into();
         info["harbor_version"] = format!("{}-0123abcd", state.version).into();
         info["registry_storage_provider_name"] = "filesystem".into();
         info["current_time"] = sockel::sys::clock::now().to_string().into();
@@ -45,7 +51,7 @@ pub(crate) fn list(state: &mut State, call: &Call) -> Response {
     let part = call.request.query("name").unwrap_or_default();
     let fits = |project: &&Value| {
         let name = project["name"].as_str().unwrap_or_default();
-        name.contains(&part) && call.may(name, "project", "read")
+        name.contains(&part) && (project["metadata"]["public"] == "true" || call.may(name, "project", "read"))
     };
     let all: Vec<Value> = state.projects.values().filter(fits).cloned().collect();
     call.page(&all)
@@ -60,10 +66,10 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Response {
     let name = request["project_name"].as_str().unwrap_or_default();
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || !name.chars().all(is_plain) {
-        return bad_request(&format!("project name is not in lower case or contains illegal characters: {name}"));
+        return bad_request("project name is not in lower case or contains illegal characters");
     }
     if let Some(problem) = metadata_problem(&request["metadata"]) {
-        return bad_request(&problem);
+        return invalid(&problem);
     }
     if state.project_number(name).is_some() {
         return conflict(&format!("The project named {name} already exists"));
@@ -79,15 +85,13 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Response {
 
 /// Returns what is wrong with a project's metadata: all values are strings.
 fn metadata_problem(metadata: &Value) -> Option<String> {
-    let flags = ["public", "auto_scan", "auto_sbom_generation", "prevent_vul", "enable_content_trust_cosign"];
     for (key, value) in metadata.as_object().into_iter().flatten() {
-        let Some(text) = value.as_str() else {
+        // words that are no flag are taken as they are
+        if !value.is_string() {
+            let value = if value.is_boolean() { "bool" } else { "number" };
             return Some(format!(
-                "json: cannot unmarshal {value} into Go struct field ProjectMetadata.{key} of type string"
+                "parsing project body from \"\" failed, because json: cannot unmarshal {value} into Go struct field ProjectMetadata.metadata.{key} of type string"
             ));
-        };
-        if flags.contains(&key.as_str()) && !matches!(text, "true" | "false") {
-            return Some(format!("invalid value for {key}: {text}"));
         }
     }
     None
@@ -103,7 +107,7 @@ fn merge(into: &mut Value, from: &Value) {
 pub(crate) fn update(state: &mut State, call: &Call) -> Response {
     let request = call.request.json();
     if let Some(problem) = metadata_problem(&request["metadata"]) {
-        return bad_request(&problem);
+        return invalid(&problem);
     }
     let number = match state.project_at(call) {
         Ok(number) => number,
@@ -123,7 +127,7 @@ pub(crate) fn put_metadata(state: &mut State, call: &Call) -> Response {
     let name = call.part("meta_name");
     let problem = metadata_problem(&request);
     if problem.is_some() || !request[name].is_string() {
-        return bad_request(&problem.unwrap_or_else(|| "the metadata name and body do not match".into()));
+        return bad_request(&problem.unwrap_or_else(|| "invalid value: ".into()));
     }
     match state.project_at(call) {
         Ok(number) => state.projects.get_mut(&number).expect("it was found")["metadata"][name] = request[name].clone(),
@@ -149,7 +153,7 @@ pub(crate) fn list_quotas(state: &mut State, call: &Call) -> Response {
 pub(crate) fn update_quota(state: &mut State, call: &Call) -> Response {
     let wanted = call.request.json()["hard"]["storage"].clone();
     if !wanted.as_i64().is_some_and(|bytes| bytes == -1 || bytes > 0) {
-        return bad_request("invalid hard value: -1 or a positive number of bytes");
+        return bad_request(&format!("invalid non-positive value for quota limit, value={wanted}"));
     }
     match state.quotas.values_mut().find(|quota| quota["id"] == call.number("id")) {
         Some(quota) => quota["hard"]["storage"] = wanted,
@@ -166,7 +170,8 @@ impl State {
         merge(&mut metadata, &request["metadata"]);
         let now = sockel::sys::clock::now().to_string();
         let allowlist = request["cve_allowlist"].as_object().cloned();
-        let allowlist = allowlist.map_or_else(|| json!({ "project_id": number, "items": [] }), Value::Object);
+        let allowlist =
+            allowlist.map_or_else(|| json!({ "id": number, "project_id": number, "items": [] }), Value::Object);
         let name = &request["project_name"];
         let project = json!({
             "project_id": number, "name": name, "owner_id": 1, "owner_name": "admin", "repo_count": 0,

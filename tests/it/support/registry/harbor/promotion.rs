@@ -6,29 +6,37 @@ use crate::support::registry::contents::Repository;
 use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::api::bad_request;
 use crate::support::registry::harbor::api::forbidden;
-use crate::support::registry::harbor::api::not_found;
 use crate::support::registry::harbor::artifacts::accessories;
 use crate::support::registry::harbor::artifacts::subject;
 use crate::support::registry::harbor::state::State;
 use crate::support::registry::message::Response;
 use sockel::sys::clock;
 
+/// The quota middleware looks first (`src/server/middleware/quota/copy_artifact.go`), so this is no 404.
+fn absent(from: &str) -> Response {
+    bad_request(&format!("artifact {from} not found"))
+}
+
 /// Answers `POST …/artifacts?from=project/repository@digest`.
 pub(crate) fn copy(state: &mut State, call: &Call) -> Response {
     let from = call.request.query("from").unwrap_or_default();
     let Some((source, reference)) = from.split_once('@').or_else(|| from.rsplit_once(':')) else {
-        return bad_request(&format!("invalid reference: {from}"));
+        return absent(&from);
     };
     let project = source.split('/').next().unwrap_or_default();
     if !call.may(project, "artifact", "read") {
         return forbidden();
     }
     let target = call.repository();
+    let adding = size(state, source, reference, &target);
+    if let Some(refused) = state.over_quota(call.part("project_name"), adding) {
+        return refused;
+    }
     let mut contents = state.heart.contents.lock().unwrap();
-    let Some(old) = contents.repositories.get(source).cloned() else { return not_found(source) };
-    let Some(digest) = old.resolve(reference) else { return not_found(&format!("artifact {from}")) };
+    let Some(old) = contents.repositories.get(source).cloned() else { return absent(&from) };
+    let Some(digest) = old.resolve(reference) else { return absent(&from) };
     if subject(&old, &digest).is_some() {
-        return forbidden();
+        return Response::error(403, "DENIED", "the operation isn't supported for an artifact accessory");
     }
     let tags = old.tags_of(&digest);
     let moves = |tag: &&String| {
@@ -44,6 +52,17 @@ pub(crate) fn copy(state: &mut State, call: &Call) -> Response {
     let repository = contents.repository(&target);
     repository.tags.extend(tags.into_iter().map(|tag| (tag, digest.clone())));
     Response::new(201).with("location", &format!("{}/{digest}", call.request.path))
+}
+
+/// Returns how many bytes a copy adds: nothing where the image is already.
+fn size(state: &State, source: &str, reference: &str, target: &str) -> u64 {
+    let contents = state.heart.contents.lock().unwrap();
+    let old = contents.repositories.get(source);
+    let Some((old, digest)) = old.and_then(|old| Some((old, old.resolve(reference)?))) else { return 0 };
+    let is_there = contents.repositories.get(target).is_some_and(|there| there.manifests.contains_key(&digest));
+    let sizes = old.manifests[&digest].children();
+    let sizes = sizes.iter().chain([&digest]).filter_map(|one| old.manifests.get(one)).map(Manifest::size);
+    if is_there { 0 } else { sizes.sum() }
 }
 
 /// Copies a manifest with everything below it and everything that belongs to it; ends because nothing is copied twice.

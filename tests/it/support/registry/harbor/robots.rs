@@ -53,32 +53,49 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Returns what is wrong with a robot that is to be made or changed.
-fn problem(request: &Value) -> Option<&'static str> {
+fn problem(request: &Value) -> Option<String> {
     let permissions = request["permissions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let has_no_access = |one: &Value| one["access"].as_array().is_none_or(Vec::is_empty);
-    if !request["duration"].as_i64().is_some_and(|days| days == -1 || days > 0) {
-        Some("bad request error duration input: -1 or more days")
+    let accesses = permissions.iter().flat_map(|one| one["access"].as_array().into_iter().flatten());
+    // robots never change robots (goharbor/harbor#23299)
+    let is_forbidden = |one: &Value| one["resource"] == "robot" && one["action"] == "update";
+    let days = &request["duration"];
+    let problem = if !days.as_i64().is_some_and(|days| days == -1 || days > 0) {
+        return Some(format!(
+            "bad request error duration input: {days}, duration must be either -1(Never) or a positive integer"
+        ));
     } else if !matches!(request["level"].as_str(), Some("system" | "project")) {
-        Some("bad request error level input")
+        return Some(format!("bad request error level input: {}", request["level"].as_str().unwrap_or_default()));
+    } else if accesses.into_iter().any(is_forbidden) {
+        Some("bad request permission: robot:update")
     } else if permissions.is_empty() || permissions.iter().any(has_no_access) {
         Some("bad request empty permission")
     } else if request["level"] == "project" && (permissions.len() > 1 || permissions[0]["kind"] != "project") {
         Some("bad request permission: a project robot has one project")
     } else {
         None
-    }
+    };
+    problem.map(str::to_owned)
 }
 
 pub(crate) fn create(state: &mut State, call: &Call) -> Response {
     let request = call.request.json();
     let name = request["name"].as_str().unwrap_or_default();
     if !is_name(name) {
-        return bad_request(&format!("robot name is not in lower case or contains illegal characters: {name}"));
+        return bad_request("robot name is not in lower case or contains illegal characters");
     }
     if let Some(problem) = problem(&request) {
-        return bad_request(problem);
+        return bad_request(&problem);
     }
     let project = request["permissions"][0]["namespace"].as_str().unwrap_or_default();
+    let mut namespaces = request["permissions"].as_array().into_iter().flatten();
+    let is_absent = |one: &&Value| {
+        let name = one["namespace"].as_str().unwrap_or_default();
+        one["kind"] == "project" && name != "*" && state.project_number(name).is_none()
+    };
+    if let Some(absent) = namespaces.find(is_absent) {
+        return not_found(&format!("project {}", absent["namespace"].as_str().unwrap_or_default()));
+    }
     let (full, namespace) = match request["level"].as_str() {
         Some("project") => (format!("robot${project}+{name}"), project),
         _ => (format!("robot${name}"), "/"),
@@ -87,7 +104,9 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Response {
         return forbidden();
     }
     if state.robots.values().any(|robot| robot.shown["name"] == full.as_str()) {
-        return conflict(&format!("robot {full} already exists"));
+        let number = state.project_number(project).unwrap_or(0);
+        let shown = full.trim_start_matches("robot$");
+        return conflict(&format!("robot account {number}:{shown} already exists"));
     }
     // what the request says about a secret is ignored
     let secret = state.fresh_secret();
@@ -104,7 +123,7 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Response {
 pub(crate) fn update(state: &mut State, call: &Call) -> Response {
     let request = call.request.json();
     if let Some(problem) = problem(&request) {
-        return bad_request(problem);
+        return bad_request(&problem);
     }
     let Some(robot) = state.robots.get_mut(&call.number("robot_id")) else { return not_found("robot") };
     if request["name"] != robot.shown["name"] || request["level"] != robot.shown["level"] {
@@ -191,10 +210,11 @@ impl State {
                     let is = |one: &Value| one["resource"] == "repository" && one["action"] == action;
                     permission["access"].as_array().is_some_and(|all| all.iter().any(is))
                 };
-                match (has("push"), has("pull")) {
-                    (true, _) => rights.push(namespace.to_owned()),
-                    (_, true) => rights.push(format!("{namespace}:pull")),
-                    _ => {}
+                // whoever may push may read, too (`src/common/rbac`)
+                for (action, is_given) in
+                    [("pull", has("pull") || has("push")), ("push", has("push")), ("delete", has("delete"))]
+                {
+                    rights.extend(is_given.then(|| format!("{namespace}:{action}")));
                 }
             }
             tokens.set_user(name, &robot.secret, &rights);

@@ -5,6 +5,7 @@ use crate::support::registry::harbor::api::bad_request;
 use crate::support::registry::harbor::api::conflict;
 use crate::support::registry::harbor::api::forbidden;
 use crate::support::registry::harbor::api::not_found;
+use crate::support::registry::harbor::api::unauthorized;
 use crate::support::registry::harbor::state::State;
 use crate::support::registry::harbor::state::Table;
 use crate::support::registry::message::Response;
@@ -33,8 +34,9 @@ pub(crate) fn list_labels(state: &mut State, call: &Call) -> Response {
     let Some(scope) = query("scope").filter(|scope| scope == "g" || scope == "p" && project > 0) else {
         return bad_request("scope is required: g, or p with project_id");
     };
-    if scope == "p" && !call.may(&state.name_of(project), "label", "list") {
-        return forbidden();
+    let is_public = state.projects.get(&project).is_some_and(|shown| shown["metadata"]["public"] == "true");
+    if scope == "p" && !is_public && !call.may(&state.name_of(project), "label", "list") {
+        return if call.caller.is_none() { unauthorized() } else { forbidden() };
     }
     let name = query("name").unwrap_or_default();
     let mut labels = of_project(&state.labels, if scope == "p" { project } else { 0 });
@@ -46,6 +48,9 @@ pub(crate) fn create_label(state: &mut State, call: &Call) -> Response {
     let wanted = call.request.json();
     let project = if wanted["scope"] == "p" { wanted["project_id"].as_i64().unwrap_or(0) } else { 0 };
     let is_named = wanted["name"].as_str().is_some_and(|name| !name.is_empty());
+    if !matches!(wanted["scope"].as_str(), Some("g" | "p")) {
+        return bad_request("unsupported label scope");
+    }
     if !is_named || wanted["scope"] == "p" && !state.projects.contains_key(&project) {
         return bad_request("a label has a name, a scope and a project");
     }
@@ -54,7 +59,7 @@ pub(crate) fn create_label(state: &mut State, call: &Call) -> Response {
         return forbidden();
     }
     if of_project(&state.labels, project).iter().any(|label| label["name"] == wanted["name"]) {
-        return conflict("label already exists");
+        return conflict(&format!("label {} already exists", wanted["name"].as_str().unwrap_or_default()));
     }
     let number = state.number();
     add(&mut state.labels, number, project, wanted);
@@ -75,14 +80,12 @@ pub(crate) fn list_immutable(state: &mut State, call: &Call) -> Response {
 
 pub(crate) fn create_immutable(state: &mut State, call: &Call) -> Response {
     let wanted = call.request.json();
-    let has = |selectors: &Value| selectors[0]["pattern"].is_string() && selectors[0]["kind"] == "doublestar";
-    if !has(&wanted["tag_selectors"]) || !has(&wanted["scope_selectors"]["repository"]) {
-        return bad_request("validation failure: a rule selects repositories and tags by doublestar patterns");
-    }
+    // neither selectors nor template are looked at
     let project = match state.project_at(call) {
         Ok(project) => project,
         Err(error) => return error,
     };
+    // `src/pkg/immutable/dao/dao.go`: whether it is disabled does not count
     let is_same = |rule: &Value| {
         rule["tag_selectors"] == wanted["tag_selectors"] && rule["scope_selectors"] == wanted["scope_selectors"]
     };
@@ -95,6 +98,27 @@ pub(crate) fn create_immutable(state: &mut State, call: &Call) -> Response {
     created(&call.request.path, number)
 }
 
+/// Changes a rule. Where the body only switches it, the rest stays (`src/server/v2.0/handler/immutable.go`).
+pub(crate) fn update_immutable(state: &mut State, call: &Call) -> Response {
+    let wanted = call.request.json();
+    let number = call.number("immutable_rule_id");
+    let project = match state.project_at(call) {
+        Ok(project) => project,
+        Err(error) => return error,
+    };
+    let Some(rule) = state.immutable.get_mut(&number).filter(|rule| rule["project_id"] == project) else {
+        return not_found("immutable rule");
+    };
+    if wanted["tag_selectors"].is_array() {
+        *rule = wanted;
+        (rule["id"], rule["project_id"]) = (number.into(), project.into());
+    } else {
+        rule["disabled"] = wanted["disabled"].clone();
+    }
+    state.apply_immutable();
+    Response::new(200)
+}
+
 /// Returns the project's number of a retention policy.
 fn retained(policy: &Value) -> i64 {
     policy["scope"]["ref"].as_i64().unwrap_or(0)
@@ -103,6 +127,9 @@ fn retained(policy: &Value) -> i64 {
 pub(crate) fn create_retention(state: &mut State, call: &Call) -> Response {
     let mut wanted = call.request.json();
     let project = retained(&wanted);
+    if wanted["scope"].is_null() {
+        return Response::new(500);
+    }
     let Some(shown) = state.projects.get(&project).filter(|_| wanted["scope"]["level"] == "project") else {
         return bad_request("scope: level `project` with the project's number as ref");
     };
@@ -110,7 +137,7 @@ pub(crate) fn create_retention(state: &mut State, call: &Call) -> Response {
         return bad_request("Algorithm must be `or`");
     }
     if let Some(old) = shown["metadata"]["retention_id"].as_str() {
-        return bad_request(&format!("project {project} already has retention policy {old}"));
+        return bad_request(&format!("bad request: project {project} already has retention policy {old}"));
     }
     if !call.may(&state.name_of(project), "tag-retention", "create") {
         return forbidden();
@@ -150,10 +177,10 @@ pub(crate) fn list_webhooks(state: &mut State, call: &Call) -> Response {
 /// Returns what is wrong with a webhook policy.
 fn webhook_problem(wanted: &Value) -> Option<&'static str> {
     let target = &wanted["targets"][0];
-    if wanted["name"].as_str().is_none_or(str::is_empty) {
+    if wanted["event_types"].as_array().is_none_or(Vec::is_empty) {
+        Some("empty event type")
+    } else if wanted["name"].as_str().is_none_or(str::is_empty) {
         Some("name is required")
-    } else if wanted["event_types"].as_array().is_none_or(Vec::is_empty) {
-        Some("empty event types")
     } else if !matches!(target["type"].as_str(), Some("http" | "slack" | "teams")) {
         Some("unsupported notify type")
     } else if !target["address"].as_str().is_some_and(|address| address.starts_with("http")) {
@@ -171,7 +198,8 @@ pub(crate) fn create_webhook(state: &mut State, call: &Call) -> Response {
         (None, Err(error)) => return error,
     };
     if of_project(&state.webhooks, project).iter().any(|policy| policy["name"] == wanted["name"]) {
-        return conflict("notification policy already exists");
+        let name = wanted["name"].as_str().unwrap_or_default();
+        return conflict(&format!("notification policy named {name} already exists"));
     }
     let number = state.number();
     add(&mut state.webhooks, number, project, wanted);

@@ -3,6 +3,7 @@
 use crate::support::registry::distribution::Heart;
 use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::api::not_found;
+use crate::support::registry::harbor::api::read_only;
 use crate::support::registry::harbor::artifacts::accessories;
 use crate::support::registry::harbor::artifacts::subject;
 use crate::support::registry::harbor::robots::Robot;
@@ -37,6 +38,11 @@ pub(crate) struct State {
     pub(crate) attached: BTreeMap<(String, String), BTreeSet<i64>>,
     pub(crate) scans: Scans,
     last: i64,
+}
+
+fn capitalised(word: &str) -> String {
+    let (first, rest) = word.split_at(1.min(word.len()));
+    first.to_uppercase() + rest
 }
 
 impl State {
@@ -114,22 +120,36 @@ impl State {
     pub(crate) fn refuse(&self, request: &Request) -> Option<Response> {
         let rest = request.path.strip_prefix("/v2/").filter(|rest| !rest.is_empty())?;
         let project = rest.split('/').next()?;
+        if let Some(name) = rest.strip_suffix("/blobs/uploads/").filter(|name| !name.contains('/')) {
+            let words = format!("bad request: invalid repository name: {name}");
+            return Some(Response::error(400, "BAD_REQUEST", &words));
+        }
         // who is not let in hears that first
         request.header("authorization")?;
-        let Some(number) = self.project_number(project) else {
-            return Some(not_found(&format!("project {project}")));
-        };
-        let hard = self.quotas.get(&number).and_then(|quota| quota["hard"]["storage"].as_i64()).unwrap_or(-1);
+        if self.project_number(project).is_none() {
+            let words = format!("project {project} not found: project {project} not found");
+            return Some(Response::error(401, "UNAUTHORIZED", &words).with("www-authenticate", ""));
+        }
+        if self.is_read_only && !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Some(read_only());
+        }
         let is_adding = matches!(request.method.as_str(), "PUT" | "POST");
-        let wanted = self.used(project) + request.body.len() as u64;
-        if is_adding && u64::try_from(hard).is_ok_and(|hard| wanted > hard) {
-            let words = format!(
-                "adding storage resource, which when updated to current usage of {wanted} B will exceed the configured upper limit of {hard} B."
-            );
-            return Some(Response::error(403, "DENIED", &words));
+        if let Some(refused) = self.over_quota(project, request.body.len() as u64).filter(|_| is_adding) {
+            return Some(refused);
         }
         let is_reading = matches!(request.method.as_str(), "GET" | "HEAD");
         is_reading.then(|| self.hold_back(project, rest)).flatten()
+    }
+
+    /// Refuses what a project has no room for.
+    pub(crate) fn over_quota(&self, project: &str, adding: u64) -> Option<Response> {
+        let quota = self.quotas.get(&self.project_number(project)?)?;
+        let hard = u64::try_from(quota["hard"]["storage"].as_i64()?).ok()?;
+        let used = self.used(project);
+        let words = format!(
+            "adding {adding} B of storage resource, which when updated to current usage of {used} B will exceed the configured upper limit of {hard} B."
+        );
+        (used + adding > hard).then(|| Response::error(403, "DENIED", &words))
     }
 
     /// Refuses to give manifests that the project's policies hold back.
@@ -150,8 +170,15 @@ impl State {
         }
         let severity = self.setting(project, "severity");
         let severity = if severity.is_empty() { "low".to_owned() } else { severity };
-        if self.setting(project, "prevent_vul") == "true" && !self.scans.is_below(&digest, &severity) {
-            return refuse("current image is not scanned or has too severe findings, due to configured policy");
+        // an index has no report of its own: only its images are held back
+        let is_index = !repository.manifests[&digest].children().is_empty();
+        if !is_index && self.setting(project, "prevent_vul") == "true" && !self.scans.is_below(&digest, &severity) {
+            let words = format!(
+                "current image with {} vulnerabilities cannot be pulled due to configured policy in 'Prevent images with vulnerability severity of \"{}\" or higher from running.' To continue with pull, please contact your project administrator to exempt matched vulnerabilities through configuring the CVE allowlist.",
+                self.scans.count(&digest),
+                capitalised(&severity)
+            );
+            return refuse(&words);
         }
         None
     }
@@ -183,7 +210,14 @@ impl State {
             repository: selector(&rule["scope_selectors"]["repository"][0]),
             tag: selector(&rule["tag_selectors"][0]),
         };
-        let active = self.immutable.values().filter(|rule| rule["disabled"] != json!(true));
+        // a rule that selects nothing holds nothing
+        let has = |selectors: &Value| selectors[0]["pattern"].is_string();
+        let is_active = |rule: &&Value| {
+            let is_known = rule["template"].is_null() || rule["template"] == "immutable_template";
+            let selects = has(&rule["tag_selectors"]) && has(&rule["scope_selectors"]["repository"]);
+            rule["disabled"] != json!(true) && is_known && selects
+        };
+        let active = self.immutable.values().filter(is_active);
         self.heart.behaviour.lock().unwrap().immutable = active.map(rule).collect();
     }
 }

@@ -1,0 +1,164 @@
+//! What a Harbor's refusals mean: one table from status, code and words to cause, whose turn it is, and remedy.
+//!
+//! The registry under `/v2` and Harbor's own API answer alike, so both look here. Rows come from real answers of Harbor
+//! 2.16 and its source. What may succeed later with the same input is [`Turn::Outside`]; what needs another input or
+//! set-up is [`Turn::Input`]; what a policy refuses is [`Turn::Policy`].
+
+use std::fmt;
+
+/// Whose turn it is after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Somebody has to change settings, rights or input (exit code 1).
+    Input,
+    /// Network, registry or scanner; another try may help (exit code 3).
+    Outside,
+    /// A rule said no (exit code 4).
+    Policy,
+}
+
+/// Why a Harbor refuses something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing can be changed for a time.
+    ReadOnly,
+    /// The project has no room left.
+    Quota,
+    /// There is no such project.
+    NoProject,
+    /// The image was deleted by somebody, or by a retention rule.
+    Gone,
+    /// Reading and writing is allowed, deleting is not.
+    NoDeleteRight,
+    /// Content trust: the image has no signature.
+    Unsigned,
+    /// The project hands out no images with such vulnerabilities, or none that were not scanned.
+    Withheld,
+    /// The scanner does not answer.
+    UnhealthyScanner,
+}
+
+/// One answer of Harbor's. An empty code or word fits any.
+struct Row {
+    status: &'static [u16],
+    code: &'static str,
+    words: &'static [&'static str],
+    cause: Cause,
+}
+
+/// The first row that fits counts; all words of a row must be there, in small letters.
+const TABLE: &[Row] = &[
+    // src/server/middleware/readonly
+    Row { status: &[403], code: "", words: &["system is in read only mode"], cause: Cause::ReadOnly },
+    // src/server/middleware/quota: other denials have the same code
+    Row { status: &[403, 413], code: "", words: &["configured upper limit"], cause: Cause::Quota },
+    Row { status: &[403, 413], code: "", words: &["quota"], cause: Cause::Quota },
+    // src/server/middleware/v2auth answers 401, the API 404
+    Row { status: &[401, 404], code: "", words: &["project ", " not found"], cause: Cause::NoProject },
+    Row { status: &[401, 403], code: "", words: &["action: delete"], cause: Cause::NoDeleteRight },
+    // src/server/middleware/quota/copy_artifact.go
+    Row { status: &[400], code: "BAD_REQUEST", words: &["artifact ", " not found"], cause: Cause::Gone },
+    // src/server/middleware/contenttrust, src/server/middleware/vulnerable
+    Row { status: &[412], code: "PROJECTPOLICYVIOLATION", words: &["not signed"], cause: Cause::Unsigned },
+    Row { status: &[412], code: "PROJECTPOLICYVIOLATION", words: &[], cause: Cause::Withheld },
+];
+
+impl Cause {
+    /// Returns what an answer means, if it is one that the table knows.
+    #[must_use]
+    pub fn of(status: u16, code: &str, message: &str) -> Option<Self> {
+        let message = message.to_ascii_lowercase();
+        let fits = |row: &&Row| {
+            row.status.contains(&status)
+                && (row.code.is_empty() || row.code == code)
+                && row.words.iter().all(|word| message.contains(word))
+        };
+        TABLE.iter().find(fits).map(|row| row.cause)
+    }
+
+    /// Tells whose turn it is.
+    #[must_use]
+    pub fn turn(self) -> Turn {
+        match self {
+            Self::ReadOnly | Self::Quota | Self::Gone | Self::UnhealthyScanner => Turn::Outside,
+            Self::NoProject | Self::NoDeleteRight => Turn::Input,
+            Self::Unsigned | Self::Withheld => Turn::Policy,
+        }
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "wait until Harbor's administrator ends the read-only mode",
+            Self::Quota => "enlarge the project's quota, or delete artifacts and run Harbor's garbage collection",
+            Self::NoProject => "check the project's name; `sockel publish --setup` makes projects",
+            Self::Gone => {
+                "somebody or a retention rule deleted it: publish again, and let staging keep more (`keep` in `setup`)"
+            }
+            Self::NoDeleteRight => "give the account the right `repository: delete` in this project",
+            Self::Unsigned => {
+                "sign the image, or take `signed` out of `setup`: the project hands out signed images only"
+            }
+            Self::Withheld => {
+                "the project's allow-list lacks what the gate exempts: `sockel publish --setup` brings it up to date"
+            }
+            Self::UnhealthyScanner => "start Harbor's scanner again: its state is at \"Interrogation Services\"",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadOnly => "Harbor is in read-only mode",
+            Self::Quota => "the project's storage quota is used up",
+            Self::NoProject => "there is no such project",
+            Self::Gone => "the image is not there any more",
+            Self::NoDeleteRight => "the account may not delete there",
+            Self::Unsigned => "Harbor hands out signed images only, and this one is not signed",
+            Self::Withheld => "Harbor withholds the image because of its vulnerabilities",
+            Self::UnhealthyScanner => "Harbor's scanner does not answer",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Status, code and message as a Harbor 2.16 gave them.
+    #[test]
+    fn real_answers_have_causes() {
+        let quota = "adding 3.0 MiB of storage resource, which when updated to current usage of 0 B will exceed the configured upper limit of 1.0 MiB.";
+        let withheld = "current image with 2 vulnerabilities cannot be pulled due to configured policy in 'Prevent images with vulnerability severity of \"Critical\" or higher from running.'";
+        let (input, outside, policy) = (Turn::Input, Turn::Outside, Turn::Policy);
+        let table = [
+            (403, "DENIED", "The system is in read only mode. Any modification is prohibited.", "read-only", outside),
+            (403, "DENIED", quota, "quota", outside),
+            (413, "DENIED", "quota exceeded", "quota", outside),
+            (401, "UNAUTHORIZED", "project absent not found: project absent not found", "no such project", input),
+            (404, "NOT_FOUND", "project nope not found", "no such project", input),
+            (401, "UNAUTHORIZED", "unauthorized to access repository: a/b, action: delete", "delete", input),
+            (400, "BAD_REQUEST", "artifact t1/a/b:nope not found", "not there any more", outside),
+            (412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", "not signed", policy),
+            (412, "PROJECTPOLICYVIOLATION", withheld, "withholds", policy),
+        ];
+        for (status, code, message, words, turn) in table {
+            let cause = Cause::of(status, code, message).unwrap();
+            assert!(cause.to_string().contains(words) && cause.turn() == turn && !cause.hint().is_empty(), "{message}");
+        }
+        let others = [
+            (403, "FORBIDDEN", "forbidden"),
+            (404, "NOT_FOUND", "artifact t1/a/b:nope not found"),
+            (412, "PRECONDITION", "the tag 1 configured as immutable, cannot be updated"),
+            (400, "BAD_REQUEST", "unsupported label scope"),
+            (401, "UNAUTHORIZED", "unauthorized"),
+            (500, "UNKNOWN", "the system is in read only mode"),
+            (412, "", ""),
+        ];
+        for (status, code, message) in others {
+            assert_eq!(Cause::of(status, code, message), None, "{message}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Vulnerability reports as Harbor hands them on, read into the gate's form.
+
+use crate::publish::gate;
+use crate::publish::gate::Finding;
+use crate::publish::gate::Severity;
+use crate::publish::harbor::artifact::Overview;
+use crate::publish::harbor::artifact::is_vulnerability_report;
+use crate::publish::harbor::time;
+use crate::values::Digest;
+use crate::values::Epoch;
+use serde::Deserialize;
+use serde::Deserializer;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Most entries of a report; the largest images have some thousands.
+const ENTRIES: usize = 200_000;
+
+/// Most characters of a name or version.
+const WORD: usize = 256;
+
+/// A report of version 1.1 (`src/pkg/scan/vuln/report.go`).
+#[derive(Deserialize)]
+struct Native {
+    generated_at: Option<String>,
+    scanner: Option<NativeScanner>,
+    severity: Option<String>,
+    // `null` is no vulnerability; that the key is missing is no report
+    #[serde(deserialize_with = "present")]
+    vulnerabilities: Option<Vec<Item>>,
+}
+
+#[derive(Deserialize)]
+struct NativeScanner {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    id: String,
+    #[serde(default)]
+    package: Option<String>,
+    #[serde(default)]
+    version: Option<String>,
+    #[serde(default)]
+    fix_version: Option<String>,
+    #[serde(default)]
+    severity: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    artifact_digests: Option<Vec<String>>,
+}
+
+/// A field with this function must be there, though it may be `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Item>>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Reads the answer of `…/additions/vulnerabilities`.
+///
+/// # Errors
+/// What does not fit.
+pub(crate) fn read(
+    body: &[u8],
+    digest: Digest,
+    overview: &Overview,
+    database_updated_at: Option<Epoch>,
+) -> Result<gate::Report, String> {
+    let by_kind: BTreeMap<String, Native> = serde_json::from_slice(body).map_err(|cause| cause.to_string())?;
+    let native = by_kind.into_iter().find(|(kind, _)| is_vulnerability_report(kind));
+    let (_, native) = native.ok_or("it has no vulnerability report of a known kind")?;
+    let items = native.vulnerabilities.unwrap_or_default();
+    if items.len() > ENTRIES {
+        return Err(format!("it has more than {ENTRIES} vulnerabilities"));
+    }
+    let own = digest.to_string();
+    let digests = items.iter().flat_map(|item| item.artifact_digests.iter().flatten());
+    let foreign: BTreeSet<String> = digests.filter(|other| **other != own).map(|other| word(other)).collect();
+    let mut listed = gate::Counts::default();
+    for item in &items {
+        listed.add(&severity(item.severity.as_deref()), item.fix_version.as_ref().is_some_and(|fix| !fix.is_empty()));
+    }
+    let time_of = |text: &Option<String>| text.as_deref().and_then(time::parse);
+    Ok(gate::Report {
+        digest,
+        status: overview.scan_status.clone(),
+        scanner: native.scanner.map(|scanner| gate::Scanner {
+            name: word(&scanner.name.unwrap_or_default()),
+            version: word(&scanner.version.unwrap_or_default()),
+        }),
+        started_at: time_of(&overview.start_time),
+        generated_at: time_of(&native.generated_at),
+        database_updated_at,
+        severity: native.severity.as_deref().map(Severity::of),
+        announced: announced(overview),
+        listed,
+        foreign,
+        findings: items.into_iter().map(finding).collect(),
+    })
+}
+
+/// Returns what the overview announces. A report about nothing may come without counts by severity, but all of its
+/// counts must make up its total.
+fn announced(overview: &Overview) -> gate::Announced {
+    let counts = overview.summary.as_ref().and_then(|summary| {
+        let mut by_severity = BTreeMap::new();
+        for (word, count) in &summary.summary {
+            let sum: &mut u64 = by_severity.entry(Severity::of(word)).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        Some(gate::Counts { total: summary.total?, fixable: summary.fixable?, by_severity })
+    });
+    gate::Announced { severity: overview.severity.as_deref().map(Severity::of), counts }
+}
+
+/// Returns a severity; a missing one is no word.
+fn severity(text: Option<&str>) -> Severity {
+    Severity::of(text.unwrap_or_default())
+}
+
+fn finding(item: Item) -> Finding {
+    let some = |text: Option<String>| text.map(|text| word(&text)).filter(|text| !text.is_empty());
+    Finding {
+        vulnerability: word(&item.id),
+        package: word(&item.package.unwrap_or_default()),
+        version: word(&item.version.unwrap_or_default()),
+        fixed_in: some(item.fix_version),
+        severity: severity(item.severity.as_deref()),
+        status: some(item.status),
+    }
+}
+
+/// Returns a text as it may be shown.
+fn word(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(WORD).collect()
+}
+
+#[cfg(test)]
+mod tests;
