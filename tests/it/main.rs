@@ -11,6 +11,7 @@ mod fetch;
 mod fleet;
 mod harbor;
 mod hostile;
+mod links;
 mod lock;
 #[cfg(feature = "otel")]
 mod otel;

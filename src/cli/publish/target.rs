@@ -23,7 +23,6 @@ use crate::publish::Place;
 use crate::publish::Published;
 use crate::publish::Release;
 use crate::publish::policy;
-use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::values::Digest;
 use std::cell::OnceCell;
@@ -38,6 +37,8 @@ pub(crate) struct Target {
     text: String,
     pub(super) address: Address,
     pub(super) file: RegistryFile,
+    /// The operator named it on the command line.
+    is_named: bool,
     connections: OnceCell<Connections>,
 }
 
@@ -50,7 +51,8 @@ impl Target {
             file.projects = None;
         }
         let text = file.target.clone().unwrap_or_else(|| USUAL_TARGET.to_owned());
-        Ok(Self { address: Address::parse(&text, &file.insecure)?, text, file, connections: OnceCell::new() })
+        let address = Address::parse(&text, &file.insecure)?;
+        Ok(Self { address, text, file, is_named: to.is_some(), connections: OnceCell::new() })
     }
 
     /// Returns what the registry file says.
@@ -129,6 +131,9 @@ impl Target {
     ) -> Result<Answer, Failure> {
         match &self.address {
             Address::Layout(folder) => {
+                if !self.is_named {
+                    output::check_unnamed(folder)?;
+                }
                 let output = Output::Layout(folder.clone());
                 let wanted: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
                 if !dry_run {
@@ -193,17 +198,12 @@ impl WriteBack {
 
 /// Reads the registry file; one that is not there is empty, unless it was named.
 pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
-    let (path, shown) = match given {
-        Some(path) => (path.to_owned(), path.display().to_string()),
-        None => (context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE.to_owned()),
+    let Some(path) = given else {
+        return Ok(RegistryFile::of_project(&context.settings.directory)?.unwrap_or_default());
     };
-    match RegistryFile::read(&path, &shown)? {
-        Some(file) => Ok(file),
-        None if given.is_some() => {
-            Err(Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file")))
-        }
-        None => Ok(RegistryFile::default()),
-    }
+    let shown = path.display().to_string();
+    let missing = || Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file"));
+    RegistryFile::read(path, &shown)?.ok_or_else(missing)
 }
 
 fn to_registry(
