@@ -504,3 +504,33 @@ fn verify_finds_damage() {
     assert_eq!(project.digests("out"), before);
     assert!(project.run(&["cache", "verify"]).good().contains("removed 0"));
 }
+
+/// A generator does not take the place of what the recipe itself says.
+#[test]
+fn a_file_of_the_recipe_is_not_replaced_silently() {
+    for (key, path) in [
+        ("files: { /etc/shadow: { content: \"x\" } }", "etc/shadow"),
+        ("files: { /etc/passwd: { content: \"x\" } }", "etc/passwd"),
+        ("files: { /etc/group: { content: \"x\", mode: \"0600\" } }", "etc/group"),
+        ("copy: { /etc/gshadow: { from: /etc/base.conf } }", "etc/gshadow"),
+        ("links: { /etc/shadow: /run/shadow }", "etc/shadow"),
+    ] {
+        let project = Project::new();
+        project.edit("recipes/base.yaml", "generate: [", &format!("{key}\ngenerate: ["));
+        let error = project.run(&["build", "base"]).fails(1);
+        assert!(error.contains(&format!("/{path}`")) && error.contains("brings it too"), "{key}: {error}");
+    }
+}
+
+#[test]
+fn an_archive_of_the_only_image_needs_no_name() {
+    let project = Project::new();
+    for image in ["runtime", "app"] {
+        fs::remove(&project.path(&format!("base-images/{image}.yaml"))).expect("removed");
+    }
+    project.run(&["build", "-o", "oci-archive:base.tar"]).good();
+    assert!(project.path("base.tar").exists());
+    let several = Project::new();
+    let error = several.run(&["build", "-o", "oci-archive:base.tar"]).fails(2);
+    assert!(error.contains("cannot write several images"), "{error}");
+}
