@@ -10,6 +10,7 @@ use crate::sys::http::Request;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Epoch;
+use crate::values::shown::shown;
 use std::fmt::Write;
 
 /// What a scheduled run did.
@@ -141,7 +142,8 @@ fn precise(number: i64) -> f64 {
 
 /// Escapes a label's value.
 fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+    let line = |line: &str| shown(line).replace('\\', r"\\").replace('"', "\\\"");
+    text.split('\n').map(line).collect::<Vec<_>>().join(r"\n")
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@ use crate::oci::archive::DockerLayer;
 use crate::oci::layout;
 use crate::oci::layout::Reference;
 use crate::store::Store;
+use crate::sys::beneath::Beneath;
 use crate::sys::fs;
 use crate::values::Digest;
 use oci_spec::image::ImageManifest;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -56,6 +58,24 @@ impl fmt::Display for Output {
             Self::DockerArchive(path) => write!(f, "docker-archive:{}", path.display()),
         }
     }
+}
+
+/// Refuses a layout folder that leads through a link although the operator did not name it on the command line: a checkout
+/// must not choose where else is written. Folders by an absolute path, or one that leaves the working folder in plain words,
+/// are what they say.
+///
+/// # Errors
+/// When there is such a link.
+pub fn check_unnamed(folder: &Path) -> Result<(), fs::Error> {
+    let mut parts = Vec::new();
+    for part in folder.components() {
+        match part {
+            Component::CurDir => (),
+            Component::Normal(name) => parts.push(name.to_string_lossy()),
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Ok(()),
+        }
+    }
+    Beneath::new(Path::new("")).check(&parts.join("/"))
 }
 
 /// Writes images out. An archive holds the last one, which the others only lie below.

@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::sys::http::Http;
+use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
 use crate::values::Platform;
@@ -153,7 +154,7 @@ fn prove(
     for file in files {
         let kept = archive::kept(&folder, &file.digest);
         if fs::size(&kept) != Some(file.size) {
-            fs::create_dir(kept.parent().unwrap_or(&folder))?;
+            own::create_dir(kept.parent().unwrap_or(&folder))?;
             fs::copy(&store.blob(&file.digest), &kept)?;
         }
     }

@@ -20,6 +20,7 @@ use crate::tree::compress::Compression;
 use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Build images from their lock files
 ///
@@ -32,8 +33,8 @@ pub(crate) struct Args {
     /// Images to build; all when none is named
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Where to write: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
-    #[arg(short, long, value_name = "OUTPUT", default_value = "oci:out")]
+    /// Where to write: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated [default: oci:out]
+    #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<Output>,
     /// Build only this platform, such as linux/amd64; may be repeated
     #[arg(long, value_name = "PLATFORM")]
@@ -53,15 +54,30 @@ pub(crate) struct Args {
     compression: String,
 }
 
+/// Where images go when nobody says so.
+const USUAL_OUTPUT: &str = "out";
+
+impl Args {
+    /// Returns where to write.
+    fn outputs(&self) -> Result<Vec<Output>, Failure> {
+        if !self.output.is_empty() {
+            return Ok(self.output.clone());
+        }
+        output::check_unnamed(Path::new(USUAL_OUTPUT))?;
+        Ok(vec![Output::Layout(USUAL_OUTPUT.into())])
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let archives = args.output.iter().any(|output| !matches!(output, Output::Layout(_)));
-    if archives && args.images.len() != 1 {
+    let outputs = args.outputs()?;
+    let workspace = Workspace::open(context)?;
+    let definitions = workspace.definitions(&args.images)?;
+    let wanted = if args.images.is_empty() { definitions.len() } else { args.images.len() };
+    if wanted != 1 && outputs.iter().any(|output| !matches!(output, Output::Layout(_))) {
         return Err(Failure::new(Kind::Usage, "cannot write several images into an archive: it holds one")
             .hint("name one image, or write a layout with `-o oci:DIR`"));
     }
-    let workspace = Workspace::open(context)?;
-    let definitions = workspace.definitions(&args.images)?;
     let hands = Hands::new(context)?;
     let mut locks = locks(args, &workspace, &definitions, &hands, context)?;
     let options = build::Options {
@@ -99,7 +115,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         other => other,
     }?;
-    for output in &args.output {
+    for output in &outputs {
         match output::write(output, &built, &hands.store) {
             // the damaged part was taken out of the store
             Err(error) if error.is_damage() => {
@@ -110,7 +126,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             other => other?,
         }
     }
-    let outputs = args.output.iter().map(ToString::to_string).collect();
+    let outputs = outputs.iter().map(ToString::to_string).collect();
     Summary::new(&built, outputs, context.printer.elapsed()).print(&context.printer)
 }
 

@@ -24,7 +24,6 @@ use crate::oci::registry::Push;
 use crate::oci::registry::Pushed;
 use crate::oci::registry::address::Address;
 use crate::recipe::Definition;
-use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::sys::clock;
 use crate::sys::http;
@@ -106,7 +105,7 @@ fn orders<'a>((definitions, locks): (&'a [Definition], &'a BTreeMap<String, Lock
 
 /// Opens the registry that an address names, which is where the bundle goes or comes from; returns it with the repository.
 fn connect(address: &str, is_output: bool, context: &Context) -> Result<(Connections, String), Failure> {
-    let file = RegistryFile::read(&context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
+    let file = RegistryFile::of_project(&context.settings.directory)?.unwrap_or_default();
     match Address::parse(address, &file.insecure)? {
         Address::Registry { url, prefix } => Ok((Connections::open(&url, is_output, &file, context)?, prefix)),
         Address::Layout(_) => Err(Failure::new(failure::Kind::Usage, format!("`{address}` is no registry"))),

@@ -4,7 +4,6 @@ use crate::cli::Context;
 use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
-use crate::cli::table::printable;
 use crate::cli::table::size;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::lock_path;
@@ -15,10 +14,11 @@ use crate::image::snapshot::Snapshot;
 use crate::lock;
 use crate::lock::file::Lock;
 use crate::oci::registry::address::Address;
-use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::sys::http;
 use crate::values::Platform;
+use crate::values::shown::shown;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// Show what changed between two images, or between two lock files
@@ -83,7 +83,7 @@ fn images(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         for change in changes {
             let change = Change { name: format!("{slash}{}", change.name), ..change.clone() };
-            printer.data(&format!("  {}\n", printable(&change.to_string())))?;
+            printer.data(&format!("  {}\n", shown(&change.to_string())))?;
         }
     }
     Ok(printer.data(&format!("pull: {} of {}\n", size(*pull_bytes), size(*total_bytes)))?)
@@ -98,7 +98,7 @@ fn pulled(side: &str, platform: Option<Platform>, context: &Context) -> Result<S
     let name = side.rfind('/').map_or(0, |slash| slash + 1);
     let end = side[name..].find(['@', ':']).map(|end| name + end).ok_or_else(no_image)?;
     let (address, reference) = (&side[..end], &side[end + 1..]);
-    let file = RegistryFile::read(&context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
+    let file = RegistryFile::of_project(&context.settings.directory)?.unwrap_or_default();
     let Address::Registry { url, prefix } = Address::parse(address, &file.insecure)? else { return Err(no_image()) };
     let hands = Hands::new(context)?;
     let connections = Connections::open(&url, false, &file, context)?;
@@ -115,7 +115,7 @@ fn locks(args: &Args, context: &Context) -> Result<(), Failure> {
         return Ok(printer.json(&difference)?);
     }
     for line in difference.to_string().lines() {
-        printer.data(&(printable(line) + "\n"))?;
+        printer.data(&(shown(line) + "\n"))?;
     }
     if difference.is_empty() {
         printer.note("no difference that matters");
@@ -126,9 +126,11 @@ fn locks(args: &Args, context: &Context) -> Result<(), Failure> {
 /// Reads one side: a name or a path.
 fn read(side: &str, context: &Context) -> Result<Lock, Failure> {
     let is_path = side.contains('/') || side.ends_with(".yaml");
-    let path = if is_path { PathBuf::from(side) } else { lock_path(&context.settings.directory, side) };
-    Lock::read(&path).map_err(|error| match error {
+    let project = &context.settings.directory;
+    let lock = if is_path { Lock::read(Path::new(side)) } else { Lock::of_project(project, side) };
+    lock.map_err(|error| match error {
         lock::Error::File(error) if error.is_missing() && !is_path => {
+            let path = lock_path(project, side);
             let message = format!("cannot compare `{side}`: there is no lock file `{}`", path.display());
             Failure::new(Kind::Input, message).hint("name a lock file, or an image that is locked")
         }

@@ -71,14 +71,17 @@ pub(crate) struct Failure {
     pub(crate) kind: Kind,
     /// What failed: `cannot …`.
     pub(crate) message: Box<str>,
+    /// Each thing that is wrong, where the message only says that there are some.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) reasons: Box<[String]>,
     /// Why, from the outside in, as far as the message does not say it.
     pub(crate) causes: Vec<String>,
     /// What to do next.
     pub(crate) hints: Vec<String>,
     /// Problems in recipes.
-    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Box<[Diagnostic]>,
     /// Long texts that people must look at: maintainer scripts.
-    pub(crate) details: Vec<String>,
+    pub(crate) details: Box<[String]>,
     /// The JSON document on standard output says it already.
     #[serde(skip)]
     pub(crate) is_answered: bool,
@@ -99,10 +102,11 @@ impl Failure {
         Self {
             kind,
             message: message.into().into_boxed_str(),
+            reasons: Box::default(),
             causes: empty(),
             hints: empty(),
-            diagnostics: Vec::new(),
-            details: empty(),
+            diagnostics: Box::default(),
+            details: Box::default(),
             is_answered: false,
         }
     }
@@ -142,20 +146,29 @@ impl Failure {
             return printer.object(&Answer { error: self, exit_code: self.kind.code() });
         }
         for diagnostic in &self.diagnostics {
-            printer.line(&diagnostic.render(printer.width(), printer.colors()));
+            printer.diagnostic(diagnostic);
             printer.line("");
         }
         for detail in &self.details {
-            printer.line(detail.trim_end());
+            printer.block(detail.trim_end());
             printer.line("");
         }
-        printer.talk(Level::Error, &self.message);
+        printer.talk_of(Level::Error, &self.message, &self.reasons);
         for cause in &self.causes {
-            printer.line(&format!("  {} {cause}", printer.paint("caused by:", console::StyledObject::bold)));
+            printer.labelled("  caused by:", cause, console::StyledObject::bold);
         }
         for hint in &self.hints {
-            printer.line(&format!("{} {hint}", printer.paint("hint:", |s| s.cyan().bold())));
+            printer.labelled("hint:", hint, |s| s.cyan().bold());
         }
+    }
+
+    /// Takes the list of reasons out of the message; its writer made one line of each.
+    fn listed(mut self) -> Self {
+        let message = self.message.clone();
+        let mut lines = message.lines();
+        self.message = lines.next().unwrap_or_default().into();
+        self.reasons = lines.map(|line| line.trim().to_owned()).collect();
+        self
     }
 }
 
@@ -187,7 +200,7 @@ impl From<recipe::Error> for Failure {
         };
         let mut failure = Self::of(kind, &error, error.hints());
         if let recipe::Error::Invalid(diagnostics) = error {
-            failure.diagnostics = diagnostics;
+            failure.diagnostics = diagnostics.into();
         }
         failure
     }
@@ -306,7 +319,8 @@ impl From<publish::Error> for Failure {
             publish::Error::Store(error) => store_kind(error),
         };
         let hints = error.hints();
-        Self::of(kind, &error, hints)
+        let failure = Self::of(kind, &error, hints);
+        if matches!(error, publish::Error::Refused { .. }) { failure.listed() } else { failure }
     }
 }
 
@@ -356,7 +370,7 @@ impl From<webhook::Error> for Failure {
 impl From<plan::Error> for Failure {
     fn from(error: plan::Error) -> Self {
         let kind = match &error {
-            plan::Error::Incomplete { .. } => Kind::Usage,
+            plan::Error::Incomplete { .. } | plan::Error::Replaced { .. } => Kind::Usage,
             plan::Error::Unwritable { .. } => Kind::Internal,
         };
         let hints = error.hints();
@@ -375,7 +389,8 @@ impl From<rebase::Error> for Failure {
             rebase::Error::Moved { .. } => (Kind::Outside, error.hints()),
             _ => (Kind::Input, error.hints()),
         };
-        Self::of(kind, &error, hints)
+        let failure = Self::of(kind, &error, hints);
+        if matches!(error, rebase::Error::Refused { .. }) { failure.listed() } else { failure }
     }
 }
 

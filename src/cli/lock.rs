@@ -3,12 +3,12 @@
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
-use crate::cli::table::printable;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
 use crate::cli::workspace::Workspace;
 use crate::lock::Outcome;
 use crate::lock::diff::Difference;
+use crate::values::shown::shown;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -92,7 +92,7 @@ fn show(outcomes: &[Outcome], workspace: &Workspace<'_>, args: &Args, context: &
         printer.data(&format!("{}: {}, {} packages\n", answer.image, answer.status, answer.packages))?;
         if let Some(difference) = answer.difference.filter(|difference| !difference.is_empty()) {
             for line in difference.to_string().lines() {
-                printer.data(&format!("  {}\n", printable(line)))?;
+                printer.data(&format!("  {}\n", shown(line)))?;
             }
         }
     }
@@ -100,7 +100,7 @@ fn show(outcomes: &[Outcome], workspace: &Workspace<'_>, args: &Args, context: &
         answers.iter().filter(|answer| answer.status != "unchanged").map(|answer| answer.image).collect();
     match (changed.is_empty(), args.dry_run) {
         (true, _) => printer.note("nothing changed"),
-        (false, true) => printer.note("nothing was written\nnext: sockel lock"),
+        (false, true) => printer.notes(&["nothing was written".to_owned(), "next: sockel lock".to_owned()]),
         (false, false) => printer.note("next: review the lock files, then: sockel build"),
     }
     Ok(())

@@ -185,12 +185,11 @@ fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
     let color = !around.variables.contains_key(Variable::NoColor.name());
     let printer = Printer::plain(color && around.stderr_is_terminal);
     if error.use_stderr() {
-        let text = if color && around.stderr_is_terminal { coloured } else { plain };
-        printer.line(text.trim_end());
+        printer.painted(plain.trim_end(), || coloured.trim_end().to_owned());
         return Kind::Usage.code();
     }
-    let text = if color && around.stdout_is_terminal { coloured } else { plain };
-    match printer.data(&text) {
+    let is_coloured = color && around.stdout_is_terminal;
+    match printer.help(&plain, is_coloured.then_some(&coloured)) {
         Ok(()) => 0,
         Err(error) => Failure::from(error).kind.code(),
     }

@@ -12,7 +12,6 @@ use crate::cli::failure::Kind;
 use crate::cli::publish::Target;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
-use crate::cli::table::printable;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
 use crate::lock::file::Lock;
@@ -26,6 +25,7 @@ use crate::recipe::Definition;
 use crate::sys::fs;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
+use crate::values::shown::shown;
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -147,7 +147,7 @@ fn surroundings(args: &Args, context: &Context) -> Result<Surroundings, Failure>
     let names = [("--login-secret", &args.login_secret), ("--store-claim", &args.store_claim)];
     for (flag, name) in names {
         if let Some(name) = name.as_ref().filter(|name| !plan::is_object_name(name)) {
-            let message = format!("cannot use `{}` for `{flag}`: Kubernetes has no such names", printable(name));
+            let message = format!("cannot use `{}` for `{flag}`: Kubernetes has no such names", shown(name));
             return Err(Failure::new(Kind::Usage, message));
         }
     }
@@ -157,7 +157,7 @@ fn surroundings(args: &Args, context: &Context) -> Result<Surroundings, Failure>
             word.is_empty() || word.starts_with('-') || word.contains(|c: char| c.is_whitespace() || c.is_control())
         };
         if let Some(word) = word.as_ref().filter(is_odd) {
-            return Err(Failure::new(Kind::Usage, format!("cannot use `{}` for `{flag}`", printable(word))));
+            return Err(Failure::new(Kind::Usage, format!("cannot use `{}` for `{flag}`", shown(word))));
         }
     }
     let mut before = Vec::new();

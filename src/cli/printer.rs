@@ -1,8 +1,11 @@
-//! The only place that writes to the terminal: data to standard output, talk to standard error.
+//! The only place that writes to the terminal: data to standard output, talk to standard error. What goes out passes
+//! [`crate::values::shown`], whatever it is made of; colours are put around text that has passed.
 
 use crate::cli::settings::Format;
 use crate::cli::settings::Settings;
 use crate::cli::settings::Verbosity;
+use crate::recipe::Diagnostic;
+use crate::values::shown;
 use serde::Serialize;
 use std::io;
 use std::io::Write;
@@ -94,11 +97,23 @@ impl Printer {
         self.begun.elapsed()
     }
 
-    /// Writes a part of the answer as it is. When nobody reads any more, nothing more is written and all is well.
+    /// Writes a part of the answer. When nobody reads any more, nothing more is written and all is well.
     ///
     /// # Errors
     /// When it cannot be written, say to a full disk.
     pub(crate) fn data(&self, text: &str) -> Result<(), Error> {
+        self.out(&shown::lines(text))
+    }
+
+    /// Writes help, which is our own text, as it is where it has colours.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(crate) fn help(&self, plain: &str, coloured: Option<&String>) -> Result<(), Error> {
+        coloured.map_or_else(|| self.data(plain), |text| self.out(text))
+    }
+
+    fn out(&self, text: &str) -> Result<(), Error> {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -118,11 +133,16 @@ impl Printer {
     /// As [`Self::data`].
     pub(crate) fn json(&self, answer: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(answer).map_err(|error| Error(error.into()))?;
-        self.data(&(text + "\n"))
+        self.out(&(shown::json(&text) + "\n"))
     }
 
-    /// Says something, unless it is not important enough.
+    /// Says something on one line, unless it is not important enough.
     pub(crate) fn talk(&self, level: Level, text: &str) {
+        self.talk_of(level, text, &[]);
+    }
+
+    /// Says something on one line, and what belongs to it on lines of its own below.
+    pub(crate) fn talk_of(&self, level: Level, text: &str, below: &[String]) {
         let least = match level {
             Level::Detail => Verbosity::Verbose,
             Level::Info => Verbosity::Normal,
@@ -132,23 +152,58 @@ impl Printer {
             return;
         }
         if self.log_json {
+            let message = std::iter::once(text).chain(below.iter().map(String::as_str)).collect::<Vec<_>>().join("\n");
             return self.object(&Talk {
                 event: "message",
                 elapsed_ms: self.elapsed().as_millis(),
                 level,
-                message: text,
+                message: &message,
             });
         }
         match level {
             Level::Detail | Level::Info => self.line(text),
-            Level::Warning => self.line(&format!("{} {text}", self.paint("warning:", |s| s.yellow().bold()))),
-            Level::Error => self.line(&format!("{} {text}", self.paint("error:", |s| s.red().bold()))),
+            Level::Warning => self.labelled("warning:", text, |s| s.yellow().bold()),
+            Level::Error => self.labelled("error:", text, |s| s.red().bold()),
+        }
+        for line in below {
+            self.line(&format!("  {line}"));
         }
     }
 
-    /// Says what a person wants to see.
+    /// Writes a line of talk behind a coloured word.
+    pub(crate) fn labelled(
+        &self,
+        label: &str,
+        text: &str,
+        style: impl Fn(console::StyledObject<String>) -> console::StyledObject<String>,
+    ) {
+        let blanks = &label[..label.len() - label.trim_start().len()];
+        let label =
+            style(console::Style::new().apply_to(label.trim_start().to_owned())).force_styling(self.color_stderr);
+        self.err(&format!("{blanks}{label} {}", shown::lines(&shown::shown(text))));
+    }
+
+    /// Writes a problem in a file, with its place.
+    pub(crate) fn diagnostic(&self, diagnostic: &Diagnostic) {
+        self.painted(&diagnostic.render(self.width, false), || diagnostic.render(self.width, true));
+    }
+
+    /// Writes text of several lines, with its own colours where they are wanted and where there is nothing to be masked.
+    pub(crate) fn painted(&self, plain: &str, coloured: impl FnOnce() -> String) {
+        let clean = shown::lines(plain);
+        if self.color_stderr && clean == plain { self.err(&coloured()) } else { self.err(&clean) }
+    }
+
+    /// Says what a person wants to see, on one line.
     pub(crate) fn note(&self, text: &str) {
         self.talk(Level::Info, text);
+    }
+
+    /// Says what a person wants to see, line by line.
+    pub(crate) fn notes(&self, lines: &[String]) {
+        for line in lines {
+            self.note(line);
+        }
     }
 
     /// Says what somebody should look at.
@@ -159,22 +214,23 @@ impl Printer {
     /// Writes one JSON object as a line of talk.
     pub(crate) fn object(&self, object: &impl Serialize) {
         if let Ok(text) = serde_json::to_string(object) {
-            self.line(&text);
+            self.err(&shown::json(&text));
         }
     }
 
-    /// Writes a line of talk as it is. Nothing can be done when nobody listens.
+    /// Writes a line of talk.
     pub(crate) fn line(&self, text: &str) {
-        let _nobody_listens = writeln!(io::stderr().lock(), "{text}");
+        self.err(&shown::lines(&shown::shown(text)));
     }
 
-    /// Returns text for standard error with colours, where they are wanted.
-    pub(crate) fn paint(
-        &self,
-        text: &str,
-        style: impl Fn(console::StyledObject<String>) -> console::StyledObject<String>,
-    ) -> String {
-        style(console::Style::new().apply_to(text.to_owned())).force_styling(self.color_stderr).to_string()
+    /// Writes talk of several lines.
+    pub(crate) fn block(&self, text: &str) {
+        self.err(&shown::lines(text));
+    }
+
+    /// Nothing can be done when nobody listens.
+    fn err(&self, text: &str) {
+        let _nobody_listens = writeln!(io::stderr().lock(), "{text}");
     }
 }
 

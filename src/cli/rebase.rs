@@ -7,7 +7,6 @@ use crate::cli::failure::Kind;
 use crate::cli::publish::registry_file;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
-use crate::cli::table::printable;
 use crate::cli::table::size;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
@@ -27,6 +26,7 @@ use crate::rebase::picture;
 use crate::recipe::RegistryFile;
 use crate::sys::http;
 use crate::values::Digest;
+use crate::values::shown::shown;
 use std::path::PathBuf;
 use url::Url;
 
@@ -272,7 +272,7 @@ fn place<'a>(named: &Named, connections: Option<&'a Connections>) -> Place<'a> {
 fn print(rebased: &Rebased, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
     for note in &rebased.notes {
-        printer.warn(&printable(note));
+        printer.warn(&shown(note));
     }
     if printer.is_json() {
         return Ok(printer.json(rebased)?);
@@ -298,7 +298,7 @@ fn print(rebased: &Rebased, context: &Context) -> Result<(), Failure> {
         ]);
     }
     printer.data(&table.render(printer.width()))?;
-    printer.note(&printable(&closing(rebased)));
+    printer.note(&shown(&closing(rebased)));
     Ok(())
 }
 

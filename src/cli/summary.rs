@@ -79,7 +79,7 @@ impl Summary {
             return Ok(printer.json(self)?);
         }
         printer.data(&self.table().render(printer.width()))?;
-        printer.note(&self.closing());
+        printer.notes(&self.closing());
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Summary {
     }
 
     /// What was written where, how long it took, and what to type next.
-    fn closing(&self) -> String {
+    fn closing(&self) -> Vec<String> {
         let new = self.images.iter().filter(|image| image.new).count();
         let time = duration(Duration::from_millis(u64::try_from(self.milliseconds).unwrap_or(u64::MAX)));
         let number = |count: usize| if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
@@ -117,8 +117,9 @@ impl Summary {
             0 => format!("{} up to date", number(self.images.len())),
             _ => format!("{} built, {} up to date", number(new), self.images.len() - new),
         };
-        let next = self.images.last().map(|image| format!("\nnext: sockel show {}", image.image)).unwrap_or_default();
-        format!("{done} in {time}, written to {}{next}", self.outputs.join(", "))
+        let said = format!("{done} in {time}, written to {}", self.outputs.join(", "));
+        let next = self.images.last().map(|image| format!("next: sockel show {}", image.image));
+        std::iter::once(said).chain(next).collect()
     }
 }
 
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn says_what_to_type_next() {
-        insta::assert_snapshot!(summary().closing(), @r#"
+        insta::assert_snapshot!(summary().closing().join("\n"), @r#"
         1 image built, 1 up to date in 12.3 s, written to oci:out
         next: sockel show java-25
         "#);

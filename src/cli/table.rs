@@ -1,5 +1,6 @@
 //! Small text tables, sizes and durations as people read them.
 
+use crate::values::shown::shown;
 use std::time::Duration;
 
 /// What may happen to a column that is too wide for the terminal.
@@ -35,7 +36,7 @@ impl Table {
 
     /// Adds a row; missing cells are empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let mut row: Vec<String> = cells.into_iter().map(|cell| printable(&cell)).collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| shown(&cell)).collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
@@ -102,11 +103,6 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
         Some(digits) if text.len() > width => digits.chars().take(width.min(SHORT_DIGEST)).collect(),
         _ => console::truncate_str(text, width, "…").into_owned(),
     }
-}
-
-/// Replaces characters that would steer a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Returns a number of bytes in decimal units (IEC 80000-13 leaves kB, MB to powers of ten): `999 B`, `12.3 MB`.
@@ -211,7 +207,7 @@ mod tests {
         insta::assert_snapshot!(sample().render(120), @r#"
         image                      digest                                                                       size
         tomcat-11-jre25-long-name  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  123.5 MB
-        java�[31m                  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855       7 B
+        java\u{1b}[31m             sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855       7 B
         "#);
     }
 
@@ -220,12 +216,12 @@ mod tests {
         insta::assert_snapshot!(sample().render(60), @r#"
         image                      digest            size
         tomcat-11-jre25-long-name  e3b0c44298fc  123.5 MB
-        java�[31m                  e3b0c44298fc       7 B
+        java\u{1b}[31m             e3b0c44298fc       7 B
         "#);
         insta::assert_snapshot!(sample().render(40), @r#"
         image             digest            size
         tomcat-11-jre25…  e3b0c44298fc  123.5 MB
-        java�[31m         e3b0c44298fc       7 B
+        java\u{1b}[31m    e3b0c44298fc       7 B
         "#);
     }
 

@@ -6,7 +6,6 @@ use crate::cli::failure::Failure;
 use crate::cli::lock::checked;
 use crate::cli::printer::Level;
 use crate::cli::progress::Progress;
-use crate::cli::table::printable;
 use crate::fetch::Mirrors;
 use crate::fetch::archives::Online;
 use crate::fetch::proof::Prover;
@@ -17,18 +16,19 @@ use crate::lock;
 use crate::lock::Images;
 use crate::lock::Outcome;
 use crate::lock::file::Lock;
+use crate::lock::file::file_of;
 use crate::lock::proof::Claim;
 use crate::lock::verify::verify;
 use crate::recipe::Definition;
 use crate::recipe::Ledger;
 use crate::recipe::Project;
-use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::sys::http::Http;
+use crate::values::shown::shown;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ impl<'a> Workspace<'a> {
             if context.printer.logs_json() {
                 context.printer.object(&warning);
             } else {
-                context.printer.line(&warning.render(context.printer.width(), context.printer.colors()));
+                context.printer.diagnostic(&warning);
             }
         }
         Ok(Self { context, project, ledger: OnceCell::new() })
@@ -98,7 +98,7 @@ impl<'a> Workspace<'a> {
 
     /// Returns an image's lock; none where there is no file.
     pub(crate) fn lock(&self, image: &str) -> Result<Option<Lock>, Failure> {
-        match Lock::read(&self.lock_path(image)) {
+        match Lock::of_project(&self.context.settings.directory, image) {
             Ok(lock) => Ok(Some(lock)),
             Err(lock::Error::File(error)) if error.is_missing() => Ok(None),
             Err(error) => {
@@ -114,7 +114,7 @@ impl<'a> Workspace<'a> {
     pub(crate) fn locks(&self, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Failure> {
         let mut locks = BTreeMap::new();
         for Definition { image, .. } in definitions {
-            match Lock::read(&self.lock_path(image)) {
+            match Lock::of_project(&self.context.settings.directory, image) {
                 Ok(lock) => drop(locks.insert(image.clone(), lock)),
                 Err(lock::Error::File(error)) if error.is_missing() => (),
                 Err(error @ (lock::Error::Syntax { .. } | lock::Error::Invalid { .. })) => {
@@ -241,11 +241,9 @@ impl<'a> Workspace<'a> {
             if !outcome.is_unchanged() {
                 self.keep(&outcome.lock)?;
                 let text = outcome.difference.as_ref().map(ToString::to_string).unwrap_or_default();
-                let lines: String = text.lines().map(|line| format!("\n  {}", printable(line))).collect();
-                let image = &outcome.image;
-                self.context
-                    .printer
-                    .warn(&format!("wrote a new lock for {image}, to be reviewed and committed{lines}"));
+                let lines: Vec<String> = text.lines().map(shown).collect();
+                let said = format!("wrote a new lock for {}, to be reviewed and committed", outcome.image);
+                self.context.printer.talk_of(Level::Warning, &said, &lines);
             }
             locks.insert(outcome.image, outcome.lock);
         }
@@ -272,7 +270,7 @@ fn states(hands: &Hands) -> States<'_> {
 
 /// Returns where an image's lock file is, or would be.
 pub(crate) fn lock_path(directory: &Path, image: &str) -> PathBuf {
-    directory.join("base-images").join(format!("{image}.lock.yaml"))
+    directory.join(file_of(image))
 }
 
 /// Store, network and progress of a command.
@@ -293,7 +291,7 @@ impl Hands {
         let settings = &context.settings;
         let http = Http::new(http::Options::usual(settings.offline, settings.ca_file.clone()));
         let mut given = settings.mirrors.clone();
-        let file = RegistryFile::read(&settings.directory.join(REGISTRY_FILE), REGISTRY_FILE)?.unwrap_or_default();
+        let file = RegistryFile::of_project(&settings.directory)?.unwrap_or_default();
         for (archive, addresses) in file.mirrors {
             given.entry(archive).or_default().extend(addresses);
         }

@@ -36,6 +36,7 @@ use crate::report::Reporter;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::http::Http;
+use crate::sys::own;
 use crate::values::Architecture;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -201,7 +202,7 @@ impl States<'_> {
             let answer = self.http.block_on(self.http.get(&url, release::SIZE_LIMIT)).map_err(Error::Http)?;
             match answer {
                 Ok(bytes) if is_it(&bytes) => {
-                    fs::create_dir(kept.parent().unwrap_or(&kept))?;
+                    own::create_dir(kept.parent().unwrap_or(&kept))?;
                     fs::write_atomic(&kept, &bytes)?;
                     return Ok(Some(Anchor { bytes, base: Some(base) }));
                 }

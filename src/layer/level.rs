@@ -204,10 +204,22 @@ impl Merge<'_> {
         }
     }
 
-    /// Adds what a generator wrote; it may take the place of what generators wrote before, and of its own targets.
+    /// Adds what a generator wrote; it may take the place of what generators wrote before, and of its own targets, unless a
+    /// recipe wrote them: nobody's own `/etc/shadow` is lost silently.
     fn generated(&mut self, entry: Entry) {
-        let old = self.tree.get(&entry.path).or_else(|| self.lower.get(&entry.path));
-        match old {
+        let own = self.tree.get(&entry.path);
+        match own.or_else(|| self.lower.get(&entry.path)) {
+            // of a folder only the attributes change
+            Some(Entry { origin: first @ Origin::Recipe(_), kind, .. })
+                if *kind != Kind::Directory || entry.kind != Kind::Directory =>
+            {
+                let is_named = own.is_none() && self.level.replaces.contains_key(&format!("/{}", entry.path));
+                if is_named {
+                    return self.put(entry);
+                }
+                let (path, first, second) = (entry.path, first.clone(), entry.origin);
+                self.problems.push(tree::Error::Duplicate { path, first, second });
+            }
             Some(Entry { origin: Origin::Generator(_), .. }) => self.put(entry),
             Some(_) if is_target(&entry, self.levels) => self.put(entry),
             _ => self.add(entry),

@@ -282,14 +282,20 @@ fn entry<R: Read>(
         }
         other => return Err(Error::Forbidden { package, path, kind: name_of(other) }),
     };
-    let number = |value: io::Result<u64>| value.map_err(tar).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+    // chown(2): 4294967295 means "unchanged" and is nobody's number
+    let number = |what: &str, value: io::Result<u64>| {
+        let value = value.map_err(tar)?;
+        let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
+        id.ok_or_else(|| tar(io::Error::other(format!("`/{path}` has the {what} {value}, which no system knows"))))
+    };
+    let (uid, gid) = (number("owner", header.uid())?, number("group", header.gid())?);
     let mode = header.mode().map_err(tar)? & 0o1777;
     let is_folder = kind == Kind::Directory;
     Ok(Entry {
         path: if is_folder { merged_folder(&path) } else { path },
         mode: if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode },
-        uid: number(header.uid())?,
-        gid: number(header.gid())?,
+        uid,
+        gid,
         mtime: if is_folder { CONTENT_MTIME } else { i64::try_from(header.mtime().map_err(tar)?).unwrap_or(0) },
         origin: Origin::Package(package.clone()),
         kind,

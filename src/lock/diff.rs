@@ -111,9 +111,12 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
         lock.newest_states().map(entry).collect()
     };
     let before = dates(old);
+    // where a level changed that the parent has, it goes without saying that the parent did
+    let is_said = |name: &String| name != "parent" || levels.is_empty();
+    let parts = changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name);
     Difference {
+        definition: parts.filter(is_said).collect(),
         levels,
-        definition: changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name).collect(),
         parameters: changed(&old.parameters, &new.parameters),
         engine: (old.engine != new.engine).then_some((old.engine, new.engine)),
         format: (old.format != new.format).then_some((old.format, new.format)),

@@ -5,6 +5,7 @@ use crate::lock::file::LockedScript;
 use crate::recipe::Decision;
 use crate::recipe::Ledger;
 use crate::values::Digest;
+use crate::values::shown::lines;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -120,10 +121,9 @@ pub fn review(scripts: &[Script], decide: &dyn Fn(&str, &str, &Digest) -> Option
     Review { known: known.into_iter().collect(), unknown }
 }
 
-/// A terminal must not obey a script's control characters.
+/// A person judges what is there, not what a terminal makes of it.
 fn printable(line: &str) -> String {
-    let clean = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
-    line.chars().take(MOST_CHARACTERS).map(clean).collect()
+    lines(&line.chars().take(MOST_CHARACTERS).collect::<String>())
 }
 
 /// Returns the effects that are recognised in a script, without comment lines.

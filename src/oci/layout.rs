@@ -57,6 +57,7 @@ pub fn write(
     blobs: &BTreeMap<Digest, u64>,
     store: &Store,
 ) -> Result<(), Error> {
+    no_links(folder)?;
     let blob_folder = folder.join("blobs/sha256");
     let marker = folder.join("oci-layout");
     let foreign = |name: &String| name != "blobs" && !name.starts_with(fs::TEMPORARY);
@@ -136,6 +137,16 @@ fn give(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(
         let _not_kept = store.keep(KNOWN, &key, &known);
     }
     Ok(())
+}
+
+/// Refuses a layout whose own parts are links: what is written into it would be written elsewhere. The folder itself may be
+/// reached through one.
+fn no_links(folder: &Path) -> Result<(), Error> {
+    let parts = ["oci-layout", "index.json", "blobs", "blobs/sha256"];
+    match parts.map(|part| folder.join(part)).into_iter().find(|path| fs::is_link(path)) {
+        Some(path) => Err(Error::Damaged { path, cause: "it is a symbolic link, and layouts have none".to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Returns the index with these references in place of those of the same names, sorted by name.

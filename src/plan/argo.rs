@@ -132,20 +132,22 @@ struct Container {
 /// Returns the workflow.
 ///
 /// # Errors
-/// [`Error::Incomplete`] without an image or a Git repository, [`Error::Unwritable`].
+/// [`Error::Incomplete`] without an image or a Git repository, [`Error::Replaced`], [`Error::Unwritable`].
 pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+    // "Workflow Variables": `{{name}}` and `{{=expression}}` are replaced everywhere, and nothing escapes them
+    around.check("Argo", (&["{{"], &["{{"]))?;
     let incomplete = |missing, flag| Error::Incomplete { engine: "Argo", missing, flag };
     let image = around.image.as_ref().ok_or_else(|| incomplete("the image with sockel", "--image"))?;
     let source = around.source.as_ref().ok_or_else(|| incomplete("the Git repository", "--source"))?;
     let mut tasks: Vec<Task> = plan.jobs.iter().map(task).collect();
     let mut templates = Vec::new();
     for job in &plan.jobs {
-        templates.push(template(name::task(&job.name), job.arguments(around), (image, source), around));
+        templates.push(template(name::task(&job.name), &job.arguments(around), (image, source), around));
     }
     if tasks.is_empty() {
         let name = NOTHING.to_owned();
         tasks.push(Task { name: name.clone(), template: name.clone(), dependencies: Vec::new() });
-        templates.push(template(name, vec!["--version".to_owned()], (image, source), around));
+        templates.push(template(name, &["--version".to_owned()], (image, source), around));
     }
     let dag = Some(Dag { fail_fast: false, tasks });
     templates.insert(0, Template { name: GRAPH.to_owned(), dag, ..Template::default() });
@@ -173,7 +175,7 @@ fn task(job: &Job) -> Task {
 
 fn template(
     name: String,
-    args: Vec<String>,
+    args: &[String],
     (image, (repo, revision)): (&str, &(String, String)),
     around: &Surroundings,
 ) -> Template {
@@ -192,7 +194,7 @@ fn template(
         container: Some(Container {
             image: image.to_owned(),
             command: ["sockel"],
-            args,
+            args: args.iter().map(|word| pod::escaped(word)).collect(),
             working_dir: SOURCE,
             env: pod::environment(around),
             resources: pod::resources(),

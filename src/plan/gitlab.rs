@@ -92,8 +92,11 @@ struct Artifacts {
 /// Returns the child pipeline.
 ///
 /// # Errors
-/// [`Error::Unwritable`].
+/// [`Error::Replaced`], [`Error::Unwritable`].
 pub fn pipeline(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+    // "CI/CD inputs": `$[[ inputs.x ]]` everywhere; "Where variables can be used": `$NAME` in `image`, but not within a
+    // script, where the shell reads quoted words
+    around.check("GitLab", (&["$[["], &["$"]))?;
     let mut jobs: Vec<(String, GitlabJob)> =
         plan.jobs.iter().map(|job| (job.name.clone(), gitlab_job(job, around))).collect();
     if jobs.is_empty() {

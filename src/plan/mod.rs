@@ -17,6 +17,7 @@ pub mod tekton;
 
 use crate::values::Digest;
 use crate::values::Platform;
+use crate::values::shown::shown;
 use serde::Serialize;
 use serde_yaml::SerializerOptions;
 use std::collections::BTreeMap;
@@ -37,6 +38,14 @@ pub enum Error {
         /// The flag that says it.
         flag: &'static str,
     },
+    /// The engine would replace a part of what was given, with what it knows: also with secrets.
+    #[error("cannot write a pipeline for {engine}: {}", texts.join(", "))]
+    Replaced {
+        /// The engine.
+        engine: &'static str,
+        /// Each text, and what in it the engine replaces.
+        texts: Vec<String>,
+    },
     /// The pipeline is not representable; cannot happen with valid names.
     #[error("cannot write the pipeline: {cause}")]
     Unwritable {
@@ -51,6 +60,7 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Incomplete { flag, .. } => vec![format!("say it with `{flag}`")],
+            Self::Replaced { .. } => vec!["give plain text: engines have no way to write these down".to_owned()],
             Self::Unwritable { .. } => Vec::new(),
         }
     }
@@ -174,6 +184,26 @@ pub struct Surroundings {
     pub login: Option<String>,
     /// `PersistentVolumeClaim` with the store; without it, every job begins with an empty one.
     pub store: Option<String>,
+}
+
+impl Surroundings {
+    /// Refuses texts in which an engine would replace something: between these marks, in arguments and in other texts, it
+    /// looks for names. Characters that are not seen as what they are have no place in a pipeline either.
+    fn check(&self, engine: &'static str, marks: (&[&str], &[&str])) -> Result<(), Error> {
+        let arguments = self.before.iter().chain(&self.publish).map(|text| (text, marks.0));
+        let source = self.source.iter().flat_map(|(repository, revision)| [repository, revision]);
+        let others = self.image.iter().chain(source).chain(&self.login).chain(&self.store).map(|text| (text, marks.1));
+        let fault = |(text, marks): (&String, &[&str])| {
+            let replaced = marks.iter().find(|mark| text.contains(**mark));
+            match replaced {
+                Some(mark) => Some(format!("it replaces `{mark}` in `{}`", shown(text))),
+                None if shown(text) != *text => Some(format!("`{}` has characters that are not seen", shown(text))),
+                None => None,
+            }
+        };
+        let texts: Vec<String> = arguments.chain(others).filter_map(fault).collect();
+        if texts.is_empty() { Ok(()) } else { Err(Error::Replaced { engine, texts }) }
+    }
 }
 
 impl Plan {

@@ -134,6 +134,12 @@ pub(super) fn resources() -> Resources {
     Resources { requests: Amounts { cpu: Some("500m"), memory: "512Mi" }, limits: Amounts { cpu: None, memory: "2Gi" } }
 }
 
+/// Returns an argument as Kubernetes reads it ("Container v1 core", `args`): it replaces `$(NAME)`, by secrets as well, and `$$`
+/// stands for a dollar sign.
+pub(super) fn escaped(word: &str) -> String {
+    word.replace('$', "$$")
+}
+
 /// Returns the environment of sockel.
 pub(super) fn environment(around: &Surroundings) -> Vec<Variable> {
     let store = if around.store.is_some() { STORE.to_owned() } else { format!("{WORK}/store") };

@@ -94,8 +94,10 @@ struct Step {
 /// Returns the run, with its pipeline in it.
 ///
 /// # Errors
-/// [`Error::Incomplete`] without an image or a Git repository, [`Error::Unwritable`].
+/// [`Error::Incomplete`] without an image or a Git repository, [`Error::Replaced`], [`Error::Unwritable`].
 pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+    // "Variable Substitutions Supported by Tasks and Pipelines": `$(context.taskRun.name)` is replaced, also behind a dollar
+    around.check("Tekton", (&["$("], &["$("]))?;
     let incomplete = |missing, flag| Error::Incomplete { engine: "Tekton", missing, flag };
     let image = around.image.as_ref().ok_or_else(|| incomplete("the image with sockel", "--image"))?;
     let source = around.source.as_ref().ok_or_else(|| incomplete("the Git repository", "--source"))?;
@@ -142,7 +144,7 @@ fn checkout((repository, revision): &(String, String)) -> Vec<Step> {
     let git = |name, args: &[&str]| Step {
         name,
         command: ["git"],
-        args: args.iter().map(|word| escaped(word)).collect(),
+        args: args.iter().map(|word| pod::escaped(word)).collect(),
         working_dir: None,
         compute_resources: None,
     };
@@ -157,13 +159,8 @@ fn sockel(arguments: &[String], working_dir: Option<String>) -> Step {
     Step {
         name: "sockel",
         command: ["sockel"],
-        args: arguments.iter().map(|word| escaped(word)).collect(),
+        args: arguments.iter().map(|word| pod::escaped(word)).collect(),
         working_dir,
         compute_resources: Some(pod::resources()),
     }
-}
-
-/// Kubernetes reads `$(NAME)` in arguments; `$$` stands for a dollar sign.
-fn escaped(word: &str) -> String {
-    word.replace('$', "$$")
 }

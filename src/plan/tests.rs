@@ -188,3 +188,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn engines_replace_nothing_that_was_given() {
+    let plan = Plan::new(&family(None), false);
+    let with = |change: &dyn Fn(&mut Surroundings)| {
+        let mut around = around();
+        change(&mut around);
+        let gitlab = gitlab::pipeline(&plan, &around).is_ok();
+        (gitlab, argo::workflow(&plan, &around), tekton::pipeline_run(&plan, &around))
+    };
+    let (gitlab, argo, tekton) = with(&|around| around.publish[1] = "oci:{{workflow.parameters.x}}".to_owned());
+    assert!(gitlab && tekton.is_ok());
+    assert!(argo.unwrap_err().to_string().contains("it replaces `{{` in `oci:{{workflow.parameters.x}}`"));
+    let (gitlab, argo, tekton) = with(&|around| around.before[1] = "a$(SECRET)$$b".to_owned());
+    assert!(gitlab && tekton.is_err());
+    // Kubernetes reads two dollar signs as one
+    assert!(argo.unwrap().contains("a$$(SECRET)$$$$b"));
+    let (gitlab, argo, tekton) =
+        with(&|around| around.source = Some(("https://h/$(context.x)".to_owned(), "{{x}}".to_owned())));
+    assert!(!gitlab && argo.is_err() && tekton.is_err());
+    let (gitlab, ..) = with(&|around| around.image = Some("r/$CI_JOB_TOKEN".to_owned()));
+    let (inputs, ..) = with(&|around| around.publish[1] = "oci:$[[ inputs.x ]]".to_owned());
+    assert!(!gitlab && !inputs);
+    for text in ["oci:a\u{202e}b", "oci:a\nb", "oci:a\u{1b}[31m"] {
+        let (gitlab, argo, tekton) = with(&|around| around.publish[1] = text.to_owned());
+        assert!(!gitlab && argo.is_err() && tekton.is_err(), "{text:?}");
+    }
+}

@@ -35,6 +35,7 @@ use crate::store::Store;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Platform;
+use crate::values::shown::shown;
 use futures_util::future::join_all;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
@@ -349,7 +350,7 @@ fn index(built: &Built) -> Descriptor {
 }
 
 fn list(reasons: &[String]) -> String {
-    let mut text: String = reasons.iter().take(SHOWN).map(|reason| format!("\n  {reason}")).collect();
+    let mut text: String = reasons.iter().take(SHOWN).map(|reason| format!("\n  {}", shown(reason))).collect();
     if reasons.len() > SHOWN {
         text += &format!("\n  and {} more", reasons.len() - SHOWN);
     }

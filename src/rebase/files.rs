@@ -24,6 +24,7 @@ use crate::sys::archive::Next;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Hasher;
+use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io;
@@ -338,7 +339,7 @@ fn owned(path: &str, bases: &Bases) -> String {
     // package lists may name paths as they were before /usr was merged
     let before_merge = || bases.owners.get(path.strip_prefix("usr/")?);
     let owner = bases.owners.get(path).or_else(before_merge);
-    let shown: String = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let shown = shown(path);
     owner.map_or_else(|| format!("`/{shown}`"), |owner| format!("`/{shown}` of package `{owner}`"))
 }
 

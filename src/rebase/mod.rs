@@ -45,6 +45,7 @@ use crate::rebase::splice::Spliced;
 use crate::store;
 use crate::sys::fs;
 use crate::values::Digest;
+use crate::values::shown::shown;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -129,9 +130,9 @@ impl Error {
 
 fn list(reasons: &[String]) -> String {
     match reasons {
-        [one] => one.clone(),
+        [one] => shown(one),
         all => {
-            let mut text: String = all.iter().take(SHOWN).map(|reason| format!("\n  {reason}")).collect();
+            let mut text: String = all.iter().take(SHOWN).map(|reason| format!("\n  {}", shown(reason))).collect();
             if all.len() > SHOWN {
                 text += &format!("\n  and {} more", all.len() - SHOWN);
             }

@@ -1,6 +1,7 @@
 //! One problem in a file that people write: where it is, what is wrong, what to do, and how that looks on a terminal.
 
 use crate::values::cover;
+use crate::values::shown::shown;
 use annotate_snippets::AnnotationKind;
 use annotate_snippets::Level;
 use annotate_snippets::Origin;
@@ -49,7 +50,7 @@ impl Diagnostic {
             column: 0,
             length: 0,
             severity: Severity::Error,
-            message: printable(&cover(message)),
+            message: shown(&cover(message)),
             help: None,
             text: String::new(),
         }
@@ -65,7 +66,7 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.message.as_str());
-        let file = printable(&self.file);
+        let file = shown(&self.file);
         let group = if self.line == 0 {
             title.element(Origin::path(file))
         } else if self.text.is_empty() {
@@ -89,11 +90,6 @@ impl Diagnostic {
         let start = self.column.saturating_sub(1);
         offset(start)..offset(start.saturating_add(self.length))
     }
-}
-
-/// Replaces characters that would steer a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// Shortens a quoted value so that one message stays one line.
@@ -153,8 +149,8 @@ mod tests {
     fn shows_a_whole_file() {
         let whole = Diagnostic::of_file("recipes/a\u{1b}.yaml", "cannot be read\u{1b}[31m");
         insta::assert_snapshot!(whole.render(100, false), @r#"
-    error: cannot be read�[31m
-    --> recipes/a�.yaml
+    error: cannot be read\u{1b}[31m
+    --> recipes/a\u{1b}.yaml
     "#);
         assert!(sample().render(100, true).contains('\u{1b}'));
     }

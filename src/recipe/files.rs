@@ -3,11 +3,11 @@
 use crate::recipe::parse::Node;
 use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
-use crate::sys::fs;
+use crate::sys::beneath::Beneath;
 use crate::tree::has_whiteout;
 use crate::values::Digest;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Largest file that a recipe may bring along.
 const LARGEST: u64 = 64 << 20;
@@ -17,14 +17,14 @@ const MOST_CERTIFICATES: usize = 1_000;
 
 /// Reads files below the project folder.
 pub(crate) struct Files {
-    root: PathBuf,
+    root: Beneath,
     read: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl Files {
     /// Starts with nothing read.
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, read: BTreeMap::new() }
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: Beneath::new(root), read: BTreeMap::new() }
     }
 
     /// Reads the file that `node` names, relative to the folder of `source`, and notes its digest in `inputs`.
@@ -46,7 +46,7 @@ impl Files {
         problems: &mut Problems,
     ) -> Option<Vec<u8>> {
         if !self.read.contains_key(path) {
-            let bytes = match fs::read(&self.root.join(path), LARGEST) {
+            let bytes = match self.root.read(path, LARGEST) {
                 Ok(bytes) => Some(bytes),
                 Err(error) => {
                     let message = format!("cannot read `{path}`: {}", error.cause);
@@ -70,7 +70,7 @@ impl Files {
         problems: &mut Problems,
     ) -> BTreeMap<String, String> {
         let folder = beside(source, node.text());
-        let names = match fs::list(&self.root.join(&folder)) {
+        let names = match self.root.list(&folder) {
             Ok(names) => names,
             Err(error) => {
                 problems.error(source, node.place, &format!("cannot list `{folder}`: {}", error.cause));

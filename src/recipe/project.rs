@@ -8,7 +8,6 @@ use crate::recipe::Owner;
 use crate::recipe::Publish;
 use crate::recipe::Rebuild;
 use crate::recipe::Severity;
-use crate::recipe::diagnostic::printable;
 use crate::recipe::files::Files;
 use crate::recipe::level::AccountCheck;
 use crate::recipe::level::Reader;
@@ -32,8 +31,9 @@ use crate::recipe::source::Source;
 use crate::recipe::suggest::nearest;
 use crate::recipe::validate::Parameters;
 use crate::recipe::validate::validate;
-use crate::sys::fs;
+use crate::sys::beneath::Beneath;
 use crate::values::Platform;
+use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
@@ -159,7 +159,7 @@ impl Project {
     /// # Errors
     /// [`Error::Invalid`] with all its problems, [`Error::Files`] when it cannot be read.
     pub fn ledger(&self) -> Result<Ledger, Error> {
-        match fs::read_text(&self.folder.join(LEDGER_FILE), 16 * LARGEST) {
+        match Beneath::new(&self.folder).read_text(LEDGER_FILE, 16 * LARGEST) {
             Ok(text) => Ledger::parse(LEDGER_FILE, &text),
             Err(error) if error.is_missing() => Ok(Ledger::default()),
             Err(error) => Err(error.into()),
@@ -169,12 +169,12 @@ impl Project {
     fn unknown(&self, image: &str) -> Error {
         let suggestion = nearest(image, self.images()).map(str::to_owned);
         let known = self.images().into_iter().map(str::to_owned).collect();
-        Error::UnknownImage { image: printable(image), suggestion, known }
+        Error::UnknownImage { image: shown(image), suggestion, known }
     }
 
     fn define(&self, names: &[&str]) -> (Vec<Definition>, Problems) {
         let mut problems = self.problems.clone();
-        let mut files = Files::new(self.folder.clone());
+        let mut files = Files::new(&self.folder);
         let wanted = |plan: &&Plan| names.is_empty() || names.contains(&plan.image.as_str());
         let definitions = self
             .plans
@@ -252,14 +252,15 @@ fn values_for(platform: Platform, values: &BTreeMap<String, String>) -> BTreeMap
 /// Reads all YAML files of a kind; only those without a problem are returned.
 fn load(folder: &Path, kind: &str, record: &'static Record, problems: &mut Problems) -> Result<Documents, Error> {
     let mut documents = Documents::new();
-    for file in fs::list(&folder.join(kind))? {
+    let project = Beneath::new(folder);
+    for file in project.list(kind)? {
         let Some(name) = file.strip_suffix(".yaml") else { continue };
         let other = name.ends_with(".lock") || name == "registry" || kind == "recipes" && name == "scripts";
         if other || name.starts_with('.') {
             continue;
         }
         let path = format!("{kind}/{file}");
-        let text = match fs::read_text(&folder.join(&path), LARGEST) {
+        let text = match project.read_text(&path, LARGEST) {
             Ok(text) => text,
             Err(error) => {
                 problems.add(Diagnostic::of_file(&path, &format!("cannot read this file: {}", error.cause)));

@@ -15,6 +15,7 @@ use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
 use crate::recipe::validate::Parameters;
 use crate::recipe::validate::validate;
+use crate::sys::beneath::Beneath;
 use crate::sys::fs;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
@@ -143,7 +144,24 @@ pub struct SetupFile {
 }
 
 impl RegistryFile {
-    /// Reads the file; a missing one says nothing. Paths in it are relative to its folder.
+    /// Reads the file of a project, [`REGISTRY_FILE`]; a missing one says nothing. It is a file of the project, as are those
+    /// that it names by a path below the project: no link leads to any of them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
+    pub fn of_project(project: &Path) -> Result<Option<Self>, Error> {
+        let files = Beneath::new(project);
+        let text = match files.read_text(REGISTRY_FILE, LARGEST) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let path = project.join(REGISTRY_FILE);
+        Self::understand(REGISTRY_FILE, &text, path.parent().unwrap_or(project), Some(&files)).map(Some)
+    }
+
+    /// Reads a file that the operator names; a missing one says nothing. Paths in it are relative to its folder, and links
+    /// are followed.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
@@ -162,6 +180,11 @@ impl RegistryFile {
     /// # Errors
     /// [`Error::Invalid`] with all problems.
     pub fn parse(shown: &str, text: &str, folder: &Path) -> Result<Self, Error> {
+        Self::understand(shown, text, folder, None)
+    }
+
+    /// Reads the text; what it names below the project is looked at with `project`.
+    fn understand(shown: &str, text: &str, folder: &Path, project: Option<&Beneath>) -> Result<Self, Error> {
         let source = Source::new(shown.to_owned(), text.to_owned());
         let mut problems = Problems::default();
         let mut file = Self::default();
@@ -169,6 +192,9 @@ impl RegistryFile {
             validate(&source, &root, &REGISTRY, Parameters::Filled, &mut problems);
             check_projects(&source, &root, &mut problems);
             check_receivers(&source, &root, &mut problems);
+            if let Some(project) = project {
+                check_files(&source, &root, project, &mut problems);
+            }
             file = Self::of(&root, folder);
         }
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(file) }
@@ -282,6 +308,51 @@ fn check_projects(source: &Source, root: &Node, problems: &mut Problems) {
     {
         problems.error(source, release.place, "images must not be judged in the project that people pull from");
     }
+}
+
+/// What is named below the project is of the project. Those who read it open it by its name, so a link is refused here.
+fn check_files(source: &Source, root: &Node, project: &Beneath, problems: &mut Problems) {
+    let of = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key));
+    let single = FILE_KEYS.iter().filter_map(|path| of(path));
+    let receivers =
+        root.get("announce").map(Node::items).unwrap_or_default().iter().filter_map(|node| node.get("secret"));
+    let advisories = root.get("advisories").map(Node::items).unwrap_or_default().iter();
+    for node in single.chain(receivers).chain(advisories) {
+        let Some(path) = below_project(node.text()) else { continue };
+        if let Err(error) = project.check(&path) {
+            let help = "a file of the operator's is named by its absolute path";
+            problems.error_with_help(source, node.place, &error.to_string(), help);
+        }
+    }
+}
+
+/// Keys that name a file or folder.
+const FILE_KEYS: &[&[&str]] = &[
+    &["credentials"],
+    &["release-credentials"],
+    &["ca-file"],
+    &["client-certificate"],
+    &["cache", "verify"],
+    &["cache", "sign"],
+    &["setup", "robots"],
+];
+
+/// Returns the path from the project, of one that stands in its registry file; none where it is an address, or leads out of
+/// the project in plain words.
+fn below_project(text: &str) -> Option<String> {
+    if Path::new(text).is_absolute() || text.contains("://") {
+        return None;
+    }
+    let mut parts: Vec<&str> = REGISTRY_FILE.split('/').collect();
+    parts.pop();
+    for part in text.split('/') {
+        match part {
+            "" | "." => (),
+            ".." => drop(parts.pop()?),
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/")).filter(|path| !path.is_empty())
 }
 
 /// Messages go over plain http only to this machine and to hosts that are named insecure.

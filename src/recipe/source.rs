@@ -2,9 +2,9 @@
 
 use crate::recipe::diagnostic::Diagnostic;
 use crate::recipe::diagnostic::Severity;
-use crate::recipe::diagnostic::printable;
 use crate::values::Digest;
 use crate::values::cover;
+use crate::values::shown::shown;
 
 /// More problems than anyone reads in one go.
 const MOST_PROBLEMS: usize = 500;
@@ -89,13 +89,13 @@ impl Problems {
         if self.is_full() {
             return;
         }
-        let help = Some(printable(help)).filter(|help| !help.is_empty());
+        let help = Some(shown(help)).filter(|help| !help.is_empty());
         self.add(Diagnostic { help, ..source.diagnostic(Severity::Error, place, message) });
     }
 
     /// Adds a warning with a remedy.
     pub(crate) fn warning(&mut self, source: &Source, place: Place, message: &str, help: &str) {
-        let help = Some(printable(help));
+        let help = Some(shown(help));
         self.add(Diagnostic { help, ..source.diagnostic(Severity::Warning, place, message) });
     }
 

@@ -1,6 +1,5 @@
 //! Holds a YAML tree against the table of keys and reports everything that does not fit.
 
-use crate::recipe::diagnostic::printable;
 use crate::recipe::diagnostic::shortened;
 use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
@@ -14,6 +13,7 @@ use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
 use crate::recipe::suggest::nearest;
 use crate::recipe::suggest::remedy;
+use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -157,5 +157,5 @@ impl Validator<'_> {
 }
 
 fn quoted(text: &str) -> String {
-    printable(&shortened(text))
+    shown(&shortened(text))
 }

@@ -15,6 +15,7 @@ use crate::report::Event;
 use crate::shared::Cache;
 use crate::shared::Error;
 use crate::sys::fs;
+use crate::sys::own;
 use crate::values::Digest;
 use oci_spec::image::ImageManifest;
 use serde_json::Value;
@@ -68,7 +69,7 @@ impl Cache<'_> {
         for file in files.iter().rev() {
             self.registry.pull_blob(self.repository, *file, self.store.folder(), self.reporter).await?;
             let kept = archive::kept(&folder, &file.0);
-            fs::create_dir(kept.parent().unwrap_or(&folder))?;
+            own::create_dir(kept.parent().unwrap_or(&folder))?;
             fs::copy(&self.store.blob(&file.0), &kept)?;
         }
         Ok(())

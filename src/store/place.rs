@@ -24,7 +24,7 @@ const SHARED: u32 = 0o077;
 const PARTS: [&str; 7] = ["blobs", "blobs/sha256", "packages", "results", "archives", "partial", "tmp"];
 
 /// Folders that stages make when they need them.
-const LATER: [&str; 3] = ["archives/by-hash", "archives/advisories", "leases"];
+const LATER: [&str; 4] = ["archives/by-hash", "archives/decoded", "archives/advisories", "leases"];
 
 /// A place for a store.
 pub(super) struct Place {

@@ -1,6 +1,7 @@
 //! The complete list of environment variables that sockel reads itself.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// A variable that sockel reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,4 +135,39 @@ pub fn get(variable: Variable) -> Option<OsString> {
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 fn named(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns a variable for a program that is started ([`crate::sys::process`]); an empty one counts as not set.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(crate) fn inherited(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns the absolute folders of `PATH`, and the system's where there are none.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(crate) fn search_path() -> OsString {
+    absolute_only(&std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Leaves out what depends on the folder in which a program runs.
+fn absolute_only(path: &std::ffi::OsStr) -> OsString {
+    let folders: Vec<PathBuf> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
+    let joined = std::env::join_paths(folders).unwrap_or_default();
+    if joined.is_empty() { "/usr/local/bin:/usr/bin:/bin".into() } else { joined }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_not_found_where_we_are() {
+        for (path, expected) in [
+            ("/usr/bin:.::bin:./x:/bin", "/usr/bin:/bin"),
+            ("", "/usr/local/bin:/usr/bin:/bin"),
+            (".", "/usr/local/bin:/usr/bin:/bin"),
+        ] {
+            assert_eq!(absolute_only(path.as_ref()), expected);
+        }
+    }
 }

@@ -212,6 +212,12 @@ pub fn is_dir(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
+/// Tells whether a symbolic link has this name.
+#[must_use]
+pub fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+}
+
 /// Removes a folder with all in it; a missing one is fine.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! strangers. Every error names its path or address.
 
 pub mod archive;
+pub mod beneath;
 pub mod clock;
 pub mod env;
 pub mod fs;

@@ -1,5 +1,11 @@
-//! Runs an outside program: with little input and output, and not for long.
+//! Runs an outside program: with little input and output, not for long, and with an environment that is given to it.
+//!
+//! A program inherits no variable of this process but those of [`USUAL`] and those that its caller names: ours hold passwords
+//! (`SOCKEL_REGISTRY_PASSWORD`, tokens of the pipeline), and theirs change what a program runs (`GIT_CONFIG_COUNT`,
+//! `LD_PRELOAD`). Programs are found in the absolute folders of `PATH` alone: an empty or relative one would find a program in
+//! the folder that is worked on.
 
+use crate::sys::env;
 use std::io;
 use std::io::Read;
 use std::io::Write;
@@ -12,7 +18,27 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Largest output that is kept.
+/// Variables of this process that every program gets, each with its reason.
+pub const USUAL: &[&str] = &[
+    "HOME",            // the user's own configuration and keys
+    "USER",            // who that is, for ssh and for messages
+    "LOGNAME",         // the same (POSIX, 8.3)
+    "TMPDIR",          // where temporary files may be
+    "XDG_CONFIG_HOME", // where the user's configuration is, if not in HOME
+    "XDG_RUNTIME_DIR", // where the session's sockets are
+    "HTTP_PROXY",      // the way to the network; curl, which Git uses, reads it in small letters only
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE", // the authorities to trust, where the system's are not used
+    "SSL_CERT_DIR",
+];
+
+/// Largest part of standard error that is kept.
 const LIMIT: u64 = 64 << 10;
 
 /// Time between two looks whether the program has ended.
@@ -28,41 +54,6 @@ pub struct Error {
     pub cause: io::Error,
 }
 
-/// What a program wrote to its standard output, and whether it ended well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// The first bytes of standard output.
-    pub bytes: Vec<u8>,
-    /// Whether the exit code was 0.
-    pub success: bool,
-}
-
-/// Runs a program found on `PATH`, with this on its standard input; what it writes to standard error is dropped. After
-/// `time` it is killed.
-///
-/// # Errors
-/// When it cannot be started or takes too long.
-pub fn run(program: &str, argument: &str, input: &[u8], time: Duration) -> Result<Output, Error> {
-    let tie = |cause| Error { program: program.to_owned(), cause };
-    let mut command = Command::new(program);
-    command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(tie)?;
-    let output = talk(&mut child, input, time);
-    // also a program that closed its output may still run
-    let status = match output.is_ok() {
-        true => wait(&mut child, time),
-        false => None,
-    };
-    if status.is_none() {
-        let _may_have_ended = child.kill();
-        let _reaped = child.wait();
-    }
-    match (output.map_err(tie)?, status) {
-        (bytes, Some(success)) => Ok(Output { bytes, success }),
-        (_, None) => Err(tie(late())),
-    }
-}
-
 /// A run of a program in a folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
@@ -72,10 +63,10 @@ pub struct Run<'a> {
     pub arguments: &'a [&'a str],
     /// Where it runs.
     pub folder: &'a Path,
-    /// Variables besides those that this process has.
+    /// Its variables.
     pub environment: &'a [(&'a str, &'a str)],
-    /// Variables of this process that it does not get.
-    pub without: &'a [&'a str],
+    /// Variables of this process that it gets besides those of [`USUAL`].
+    pub inherited: &'a [&'a str],
     /// Its standard input.
     pub input: &'a [u8],
     /// After this it is killed.
@@ -103,10 +94,11 @@ impl Run<'_> {
     pub fn run(&self) -> Result<Finished, Error> {
         let tie = |cause| Error { program: self.program.to_owned(), cause };
         let mut command = Command::new(self.program);
-        command.args(self.arguments).current_dir(self.folder).envs(self.environment.iter().copied());
-        for name in self.without {
-            command.env_remove(name);
+        command.args(self.arguments).current_dir(self.folder).env_clear();
+        for name in USUAL.iter().chain(self.inherited) {
+            command.envs(env::inherited(name).map(|value| (name, value)));
         }
+        command.env("PATH", env::search_path()).envs(self.environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(tie)?;
         let errors = reader(child.stderr.take(), LIMIT);
@@ -152,23 +144,6 @@ fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it took too long")
 }
 
-fn talk(child: &mut Child, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
-    let (mut stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    if let Some(stdin) = &mut stdin {
-        // a program that does not want to hear it says more by its output
-        let _unheard = stdin.write_all(input);
-    }
-    drop(stdin);
-    let (sender, receiver) = mpsc::channel();
-    // reads on its own, so that a silent program does not hold this thread; ends when the program does
-    let _reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = stdout.map_or(Ok(0), |stdout| stdout.take(LIMIT).read_to_end(&mut bytes));
-        let _nobody_waits = sender.send(read.map(|_| bytes));
-    });
-    receiver.recv_timeout(time).map_err(|_| late())?
-}
-
 fn wait(child: &mut Child, time: Duration) -> Option<bool> {
     let started = Instant::now();
     while started.elapsed() < time {
@@ -187,22 +162,23 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    #[test]
-    fn runs_to_the_end_or_not_at_all() {
-        let echoed = run("cat", "-", b"hello", SOON).unwrap();
-        assert_eq!(echoed, Output { bytes: b"hello".to_vec(), success: true });
-        assert!(!run("false", "", b"", SOON).unwrap().success);
-        assert!(run("no-such-program-at-all", "", b"", SOON).is_err());
-        let started = Instant::now();
-        let late = run("sleep", "60", b"", Duration::from_millis(100)).unwrap_err();
-        assert_eq!(late.to_string(), "cannot run `sleep`: it took too long");
-        assert!(started.elapsed() < SOON);
+    fn run(program: &str, arguments: &[&str], input: &[u8], time: Duration, limit: u64) -> Result<Finished, Error> {
+        let folder = Path::new("/");
+        Run { program, arguments, folder, environment: &[], inherited: &[], input, time, limit }.run()
     }
 
     #[test]
-    fn keeps_the_first_bytes_only() {
-        let endless = run("yes", "x", b"", Duration::from_millis(300));
-        assert!(endless.is_ok_and(|output| output.bytes.len() as u64 == LIMIT && !output.success));
+    fn runs_to_the_end_or_not_at_all() {
+        let echoed = run("cat", &["-"], b"hello", SOON, 10).unwrap();
+        assert_eq!(echoed, Finished { output: b"hello".to_vec(), errors: Vec::new(), success: true });
+        assert!(!run("false", &[], b"", SOON, 10).unwrap().success);
+        assert!(run("no-such-program-at-all", &[], b"", SOON, 10).is_err());
+        let started = Instant::now();
+        let late = run("sleep", &["60"], b"", Duration::from_millis(100), 10).unwrap_err();
+        assert_eq!(late.to_string(), "cannot run `sleep`: it took too long");
+        assert!(started.elapsed() < SOON);
+        let endless = run("yes", &["x"], b"", SOON, 10).unwrap_err();
+        assert_eq!(endless.to_string(), "cannot run `yes`: it wrote more than 10 bytes");
     }
 
     #[test]
@@ -211,9 +187,10 @@ mod tests {
         let run = |script: &str, input: &[u8], limit: u64| {
             let arguments = ["-c", script];
             let environment = [("GIVEN", "here")];
-            let (program, folder, without) = ("sh", folder.path(), &["PATH_THAT_IS_NOT_SET"][..]);
-            Run { program, arguments: &arguments, folder, environment: &environment, without, input, time: SOON, limit }
-                .run()
+            let (program, folder, inherited) = ("sh", folder.path(), &["VARIABLE_THAT_IS_NOT_SET"][..]);
+            let arguments = &arguments;
+            let environment = &environment;
+            Run { program, arguments, folder, environment, inherited, input, time: SOON, limit }.run()
         };
         let finished = run("pwd; echo $GIVEN; cat; echo bad >&2; exit 3", b"input", 1000).unwrap();
         let expected = format!("{}\nhere\ninput", folder.path().canonicalize().unwrap().display());
@@ -224,5 +201,18 @@ mod tests {
         assert_eq!(run("head -c 200000 /dev/zero >&2; echo done", b"", 10).unwrap().errors.len() as u64, LIMIT);
         let many = run("echo 0123456789", b"", 10).unwrap_err().to_string();
         assert_eq!(many, "cannot run `sh`: it wrote more than 10 bytes");
+    }
+
+    /// The tests themselves run with variables that no program needs, such as those of Cargo.
+    #[test]
+    fn nothing_else_is_inherited() {
+        let all = run("env", &["-0"], b"", SOON, 1 << 20).unwrap();
+        let names: Vec<String> = String::from_utf8(all.output)
+            .unwrap()
+            .split_terminator('\0')
+            .map(|line| line.split('=').next().unwrap_or_default().to_owned())
+            .collect();
+        assert!(names.iter().all(|name| name == "PATH" || USUAL.contains(&name.as_str())), "{names:?}");
+        assert!(names.iter().any(|name| name == "PATH"), "{names:?}");
     }
 }

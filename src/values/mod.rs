@@ -1,6 +1,7 @@
 //! Small pure values that every stage speaks in; no input or output here.
 
 pub mod date;
+pub mod shown;
 
 mod digest;
 mod epoch;

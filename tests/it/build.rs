@@ -186,6 +186,7 @@ fn documents_name_everything() {
             "io.sockel.base.top-layer": "sha256:…",
             "io.sockel.lock": "sha256:…",
             "io.sockel.parameters": "release=1",
+            "io.sockel.revision": "1",
             "org.opencontainers.image.authors": "platform@example.org",
             "org.opencontainers.image.base.digest": "sha256:…",
             "org.opencontainers.image.base.name": "runtime:1",
@@ -193,7 +194,7 @@ fn documents_name_everything() {
             "org.opencontainers.image.description": "Test of app",
             "org.opencontainers.image.title": "app",
             "org.opencontainers.image.vendor": "Platform",
-            "org.opencontainers.image.version": "3.2-20250601"
+            "org.opencontainers.image.version": "3.2.0.0.20250601.1"
           },
           "config": {
             "digest": "sha256:…",
@@ -263,6 +264,7 @@ fn documents_name_everything() {
             "io.sockel.base.top-layer": "sha256:…",
             "io.sockel.lock": "sha256:…",
             "io.sockel.parameters": "release=1",
+            "io.sockel.revision": "1",
             "org.opencontainers.image.authors": "platform@example.org",
             "org.opencontainers.image.base.digest": "sha256:…",
             "org.opencontainers.image.base.name": "runtime:1",
@@ -270,7 +272,7 @@ fn documents_name_everything() {
             "org.opencontainers.image.description": "Test of app",
             "org.opencontainers.image.title": "app",
             "org.opencontainers.image.vendor": "Platform",
-            "org.opencontainers.image.version": "3.2-20250601",
+            "org.opencontainers.image.version": "3.2.0.0.20250601.1",
             "release": "1"
           },
           "User": "10001:10001"
@@ -506,4 +508,34 @@ fn verify_finds_damage() {
     project.run(&["build"]).good();
     assert_eq!(project.digests("out"), before);
     assert!(project.run(&["cache", "verify"]).good().contains("removed 0"));
+}
+
+/// A generator does not take the place of what the recipe itself says.
+#[test]
+fn a_file_of_the_recipe_is_not_replaced_silently() {
+    for (key, path) in [
+        ("files: { /etc/shadow: { content: \"x\" } }", "etc/shadow"),
+        ("files: { /etc/passwd: { content: \"x\" } }", "etc/passwd"),
+        ("files: { /etc/group: { content: \"x\", mode: \"0600\" } }", "etc/group"),
+        ("copy: { /etc/gshadow: { from: /etc/base.conf } }", "etc/gshadow"),
+        ("links: { /etc/shadow: /run/shadow }", "etc/shadow"),
+    ] {
+        let project = Project::new();
+        project.edit("recipes/base.yaml", "generate: [", &format!("{key}\ngenerate: ["));
+        let error = project.run(&["build", "base"]).fails(1);
+        assert!(error.contains(&format!("/{path}`")) && error.contains("brings it too"), "{key}: {error}");
+    }
+}
+
+#[test]
+fn an_archive_of_the_only_image_needs_no_name() {
+    let project = Project::new();
+    for image in ["runtime", "app"] {
+        fs::remove(&project.path(&format!("base-images/{image}.yaml"))).expect("removed");
+    }
+    project.run(&["build", "-o", "oci-archive:base.tar"]).good();
+    assert!(project.path("base.tar").exists());
+    let several = Project::new();
+    let error = several.run(&["build", "-o", "oci-archive:base.tar"]).fails(2);
+    assert!(error.contains("cannot write several images"), "{error}");
 }

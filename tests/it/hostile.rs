@@ -69,7 +69,7 @@ fn refused(what: &str, project: &Project, words: &[&str]) {
 #[test]
 fn evil_paths_are_refused() {
     let deep = format!("/usr/{}x", "d/".repeat(2500));
-    let table: [(&str, Deb, &[&str]); 12] = [
+    let table: [(&str, Deb, &[&str]); 15] = [
         ("up", evil().file("./../../../../../../tmp/evil", b"x", 0o644), &["`evil`", "../tmp/evil"]),
         ("up in the middle", evil().file("./usr/../../evil", b"x", 0o644), &["`evil`", "leaves the root"]),
         ("absolute", evil().file("//etc/evil", b"x", 0o644), &["`evil`", "/etc/evil"]),
@@ -85,6 +85,13 @@ fn evil_paths_are_refused() {
         ("hard link out", evil().hardlink("/usr/evil", "../../../etc/passwd"), &["`evil`", "../etc/passwd"]),
         ("hard link to a host file", evil().hardlink("/usr/evil", "/etc/passwd"), &["`evil`", "comes not before it"]),
         ("hard link to itself", evil().hardlink("/usr/evil", "/usr/evil"), &["`evil`", "comes not before it"]),
+        (
+            "no owner",
+            evil().file("/usr/x", b"x", 0o644).owner(u64::from(u32::MAX), 0),
+            &["`/usr/x`", "owner 4294967295"],
+        ),
+        ("a long owner", evil().file("/usr/x", b"x", 0o644).owner(1 << 32, 0), &["`/usr/x`", "owner 4294967296"]),
+        ("a long group", evil().link("/usr/x", "y").owner(0, 1 << 40), &["`/usr/x`", "group 1099511627776"]),
         ("too deep", evil().file(&deep, b"x", 0o644), &["`evil`", "a path of more than 4096 bytes"]),
     ];
     for (what, deb, words) in table {
@@ -471,4 +478,36 @@ fn whiteouts_in_recipes_are_refused_where_they_stand() {
     project.edit("recipes/base.yaml", "generate:", "certificates: { bundle: true, extra: cas }\ngenerate:");
     let error = project.run(&["build"]).fails(1);
     assert!(error.contains("recipes/base.yaml:") && error.contains(".wh.a.crt"), "{error}");
+}
+/// Paths that steer a terminal, begin a line that a CI system obeys, or look like another path.
+#[test]
+fn what_a_package_says_is_shown_and_not_obeyed() {
+    let names = [
+        "/usr/../\x1b]0;owned\x07\x1b[31mRED\n::error::x",
+        "/usr/../\r\n##[error]x\n  ::set-output name=a::b",
+        "/usr/../\u{202e}txt.exe\u{2066}\u{200b}\u{9b}2J",
+        "/usr/../section_start:1:x\r\x1b[0K",
+    ];
+    for name in names {
+        let deb = evil().file(name, b"x", 0o644);
+        let project = with(&deb, deb.build(Compression::Gzip));
+        for form in [
+            &["build"][..],
+            &["--log-format", "json", "build"],
+            &["--format", "json", "build"],
+            &["--color", "always", "build"],
+        ] {
+            let answer = project.run(form);
+            let text = format!("{}{}", answer.stdout, answer.stderr);
+            assert!(text.contains("evil"), "{name:?}: {text}");
+            // colours are ours
+            let text = ["\u{1b}[31m", "\u{1b}[33m", "\u{1b}[36m", "\u{1b}[1m", "\u{1b}[0m"]
+                .iter()
+                .fold(text, |text, color| if form.contains(&"always") { text.replace(color, "") } else { text });
+            let steers = |c: &char| c.is_control() && *c != '\n' || ('\u{200b}'..='\u{206f}').contains(c);
+            assert_eq!(text.chars().find(steers), None, "{form:?} {text}");
+            let obeyed = |line: &&str| line.trim_start().starts_with("::") || line.contains("##[");
+            assert_eq!(text.lines().find(obeyed), None, "{form:?}");
+        }
+    }
 }

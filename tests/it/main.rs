@@ -12,6 +12,7 @@ mod fleet;
 mod harbor;
 mod hostile;
 mod keys;
+mod links;
 mod lock;
 mod network;
 #[cfg(feature = "otel")]

@@ -155,7 +155,7 @@ fn one_project_is_judged_before_it_gets_tags() {
         (image["state"].as_str(), image["gate"]["judged"][0]["outcome"].as_str()),
         (Some("published"), Some("passed"))
     );
-    assert_eq!(tags(), ["1", "2.0-20250601"]);
+    assert_eq!(tags(), ["1", "2.0.0.0.20250601.1"]);
 }
 
 #[test]

@@ -90,6 +90,12 @@ const FILES: [(&str, &str); 4] = [
     ("chart/templates/x.yaml", "{{- if .Values.x }}\nimage: r.example/base/java:25\n{{- end }}\n"),
 ];
 
+/// Gives a file another name, with all of its rights.
+#[expect(clippy::disallowed_methods, reason = "links are what sockel itself never makes")]
+fn linked(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::hard_link(from, to)
+}
+
 #[test]
 fn references_are_changed_in_one_commit() {
     let checkout = Checkout::new(&FILES);
@@ -154,14 +160,12 @@ fn a_killed_run_is_completed() {
 
 #[test]
 fn a_refused_commit_changes_nothing() {
-    use std::os::unix::fs::PermissionsExt;
     let checkout = Checkout::new(&FILES);
-    let hook = checkout.path(".git/hooks/pre-commit");
-    fs::create_dir(&checkout.path(".git/hooks")).expect("made");
-    fs::write_atomic(&hook, b"#!/bin/sh\necho not on a Friday >&2\nexit 1\n").expect("written");
-    fs::open(&hook).expect("opened").set_permissions(PermissionsExt::from_mode(0o755)).expect("set");
-    let error = checkout.write_back(&[image("1")]).expect_err("the hook says no").to_string();
-    assert!(error.contains("not on a Friday"), "{error}");
+    // as another Git at work leaves it
+    checkout.write(".git/index.lock", "");
+    let error = checkout.write_back(&[image("1")]).expect_err("Git is at work").to_string();
+    assert!(error.contains("cannot commit") && error.contains("index.lock"), "{error}");
+    fs::remove(&checkout.path(".git/index.lock")).expect("removed");
     assert_eq!((checkout.status().as_str(), checkout.text("apps/b/values.yml").as_str()), ("", FILES[1].1));
     let none = tempfile::tempdir().expect("made");
     let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
@@ -176,8 +180,7 @@ fn publish(project: &Project, more: &[&str]) -> Answer {
 fn run(project: &Project, arguments: &[&str]) -> Answer {
     let mut command = project.command(arguments);
     // nobody's own configuration counts
-    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", project.path("."));
     answer(&mut command)
 }
 
@@ -251,4 +254,176 @@ fn an_update_tells_the_checkout_what_it_published() {
     assert!(first != second && checkout.text("values.yaml").contains(&second) && checkout.commits() == 3);
     let nothing = run(&project, &["update", "--write-back", folder]).fails(2);
     assert!(nothing.contains("nothing is published"), "{nothing}");
+}
+
+/// A script that leaves a trace, and its path.
+fn trap(folder: &Path) -> (PathBuf, PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let (script, trace) = (folder.join("trap"), folder.join("trace"));
+    fs::write_atomic(&script, format!("#!/bin/sh\nenv >>'{}'\nexit 1\n", trace.display()).as_bytes()).expect("written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("set");
+    (script, trace)
+}
+
+/// Writes back with everything that a hostile checkout may bring, and returns the error.
+fn write_back_with_push(checkout: &Checkout) -> Result<WrittenBack, Error> {
+    // differs from what Git noted, so that contents are compared
+    checkout.write("apps/c/pinned.yaml", "image: r.example/base/java:22\n");
+    let options = Options { author: Some(AUTHOR), push: true, dry_run: false };
+    write_back(checkout.folder(), &[image("1")], &options)
+}
+
+/// Returns a checkout with a remote beside it.
+fn with_remote(files: &[(&str, &str)]) -> (Checkout, tempfile::TempDir) {
+    let (checkout, remote) = (Checkout::new(files), tempfile::tempdir().expect("made"));
+    git(remote.path(), &["init", "--quiet", "--bare", "-b", "main"]);
+    git(checkout.folder(), &["remote", "add", "origin", remote.path().to_str().expect("UTF-8")]);
+    git(checkout.folder(), &["push", "--quiet", "-u", "origin", "main"]);
+    (checkout, remote)
+}
+
+/// What its settings name is not run: either they are switched off, or the checkout is refused.
+#[test]
+fn settings_of_a_checkout_run_nothing() {
+    let outside = tempfile::tempdir().expect("made");
+    let (script, trace) = trap(outside.path());
+    let script = script.to_str().expect("UTF-8");
+    let (off, refused) = (true, false);
+    let settings: [(&[(&str, &str)], bool); 17] = [
+        (&[("core.fsmonitor", "TRAP")], off),
+        (&[("core.hooksPath", "HOOKS")], off),
+        (&[("gpg.program", "TRAP"), ("commit.gpgSign", "true")], off),
+        (
+            &[("gpg.format", "ssh"), ("gpg.ssh.program", "TRAP"), ("commit.gpgSign", "true"), ("user.signingKey", "x")],
+            off,
+        ),
+        (&[("diff.external", "TRAP")], off),
+        (&[("diff.x.textconv", "TRAP"), ("diff.x.command", "TRAP")], off),
+        (&[("core.editor", "TRAP"), ("core.pager", "TRAP"), ("commit.verbose", "true")], off),
+        (&[("gc.auto", "1"), ("gc.recentObjectsHook", "TRAP"), ("maintenance.auto", "true")], off),
+        (&[("push.gpgSign", "if-asked"), ("gpg.program", "TRAP")], off),
+        (&[("filter.x.clean", "TRAP")], refused),
+        (&[("filter.x.process", "TRAP")], refused),
+        (&[("credential.helper", "!TRAP")], refused),
+        (&[("credential.https://h.example.helper", "!TRAP")], refused),
+        (&[("core.sshCommand", "TRAP")], refused),
+        (&[("remote.origin.receivepack", "TRAP")], refused),
+        (&[("hook.x.command", "TRAP"), ("hook.x.event", "pre-commit")], refused),
+        (&[("include.path", "INCLUDED")], refused),
+    ];
+    for (settings, is_off) in settings {
+        let (checkout, _remote) =
+            with_remote(&[&FILES[..], &[(".gitattributes", "*.yaml filter=x diff=x\n")]].concat());
+        let hooks = outside.path().join("hooks");
+        fs::create_dir(&hooks).expect("made");
+        for name in ["pre-commit", "post-commit", "pre-push", "reference-transaction", "post-index-change"] {
+            linked(Path::new(script), &hooks.join(name)).expect("linked");
+            linked(Path::new(script), &checkout.path(".git/hooks").join(name)).expect("linked");
+        }
+        checkout.write(".git/more", &format!("[filter \"x\"]\n\tclean = {script}\n"));
+        for (key, value) in settings {
+            let value = value.replace("TRAP", script).replace("HOOKS", hooks.to_str().expect("UTF-8"));
+            git(checkout.folder(), &["config", key, &value.replace("INCLUDED", "more")]);
+        }
+        let answer = write_back_with_push(&checkout);
+        assert!(!trace.exists(), "{settings:?} ran, {answer:?}");
+        match (is_off, answer) {
+            (true, Ok(done)) => assert!(done.pushed && done.commit.is_some(), "{settings:?}"),
+            (false, Err(Error::RunsCode { .. })) => (),
+            (_, other) => panic!("{settings:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn remotes_of_a_checkout_run_nothing() {
+    let outside = tempfile::tempdir().expect("made");
+    let (script, trace) = trap(outside.path());
+    let (checkout, _remote) = with_remote(&FILES);
+    let evil = checkout.path("evil.git");
+    fs::create_dir(&evil).expect("made");
+    git(&evil, &["init", "--quiet", "--bare", "-b", "main"]);
+    linked(&script, &evil.join("hooks/pre-receive")).expect("linked");
+    let evil = evil.to_str().expect("UTF-8");
+    let remotes = [
+        ("remote.origin.url", evil.to_owned()),
+        ("remote.origin.url", "./evil.git".to_owned()),
+        ("remote.origin.pushurl", format!("file://{evil}")),
+        ("remote.origin.url", format!("ext::{}", script.display())),
+        ("remote.origin.vcs", "trap".to_owned()),
+    ];
+    for (number, (key, value)) in remotes.iter().enumerate() {
+        git(checkout.folder(), &["config", "protocol.ext.allow", "always"]);
+        let before = git(checkout.folder(), &["config", "--default", "", key]);
+        git(checkout.folder(), &["config", key, value]);
+        let options = Options { author: Some(AUTHOR), push: true, dry_run: false };
+        let answer = write_back(checkout.folder(), &[image(&number.to_string())], &options);
+        assert!(answer.is_err() && !trace.exists(), "{key} = {value}: {answer:?}");
+        match before.trim() {
+            "" => drop(git(checkout.folder(), &["config", "--unset", key])),
+            before => drop(git(checkout.folder(), &["config", key, before])),
+        }
+    }
+}
+
+/// Files that a commit brings, and which Git takes for a repository without a work tree.
+#[test]
+fn a_folder_that_looks_like_a_repository_is_none() {
+    let outside = tempfile::tempdir().expect("made");
+    let (script, trace) = trap(outside.path());
+    for worktree in [".", ".."] {
+        let checkout = Checkout::new(&FILES);
+        for name in ["HEAD", "index"] {
+            linked(&checkout.path(".git").join(name), &checkout.path("apps").join(name)).expect("copied");
+        }
+        fs::create_dir(&checkout.path("apps/objects")).expect("made");
+        fs::create_dir(&checkout.path("apps/refs")).expect("made");
+        let config = format!("[core]\n\tbare = false\n\tworktree = {worktree}\n\tfsmonitor = {}\n", script.display());
+        checkout.write("apps/config", &config);
+        let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
+        let error = write_back(&checkout.path("apps"), &[image("1")], &options).expect_err("no checkout");
+        assert!(matches!(error, Error::NoCheckout { .. }) && !trace.exists(), "{error}");
+    }
+}
+
+/// What this process and its caller have in their environment does not reach Git, and Git's own variables do not either.
+#[test]
+fn git_inherits_nothing() {
+    let (project, registry) = (Project::new(), Registry::start());
+    project.run(&["lock"]).good();
+    let outside = tempfile::tempdir().expect("made");
+    let (script, trace) = trap(outside.path());
+    let checkout = Checkout::new(&[("a.yaml", &format!("image: {}/team/app:1\n", registry.address()))]);
+    let programs = outside.path().join("bin");
+    fs::create_dir(&programs).expect("made");
+    // a Git that writes down what it gets, and one where we work
+    let seen = outside.path().join("seen");
+    let spy = format!("#!/bin/sh\nenv >>'{}'\nPATH=/usr/local/bin:/usr/bin:/bin exec git \"$@\"\n", seen.display());
+    fs::write_atomic(&programs.join("git"), spy.as_bytes()).expect("written");
+    linked(&script, &checkout.path("git")).expect("linked");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(programs.join("git"), std::fs::Permissions::from_mode(0o755)).expect("set");
+    let (target, folder) = (format!("{}/team", registry.url()), checkout.folder().to_str().expect("UTF-8"));
+    let arguments = ["publish", "app", "--to", &target, "--write-back", folder, "--write-back-author", AUTHOR];
+    let mut command = project.command(&arguments);
+    command.env("PATH", format!(".::{}:/usr/bin:/bin", programs.display())).env("HOME", project.path("."));
+    for (name, value) in [
+        ("SOCKEL_REGISTRY_USER", "robot"),
+        ("SOCKEL_REGISTRY_PASSWORD", "TOPSECRET"),
+        ("CI_JOB_TOKEN", "TOPSECRET"),
+        ("GIT_CONFIG_COUNT", "1"),
+        ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
+        ("GIT_CONFIG_VALUE_0", script.to_str().expect("UTF-8")),
+        ("GIT_SSH_COMMAND", script.to_str().expect("UTF-8")),
+        ("GIT_EXTERNAL_DIFF", script.to_str().expect("UTF-8")),
+        ("GIT_DIR", "/nowhere"),
+        ("LD_PRELOAD_OF_OURS", "TOPSECRET"),
+    ] {
+        command.env(name, value);
+    }
+    answer(&mut command).good();
+    assert_eq!(checkout.commits(), 2);
+    let seen = fs::read_text(&seen, 1 << 20).expect("the spy ran");
+    assert!(!seen.contains("TOPSECRET") && !seen.contains("GIT_CONFIG_") && !seen.contains("GIT_DIR"), "{seen}");
+    assert!(seen.contains("HOME=") && !trace.exists(), "{seen}");
 }

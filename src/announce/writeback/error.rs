@@ -15,6 +15,14 @@ pub enum Error {
         /// What Git said.
         cause: String,
     },
+    /// The checkout's own configuration would have Git run a program.
+    #[error("cannot write back to `{}`: its own configuration has Git run programs: {}", folder.display(), keys.join(", "))]
+    RunsCode {
+        /// The folder.
+        folder: PathBuf,
+        /// The settings.
+        keys: Vec<String>,
+    },
     /// Files that would be changed have changes that are not committed.
     #[error("cannot write back to `{}`: not committed changes in {}", folder.display(), files.join(", "))]
     Dirty {
@@ -64,6 +72,10 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::NoCheckout { .. } => "name a folder of a Git checkout",
+            Self::RunsCode { .. } => {
+                "nothing of a checkout is executed: take them out of it, or write what you need into your own configuration \
+                 (`git config --global`)"
+            }
             Self::Dirty { .. } => "commit or discard those changes, then publish again: what is published stays",
             Self::Git { cause, .. } if cause.contains("user.email") || cause.contains("identity") => {
                 "name an author with `--write-back-author 'NAME <MAIL>'`"

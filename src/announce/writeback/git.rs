@@ -1,6 +1,7 @@
 //! What is asked of `git`: which files it knows, what is not committed, one commit, one push.
 
 use crate::announce::writeback::Error;
+use crate::announce::writeback::guard;
 use crate::sys::fs;
 use crate::sys::process::Finished;
 use crate::sys::process::Run;
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// Most bytes of a list of files.
 const LIMIT: u64 = 64 << 20;
 
-/// For what happens on this machine; hooks may take their time.
+/// For what happens on this machine; a push may take its time.
 const SOON: Duration = Duration::from_secs(300);
 
 /// Mode of a usual file in a list of Git's.
@@ -46,17 +47,42 @@ impl Author {
 #[derive(Debug)]
 pub(super) struct Checkout<'a> {
     folder: &'a Path,
+    /// The settings of its own configuration, as they stand in it.
+    own: Vec<(String, String)>,
 }
 
 impl<'a> Checkout<'a> {
     /// Opens a folder.
     pub(super) fn open(folder: &'a Path) -> Result<Self, Error> {
-        let checkout = Self { folder };
+        let mut checkout = Self { folder, own: Vec::new() };
         let asked = checkout.git(&["rev-parse", "--is-inside-work-tree"], &[])?;
-        match asked.success && asked.output.trim_ascii() == b"true" {
-            true => Ok(checkout),
-            false => Err(Error::NoCheckout { folder: folder.to_owned(), cause: said(&asked) }),
+        if !asked.success || asked.output.trim_ascii() != b"true" {
+            return Err(Error::NoCheckout { folder: folder.to_owned(), cause: said(&asked) });
         }
+        checkout.own = checkout.settings()?;
+        let refused = checkout.own.iter().filter(|(key, value)| guard::refused(key, value));
+        let keys: BTreeSet<&str> = refused.map(|(key, _)| key.as_str()).collect();
+        match keys.is_empty() {
+            true => Ok(checkout),
+            false => {
+                let keys = keys.into_iter().map(str::to_owned).collect();
+                Err(Error::RunsCode { folder: folder.to_owned(), keys })
+            }
+        }
+    }
+
+    /// Reads the settings that are the checkout's own, with what its files include. Git runs nothing for it.
+    fn settings(&self) -> Result<Vec<(String, String)>, Error> {
+        let list = self.must("read its configuration", &["config", "--list", "--show-scope", "-z"], &[])?;
+        let list = String::from_utf8_lossy(&list);
+        // `<scope>\0<key>[\n<value>]\0`; git-config(1), `--show-scope`
+        let words: Vec<&str> = list.split_terminator('\0').collect();
+        let own = words.chunks_exact(2).filter(|pair| matches!(pair[0], "local" | "worktree"));
+        let setting = |pair: &[&str]| {
+            let (key, value) = pair[1].split_once('\n').unwrap_or((pair[1], "true"));
+            (key.to_owned(), value.to_owned())
+        };
+        Ok(own.map(setting).collect())
     }
 
     /// Waits until this is the only write-back in the checkout.
@@ -86,7 +112,8 @@ impl<'a> Checkout<'a> {
 
     /// Returns which of the YAML files have changes that are not committed.
     pub(super) fn changed(&self) -> Result<BTreeSet<String>, Error> {
-        let compare = ["diff", "--name-only", "--relative", "--no-renames", "-z", "HEAD", "--", "*.yaml", "*.yml"];
+        let compare = ["diff", "--name-only", "--no-ext-diff", "--no-textconv", "--relative", "--no-renames", "-z"];
+        let compare = [&compare[..], &["HEAD", "--", "*.yaml", "*.yml"]].concat();
         let list = self.must("compare files", &compare, &[])?;
         let names = list.split(|byte| *byte == 0).filter(|row| !row.is_empty());
         Ok(names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect())
@@ -94,7 +121,7 @@ impl<'a> Checkout<'a> {
 
     /// Returns a file as it was committed.
     pub(super) fn committed(&self, path: &str) -> Result<Vec<u8>, Error> {
-        self.must("read a committed file", &["show", &format!("HEAD:./{path}")], &[])
+        self.must("read a committed file", &["cat-file", "blob", &format!("HEAD:./{path}")], &[])
     }
 
     /// Commits these files, and nothing else that may be prepared; returns the commit.
@@ -114,6 +141,12 @@ impl<'a> Checkout<'a> {
 
     /// Pushes the branch as the checkout itself would.
     pub(super) fn push(&self) -> Result<(), Error> {
+        let top = self.must("find its folder", &["rev-parse", "--show-toplevel"], &[])?;
+        let top = fs::absolute(Path::new(String::from_utf8_lossy(&top).trim_end()))?;
+        let into = |(key, value): &&(String, String)| guard::pushes_into((key, value), &top);
+        if let Some((key, _)) = self.own.iter().find(into) {
+            return Err(Error::RunsCode { folder: self.folder.to_owned(), keys: vec![key.clone()] });
+        }
         let pushed = self.git(&["push", "--quiet"], &[])?;
         if pushed.success {
             return Ok(());
@@ -130,14 +163,14 @@ impl<'a> Checkout<'a> {
     }
 
     fn git(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, Error> {
+        let settings = guard::SETTINGS.iter().flat_map(|setting| ["-c", *setting]);
+        let arguments: Vec<&str> = settings.chain(arguments.iter().copied()).collect();
         let run = Run {
             program: "git",
-            arguments,
+            arguments: &arguments,
             folder: self.folder,
-            // nobody is there to be asked, and messages are read by programs
-            environment: &[("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")],
-            // set when a hook runs us; the folder alone decides
-            without: &["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"],
+            environment: guard::ENVIRONMENT,
+            inherited: guard::INHERITED,
             input,
             time: SOON,
             limit: LIMIT,

@@ -19,6 +19,7 @@ mod edit;
 mod error;
 mod find;
 mod git;
+mod guard;
 mod run;
 
 pub use error::Error;

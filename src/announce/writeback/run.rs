@@ -6,6 +6,7 @@ use crate::announce::writeback::edit;
 use crate::announce::writeback::edit::Edited;
 use crate::announce::writeback::git::Author;
 use crate::announce::writeback::git::Checkout;
+use crate::sys::beneath::Beneath;
 use crate::sys::fs;
 use crate::values::Digest;
 use serde::Serialize;
@@ -138,7 +139,7 @@ fn drafts(
     for (path, is_usual) in checkout.files()? {
         let all = |reason: String| Note { file: path.clone(), line: 0, reference: path.clone(), reason };
         // a file that was removed is changed by somebody
-        let Ok(bytes) = fs::read(&folder.join(&path), LARGEST) else { continue };
+        let Ok(bytes) = Beneath::new(folder).read(&path, LARGEST) else { continue };
         let Ok(text) = String::from_utf8(bytes) else { continue };
         if !may_name(&text, images) {
             continue;

@@ -6,6 +6,7 @@ use crate::apt::archive::memory;
 use crate::apt::index::Index;
 use crate::apt::release::Listed;
 use crate::sys::fs;
+use crate::sys::own;
 use crate::values::Digest;
 use std::io::BufWriter;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub(super) fn find(folder: &Path, choice: &Choice) -> Option<Index> {
 pub(super) fn keep(folder: &Path, choice: &Choice, index: &Index) -> Result<(), Error> {
     let path = memory::decoded(folder, &choice.listed.sha256);
     let folder = folder.join(memory::DECODED);
-    fs::create_dir(&folder)?;
+    own::create_dir(&folder)?;
     let file = fs::temporary(&folder)?;
     let written = index.encode(&promise(choice), BufWriter::with_capacity(256 << 10, file.as_file()));
     written.map_err(|cause| fs::Error::new("write", &path, cause))?;

@@ -26,8 +26,8 @@ pub use past::remember;
 use crate::apt::index::Index;
 use crate::report::Event;
 use crate::report::Reporter;
-use crate::sys::fs;
 use crate::sys::http::Http;
+use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
 use futures_util::future;
@@ -160,7 +160,7 @@ pub fn open(
     now: Epoch,
     reporter: &dyn Reporter,
 ) -> Result<Vec<OpenPocket>, Error> {
-    fs::create_dir(&folder.join(memory::BY_HASH))?;
+    own::create_dir(&folder.join(memory::BY_HASH))?;
     let requests = pockets.iter().map(|pocket| ask(pocket, http, folder, now, reporter));
     let asked = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
     let asked = asked.into_iter().collect::<Result<Vec<Asked>, Error>>()?;

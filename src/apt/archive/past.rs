@@ -10,8 +10,8 @@ use crate::apt::archive::judge;
 use crate::apt::archive::memory;
 use crate::apt::archive::mirrors::Served;
 use crate::report::Reporter;
-use crate::sys::fs;
 use crate::sys::http::Http;
+use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
 use std::path::Path;
@@ -97,7 +97,7 @@ pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &P
 /// [`Error`]; [`Error::Offline`] for an index that is not there and must not be fetched.
 pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &Past<'_>) -> Result<PastPocket, Error> {
     let Past { http, folder, at, now, reporter } = *past;
-    fs::create_dir(&folder.join(memory::BY_HASH))?;
+    own::create_dir(&folder.join(memory::BY_HASH))?;
     let judged = judge::judge_at(pocket, inrelease, now, at)?;
     let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
     let choices = stock.complete().await?;

@@ -5,12 +5,12 @@ use crate::cli::progress::name;
 use crate::cli::progress::tally::Change;
 use crate::cli::progress::tally::Tally;
 use crate::cli::table::duration;
-use crate::cli::table::printable;
 use crate::cli::table::rough;
 use crate::cli::table::shorten;
 use crate::cli::table::size;
 use crate::report::Event;
 use crate::report::Stage;
+use crate::values::shown::shown;
 use indicatif::MultiProgress;
 use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;
@@ -151,7 +151,7 @@ fn numbers(tally: &Tally, stage: Stage, now: Duration, wide: bool) -> String {
     let rate = work.rate(now).map(|rate| format!("{}/s", size(rate))).unwrap_or_default();
     let mut text = format!("{:>3} % {:>8} {rate:>10}", work.percent(), size(work.total));
     if wide {
-        let what = shorten(&printable(work.what()), WHAT);
+        let what = shorten(&shown(work.what()), WHAT);
         let blanks = WHAT.saturating_sub(crate::cli::table::columns_of(&what));
         text.push_str(&format!("  {what}{}", " ".repeat(blanks)));
     }

@@ -1,7 +1,6 @@
 //! One JSON object a line for every event, with the milliseconds since the command began.
 
 use crate::cli::progress::Clock;
-use crate::cli::progress::Sink;
 use crate::cli::progress::name;
 use crate::report::Event;
 use crate::report::Saving;
@@ -15,16 +14,19 @@ use std::time::Duration;
 /// Bytes done are added up over this time: downloads report every few kilobytes.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Takes one object.
+pub(super) type Objects = Box<dyn Fn(&serde_json::Value) + Send + Sync>;
+
 /// Writes events as JSON lines.
 pub(super) struct JsonLines {
     clock: Clock,
-    sink: Sink,
+    sink: Objects,
     /// Bytes not told yet, and when some were told last.
     pending: Mutex<BTreeMap<Stage, (u64, Duration)>>,
 }
 
 impl JsonLines {
-    pub(super) fn new(clock: Clock, sink: Sink) -> Self {
+    pub(super) fn new(clock: Clock, sink: Objects) -> Self {
         Self { clock, sink, pending: Mutex::default() }
     }
 
@@ -68,7 +70,7 @@ impl JsonLines {
         for (key, value) in more {
             object[*key] = value.clone();
         }
-        (self.sink)(&object.to_string());
+        (self.sink)(&object);
     }
 }
 
@@ -81,7 +83,7 @@ mod tests {
     fn one_object_an_event() {
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&lines);
-        let sink: Sink = Arc::new(move |line| kept.lock().expect("whole").push(line.to_owned()));
+        let sink: Objects = Box::new(move |object| kept.lock().expect("whole").push(object.to_string()));
         let json = JsonLines::new(Arc::new(|| Duration::from_millis(1234)), sink);
         json.event(&Event::Started { stage: Stage::Index, total: 5, what: "a \"b\"".to_owned() });
         json.event(&Event::Advanced { stage: Stage::Index, by: 2 });

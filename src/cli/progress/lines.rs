@@ -6,11 +6,11 @@ use crate::cli::progress::name;
 use crate::cli::progress::tally::Change;
 use crate::cli::progress::tally::Tally;
 use crate::cli::table::duration;
-use crate::cli::table::printable;
 use crate::cli::table::rough;
 use crate::cli::table::size;
 use crate::report::Event;
 use crate::report::Stage;
+use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -90,7 +90,7 @@ impl Lines {
 
 fn begun(tally: &Tally, stage: Stage, _: Duration) -> String {
     let Some(work) = tally.work(stage) else { return String::new() };
-    format!("{:<8} {}, {}", name(stage), printable(work.what()), size(work.total))
+    format!("{:<8} {}, {}", name(stage), shown(work.what()), size(work.total))
 }
 
 fn moving(tally: &Tally, stage: Stage, now: Duration) -> String {

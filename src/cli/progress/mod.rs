@@ -55,7 +55,10 @@ impl Progress {
         let kind = match style {
             ProgressStyle::Bars => Kind::Bars(Bars::new(clock, printer.width(), printer.colors())),
             ProgressStyle::Lines => Kind::Lines(Lines::new(clock, sink)),
-            ProgressStyle::Json => Kind::Json(JsonLines::new(clock, sink)),
+            ProgressStyle::Json => {
+                let printer = Arc::clone(printer);
+                Kind::Json(JsonLines::new(clock, Box::new(move |object| printer.object(object))))
+            }
             ProgressStyle::Quiet => Kind::Quiet,
         };
         Self { printer: Arc::clone(printer), kind, listener }

@@ -11,7 +11,6 @@ use crate::cli::printer::Printer;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::duration;
-use crate::cli::table::printable;
 use crate::cli::table::size;
 use crate::oci::registry::Blobs;
 use crate::publish::Gate;
@@ -19,6 +18,7 @@ use crate::publish::Published;
 use crate::publish::State;
 use crate::publish::gate::Outcome;
 use crate::publish::harbor::setup::Step;
+use crate::values::shown::shown;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ impl Answer {
                 error.print(printer);
             }
         }
-        printer.note(&self.closing());
+        printer.notes(&self.closing());
         match self.write_back.take() {
             Some(WriteBack::Done(done)) => told(&done, printer)?,
             Some(WriteBack::Error(error)) => {
@@ -203,7 +203,7 @@ impl Answer {
         table
     }
 
-    fn closing(&self) -> String {
+    fn closing(&self) -> Vec<String> {
         let count = |wanted: State| self.images.iter().filter(|image| image.published.state == wanted).count();
         let bytes = |of: fn(&crate::oci::registry::Pushed) -> u64| -> u64 {
             self.images.iter().filter_map(|image| image.published.pushed.as_ref()).map(of).sum()
@@ -224,20 +224,21 @@ impl Answer {
         if sent + saved > 0 {
             text += &format!("; {} uploaded, {} saved", size(sent), size(saved));
         }
+        let mut lines = vec![text];
         let unjudged = self.images.iter().find_map(|image| match image.published.gate {
             Gate::NotAvailable { reason } => Some(reason),
             _ => None,
         });
         if let Some(reason) = unjudged {
-            text += &format!("\nnot available: scan and gate, because {reason}");
+            lines.push(format!("not available: scan and gate, because {reason}"));
         }
         let done = |image: &&Image| matches!(image.published.state, State::Published | State::UpToDate);
         if let Some(Image { published, .. }) = self.images.iter().rfind(done)
             && !published.repository.contains("oci:")
         {
-            text += &format!("\nnext: FROM {}@{}", published.repository, published.digest);
+            lines.push(format!("next: FROM {}@{}", published.repository, published.digest));
         }
-        text
+        lines
     }
 
     /// Says which images failed; each one's own failure is printed before.
@@ -261,11 +262,11 @@ fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
     if !printer.is_json() {
         for Change { file, line, reference, old, new, .. } in &done.changes {
             let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
-            printer.data(&(printable(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"))?;
+            printer.data(&(shown(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"))?;
         }
     }
     for Note { file, line, reference, reason } in &done.left {
-        printer.warn(&printable(&format!("{file}:{line}: `{reference}` is left alone: {reason}")));
+        printer.warn(&shown(&format!("{file}:{line}: `{reference}` is left alone: {reason}")));
     }
     let count = done.changes.len();
     printer.note(&match (&done.commit, count) {

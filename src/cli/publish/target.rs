@@ -25,7 +25,6 @@ use crate::publish::Published;
 use crate::publish::Release;
 use crate::publish::State;
 use crate::publish::policy;
-use crate::recipe::REGISTRY_FILE;
 use crate::recipe::RegistryFile;
 use crate::shared;
 use crate::values::Digest;
@@ -173,6 +172,9 @@ impl Target {
     ) -> Result<Answer, Failure> {
         match &self.address {
             Address::Layout(folder) => {
+                if !self.is_named {
+                    output::check_unnamed(folder)?;
+                }
                 let output = Output::Layout(folder.clone());
                 let wanted: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
                 if !how.dry_run {
@@ -270,17 +272,12 @@ impl WriteBack {
 
 /// Reads the registry file; one that is not there is empty, unless it was named.
 pub(crate) fn registry_file(given: Option<&Path>, context: &Context) -> Result<RegistryFile, Failure> {
-    let (path, shown) = match given {
-        Some(path) => (path.to_owned(), path.display().to_string()),
-        None => (context.settings.directory.join(REGISTRY_FILE), REGISTRY_FILE.to_owned()),
+    let Some(path) = given else {
+        return Ok(RegistryFile::of_project(&context.settings.directory)?.unwrap_or_default());
     };
-    match RegistryFile::read(&path, &shown)? {
-        Some(file) => Ok(file),
-        None if given.is_some() => {
-            Err(Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file")))
-        }
-        None => Ok(RegistryFile::default()),
-    }
+    let shown = path.display().to_string();
+    let missing = || Failure::new(Kind::Input, format!("cannot read `{shown}`: there is no such file"));
+    RegistryFile::read(path, &shown)?.ok_or_else(missing)
 }
 
 fn to_registry(

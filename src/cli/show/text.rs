@@ -7,7 +7,6 @@ use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
-use crate::cli::table::printable;
 use crate::cli::table::size;
 use crate::image::Layer;
 use crate::lock::file::LockedPackage;
@@ -15,6 +14,7 @@ use crate::tree::Entry;
 use crate::tree::Kind;
 use crate::values::Epoch;
 use crate::values::Platform;
+use crate::values::shown::shown;
 use serde::Serialize;
 
 /// The answer; what was not asked for is left out.
@@ -113,7 +113,7 @@ fn head(answer: &Answer<'_>, printer: &Printer) -> Result<(), Failure> {
         ("locked", &locked_at),
     ];
     for (name, value) in facts {
-        printer.data(&format!("{name:<10} {}\n", printable(value)))?;
+        printer.data(&format!("{name:<10} {}\n", shown(value)))?;
     }
     let mut table = Table::new(&[("level", Column::Text), ("packages", Column::Number), ("download", Column::Number)]);
     for level in &answer.levels {
@@ -175,7 +175,7 @@ fn path(entry: &Entry, printer: &Printer) -> Result<(), Failure> {
         ("changed", Epoch(entry.mtime).to_string()),
     ];
     for (name, value) in facts {
-        printer.data(&format!("{name:<8} {}\n", printable(&value)))?;
+        printer.data(&format!("{name:<8} {}\n", shown(&value)))?;
     }
     Ok(())
 }

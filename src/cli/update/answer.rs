@@ -21,6 +21,7 @@ use crate::update::ImageUpdate;
 use crate::update::State;
 use crate::update::memory::Found;
 use crate::update::repull;
+use crate::values::shown;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -153,9 +154,8 @@ impl Answer {
 
     /// Returns the answer as JSON.
     pub(super) fn to_json(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("names are strings and nothing in it can fail");
-        bytes.push(b'\n');
-        bytes
+        let text = serde_json::to_string_pretty(self).expect("names are strings and nothing in it can fail");
+        (shown::json(&text) + "\n").into_bytes()
     }
 
     /// Prints everything; what failed is returned.
@@ -182,7 +182,10 @@ impl Answer {
         let published = self.published.take().map_or(Ok(()), |published| published.close(printer));
         match (changed, wrote) {
             (0, _) => printer.note("nothing new"),
-            (_, false) => printer.note("nothing was written\nnext: sockel update --write, or sockel update --publish"),
+            (_, false) => {
+                printer.note("nothing was written");
+                printer.note("next: sockel update --write, or sockel update --publish");
+            }
             (_, true) => printer.note(&format!("{changed} lock file(s) written; next: review and commit them")),
         }
         if let (Some(_), Err(error)) = (&failure, &published) {

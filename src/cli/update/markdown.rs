@@ -1,11 +1,11 @@
 //! The answer of `update` as Markdown: the text of a merge request.
 
-use crate::cli::table::printable;
 use crate::cli::update::answer::Image;
 use crate::cli::update::text;
 use crate::lock::diff::PackageChange;
 use crate::update::ImageUpdate;
 use crate::update::State;
+use crate::values::shown::shown;
 use std::fmt::Write;
 
 /// Returns a section for every image with news.
@@ -91,17 +91,18 @@ fn row(level: &str, change: &PackageChange, rows: &mut String) {
 
 /// Quotes what must not be read as Markdown.
 fn name(text: &str) -> String {
-    format!("`{}`", printable(text).replace(['`', '|'], "_"))
+    format!("`{}`", shown(text).replace(['`', '|'], "_"))
 }
 
-/// Makes text fit into a cell: on one line, with nothing that begins a link, an image, HTML or another cell.
+/// Makes text fit into a cell: on one line, with nothing that begins a link, an image, HTML, a character by its number (which
+/// may be one that is not seen), a formula or another cell.
 fn cell(text: &str) -> String {
     let mut out = String::new();
-    for c in printable(text).chars() {
-        if matches!(c, '|' | '<' | '>' | '[' | ']' | '`' | '*' | '_' | '\\' | '!' | '#' | '@') {
+    for c in shown(text).chars() {
+        if matches!(c, '|' | '<' | '>' | '[' | ']' | '`' | '*' | '_' | '\\' | '!' | '#' | '@' | '&' | '~' | '$') {
             out.push('\\');
         }
-        out.push(if c == '\n' { ' ' } else { c });
+        out.push(c);
     }
     out
 }
@@ -114,5 +115,7 @@ mod tests {
     fn hostile_text_stays_text() {
         assert_eq!(name("a`b|c"), "`a_b_c`");
         assert_eq!(cell("<b> [x](y) @all"), "\\<b\\> \\[x\\](y) \\@all");
+        assert_eq!(cell("a\n/close\u{202e}&#x202e;"), "a\\\\n/close\\\\u{202e}\\&\\#x202e;");
+        assert_eq!(name("a\u{202e}\n"), "`a\\u{202e}\\n`");
     }
 }

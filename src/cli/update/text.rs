@@ -3,12 +3,12 @@
 use crate::advisory::Explained;
 use crate::advisory::Fix;
 use crate::advisory::Urgency;
-use crate::cli::table::printable;
 use crate::cli::table::size;
 use crate::cli::update::answer::Image;
 use crate::update::ImageUpdate;
 use crate::update::State;
 use crate::update::repull::Repull;
+use crate::values::shown::shown;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -56,7 +56,7 @@ fn changes(update: &ImageUpdate, text: &mut String) {
         ..difference.clone()
     };
     for line in own.to_string().lines() {
-        let _ = writeln!(text, "  {}", printable(line));
+        let _ = writeln!(text, "  {}", shown(line));
     }
     for level in difference.levels.iter().filter(|level| update.inherited.contains_key(&level.recipe)) {
         let _ = writeln!(text, "  level {}: as in {}", level.recipe, update.inherited[&level.recipe]);
@@ -70,7 +70,7 @@ fn fixes(update: &ImageUpdate, text: &mut String) {
     }
     for explained in own(update) {
         for line in explanation(explained) {
-            let _ = writeln!(text, "  {}: {}", explained.source, printable(&line));
+            let _ = writeln!(text, "  {}: {}", explained.source, shown(&line));
         }
     }
     let _ = writeln!(text, "  {}", urgency(update));

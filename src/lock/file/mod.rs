@@ -2,6 +2,7 @@
 
 use crate::lock::Error;
 use crate::lock::print;
+use crate::sys::beneath::Beneath;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -164,8 +165,22 @@ const MOST_BYTES: u64 = 16 << 20;
 /// First line of every lock file.
 const HEADER: &str = "# written by sockel lock; review and commit, do not edit\n";
 
+/// Returns where the lock file of an image is, from the project folder.
+#[must_use]
+pub fn file_of(image: &str) -> String {
+    format!("base-images/{image}.lock.yaml")
+}
+
 impl Lock {
-    /// Reads a lock file.
+    /// Reads the lock file of an image of a project, which no link leads to.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn of_project(project: &Path, image: &str) -> Result<Self, Error> {
+        Self::parse(&Beneath::new(project).read_text(&file_of(image), MOST_BYTES)?)
+    }
+
+    /// Reads a lock file that the operator names.
     ///
     /// # Errors
     /// When it cannot be read, is no lock, is from a newer sockel, or holds values that sockel never writes.

@@ -242,7 +242,7 @@ impl Error {
                 "look whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
             }
             Self::ScanFailed { log, .. } if log.is_empty() => "Harbor has no log of the scan".to_owned(),
-            Self::ScanFailed { log, .. } => format!("the scanner's log ends with:\n{log}"),
+            Self::ScanFailed { log, .. } => format!("the scanner's log ends with: {}", log.replace('\n', " | ")),
             Self::ScanTooLong { .. } => "look at Harbor's job queue, or allow more time".to_owned(),
             Self::UnexpectedTags { .. } => {
                 "remove them in the staging project: Harbor copies all tags of an artifact".to_owned()

@@ -182,7 +182,7 @@ impl Project {
         for (image, version_of) in [("base", "libc"), ("runtime", "runtime"), ("app", "app")] {
             let text = format!(
                 "recipe: {image}\nplatforms: [ linux/amd64 ]\n\
-                 publish: {{ repository: {image}, tags: [ \"1\", \"{{version}}-{{date}}\" ] }}\n\
+                 publish: {{ repository: {image}, tags: [ \"1\", \"{{fixed}}\" ] }}\n\
                  version-of: {version_of}\nrebuild: {{ every: 24h, urgent-within: 6h }}\npurpose: Test of {image}\n\
                  owner: {{ name: Platform, contact: platform@example.org }}\n"
             );

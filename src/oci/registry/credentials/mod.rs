@@ -24,7 +24,7 @@ use crate::oci::registry::challenge::shown_host;
 use crate::sys::env;
 use crate::sys::env::Variable;
 use crate::sys::fs;
-use crate::sys::process;
+use crate::sys::process::Run;
 use crate::values::Login;
 use crate::values::Secret;
 use serde::Deserialize;
@@ -36,6 +36,41 @@ use url::Url;
 
 /// Largest file of credentials.
 const LIMIT: u64 = 1 << 20;
+
+/// Variables that credential helpers get besides those of every program: what the clouds' and the stores' own documentation
+/// says that they read. Nothing of sockel's and nothing of a pipeline's is among them.
+const OF_HELPERS: &[&str] = &[
+    // docker-credential-helpers: where Docker's and the tool's configuration is; pass(1), gpg(1); the session's key ring
+    "DOCKER_CONFIG",
+    "PASSWORD_STORE_DIR",
+    "GNUPGHOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    // docker-credential-ecr-login: the variables of AWS SDKs ("Settings reference", AWS SDKs and Tools Reference Guide)
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    // docker-credential-gcr, docker-credential-gcloud: "Application Default Credentials", `gcloud topic configurations`
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "CLOUDSDK_CONFIG",
+    // docker-credential-acr-env: the variables of the Azure SDK ("EnvironmentCredential", "WorkloadIdentityCredential")
+    "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
+];
 
 /// Longest time for a credential helper: some ask a person or a server.
 const HELPER_TIME: Duration = Duration::from_secs(30);
@@ -327,14 +362,25 @@ fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
         secret: String,
     }
     let program = format!("docker-credential-{name}");
-    let output = process::run(&program, "get", server.as_bytes(), HELPER_TIME).map_err(|error| error.to_string())?;
-    if !output.success {
-        let text = String::from_utf8_lossy(&output.bytes).to_ascii_lowercase();
+    let run = Run {
+        program: &program,
+        arguments: &["get"],
+        // nothing of a project is where a helper looks first
+        folder: Path::new("/"),
+        environment: &[],
+        inherited: OF_HELPERS,
+        input: server.as_bytes(),
+        time: HELPER_TIME,
+        limit: LIMIT,
+    };
+    let finished = run.run().map_err(|error| error.to_string())?;
+    if !finished.success {
+        let text = String::from_utf8_lossy(&finished.output).to_ascii_lowercase();
         let unknown = text.contains("credentials not found") || text.contains("not logged in");
         return if unknown { Ok(None) } else { Err(format!("`{program}` failed")) };
     }
     let unsound = || format!("`{program}` did not answer with user and password");
-    let found: Credentials = serde_json::from_slice(&output.bytes).map_err(|_| unsound())?;
+    let found: Credentials = serde_json::from_slice(&finished.output).map_err(|_| unsound())?;
     let login = Login { user: found.username, password: Secret::new(found.secret) };
     if login.user == "<token>" {
         return Err(format!("`{program}` has an identity token; only user and password are supported"));
