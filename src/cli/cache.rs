@@ -11,9 +11,12 @@ use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Workspace;
+use crate::fetch::states::StateFiles;
 use crate::layer;
+use crate::lock::file::Lock;
 use crate::store::Store;
 use crate::sys::clock;
+use crate::sys::fs;
 use crate::tree::compress::Compression;
 use crate::values::Epoch;
 
@@ -38,7 +41,7 @@ enum Action {
     /// Remove what was not used for some time
     ///
     /// Waits until no other command uses the store. With `--registry`, the shared cache of the registry file is pruned
-    /// instead: entries that no lock file here asks for. The registry's garbage collection frees the space.
+    /// instead: entries that no lock file here asks for. Signed states that lock files here name stay in both. The registry's garbage collection frees the space.
     ///
     /// Example: sockel cache prune --days 7
     Prune {
@@ -95,8 +98,16 @@ fn info(store: &Store, context: &Context) -> Result<(), Failure> {
     Ok(printer.data(&table.render(printer.width()))?)
 }
 
+/// Returns the locks of the project that the command runs in, if it runs in one.
+fn locks_here(context: &Context) -> Vec<Lock> {
+    let folder = context.settings.directory.join("base-images");
+    let names = fs::list(&folder).unwrap_or_default().into_iter().filter(|name| name.ends_with(".lock.yaml"));
+    names.filter_map(|name| Lock::read(&folder.join(name)).ok()).collect()
+}
+
 fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
-    let pruned = store.prune(u64::from(days) * 86_400)?;
+    let named = locks_here(context).iter().flat_map(|lock| StateFiles::of_lock(lock, &store)).collect();
+    let pruned = store.prune(u64::from(days) * 86_400, &named)?;
     if context.printer.is_json() {
         return Ok(context.printer.json(&pruned)?);
     }
@@ -124,7 +135,11 @@ fn prune_registry(days: u32, context: &Context) -> Result<(), Failure> {
             .hint("give `cache: { repository: NAME }` and a `target` that is a registry"));
     };
     let limit = Epoch(clock::now().0 - i64::from(days) * 86_400);
-    let pruned = hands.http.block_on(cache.prune(&build::keys(&orders, &options), limit))??;
+    let pruned = hands.http.block_on(cache.prune(
+        &build::keys(&orders, &options),
+        &locks.values().collect::<Vec<_>>(),
+        limit,
+    ))??;
     if context.printer.is_json() {
         return Ok(context.printer.json(&pruned)?);
     }

@@ -26,6 +26,7 @@ use crate::fetch::Mirrors;
 use crate::fetch::archives;
 use crate::fetch::control;
 use crate::lock;
+use crate::lock::file::Lock;
 use crate::lock::file::LockedPocket;
 use crate::lock::images::Content;
 use crate::lock::images::Needed;
@@ -99,6 +100,18 @@ impl StateFiles {
         let is_there = |(digest, size): (Digest, u64)| fs::size(&archive::kept(&folder, &digest)) == Some(size);
         let whole = files.all(inrelease).all(is_there);
         whole.then_some(files)
+    }
+
+    /// Returns every InRelease file and index that a lock names and the store knows.
+    #[must_use]
+    pub fn of_lock(lock: &Lock, store: &Store) -> Vec<Digest> {
+        let mut digests = Vec::new();
+        for state in &lock.archives {
+            digests.push(state.inrelease);
+            let files = Self::of(&state.inrelease, store);
+            digests.extend(files.iter().flat_map(|files| &files.indexes).map(|(digest, _)| *digest));
+        }
+        digests
     }
 
     /// Returns all files: the InRelease file, then the indexes.

@@ -1,8 +1,10 @@
 //! Old entries of the cache repository: those that no lock of the project asks for, and that have been there for a while.
 
+use crate::lock::file::Lock;
 use crate::oci;
 use crate::shared::Cache;
 use crate::shared::Error;
+use crate::shared::states;
 use crate::shared::tag;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -21,17 +23,19 @@ pub struct Pruned {
 }
 
 impl Cache<'_> {
-    /// Deletes the entries that were made before `limit` and that none of these keys asks for. Their blobs go with the
-    /// registry's next garbage collection.
+    /// Deletes the entries that were made before `limit` and that none of these keys asks for, and the states of archives
+    /// that none of these locks names. Their blobs go with the registry's next garbage collection.
     ///
     /// # Errors
     /// When the registry refuses; what was deleted until then is gone.
-    pub async fn prune(&self, keys: &[Digest], limit: Epoch) -> Result<Pruned, Error> {
-        let wanted: BTreeSet<String> = keys.iter().map(tag).collect();
+    pub async fn prune(&self, keys: &[Digest], locks: &[&Lock], limit: Epoch) -> Result<Pruned, Error> {
+        let mut wanted: BTreeSet<String> = keys.iter().map(tag).collect();
+        wanted.extend(states::tags(locks));
+        let is_entry = |tag: &str| tag.starts_with("image-") || tag.starts_with("state-");
         let mut pruned = Pruned::default();
         for tag in self.registry.tags(self.repository).await? {
-            if !tag.starts_with("image-") || wanted.contains(&tag) {
-                pruned.kept += usize::from(tag.starts_with("image-"));
+            if !is_entry(&tag) || wanted.contains(&tag) {
+                pruned.kept += usize::from(is_entry(&tag));
                 continue;
             }
             let manifest = self.registry.manifest(self.repository, &tag).await?;

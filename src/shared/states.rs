@@ -14,9 +14,12 @@ use crate::oci::registry::error;
 use crate::report::Event;
 use crate::shared::Cache;
 use crate::shared::Error;
+use crate::shared::entry::CREATED;
+use crate::sys::clock;
 use crate::sys::fs;
 use crate::sys::own;
 use crate::values::Digest;
+use crate::values::Epoch;
 use oci_spec::image::ImageManifest;
 use serde_json::Value;
 use serde_json::json;
@@ -39,6 +42,11 @@ const MOST_FILES: usize = 256;
 
 /// Kind of the store's records of states that were given.
 const GIVEN: &str = "state-given";
+
+/// Returns the tags of the states that these locks name.
+pub(super) fn tags(locks: &[&Lock]) -> impl Iterator<Item = String> {
+    locks.iter().flat_map(|lock| &lock.archives).map(|state| tag(&state.inrelease))
+}
 
 fn tag(inrelease: &Digest) -> String {
     format!("state-{}", inrelease.hex())
@@ -105,7 +113,7 @@ impl Cache<'_> {
                 fs::copy(&archive::kept(&folder, &digest), &self.store.blob(&digest))?;
             }
         }
-        let manifest = manifest(inrelease, files);
+        let manifest = manifest(inrelease, files, clock::now());
         self.store.add(b"{}")?;
         let digest = self.store.add(&manifest)?;
         let target = oci::descriptor(MANIFEST, &digest, manifest.len() as u64);
@@ -129,7 +137,7 @@ fn states(locks: &[&Lock]) -> BTreeSet<Digest> {
     locks.iter().flat_map(|lock| lock.newest_states()).map(|state| state.inrelease).collect()
 }
 
-fn manifest(inrelease: &Digest, files: &StateFiles) -> Vec<u8> {
+fn manifest(inrelease: &Digest, files: &StateFiles, made: Epoch) -> Vec<u8> {
     let layer = |(number, (digest, size)): (usize, (Digest, u64))| {
         let media_type = if number == 0 { IN_RELEASE } else { INDEX };
         json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size })
@@ -140,7 +148,7 @@ fn manifest(inrelease: &Digest, files: &StateFiles) -> Vec<u8> {
         "artifactType": ARTIFACT_TYPE,
         "config": { "mediaType": EMPTY, "digest": Digest::of(b"{}").to_string(), "size": 2 },
         "layers": files.all(inrelease).enumerate().map(layer).collect::<Vec<Value>>(),
-        "annotations": { "org.opencontainers.image.title": files.title() },
+        "annotations": { CREATED: made.to_string(), "org.opencontainers.image.title": files.title() },
     }))
 }
 
@@ -176,7 +184,7 @@ mod tests {
     fn only_the_state_that_was_asked_for_is_read() {
         let (inrelease, index) = (Digest::of(b"inrelease"), Digest::of(b"index"));
         let files_of = StateFiles::new("ubuntu/security", 9, vec![(index, 5)]);
-        let good = String::from_utf8(manifest(&inrelease, &files_of)).unwrap();
+        let good = String::from_utf8(manifest(&inrelease, &files_of, Epoch(0))).unwrap();
         assert_eq!(files(good.as_bytes(), &inrelease).unwrap(), [(inrelease, 9), (index, 5)]);
         let table = [
             (good.replace("cache.state", "other"), "it is no state"),

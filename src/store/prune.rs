@@ -7,6 +7,7 @@ use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Digest;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Bytes and files of one part of the store.
@@ -62,11 +63,11 @@ impl Store {
     }
 
     /// Removes what was not used for `age` seconds; 0 empties the store. The memory of archives stays, because it
-    /// protects against rollback.
+    /// protects against rollback, and so do the `kept` InRelease files and indexes, which prove locks.
     ///
     /// # Errors
     /// When another command is running, or a file cannot be removed.
-    pub fn prune(self, age: u64) -> Result<Pruned, Error> {
+    pub fn prune(self, age: u64, kept: &BTreeSet<Digest>) -> Result<Pruned, Error> {
         let Self { folder, _in_use, .. } = self;
         drop(_in_use);
         let _alone = fs::lock(&folder.join("in-use"), fs::Lock::Exclusive)?;
@@ -74,6 +75,10 @@ impl Store {
         let mut pruned = Pruned::default();
         for part in ["blobs", "packages", "results", "partial", INDEXES] {
             for file in fs::walk(&folder.join(part))? {
+                let name = file.path.file_name().and_then(|name| Digest::from_hex(name.to_str()?).ok());
+                if part == INDEXES && name.is_some_and(|name| kept.contains(&name)) {
+                    continue;
+                }
                 if age == 0 || last_use(&file, &folder) < limit {
                     fs::remove(&file.path)?;
                     pruned.files += 1;

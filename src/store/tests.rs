@@ -157,9 +157,9 @@ fn a_decoded_index_stays_as_long_as_its_index_and_keeps_it() {
         let times = FileTimes::new().set_accessed(time).set_modified(time);
         fs::open(&path(part, name)).unwrap().set_times(times).unwrap();
     }
-    assert_eq!(store.prune(3600).unwrap().files, 3);
+    assert_eq!(store.prune(3600, &std::collections::BTreeSet::new()).unwrap().files, 3);
     assert_eq!(fs::list(&folder.path().join("archives/by-hash")).unwrap(), ["plain", "used"]);
     assert_eq!(fs::list(&folder.path().join("archives/decoded")).unwrap(), ["used"]);
-    Store::open(folder.path()).unwrap().prune(0).unwrap();
+    Store::open(folder.path()).unwrap().prune(0, &std::collections::BTreeSet::new()).unwrap();
     assert!(fs::walk(&folder.path().join("archives")).unwrap().is_empty());
 }
