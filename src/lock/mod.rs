@@ -95,7 +95,7 @@ pub enum Error {
     Effort {
         /// How many were looked at or made.
         most: u64,
-        /// `packages` or `choices`.
+        /// `looks at packages` or `choices`.
         what: &'static str,
     },
     /// There is no choice of packages.
