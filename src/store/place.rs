@@ -20,11 +20,21 @@ const OPEN: u32 = 0o022;
 /// Rights of group and others to do anything.
 const SHARED: u32 = 0o077;
 
-/// Folders of a store, parents first.
-const PARTS: [&str; 7] = ["blobs", "blobs/sha256", "packages", "results", "archives", "partial", "tmp"];
-
-/// Folders that stages make when they need them.
-const LATER: [&str; 4] = ["archives/by-hash", "archives/decoded", "archives/advisories", "leases"];
+/// Folders of a store, parents first. Those of `archives` and the leases are filled by stages, whose own folders would
+/// have the rights that the umask leaves.
+const PARTS: [&str; 11] = [
+    "blobs",
+    "blobs/sha256",
+    "packages",
+    "results",
+    "archives",
+    "archives/by-hash",
+    "archives/decoded",
+    "archives/advisories",
+    "leases",
+    "partial",
+    "tmp",
+];
 
 /// A place for a store.
 pub(super) struct Place {
@@ -72,15 +82,13 @@ pub(super) fn parts(folder: &Path) -> Result<(), Error> {
     let me = own::me()?;
     for part in PARTS {
         let part = folder.join(part);
-        if own::look(&part)?.is_none() {
-            own::create_dir(&part)?;
-        }
-        check(&part, me)?;
-    }
-    for part in LATER {
-        let part = folder.join(part);
-        if own::look(&part)?.is_some() {
-            check(&part, me)?;
+        match own::look(&part)? {
+            Some(_) => check(&part, me)?,
+            None => match own::create_dir(&part) {
+                // nothing is missed in a store that is only read
+                Err(error) if error.is_read_only() => {}
+                made => made.map_err(Error::from).and_then(|()| check(&part, me))?,
+            },
         }
     }
     Ok(())
