@@ -391,7 +391,7 @@ impl Shelves {
             codename: "resolute".to_owned(),
             date: Epoch(self.date),
             valid_until: None,
-            inrelease: Digest::of(b"release"),
+            inrelease: Digest::of(format!("release of {}", self.date).as_bytes()),
             signed_by: "F6EC".to_owned(),
         };
         let open = |architecture: &Architecture| OpenIndex {

@@ -317,7 +317,8 @@ fn every_reason_is_told_and_no_tag_moves() {
     assert!(said.contains("2 reasons"), "{said}");
     assert!(said.contains("parameter `release` is `2` in the new base instead of `1`"), "{said}");
     assert!(said.contains("the new base runs as user `10001:10002` instead of `10001:10001`"), "{said}");
-    // without a name, images of another line are not looked at
+    // without a name, images of another line are not looked at: the patched one of its own line still has its fixed tag
+    assert_eq!(lab.rebase(&[])["state"], "rebased");
     assert_eq!(lab.rebase(&[])["state"], "up-to-date");
 }
 
