@@ -112,7 +112,8 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
     };
     let before = dates(old);
     // where a level changed that the parent has, it goes without saying that the parent did
-    let is_said = |name: &String| name != "parent" || levels.is_empty();
+    // and another format has other parts
+    let is_said = |name: &String| old.format == new.format && (name != "parent" || levels.is_empty());
     let parts = changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name);
     Difference {
         definition: parts.filter(is_said).collect(),
