@@ -20,6 +20,8 @@
 //!   published under a name (`base-images/*.yaml`).
 //! - **definition**: the complete answer for one image, all parameters filled in.
 //! - **lock**: exactly which packages, and from which state of which signed archives; committed and reviewed.
+//! - **state**: a pocket of an archive as one InRelease file describes it; locks name the states that they were chosen
+//!   from, and those, or later ones, prove them.
 //! - **ledger**: what was decided about every maintainer script (`recipes/scripts.yaml`), since none is ever run.
 //! - **origin**: the package, recipe or generator that a path of an image comes from; every path has one.
 //! - **chunk**: the files of one package within a layer, compressed on their own and found again by key.
@@ -34,7 +36,12 @@
 //! 6. Never root in the image: numeric user, no setuid, no file capabilities.
 //! 7. Work is proportional to change: see "chunk".
 //! 8. Nothing is released that was not judged: where there is a Harbor, tags come after its scan and the gate; a report
-//!    that cannot be right is a no. Secrets are in no message, file or process list.
+//!    that cannot be right is a no. Secrets are in no message, file or process list, and a login is sent to no host but
+//!    the one that it is for.
+//! 9. Proven where it is used: a lock is a choice, not a proof, so nothing is built from one that signed archives do not
+//!    lead to ([`lock::proof`]); what leaves is read again on its way. `docs/security.md` says who is trusted with what.
+//! 10. Nothing goes back by itself: not an archive behind the locks, not a tag to an older image, and a fixed tag never
+//!    names a second one.
 //!
 //! # Files and folders that people see
 //! | where | what | owner |

@@ -165,4 +165,56 @@ mod tests {
         let swapped = String::from_utf8(record).unwrap().replace(&index, &key.to_string());
         assert_eq!(entry.built(swapped.as_bytes(), &key).unwrap_err(), "its record names other blobs");
     }
+
+    /// Every value of the document and of the record in turn becomes another one.
+    #[test]
+    fn every_edit_is_refused_but_what_nobody_trusts() {
+        let (signer, verifier) = pair(1);
+        let (built, key) = (built(), Digest::of(b"key"));
+        let (record, manifest) = write(&built, &signer, Epoch(0));
+        // said for people and other programs: what is fetched is decided by digests
+        let is_free = |at: &str| {
+            at.ends_with("/mediaType") || at.ends_with("/schemaVersion") || at.ends_with(".title") || at.ends_with(CREATED)
+        };
+        let mut tried = 0;
+        for (at, edited) in edits(&serde_json::from_slice(&manifest).unwrap()) {
+            tried += 1;
+            let read = Entry::read(&oci::canonical(&edited), &key, &verifier);
+            assert!(read.is_err() || is_free(&at), "{at}");
+        }
+        let entry = Entry::read(&manifest, &key, &verifier).unwrap();
+        for (at, edited) in edits(&serde_json::from_slice(&record).unwrap()) {
+            tried += 1;
+            // the record is fetched by the digest that was signed
+            let edited = oci::canonical(&edited);
+            assert!(Digest::of(&edited) != entry.record().0, "{at}");
+        }
+        assert!(tried > 30, "{tried}");
+    }
+
+    /// Returns a document with each value changed or taken out, and where.
+    fn edits(whole: &Value) -> Vec<(String, Value)> {
+        let mut places = vec![String::new()];
+        let mut next = 0;
+        while let Some(at) = places.get(next).cloned() {
+            match whole.pointer(&at) {
+                Some(Value::Object(fields)) => places.extend(fields.keys().map(|name| format!("{at}/{}", name.replace('/', "~1")))),
+                Some(Value::Array(items)) => places.extend((0..items.len()).map(|item| format!("{at}/{item}"))),
+                _ => (),
+            }
+            next += 1;
+        }
+        let mut edits = Vec::new();
+        for at in places.into_iter().skip(1) {
+            let other = match whole.pointer(&at) {
+                Some(Value::String(text)) => json!(format!("{text}0")),
+                Some(Value::Number(number)) => json!(number.as_i64().unwrap_or(0) + 1),
+                _ => Value::Null,
+            };
+            let mut edited = whole.clone();
+            *edited.pointer_mut(&at).expect("it was just found") = other;
+            edits.push((at, edited));
+        }
+        edits
+    }
 }

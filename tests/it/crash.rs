@@ -2,6 +2,7 @@
 
 use crate::support::project::Project;
 use crate::support::project::answer;
+use crate::support::project::kills;
 use crate::support::project::files;
 use rand::Rng;
 use rand::SeedableRng;
@@ -12,7 +13,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How often a build is killed.
+/// How often a build is killed, usually.
 const KILLS: usize = 50;
 
 /// Returns names that only unfinished work has, and what should not be in the output.
@@ -44,7 +45,7 @@ fn killed_builds_leave_nothing_behind() {
     println!("seed {seed}, a whole build takes {whole:?}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut killed = 0;
-    for round in 0..KILLS {
+    for round in 0..kills(KILLS) {
         // every third round goes on with what the round before left
         if round % 3 != 2 {
             clear(&project);
@@ -67,7 +68,7 @@ fn killed_builds_leave_nothing_behind() {
         let verified = project.run(&["cache", "verify"]).good();
         assert!(verified.contains("removed 0"), "round {round}: {verified}");
     }
-    assert!(killed > KILLS / 3, "only {killed} builds were killed");
+    assert!(killed > kills(KILLS) / 3, "only {killed} builds were killed");
 }
 
 /// What a kill between two steps leaves, where the moment is too short to be hit by chance.

@@ -27,5 +27,6 @@ mod reproducible;
 mod shared;
 mod store;
 mod support;
+mod tags;
 mod update;
 mod writeback;

@@ -240,6 +240,38 @@ fn an_archive_that_moves_on_leaves_what_is_still_listed() {
 }
 
 #[test]
+fn the_cache_repository_keeps_the_states_that_old_locks_need() {
+    let (mut project, registry) = (Project::new(), Registry::start());
+    project.write("base-images/cache.pem", crate::shared::PRIVATE);
+    project.write("base-images/cache.pub", crate::shared::PUBLIC);
+    let file = |keys: &str| format!("target: {}/team\ncache: {{ repository: team/cache, {keys} }}\n", registry.url());
+    project.write("base-images/registry.yaml", &file("verify: cache.pub, sign: cache.pem"));
+    project.run(&["lock"]).good();
+    project.run(&["publish"]).good();
+    let states = registry.tags("team/cache").into_keys().filter(|tag| tag.starts_with("state-")).count();
+    assert_eq!(states, 1);
+
+    // the archive moves on, but still has the packages themselves
+    project.server.remove_below(&format!("{ROOT}/dists/"));
+    let other = |deb: Deb| if deb.value("Package") == "libc" { library("2.1", 7) } else { deb };
+    project.publish(&packages().into_iter().map(other).collect::<Vec<_>>());
+    // a machine that has nothing, and trusts nobody's results
+    project.write("base-images/registry.yaml", &file("sign: cache.pem"));
+    fs::remove_dir(&project.path("store")).expect("removed");
+    project.run(&["build", "--locked"]).good();
+
+    // a state that was changed is refused where it is read: it is looked for elsewhere, and nobody has it
+    for manifest in registry.contents().repository("team/cache").manifests.values_mut() {
+        let text = String::from_utf8_lossy(&manifest.bytes).replace("cache.state.v1", "cache.other.v1");
+        manifest.bytes = text.into_bytes().into();
+    }
+    fs::remove_dir(&project.path("store")).expect("removed");
+    fs::remove_dir(&project.path("out")).expect("removed");
+    let error = project.run(&["build", "--locked"]).fails(1);
+    assert!(error.contains("`libc` is locked at 2.0, the archives have 2.1"), "{error}");
+}
+
+#[test]
 fn archives_do_not_go_back_behind_the_locks() {
     let mut project = Project::new();
     let old = project.server.files();

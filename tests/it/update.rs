@@ -3,6 +3,7 @@
 use crate::support::deb::Deb;
 use crate::support::project::Project;
 use crate::support::project::answer;
+use crate::support::project::kills;
 use crate::support::project::library;
 use crate::support::project::packages;
 use crate::support::registry::Fault;
@@ -20,7 +21,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How often an update is killed.
+/// How often an update is killed, usually.
 const KILLS: usize = 30;
 
 /// The repositories of the project's images.
@@ -211,7 +212,7 @@ fn killed_updates_are_gone_on_with() {
     let seed = rand::random::<u64>();
     println!("seed {seed}");
     let (mut random, mut killed) = (StdRng::seed_from_u64(seed), 0);
-    for round in 0..KILLS {
+    for round in 0..kills(KILLS) {
         let registry = Registry::start();
         fs::remove_dir(&project.path("store")).expect("removed");
         for (name, text) in ["base", "runtime", "app"].iter().zip(&original) {
@@ -235,7 +236,7 @@ fn killed_updates_are_gone_on_with() {
         assert_eq!(state(&registry), expected, "round {round}");
         assert_eq!(locks(&project), locked, "round {round}");
     }
-    assert!(killed > KILLS / 3, "only {killed} updates were killed");
+    assert!(killed > kills(KILLS) / 3, "only {killed} updates were killed");
 }
 
 #[test]

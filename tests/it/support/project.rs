@@ -53,6 +53,12 @@ impl Answer {
     }
 }
 
+/// Returns how often something is killed: as often as `SOCKEL_KILLS` says, for long runs by hand.
+#[expect(clippy::disallowed_methods, reason = "a setting of long runs alone")]
+pub(crate) fn kills(usual: usize) -> usize {
+    std::env::var("SOCKEL_KILLS").ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
 /// Returns bytes that do not compress, the same for the same seed.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
