@@ -41,7 +41,7 @@
 //! 9. Proven where it is used: a lock is a choice, not a proof, so nothing is built from one that signed archives do not
 //!    lead to ([`lock::proof`]); what leaves is read again on its way. `docs/security.md` says who is trusted with what.
 //! 10. Nothing goes back by itself: not an archive behind the locks, not a tag to an older image, and a fixed tag never
-//!    names a second one.
+//!     names a second one.
 //!
 //! # Files and folders that people see
 //! | where | what | owner |

@@ -128,36 +128,36 @@ pub struct Options {
     pub mirrors: Mirrors,
 }
 
+/// What a build works with.
+#[derive(Clone, Copy)]
+pub struct Equipment<'a> {
+    /// Where everything is kept.
+    pub store: &'a Store,
+    /// Door to the archives.
+    pub http: &'a Http,
+    /// Decisions about maintainer scripts.
+    pub ledger: &'a Ledger,
+    /// Hears about progress.
+    pub reporter: &'a dyn Reporter,
+}
+
 /// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished. What proves
 /// damaged on the way is made again.
 ///
 /// # Errors
 /// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
-pub fn build(
-    orders: &[Order<'_>],
-    options: &Options,
-    ledger: &Ledger,
-    store: &Store,
-    http: &Http,
-    reporter: &dyn Reporter,
-) -> Result<Vec<Built>, Error> {
-    match attempt(orders, options, ledger, store, http, reporter) {
+pub fn build(orders: &[Order<'_>], options: &Options, equipment: Equipment<'_>) -> Result<Vec<Built>, Error> {
+    match attempt(orders, options, equipment) {
         Err(error) if error.is_damage() => {
-            reporter.event(Event::Warning(format!("{error}: making it again")));
-            attempt(orders, options, ledger, store, http, reporter)
+            equipment.reporter.event(Event::Warning(format!("{error}: making it again")));
+            attempt(orders, options, equipment)
         }
         result => result,
     }
 }
 
-fn attempt(
-    orders: &[Order<'_>],
-    options: &Options,
-    ledger: &Ledger,
-    store: &Store,
-    http: &Http,
-    reporter: &dyn Reporter,
-) -> Result<Vec<Built>, Error> {
+fn attempt(orders: &[Order<'_>], options: &Options, equipment: Equipment<'_>) -> Result<Vec<Built>, Error> {
+    let Equipment { store, http, ledger, reporter } = equipment;
     let mut done: Vec<Built> = Vec::new();
     let mut todo: Vec<(usize, &Order<'_>, Digest)> = Vec::new();
     for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {

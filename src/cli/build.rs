@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let once = |locks: &BTreeMap<String, Lock>| {
         let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
-        let built = build::build(&orders, &options, ledger, &hands.store, http, &hands.progress);
+        let built = build::build(&orders, &options, hands.equipment(http, ledger));
         hands.progress.close();
         built
     };

@@ -1,6 +1,7 @@
 //! What commands have in hand: the project's definitions, its lock files, the store and the door to the network.
 
 use crate::apt::host;
+use crate::build::Equipment;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::lock::checked;
@@ -286,6 +287,11 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
+    /// Returns what a build works with; `http` may be a door that is shut.
+    pub(crate) fn equipment<'a>(&'a self, http: &'a Http, ledger: &'a Ledger) -> Equipment<'a> {
+        Equipment { store: &self.store, http, ledger, reporter: &self.progress }
+    }
+
     /// Opens the store and gets everything else ready.
     pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
         let settings = &context.settings;

@@ -6,6 +6,7 @@ use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
+use crate::lock::file::LockedPocket;
 use crate::lock::scripts::decision;
 use crate::recipe::Definition;
 use crate::recipe::Ledger;
@@ -73,7 +74,7 @@ fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &Definition) {
     let wanted: Vec<_> = wanted.collect();
     let titles: Vec<String> =
         wanted.iter().map(|(archive, pocket)| format!("{}/{}", archive.name, pocket.name)).collect();
-    let locked: Vec<String> = lock.newest_states().map(|state| state.title()).collect();
+    let locked: Vec<String> = lock.newest_states().map(LockedPocket::title).collect();
     if titles != locked {
         reasons.push(format!("it has states of {}, the recipe names {}", list(&locked), list(&titles)));
         return;

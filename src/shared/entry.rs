@@ -174,7 +174,10 @@ mod tests {
         let (record, manifest) = write(&built, &signer, Epoch(0));
         // said for people and other programs: what is fetched is decided by digests
         let is_free = |at: &str| {
-            at.ends_with("/mediaType") || at.ends_with("/schemaVersion") || at.ends_with(".title") || at.ends_with(CREATED)
+            at.ends_with("/mediaType")
+                || at.ends_with("/schemaVersion")
+                || at.ends_with(".title")
+                || at.ends_with(CREATED)
         };
         let mut tried = 0;
         for (at, edited) in edits(&serde_json::from_slice(&manifest).unwrap()) {
@@ -198,7 +201,9 @@ mod tests {
         let mut next = 0;
         while let Some(at) = places.get(next).cloned() {
             match whole.pointer(&at) {
-                Some(Value::Object(fields)) => places.extend(fields.keys().map(|name| format!("{at}/{}", name.replace('/', "~1")))),
+                Some(Value::Object(fields)) => {
+                    places.extend(fields.keys().map(|name| format!("{at}/{}", name.replace('/', "~1"))));
+                }
                 Some(Value::Array(items)) => places.extend((0..items.len()).map(|item| format!("{at}/{item}"))),
                 _ => (),
             }

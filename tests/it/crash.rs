@@ -2,8 +2,8 @@
 
 use crate::support::project::Project;
 use crate::support::project::answer;
-use crate::support::project::kills;
 use crate::support::project::files;
+use crate::support::project::kills;
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;

@@ -119,13 +119,16 @@ fn every_edit_is_refused_but_the_free_choices() {
     assert!(tried > 800 && free > 3, "{tried} {free}");
 }
 
+/// What somebody does to a lock.
+type Edit<'a> = Box<dyn Fn(&mut Lock) + 'a>;
+
 #[test]
 fn every_command_refuses_what_no_archive_signed() {
     let project = project();
     let honest = lock(&project, "base");
     let backdoor = library("2.0", 1).file("/lib/libc.so.6", b"BACKDOOR", 0o755).build(Compression::Zstd);
     let foreign = Deb::new("netcat", "666").file("/usr/bin/nc", b"BACKDOOR", 0o755).build(Compression::Zstd);
-    let table: Vec<(&str, Box<dyn Fn(&mut Lock)>)> = vec![
+    let table: Vec<(&str, Edit<'_>)> = vec![
         ("bytes of nobody", Box::new(|lock| take(lock, "libc", &backdoor, &project))),
         ("another package", Box::new(|lock| take(lock, "libc", &foreign, &project))),
         (

@@ -56,7 +56,10 @@ fn an_older_state_is_not_published_over_a_newer_one() {
     assert_eq!(tags(&registry), newest);
     assert_eq!(registry.log().blob_bytes(), sent, "{:?}", &registry.log().lines()[before..]);
     let json = project.run(&["publish", "--format", "json"]).good();
-    assert!(json.contains("\"state\": \"newer-published\"") || json.contains("\"state\":\"newer-published\""), "{json}");
+    assert!(
+        json.contains("\"state\": \"newer-published\"") || json.contains("\"state\":\"newer-published\""),
+        "{json}"
+    );
 
     // and a runner that has nothing
     fs::remove_dir(&project.path("store")).expect("removed");
@@ -86,7 +89,8 @@ fn a_fixed_tag_names_one_image_and_the_next_one_has_its_own() {
     let registry = Registry::start();
     let mut project = project(&registry);
     project.run(&["publish"]).good();
-    let fixed = |registry: &Registry| registry.tags("team/app").into_keys().filter(|tag| tag != "1").collect::<Vec<_>>();
+    let fixed =
+        |registry: &Registry| registry.tags("team/app").into_keys().filter(|tag| tag != "1").collect::<Vec<_>>();
     assert_eq!(fixed(&registry), ["3.2.0.0.20250601.1"]);
 
     // the recipe changes while the archive stands still

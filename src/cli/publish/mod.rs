@@ -124,7 +124,7 @@ fn built(
         None => None,
     };
     let http = offline.as_ref().unwrap_or(&hands.http);
-    let built = build::build(&orders, &options, workspace.ledger()?, &hands.store, http, &hands.progress);
+    let built = build::build(&orders, &options, hands.equipment(http, workspace.ledger()?));
     hands.progress.close();
     Ok(built?)
 }

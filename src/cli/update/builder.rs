@@ -136,7 +136,6 @@ impl<'a> Builder<'a> {
         let order =
             |definition: &&'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<build::Order<'_>> = definitions.iter().filter_map(order).collect();
-        let Hands { store, http, progress, .. } = self.hands;
-        Ok(build::build(&orders, &self.options(), self.ledger, store, http, progress)?)
+        Ok(build::build(&orders, &self.options(), self.hands.equipment(&self.hands.http, self.ledger))?)
     }
 }
