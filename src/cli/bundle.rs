@@ -74,6 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let definitions = workspace.definitions(&args.images)?;
     let locks = workspace.fresh_locks(&definitions)?;
     let hands = Hands::new(context)?;
+    workspace.prove(&definitions, &locks, &hands)?;
     let gathering = Gathering {
         store: &hands.store,
         http: &hands.http,

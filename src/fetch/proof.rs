@@ -61,7 +61,7 @@ pub struct Unproven {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// These are not, for reasons of their own.
-    #[error("cannot prove the lock{} of {}: {}", if .0.len() == 1 { "" } else { "s" }, images(.0), reasons(.0))]
+    #[error("cannot prove the lock{} of {}:{}", if .0.len() == 1 { "" } else { "s" }, images(.0), reasons(.0))]
     Unproven(Vec<Unproven>),
     /// The store failed.
     #[error(transparent)]
