@@ -217,15 +217,14 @@ fn differences(lock: &Lock, derived: &Lock) -> Vec<String> {
         let recipe = &level.recipe;
         for change in &level.packages {
             let name = &change.name;
+            // a later state may list a package in another place, which is left out then
+            let place = if change.from.is_empty() { String::new() } else { format!(" in {}", change.from) };
             differences.push(match (&change.old, &change.new) {
                 (Some(locked), Some(signed)) if locked == signed => {
-                    format!("level `{recipe}`: `{name}` {locked} is listed with other details in {}", change.from)
+                    format!("level `{recipe}`: `{name}` {locked} is listed with other details{place}")
                 }
                 (Some(locked), Some(signed)) => {
-                    format!(
-                        "level `{recipe}`: `{name}` is locked at {locked}, the archives have {signed} in {}",
-                        change.from
-                    )
+                    format!("level `{recipe}`: `{name}` is locked at {locked}, the archives have {signed}{place}")
                 }
                 (Some(locked), None) => format!("level `{recipe}`: `{name}` {locked} is locked, but nothing needs it"),
                 (None, Some(signed)) => format!("level `{recipe}`: `{name}` {signed} is needed, but not locked"),
