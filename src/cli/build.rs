@@ -108,7 +108,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let built = match once(&locks) {
         Err(error) if args.refresh && asks_for_new_locks(&error) => {
-            context.printer.warn(&format!("{error}\nlocking anew"));
+            error.to_string().lines().for_each(|line| context.printer.warn(line.trim()));
+            context.printer.warn("locking anew");
             let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
             workspace.renew(&definitions, &mut locks, &how, &hands)?;
             once(&locks)

@@ -14,6 +14,7 @@ use crate::cli::connect::Connections;
 use crate::cli::failure;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Level;
+use crate::cli::publish::Target;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
@@ -74,6 +75,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let definitions = workspace.definitions(&args.images)?;
     let locks = workspace.fresh_locks(&definitions)?;
     let hands = Hands::new(context)?;
+    Target::open(None, None, context)?.bring_states(locks.values(), &hands, context)?;
     workspace.prove(&definitions, &locks, &hands)?;
     let gathering = Gathering {
         store: &hands.store,

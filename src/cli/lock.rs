@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::failure::Kind;
+use crate::cli::publish::Target;
 use crate::cli::workspace::Hands;
 use crate::cli::workspace::Relock;
 use crate::cli::workspace::Workspace;
@@ -62,7 +63,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         let stale = workspace.stale(&definitions, &locks)?;
         if stale.is_empty() {
-            workspace.prove(&definitions, &locks, &Hands::new(context)?)?;
+            let hands = Hands::new(context)?;
+            Target::open(None, None, context)?.bring_states(locks.values(), &hands, context)?;
+            workspace.prove(&definitions, &locks, &hands)?;
         }
         return checked(&stale, definitions.len(), context);
     }

@@ -55,7 +55,13 @@ pub(crate) struct Graph<'a> {
     pub(crate) nodes: Vec<Node>,
     ids: BTreeMap<String, Id>,
     providers: BTreeMap<String, Rc<Vec<Id>>>,
+    /// How many relations were followed.
+    relations: u64,
 }
+
+/// Most relations of packages that may be taken: each costs memory, and a clause of the solver. The largest image of this
+/// project, with 86 packages of its own, has some 800.
+const MOST_RELATIONS: u64 = 30_000;
 
 impl<'a> Graph<'a> {
     pub(crate) fn new(
@@ -65,7 +71,7 @@ impl<'a> Graph<'a> {
         architecture: &'a str,
     ) -> Self {
         let (nodes, ids, providers) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { universe, policy, ground, architecture, nodes, ids, providers }
+        Self { universe, policy, ground, architecture, nodes, ids, providers, relations: 0 }
     }
 
     /// Returns the node of a name, making it when it is new.
@@ -95,6 +101,11 @@ impl<'a> Graph<'a> {
         }
         let mut needs = Needs::default();
         if let Some(package) = self.package(id).cloned() {
+            let relations = package.depends.iter().map(Vec::len).sum::<usize>() + package.conflicts.len();
+            self.relations += relations as u64;
+            if self.relations > MOST_RELATIONS {
+                return Err(Error::Effort { most: MOST_RELATIONS, what: "relations between packages" });
+            }
             if self.nodes[id].level.is_none() {
                 for relations in &package.depends {
                     needs.groups.push(self.group(relations)?);

@@ -95,7 +95,7 @@ pub enum Error {
     Effort {
         /// How many were looked at or made.
         most: u64,
-        /// `looks at packages` or `choices`.
+        /// `looks at packages`, `choices`, or `relations between packages`.
         what: &'static str,
     },
     /// There is no choice of packages.

@@ -8,8 +8,9 @@
 //!
 //! # When the archive has moved on
 //! Where nobody has a locked state any more, a later one proves the same packages as long as it leads to the same choice.
-//! Its own date is then no proof of the date in the lock, which is only known to be older: a wrong one gives files and
-//! tags an older date, nothing else.
+//! Its own date is then no proof of the date in the lock, which is only known to be older, by 400 days at most. A wrong one
+//! gives files and tags an older date, and it lets an archive go back to that date on a machine that has nothing else to
+//! remember by: whoever may change a lock can weaken what the lock protects, but not bring in what no archive signed.
 //!
 //! # What nobody can check, and nobody needs to
 //! - `layers`: which packages share a layer; the files are the same.
@@ -40,6 +41,10 @@ use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+
+/// How many seconds before a later state the date of a lost one is still believed: nobody can prove it, and it is what
+/// protects against older archives on a machine that has nothing.
+const LONGEST_AGO: i64 = 400 * 86_400;
 
 /// A lock to prove, with what it was made for.
 #[derive(Debug, Clone, Copy)]
@@ -197,6 +202,11 @@ fn by_later_states(lock: &Lock, derived: &Lock, proof: &Proof) -> Vec<String> {
         } else if read.date <= locked.date {
             differences.push(format!(
                 "it names a state of `{title}` of {} that is not the signed one of {}",
+                locked.date, read.date
+            ));
+        } else if read.date.0 - locked.date.0 > LONGEST_AGO {
+            differences.push(format!(
+                "it names a state of `{title}` of {}, which is too long before the signed one of {} to believe the date",
                 locked.date, read.date
             ));
         }

@@ -116,7 +116,10 @@ fn a_later_release_stands_in_only_for_what_it_proves() {
     other.push(library("2.1", 9));
     project.publish(&other);
     let error = elsewhere(&project, &["bundle", "-o", "oci:none"]).fails(1);
-    assert!(error.contains("`libc` is locked at 2.0, the archives have 2.1") && error.contains("sockel lock"), "{error}");
+    assert!(
+        error.contains("`libc` is locked at 2.0, the archives have 2.1") && error.contains("sockel lock"),
+        "{error}"
+    );
     assert!(!project.path("none").exists());
 }
 

@@ -79,10 +79,13 @@ sys.exit(1)' "$1" "$2" "$3"
 same_bytes() { # the digests of a build with other surroundings and a store that has packages only
     local expected found
     expected=$(digests "$SOCKEL" --store "$SOCKEL_STORE" -C "$work/project" build tomcat-11 --offline -o "oci:$work/out")
-    mkdir -p "$work/far/away" "$work/cold/blobs/sha256"
+    mkdir -p "$work/far/away"
+    # a store is a folder that sockel makes
+    "$SOCKEL" --store "$work/cold" cache info >/dev/null || return 1
     cp -r "$work/project" "$work/far/away/p"
     grep -ohE 'sha256: "?sha256:[0-9a-f]{64}' "$work/project/base-images/tomcat-11.lock.yaml" | grep -oE '[0-9a-f]{64}' | sort -u | while read -r digest; do
-        cp "$SOCKEL_STORE/blobs/sha256/$digest" "$work/cold/blobs/sha256/"
+        # those of scripts are no packages
+        [[ ! -e "$SOCKEL_STORE/blobs/sha256/$digest" ]] || cp "$SOCKEL_STORE/blobs/sha256/$digest" "$work/cold/blobs/sha256/"
     done
     # and the signed states that prove the lock
     cp -r "$SOCKEL_STORE/archives" "$work/cold/"

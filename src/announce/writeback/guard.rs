@@ -82,7 +82,9 @@ pub(super) fn refused(key: &str, value: &str) -> bool {
         "hook" => name == "command",
         "lfs" => rest.starts_with("extension.") || rest.starts_with("customtransfer."),
         // with a remote on this machine, and a remote helper of any name (gitremote-helpers(7))
-        "remote" => matches!(name, "receivepack" | "uploadpack" | "vcs"),
+        "remote" => matches!(name, "receivepack" | "uploadpack" | "vcs" | "proxy" | "proxyauthmethod"),
+        // git-config(1), `http.*`: who answers, whom Git believes, and which login goes along; `http.<url>.*` as well
+        "http" => true,
         _ => false,
     };
     // an empty value takes back what another file says

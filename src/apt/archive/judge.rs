@@ -25,9 +25,7 @@ pub(super) struct Judged {
 /// The first reason not to use it.
 pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now: Epoch) -> Result<Judged, Error> {
     let judged = judge_at(pocket, bytes, now, now)?;
-    if !pocket.accept_older {
-        history(pocket, &judged.release, judged.facts.inrelease, memory)?;
-    }
+    history(pocket, &judged.release, judged.facts.inrelease, memory)?;
     Ok(judged)
 }
 
@@ -100,6 +98,10 @@ fn history(pocket: &Pocket, release: &Release, found: Digest, memory: Option<&Me
     for (date, known) in pocket.locked.into_iter().chain(remembered) {
         if pocket.frozen && known != found {
             return Err(Error::FrozenChanged { pocket: pocket.title(), pinned: known, found });
+        }
+        // a person asked for it
+        if pocket.accept_older && release.date < date {
+            continue;
         }
         if release.date < date {
             return Err(Error::Rollback { pocket: pocket.title(), remembered: date, found: release.date });

@@ -259,7 +259,7 @@ impl From<lease::Error> for Failure {
 impl From<proof::Error> for Failure {
     fn from(error: proof::Error) -> Self {
         let (kind, hints) = proof_kind(&error);
-        Self::of(kind, &error, hints)
+        Self::of(kind, &error, hints).listed()
     }
 }
 
@@ -302,7 +302,8 @@ impl From<build::Error> for Failure {
             build::Error::Store(error) => (store_kind(error), error.hints()),
             build::Error::Output(error) => (oci_kind(error), oci_hints(error)),
         };
-        Self::of(kind, &error, hints)
+        let failure = Self::of(kind, &error, hints);
+        if matches!(error, build::Error::Proof(_)) { failure.listed() } else { failure }
     }
 }
 

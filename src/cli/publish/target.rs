@@ -132,13 +132,31 @@ impl Target {
             let found = hands.http.block_on(cache.take(&unknown, whole))?;
             let text = format!("shared cache: {found} of {} images", unknown.len());
             context.printer.talk(Level::Detail, &text);
-            if found < unknown.len() {
+            let is_wanted = |image: &str| options.images.is_empty() || options.images.iter().any(|name| name == image);
+            if unknown.iter().any(|(key, image)| is_wanted(image) && is_unknown(&(*key, *image))) {
                 // what has to be built has to be proven first
                 let locks: Vec<&Lock> = orders.iter().map(|order| order.lock).collect();
                 hands.http.block_on(cache.take_states(&locks))?;
             }
         }
         Ok(())
+    }
+
+    /// Brings the signed states that these locks name from the cache repository into the store, where there is one.
+    pub(crate) fn bring_states<'l>(
+        &self,
+        locks: impl Iterator<Item = &'l Lock>,
+        hands: &Hands,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        if self.file.cache.is_none() || context.settings.offline {
+            return Ok(());
+        }
+        let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
+            return Ok(());
+        };
+        let locks: Vec<&Lock> = locks.collect();
+        Ok(hands.http.block_on(cache.take_states(&locks))?)
     }
 
     /// Leaves the signed states that these locks name for machines that have nothing.

@@ -22,6 +22,9 @@ pub const FORMAT: u32 = 2;
 /// Revision of the first lock for a version of the software and a date of the archives.
 pub const FIRST_REVISION: u32 = 1;
 
+/// Highest revision that is read: nobody locks so often on one day, and the next one must always be possible.
+const LAST_REVISION: u32 = 9999;
+
 /// What one image is made of, exactly; written by `sockel lock`, committed and reviewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -274,8 +277,8 @@ impl Lock {
         if !(1..=FORMAT).contains(&self.format) || (self.format == 1) != self.files.is_some() {
             problems.push(format!("format {} is not {FORMAT}", self.format));
         }
-        if self.revision < FIRST_REVISION {
-            problems.push(format!("revision {} is lower than {FIRST_REVISION}", self.revision));
+        if !(FIRST_REVISION..=LAST_REVISION).contains(&self.revision) {
+            problems.push(format!("revision {} is not between {FIRST_REVISION} and {LAST_REVISION}", self.revision));
         }
         problems.extend(self.states_problems());
         let mut seen = BTreeSet::new();

@@ -142,7 +142,7 @@ fn refuses_what_it_never_writes() {
         ("older format", "format: 2", "format: 0", "format 0 is not 2"),
         ("half an older format", "format: 2", "format: 1", "format 1 is not 2"),
         ("half a newer format", "format: 2", "format: 2\ninputs: {}", "format 2 is not 2"),
-        ("no revision", "revision: 3", "revision: 0", "revision 0 is lower than 1"),
+        ("no revision", "revision: 3", "revision: 0", "revision 0 is not between 1 and 9999"),
         ("state of nobody", "from: ubuntu/security", "from: ubuntu/updates", "whose state is not in `archives`"),
         ("escaping path", "pool/main/l/lib/lib0_", "pool/../../lib0_", "path `pool/../../lib0_1%3a0_amd64.deb`"),
         ("absolute path", "\"pool/main/l/lib/lib0_", "\"/pool/lib0_", "path `/pool/"),

@@ -24,7 +24,7 @@ impl Edit {
     /// number in the image's name.
     pub(crate) fn is_free(&self) -> bool {
         let place = self.what.split(':').next().unwrap_or_default();
-        place == "revision" || place.split('/').nth(2) == Some("layers")
+        place == "revision" || self.what == ": revision dropped" || place.split('/').nth(2) == Some("layers")
     }
 }
 
