@@ -83,8 +83,13 @@ pub(super) fn refused(key: &str, value: &str) -> bool {
         "lfs" => rest.starts_with("extension.") || rest.starts_with("customtransfer."),
         // with a remote on this machine, and a remote helper of any name (gitremote-helpers(7))
         "remote" => matches!(name, "receivepack" | "uploadpack" | "vcs" | "proxy" | "proxyauthmethod"),
-        // git-config(1), `http.*`: who answers, whom Git believes, and which login goes along; `http.<url>.*` as well
-        "http" => true,
+        // git-config(1), `http.*` and `http.<url>.*`: who answers, whom Git believes, and where logins go
+        "http" => {
+            name.starts_with("proxy")
+                || name.starts_with("ssl")
+                || name.contains("cookie")
+                || matches!(name, "curloptresolve" | "followredirects" | "delegation" | "emptyauth" | "pinnedpubkey")
+        }
         _ => false,
     };
     // an empty value takes back what another file says
@@ -133,6 +138,11 @@ mod tests {
             "lfs.customtransfer.x.path",
             "remote.origin.receivepack",
             "remote.a.b.vcs",
+            "remote.origin.proxy",
+            "http.proxy",
+            "http.https://h/x.sslverify",
+            "http.curloptresolve",
+            "http.cookiefile",
         ] {
             assert!(refused(key, "/tmp/x"), "{key}");
         }
