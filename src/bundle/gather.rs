@@ -246,7 +246,7 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
     };
     let unproven = state.unproven(&past);
     if !unproven.is_empty() {
-        let pocket = format!("{}/{}", locked.archive, locked.pocket);
+        let pocket = locked.title();
         let (locked, date) = (locked.inrelease, past.facts.date);
         return Err(Error::Unproven { pocket, locked, date, packages: unproven });
     }

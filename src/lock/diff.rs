@@ -105,9 +105,7 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
         }
     }
     let dates = |lock: &Lock| -> BTreeMap<String, String> {
-        let entry = |pocket: &crate::lock::file::LockedPocket| {
-            (format!("{}/{}", pocket.archive, pocket.pocket), pocket.date.to_string())
-        };
+        let entry = |pocket: &crate::lock::file::LockedPocket| (pocket.title(), pocket.date.to_string());
         lock.newest_states().map(entry).collect()
     };
     let before = dates(old);

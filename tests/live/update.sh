@@ -45,62 +45,6 @@ print(*sorted({f["cve"] for i in json.load(open(sys.argv[1]))["images"] for s in
     printf '         %s %s -> %s: %s numbers, as dpkg-parsechangelog finds them\n' "$1" "$old" "$new" "$(wc -l <"$work/found")" >&3
     diff "$work/expected" "$work/found" && [[ -s $work/found ]]
 }
-parsed() { # as_parsed SOURCE PACKAGE: the numbers are those of the package's own log, as dpkg reads it
-    local old new deb log
-    read -r old new < <(python3 -c 'import json, sys
-for image in json.load(open(sys.argv[1]))["images"]:
-    for source in image["fixes"]:
-        if source["source"] == sys.argv[2]: print(source["old"], source["new"]); sys.exit()' "$work/update.json" "$1")
-    [[ $new ]] || { echo "nothing in the archives of today is newer than $1 of the release pocket"; return 77; }
-    deb=$(grep -h -A6 "name: $2,.*$new" "$work/project"/base-images/*.lock.yaml | grep -o 'sha256:[0-9a-f]\{64\}' | head -1)
-    log=$(dpkg-deb --fsys-tarfile "$SOCKEL_STORE/blobs/sha256/${deb#sha256:}" | tar xO "./usr/share/doc/$2/changelog.Debian.gz" | zcat) || return 1
-    printf '%s\n' "$log" >"$work/log.txt"
-    # a rebuild for a release has no entry of its own in the next one's log
-    grep -qF "$1 ($old)" <<<"$log" || old=${old%~*}
-    dpkg-parsechangelog -l "$work/log.txt" --since "$old" | grep -oE 'CVE-[0-9]{4}-[0-9]{4,}' | sort -u >"$work/expected"
-    python3 -c 'import json, sys
-print(*sorted({f["cve"] for i in json.load(open(sys.argv[1]))["images"] for s in i["fixes"] if s["source"] == sys.argv[2] for f in s["fixes"]}), sep="\n")' \
-        "$work/update.json" "$1" >"$work/found"
-    printf '         %s %s -> %s: %s numbers, as dpkg-parsechangelog finds them\n' "$1" "$old" "$new" "$(wc -l <"$work/found")" >&3
-    diff "$work/expected" "$work/found" && [[ -s $work/found ]]
-}
-libraries_only() { # the C library is patched under Java and Tomcat, which keep their layers
-    local image
-    older tomcat-11 || return 1
-    # level ubuntu as it was released, those above as they are now
-    for image in java-25 tomcat-11; do
-        awk 'FNR == NR { if (/^  - recipe: /) level = $3; if (level == "ubuntu") block = block $0 "\n"; next }
-            /^  - recipe: / { level = $3; if (level == "ubuntu") printf "%s", block }
-            level != "ubuntu" || !/^  / { print }' "$old/base-images/$image.lock.yaml" "$work/project/base-images/$image.lock.yaml" >"$work/lock" || return 1
-        mv "$work/lock" "$old/base-images/$image.lock.yaml"
-    done
-    local url="http://127.0.0.1:${port[update]}/base"
-    "$SOCKEL" -C "$old" publish tomcat-11 --to "$url" --format json >"$work/before.json" || return 1
-    skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:${port[update]}/base/tomcat@$(manifest before)" >"$work/before-manifest" || return 1
-    line=$(lines "$lab/update.log")
-    "$SOCKEL" -C "$old" update tomcat-11 --publish --to "$url" --format json >"$work/after.json" || return 1
-    skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:${port[update]}/base/tomcat@$(manifest after)" >"$work/after-manifest" || return 1
-    python3 - "$work" >&3 <<'PY'
-import json, sys
-work = sys.argv[1]
-before, after = (json.load(open(f"{work}/{name}-manifest"))["layers"] for name in ("before", "after"))
-old = {layer["digest"] for layer in before}
-new = [layer for layer in after if layer["digest"] not in old]
-size, whole = sum(layer["size"] for layer in new), sum(layer["size"] for layer in after)
-told = next(i for i in json.load(open(f"{work}/after.json"))["images"] if i["image"] == "tomcat-11")["repull"][0]
-print(f"         C library and certificates patched: {len(new)} of {len(after)} layers, {size} of {whole} bytes, {100 * size / whole:.1f} % pulled again")
-assert told["exact"] and told["bytes"] == size and told["whole"] == whole, told
-assert size <= 0.6 * whole
-PY
-    # what was sent are the new layers and documents, no layer of the levels above
-    [[ $(traffic update "$line" | grep -c '^put base/tomcat .* 201') -le 3 ]] || { traffic update "$line"; return 1; }
-}
-manifest() { python3 -c 'import json, sys, subprocess
-answer = json.load(open(sys.argv[1]))
-image = (answer.get("published") or answer)["images"][-1]
-index = json.loads(subprocess.check_output(["skopeo", "inspect", "--raw", "--tls-verify=false", "docker://" + image["repository"] + "@" + image["digest"]]))
-print(next(m["digest"] for m in index["manifests"] if m["platform"]["architecture"] == sys.argv[2]))' "$work/$1.json" "$arch"; }
-
 parsed() { # parsed SOURCE PACKAGE: as_parsed, where its tool is there
     if have dpkg-parsechangelog; then
         with_archives "$1: numbers as dpkg finds them" as_parsed "$@"

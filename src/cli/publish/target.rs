@@ -27,6 +27,7 @@ use crate::publish::State;
 use crate::publish::policy;
 use crate::recipe::RegistryFile;
 use crate::shared;
+use crate::shared::Cache;
 use crate::values::Digest;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -109,6 +110,14 @@ impl Target {
         }
     }
 
+    /// Returns the cache repository; none where the registry file names none, or nothing may be asked.
+    fn cache<'h>(&'h self, hands: &'h Hands, context: &Context) -> Result<Option<Cache<'h>>, Failure> {
+        if self.file.cache.is_none() || context.settings.offline {
+            return Ok(None);
+        }
+        Ok(self.connections(context)?.and_then(|connections| connections.cache(hands)))
+    }
+
     /// Brings what other machines have built already into the store; `whole` with the layers' bytes.
     pub(crate) fn take(
         &self,
@@ -117,12 +126,7 @@ impl Target {
         (hands, whole): (&Hands, bool),
         context: &Context,
     ) -> Result<(), Failure> {
-        if self.file.cache.is_none() || context.settings.offline {
-            return Ok(());
-        }
-        let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
-            return Ok(());
-        };
+        let Some(cache) = self.cache(hands, context)? else { return Ok(()) };
         let layers = if whole { Whereabouts::Here } else { self.layers() };
         let names = orders.iter().map(|order| order.definition.image.as_str());
         let is_unknown = |(key, _): &(Digest, &str)| record::find(key, layers, &hands.store).is_none();
@@ -149,12 +153,7 @@ impl Target {
         hands: &Hands,
         context: &Context,
     ) -> Result<(), Failure> {
-        if self.file.cache.is_none() || context.settings.offline {
-            return Ok(());
-        }
-        let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
-            return Ok(());
-        };
+        let Some(cache) = self.cache(hands, context)? else { return Ok(()) };
         let locks: Vec<&Lock> = locks.collect();
         Ok(hands.http.block_on(cache.take_states(&locks))?)
     }
@@ -168,12 +167,10 @@ impl Target {
         context: &Context,
     ) -> Result<(), Failure> {
         let is_news = answer.published().any(|published| published.state == State::Published);
-        if !is_news || self.file.cache.is_none() {
+        if !is_news {
             return Ok(());
         }
-        let Some(cache) = self.connections(context)?.and_then(|connections| connections.cache(hands)) else {
-            return Ok(());
-        };
+        let Some(cache) = self.cache(hands, context)? else { return Ok(()) };
         let locks: Vec<&Lock> = locks.collect();
         if let Err(error) = hands.http.block_on(cache.give_states(&locks))? {
             context.printer.warn(&format!("no signed states were left for others: {error}"));
