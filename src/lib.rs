@@ -54,10 +54,10 @@
 //! | `base-images/registry.yaml` | where images are published, what the gate lets through | [`recipe::RegistryFile`] |
 //!
 //! # How a command runs
-//! `cli::<command>` reads flags, asks [`recipe::Project`] for definitions, [`lock`] for locks, [`build::build`] for
-//! images, [`publish::publish`] for their way to a registry, and prints. Stages hand each other values; `build` and
-//! `publish` are the only conductors. Every stage's `mod.rs` says what
-//! goes in, what comes out, what holds, and what is not there.
+//! `cli::<command>` turns flags into a request, calls the job of the same name in [`jobs`], and prints what it answers. A
+//! job asks [`recipe::Project`] for definitions, [`lock`] for locks, [`build::build`] for images, [`publish::publish`] for
+//! their way to a registry. Stages hand each other values and never call a job. Every stage's `mod.rs` says what goes in,
+//! what comes out, what holds, and what is not there. Programs call jobs as the command line does: see `examples/`.
 //!
 //! What a patched package costs: its chunk is compressed anew ([`layer::chunk`]), its layer is stitched together from
 //! the kept chunks ([`layer::write`]), and the images' documents are written anew ([`image`]). Layers of upper levels
@@ -65,6 +65,7 @@
 
 // GROUND
 pub mod values;
+pub mod fault;
 pub mod sys;
 pub mod report;
 // LIBRARIES
@@ -88,5 +89,7 @@ pub mod plan;
 pub mod announce;
 pub mod due;
 pub mod update;
+// JOBS
+pub mod jobs;
 // EDGE
 pub mod cli;

@@ -1,5 +1,6 @@
 //! What a stage tells its caller while it works; the terminal is somebody else's business.
 
+use crate::values::diagnostic::Diagnostic;
 use std::sync::Mutex;
 
 /// A part of the work that shows its own progress.
@@ -61,10 +62,21 @@ pub enum Event {
         /// How.
         how: Saving,
     },
+    /// Something that helps to find a problem.
+    Detail(String),
     /// Something a person may want to know.
     Info(String),
     /// Something a person should look at, though the work goes on.
     Warning(String),
+    /// A recipe or base-image file has a place that somebody should look at.
+    Problem(Diagnostic),
+    /// A lock file was written on the way, which nobody has reviewed yet.
+    LockWritten {
+        /// Image name.
+        image: String,
+        /// What changed, a line each.
+        changes: Vec<String>,
+    },
 }
 
 /// Receives events, from several threads at once.

@@ -12,6 +12,8 @@ mod osv;
 
 pub use feed::Feed;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
@@ -38,6 +40,24 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Feed { .. } => Turn::Outside,
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Feed { .. } => Vec::new(),
+            Self::File(error) => error.hints(),
+            Self::Store(error) => error.hints(),
+        }
+    }
 }
 
 /// A distribution release as OSV calls it.

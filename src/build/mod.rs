@@ -21,6 +21,8 @@ pub use crate::fetch::wanted;
 
 use crate::build::levels::Layers;
 use crate::build::levels::Levels;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::proof;
@@ -99,6 +101,44 @@ impl Error {
             _ => return false,
         };
         matches!(store, store::Error::WrongDigest { .. })
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Proof(error) => error.turn(),
+            Self::Fetch(error) => error.turn(),
+            Self::Layer { cause, .. } => cause.turn(),
+            Self::Image(error) => error.turn(),
+            Self::StaleLock { .. } => Turn::Input,
+            Self::Store(error) => error.turn(),
+            Self::Output(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Proof(error) => Explain::hints(error),
+            Self::Fetch(error) => Explain::hints(error),
+            Self::Layer { cause, .. } => Explain::hints(&**cause),
+            Self::Image(error) => error.hints(),
+            Self::StaleLock { image, .. } => vec![format!("lock again with `sockel lock {image}`")],
+            Self::Store(error) => Explain::hints(error),
+            Self::Output(error) => error.hints(),
+        }
+    }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::Proof(_))
+    }
+
+    fn asks_for_new_lock(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.asks_for_new_lock(),
+            Self::Proof(error) => error.asks_for_new_lock(),
+            _ => false,
+        }
     }
 }
 

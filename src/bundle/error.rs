@@ -1,6 +1,8 @@
 //! Why there is no bundle, or nothing is built from it.
 
 use crate::apt::archive;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::fetch;
 use crate::oci;
 use crate::oci::registry;
@@ -164,6 +166,23 @@ impl Error {
             Self::Store(error) => error.hints(),
             Self::Unsound(_) | Self::Oci(_) => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Registry(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+            Self::Oci(error) => error.turn(),
+            error if error.is_outside() => Turn::Outside,
+            _ => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

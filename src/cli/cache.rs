@@ -1,24 +1,11 @@
 //! `sockel cache`
 
-use crate::build;
-use crate::build::Order;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
-use crate::cli::publish::Target;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
-use crate::cli::workspace::Hands;
-use crate::cli::workspace::Workspace;
-use crate::fetch::states::StateFiles;
-use crate::layer;
-use crate::lock::file::Lock;
-use crate::store::Store;
-use crate::sys::clock;
-use crate::sys::fs;
-use crate::tree::compress::Compression;
-use crate::values::Epoch;
+use crate::jobs;
 
 /// Look after the store
 ///
@@ -60,54 +47,34 @@ enum Action {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let store = open(context)?;
     match args.action {
-        Action::Info => info(&store, context),
-        Action::Prune { days, registry: true } => {
-            // it is opened again with all else that is needed
-            drop(store);
-            prune_registry(days, context)
-        }
-        Action::Prune { days, registry: false } => prune(store, days, context),
-        Action::Verify => verify(&store, context),
+        Action::Info => info(context),
+        Action::Prune { days, registry: true } => prune_registry(days, context),
+        Action::Prune { days, registry: false } => prune(days, context),
+        Action::Verify => verify(context),
     }
 }
 
-/// Opens the store and says what is to be known about its place.
-fn open(context: &Context) -> Result<Store, Failure> {
-    let store = Store::open(&context.settings.store)?;
-    if let Some(warning) = store.warning() {
-        context.printer.warn(warning);
-    }
-    Ok(store)
-}
-
-fn info(store: &Store, context: &Context) -> Result<(), Failure> {
+fn info(context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
-    let usage = store.usage()?;
+    let session = context.session(None)?;
+    let usage = context.answer(jobs::cache::usage(&session))?;
     if printer.is_json() {
         return Ok(printer.json(&usage)?);
     }
+
     let mut table = Table::new(&[("part", Column::Text), ("files", Column::Number), ("size", Column::Number)]);
     for part in &usage {
         table.row([part.part.to_owned(), part.files.to_string(), size(part.bytes)]);
     }
     let (files, bytes) = (usage.iter().map(|part| part.files).sum::<u64>(), usage.iter().map(|part| part.bytes).sum());
     table.row(["all".to_owned(), files.to_string(), size(bytes)]);
-    printer.note(&format!("store {}", store.folder().display()));
+    printer.note(&format!("store {}", session.store()?.folder().display()));
     Ok(printer.data(&table.render(printer.width()))?)
 }
 
-/// Returns the locks of the project that the command runs in, if it runs in one.
-fn locks_here(context: &Context) -> Vec<Lock> {
-    let folder = context.settings.directory.join("base-images");
-    let names = fs::list(&folder).unwrap_or_default().into_iter().filter(|name| name.ends_with(".lock.yaml"));
-    names.filter_map(|name| Lock::read(&folder.join(name)).ok()).collect()
-}
-
-fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
-    let named = locks_here(context).iter().flat_map(|lock| StateFiles::of_lock(lock, &store)).collect();
-    let pruned = store.prune(u64::from(days) * 86_400, &named)?;
+fn prune(days: u32, context: &Context) -> Result<(), Failure> {
+    let pruned = context.answer(jobs::cache::prune(days, context.session(None)?))?;
     if context.printer.is_json() {
         return Ok(context.printer.json(&pruned)?);
     }
@@ -115,45 +82,19 @@ fn prune(store: Store, days: u32, context: &Context) -> Result<(), Failure> {
 }
 
 fn prune_registry(days: u32, context: &Context) -> Result<(), Failure> {
-    let target = Target::open(None, None, context)?;
-    let workspace = Workspace::open(context)?;
-    let definitions = workspace.definitions(&[])?;
-    let locks = workspace.fresh_locks(&definitions)?;
-    let hands = Hands::new(context)?;
-    let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
-    let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
-    let options = build::Options {
-        compression: Compression::Gzip,
-        threads: context.settings.threads,
-        images: Vec::new(),
-        platforms: Vec::new(),
-        layers: build::Whereabouts::Here,
-        mirrors: hands.mirrors.clone(),
-    };
-    let Some(cache) = target.connections(context)?.and_then(|connections| connections.cache(&hands)) else {
-        return Err(Failure::new(Kind::Input, "cannot prune the shared cache: the registry file names none")
-            .hint("give `cache: { repository: NAME }` and a `target` that is a registry"));
-    };
-    let limit = Epoch(clock::now().0 - i64::from(days) * 86_400);
-    let pruned = hands.http.block_on(cache.prune(
-        &build::keys(&orders, &options),
-        &locks.values().collect::<Vec<_>>(),
-        limit,
-    ))??;
+    let pruned = context.answer(jobs::cache::prune_shared(days, &context.session(None)?))?;
     if context.printer.is_json() {
         return Ok(context.printer.json(&pruned)?);
     }
     Ok(context.printer.data(&format!("removed {} entries, kept {}\n", pruned.removed.len(), pruned.kept))?)
 }
 
-fn verify(store: &Store, context: &Context) -> Result<(), Failure> {
-    let mut verified = store.verify()?;
-    let packages = layer::verify::verify(store, context.settings.threads)?;
-    verified.checked += packages.checked;
-    verified.removed.extend(packages.removed);
+fn verify(context: &Context) -> Result<(), Failure> {
+    let verified = context.answer(jobs::cache::verify(&context.session(None)?))?;
     if context.printer.is_json() {
         return Ok(context.printer.json(&verified)?);
     }
+
     for name in &verified.removed {
         context.printer.warn(&format!("removed damaged `{name}`"));
     }

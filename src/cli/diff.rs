@@ -1,21 +1,14 @@
 //! `sockel diff`
 
 use crate::cli::Context;
-use crate::cli::connect::Connections;
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
 use crate::cli::table::size;
-use crate::cli::workspace::Hands;
-use crate::cli::workspace::lock_path;
-use crate::image::snapshot;
+use crate::fault::Turn;
 use crate::image::snapshot::Change;
 use crate::image::snapshot::Difference;
-use crate::image::snapshot::Snapshot;
-use crate::lock;
-use crate::lock::file::Lock;
-use crate::oci::registry::address::Address;
-use crate::recipe::RegistryFile;
-use crate::sys::http;
+use crate::jobs;
+use crate::jobs::diff::DiffRequest;
+use crate::jobs::diff::ImageSource;
 use crate::values::Platform;
 use crate::values::shown::shown;
 use std::path::Path;
@@ -51,27 +44,27 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let is_image = |side: &str| side.contains(':');
     match (is_image(&args.before), is_image(&args.after)) {
         (true, true) => images(args, context),
         (false, false) => locks(args, context),
-        _ => Err(Failure::new(Kind::Usage, "cannot compare an image with a lock file")
+        _ => Err(Failure::new(Turn::Usage, "cannot compare an image with a lock file")
             .hint("write both as `NAME:TAG`, or both as names or paths of lock files")),
     }
 }
 
+fn is_image(side: &str) -> bool {
+    side.contains(':')
+}
+
 fn images(args: &Args, context: &Context) -> Result<(), Failure> {
     let old_layout = args.old_layout.as_ref().unwrap_or(&args.layout);
-    let read = |layout: &PathBuf, side: &str| {
-        if side.starts_with("https://") || side.starts_with("http://") {
-            pulled(side, args.platform, context)
-        } else {
-            Ok(Snapshot::read(layout, side, args.platform)?)
-        }
+    let request = DiffRequest {
+        before: source(&args.before, old_layout),
+        after: source(&args.after, &args.layout),
+        platform: args.platform,
     };
-    let old = read(old_layout, &args.before)?;
-    let new = read(&args.layout, &args.after)?;
-    let difference = snapshot::compare(&old, &new);
+    let difference = context.answer(jobs::diff::images(&request, &context.session(None)?))?;
+
     let printer = &context.printer;
     if printer.is_json() {
         return Ok(printer.json(&difference)?);
@@ -89,27 +82,18 @@ fn images(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(printer.data(&format!("pull: {} of {}\n", size(*pull_bytes), size(*total_bytes)))?)
 }
 
-/// Reads an image of a registry; what the store has of it is not fetched.
-fn pulled(side: &str, platform: Option<Platform>, context: &Context) -> Result<Snapshot, Failure> {
-    let no_image = || {
-        Failure::new(Kind::Usage, format!("cannot read image `{}`: it names no tag or digest", http::mask(side)))
-            .hint("write it as `https://HOST/REPOSITORY:TAG` or `https://HOST/REPOSITORY@sha256:…`")
-    };
-    let name = side.rfind('/').map_or(0, |slash| slash + 1);
-    let end = side[name..].find(['@', ':']).map(|end| name + end).ok_or_else(no_image)?;
-    let (address, reference) = (&side[..end], &side[end + 1..]);
-    let file = RegistryFile::of_project(&context.settings.directory)?.unwrap_or_default();
-    let Address::Registry { url, prefix } = Address::parse(address, &file.insecure)? else { return Err(no_image()) };
-    let hands = Hands::new(context)?;
-    let connections = Connections::open(&url, false, &file, context)?;
-    let registry = connections.registry();
-    let pulled = hands.http.block_on(registry.pull(&prefix, reference, hands.store.folder(), &hands.progress));
-    hands.progress.close();
-    Ok(Snapshot::of(hands.store.folder(), side, &pulled??, platform)?)
+fn source(side: &str, layout: &Path) -> ImageSource {
+    if side.starts_with("https://") || side.starts_with("http://") {
+        ImageSource::Registry(side.to_owned())
+    } else {
+        ImageSource::Layout { folder: layout.to_owned(), name: side.to_owned() }
+    }
 }
 
 fn locks(args: &Args, context: &Context) -> Result<(), Failure> {
-    let difference = lock::diff::diff(&read(&args.before, context)?, &read(&args.after, context)?);
+    let project = &context.settings.directory;
+    let difference = context.answer(jobs::diff::locks(&args.before, &args.after, project))?;
+
     let printer = &context.printer;
     if printer.is_json() {
         return Ok(printer.json(&difference)?);
@@ -121,19 +105,4 @@ fn locks(args: &Args, context: &Context) -> Result<(), Failure> {
         printer.note("no difference that matters");
     }
     Ok(())
-}
-
-/// Reads one side: a name or a path.
-fn read(side: &str, context: &Context) -> Result<Lock, Failure> {
-    let is_path = side.contains('/') || side.ends_with(".yaml");
-    let project = &context.settings.directory;
-    let lock = if is_path { Lock::read(Path::new(side)) } else { Lock::of_project(project, side) };
-    lock.map_err(|error| match error {
-        lock::Error::File(error) if error.is_missing() && !is_path => {
-            let path = lock_path(project, side);
-            let message = format!("cannot compare `{side}`: there is no lock file `{}`", path.display());
-            Failure::new(Kind::Input, message).hint("name a lock file, or an image that is locked")
-        }
-        error => error.into(),
-    })
 }

@@ -2,15 +2,14 @@
 
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
-use crate::cli::publish::Target;
-use crate::cli::workspace::Hands;
-use crate::cli::workspace::Relock;
-use crate::cli::workspace::Workspace;
+use crate::jobs;
+use crate::jobs::lock::LockRequest;
 use crate::lock::Outcome;
 use crate::lock::diff::Difference;
+use crate::lock::file::file_of;
 use crate::values::shown::shown;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Choose the packages of images and write their lock files
@@ -53,41 +52,33 @@ struct Answer<'a> {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let workspace = Workspace::open(context)?;
-    let definitions = workspace.definitions(&args.images)?;
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if args.check {
-        let mut locks = std::collections::BTreeMap::new();
-        for definition in &definitions {
-            locks.extend(workspace.lock(&definition.image)?.map(|lock| (definition.image.clone(), lock)));
-        }
-        let stale = workspace.stale(&definitions, &locks)?;
-        if stale.is_empty() {
-            let hands = Hands::new(context)?;
-            Target::open(None, None, context)?.bring_states(locks.values(), &hands, context)?;
-            workspace.prove(&definitions, &locks, &hands)?;
-        }
-        return checked(&stale, definitions.len(), context);
+        return check(&args.images, context);
     }
-    let previous = workspace.locks(&definitions)?;
-    let pockets = args.pockets.iter().cloned().collect();
-    if let Some(reason) = &args.accept_older_archives {
-        context.printer.warn(&format!("archives that are older than known ones are accepted: {reason}"));
-    }
-    let accept_older = args.accept_older_archives.is_some();
-    let how = Relock { locked_states: false, pockets: &pockets, accept_older };
-    let outcomes = workspace.relock(&definitions, &previous, &how, &Hands::new(context)?)?;
-    if !args.dry_run {
-        for outcome in outcomes.iter().filter(|outcome| !outcome.is_unchanged()) {
-            workspace.keep(&outcome.lock)?;
-        }
-    }
-    show(&outcomes, &workspace, args, context)
+    let request = LockRequest {
+        images: args.images,
+        dry_run: args.dry_run,
+        pockets: args.pockets.into_iter().collect(),
+        accept_older_archives: args.accept_older_archives,
+    };
+    let outcomes = context.answer(jobs::lock::run(&request, &context.session(None)?))?;
+    show(&outcomes, args.dry_run, context)
 }
 
-fn show(outcomes: &[Outcome], workspace: &Workspace<'_>, args: &Args, context: &Context) -> Result<(), Failure> {
+fn check(images: &[String], context: &Context) -> Result<(), Failure> {
+    let checked = context.answer(jobs::lock::check(images, &context.session(None)?))?;
+    if context.printer.is_json() {
+        // images whose locks are not right, by name: there are none
+        context.printer.json(&BTreeMap::<String, String>::new())?;
+    }
+    context.printer.note(&format!("{checked} lock file(s) answer their recipes, and signed archives prove them"));
+    Ok(())
+}
+
+fn show(outcomes: &[Outcome], dry_run: bool, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
-    let answers: Vec<Answer<'_>> = outcomes.iter().map(|outcome| answer(outcome, workspace)).collect();
+    let answers: Vec<Answer<'_>> = outcomes.iter().map(|outcome| answer(outcome, context)).collect();
     if printer.is_json() {
         return Ok(printer.json(&answers)?);
     }
@@ -101,7 +92,7 @@ fn show(outcomes: &[Outcome], workspace: &Workspace<'_>, args: &Args, context: &
     }
     let changed: Vec<&str> =
         answers.iter().filter(|answer| answer.status != "unchanged").map(|answer| answer.image).collect();
-    match (changed.is_empty(), args.dry_run) {
+    match (changed.is_empty(), dry_run) {
         (true, _) => printer.note("nothing changed"),
         (false, true) => printer.notes(&["nothing was written".to_owned(), "next: sockel lock".to_owned()]),
         (false, false) => printer.note("next: review the lock files, then: sockel build"),
@@ -109,7 +100,7 @@ fn show(outcomes: &[Outcome], workspace: &Workspace<'_>, args: &Args, context: &
     Ok(())
 }
 
-fn answer<'a>(outcome: &'a Outcome, workspace: &Workspace<'_>) -> Answer<'a> {
+fn answer<'a>(outcome: &'a Outcome, context: &Context) -> Answer<'a> {
     let status = match &outcome.difference {
         None => "new",
         Some(_) if outcome.is_unchanged() => "unchanged",
@@ -118,31 +109,9 @@ fn answer<'a>(outcome: &'a Outcome, workspace: &Workspace<'_>) -> Answer<'a> {
     let platforms = outcome.lock.levels.iter().flat_map(|level| &level.packages);
     Answer {
         image: &outcome.image,
-        lock_file: workspace.lock_path(&outcome.image),
+        lock_file: context.settings.directory.join(file_of(&outcome.image)),
         status,
         packages: platforms.map(|(_, packages)| packages.len()).sum(),
         difference: outcome.difference.as_ref(),
     }
-}
-
-/// Tells which lock files do not answer their recipes.
-pub(crate) fn checked(
-    stale: &std::collections::BTreeMap<String, Vec<String>>,
-    images: usize,
-    context: &Context,
-) -> Result<(), Failure> {
-    if stale.is_empty() {
-        if context.printer.is_json() {
-            context.printer.json(&stale)?;
-        }
-        context.printer.note(&format!("{images} lock file(s) answer their recipes, and signed archives prove them"));
-        return Ok(());
-    }
-    let names: Vec<&str> = stale.keys().map(String::as_str).collect();
-    let message = format!("cannot use the lock files of {}: they do not answer the recipes", names.join(", "));
-    let mut failure = Failure::new(Kind::Input, message).hint(format!("run `sockel lock {}`", names.join(" ")));
-    let causes =
-        stale.iter().flat_map(|(image, reasons)| reasons.iter().map(move |reason| format!("{image}: {reason}")));
-    failure.causes = causes.collect();
-    Err(failure)
 }

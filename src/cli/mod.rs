@@ -4,7 +4,6 @@ mod build;
 mod bundle;
 mod cache;
 mod completions;
-mod connect;
 mod diff;
 mod failure;
 mod lock;
@@ -21,17 +20,21 @@ mod status;
 mod summary;
 mod table;
 mod update;
-mod workspace;
 
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
+use crate::cli::failure::exit_code;
 use crate::cli::printer::Printer;
+use crate::cli::progress::Progress;
 #[cfg(feature = "otel")]
 use crate::cli::progress::otel::Trace;
 use crate::cli::settings::Format;
 use crate::cli::settings::GlobalArgs;
 use crate::cli::settings::Settings;
 use crate::cli::settings::Surroundings;
+use crate::fault::Turn;
+use crate::jobs;
+use crate::jobs::Session;
+use crate::jobs::SessionOptions;
 use crate::report::Reporter;
 use crate::sys::env::Variable;
 use crate::values::cover;
@@ -39,6 +42,7 @@ use clap::CommandFactory;
 use clap::Parser;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -79,8 +83,31 @@ enum Command {
 struct Context {
     settings: Settings,
     printer: Arc<Printer>,
-    /// Hears the events of all stages, besides the terminal.
-    listener: Option<Arc<dyn Reporter>>,
+    progress: Arc<Progress>,
+}
+
+impl Context {
+    /// Opens the session of a job, with the registry file that a flag names.
+    fn session(&self, registry_file: Option<&Path>) -> Result<Session, Failure> {
+        let settings = &self.settings;
+        let options = SessionOptions {
+            directory: settings.directory.clone(),
+            store: settings.store.clone(),
+            registry_file: registry_file.map(Path::to_owned),
+            offline: settings.offline,
+            threads: settings.threads,
+            mirrors: settings.mirrors.clone(),
+            ca_file: settings.ca_file.clone(),
+        };
+        let reporter: Arc<dyn Reporter> = Arc::<Progress>::clone(&self.progress);
+        Ok(Session::open(options, reporter)?)
+    }
+
+    /// Returns what a job answered, with its progress off the terminal, so that the answer can be printed.
+    fn answer<T>(&self, result: Result<T, jobs::Error>) -> Result<T, Failure> {
+        self.progress.close();
+        Ok(result?)
+    }
 }
 
 #[cfg(feature = "otel")]
@@ -113,7 +140,7 @@ pub fn main() -> ExitCode {
     failure::install_panic_hook(color);
     let run = AssertUnwindSafe(|| run(std::env::args_os(), &around));
     // the hook has said it already
-    ExitCode::from(std::panic::catch_unwind(run).unwrap_or(Kind::Internal.code()))
+    ExitCode::from(std::panic::catch_unwind(run).unwrap_or(exit_code(Turn::Internal)))
 }
 
 /// Returns the reference of all commands and flags as Markdown, for `docs/cli.md`.
@@ -132,7 +159,7 @@ fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
         Err(error) => {
             let failure = Failure::from(error);
             failure.print(&Printer::plain(around.stderr_is_terminal));
-            return failure.kind.code();
+            return exit_code(failure.kind);
         }
     };
     let printer = Arc::new(Printer::new(&settings));
@@ -142,11 +169,12 @@ fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
     let listener = trace.clone().map(|trace| -> Arc<dyn Reporter> { trace });
     #[cfg(not(feature = "otel"))]
     let listener = None;
-    let context = Context { settings, printer: Arc::clone(&printer), listener };
+    let progress = Arc::new(Progress::new(settings.progress, &printer, listener));
+    let context = Context { settings, printer: Arc::clone(&printer), progress };
     if context.settings.format == Format::Md && !matches!(cli.command, Command::Update(_)) {
-        let failure = Failure::new(Kind::Usage, "cannot answer as Markdown: only `update` does");
+        let failure = Failure::new(Turn::Usage, "cannot answer as Markdown: only `update` does");
         failure.print(&printer);
-        return failure.kind.code();
+        return exit_code(failure.kind);
     }
     let outcome = dispatch(cli.command, &context);
     if let Err(failure) = &outcome {
@@ -156,20 +184,20 @@ fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
     if let Some(trace) = trace {
         trace.end(outcome.as_ref().err());
     }
-    outcome.map_or_else(|failure| failure.kind.code(), |()| 0)
+    outcome.map_or_else(|failure| exit_code(failure.kind), |()| 0)
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::Lock(args) => lock::run(&args, context),
-        Command::Build(args) => build::run(&args, context),
-        Command::Bundle(args) => bundle::run(&args, context),
-        Command::Publish(args) => publish::run(&args, context),
-        Command::Rebase(args) => rebase::run(&args, context),
-        Command::Update(args) => update::run(&args, context),
-        Command::Status(args) => status::run(&args, context),
+        Command::Lock(args) => lock::run(args, context),
+        Command::Build(args) => build::run(args, context),
+        Command::Bundle(args) => bundle::run(args, context),
+        Command::Publish(args) => publish::run(args, context),
+        Command::Rebase(args) => rebase::run(args, context),
+        Command::Update(args) => update::run(args, context),
+        Command::Status(args) => status::run(args, context),
         Command::Plan(args) => plan::run(&args, context),
-        Command::Show(args) => show::run(&args, context),
+        Command::Show(args) => show::run(args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Schema(args) => schema::run(&args, context),
@@ -186,12 +214,12 @@ fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
     let printer = Printer::plain(color && around.stderr_is_terminal);
     if error.use_stderr() {
         printer.painted(plain.trim_end(), || coloured.trim_end().to_owned());
-        return Kind::Usage.code();
+        return exit_code(Turn::Usage);
     }
     let is_coloured = color && around.stdout_is_terminal;
     match printer.help(&plain, is_coloured.then_some(&coloured)) {
         Ok(()) => 0,
-        Err(error) => Failure::from(error).kind.code(),
+        Err(error) => exit_code(Failure::from(error).kind),
     }
 }
 

@@ -1,27 +1,18 @@
 //! `sockel status`
 
-use crate::build;
-use crate::build::Order;
-use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
-use crate::cli::workspace::Hands;
-use crate::cli::workspace::Workspace;
-use crate::due;
 use crate::due::Due;
-use crate::due::Past;
 use crate::due::release::State;
-use crate::sys::clock;
-use crate::sys::fs;
-use crate::tree::compress::Compression;
-use crate::update::memory::Memory;
-use crate::update::memory::Seen;
+use crate::fault::Turn;
+use crate::jobs;
+use crate::jobs::status::ImageStatus;
+use crate::jobs::status::StatusOutcome;
+use crate::jobs::status::StatusRequest;
 use crate::values::Epoch;
 use clap::ValueEnum;
-use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Show which images are due: cadence of updates, age, end of life of their distribution
@@ -54,113 +45,87 @@ enum Reason {
     Eol,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Answer {
-    time: Epoch,
-    distro_info_data: &'static str,
-    images: Vec<Image>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Image {
-    #[serde(flatten)]
-    due: Due,
-    /// The store has it, built from this lock.
-    built: bool,
-}
-
 /// Runs the command.
-pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let workspace = Workspace::open(context)?;
-    let definitions = workspace.definitions(&args.images)?;
-    let locks = workspace.fresh_locks(&definitions)?;
-    let hands = Hands::new(context)?;
-    let order = |definition| Some(Order { definition, lock: locks.get(&definition.image)? });
-    let orders: Vec<Order<'_>> = definitions.iter().filter_map(order).collect();
-    let options = build::Options {
-        compression: Compression::Gzip,
-        threads: 1,
-        images: Vec::new(),
-        platforms: Vec::new(),
-        layers: build::Whereabouts::Here,
-        mirrors: hands.mirrors.clone(),
-    };
-    let now = clock::now();
-    let limit = args.older_than.map(|days| i64::from(days) * 86_400);
-    let wanted = |order: &Order<'_>| args.images.is_empty() || args.images.contains(&order.definition.image);
-    let project = fs::absolute(&context.settings.directory)?;
-    let memory = Memory { store: &hands.store, project: &project };
-    let past = |order: &Order<'_>| {
-        let Seen { looked, urgent_since } = memory.seen(&order.definition.image);
-        Past { locked: order.lock.epoch, looked, urgent_since }
-    };
-    let images = orders.iter().zip(build::keys(&orders, &options)).filter(|(order, _)| wanted(order));
-    let images = images.map(|(order, key)| Image {
-        due: due::judge(order.definition, past(order), now, limit),
-        built: record::find(&key, options.layers, &hands.store).is_some(),
-    });
-    let answer = Answer { time: now, distro_info_data: due::release::DATA, images: images.collect() };
-    if context.printer.is_json() {
-        context.printer.json(&answer)?;
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let request = StatusRequest { images: args.images, older_than: args.older_than };
+    let status = context.answer(jobs::status::run(&request, &context.session(None)?))?;
+
+    let printer = &context.printer;
+    if printer.is_json() {
+        printer.json(&status)?;
     } else {
-        context.printer.data(&answer.table().render(context.printer.width()))?;
+        printer.data(&table(&status).render(printer.width()))?;
     }
-    answer.judge(&args.fail_on)
+    judge(&status, &args.fail_on)
 }
 
-impl Answer {
-    fn table(&self) -> Table {
-        let mut table = Table::new(&[
-            ("image", Column::Text),
-            ("locked", Column::Text),
-            ("age", Column::Number),
-            ("update by", Column::Text),
-            ("release", Column::Text),
-            ("supported until", Column::Text),
-            ("built", Column::Text),
+fn table(status: &StatusOutcome) -> Table {
+    let mut table = Table::new(&[
+        ("image", Column::Text),
+        ("locked", Column::Text),
+        ("age", Column::Number),
+        ("update by", Column::Text),
+        ("release", Column::Text),
+        ("supported until", Column::Text),
+        ("built", Column::Text),
+    ]);
+    for ImageStatus { due, built } in &status.images {
+        let old = if due.old { " (old)" } else { "" };
+        let (release, until) = support(due);
+        table.row([
+            due.image.clone(),
+            day(due.locked),
+            format!("{} d{old}", due.age / 86_400),
+            update_by(due),
+            release,
+            until,
+            if *built { "yes" } else { "no" }.to_owned(),
         ]);
-        let day = |time: Epoch| time.to_string()[..10].to_owned();
-        for Image { due, built } in &self.images {
-            let old = if due.old { " (old)" } else { "" };
-            let by = [due.rebuild_by, due.urgent_by].into_iter().flatten().min();
-            let by = by.map_or_else(|| "-".to_owned(), |by| by.to_string()[..16].replace('T', " "));
-            let urgent = if due.urgent_by.is_some() { " (urgent)" } else { "" };
-            let by = if due.overdue { format!("{by} OVERDUE{urgent}") } else { by + urgent };
-            let (release, until) = due.support.as_ref().map_or_else(
-                || ("unknown".to_owned(), "-".to_owned()),
-                |support| {
-                    let until = match (support.state, support.extended) {
-                        (State::Supported, _) => day(support.until),
-                        (State::Extended, Some(until)) => format!("LTS only, {}", day(until)),
-                        _ => format!("ENDED {}", day(support.until)),
-                    };
-                    (support.series.clone(), until)
-                },
-            );
-            let built = if *built { "yes" } else { "no" }.to_owned();
-            let age = format!("{} d{old}", due.age / 86_400);
-            table.row([due.image.clone(), day(due.locked), age, by, release, until, built]);
-        }
-        table
     }
+    table
+}
 
-    fn judge(&self, reasons: &[Reason]) -> Result<(), Failure> {
-        let is_bad = |due: &Due, reason: &Reason| match reason {
-            Reason::Overdue => due.overdue,
-            Reason::Old => due.old,
-            Reason::Eol => due.support.as_ref().is_none_or(|support| support.state == State::Ended),
-        };
-        let bad = self.images.iter().filter(|image| reasons.iter().any(|reason| is_bad(&image.due, reason)));
-        let names: BTreeSet<&str> = bad.map(|image| image.due.image.as_str()).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<&str> = names.into_iter().collect();
-        let mut failure = Failure::new(Kind::Policy, format!("images are due: {}", names.join(", ")))
-            .hint("run `sockel update --publish`; a release that has ended needs another recipe");
-        failure.is_answered = true;
-        Err(failure)
+fn day(time: Epoch) -> String {
+    time.to_string()[..10].to_owned()
+}
+
+/// Returns when the image must be updated at the latest, and whether that has passed.
+fn update_by(due: &Due) -> String {
+    let by = [due.rebuild_by, due.urgent_by].into_iter().flatten().min();
+    let by = by.map_or_else(|| "-".to_owned(), |by| by.to_string()[..16].replace('T', " "));
+    let urgent = if due.urgent_by.is_some() { " (urgent)" } else { "" };
+    if due.overdue { format!("{by} OVERDUE{urgent}") } else { by + urgent }
+}
+
+/// Returns the distribution's release, and until when it is supported.
+fn support(due: &Due) -> (String, String) {
+    let Some(support) = &due.support else { return ("unknown".to_owned(), "-".to_owned()) };
+    let until = match (support.state, support.extended) {
+        (State::Supported, _) => day(support.until),
+        (State::Extended, Some(until)) => format!("LTS only, {}", day(until)),
+        _ => format!("ENDED {}", day(support.until)),
+    };
+    (support.series.clone(), until)
+}
+
+/// Fails when an image is due for one of these reasons.
+fn judge(status: &StatusOutcome, reasons: &[Reason]) -> Result<(), Failure> {
+    let bad = status.images.iter().filter(|image| reasons.iter().any(|reason| is_due(&image.due, *reason)));
+    let names: BTreeSet<&str> = bad.map(|image| image.due.image.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut failure = Failure::new(Turn::Policy, format!("images are due: {}", names.join(", ")))
+        .hint("run `sockel update --publish`; a release that has ended needs another recipe");
+    failure.is_answered = true;
+    Err(failure)
+}
+
+fn is_due(due: &Due, reason: Reason) -> bool {
+    match reason {
+        Reason::Overdue => due.overdue,
+        Reason::Old => due.old,
+        Reason::Eol => due.support.as_ref().is_none_or(|support| support.state == State::Ended),
     }
 }

@@ -6,6 +6,9 @@ use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
 use crate::apt::deb;
+use crate::fault::AnyError;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::Wanted;
@@ -54,6 +57,16 @@ pub struct BadPackage {
     pub package: String,
     /// Why.
     pub cause: deb::Error,
+}
+
+impl Explain for BadPackage {
+    fn turn(&self) -> Turn {
+        Turn::Outside
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["the archive or a mirror serves a damaged package: try another mirror".to_owned()]
+    }
 }
 
 impl Outside for Online<'_> {
@@ -174,6 +187,6 @@ pub fn pocket(
     }
 }
 
-fn outside(error: impl std::error::Error + Send + Sync + 'static) -> lock::Error {
-    lock::Error::Outside(Box::new(error))
+fn outside(error: impl Explain + Send + Sync + 'static) -> lock::Error {
+    lock::Error::Outside(AnyError::new(error))
 }

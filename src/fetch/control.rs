@@ -4,6 +4,8 @@ use crate::apt::Package;
 use crate::apt::deb::ControlMembers;
 use crate::apt::deb::Deb;
 use crate::apt::deb::Error as DebError;
+use crate::fault::AnyError;
+use crate::fault::Explain;
 use crate::fetch;
 use crate::fetch::Wanted;
 use crate::fetch::archives::BadPackage;
@@ -102,8 +104,8 @@ fn bad(package: &Package, cause: DebError) -> lock::Error {
     outside(BadPackage { package: format!("{} {}", package.name, package.version), cause })
 }
 
-fn outside(error: impl std::error::Error + Send + Sync + 'static) -> lock::Error {
-    lock::Error::Outside(Box::new(error))
+fn outside(error: impl Explain + Send + Sync + 'static) -> lock::Error {
+    lock::Error::Outside(AnyError::new(error))
 }
 
 /// Returns what is known about a package.

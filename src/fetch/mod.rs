@@ -18,6 +18,8 @@ pub use packages::snapshot;
 pub use packages::wanted;
 
 use crate::apt::index;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::recipe::ArchiveDefinition;
 use crate::report::Event;
 use crate::report::Reporter;
@@ -203,6 +205,23 @@ impl Error {
         hints.sort();
         hints.dedup();
         hints
+    }
+}
+
+impl Explain for Error {
+    /// The archive is outside, though only a new lock helps where a package is gone.
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Gone { .. } | Self::Failed(_) | Self::Http(_) => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
+    }
+
+    fn asks_for_new_lock(&self) -> bool {
+        !self.gone().is_empty()
     }
 }
 

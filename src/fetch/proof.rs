@@ -4,7 +4,8 @@
 //! recipes resolve to with keys and fingerprints, the script ledger, the engine. So a proof costs something once, and a
 //! change to any of these asks for a new one.
 
-use crate::fetch;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::fetch::Mirrors;
 use crate::fetch::states::LockedArchives;
 use crate::fetch::states::States;
@@ -138,14 +139,17 @@ impl Error {
         let Self::Unproven(all) = self else { return false };
         all.iter().all(|unproven| match &unproven.doubt {
             Doubt::Differs { .. } | Doubt::Below { .. } | Doubt::Failed(lock::Error::Archives { .. }) => true,
-            Doubt::Failed(error) => is_gone(error) || matches!(error, lock::Error::Unresolvable { .. }),
+            Doubt::Failed(error) => error.asks_for_new_lock() || matches!(error, lock::Error::Unresolvable { .. }),
         })
     }
 
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
-        let Self::Unproven(all) = self else { return Vec::new() };
+        let all = match self {
+            Self::Store(error) => return error.hints(),
+            Self::Unproven(all) => all,
+        };
         let mut hints = Vec::new();
         for unproven in all {
             hints.extend(unproven.hints());
@@ -153,6 +157,29 @@ impl Error {
         hints.sort();
         hints.dedup();
         hints
+    }
+}
+
+impl Explain for Error {
+    /// What was chosen must change, unless the world outside is all that stands in the way.
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Store(error) => error.turn(),
+            Self::Unproven(all) if all.iter().any(|unproven| unproven.doubt.turn() == Turn::Input) => Turn::Input,
+            Self::Unproven(_) => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
+    }
+
+    fn lists_reasons(&self) -> bool {
+        true
+    }
+
+    fn asks_for_new_lock(&self) -> bool {
+        Self::asks_for_new_locks(self)
     }
 }
 
@@ -171,12 +198,6 @@ impl Unproven {
             Doubt::Failed(error) => error.hints(),
         }
     }
-}
-
-/// Tells whether no archive has a package any more.
-fn is_gone(error: &lock::Error) -> bool {
-    let lock::Error::Outside(cause) = error else { return false };
-    cause.downcast_ref::<fetch::Error>().is_some_and(|error| !error.gone().is_empty())
 }
 
 fn images(all: &[Unproven]) -> String {

@@ -21,6 +21,7 @@ use crate::apt::archive::Past;
 use crate::apt::archive::PastPocket;
 use crate::apt::archive::Pocket;
 use crate::apt::release;
+use crate::fault::AnyError;
 use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::archives;
@@ -317,5 +318,5 @@ impl Outside for LockedArchives<'_> {
 }
 
 fn outside(error: Error) -> lock::Error {
-    lock::Error::Outside(Box::new(error))
+    lock::Error::Outside(AnyError::new(error))
 }

@@ -14,6 +14,8 @@ pub use annotations::Facts;
 pub use annotations::REVISION;
 pub use annotations::annotations;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::layer::write::Blob;
 use crate::oci;
 use crate::recipe::Level;
@@ -41,6 +43,12 @@ pub enum Error {
         /// What was given.
         user: String,
     },
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        Turn::Input
+    }
 }
 
 /// A layer with what the history says about it.

@@ -18,6 +18,8 @@ pub mod unpacking;
 pub mod verify;
 pub mod write;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::store;
 use crate::tree;
 
@@ -87,6 +89,19 @@ impl Error {
             Self::Store(error) | Self::Unpack(unpack::Error::Store(error)) => error.hints(),
             _ => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Store(error) | Self::Unpack(unpack::Error::Store(error)) => error.turn(),
+            _ => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

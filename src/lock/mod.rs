@@ -28,6 +28,9 @@ pub use images::Results;
 pub use images::lock;
 pub use images::lock_each;
 
+use crate::fault::AnyError;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::values::Platform;
 
 /// A lock could not be read or made.
@@ -77,7 +80,7 @@ pub enum Error {
     Scripts(Vec<scripts::Unknown>),
     /// An archive could not be opened, or a package not be fetched.
     #[error(transparent)]
-    Outside(Box<dyn std::error::Error + Send + Sync>),
+    Outside(AnyError),
     /// The image below could not be locked.
     #[error("cannot lock on image `{parent}`, which could not be locked itself")]
     Below {
@@ -123,10 +126,40 @@ impl Error {
             }
             Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
             Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
-            Self::File(_) | Self::Index { .. } | Self::Outside(_) | Self::Below { .. } | Self::Archives { .. } => {
-                return Vec::new();
-            }
+            Self::File(error) => return error.hints(),
+            Self::Outside(error) => return error.hints(),
+            Self::Index { .. } | Self::Below { .. } | Self::Archives { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            Self::Outside(error) => error.turn(),
+            Self::Index { .. } => Turn::Outside,
+            Self::Newer { .. }
+            | Self::Syntax { .. }
+            | Self::Invalid { .. }
+            | Self::Request { .. }
+            | Self::Scripts(_)
+            | Self::Below { .. }
+            | Self::Archives { .. }
+            | Self::Effort { .. }
+            | Self::Unresolvable { .. } => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
+    }
+
+    fn asks_for_new_lock(&self) -> bool {
+        match self {
+            Self::Outside(error) => error.asks_for_new_lock(),
+            _ => false,
+        }
     }
 }

@@ -18,6 +18,8 @@
 //! - of a package proven by a later state, the place (`from`, `component`, `path`): the digest decides about its bytes;
 //!   and `phased`, which changes every day.
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::lock::Error;
 use crate::lock::Images;
 use crate::lock::Outside;
@@ -82,6 +84,18 @@ pub enum Doubt {
     },
     /// Nothing can be chosen, or the archives cannot be read.
     Failed(Error),
+}
+
+impl Doubt {
+    /// Returns who has to act. What is said of another lock counts there, not here.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self::Differs { .. } => Turn::Input,
+            Self::Below { .. } | Self::Failed(Error::Archives { .. }) => Turn::Outside,
+            Self::Failed(error) => error.turn(),
+        }
+    }
 }
 
 /// Proves locks; parents stand before their children. Returns what came of each, in the same order.

@@ -4,6 +4,8 @@ pub mod archive;
 pub mod layout;
 pub mod registry;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::store;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -46,6 +48,24 @@ pub enum Error {
         /// Why not.
         cause: String,
     },
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+            Self::Damaged { .. } | Self::Unfit { .. } => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::File(error) => error.hints(),
+            Self::Store(error) => error.hints(),
+            Self::Damaged { .. } | Self::Unfit { .. } => Vec::new(),
+        }
+    }
 }
 
 /// Returns the document as JSON with sorted keys and no white space: the same value has the same bytes.

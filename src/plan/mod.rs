@@ -15,6 +15,8 @@ mod name;
 mod pod;
 pub mod tekton;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::values::Digest;
 use crate::values::Platform;
 use crate::values::shown::shown;
@@ -63,6 +65,19 @@ impl Error {
             Self::Replaced { .. } => vec!["give plain text: engines have no way to write these down".to_owned()],
             Self::Unwritable { .. } => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Incomplete { .. } | Self::Replaced { .. } => Turn::Usage,
+            Self::Unwritable { .. } => Turn::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

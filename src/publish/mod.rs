@@ -18,6 +18,8 @@ pub mod policy;
 mod tags;
 
 use crate::build::Built;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::oci;
 use crate::oci::registry;
 use crate::oci::registry::Pushed;
@@ -123,6 +125,29 @@ impl Error {
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Registry(error) => error.turn(),
+            Self::Harbor(error) => error.turn(),
+            Self::FixedTag { .. } => Turn::Input,
+            Self::Refused { .. } | Self::NoGate { .. } => Turn::Policy,
+            Self::Lost { .. } => Turn::Outside,
+            Self::Cache(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
+    }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::Refused { .. })
     }
 }
 
@@ -340,7 +365,9 @@ fn finish(result: Result<(), Error>, published: &mut Published) {
     }
 }
 
-fn within(prefix: &str, repository: &str) -> String {
+/// Returns the repository below a project or prefix; the prefix may be empty.
+#[must_use]
+pub fn within(prefix: &str, repository: &str) -> String {
     if prefix.is_empty() { repository.to_owned() } else { format!("{prefix}/{repository}") }
 }
 

@@ -34,6 +34,8 @@ pub use place::Reader;
 pub use search::Trace;
 pub use search::trace;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::oci;
 use crate::oci::registry;
 use crate::rebase::deliver::Documents;
@@ -125,6 +127,28 @@ impl Error {
             Self::Moved { .. } => vec!["run the command again".to_owned()],
             Self::Oci(_) | Self::NotAnImage { .. } | Self::Missing { .. } => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Registry(error) => error.turn(),
+            Self::Oci(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+            Self::Refused { .. } => Turn::Policy,
+            Self::Moved { .. } => Turn::Outside,
+            Self::TooMany { .. } | Self::NotAnImage { .. } | Self::Missing { .. } => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
+    }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::Refused { .. })
     }
 }
 

@@ -11,7 +11,6 @@
 //! `registry` reads `base-images/registry.yaml`, which says where images are published.
 
 mod definition;
-mod diagnostic;
 mod files;
 mod identity;
 mod ledger;
@@ -29,8 +28,6 @@ mod suggest;
 mod validate;
 
 pub use definition::*;
-pub use diagnostic::Diagnostic;
-pub use diagnostic::Severity;
 pub use ledger::Decision;
 pub use ledger::Ledger;
 pub use ledger::LedgerEntry;
@@ -47,6 +44,11 @@ pub use registry::SetupFile;
 pub use schema::SchemaKind;
 pub use schema::json_schema;
 
+pub use crate::values::diagnostic::Diagnostic;
+pub use crate::values::diagnostic::Severity;
+
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::sys::fs;
 use std::path::PathBuf;
 
@@ -93,5 +95,18 @@ impl Error {
             }
             Self::UnknownImage { .. } | Self::Invalid(_) | Self::Files(_) => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Files(error) => error.turn(),
+            Self::Invalid(_) | Self::UnknownImage { .. } | Self::NoProject(_) => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }

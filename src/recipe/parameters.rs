@@ -1,6 +1,5 @@
 //! Parameters: `${name}` in text, what recipes declare, and the values that an image gets.
 
-use crate::recipe::diagnostic::shortened;
 use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
 use crate::recipe::parse::Value;
@@ -9,6 +8,7 @@ use crate::recipe::source::Place;
 use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
 use crate::recipe::suggest::remedy;
+use crate::values::diagnostic::shortened;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 

@@ -4,10 +4,10 @@
 //! how a number was written (`1.10`). Anchors, aliases and tags are refused: recipes do not need them, and without
 //! aliases no small file can become a large tree.
 
-use crate::recipe::diagnostic::shortened;
 use crate::recipe::source::Place;
 use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
+use crate::values::diagnostic::shortened;
 use serde_yaml::granit_parser;
 use serde_yaml::granit_parser::Event;
 use serde_yaml::granit_parser::Parser;

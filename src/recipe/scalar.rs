@@ -1,11 +1,11 @@
 //! The kinds of single values in our YAML files: what each allows, in words, as a check and as a JSON Schema pattern.
 
-use crate::recipe::diagnostic::shortened;
 use crate::recipe::suggest::remedy;
 use crate::tree::has_whiteout;
 use crate::values::Digest;
 use crate::values::Epoch;
 use crate::values::Platform;
+use crate::values::diagnostic::shortened;
 use crate::values::shown::shown;
 
 /// Longest value that is looked at, in bytes; file contents may be longer.

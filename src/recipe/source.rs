@@ -1,9 +1,9 @@
 //! A text file with its places: what a byte range is in lines and columns, and the problems found in it.
 
-use crate::recipe::diagnostic::Diagnostic;
-use crate::recipe::diagnostic::Severity;
 use crate::values::Digest;
 use crate::values::cover;
+use crate::values::diagnostic::Diagnostic;
+use crate::values::diagnostic::Severity;
 use crate::values::shown::shown;
 
 /// More problems than anyone reads in one go.
@@ -125,5 +125,22 @@ impl Problems {
     pub(crate) fn sorted(mut self) -> Vec<Diagnostic> {
         self.list.sort();
         self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_show_no_login() {
+        let target = format!("https://robot:{}@h/p", "secret".repeat(30));
+        let source = Source::new("base-images/registry.yaml".to_owned(), format!("target: {target}"));
+        let mut problems = Problems::default();
+        let place = Place { start: 8, end: source.text.len() };
+        problems.error(&source, place, &format!("`{target}` is wrong"));
+        let problems = problems.sorted();
+        let shown = format!("{problems:?} {}", problems[0].render(100, false));
+        assert!(shown.contains("https://***") && !shown.contains("secret"), "{shown}");
     }
 }

@@ -1,6 +1,5 @@
 //! Holds a YAML tree against the table of keys and reports everything that does not fit.
 
-use crate::recipe::diagnostic::shortened;
 use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
 use crate::recipe::parse::Value;
@@ -13,6 +12,7 @@ use crate::recipe::source::Problems;
 use crate::recipe::source::Source;
 use crate::recipe::suggest::nearest;
 use crate::recipe::suggest::remedy;
+use crate::values::diagnostic::shortened;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

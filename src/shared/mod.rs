@@ -17,7 +17,11 @@ pub mod key;
 pub mod prune;
 mod states;
 
+pub use prune::Pruned;
+
 use crate::build::Built;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::layer::write;
 use crate::oci::registry::Push;
 use crate::oci::registry::Pushed;
@@ -65,6 +69,27 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Registry(error) => error.turn(),
+            Self::Entry { .. } => Turn::Outside,
+            Self::Key { .. } => Turn::Input,
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Entry { .. } | Self::Key { .. } => Vec::new(),
+            Self::File(error) => error.hints(),
+            Self::Store(error) => error.hints(),
+        }
+    }
 }
 
 /// The cache repository of a registry.

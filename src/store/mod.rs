@@ -34,6 +34,8 @@ pub use prune::Usage;
 pub use prune::Verified;
 pub use writer::BlobWriter;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::store::place::Place;
 use crate::sys::fs;
 use crate::sys::own::Stamp;
@@ -99,6 +101,20 @@ impl Error {
                 vec!["the store is damaged: another try makes the damaged part again; `sockel cache verify` looks at all of it".to_owned()]
             }
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            Self::Newer { .. } | Self::Unsafe { .. } => Turn::Input,
+            Self::WrongDigest { .. } => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

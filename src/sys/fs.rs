@@ -1,6 +1,8 @@
 //! Files: read, atomic write, sorted listing, lock. Every error names the path and what was tried.
 #![expect(clippy::disallowed_methods, reason = "this is the door to std::fs")]
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::values::Digest;
 use crate::values::Hasher;
 use std::fs;
@@ -61,6 +63,30 @@ impl Error {
             io::ErrorKind::ReadOnlyFilesystem => vec![read_only.to_owned()],
             _ => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    /// People mend a missing file or a wrong name; everything else is the disk's.
+    fn turn(&self) -> Turn {
+        match self.cause.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            // what this module itself reports: too large, not UTF-8
+            | io::ErrorKind::Other => Turn::Input,
+            _ => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

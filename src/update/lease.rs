@@ -1,5 +1,7 @@
 //! One scheduled run at a time: a lock on a file in the store, which the system takes back when the process ends.
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
@@ -28,6 +30,22 @@ pub enum Error {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] fs::Error),
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Held { .. } => Turn::Outside,
+            Self::File(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Held { .. } => vec!["wait for it; a run that was killed holds nothing".to_owned()],
+            Self::File(error) => error.hints(),
+        }
+    }
 }
 
 fn shown(text: &str) -> String {

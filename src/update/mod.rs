@@ -5,7 +5,7 @@
 //!   consumers; one image's failure is an entry like the others.
 //! - **Invariants**: nothing is written; the answer depends on nothing but its input.
 //! - **Not here**: which vulnerabilities a change fixes (`advisory`), building, publishing (`build`, `publish`), the
-//!   order of a whole scheduled run (`cli::update`).
+//!   order of a whole scheduled run (`jobs::update`).
 
 pub mod lease;
 pub mod memory;

@@ -3,6 +3,7 @@
 pub mod date;
 pub mod shown;
 
+pub mod diagnostic;
 mod digest;
 mod epoch;
 mod platform;

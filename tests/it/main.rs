@@ -11,6 +11,7 @@ mod fetch;
 mod fleet;
 mod harbor;
 mod hostile;
+mod jobs;
 mod keys;
 mod links;
 mod lock;

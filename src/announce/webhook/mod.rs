@@ -12,6 +12,8 @@ pub use key::Key;
 
 use crate::announce::webhook::event::Event;
 use crate::announce::webhook::event::MEDIA_TYPE;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::publish::Published;
 use crate::publish::State;
 use crate::store;
@@ -64,6 +66,35 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
 }
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Key { .. } => Turn::Input,
+            Self::Http { .. } | Self::Refused { .. } => Turn::Outside,
+            Self::Store(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Key { .. } => vec![
+                "`openssl genpkey -algorithm ed25519` makes a key; `whsec_` before Base64 of 32 random bytes is a shared secret"
+                    .to_owned(),
+            ],
+            Self::Http { cause, .. } => cause.hints().into_iter().chain([SENT_LATER.to_owned()]).collect(),
+            // 410 Gone means for good (Standard Webhooks)
+            Self::Refused { status: 410, .. } => {
+                vec!["the receiver is gone for good: take it out of `announce`".to_owned()]
+            }
+            Self::Refused { .. } => vec![SENT_LATER.to_owned()],
+            Self::Store(error) => error.hints(),
+        }
+    }
+}
+
+/// What becomes of a message that was not delivered.
+const SENT_LATER: &str = "what was published stays; it is told when the image is published the next time";
 
 /// A receiver.
 #[derive(Debug)]

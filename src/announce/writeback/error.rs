@@ -1,5 +1,7 @@
 //! Why nothing is written back.
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::sys::fs;
 use crate::sys::process;
 use std::path::PathBuf;
@@ -86,5 +88,19 @@ impl Error {
             Self::Author(_) | Self::Git { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            Self::Push { .. } => Turn::Outside,
+            _ => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }

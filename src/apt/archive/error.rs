@@ -3,6 +3,8 @@
 use crate::apt::index;
 use crate::apt::release;
 use crate::apt::release::signature;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -212,5 +214,18 @@ impl Error {
             Self::Http(cause) => cause.hints(),
             _ => Vec::new(),
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            _ => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }

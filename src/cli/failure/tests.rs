@@ -1,7 +1,18 @@
 //! Which exit code and words every kind of error gets.
 
 use super::*;
+use crate::apt::archive;
+use crate::build;
+use crate::fault::AnyError;
+use crate::fetch;
+use crate::store;
+use crate::sys::fs;
+use std::io;
 use std::path::Path;
+
+fn failure(error: impl Into<jobs::Error>) -> Failure {
+    error.into().into()
+}
 
 fn file(kind: io::ErrorKind) -> fs::Error {
     fs::Error::new("write", Path::new("/x"), io::Error::from(kind))
@@ -13,20 +24,20 @@ fn every_error_has_its_code() {
     let lost = || fetch::Error::Failed(vec![fetch::Problem::Gone("bash 5".to_owned())]);
     let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
     let table: [(Failure, u8); 11] = [
-        (file(io::ErrorKind::NotFound).into(), 1),
-        (file(io::ErrorKind::StorageFull).into(), 3),
+        (failure(file(io::ErrorKind::NotFound)), 1),
+        (failure(file(io::ErrorKind::StorageFull)), 3),
         (settings::Error::NoStore.into(), 2),
         (printer::Error(io::Error::from(io::ErrorKind::StorageFull)).into(), 3),
-        (recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")]).into(), 1),
-        (build::Error::Fetch(gone()).into(), 3),
-        (build::Error::Fetch(lost()).into(), 3),
-        (build::Error::Store(store::Error::File(file(io::ErrorKind::StorageFull))).into(), 3),
-        (lock::Error::Outside(Box::new(unreachable)).into(), 3),
-        (lock::Error::Outside(Box::new(gone())).into(), 3),
-        (lock::Error::Invalid { problems: vec!["x".to_owned()] }.into(), 1),
+        (failure(recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")])), 1),
+        (failure(build::Error::Fetch(gone())), 3),
+        (failure(build::Error::Fetch(lost())), 3),
+        (failure(build::Error::Store(store::Error::File(file(io::ErrorKind::StorageFull)))), 3),
+        (failure(lock::Error::Outside(AnyError::new(unreachable))), 3),
+        (failure(lock::Error::Outside(AnyError::new(gone()))), 3),
+        (failure(lock::Error::Invalid { problems: vec!["x".to_owned()] }), 1),
     ];
     for (failure, code) in table {
-        assert_eq!(failure.kind.code(), code, "{failure:?}");
+        assert_eq!(exit_code(failure.kind), code, "{failure:?}");
         assert!(failure.message.starts_with("cannot "), "{failure:?}");
         assert!(failure.causes.is_empty(), "{failure:?}");
     }
@@ -35,7 +46,7 @@ fn every_error_has_its_code() {
 #[test]
 fn hints_of_what_is_handed_through_arrive() {
     let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
-    let failure = Failure::from(lock::Error::Outside(Box::new(unreachable)));
+    let failure = failure(lock::Error::Outside(AnyError::new(unreachable)));
     assert!(failure.hints.iter().any(|hint| hint.contains("mirror")), "{failure:?}");
 }
 
@@ -51,15 +62,15 @@ fn causes_are_told_once() {
     #[error("drawer jammed")]
     struct Innermost;
     let error = Outer("no spoon".to_owned(), Inner(Innermost));
-    let failure = Failure::of(Kind::Input, &error, vec!["use hands".to_owned(), "use hands".to_owned()]);
+    let failure = Failure::of(Turn::Input, &error, vec!["use hands".to_owned(), "use hands".to_owned()]);
     assert_eq!(failure.causes, ["drawer jammed"]);
     assert_eq!(failure.hints, ["use hands"]);
 }
 
 #[test]
 fn json_carries_everything() {
-    let failure = Failure::from(recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")]));
-    let answer = Answer { error: &failure, exit_code: failure.kind.code() };
+    let failure = failure(recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")]));
+    let answer = Answer { error: &failure, exit_code: exit_code(failure.kind) };
     let json = serde_json::to_value(answer).expect("plain data");
     assert_eq!(json["exit-code"], 1);
     assert_eq!(json["error"]["kind"], "input");

@@ -60,7 +60,7 @@ impl JsonLines {
                 };
                 self.say("saved", *stage, now, &[("bytes", json!(by)), ("how", json!(how))]);
             }
-            Event::Info(_) | Event::Warning(_) => (),
+            Event::Detail(_) | Event::Info(_) | Event::Warning(_) | Event::Problem(_) | Event::LockWritten { .. } => (),
         }
     }
 

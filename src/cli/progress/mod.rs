@@ -73,10 +73,15 @@ impl Progress {
         }
     }
 
-    fn talk(&self, level: Level, text: &str) {
+    fn talk(&self, level: Level, text: &str, below: &[String]) {
+        self.apart(|| self.printer.talk_of(level, text, below));
+    }
+
+    /// Writes something with the bars out of its way.
+    fn apart(&self, write: impl FnOnce()) {
         match &self.kind {
-            Kind::Bars(bars) => bars.suspend(|| self.printer.talk(level, text)),
-            _ => self.printer.talk(level, text),
+            Kind::Bars(bars) => bars.suspend(write),
+            Kind::Lines(_) | Kind::Json(_) | Kind::Quiet => write(),
         }
     }
 }
@@ -93,8 +98,15 @@ impl Reporter for Progress {
             listener.event(event.clone());
         }
         match (event, &self.kind) {
-            (Event::Info(text), _) => self.talk(Level::Info, &text),
-            (Event::Warning(text), _) => self.talk(Level::Warning, &text),
+            (Event::Detail(text), _) => self.talk(Level::Detail, &text, &[]),
+            (Event::Info(text), _) => self.talk(Level::Info, &text, &[]),
+            (Event::Warning(text), _) => self.talk(Level::Warning, &text, &[]),
+            (Event::LockWritten { image, changes }, _) => {
+                let text = format!("wrote a new lock for {image}, to be reviewed and committed");
+                self.talk(Level::Warning, &text, &changes);
+            }
+            (Event::Problem(diagnostic), _) if self.printer.logs_json() => self.printer.object(&diagnostic),
+            (Event::Problem(diagnostic), _) => self.apart(|| self.printer.diagnostic(&diagnostic)),
             (event, Kind::Bars(bars)) => bars.event(&event),
             (event, Kind::Lines(lines)) => lines.event(&event),
             (event, Kind::Json(json)) => json.event(&event),

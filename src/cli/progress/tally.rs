@@ -101,7 +101,9 @@ impl Tally {
                 }
                 work.is_running().then_some((*stage, Change::Moved))
             }
-            Event::Info(_) | Event::Warning(_) => None,
+            Event::Detail(_) | Event::Info(_) | Event::Warning(_) | Event::Problem(_) | Event::LockWritten { .. } => {
+                None
+            }
         }
     }
 

@@ -3,15 +3,15 @@
 use crate::announce::writeback::Change;
 use crate::announce::writeback::Note;
 use crate::announce::writeback::WrittenBack;
-use crate::build::Built;
-use crate::build::output::Output;
 use crate::cli::failure::Failure;
-use crate::cli::failure::Kind;
 use crate::cli::printer::Printer;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::duration;
 use crate::cli::table::size;
+use crate::fault::Turn;
+use crate::jobs;
+use crate::jobs::publish::PublishOutcome;
 use crate::oci::registry::Blobs;
 use crate::publish::Gate;
 use crate::publish::Published;
@@ -63,68 +63,32 @@ struct Image {
     error: Option<Failure>,
 }
 
+impl From<jobs::publish::Announced> for Announced {
+    fn from(announced: jobs::publish::Announced) -> Self {
+        let jobs::publish::Announced { receiver, images, error } = announced;
+        Self { receiver, images, error: error.map(|error| jobs::Error::from(error).into()) }
+    }
+}
+
 impl Answer {
-    /// Sums up what became of images in a registry.
-    pub(crate) fn new(published: Vec<Published>, target: &str, time: Duration) -> Self {
-        let image = |mut published: Published| {
-            let error = published.failure.take().map(Failure::from);
-            Image { published, error }
-        };
-        let images = published.into_iter().map(image).collect();
+    /// Answers with what became of images; `time` is what the command took.
+    pub(crate) fn new(outcome: PublishOutcome, time: Duration) -> Self {
+        let mut images = Vec::new();
+        for mut published in outcome.images {
+            let error = published.failure.take().map(|error| jobs::Error::from(error).into());
+            images.push(Image { published, error });
+        }
+        let write_back = outcome.write_back.map(|written| match written {
+            Ok(written) => WriteBack::Done(written),
+            Err(error) => WriteBack::Error(jobs::Error::from(error).into()),
+        });
         Self {
-            target: target.to_owned(),
+            target: outcome.target,
             images,
             milliseconds: time.as_millis(),
-            write_back: None,
-            announced: Vec::new(),
+            write_back,
+            announced: outcome.announced.into_iter().map(Announced::from).collect(),
         }
-    }
-
-    /// Returns what became of every image.
-    pub(crate) fn published(&self) -> impl Iterator<Item = &Published> {
-        self.images.iter().map(|image| &image.published)
-    }
-
-    /// Returns the answers of several deliveries to one target as one; none when there was none.
-    pub(crate) fn together(answers: Vec<Self>) -> Option<Self> {
-        answers.into_iter().reduce(|mut all, next| {
-            all.images.extend(next.images);
-            all.milliseconds = next.milliseconds;
-            all
-        })
-    }
-
-    /// Tells whether anything failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failure().is_some()
-            || matches!(self.write_back, Some(WriteBack::Error(_)))
-            || self.announced.iter().any(|told| told.error.is_some())
-    }
-
-    /// Adds what became of a Git checkout.
-    pub(super) fn with_written_back(self, written: Result<WrittenBack, Failure>) -> Self {
-        Self { write_back: Some(written.map_or_else(WriteBack::Error, WriteBack::Done)), ..self }
-    }
-
-    /// Adds who was told.
-    pub(super) fn with_announced(self, announced: Vec<Announced>) -> Self {
-        Self { announced, ..self }
-    }
-
-    /// Sums up images in a layout folder, where nobody scans anything.
-    pub(crate) fn layout(built: &[Built], output: &Output, dry_run: bool, time: Duration) -> Self {
-        let published = |built: &Built| Published {
-            image: built.image.clone(),
-            repository: output.to_string(),
-            digest: built.index.0,
-            pushed: None,
-            gate: Gate::NotAvailable { reason: "a layout folder has no scanner" },
-            tags: built.tags.clone(),
-            moved: Vec::new(),
-            state: if dry_run { State::WouldPublish } else { State::Published },
-            failure: None,
-        };
-        Self::new(built.iter().map(published).collect(), &output.to_string(), time)
     }
 
     /// Prints it, and returns what failed.
@@ -248,7 +212,7 @@ impl Answer {
         let names: Vec<&str> = failed().map(|(name, _)| name.as_str()).collect();
         // what another try may mend comes first, then what people must mend, then what was decided
         let kind =
-            [Kind::Outside, Kind::Input, Kind::Policy].into_iter().find(|kind| failed().any(|(_, k)| k == *kind))?;
+            [Turn::Outside, Turn::Input, Turn::Policy].into_iter().find(|kind| failed().any(|(_, k)| k == *kind))?;
         let total = self.images.len();
         let mut failure =
             Failure::new(kind, format!("cannot publish {} of {total} image(s): {}", names.len(), names.join(", ")));
@@ -317,7 +281,7 @@ pub(super) fn setup(steps: &[Step], printer: &Printer) -> Result<(), Failure> {
     if left == 0 {
         return Ok(());
     }
-    let mut failure = Failure::new(Kind::Input, format!("cannot do {left} of {} steps of the setup", steps.len()));
+    let mut failure = Failure::new(Turn::Input, format!("cannot do {left} of {} steps of the setup", steps.len()));
     failure.is_answered = true;
     Err(failure)
 }

@@ -9,6 +9,7 @@ use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::image::Layer;
+use crate::jobs::show::ShowOutcome;
 use crate::lock::file::LockedPackage;
 use crate::tree::Entry;
 use crate::tree::Kind;
@@ -34,11 +35,11 @@ pub(super) struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     packages: Option<Vec<&'a LockedPackage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) layers: Option<Vec<Layer>>,
+    layers: Option<&'a [Layer]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) path: Option<Entry>,
+    path: Option<&'a Entry>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) largest: Option<Vec<Entry>>,
+    largest: Option<&'a [Entry]>,
 }
 
 /// What one recipe level adds.
@@ -51,9 +52,10 @@ struct LevelAnswer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Answers what definition and lock know.
-    pub(super) fn new(order: &Order<'a>, platform: Platform, packages: bool) -> Self {
-        let Order { definition, lock } = *order;
+    /// Answers with what the job found.
+    pub(super) fn new(outcome: &'a ShowOutcome, packages: bool) -> Self {
+        let ShowOutcome { definition, lock, platform, layers, path, largest } = outcome;
+        let (order, platform) = (Order { definition, lock }, *platform);
         let levels = lock.levels.iter().map(|level| {
             let packages = level.packages.get(&platform).map_or(&[][..], Vec::as_slice);
             let download_size = packages.iter().map(|package| package.size).sum();
@@ -61,8 +63,8 @@ impl<'a> Answer<'a> {
         });
         Self {
             image: &definition.image,
-            version: record::version(order),
-            tags: record::tags(order),
+            version: record::version(&order),
+            tags: record::tags(&order),
             purpose: &definition.purpose,
             owner: format!("{} <{}>", definition.owner.name, definition.owner.contact),
             parent: definition.parent.as_deref(),
@@ -71,9 +73,9 @@ impl<'a> Answer<'a> {
             locked_at: lock.epoch,
             levels: levels.collect(),
             packages: packages.then(|| lock.packages(platform).collect()),
-            layers: None,
-            path: None,
-            largest: None,
+            layers: layers.as_deref(),
+            path: path.as_ref(),
+            largest: largest.as_deref(),
         }
     }
 }

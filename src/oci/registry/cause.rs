@@ -4,18 +4,8 @@
 //! 2.16 and its source. What may succeed later with the same input is [`Turn::Outside`]; what needs another input or
 //! set-up is [`Turn::Input`]; what a policy refuses is [`Turn::Policy`].
 
+use crate::fault::Turn;
 use std::fmt;
-
-/// Whose turn it is after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Somebody has to change settings, rights or input (exit code 1).
-    Input,
-    /// Network, registry or scanner; another try may help (exit code 3).
-    Outside,
-    /// A rule said no (exit code 4).
-    Policy,
-}
 
 /// Why a Harbor refuses something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

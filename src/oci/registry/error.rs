@@ -1,7 +1,8 @@
 //! What a registry refuses, in words and with a remedy; reads its error envelope (distribution-spec, "Error Codes").
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::oci::registry::cause::Cause;
-use crate::oci::registry::cause::Turn;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -256,21 +257,6 @@ impl Error {
         self.turn() != Turn::Outside
     }
 
-    /// Tells whose turn it is, for the exit code.
-    #[must_use]
-    pub fn turn(&self) -> Turn {
-        match self {
-            Self::Known { cause, .. } => cause.turn(),
-            Self::Http(_)
-            | Self::Malformed { .. }
-            | Self::WrongDigest { .. }
-            | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
-            // the registry's rule, not a fault of anybody; answers to HEAD have no words
-            Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
-            _ => Turn::Input,
-        }
-    }
-
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
@@ -301,6 +287,25 @@ impl Error {
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Known { cause, .. } => cause.turn(),
+            Self::Http(_)
+            | Self::Malformed { .. }
+            | Self::WrongDigest { .. }
+            | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
+            // the registry's rule, not a fault of anybody; answers to HEAD have no words
+            Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
+            _ => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

@@ -26,7 +26,6 @@ mod session;
 mod upload;
 
 pub use cause::Cause;
-pub use cause::Turn;
 pub use error::Error;
 pub use push::Blobs;
 pub use push::Push;

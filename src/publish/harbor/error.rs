@@ -1,7 +1,8 @@
 //! What can go wrong with a Harbor, in words that say what to do; Harbor's own words are quoted, made harmless.
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::oci::registry::Cause;
-use crate::oci::registry::Turn;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -189,24 +190,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whose turn it is, for the exit code.
-    #[must_use]
-    pub fn turn(&self) -> Turn {
-        match self {
-            Self::Login { .. }
-            | Self::NotPermitted { .. }
-            | Self::NotFound { .. }
-            | Self::Name { .. }
-            | Self::NotHarbor { .. }
-            | Self::NotScannable { .. }
-            | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
-            | Self::File(_) => Turn::Input,
-            Self::Known { cause, .. } => cause.turn(),
-            Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
-            _ => Turn::Outside,
-        }
-    }
-
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
@@ -258,6 +241,28 @@ impl Error {
 
     pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
         Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), SAID) }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Login { .. }
+            | Self::NotPermitted { .. }
+            | Self::NotFound { .. }
+            | Self::Name { .. }
+            | Self::NotHarbor { .. }
+            | Self::NotScannable { .. }
+            | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
+            | Self::File(_) => Turn::Input,
+            Self::Known { cause, .. } => cause.turn(),
+            Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
+            _ => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

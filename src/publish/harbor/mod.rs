@@ -24,7 +24,6 @@ pub use error::Error;
 pub use name::Repository;
 
 pub use crate::oci::registry::Cause;
-pub use crate::oci::registry::Turn;
 
 use crate::oci::registry::credentials::Audience;
 use crate::publish::harbor::error::Refusal;

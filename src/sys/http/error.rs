@@ -1,5 +1,7 @@
 //! What can go wrong with a request, without a password in the text.
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::sys::fs;
 use std::path::PathBuf;
 use url::Url;
@@ -154,6 +156,16 @@ impl Error {
             Self::ProxyAddress { variable } => Self::ProxyAddress { variable },
             other => Self::Client { cause: other.to_string() },
         }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        Turn::Outside
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

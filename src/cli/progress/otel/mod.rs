@@ -10,6 +10,7 @@ mod send;
 mod spans;
 
 use crate::cli::failure::Failure;
+use crate::cli::failure::exit_code;
 use crate::cli::printer::Level;
 use crate::cli::printer::Printer;
 use crate::cli::progress::otel::options::Options;
@@ -84,7 +85,7 @@ impl Trace {
         let mut root = Span::new(self.root, self.options.parent.map(|parent| parent.span), "", self.begun);
         root.name = format!("sockel {}", self.command);
         root.ended = now;
-        let code = failure.map_or(0, |failure| failure.kind.code());
+        let code = failure.map_or(0, |failure| exit_code(failure.kind));
         root.attributes.push(("process.executable.name", Attribute::Text("sockel".to_owned())));
         root.attributes.push(("process.exit.code", Attribute::Number(u64::from(code))));
         if let Some(failure) = failure {

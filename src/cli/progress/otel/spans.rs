@@ -107,7 +107,12 @@ impl Spans {
             }
             Event::Finished { stage, what } => self.end(*stage, what, now),
             Event::Warning(text) if self.warnings.len() < WARNINGS => self.warnings.push((now, cover(text))),
-            Event::Saved { .. } | Event::Warning(_) | Event::Info(_) => (),
+            Event::Saved { .. }
+            | Event::Warning(_)
+            | Event::Detail(_)
+            | Event::Info(_)
+            | Event::Problem(_)
+            | Event::LockWritten { .. } => (),
         }
     }
 

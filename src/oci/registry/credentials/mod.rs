@@ -20,6 +20,8 @@ pub use audience::Audience;
 pub use config::Found;
 pub use config::search;
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::oci::registry::challenge::shown_host;
 use crate::sys::env;
 use crate::sys::env::Variable;
@@ -149,6 +151,16 @@ impl Error {
             Self::Helper { .. } => "log in anew with the tool that the helper belongs to, or name a robot's file",
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        Turn::Input
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
     }
 }
 

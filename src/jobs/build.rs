@@ -1,0 +1,196 @@
+//! The job `build`: images from their locks, into layouts and archives.
+
+use crate::build;
+use crate::build::Built;
+use crate::build::Whereabouts;
+use crate::build::output;
+use crate::build::output::Output;
+use crate::bundle::Place;
+use crate::fault::Explain;
+use crate::jobs::Error;
+use crate::jobs::Session;
+use crate::jobs::bundle;
+use crate::jobs::target::PublishTarget;
+use crate::jobs::workspace::Relock;
+use crate::jobs::workspace::Workspace;
+use crate::jobs::workspace::pinned;
+use crate::lock::file::Lock;
+use crate::recipe::Definition;
+use crate::sys::http::Http;
+use crate::tree::compress::Compression;
+use crate::values::Platform;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Where images go when the request does not say it.
+const USUAL_OUTPUT: &str = "out";
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Images to build; all when none is named. Their parents are built as well.
+    pub images: Vec<String>,
+    /// Where to write; the layout `out` when nothing is named.
+    pub outputs: Vec<Output>,
+    /// Platforms to build; all of each image when none is named.
+    pub platforms: Vec<Platform>,
+    /// What to do about locks that do not fit.
+    pub locks: LockUse,
+    /// Take all packages from this bundle, and nothing from archives.
+    pub bundle: Option<Place>,
+    /// Format of the layers.
+    pub compression: Compression,
+}
+
+/// What a build does about its locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockUse {
+    /// Refuse to build when one is missing or does not answer its recipes.
+    AsTheyAre,
+    /// Lock these images first, and write the lock files.
+    RenewStale,
+    /// As [`Self::RenewStale`], and lock anew what the archives have dropped.
+    Refresh,
+}
+
+impl Default for BuildRequest {
+    fn default() -> Self {
+        Self {
+            images: Vec::new(),
+            outputs: Vec::new(),
+            platforms: Vec::new(),
+            locks: LockUse::RenewStale,
+            bundle: None,
+            compression: Compression::Gzip,
+        }
+    }
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct BuildOutcome {
+    /// The images with their parents, parents first.
+    pub images: Vec<Built>,
+    /// Where they were written.
+    pub outputs: Vec<Output>,
+}
+
+/// Builds images and writes them.
+///
+/// # Errors
+/// The first thing that cannot be done. What was finished before stays in the store, and the next run finds it.
+pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Error> {
+    let outputs = outputs(request)?;
+    let workspace = Workspace::open(session)?;
+    let definitions = workspace.definitions(&request.images)?;
+    check_archives(request, &outputs, &definitions)?;
+    let mut locks = locks(request, &workspace, &definitions)?;
+
+    let options = build::Options {
+        compression: request.compression,
+        platforms: request.platforms.clone(),
+        ..session.build_options(Whereabouts::Here)
+    };
+    let offline = match &request.bundle {
+        Some(bundle) => Some(bundle::supply(bundle, &pinned(&definitions, &locks), &request.platforms, session)?),
+        None => {
+            let target = PublishTarget::open(None, session)?;
+            target.take_from_cache(&pinned(&definitions, &locks), &options, true)?;
+            None
+        }
+    };
+    let building = Building { workspace: &workspace, definitions: &definitions, options, http: offline, session };
+
+    let built = match building.build(&locks) {
+        Err(error) if request.locks == LockUse::Refresh && error.asks_for_new_lock() => {
+            error.to_string().lines().for_each(|line| session.warn(line.trim()));
+            session.warn("locking anew");
+            let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
+            workspace.renew(&definitions, &mut locks, &how)?;
+            building.build(&locks)?
+        }
+        built => built?,
+    };
+
+    for output in &outputs {
+        building.write(output, &built, &locks)?;
+    }
+    Ok(BuildOutcome { images: built, outputs })
+}
+
+/// Returns where to write. A checkout must not choose another folder by a link named `out`.
+fn outputs(request: &BuildRequest) -> Result<Vec<Output>, Error> {
+    if !request.outputs.is_empty() {
+        return Ok(request.outputs.clone());
+    }
+    output::check_unnamed(Path::new(USUAL_OUTPUT))?;
+    Ok(vec![Output::Layout(USUAL_OUTPUT.into())])
+}
+
+/// Refuses to write several images into an archive, which holds one.
+fn check_archives(request: &BuildRequest, outputs: &[Output], definitions: &[Definition]) -> Result<(), Error> {
+    let wanted = if request.images.is_empty() { definitions.len() } else { request.images.len() };
+    if wanted == 1 || outputs.iter().all(|output| matches!(output, Output::Layout(_))) {
+        return Ok(());
+    }
+    Err(Error::usage("cannot write several images into an archive: it holds one")
+        .hint("name one image, or write a layout with `-o oci:DIR`"))
+}
+
+/// Returns a lock for every definition, made anew where needed and allowed.
+fn locks(
+    request: &BuildRequest,
+    workspace: &Workspace<'_>,
+    definitions: &[Definition],
+) -> Result<BTreeMap<String, Lock>, Error> {
+    if request.locks == LockUse::AsTheyAre || request.bundle.is_some() {
+        return workspace.fresh_locks(definitions);
+    }
+
+    let mut locks = workspace.locks(definitions)?;
+    // a parent's new lock may make its children stale, so look again after each round: at most one for each image
+    for _ in 0..=definitions.len() {
+        let stale = workspace.stale(definitions, &locks)?;
+        if stale.is_empty() {
+            break;
+        }
+        let wanted: Vec<Definition> =
+            definitions.iter().filter(|definition| stale.contains_key(&definition.image)).cloned().collect();
+        workspace.report_stale(&stale);
+        let how = Relock { locked_states: true, pockets: &BTreeSet::new(), accept_older: false };
+        workspace.renew(&wanted, &mut locks, &how)?;
+    }
+    Ok(locks)
+}
+
+/// A build that may have to be repeated: with new locks, or because something in the store was damaged.
+struct Building<'a> {
+    workspace: &'a Workspace<'a>,
+    definitions: &'a [Definition],
+    options: build::Options,
+    /// With a bundle, a network that refuses everything; otherwise the session's own.
+    http: Option<Http>,
+    session: &'a Session,
+}
+
+impl Building<'_> {
+    fn build(&self, locks: &BTreeMap<String, Lock>) -> Result<Vec<Built>, Error> {
+        let http = self.http.as_ref().unwrap_or(self.session.http());
+        let equipment = self.session.equipment(http, self.workspace.ledger()?)?;
+        Ok(build::build(&pinned(self.definitions, locks), &self.options, equipment)?)
+    }
+
+    fn write(&self, output: &Output, built: &[Built], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
+        let store = self.session.store()?;
+        match output::write(output, built, store) {
+            // the damaged part was taken out of the store, so another build makes it again
+            Err(error) if error.is_damage() => {
+                self.session.warn(format!("{error}: making it again"));
+                self.build(locks)?;
+                Ok(output::write(output, built, store)?)
+            }
+            written => Ok(written?),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A registry with its logins: who pushes, who releases, and whether it is a Harbor.
+
+use crate::jobs::Error;
+use crate::jobs::Session;
+use crate::oci::registry::Registry;
+use crate::oci::registry::address::Address;
+use crate::oci::registry::credentials;
+use crate::oci::registry::credentials::Audience;
+use crate::oci::registry::credentials::RobotFile;
+use crate::oci::registry::credentials::Wanted;
+use crate::publish;
+use crate::publish::harbor::Harbor;
+use crate::recipe::CacheFile;
+use crate::recipe::RegistryFile;
+use crate::report::Reporter;
+use crate::shared::Cache;
+use crate::shared::key::Signer;
+use crate::shared::key::Verifier;
+use crate::store::Store;
+use crate::sys::http::HostOptions;
+use std::path::Path;
+use url::Url;
+
+/// A registry, with the login that pushes and the one that releases.
+pub(crate) struct Connections<'a> {
+    session: &'a Session,
+    registry: Registry,
+    release: Option<Registry>,
+    cache: Option<CacheKeys>,
+}
+
+/// Where results are shared, and with which keys.
+struct CacheKeys {
+    repository: String,
+    verifier: Option<Verifier>,
+    signer: Option<Signer>,
+}
+
+impl CacheKeys {
+    fn read(file: &CacheFile) -> Result<Self, Error> {
+        Ok(Self {
+            repository: file.repository.clone(),
+            verifier: file.verify.as_deref().map(Verifier::read).transpose()?,
+            signer: file.sign.as_deref().map(Signer::read).transpose()?,
+        })
+    }
+}
+
+impl<'a> Connections<'a> {
+    /// Finds logins; no request is sent yet. `is_named` says that the request names this registry as the place to
+    /// publish to.
+    pub(crate) fn open(url: &Url, is_named: bool, file: &RegistryFile, session: &'a Session) -> Result<Self, Error> {
+        let is_target = is_target(url, file);
+        let mut options = host_options(session, file);
+        // logins and client certificates of the registry file are for its own target alone
+        options.identity = file.client_certificate.clone().filter(|_| is_target);
+        options.parallel = file.parallel.unwrap_or(options.parallel);
+
+        let opening = Opening { url, is_named, is_target, file, options, session };
+        let staging = file.projects.as_ref().map_or("", |projects| &projects.staging);
+        let registry = opening.registry(staging, file.credentials.as_deref())?;
+        let release = match (&file.release_credentials, &file.projects) {
+            (Some(path), Some(projects)) if is_target => Some(opening.registry(&projects.release, Some(path))?),
+            _ => None,
+        };
+
+        let cache = file.cache.as_ref().map(CacheKeys::read).transpose()?;
+        Ok(Self { session, registry, release, cache })
+    }
+
+    /// Returns the repository in which results are shared.
+    pub(crate) fn cache<'c>(&'c self, store: &'c Store, reporter: &'c dyn Reporter) -> Option<Cache<'c>> {
+        let CacheKeys { repository, verifier, signer } = self.cache.as_ref()?;
+        let (verifier, signer) = (verifier.as_ref(), signer.as_ref());
+        Some(Cache { registry: &self.registry, repository, verifier, signer, store, reporter })
+    }
+
+    /// Returns the registry with the login that pushes.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Returns the registry with the login that may write to the release project.
+    pub(crate) fn release(&self) -> &Registry {
+        self.release.as_ref().unwrap_or(&self.registry)
+    }
+
+    /// Returns the API of a Harbor that can be written to; otherwise why there is none.
+    pub(crate) async fn harbor(&self) -> Result<(Option<Harbor<'_>>, &'static str), Error> {
+        let Some(harbor) = harbor_of(&self.registry) else {
+            return Ok((None, "nobody is logged in, so the registry's own interface is not asked"));
+        };
+        let Some(found) = harbor.discover().await.map_err(publish::Error::from)? else {
+            return Ok((None, "the registry is no Harbor"));
+        };
+        found.writable().map_err(publish::Error::from)?;
+        self.session.detail(format!("Harbor {} as `{}`", found.version, harbor.user()));
+        Ok((Some(harbor), ""))
+    }
+
+    /// Returns the API with the login that may write to the release project, where that is another one.
+    pub(crate) fn release_harbor(&self, is_harbor: bool) -> Option<Harbor<'_>> {
+        self.release.as_ref().filter(|_| is_harbor).and_then(harbor_of)
+    }
+}
+
+/// Tells whether a registry is the target that the registry file names.
+fn is_target(url: &Url, file: &RegistryFile) -> bool {
+    let target = file.target.as_ref().and_then(|target| Address::parse(target, &file.insecure).ok());
+    matches!(&target, Some(Address::Registry { url: target, .. }) if Audience::of(target).covers(url))
+}
+
+/// Returns how hosts are reached that the registry file or a flag names; a flag's authorities come before the file's.
+pub(crate) fn host_options(session: &Session, file: &RegistryFile) -> HostOptions {
+    let mut options = HostOptions::usual(session.options().offline);
+    options.extra_ca = session.options().ca_file.clone().or_else(|| file.ca_file.clone());
+    options
+}
+
+/// What the two logins of a registry have in common.
+struct Opening<'a> {
+    url: &'a Url,
+    is_named: bool,
+    is_target: bool,
+    file: &'a RegistryFile,
+    options: HostOptions,
+    session: &'a Session,
+}
+
+impl Opening<'_> {
+    /// Opens the registry with the login for a project.
+    fn registry(&self, project: &str, robot: Option<&Path>) -> Result<Registry, Error> {
+        let robot = robot.filter(|_| self.is_target).map(|path| RobotFile { path, folder: &self.file.folder });
+        let wanted = Wanted { registry: self.url, repository: project, is_named: self.is_named, robot };
+        let found = credentials::find(&wanted)?;
+        if let Some(reason) = &found.unused {
+            self.session.warn(reason.clone());
+        }
+
+        let login = found.source;
+        let account = login
+            .as_ref()
+            .map_or_else(|| "nobody".to_owned(), |found| format!("`{}` (from {})", found.login.user, found.origin));
+        self.session.detail(format!("registry {} as {account}", self.url));
+        Ok(Registry::new(self.url.clone(), self.options.clone(), login.map(|found| found.login)))
+    }
+}
+
+fn harbor_of(registry: &Registry) -> Option<Harbor<'_>> {
+    Some(Harbor::new(registry.host(), registry.url().clone(), registry.login()?.clone()))
+}

@@ -1,0 +1,65 @@
+//! The receivers of the registry file: webhooks that are told of published images.
+
+use crate::announce::webhook::Key;
+use crate::announce::webhook::Reason;
+use crate::announce::webhook::Receiver;
+use crate::jobs::Error;
+use crate::jobs::Session;
+use crate::jobs::connections::host_options;
+use crate::jobs::publish::Announced;
+use crate::publish::Published;
+use crate::recipe::ReceiverEntry;
+use crate::recipe::RegistryFile;
+use crate::sys::http;
+use crate::sys::http::Host;
+use crate::sys::http::HostOptions;
+
+/// Attempts for one message: a receiver that does not answer must not hold up a pipeline for long.
+const ATTEMPTS: u32 = 4;
+
+/// The receivers of a registry file, with their keys.
+pub(crate) struct Receivers(Vec<Receiver>);
+
+impl Receivers {
+    /// Reads their keys.
+    pub(crate) fn open(file: &RegistryFile, session: &Session) -> Result<Self, Error> {
+        let options = HostOptions { attempts: ATTEMPTS, ..host_options(session, file) };
+        let mut receivers = Vec::new();
+        for ReceiverEntry { url, secret } in &file.announce {
+            let parsed = url
+                .parse()
+                .map_err(|cause| Error::input(format!("cannot use receiver `{}`: {cause}", http::mask(url))))?;
+            receivers.push(Receiver { url: parsed, key: Key::read(secret)?, host: Host::new(options.clone()) });
+        }
+        Ok(Self(receivers))
+    }
+
+    /// Tells each of them about each image. One that fails is not asked again in this run, and does not keep the others
+    /// from hearing; what it missed is sent when the image is published the next time.
+    pub(crate) fn tell(
+        &self,
+        images: &[Published],
+        reason: &dyn Fn(&str) -> Reason,
+        session: &Session,
+    ) -> Result<Vec<Announced>, Error> {
+        let store = session.store()?;
+        let mut all = Vec::new();
+        for receiver in &self.0 {
+            let address = http::mask(receiver.url.as_str());
+            let mut announced = Announced { receiver: address, images: Vec::new(), error: None };
+            for published in images {
+                let telling = receiver.tell(published, reason(&published.image), store);
+                match session.http().block_on(telling)? {
+                    Ok(true) => announced.images.push(published.image.clone()),
+                    Ok(false) => {}
+                    Err(error) => {
+                        announced.error = Some(error);
+                        break;
+                    }
+                }
+            }
+            all.push(announced);
+        }
+        Ok(all)
+    }
+}

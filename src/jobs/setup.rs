@@ -1,0 +1,40 @@
+//! The job `publish --setup`: Harbor's projects with their rules, quotas and robots, as the registry file wants them.
+
+use crate::jobs::Error;
+use crate::jobs::Session;
+use crate::jobs::connections::Connections;
+use crate::jobs::target::PublishTarget;
+use crate::jobs::workspace::Workspace;
+use crate::oci::registry::address::Address;
+use crate::publish;
+use crate::publish::harbor::setup::Step;
+use crate::publish::policy;
+use crate::recipe::RegistryFile;
+
+/// Creates what is missing and changes what differs, or with `dry_run` only says what would be done. Needs an
+/// administrator's login.
+///
+/// # Errors
+/// When the registry file names no projects, or the registry is no Harbor. What single steps could not do is in them.
+pub fn run(dry_run: bool, session: &Session) -> Result<Vec<Step>, Error> {
+    let target = PublishTarget::open(None, session)?;
+    let file = target.file();
+    let (Address::Registry { url, .. }, Some(projects)) = (target.address(), &file.projects) else {
+        return Err(Error::input("cannot set up projects: the registry file names none").hint(
+            "give `target: https://HOST` and `projects: { staging: NAME, release: NAME }` in the registry file",
+        ));
+    };
+    let definitions = Workspace::open(session)?.definitions(&[])?;
+    let wanted = policy::wanted(projects, file, &definitions);
+
+    // the robots that the file names may not create projects, and do not exist before the first time
+    let file = RegistryFile { credentials: None, release_credentials: None, ..file.clone() };
+    let connections = Connections::open(url, false, &file, session)?;
+    let work = async {
+        let (harbor, without) = connections.harbor().await?;
+        let harbor = harbor.ok_or_else(|| Error::input(format!("cannot set up projects: {without}")))?;
+        let steps = if dry_run { harbor.plan(&wanted).await } else { harbor.apply(&wanted).await };
+        Ok(steps.map_err(publish::Error::from)?)
+    };
+    session.http().block_on(work)?
+}

@@ -1,0 +1,160 @@
+//! The job `show`: what an image consists of, from its lock and from what the store has.
+
+use crate::build;
+use crate::build::Order;
+use crate::build::Whereabouts;
+use crate::build::record;
+use crate::image::Layer;
+use crate::jobs::Error;
+use crate::jobs::Session;
+use crate::jobs::target::PublishTarget;
+use crate::jobs::workspace::Workspace;
+use crate::jobs::workspace::pinned;
+use crate::layer::unpack;
+use crate::layer::unpack::Unpacked;
+use crate::lock::file::Lock;
+use crate::recipe::Definition;
+use crate::store::Store;
+use crate::tree::Contents;
+use crate::tree::Entry;
+use crate::tree::compress::Compression;
+use crate::values::Digest;
+use crate::values::Platform;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// What to show of an image.
+#[derive(Debug, Clone, Default)]
+pub struct ShowRequest {
+    /// The image.
+    pub image: String,
+    /// The platform; the first one of the image when none is named.
+    pub platform: Option<Platform>,
+    /// Look for this path.
+    pub path: Option<String>,
+    /// Look for the layers.
+    pub layers: bool,
+    /// Look for this many of the largest files.
+    pub largest: Option<usize>,
+}
+
+/// What an image consists of.
+#[derive(Debug)]
+pub struct ShowOutcome {
+    /// What the recipes say.
+    pub definition: Definition,
+    /// What was locked.
+    pub lock: Lock,
+    /// The platform that is shown.
+    pub platform: Platform,
+    /// The layers from the bottom up, where they were asked for.
+    pub layers: Option<Vec<Layer>>,
+    /// The path that was asked for.
+    pub path: Option<Entry>,
+    /// The largest files, where they were asked for.
+    pub largest: Option<Vec<Entry>>,
+}
+
+/// Looks an image up. Layers and files come from the store, so the image has to be built first.
+///
+/// # Errors
+/// When the image has no lock, or the store does not have what was asked for.
+pub fn run(request: &ShowRequest, session: &Session) -> Result<ShowOutcome, Error> {
+    let workspace = Workspace::open(session)?;
+    let definitions = workspace.definitions(std::slice::from_ref(&request.image))?;
+    let locks = locks(&workspace, &definitions)?;
+
+    let orders = pinned(&definitions, &locks);
+    let order = orders.iter().find(|order| order.definition.image == request.image);
+    let order = order.expect("definitions contain the image that was asked for, and every one has a lock");
+    let platform = platform(request, order.definition)?;
+
+    let layers = if request.layers { Some(layers(&orders, order, platform, session)?) } else { None };
+    let (mut path, mut largest) = (None, None);
+    if request.path.is_some() || request.largest.is_some() {
+        let entries = entries(order, platform, session.store()?)?;
+        path = request.path.as_ref().map(|path| find(&entries, path)).transpose()?;
+        largest = request.largest.map(|number| largest_of(entries, number));
+    }
+    let (definition, lock) = (order.definition.clone(), order.lock.clone());
+    Ok(ShowOutcome { definition, lock, platform, layers, path, largest })
+}
+
+fn locks(workspace: &Workspace<'_>, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Error> {
+    let mut locks = BTreeMap::new();
+    for Definition { image, .. } in definitions {
+        let Some(lock) = workspace.lock(image)? else {
+            let message = format!("cannot show `{image}`: it has no lock file");
+            return Err(Error::input(message).hint(format!("run `sockel lock {image}`")));
+        };
+        locks.insert(image.clone(), lock);
+    }
+    Ok(locks)
+}
+
+fn platform(request: &ShowRequest, definition: &Definition) -> Result<Platform, Error> {
+    let known = &definition.platforms;
+    let wanted = request.platform.or_else(|| known.first().copied());
+    wanted.filter(|platform| known.contains(platform)).ok_or_else(|| {
+        let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let message = format!("cannot show `{}`: it is not built for this platform", definition.image);
+        Error::input(message).hint(format!("there are {}", names.join(", ")))
+    })
+}
+
+fn not_built(image: &str) -> Error {
+    let message = format!("cannot show `{image}`: the store does not have all of it");
+    Error::input(message).hint(format!("run `sockel build {image}`"))
+}
+
+/// Returns the layers from the bottom up, as they were built last with this lock.
+fn layers(
+    orders: &[Order<'_>],
+    wanted: &Order<'_>,
+    platform: Platform,
+    session: &Session,
+) -> Result<Vec<Layer>, Error> {
+    let store = session.store()?;
+    let anywhere = PublishTarget::open(None, session)?.layers();
+
+    // nobody remembers how the image was built: look under every key that a build can have
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        for platforms in [Vec::new(), vec![platform]] {
+            let options = build::Options { compression, platforms, ..session.build_options(Whereabouts::Here) };
+            let keys = build::keys(orders, &options);
+            let key = orders.iter().zip(keys).find(|(order, _)| order.definition.image == wanted.definition.image);
+            let built = key.and_then(|(_, key)| record::find(&key, anywhere, store));
+            let found = built.and_then(|built| built.platforms.into_iter().find(|built| built.platform == platform));
+            if let Some(found) = found {
+                return Ok(found.layers);
+            }
+        }
+    }
+    Err(not_built(&wanted.definition.image))
+}
+
+/// Returns every path of the image.
+fn entries(order: &Order<'_>, platform: Platform, store: &Store) -> Result<Vec<Entry>, Error> {
+    let unpacked = unpacked(order.lock, platform, store).ok_or_else(|| not_built(&order.definition.image))?;
+    let assembled = build::assemble(order, platform, &unpacked, &Contents::new(store))?;
+    Ok(assembled.whole.iter().cloned().collect())
+}
+
+fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Unpacked>> {
+    lock.packages(platform).map(|package| Some((package.sha256, unpack::find(&package.sha256, store)?))).collect()
+}
+
+fn find(entries: &[Entry], path: &str) -> Result<Entry, Error> {
+    let path = path.trim_matches('/');
+    let found = entries.iter().find(|entry| entry.path == path).cloned();
+    found.ok_or_else(|| Error::input(format!("cannot show `/{path}`: the image has no such path")))
+}
+
+fn largest_of(mut entries: Vec<Entry>, number: usize) -> Vec<Entry> {
+    entries.sort_by_key(|entry| {
+        let size = entry.content().map_or(0, |content| content.size);
+        (Reverse(size), entry.path.clone())
+    });
+    entries.truncate(number);
+    entries
+}

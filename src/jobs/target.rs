@@ -1,0 +1,317 @@
+//! Where images are published: an address with the settings of the registry file.
+
+use crate::build;
+use crate::build::Built;
+use crate::build::Order;
+use crate::build::Whereabouts;
+use crate::build::output;
+use crate::build::output::Output;
+use crate::build::record;
+use crate::jobs::Error;
+use crate::jobs::Session;
+use crate::jobs::connections::Connections;
+use crate::jobs::workspace::is_asked_for;
+use crate::lock::file::Lock;
+use crate::oci::registry::Registry;
+use crate::oci::registry::address::Address;
+use crate::publish;
+use crate::publish::Gate;
+use crate::publish::Place;
+use crate::publish::Published;
+use crate::publish::Release;
+use crate::publish::State;
+use crate::publish::policy;
+use crate::recipe::RegistryFile;
+use crate::shared;
+use crate::shared::Cache;
+use crate::values::Digest;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Where images go when neither the request nor the registry file says it.
+const USUAL_TARGET: &str = "oci:out";
+
+/// Where images are published.
+pub(crate) struct PublishTarget<'a> {
+    session: &'a Session,
+    /// The address as it was written.
+    text: String,
+    /// The request names it, not the registry file.
+    is_named: bool,
+    address: Address,
+    file: RegistryFile,
+    accept_older: bool,
+    connections: OnceCell<Connections<'a>>,
+}
+
+/// How images are delivered.
+pub(crate) struct Delivery<'a> {
+    /// By image, the repositories that may have some of its layers.
+    pub(crate) related: &'a BTreeMap<String, Vec<String>>,
+    /// Only find out what would be done.
+    pub(crate) dry_run: bool,
+    /// Builds the images again from what the store has by then, and returns them by name.
+    pub(crate) rebuild: &'a dyn Fn() -> Result<BTreeMap<String, Built>, Error>,
+}
+
+impl<'a> PublishTarget<'a> {
+    /// Reads an address; without one the registry file's target and projects count.
+    pub(crate) fn open(to: Option<&str>, session: &'a Session) -> Result<Self, Error> {
+        let mut file = session.registry_file().clone();
+        // the file's projects belong to the file's own target
+        if to.is_some() {
+            file.projects = None;
+        }
+        let text = to.map(str::to_owned).or_else(|| file.target.clone()).unwrap_or_else(|| USUAL_TARGET.to_owned());
+        let address = Address::parse(&text, &file.insecure)?;
+        let (is_named, connections) = (to.is_some(), OnceCell::new());
+        Ok(Self { session, text, is_named, address, file, accept_older: false, connections })
+    }
+
+    /// Lets moving tags go back to an older state where a reason is given.
+    pub(crate) fn accepting_older(self, reason: Option<&String>) -> Self {
+        if let Some(reason) = reason {
+            self.session.warn(format!("tags may go back to an older state: {reason}"));
+        }
+        Self { accept_older: reason.is_some(), ..self }
+    }
+
+    /// Returns the address as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the address.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Returns the settings that hold for this target.
+    pub(crate) fn file(&self) -> &RegistryFile {
+        &self.file
+    }
+
+    /// Returns the registry; none for a folder.
+    pub(crate) fn connections(&self) -> Result<Option<&Connections<'a>>, Error> {
+        let Address::Registry { url, .. } = &self.address else { return Ok(None) };
+        if let Some(connections) = self.connections.get() {
+            return Ok(Some(connections));
+        }
+        let connections = Connections::open(url, self.is_named, &self.file, self.session)?;
+        Ok(Some(self.connections.get_or_init(|| connections)))
+    }
+
+    /// Refuses to divide work between machines that cannot see each other's results.
+    pub(crate) fn check_can_divide(&self) -> Result<(), Error> {
+        if self.file.cache.as_ref().is_some_and(|cache| cache.sign.is_some() && cache.verify.is_some()) {
+            return Ok(());
+        }
+        Err(Error::input("cannot divide the work: machines see each other's results in the shared cache")
+            .hint("give `cache: { repository: NAME, verify: KEY, sign: KEY }` in the registry file"))
+    }
+
+    /// Returns the registry that people pull from, and what its repositories begin with; none for a folder.
+    pub(crate) fn released(&self) -> Result<Option<(&Registry, String)>, Error> {
+        let Address::Registry { prefix, .. } = &self.address else { return Ok(None) };
+        let prefix = self.file.projects.as_ref().map_or(prefix, |projects| &projects.release);
+        Ok(self.connections()?.map(|connections| (connections.release(), prefix.clone())))
+    }
+
+    /// Returns where the layers may be of images that are published here.
+    pub(crate) fn layers(&self) -> Whereabouts {
+        match (&self.address, &self.file.cache) {
+            (Address::Registry { url, .. }, Some(cache)) => {
+                Whereabouts::Anywhere(shared::place(url, &cache.repository))
+            }
+            _ => Whereabouts::Here,
+        }
+    }
+
+    /// Returns the cache repository; none where the registry file names none.
+    pub(crate) fn cache(&self) -> Result<Option<Cache<'_>>, Error> {
+        let (store, reporter) = (self.session.store()?, self.session.reporter());
+        Ok(self.connections()?.and_then(|connections| connections.cache(store, reporter)))
+    }
+
+    /// Returns the cache repository; none where nothing may be asked either.
+    fn reachable_cache(&self) -> Result<Option<Cache<'_>>, Error> {
+        if self.file.cache.is_none() || self.session.options().offline { Ok(None) } else { self.cache() }
+    }
+
+    /// Brings what other machines have built into the store: their records alone, or with the layers' bytes.
+    pub(crate) fn take_from_cache(
+        &self,
+        orders: &[Order<'_>],
+        options: &build::Options,
+        with_layers: bool,
+    ) -> Result<(), Error> {
+        let Some(cache) = self.reachable_cache()? else { return Ok(()) };
+        let store = self.session.store()?;
+        let layers = if with_layers { Whereabouts::Here } else { self.layers() };
+        let mut unknown: Vec<(Digest, &str)> = build::keys(orders, options)
+            .into_iter()
+            .zip(orders.iter().map(|order| order.definition.image.as_str()))
+            .filter(|(key, _)| record::find(key, layers, store).is_none())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+
+        let found = self.session.http().block_on(cache.take(&unknown, with_layers))?;
+        self.session.detail(format!("shared cache: {found} of {} images", unknown.len()));
+
+        // what has to be built has to be proven first, from states that this machine may not have
+        unknown
+            .retain(|(key, image)| is_asked_for(&options.images, image) && record::find(key, layers, store).is_none());
+        if !unknown.is_empty() {
+            self.take_states(orders.iter().map(|order| order.lock))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the signed states that these locks name from the cache repository into the store, where there is one.
+    pub(crate) fn take_states<'l>(&self, locks: impl Iterator<Item = &'l Lock>) -> Result<(), Error> {
+        let Some(cache) = self.reachable_cache()? else { return Ok(()) };
+        let locks: Vec<&Lock> = locks.collect();
+        Ok(self.session.http().block_on(cache.take_states(&locks))?)
+    }
+
+    /// Leaves the signed states that these locks name for machines that have nothing, if anything new was published.
+    pub(crate) fn leave_states<'l>(
+        &self,
+        locks: impl Iterator<Item = &'l Lock>,
+        published: &[Published],
+    ) -> Result<(), Error> {
+        if !published.iter().any(|published| published.state == State::Published) {
+            return Ok(());
+        }
+        let Some(cache) = self.reachable_cache()? else { return Ok(()) };
+        let locks: Vec<&Lock> = locks.collect();
+        if let Err(error) = self.session.http().block_on(cache.give_states(&locks))? {
+            self.session.warn(format!("no signed states were left for others: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Publishes built images. Those that prove to be damaged or gone on the way are built again, and sent.
+    pub(crate) fn deliver(&self, orders: &[publish::Order<'_>], how: &Delivery<'_>) -> Result<Vec<Published>, Error> {
+        let (prefix, connections) = match (&self.address, self.connections()?) {
+            (Address::Registry { prefix, .. }, Some(connections)) => (prefix, connections),
+            (Address::Layout(folder), _) => return self.to_layout(folder, orders, how),
+            (Address::Registry { .. }, None) => unreachable!("a registry has connections"),
+        };
+
+        let mut published = self.to_registry(orders, prefix, connections, how)?;
+        let lost: Vec<String> = published
+            .iter()
+            .filter(|published| matches!(published.failure, Some(publish::Error::Lost { .. })))
+            .map(|published| published.image.clone())
+            .collect();
+        if lost.is_empty() {
+            return Ok(published);
+        }
+
+        self.session.warn(format!("parts of {} are damaged or gone: building them again", lost.join(", ")));
+        let built = (how.rebuild)()?;
+        let orders: Vec<publish::Order<'_>> = orders
+            .iter()
+            .filter(|order| lost.contains(&order.built.image))
+            .filter_map(|order| {
+                let built = built.get(&order.built.image)?;
+                Some(publish::Order { definition: order.definition, built })
+            })
+            .collect();
+        for again in self.to_registry(&orders, prefix, connections, how)? {
+            published.retain(|old| old.image != again.image);
+            published.push(again);
+        }
+        Ok(published)
+    }
+
+    fn to_registry(
+        &self,
+        orders: &[publish::Order<'_>],
+        prefix: &str,
+        connections: &Connections<'_>,
+        how: &Delivery<'_>,
+    ) -> Result<Vec<Published>, Error> {
+        let file = &self.file;
+        let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
+        if let Some(problem) = policy.problems().first() {
+            return Err(Error::input(problem.to_string()).hint("change `gate` in the registry file"));
+        }
+        let (store, reporter) = (self.session.store()?, self.session.reporter());
+        let cache = connections.cache(store, reporter);
+
+        let publishing = async {
+            let (harbor, without) = connections.harbor().await?;
+            let release_harbor = connections.release_harbor(harbor.is_some());
+            let release = file.projects.as_ref().map(|projects| Release {
+                project: &projects.release,
+                registry: connections.release(),
+                harbor: release_harbor.as_ref().or(harbor.as_ref()),
+                labels: &file.setup.labels,
+            });
+            let place = Place {
+                store,
+                registry: connections.registry(),
+                harbor: harbor.as_ref(),
+                without,
+                prefix: file.projects.as_ref().map_or(prefix, |projects| &projects.staging),
+                release,
+                cache: cache.as_ref(),
+                related: how.related,
+                policy: &policy,
+                patience: &patience,
+                chunk: file.chunk,
+                dry_run: how.dry_run,
+                accept_older: self.accept_older,
+                reporter,
+            };
+            Ok::<_, Error>(publish::publish(orders, &place).await)
+        };
+        self.session.http().block_on(publishing)?
+    }
+
+    /// Writes images into a layout folder, where nobody scans anything.
+    fn to_layout(
+        &self,
+        folder: &Path,
+        orders: &[publish::Order<'_>],
+        how: &Delivery<'_>,
+    ) -> Result<Vec<Published>, Error> {
+        if !self.is_named {
+            output::check_unnamed(folder)?;
+        }
+        let output = Output::Layout(folder.to_owned());
+        let built: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
+        if !how.dry_run {
+            let store = self.session.store()?;
+            match output::write(&output, &built, store) {
+                // the damaged part was taken out of the store, so it is made again
+                Err(error) if error.is_damage() => {
+                    (how.rebuild)()?;
+                    output::write(&output, &built, store)?;
+                }
+                written => written?,
+            }
+        }
+        Ok(built.iter().map(|built| in_layout(built, &output, how.dry_run)).collect())
+    }
+}
+
+/// Returns what became of an image that was written to a layout folder.
+fn in_layout(built: &Built, output: &Output, dry_run: bool) -> Published {
+    Published {
+        image: built.image.clone(),
+        repository: output.to_string(),
+        digest: built.index.0,
+        pushed: None,
+        gate: Gate::NotAvailable { reason: "a layout folder has no scanner" },
+        tags: built.tags.clone(),
+        moved: Vec::new(),
+        state: if dry_run { State::WouldPublish } else { State::Published },
+        failure: None,
+    }
+}
