@@ -51,7 +51,7 @@
 //! | `~/.cache/sockel` or `SOCKEL_STORE` (`sockel-<uid>` in it where it is shared) | downloads, package trees, layers, cache records | [`store`] |
 //! | `out/` | OCI layout with all images | [`oci::layout`] |
 //! | `bundle/` | everything a build needs, for places without archives | [`bundle`] |
-//! | `base-images/registry.yaml` | where images are published, what the gate lets through | [`recipe::RegistryFile`] |
+//! | `base-images/registry.yaml` | where images are published, what the gate lets through | [`settings::RegistryFile`] |
 //!
 //! # How a command runs
 //! `cli::<command>` turns flags into a request, calls the job of the same name in [`jobs`], and prints what it answers. A
@@ -68,13 +68,18 @@ pub mod values;
 pub mod fault;
 pub mod sys;
 pub mod report;
+pub mod keys;
 // LIBRARIES
 pub mod apt;
 pub mod store;
 pub mod tree;
 pub mod oci;
-// STAGES
+pub mod gate;
+pub mod harbor;
+// INPUT
 pub mod recipe;
+pub mod settings;
+// STAGES
 pub mod lock;
 pub mod fetch;
 pub mod advisory;

@@ -1,7 +1,10 @@
 //! A registry with its logins: who pushes, who releases, and whether it is a Harbor.
 
+use crate::harbor::Harbor;
 use crate::jobs::Error;
 use crate::jobs::Session;
+use crate::keys::Signer;
+use crate::keys::Verifier;
 use crate::oci::registry::Registry;
 use crate::oci::registry::address::Address;
 use crate::oci::registry::credentials;
@@ -9,13 +12,10 @@ use crate::oci::registry::credentials::Audience;
 use crate::oci::registry::credentials::RobotFile;
 use crate::oci::registry::credentials::Wanted;
 use crate::publish;
-use crate::publish::harbor::Harbor;
-use crate::recipe::CacheFile;
-use crate::recipe::RegistryFile;
 use crate::report::Reporter;
+use crate::settings::CacheFile;
+use crate::settings::RegistryFile;
 use crate::shared::Cache;
-use crate::shared::key::Signer;
-use crate::shared::key::Verifier;
 use crate::store::Store;
 use crate::sys::http::HostOptions;
 use std::path::Path;

@@ -8,6 +8,7 @@ use crate::bundle;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch::proof;
+use crate::keys;
 use crate::lock;
 use crate::oci;
 use crate::oci::registry;
@@ -87,6 +88,9 @@ pub enum Error {
     /// Writing a pipeline.
     #[error(transparent)]
     Plan(#[from] plan::Error),
+    /// A key that signs or verifies.
+    #[error(transparent)]
+    Key(#[from] keys::Error),
     /// Logins.
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
@@ -151,6 +155,7 @@ impl Error {
             Self::Lease(error) => error,
             Self::Rebase(error) => error,
             Self::Plan(error) => error,
+            Self::Key(error) => error,
             Self::Credentials(error) => error,
             Self::Registry(error) => error,
             Self::Http(error) => error,

@@ -19,7 +19,7 @@ use crate::rebase::Rebased;
 use crate::rebase::Trace;
 use crate::rebase::files;
 use crate::rebase::picture;
-use crate::recipe::RegistryFile;
+use crate::settings::RegistryFile;
 use crate::sys::http;
 use crate::values::Digest;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The job `publish --setup`: Harbor's projects with their rules, quotas and robots, as the registry file wants them.
 
+use crate::harbor::setup::Step;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::Connections;
@@ -7,9 +8,7 @@ use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::oci::registry::address::Address;
 use crate::publish;
-use crate::publish::harbor::setup::Step;
-use crate::publish::policy;
-use crate::recipe::RegistryFile;
+use crate::settings::RegistryFile;
 
 /// Creates what is missing and changes what differs, or with `dry_run` only says what would be done. Needs an
 /// administrator's login.
@@ -19,13 +18,12 @@ use crate::recipe::RegistryFile;
 pub fn run(dry_run: bool, session: &Session) -> Result<Vec<Step>, Error> {
     let target = PublishTarget::open(None, session)?;
     let file = target.file();
-    let (Address::Registry { url, .. }, Some(projects)) = (target.address(), &file.projects) else {
+    let definitions = Workspace::open(session)?.definitions(&[])?;
+    let (Address::Registry { url, .. }, Some(wanted)) = (target.address(), file.harbor_setup(&definitions)) else {
         return Err(Error::input("cannot set up projects: the registry file names none").hint(
             "give `target: https://HOST` and `projects: { staging: NAME, release: NAME }` in the registry file",
         ));
     };
-    let definitions = Workspace::open(session)?.definitions(&[])?;
-    let wanted = policy::wanted(projects, file, &definitions);
 
     // the robots that the file names may not create projects, and do not exist before the first time
     let file = RegistryFile { credentials: None, release_credentials: None, ..file.clone() };

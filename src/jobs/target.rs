@@ -20,8 +20,7 @@ use crate::publish::Place;
 use crate::publish::Published;
 use crate::publish::Release;
 use crate::publish::State;
-use crate::publish::policy;
-use crate::recipe::RegistryFile;
+use crate::settings::RegistryFile;
 use crate::shared;
 use crate::shared::Cache;
 use crate::values::Digest;
@@ -237,8 +236,7 @@ impl<'a> PublishTarget<'a> {
         how: &Delivery<'_>,
     ) -> Result<Vec<Published>, Error> {
         let file = &self.file;
-        let (policy, patience) = (policy::policy(&file.gate), policy::patience(&file.gate));
-        if let Some(problem) = policy.problems().first() {
+        if let Some(problem) = file.gate.problems().first() {
             return Err(Error::input(problem.to_string()).hint("change `gate` in the registry file"));
         }
         let (store, reporter) = (self.session.store()?, self.session.reporter());
@@ -262,8 +260,8 @@ impl<'a> PublishTarget<'a> {
                 release,
                 cache: cache.as_ref(),
                 related: how.related,
-                policy: &policy,
-                patience: &patience,
+                policy: &file.gate,
+                patience: &file.patience,
                 chunk: file.chunk,
                 dry_run: how.dry_run,
                 accept_older: self.accept_older,

@@ -1,6 +1,11 @@
 //! The steps of one image: push, judge, release.
 
 use crate::build::BuiltPlatform;
+use crate::gate;
+use crate::gate::Facts;
+use crate::harbor::Repository;
+use crate::harbor::promote::Promotion;
+use crate::harbor::scan::Scanned;
 use crate::oci::registry;
 use crate::oci::registry::Push;
 use crate::publish::Error;
@@ -10,11 +15,6 @@ use crate::publish::Order;
 use crate::publish::Place;
 use crate::publish::Published;
 use crate::publish::State;
-use crate::publish::gate;
-use crate::publish::gate::Facts;
-use crate::publish::harbor::Repository;
-use crate::publish::harbor::promote::Promotion;
-use crate::publish::harbor::scan::Scanned;
 use crate::publish::index;
 use crate::publish::tags;
 use crate::publish::tags::Tags;

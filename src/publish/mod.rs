@@ -11,23 +11,22 @@
 //! push (by digest, one throw-away tag) ─► scan ─► gate ─► promote to the release project ─► tags
 //! ```
 
-pub mod gate;
-pub mod harbor;
 mod image;
-pub mod policy;
 mod tags;
 
 use crate::build::Built;
 use crate::fault::Explain;
 use crate::fault::Turn;
+use crate::gate;
+use crate::gate::Policy;
+use crate::gate::Verdict;
+use crate::harbor;
+use crate::harbor::Harbor;
+use crate::harbor::scan::Patience;
 use crate::oci;
 use crate::oci::registry;
 use crate::oci::registry::Pushed;
 use crate::oci::registry::Registry;
-use crate::publish::gate::Policy;
-use crate::publish::gate::Verdict;
-use crate::publish::harbor::Harbor;
-use crate::publish::harbor::scan::Patience;
 use crate::recipe::Definition;
 use crate::report::Reporter;
 use crate::shared;

@@ -6,14 +6,14 @@
 //!   two states is the newer one is told by the time of the archives, then by the revision of the lock; both stand in the
 //!   image's annotations. Images of others have neither, and are replaced.
 
+use crate::harbor::Repository;
 use crate::image::REVISION;
 use crate::oci;
 use crate::oci::registry;
 use crate::publish::Error;
 use crate::publish::Order;
 use crate::publish::Place;
-use crate::publish::harbor::Repository;
-use crate::publish::policy::is_moving;
+use crate::recipe::is_moving;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Epoch;

@@ -1,9 +1,9 @@
 //! The form of a cache entry: a manifest whose every descriptor is covered by a signature over the build key.
 
 use crate::build::Built;
+use crate::keys::Signer;
+use crate::keys::Verifier;
 use crate::oci;
-use crate::shared::key::Signer;
-use crate::shared::key::Verifier;
 use crate::values::Digest;
 use crate::values::Epoch;
 use oci_spec::image::ImageManifest;
@@ -127,7 +127,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::key::tests::pair;
+    use crate::keys::tests::pair;
 
     fn built() -> Built {
         let text = format!(

@@ -13,7 +13,6 @@
 //! nothing that has to build the next one (a patched package) finds the layers there that stay as they are.
 
 mod entry;
-pub mod key;
 pub mod prune;
 mod states;
 
@@ -22,6 +21,8 @@ pub use prune::Pruned;
 use crate::build::Built;
 use crate::fault::Explain;
 use crate::fault::Turn;
+use crate::keys::Signer;
+use crate::keys::Verifier;
 use crate::layer::write;
 use crate::oci::registry::Push;
 use crate::oci::registry::Pushed;
@@ -30,8 +31,6 @@ use crate::oci::registry::error;
 use crate::report::Event;
 use crate::report::Reporter;
 use crate::shared::entry::Entry;
-use crate::shared::key::Signer;
-use crate::shared::key::Verifier;
 use crate::store;
 use crate::store::Store;
 use crate::sys::clock;
@@ -55,14 +54,6 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
-    /// A key file is no key.
-    #[error("cannot use `{path}`: {cause}")]
-    Key {
-        /// Path of the file.
-        path: String,
-        /// What is wrong.
-        cause: String,
-    },
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -76,7 +67,6 @@ impl Explain for Error {
         match self {
             Self::Registry(error) => error.turn(),
             Self::Entry { .. } => Turn::Outside,
-            Self::Key { .. } => Turn::Input,
             Self::File(error) => error.turn(),
             Self::Store(error) => error.turn(),
         }
@@ -85,7 +75,7 @@ impl Explain for Error {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Registry(error) => error.hints(),
-            Self::Entry { .. } | Self::Key { .. } => Vec::new(),
+            Self::Entry { .. } => Vec::new(),
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }

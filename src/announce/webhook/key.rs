@@ -2,7 +2,7 @@
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, "Signature scheme").
 
 use crate::announce::webhook::Error;
-use crate::shared::key::Signer;
+use crate::keys::Signer;
 use crate::sys::fs;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

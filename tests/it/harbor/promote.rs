@@ -12,12 +12,12 @@ use crate::support::registry::harbor::Harbor as Double;
 use serde_json::json;
 use sockel::fault::Explain;
 use sockel::fault::Turn;
-use sockel::publish::harbor::Error;
-use sockel::publish::harbor::Repository;
-use sockel::publish::harbor::promote::Promoted;
-use sockel::publish::harbor::promote::Promotion;
-use sockel::publish::harbor::setup::Project;
-use sockel::publish::harbor::setup::Wanted;
+use sockel::harbor::Error;
+use sockel::harbor::Repository;
+use sockel::harbor::promote::Promoted;
+use sockel::harbor::promote::Promotion;
+use sockel::harbor::setup::Project;
+use sockel::harbor::setup::Wanted;
 use sockel::values::Digest;
 use std::collections::BTreeMap;
 

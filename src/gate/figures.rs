@@ -5,7 +5,7 @@
 //! (`src/pkg/scan/postprocessors/report_converters.go`). So the list of one image can change by the scan of another one,
 //! while the report keeps the severity that its own scanner gave it.
 
-use crate::publish::gate::Severity;
+use crate::gate::Severity;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;

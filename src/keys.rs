@@ -1,6 +1,7 @@
 //! Ed25519 keys (RFC 8032) in PEM files as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
 
-use crate::shared::Error;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::sys::fs;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +16,41 @@ const MOST_BYTES: u64 = 64 << 10;
 
 /// DER of SubjectPublicKeyInfo before the 32 bytes of an Ed25519 key (RFC 8410, 4).
 const PUBLIC_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file holds no such key.
+    #[error("cannot use `{path}`: {cause}")]
+    NoKey {
+        /// Path of the file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::NoKey { .. } => Turn::Input,
+            Self::File(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoKey { .. } => vec![
+                "`openssl genpkey -algorithm ed25519` makes a private key, `openssl pkey -pubout` its public one"
+                    .to_owned(),
+            ],
+            Self::File(error) => error.hints(),
+        }
+    }
+}
 
 /// Makes signatures.
 pub struct Signer(Ed25519KeyPair);
@@ -61,7 +97,7 @@ impl Verifier {
 }
 
 fn wrong(path: &Path, cause: &str) -> Error {
-    Error::Key { path: path.display().to_string(), cause: cause.to_owned() }
+    Error::NoKey { path: path.display().to_string(), cause: cause.to_owned() }
 }
 
 /// Returns the bytes of the first block of this kind (RFC 7468).
@@ -75,7 +111,7 @@ fn pem(path: &Path, label: &str) -> Result<Vec<u8>, Error> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use ring::signature::KeyPair;
 

@@ -1,7 +1,7 @@
 //! What the gate lets through, as people write it down.
 
-use crate::publish::gate::Finding;
-use crate::publish::gate::Severity;
+use crate::gate::Finding;
+use crate::gate::Severity;
 use crate::values::Epoch;
 use serde::Serialize;
 
@@ -57,6 +57,12 @@ pub enum Problem {
     /// One of them would never be looked at.
     #[error("cannot exempt `{0}` twice for the same package")]
     Twice(String),
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::usual()
+    }
 }
 
 impl Policy {

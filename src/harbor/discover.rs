@@ -1,10 +1,10 @@
 //! Which registry this is: a Harbor, and which one, or something else.
 
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::Harbor;
+use crate::harbor::error::Refusal;
 use crate::oci::registry::Cause;
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::Harbor;
-use crate::publish::harbor::error::Refusal;
 use crate::sys::http;
 use crate::sys::http::Method;
 use serde::Deserialize;

@@ -1,14 +1,14 @@
 //! The verdict over a report: doubts first, then findings, exemptions and what they cover.
 
-use crate::publish::gate::Contradiction;
-use crate::publish::gate::Exemption;
-use crate::publish::gate::Facts;
-use crate::publish::gate::Finding;
-use crate::publish::gate::Policy;
-use crate::publish::gate::Repair;
-use crate::publish::gate::Report;
-use crate::publish::gate::Scanner;
-use crate::publish::gate::Severity;
+use crate::gate::Contradiction;
+use crate::gate::Exemption;
+use crate::gate::Facts;
+use crate::gate::Finding;
+use crate::gate::Policy;
+use crate::gate::Repair;
+use crate::gate::Report;
+use crate::gate::Scanner;
+use crate::gate::Severity;
 use crate::values::Digest;
 use crate::values::Epoch;
 use serde::Serialize;

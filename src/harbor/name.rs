@@ -1,6 +1,6 @@
 //! Names of projects and repositories, checked before they become part of an address.
 
-use crate::publish::harbor::Error;
+use crate::harbor::Error;
 use std::fmt;
 
 /// A repository of a Harbor: `project/name`, where the name may have further slashes.

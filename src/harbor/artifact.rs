@@ -1,10 +1,10 @@
 //! Artifacts as Harbor describes them: digest, tags, accessories, state of the scan.
 
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::Harbor;
+use crate::harbor::Repository;
 use crate::oci::registry::Cause;
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::Harbor;
-use crate::publish::harbor::Repository;
 use crate::values::Digest;
 use serde::Deserialize;
 use serde::Deserializer;

@@ -1,17 +1,17 @@
 //! Scans: ask for one, wait for its end, fetch the full report and the age of the scanner's database.
 
+use crate::gate;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::Harbor;
+use crate::harbor::Repository;
+use crate::harbor::artifact::Artifact;
+use crate::harbor::artifact::Overview;
+use crate::harbor::artifact::With;
+use crate::harbor::error;
+use crate::harbor::report;
+use crate::harbor::time;
 use crate::oci::registry::Cause;
-use crate::publish::gate;
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::Harbor;
-use crate::publish::harbor::Repository;
-use crate::publish::harbor::artifact::Artifact;
-use crate::publish::harbor::artifact::Overview;
-use crate::publish::harbor::artifact::With;
-use crate::publish::harbor::error;
-use crate::publish::harbor::report;
-use crate::publish::harbor::time;
 use crate::sys::clock;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -37,7 +37,7 @@ const ERRORS: u32 = 2;
 const DATABASE: &str = "harbor.scanner-adapter/vulnerability-database-updated-at";
 
 /// How patiently a scan is waited for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
     /// Pause before the first look; each further one is half as long again.
     pub first_pause: Duration,
@@ -45,6 +45,12 @@ pub struct Patience {
     pub longest_pause: Duration,
     /// Longest time in total.
     pub limit: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::usual()
+    }
 }
 
 impl Patience {

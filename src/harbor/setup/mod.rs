@@ -20,13 +20,13 @@ pub use robot::Kept;
 pub use robot::Robots;
 pub use webhook::Webhook;
 
-use crate::publish::gate::Exemption;
-use crate::publish::gate::Severity;
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::Harbor;
-use crate::publish::harbor::artifact::Label;
-use crate::publish::harbor::name;
+use crate::gate::Exemption;
+use crate::gate::Severity;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::Harbor;
+use crate::harbor::artifact::Label;
+use crate::harbor::name;
 use serde::Serialize;
 use std::fmt;
 

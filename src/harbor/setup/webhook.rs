@@ -1,9 +1,9 @@
 //! The policy that tells a web hook of finished scans.
 
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::setup::Run;
-use crate::publish::harbor::setup::State;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::setup::Run;
+use crate::harbor::setup::State;
 use crate::values::Secret;
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! Reports as Harbor hands them on, captured and changed, and what the gate makes of them.
 
 use super::*;
-use crate::publish::gate::Facts;
-use crate::publish::gate::Outcome;
-use crate::publish::gate::Policy;
+use crate::gate::Facts;
+use crate::gate::Outcome;
+use crate::gate::Policy;
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::json;

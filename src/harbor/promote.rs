@@ -18,13 +18,13 @@
 //!
 //! Each step looks first and may be repeated, so a promotion that was interrupted is simply made again.
 
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::Harbor;
-use crate::publish::harbor::Repository;
-use crate::publish::harbor::artifact::Artifact;
-use crate::publish::harbor::artifact::Label;
-use crate::publish::harbor::artifact::With;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::Harbor;
+use crate::harbor::Repository;
+use crate::harbor::artifact::Artifact;
+use crate::harbor::artifact::Label;
+use crate::harbor::artifact::With;
 use crate::sys::http::Method;
 use crate::values::Digest;
 use serde_json::json;

@@ -1,11 +1,11 @@
 //! Vulnerability reports as Harbor hands them on, read into the gate's form.
 
-use crate::publish::gate;
-use crate::publish::gate::Finding;
-use crate::publish::gate::Severity;
-use crate::publish::harbor::artifact::Overview;
-use crate::publish::harbor::artifact::is_vulnerability_report;
-use crate::publish::harbor::time;
+use crate::gate;
+use crate::gate::Finding;
+use crate::gate::Severity;
+use crate::harbor::artifact::Overview;
+use crate::harbor::artifact::is_vulnerability_report;
+use crate::harbor::time;
 use crate::values::Digest;
 use crate::values::Epoch;
 use serde::Deserialize;

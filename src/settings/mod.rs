@@ -1,14 +1,26 @@
-//! The file `base-images/registry.yaml`: where images are published, and what the gate lets through.
+//! Settings of a project that are no recipe: the registry file `base-images/registry.yaml` says where images are published,
+//! what the gate lets through, where archives are mirrored, and who hears of published images.
+//!
+//! - **In**: the text of the file.
+//! - **Out**: a [`RegistryFile`], in the types of those who act on it.
+//! - **Invariants**: all problems are reported at once; paths are relative to the file, and a project's own file names no
+//!   path through a link.
+//! - **Not here**: what flags and environment say (`cli::settings`), opening registries (`jobs`).
 
+pub(crate) mod gate;
+mod setup;
+
+pub use setup::SetupFile;
+
+use crate::gate::Policy;
+use crate::harbor::scan::Patience;
 use crate::oci::registry::address::may_be_talked_to;
 use crate::recipe::Error;
 use crate::recipe::level::maybe;
-use crate::recipe::level::seconds;
 use crate::recipe::level::text;
 use crate::recipe::level::texts;
 use crate::recipe::parse::Node;
 use crate::recipe::parse::parse;
-use crate::recipe::scalar::day;
 use crate::recipe::scalar::size;
 use crate::recipe::schema::REGISTRY;
 use crate::recipe::source::Problems;
@@ -17,7 +29,6 @@ use crate::recipe::validate::Parameters;
 use crate::recipe::validate::validate;
 use crate::sys::beneath::Beneath;
 use crate::sys::fs;
-use crate::values::Epoch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
@@ -53,7 +64,9 @@ pub struct RegistryFile {
     /// Most bytes of one request.
     pub chunk: Option<u64>,
     /// What the gate lets through.
-    pub gate: GateFile,
+    pub gate: Policy,
+    /// How long a scan is waited for.
+    pub patience: Patience,
     /// What `publish --setup` brings about.
     pub setup: SetupFile,
     /// Addresses that are tried first for an archive, by its name.
@@ -75,40 +88,6 @@ pub struct Projects {
     pub release: String,
 }
 
-/// The gate's part of the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GateFile {
-    /// The least severity that stops an image.
-    pub severity: Option<String>,
-    /// Only what an update would mend stops an image.
-    pub fixable_only: bool,
-    /// What nobody has rated yet does not stop an image.
-    pub unrated_pass: bool,
-    /// Oldest vulnerability database that is trusted, in seconds.
-    pub database_age: Option<u64>,
-    /// A report is trusted though nobody says how old the database is.
-    pub unknown_database_age_pass: bool,
-    /// A report without any finding is trusted.
-    pub nothing_found_pass: bool,
-    /// Longest time to wait for a scan, in seconds.
-    pub patience: Option<u64>,
-    /// What was looked at and is accepted for a time.
-    pub exemptions: Vec<ExemptionEntry>,
-}
-
-/// A vulnerability that somebody accepts for a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExemptionEntry {
-    /// `CVE-2026-1234`
-    pub vulnerability: String,
-    /// Only in this package.
-    pub package: Option<String>,
-    /// Why.
-    pub reason: String,
-    /// From this moment on it does not hold: the end of the day that was written.
-    pub expires: Epoch,
-}
-
 /// Somebody who is told of published images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverEntry {
@@ -116,31 +95,6 @@ pub struct ReceiverEntry {
     pub url: String,
     /// File with what signs them.
     pub secret: PathBuf,
-}
-
-/// What `publish --setup` brings about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SetupFile {
-    /// Quota of the staging project in bytes.
-    pub staging_storage: Option<u64>,
-    /// Quota of the release project in bytes.
-    pub release_storage: Option<u64>,
-    /// How many images of each repository staging keeps.
-    pub keep: Option<usize>,
-    /// Severity from which Harbor itself refuses to hand out released images.
-    pub withhold: Option<String>,
-    /// The release project hands out signed images only.
-    pub signed: bool,
-    /// Labels for released images.
-    pub labels: Vec<String>,
-    /// Folder for the secrets of new robots; none are made without it.
-    pub robots: Option<PathBuf>,
-    /// What robots' names begin with.
-    pub robot_name: Option<String>,
-    /// Days for which robots are valid.
-    pub robot_days: Option<u64>,
-    /// Who is told of finished scans.
-    pub webhook: Option<String>,
 }
 
 impl RegistryFile {
@@ -220,7 +174,8 @@ impl RegistryFile {
             client_certificate: path(root.get("client-certificate")),
             parallel: count(root.get("parallel")),
             chunk: bytes(root.get("chunk")),
-            gate: root.get("gate").map(GateFile::of).unwrap_or_default(),
+            gate: root.get("gate").map(gate::policy).unwrap_or_default(),
+            patience: root.get("gate").map(gate::patience).unwrap_or_default(),
             setup: root.get("setup").map(|node| SetupFile::of(node, folder)).unwrap_or_default(),
             cache: root.get("cache").map(|node| CacheFile {
                 repository: text(node.get("repository")),
@@ -243,47 +198,6 @@ pub struct CacheFile {
     pub verify: Option<PathBuf>,
     /// PEM file with the private key that signs entries.
     pub sign: Option<PathBuf>,
-}
-
-impl GateFile {
-    fn of(node: &Node) -> Self {
-        let exemptions = node.get("exemptions").map(Node::items).unwrap_or_default();
-        let exemption = |node: &Node| {
-            Some(ExemptionEntry {
-                vulnerability: text(node.get("vulnerability")),
-                package: maybe(node.get("package")),
-                reason: text(node.get("reason")),
-                expires: day(node.get("expires")?.text())?.end_of_day(),
-            })
-        };
-        Self {
-            severity: maybe(node.get("severity")),
-            fixable_only: is_true(node.get("fixable-only")),
-            unrated_pass: is_true(node.get("unrated-pass")),
-            database_age: seconds(node.get("database-age")),
-            unknown_database_age_pass: is_true(node.get("unknown-database-age-pass")),
-            nothing_found_pass: is_true(node.get("nothing-found-pass")),
-            patience: seconds(node.get("patience")),
-            exemptions: exemptions.iter().filter_map(exemption).collect(),
-        }
-    }
-}
-
-impl SetupFile {
-    fn of(node: &Node, folder: &Path) -> Self {
-        Self {
-            staging_storage: bytes(node.get("staging-storage")),
-            release_storage: bytes(node.get("release-storage")),
-            keep: count(node.get("keep")),
-            withhold: maybe(node.get("withhold")),
-            signed: is_true(node.get("signed")),
-            labels: texts(node.get("labels")),
-            robots: node.get("robots").map(|node| folder.join(node.text())),
-            robot_name: maybe(node.get("robot-name")),
-            robot_days: seconds(node.get("robot-validity")).map(|seconds| seconds.div_ceil(86_400)),
-            webhook: maybe(node.get("webhook")),
-        }
-    }
 }
 
 /// Paths are relative to the file, addresses are not.
@@ -367,15 +281,15 @@ fn check_receivers(source: &Source, root: &Node, problems: &mut Problems) {
     }
 }
 
-fn is_true(node: Option<&Node>) -> bool {
+pub(crate) fn is_true(node: Option<&Node>) -> bool {
     node.is_some_and(|node| node.text() == "true")
 }
 
-fn count(node: Option<&Node>) -> Option<usize> {
+pub(crate) fn count(node: Option<&Node>) -> Option<usize> {
     node.and_then(|node| node.text().parse().ok())
 }
 
-fn bytes(node: Option<&Node>) -> Option<u64> {
+pub(crate) fn bytes(node: Option<&Node>) -> Option<u64> {
     node.and_then(|node| size(node.text()))
 }
 

@@ -1,14 +1,14 @@
 //! Projects with their flags and quotas, and the labels of a project.
 
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::artifact::Label;
-use crate::publish::harbor::error::harmless;
-use crate::publish::harbor::setup::Project;
-use crate::publish::harbor::setup::Run;
-use crate::publish::harbor::setup::State;
-use crate::publish::harbor::setup::Wanted;
-use crate::publish::harbor::setup::allowlist::Allowlist;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::artifact::Label;
+use crate::harbor::error::harmless;
+use crate::harbor::setup::Project;
+use crate::harbor::setup::Run;
+use crate::harbor::setup::State;
+use crate::harbor::setup::Wanted;
+use crate::harbor::setup::allowlist::Allowlist;
 use crate::sys::http::Method;
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,11 +1,11 @@
 //! Rules of projects: which tags never move, what staging keeps.
 
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::error::harmless;
-use crate::publish::harbor::setup::Run;
-use crate::publish::harbor::setup::State;
-use crate::publish::harbor::setup::project::Found;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::error::harmless;
+use crate::harbor::setup::Run;
+use crate::harbor::setup::State;
+use crate::harbor::setup::project::Found;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;

@@ -3,12 +3,12 @@
 //! Harbor knows no packages and one end for the whole list. So an exemption for one package holds for all of them here
 //! (the gate stays stricter), and the list ends with the exemption that ends first: then this has to run again.
 
-use crate::publish::gate::Exemption;
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::setup::Run;
-use crate::publish::harbor::setup::State;
-use crate::publish::harbor::setup::project::Found;
+use crate::gate::Exemption;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::setup::Run;
+use crate::harbor::setup::State;
+use crate::harbor::setup::project::Found;
 use crate::sys::clock;
 use crate::values::Epoch;
 use serde::Deserialize;

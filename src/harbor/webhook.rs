@@ -2,7 +2,7 @@
 //!
 //! An event is only a reason to look: anybody may have sent it. What it says is never a basis of the gate.
 
-use crate::publish::harbor::time;
+use crate::harbor::time;
 use crate::values::Digest;
 use crate::values::Epoch;
 use serde::Deserialize;

@@ -5,7 +5,7 @@
 //!   ([`webhook`]).
 //! - **Invariants**: every call may be repeated; sizes of answers are limited; no secret is ever in an error; another
 //!   kind of registry is told apart from a Harbor that does not answer ([`Harbor::discover`]).
-//! - **Not here**: pushing and pulling (`oci::registry`), the verdict ([`crate::publish::gate`]).
+//! - **Not here**: pushing and pulling (`oci::registry`), the verdict ([`crate::gate`]).
 
 mod artifact;
 mod discover;
@@ -25,8 +25,8 @@ pub use name::Repository;
 
 pub use crate::oci::registry::Cause;
 
+use crate::harbor::error::Refusal;
 use crate::oci::registry::credentials::Audience;
-use crate::publish::harbor::error::Refusal;
 use crate::sys::clock;
 use crate::sys::http::Answer;
 use crate::sys::http::Body;

@@ -4,7 +4,7 @@
 //! - **Out**: [`Verdict`].
 //! - **Invariants**: pure; fails closed. A report that cannot be right is never a pass, because scanners say "no
 //!   vulnerabilities" about systems that they do not recognise (goharbor/harbor#14384, #22986).
-//! - **Not here**: where reports come from ([`crate::publish::harbor`]).
+//! - **Not here**: where reports come from ([`crate::harbor`]).
 
 mod figures;
 mod judge;

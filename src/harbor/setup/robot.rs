@@ -1,10 +1,10 @@
 //! The two robots and their rights; a secret goes into a file that only its owner reads, and nowhere else.
 
-use crate::publish::harbor::Ask;
-use crate::publish::harbor::Error;
-use crate::publish::harbor::error::harmless;
-use crate::publish::harbor::setup::Run;
-use crate::publish::harbor::setup::State;
+use crate::harbor::Ask;
+use crate::harbor::Error;
+use crate::harbor::error::harmless;
+use crate::harbor::setup::Run;
+use crate::harbor::setup::State;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Secret;

@@ -1,0 +1,48 @@
+//! The key `gate` of the registry file: what may be released, and how long a scan is waited for.
+
+use crate::gate::Exemption;
+use crate::gate::Policy;
+use crate::gate::Severity;
+use crate::harbor::scan::Patience;
+use crate::recipe::level::maybe;
+use crate::recipe::level::seconds;
+use crate::recipe::level::text;
+use crate::recipe::parse::Node;
+use crate::recipe::scalar::day;
+use crate::settings::is_true;
+use std::time::Duration;
+
+/// Reads the gate's policy; what is left out is strict.
+pub(crate) fn policy(node: &Node) -> Policy {
+    let usual = Policy::usual();
+    let exemptions = node.get("exemptions").map(Node::items).unwrap_or_default();
+    Policy {
+        severity: maybe(node.get("severity")).as_deref().map_or(usual.severity, Severity::of),
+        fixable_only: is_true(node.get("fixable-only")),
+        unrated_pass: is_true(node.get("unrated-pass")),
+        max_database_age_hours: seconds(node.get("database-age")).map_or(usual.max_database_age_hours, hours),
+        unknown_database_age_pass: is_true(node.get("unknown-database-age-pass")),
+        nothing_found_pass: is_true(node.get("nothing-found-pass")),
+        exemptions: exemptions.iter().filter_map(exemption).collect(),
+    }
+}
+
+/// Reads how long a scan is waited for.
+pub(crate) fn patience(node: &Node) -> Patience {
+    let usual = Patience::usual();
+    Patience { limit: seconds(node.get("patience")).map_or(usual.limit, Duration::from_secs), ..usual }
+}
+
+fn hours(seconds: u64) -> u32 {
+    u32::try_from(seconds.div_ceil(3600)).unwrap_or(u32::MAX)
+}
+
+/// Reads an exemption. It holds until the end of the day that was written.
+fn exemption(node: &Node) -> Option<Exemption> {
+    Some(Exemption {
+        vulnerability: text(node.get("vulnerability")),
+        package: maybe(node.get("package")),
+        reason: text(node.get("reason")),
+        expires: day(node.get("expires")?.text())?.end_of_day(),
+    })
+}

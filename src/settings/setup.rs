@@ -1,0 +1,130 @@
+//! The key `setup` of the registry file: what `publish --setup` makes of Harbor's projects.
+
+use crate::gate::Severity;
+use crate::harbor::setup::Project;
+use crate::harbor::setup::Robots;
+use crate::harbor::setup::Wanted;
+use crate::harbor::setup::Webhook;
+use crate::recipe::Definition;
+use crate::recipe::is_moving;
+use crate::recipe::level::maybe;
+use crate::recipe::level::seconds;
+use crate::recipe::level::texts;
+use crate::recipe::parse::Node;
+use crate::settings::RegistryFile;
+use crate::settings::bytes;
+use crate::settings::count;
+use crate::settings::is_true;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// How many images of a repository staging keeps, unless said otherwise.
+const KEEP: u32 = 10;
+
+/// For how many days robots are valid, unless said otherwise.
+const ROBOT_DAYS: i64 = 90;
+
+/// What the names of our robots begin with, unless said otherwise: they are of the whole Harbor, so two registry files
+/// need two names.
+const ROBOT: &str = "sockel";
+
+/// Name of our webhook in Harbor.
+const WEBHOOK: &str = "sockel";
+
+/// What Harbor puts before robots' names (setting `robot_name_prefix`), unless changed there.
+const ROBOT_PREFIX: &str = "robot$";
+
+/// What `publish --setup` brings about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetupFile {
+    /// Quota of the staging project in bytes.
+    pub staging_storage: Option<u64>,
+    /// Quota of the release project in bytes.
+    pub release_storage: Option<u64>,
+    /// How many images of each repository staging keeps.
+    pub keep: Option<usize>,
+    /// Severity from which Harbor itself refuses to hand out released images.
+    pub withhold: Option<String>,
+    /// The release project hands out signed images only.
+    pub signed: bool,
+    /// Labels for released images.
+    pub labels: Vec<String>,
+    /// Folder for the secrets of new robots; none are made without it.
+    pub robots: Option<PathBuf>,
+    /// What robots' names begin with.
+    pub robot_name: Option<String>,
+    /// Days for which robots are valid.
+    pub robot_days: Option<u64>,
+    /// Who is told of finished scans.
+    pub webhook: Option<String>,
+}
+
+impl SetupFile {
+    pub(crate) fn of(node: &Node, folder: &Path) -> Self {
+        Self {
+            staging_storage: bytes(node.get("staging-storage")),
+            release_storage: bytes(node.get("release-storage")),
+            keep: count(node.get("keep")),
+            withhold: maybe(node.get("withhold")),
+            signed: is_true(node.get("signed")),
+            labels: texts(node.get("labels")),
+            robots: node.get("robots").map(|node| folder.join(node.text())),
+            robot_name: maybe(node.get("robot-name")),
+            robot_days: seconds(node.get("robot-validity")).map(|seconds| seconds.div_ceil(86_400)),
+            webhook: maybe(node.get("webhook")),
+        }
+    }
+}
+
+impl RegistryFile {
+    /// Returns what the two projects should look like for these images; none where the file names no projects.
+    #[must_use]
+    pub fn harbor_setup(&self, definitions: &[Definition]) -> Option<Wanted> {
+        let projects = self.projects.as_ref()?;
+        let setup = &self.setup;
+        Some(Wanted {
+            staging: project(&projects.staging, setup.staging_storage),
+            release: project(&projects.release, setup.release_storage),
+            withhold: setup.withhold.as_deref().map(Severity::of),
+            exemptions: self.gate.exemptions.clone(),
+            signed: setup.signed,
+            moving: moving_tags(definitions),
+            keep: setup.keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(KEEP),
+            labels: setup.labels.clone(),
+            robots: setup.robots.as_deref().map(|folder| setup.robots_in(folder)),
+            webhook: setup.webhook.as_ref().map(|address| Webhook {
+                name: WEBHOOK.to_owned(),
+                address: address.clone(),
+                authorization: None,
+            }),
+        })
+    }
+}
+
+impl SetupFile {
+    /// Returns the robots whose secrets are kept in a folder.
+    fn robots_in(&self, folder: &Path) -> Robots {
+        let name = self.robot_name.as_deref().unwrap_or(ROBOT);
+        Robots {
+            pipeline: format!("{name}-pipeline"),
+            // German for release
+            release: format!("{name}-freigabe"),
+            days: self.robot_days.map_or(ROBOT_DAYS, |days| i64::try_from(days).unwrap_or(i64::MAX)),
+            keep: folder.to_owned(),
+            prefix: ROBOT_PREFIX.to_owned(),
+        }
+    }
+}
+
+fn project(name: &str, storage: Option<u64>) -> Project {
+    Project { name: name.to_owned(), storage: storage.and_then(|bytes| i64::try_from(bytes).ok()) }
+}
+
+/// Returns the patterns of all tags that move, as Harbor writes them.
+fn moving_tags(definitions: &[Definition]) -> Vec<String> {
+    let patterns = definitions.iter().flat_map(|definition| &definition.publish.tags);
+    let moving: BTreeSet<String> =
+        patterns.filter(|pattern| is_moving(pattern)).map(|pattern| pattern.replace("{version}", "*")).collect();
+    moving.into_iter().collect()
+}
