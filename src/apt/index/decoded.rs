@@ -80,9 +80,8 @@ impl Index {
         let stanzas: Vec<Stanza> = rows(stanza_table)
             .map(|[start, end, name, name_length]| Stanza { start, end, name, name_length })
             .collect();
-        let provides: Vec<Provided> = rows(provided_table)
-            .map(|[name, name_length, stanza]| Provided { name, name_length, stanza })
-            .collect();
+        let provides: Vec<Provided> =
+            rows(provided_table).map(|[name, name_length, stanza]| Provided { name, name_length, stanza }).collect();
 
         bytes.truncate(arena);
         let index = Self { arena: String::from_utf8(bytes).ok()?, stanzas, provides };
@@ -92,10 +91,9 @@ impl Index {
     /// Tells whether every position lies within the arena, between characters, and every number is that of a stanza. The
     /// order is not checked: a search in a wrong order finds the wrong package or none, but does not panic.
     fn is_sound(&self) -> bool {
-        let stanzas_are_sound = self
-            .stanzas
-            .iter()
-            .all(|stanza| self.contains(stanza.start, Some(stanza.end)) && self.contains_name(stanza.name, stanza.name_length));
+        let stanzas_are_sound = self.stanzas.iter().all(|stanza| {
+            self.contains(stanza.start, Some(stanza.end)) && self.contains_name(stanza.name, stanza.name_length)
+        });
         let provides_are_sound = self.provides.iter().all(|provided| {
             (provided.stanza as usize) < self.stanzas.len() && self.contains_name(provided.name, provided.name_length)
         });

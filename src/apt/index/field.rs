@@ -118,7 +118,7 @@ impl<'a> Fields<'a> {
         let mut depends = self.relations("Pre-Depends", Relation::parse_groups)?;
         depends.extend(self.relations("Depends", Relation::parse_groups)?);
 
-        // two packages that break each other cannot be in one image either
+        // an image has no moment between unpacking and configuring, so `Breaks` forbids as much as `Conflicts`
         let mut conflicts = self.relations("Conflicts", Relation::parse_list)?;
         conflicts.extend(self.relations("Breaks", Relation::parse_list)?);
 
@@ -179,7 +179,7 @@ impl<'a> Fields<'a> {
             None => (field, version.clone()),
         };
 
-        // the name goes into addresses of change logs and advisories
+        // advisories and change logs are found by this name
         if !relation::is_package_name(name) {
             return Err(self.invalid("Source", "this is not a package name"));
         }
@@ -201,7 +201,7 @@ impl<'a> Fields<'a> {
             Some("important") => Priority::Important,
             Some("standard") => Priority::Standard,
             Some("optional") => Priority::Optional,
-            // archives of others write anything here or nothing; apt takes it for `extra`, too
+            // some archives leave it out or write other words; it only orders choices, so the least important one is safe
             _ => Priority::Extra,
         }
     }
