@@ -1,4 +1,4 @@
-//! Change logs of Debian packages (deb-changelog(5)): what a new version brings, in its maintainers' words.
+//! Change logs of Debian packages (deb-changelog(5)): the changes of a version in its maintainers' words.
 //!
 //! ```text
 //! zlib (1:1.3.dfsg-3.1ubuntu2.1) noble-security; urgency=medium
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Most bytes of a change log that are read; larger ones end there, with old entries missing.
+/// Most bytes of a change log that are read. A larger log is cut off there, and lacks its oldest entries.
 pub const MOST_BYTES: usize = 4 << 20;
 
 /// The entry of one version.
