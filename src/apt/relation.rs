@@ -221,7 +221,7 @@ fn relation(text: &str) -> Result<Relation, Problem> {
     let (qualifier, rest) = qualifier(rest)?;
     let (bound, rest) = bound(rest.trim_start_matches(is_space))?;
 
-    // ignored restrictions would make a package depend on more than it says, so they are errors with a name
+    // restrictions cannot be ignored: that would change the meaning of the relation
     match rest.trim_start_matches(is_space).chars().next() {
         None => Ok(Relation { name: name.to_owned(), qualifier, bound }),
         Some('[') => Err(Problem::Restriction),

@@ -122,7 +122,7 @@ fn check_history(pocket: &Pocket, release: &Release, found: Digest, memory: Opti
             return Err(Error::Rollback { pocket: pocket.title(), remembered: date, found: release.date });
         }
 
-        // a fork: some see one set of packages, some another, and no later file shows it
+        // a mirror could show different packages to different machines
         if release.date == date && found != known {
             return Err(Error::TwoFaces { pocket: pocket.title(), date, remembered: known, found });
         }

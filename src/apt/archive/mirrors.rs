@@ -22,7 +22,7 @@ pub(super) struct Served {
 
 impl Served {
     /// Returns a file that no mirror served, but a lock or bundle brought along.
-    pub(super) fn brought(bytes: &[u8]) -> Self {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         Self { bytes: bytes.to_vec(), url: String::new(), validators: Validators::default() }
     }
 }

@@ -161,21 +161,21 @@ pub fn open(
     reporter: &dyn Reporter,
 ) -> Result<Vec<OpenPocket>, Error> {
     own::create_dir(&folder.join(memory::BY_HASH))?;
-    let requests = pockets.iter().map(|pocket| ask(pocket, http, folder, now, reporter));
-    let asked = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
-    let asked = asked.into_iter().collect::<Result<Vec<Asked>, Error>>()?;
+    let requests = pockets.iter().map(|pocket| fetch_newest(pocket, http, folder, now, reporter));
+    let fetched = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
+    let fetched = fetched.into_iter().collect::<Result<Vec<Asked>, Error>>()?;
 
-    let indexes = read_indexes(folder, pockets, &asked)?;
+    let indexes = read_indexes(folder, pockets, &fetched)?;
 
     // only now: a state whose indexes cannot be read must not forbid an older one that works
-    for (pocket, asked) in pockets.iter().zip(&asked) {
-        let digests = asked.choices.iter().map(|choice| choice.listed.sha256).collect();
-        memory::keep(folder, pocket, &asked.served, &asked.judged.facts, digests)?;
+    for (pocket, fetched) in pockets.iter().zip(&fetched) {
+        let digests = fetched.choices.iter().map(|choice| choice.listed.sha256).collect();
+        memory::keep(folder, pocket, &fetched.served, &fetched.judged.facts, digests)?;
     }
 
     let mut opened = Vec::new();
-    for (asked, indexes) in asked.into_iter().zip(indexes) {
-        let Judged { facts, warnings, .. } = asked.judged;
+    for (fetched, indexes) in fetched.into_iter().zip(indexes) {
+        let Judged { facts, warnings, .. } = fetched.judged;
         for warning in &warnings {
             reporter.event(Event::Warning(warning.clone()));
         }
@@ -185,14 +185,14 @@ pub fn open(
 }
 
 /// Reads the indexes of all pockets together, so that all processors have work until the end. Returns those of each pocket.
-fn read_indexes(folder: &Path, pockets: &[Pocket], asked: &[Asked]) -> Result<Vec<Vec<ComponentIndex>>, Error> {
+fn read_indexes(folder: &Path, pockets: &[Pocket], fetched: &[Asked]) -> Result<Vec<Vec<ComponentIndex>>, Error> {
     let mut jobs: Vec<(&Pocket, &Choice)> = Vec::new();
-    for (pocket, asked) in pockets.iter().zip(asked) {
-        jobs.extend(asked.choices.iter().map(|choice| (pocket, choice)));
+    for (pocket, fetched) in pockets.iter().zip(fetched) {
+        jobs.extend(fetched.choices.iter().map(|choice| (pocket, choice)));
     }
 
     let mut results = reading::read(folder, &jobs).into_iter();
-    asked.iter().map(|asked| results.by_ref().take(asked.choices.len()).collect()).collect()
+    fetched.iter().map(|fetched| results.by_ref().take(fetched.choices.len()).collect()).collect()
 }
 
 /// A verified state of a pocket, all files of which are in the folder.
@@ -203,7 +203,13 @@ struct Asked {
 }
 
 /// Fetches and verifies the newest state of a pocket.
-async fn ask(pocket: &Pocket, http: &Http, folder: &Path, now: Epoch, reporter: &dyn Reporter) -> Result<Asked, Error> {
+async fn fetch_newest(
+    pocket: &Pocket,
+    http: &Http,
+    folder: &Path,
+    now: Epoch,
+    reporter: &dyn Reporter,
+) -> Result<Asked, Error> {
     let memory = Memory::load(folder, pocket, reporter);
     let mut is_second_try = false;
     loop {

@@ -92,7 +92,7 @@ pub fn kept(folder: &Path, digest: &Digest) -> PathBuf {
 /// When the memory cannot be written.
 pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &Past<'_>) -> Result<(), Error> {
     let indexes = opened.files.iter().map(|file| file.sha256).collect();
-    memory::keep(past.folder, pocket, &Served::brought(inrelease), &opened.facts, indexes)
+    memory::keep(past.folder, pocket, &Served::from_bytes(inrelease), &opened.facts, indexes)
 }
 
 /// Opens a pocket from an InRelease file. It verifies everything that [`open`](crate::apt::archive::open) verifies, except

@@ -74,7 +74,7 @@ impl<R: BufRead> Archive<R> {
 }
 
 /// Reads a header: name (16 bytes), time, owner, group, mode, size (10 bytes from 48 on), each padded with blanks, and two
-/// marks. dpkg ignores time, owner, group and mode, too.
+/// marks. Only name and size count.
 fn parse(header: &[u8; HEADER_LENGTH]) -> Result<Member, Error> {
     if &header[58..] != b"`\n" {
         return Err(Error::Header("its marks are missing"));

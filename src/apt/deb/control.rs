@@ -79,7 +79,7 @@ impl ControlMembers {
             let Some((name, bytes)) = file(member, tar.len() as u64).map_err(Error::into_io)? else {
                 return Ok(Next::Go);
             };
-            // dpkg would unpack both and keep the last one: no tool may see another script than dpkg
+            // tools disagree about which of two files with one name counts
             match files.insert(name, bytes) {
                 Some(_) => Err(Error::ControlEntry(path(member)).into_io()),
                 None => Ok(Next::Go),

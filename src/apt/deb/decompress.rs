@@ -108,7 +108,7 @@ impl<R: BufRead> Read for Decompressed<R> {
         }
         self.left -= length as u64;
 
-        // decoders stop at the end of their stream; bytes after it would be unseen by one tool and used by another
+        // a decoder stops at the end of its stream: bytes after it would be signed, but never looked at
         if length == 0 {
             self.done = true;
             if self.compressed_left() > 0 {

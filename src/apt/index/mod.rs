@@ -47,10 +47,10 @@ pub enum Error {
     #[error("cannot read package index: {0}")]
     Read(io::Error),
     /// A limit is exceeded.
-    #[error("cannot read package index: more than {limit} {what}")]
+    #[error("cannot read package index: more than {limit} {unit}")]
     TooLarge {
         /// The unit of the limit.
-        what: &'static str,
+        unit: &'static str,
         /// The largest allowed number.
         limit: u64,
     },
@@ -309,7 +309,7 @@ fn provided_names(arena: &str, stanzas: &[Stanza], limits: &Limits) -> Result<Ve
                 continue;
             }
             if provides.len() == limits.provides {
-                return Err(Error::TooLarge { what: "provided names", limit: limits.provides as u64 });
+                return Err(Error::TooLarge { unit: "provided names", limit: limits.provides as u64 });
             }
 
             // positions fit 32 bits: the arena is smaller than 4 GiB, see `read`

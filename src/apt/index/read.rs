@@ -20,7 +20,7 @@ pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Ve
         // complete lines were removed from a full buffer, so it holds the beginning of one long line
         if filled == buffer.len() {
             if filled >= limits.line {
-                return Err(Error::TooLarge { what: "bytes in a line", limit: limits.line as u64 });
+                return Err(Error::TooLarge { unit: "bytes in a line", limit: limits.line as u64 });
             }
             buffer.resize(filled * 2, 0);
         }
@@ -33,7 +33,7 @@ pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Ve
         };
         total += count as u64;
         if total > limits.bytes {
-            return Err(Error::TooLarge { what: "bytes", limit: limits.bytes });
+            return Err(Error::TooLarge { unit: "bytes", limit: limits.bytes });
         }
 
         // the incomplete line at the end moves to the beginning of the buffer
@@ -160,7 +160,7 @@ impl<'a> Scanner<'a> {
 
         let Some((name, name_length)) = self.name.take() else { return Err(Error::Nameless { line: self.number }) };
         if self.stanzas.len() == self.limits.stanzas {
-            return Err(Error::TooLarge { what: "stanzas", limit: self.limits.stanzas as u64 });
+            return Err(Error::TooLarge { unit: "stanzas", limit: self.limits.stanzas as u64 });
         }
 
         // all positions are below the memory limit, which `reserve` keeps below 4 GiB
@@ -178,7 +178,7 @@ impl<'a> Scanner<'a> {
     fn reserve(&self, more: usize) -> Result<(), Error> {
         let limit = self.limits.memory.min(u32::MAX as usize);
         if self.arena.len() + more > limit {
-            return Err(Error::TooLarge { what: "bytes in kept fields", limit: limit as u64 });
+            return Err(Error::TooLarge { unit: "bytes in kept fields", limit: limit as u64 });
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Release {
             by_hash: paragraph.get("Acquire-By-Hash").is_some_and(|value| value.trim() == "yes"),
             components: words(&paragraph, "Components"),
             architectures: words(&paragraph, "Architectures"),
-            listed: listed(&paragraph)?,
+            listed: digest_tables(&paragraph)?,
         })
     }
 }
@@ -114,7 +114,7 @@ fn time(paragraph: &Paragraph<'_>, field: &'static str) -> Result<Option<Epoch>,
 }
 
 /// Reads the digest tables.
-fn listed(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, Listed>, Error> {
+fn digest_tables(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, Listed>, Error> {
     let mut listed = BTreeMap::new();
     for Row { hash, size, path } in rows(paragraph, "SHA256")? {
         let sha256 = Digest::from_hex(hash).map_err(|_| invalid("SHA256", path, "has no SHA-256 digest"))?;
