@@ -101,8 +101,8 @@ impl<'a> Paragraph<'a> {
         self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(Field::value)
     }
 
-    /// Returns the lines of a folded field without their leading blank: first the rest of the field's own line, if not empty,
-    /// then the others. ` .` stands for an empty line (deb822(5), "multiline").
+    /// Returns the lines of a folded field without their leading blank: first the rest of the field's own line,
+    /// if not empty, then the others. ` .` stands for an empty line (deb822(5), "multiline").
     pub fn lines(&self, name: &str) -> impl Iterator<Item = &str> {
         let value = self.get(name).unwrap_or("");
         value.lines().enumerate().filter(|&(number, line)| number > 0 || !line.is_empty()).map(|(number, line)| {
@@ -240,8 +240,8 @@ fn append_line(value: &mut Cow<'_, str>, line: &str) {
     value.push_str(line);
 }
 
-/// Tells whether a text is a field name: printable ASCII, not beginning with `#` or `-` (deb822(5)). Callers have split it
-/// off at the first colon.
+/// Tells whether a text is a field name: printable ASCII, not beginning with `#` or `-` (deb822(5)). Callers
+/// have split it off at the first colon.
 fn is_field_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with(['#', '-']) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -80,8 +80,8 @@ fn web_address(uri: &str) -> Option<String> {
     is_web.then(|| uri.trim_end_matches('/').to_owned())
 }
 
-/// Returns the sources of a machine whose files are below `root`, in the order in which apt reads them: `sources.list`, then
-/// `sources.list.d/` by name. Files that cannot be read are skipped.
+/// Returns the sources of a machine whose files are below `root`, in the order in which apt reads them:
+/// `sources.list`, then `sources.list.d/` by name. Files that cannot be read are skipped.
 #[must_use]
 pub fn sources(root: &Path) -> Vec<Source> {
     let apt = root.join("etc/apt");

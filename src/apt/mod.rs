@@ -46,8 +46,8 @@ pub enum Priority {
     Extra,
 }
 
-/// One binary package of an index, with all fields needed to choose and fetch it (deb-control(5), "Packages" in the Debian
-/// repository format).
+/// One binary package of an index, with all fields needed to choose and fetch it (deb-control(5), "Packages" in
+/// the Debian repository format).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
     /// `Package`

@@ -125,7 +125,8 @@ impl Relation {
         relation(text).map_err(|problem| InvalidRelation { text: text.to_owned(), problem })
     }
 
-    /// Reads a field such as `Depends`. All groups of the outer list are needed; an inner list holds alternatives, best first.
+    /// Reads a field such as `Depends`. All groups of the outer list are needed; an inner list holds
+    /// alternatives, best first.
     ///
     /// # Errors
     /// [`InvalidRelation`] with the first offending relation.
@@ -154,8 +155,8 @@ impl Relation {
         }
     }
 
-    /// Tells whether a virtual package satisfies this relation. A relation with a bound needs a virtual package with a version
-    /// (Debian policy 7.5).
+    /// Tells whether a virtual package satisfies this relation. A relation with a bound needs a virtual package
+    /// with a version (Debian policy 7.5).
     #[must_use]
     pub fn provided_by(&self, provide: &Provide) -> bool {
         self.name == provide.name
@@ -175,8 +176,8 @@ impl Provide {
         items(field).map(Self::parse).collect()
     }
 
-    /// Reads one item of a `Provides` field. An architecture qualifier (`Provides: python3:any`, found in the wild) does not
-    /// make it another package, so it is dropped.
+    /// Reads one item of a `Provides` field. An architecture qualifier (`Provides: python3:any`, found in the
+    /// wild) does not make it another package, so it is dropped.
     fn parse(item: &str) -> Result<Self, InvalidRelation> {
         let relation = Relation::parse(item)?;
         match relation.bound {

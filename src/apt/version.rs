@@ -66,7 +66,8 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Splits any text. Only decimal digits before a colon are an epoch, so that other text there still counts in the order.
+    /// Splits any text. Only decimal digits before a colon are an epoch, so that other text there still counts
+    /// in the order.
     fn of(text: &'a str) -> Self {
         let (epoch, rest) = match text.split_once(':') {
             Some((epoch, rest)) if !epoch.is_empty() && is_digits(epoch) => (epoch, rest),
@@ -83,8 +84,8 @@ fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns what is wrong with a version. Follows dpkg's `parseversion`, except that an upstream version may begin with a
-/// letter, about which dpkg only warns.
+/// Returns what is wrong with a version. Follows dpkg's `parseversion`, except that an upstream version may
+/// begin with a letter, about which dpkg only warns.
 fn problem(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("it is empty");
@@ -125,7 +126,7 @@ fn has_only(text: &str, marks: &[u8]) -> bool {
 fn compare_part(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
 
-    // a part that has ended counts as empty texts and zeros, so `1.0` equals `1.` and `1.0~` comes before `1.0`
+    // after its end a part goes on with empty texts and zeros: `1.0` equals `1.`, and `1.0~` comes before `1.0`
     while !left.is_empty() || !right.is_empty() {
         let (left_text, left_number) = take_pair(&mut left);
         let (right_text, right_number) = take_pair(&mut right);
@@ -151,7 +152,8 @@ fn take_pair<'a>(rest: &mut &'a [u8]) -> (&'a [u8], &'a [u8]) {
     (text, &number[zeros..])
 }
 
-/// Compares texts without digits: `~` before the end of the text, the end before letters, letters before everything else.
+/// Compares texts without digits: `~` before the end of the text, the end before letters, letters before
+/// everything else.
 fn compare_text(left: &[u8], right: &[u8]) -> Ordering {
     for at in 0..left.len().max(right.len()) {
         let order = weight(left.get(at)).cmp(&weight(right.get(at)));
@@ -322,8 +324,8 @@ mod tests {
         assert_eq!(message, "cannot read version `1.0-`: the revision is empty");
     }
 
-    /// Versions in which every stretch without digits has a number other than 0 after it: debversion 0.5.5 takes a missing
-    /// number for less than 0 and keeps an empty revision, where dpkg sees no difference.
+    /// Versions in which every stretch without digits has a number other than 0 after it: debversion 0.5.5
+    /// takes a missing number for less than 0 and keeps an empty revision, where dpkg sees no difference.
     fn any_version() -> impl Strategy<Value = Version> {
         "([0-9]{1,2}:)?0?[1-9]{1,3}([abZ~+.-]{1,2}0?[1-9]){0,3}(-0?[1-9]([a~+.]{1,2}0?[1-9]){0,2})?"
             .prop_map(|text| Version::new(&text))

@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// Reads `Sat, 21 Nov 2026 00:45:00 UTC`. Returns `None` for any other form, and for zones other than UTC, which neither
-/// apt nor HTTP accepts.
+/// Reads `Sat, 21 Nov 2026 00:45:00 UTC`. Returns `None` for any other form, and for zones other than UTC,
+/// which neither apt nor HTTP accepts.
 #[must_use]
 pub fn parse(text: &str) -> Option<Epoch> {
     let parts: Vec<&str> = text.split_ascii_whitespace().collect();

@@ -63,8 +63,8 @@ impl Epoch {
         self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
     }
 
-    /// Returns the point in time of a date and time of day in UTC. A day that the month does not have counts on into the
-    /// next month; callers that need a real date compare it with [`Self::civil_date`].
+    /// Returns the point in time of a date and time of day in UTC. A day that the month does not have counts on
+    /// into the next month; callers that need a real date compare it with [`Self::civil_date`].
     pub(super) fn from_civil(date: CivilDate, time: TimeOfDay) -> Self {
         let seconds = time.hour * 3600 + time.minute * 60 + time.second;
         Self(date.days_since_1970() * SECONDS_PER_DAY + i64::from(seconds))
@@ -77,9 +77,9 @@ impl Epoch {
     }
 }
 
-/// Both ways are H. Hinnant's, "chrono-Compatible Low-Level Date Algorithms" (`days_from_civil`, `civil_from_days`). They
-/// count in eras of 400 years, after which the calendar repeats, and in years that begin in March, so that a leap day is
-/// the last day of its year.
+/// Both conversions are H. Hinnant's, "chrono-Compatible Low-Level Date Algorithms" (`days_from_civil`,
+/// `civil_from_days`). They count in eras of 400 years, after which the calendar repeats, and in years that
+/// begin in March, so that a leap day is the last day of its year.
 impl CivilDate {
     /// Days from 0000-03-01, where the first era begins, to 1970-01-01.
     const ERA_TO_1970: i64 = 719_468;
@@ -142,7 +142,7 @@ impl FromStr for Epoch {
     }
 }
 
-/// Reads the numbers of `YYYY-MM-DDTHH:MM:SSZ` at their places, whatever stands between them.
+/// Reads the numbers of `YYYY-MM-DDTHH:MM:SSZ` at their places, whatever is between them.
 fn read_numbers(text: &str) -> Option<Epoch> {
     let date =
         CivilDate { year: i64::from(number(text, 0..4)?), month: number(text, 5..7)?, day: number(text, 8..10)? };

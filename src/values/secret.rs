@@ -30,8 +30,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns a text in which stars cover what may be a login or a key in an address: `user:password@`, and the query after
-/// `?`. Every character becomes one star, so that columns in the text stay right.
+/// Returns a text in which stars cover what may be a login or a key in an address: `user:password@`, and the
+/// query after `?`. Every character becomes one star, so that columns in the text stay right.
 #[must_use]
 pub fn cover(text: &str) -> String {
     text.split_inclusive(ends_word).map(cover_word).collect()

@@ -1,12 +1,12 @@
 //! Text from outside, made safe to show to people and programs: one function for each kind of place.
 //!
-//! Names in packages, answers of servers, files of a project and arguments of a pipeline are shown, never obeyed. Control
-//! characters steer terminals and begin lines. Characters that change the direction of text, or that take no room, make
-//! one text look like another (Unicode Technical Report 36, "Bidirectional Text Spoofing"; CVE-2021-42574). All of them
-//! appear as escapes, as Rust writes them.
+//! Names in packages, answers of servers, files of a project and arguments of a pipeline are shown, never
+//! obeyed. Control characters steer terminals and begin lines. Characters that change the direction of text, or
+//! that take no room, make one text look like another (Unicode Technical Report 36, "Bidirectional Text
+//! Spoofing"; CVE-2021-42574). All of them appear as escapes, as Rust writes them.
 //!
-//! The printer applies [`lines`] and [`json`] to everything that leaves the process, so no source of text can forget it.
-//! [`shown`] is for one value within a line: a line break in it does not begin a line.
+//! The printer applies [`lines`] and [`json`] to everything that leaves the process, so no source of text can
+//! forget it. [`shown`] is for one value within a line: a line break in it does not begin a line.
 
 use std::borrow::Cow;
 
@@ -95,7 +95,8 @@ fn without_commands(line: &str) -> String {
         out = out.replace(command, harmless);
     }
 
-    // GitHub's `::error::` begins a line, with nothing but white space before it ("Workflow commands for GitHub Actions")
+    // GitHub's `::error::` begins a line, with nothing but white space before it ("Workflow commands for GitHub
+    // Actions")
     let blanks = out.len() - out.trim_start().len();
     if out[blanks..].starts_with("::") {
         out.replace_range(blanks..=blanks, r"\u{3a}");

@@ -11,7 +11,8 @@ use crate::values::Digest;
 use std::io::BufWriter;
 use std::path::Path;
 
-/// Largest decoded index: the memory that [`Limits::ARCHIVE`](crate::apt::index::Limits::ARCHIVE) allows, and its tables.
+/// Largest decoded index: the memory that [`Limits::ARCHIVE`](crate::apt::index::Limits::ARCHIVE) allows, and
+/// its tables.
 const SIZE_LIMIT: u64 = 512 << 20;
 
 /// Returns the index if an earlier run decoded it. A file that is damaged, has another format, or was verified against

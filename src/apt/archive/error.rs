@@ -196,7 +196,7 @@ impl Error {
                 "compare the fingerprints in the recipe with those that the distribution publishes"
             }
             Self::Identity { field: "Suite", .. } => {
-                "if the distribution renamed the suite, set `expected-suite` in the recipe; otherwise the mirror is wrong"
+                "if the distribution renamed the suite, set `expected-suite` in the recipe; else the mirror is wrong"
             }
             Self::Identity { .. } => "check the archive's address: the mirror may serve another suite in its place",
             Self::Expired { .. } | Self::Stale { .. } | Self::Rollback { .. } => {

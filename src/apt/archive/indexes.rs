@@ -146,8 +146,8 @@ impl Stock<'_> {
         }
     }
 
-    /// Returns the address of an index: by digest where the archive offers it, so that a newer version does not take the
-    /// place of the listed one.
+    /// Returns the address of an index: by digest where the archive offers it, so that a newer version does not
+    /// take the place of the listed one.
     fn address(&self, base: &str, choice: &Choice) -> String {
         let suite = format!("{}/dists/{}", base.trim_end_matches('/'), self.pocket.suite);
         match choice.path.rsplit_once('/') {

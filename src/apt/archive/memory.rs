@@ -3,8 +3,8 @@
 //! ```text
 //! <folder>/<key>.json       the newest state of a pocket, see `Memory`; `cache prune` keeps it
 //!          <key>.lock       held while that file changes
-//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time. Files of
-//!                           older states stay until `cache prune`: they prove the locks that name them
+//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time.
+//!                           Files of older states stay until `cache prune`: they prove the locks that name them
 //!          decoded/<hex>    the decoded form of such an index, see `decoded`; removed with it
 //! ```
 
@@ -142,8 +142,8 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Returns where the memory of a pocket is kept. Origin and label are part of the key, so that two archives that different
-/// projects give the same name do not share a memory.
+/// Returns where the memory of a pocket is kept. Origin and label are part of the key, so that two archives
+/// that different projects give the same name do not share a memory.
 fn memory_file(folder: &Path, pocket: &Pocket) -> PathBuf {
     let parts = [&pocket.archive, &pocket.name, &pocket.suite, &pocket.origin, &pocket.label];
     let key = parts.map(String::as_str).join("\n");

@@ -27,8 +27,8 @@ impl Served {
     }
 }
 
-/// Returns the InRelease file of the first mirror that has one; the remembered bytes where the mirror answers that nothing
-/// changed, or when offline.
+/// Returns the InRelease file of the first mirror that has one; the remembered bytes where the mirror answers
+/// that nothing changed, or when offline.
 ///
 /// # Errors
 /// [`Error::Unreachable`] with the cause of every mirror, [`Error::Offline`], [`Error::NoAddress`].

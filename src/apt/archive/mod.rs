@@ -2,8 +2,8 @@
 //!
 //! - **In**: a [`Pocket`] as a recipe describes it, and the time.
 //! - **Out**: [`OpenPocket`]: the facts that a lock file records, and the indexes.
-//! - **Invariants**: nothing is read that does not chain to a pinned key. A state that is older than the remembered one,
-//!   outdated, or of another suite is an error. After a wrong digest or signature no other mirror is asked.
+//! - **Invariants**: nothing is read that does not chain to a pinned key. A state that is older than the remembered
+//!   one, outdated, or of another suite is an error. After a wrong digest or signature no other mirror is asked.
 //! - **Not here**: choosing packages (`lock`), fetching them (`fetch`).
 
 mod decoded;
@@ -68,8 +68,8 @@ pub struct Pocket {
     pub fingerprints: Vec<String>,
     /// Never changes once published: its age does not count, and its state must be [`Self::locked`].
     pub frozen: bool,
-    /// Date and InRelease file of the newest state that a lock names. It protects like the folder's memory, but on every
-    /// machine.
+    /// Date and InRelease file of the newest state that a lock names. It protects like the folder's memory, but
+    /// on every machine.
     pub locked: Option<(Epoch, Digest)>,
     /// Accept a state that is older than those of lock and memory, and remember it instead.
     pub accept_older: bool,
@@ -148,8 +148,8 @@ impl Pocket {
     }
 }
 
-/// Opens pockets: asks for all of them at once, fetches what changed, verifies everything, reads the indexes, and remembers
-/// the states in `folder`. Pockets and warnings come in the order of `pockets`.
+/// Opens pockets: asks for all of them at once, fetches what changed, verifies everything, reads the indexes,
+/// and remembers the states in `folder`. Pockets and warnings come in the order of `pockets`.
 ///
 /// # Errors
 /// [`Error`] of the first pocket in that order that fails. No state is remembered then.
@@ -184,7 +184,8 @@ pub fn open(
     Ok(opened)
 }
 
-/// Reads the indexes of all pockets together, so that all processors have work until the end. Returns those of each pocket.
+/// Reads the indexes of all pockets together, so that all processors have work until the end. Returns those of
+/// each pocket.
 fn read_indexes(folder: &Path, pockets: &[Pocket], fetched: &[Asked]) -> Result<Vec<Vec<ComponentIndex>>, Error> {
     let mut jobs: Vec<(&Pocket, &Choice)> = Vec::new();
     for (pocket, fetched) in pockets.iter().zip(fetched) {

@@ -95,8 +95,9 @@ pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &P
     memory::keep(past.folder, pocket, &Served::from_bytes(inrelease), &opened.facts, indexes)
 }
 
-/// Opens a pocket from an InRelease file. It verifies everything that [`open`](crate::apt::archive::open) verifies, except
-/// for the memory that protects against rollback, since a lock names an older state on purpose.
+/// Opens a pocket from an InRelease file. It verifies everything that [`open`](crate::apt::archive::open)
+/// verifies, except for the memory that protects against rollback, since a lock names an older state on
+/// purpose.
 ///
 /// # Errors
 /// [`Error`]; [`Error::Offline`] for an index that is not in the folder and must not be fetched.

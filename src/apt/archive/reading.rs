@@ -40,7 +40,7 @@ pub(super) fn read(folder: &Path, jobs: &[(&Pocket, &Choice)]) -> Vec<Result<Com
         for _ in 0..processors.min(PARALLEL).min(jobs.len()) {
             scope.spawn(|| {
                 loop {
-                    // the guard is dropped with this statement, so no thread reads while it holds the queue
+                    // the statement releases the queue before the index is read
                     let next = queue.lock().expect("no thread panics while it holds this").next();
                     let Some(number) = next else { break };
                     let (pocket, choice) = jobs[number];
@@ -118,8 +118,8 @@ fn index_error(pocket: &Pocket, choice: &Choice, cause: index::Error) -> Error {
     Error::Index { pocket: pocket.title(), path: choice.path.clone(), cause: Box::new(cause) }
 }
 
-/// Returns a stream of the decompressed bytes. Archives may concatenate streams in both formats, as `xz` and `gzip` read
-/// them.
+/// Returns a stream of the decompressed bytes. Archives may concatenate streams in both formats, as `xz` and
+/// `gzip` read them.
 fn decompressed(bytes: &[u8], form: Form) -> io::Result<Box<dyn Read + '_>> {
     Ok(match form {
         Form::Plain => Box::new(bytes),

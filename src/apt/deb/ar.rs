@@ -73,8 +73,8 @@ impl<R: BufRead> Archive<R> {
     }
 }
 
-/// Reads a header: name (16 bytes), time, owner, group, mode, size (10 bytes from 48 on), each padded with blanks, and two
-/// marks. Only name and size count.
+/// Reads a header: name (16 bytes), time, owner, group, mode, size (10 bytes from 48 on), each padded with
+/// blanks, and two marks. Only name and size count.
 fn parse(header: &[u8; HEADER_LENGTH]) -> Result<Member, Error> {
     if &header[58..] != b"`\n" {
         return Err(Error::Header("its marks are missing"));

@@ -11,8 +11,9 @@ use std::io::Read;
 /// Memory for one xz decoder; preset 9 needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// Memory for all threads of an xz decoder together; liblzma starts no more threads than fit. There is room for four blocks
-/// of 24 MiB, as dpkg-deb writes them. A bomb of large blocks gets no more than this, even on machines with many cores.
+/// Memory for all threads of an xz decoder together; liblzma starts no more threads than fit. There is room for
+/// four blocks of 24 MiB, as dpkg-deb writes them. A bomb of large blocks gets no more than this, even on
+/// machines with many cores.
 const XZ_THREADS_MEMORY: u64 = 192 << 20;
 
 /// Binary logarithm of the largest zstd window: 128 MiB, as `--ultra -22` uses.

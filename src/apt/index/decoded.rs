@@ -8,10 +8,11 @@
 //! 64 hexadecimal digits                  digest of what it was made from
 //! 64 hexadecimal digits                  SHA-256 of everything before
 //! ```
-//! Numbers have 32 bits, lowest byte first. The arena comes first, so that the bytes read become the arena without a copy.
+//! Numbers have 32 bits, lowest byte first. The arena comes first, so that the bytes read become the arena
+//! without a copy.
 //!
-//! The SHA-256 finds damage; it is not a signature. Whoever can write the file can also compute it, so no sequence of bytes
-//! may do more harm than a wrong index: every position is checked before it is used.
+//! The SHA-256 finds damage; it is not a signature. Whoever can write the file can also compute it, so no
+//! sequence of bytes may do more harm than a wrong index: every position is checked before it is used.
 
 use crate::apt::index::Index;
 use crate::apt::index::Provided;
@@ -21,8 +22,8 @@ use crate::values::Hasher;
 use std::io;
 use std::io::Write;
 
-/// Ends the tables. The last digits are the format. Raise them with every change of the layout, of the kept fields, or of
-/// the way an index is read: an index of another format is decoded again.
+/// Ends the tables. The last digits are the format. Raise them with every change of the layout, of the kept
+/// fields, or of the way an index is read: an index of another format is decoded again.
 const MAGIC: &[u8; 16] = b"sockel index 001";
 
 /// Hexadecimal digits of a digest.
@@ -88,8 +89,9 @@ impl Index {
         index.is_sound().then_some(index)
     }
 
-    /// Tells whether every position lies within the arena, between characters, and every number is that of a stanza. The
-    /// order is not checked: a search in a wrong order finds the wrong package or none, but does not panic.
+    /// Tells whether every position lies within the arena, between characters, and every number is that of a
+    /// stanza. The order is not checked: a search in a wrong order finds the wrong package or none, but does
+    /// not panic.
     fn is_sound(&self) -> bool {
         let stanzas_are_sound = self.stanzas.iter().all(|stanza| {
             self.contains(stanza.start, Some(stanza.end)) && self.contains_name(stanza.name, stanza.name_length)
@@ -127,7 +129,7 @@ fn rows<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u32; N]> {
     })
 }
 
-/// Hashes what is written.
+/// Hashes the bytes written.
 struct Hashed<W> {
     writer: W,
     hasher: Hasher,

@@ -201,7 +201,8 @@ impl<'a> Fields<'a> {
             Some("important") => Priority::Important,
             Some("standard") => Priority::Standard,
             Some("optional") => Priority::Optional,
-            // some archives leave it out or write other words; it only orders choices, so the least important one is safe
+            // some archives leave it out or write other words; it only orders choices, so the least important
+            // one is safe
             _ => Priority::Extra,
         }
     }

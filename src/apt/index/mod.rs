@@ -1,7 +1,7 @@
 //! Packages indexes (Debian repository format): from a byte stream to candidates.
 //!
-//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena. A [`Package`] is made when somebody
-//! asks for it. An archive of 70,000 packages takes about 45 MB.
+//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena. A [`Package`] is made
+//! when somebody asks for it. An archive of 70,000 packages takes about 45 MB.
 
 mod decoded;
 mod field;
@@ -179,8 +179,8 @@ impl Index {
     /// Reads a decompressed Packages file.
     ///
     /// # Errors
-    /// [`Error`] when the stream cannot be read, a limit is exceeded, the text breaks the syntax, or one version is listed
-    /// with two contents. Fields are checked later, when a package is asked for.
+    /// [`Error`] when the stream cannot be read, a limit is exceeded, the text breaks the syntax, or one
+    /// version is listed with two contents. Fields are checked later, when a package is asked for.
     pub fn read(reader: impl Read, limits: &Limits) -> Result<Self, Error> {
         let (arena, mut stanzas) = read::read(reader, limits)?;
 

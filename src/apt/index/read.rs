@@ -131,8 +131,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads a line that begins with a blank. Folded fields become one line: all kept fields are single words or lists in
-    /// which white space means nothing.
+    /// Reads a line that begins with a blank. Folded fields become one line: all kept fields are single words
+    /// or lists in which white space means nothing.
     fn continuation(&mut self, line: &[u8]) -> Result<(), Error> {
         let text = line.trim_ascii();
         match self.last {

@@ -1,5 +1,5 @@
-//! InRelease files: identity, dates and index digests of a suite, and their signature (Debian repository format, "Release"
-//! files).
+//! InRelease files: identity, dates and index digests of a suite, and their signature (Debian repository
+//! format, "Release" files).
 
 pub mod signature;
 

@@ -101,7 +101,8 @@ fn made_by<'a>(primary: &PublicKey, ring: &'a Keyring, types: &[SignatureType]) 
         .collect()
 }
 
-/// Returns a subkey as a signer if its newest binding allows it to sign, and primary key and subkey agree on the binding.
+/// Returns a subkey as a signer if its newest binding allows it to sign, and primary key and subkey agree on
+/// the binding.
 fn subkey_signer<'a>(primary: &PublicKey, key: &'a PublicSubkey, ring: &Keyring, now: Epoch) -> Option<Signer<'a>> {
     let warning = strength(key).ok()?;
     let revocations = made_by(primary, ring, &[SignatureType::SubkeyRevocation]);

@@ -1,5 +1,5 @@
-//! The cleartext signature framework (RFC 9580, 7), read strictly: nothing before, between or after its parts, in linear
-//! time.
+//! The cleartext signature framework (RFC 9580, 7), read strictly: nothing before, between or after its parts,
+//! in linear time.
 
 use crate::apt::release::signature::Error;
 
@@ -25,7 +25,7 @@ pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
     read_header(&mut rest)?;
     let (text, armor) = read_text(rest)?;
 
-    // whatever stands there is not signed, and other tools may take it for a part of the file
+    // text there is not signed, and other tools may take it for a part of the file
     let after = armor.split_once(END_SIGNATURE).ok_or(Error::NotSigned("the signature is cut off"))?.1;
     if !after.trim_matches(['\r', '\n']).is_empty() {
         return Err(Error::NotSigned("there is something after the signature"));
@@ -33,8 +33,8 @@ pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
     Ok(Cleartext { text, armor: armor.as_bytes() })
 }
 
-/// Reads the lines up to the signed text. Of the headers only `Hash` is allowed, and ignored: the signature itself names its
-/// algorithm.
+/// Reads the lines up to the signed text. Of the headers only `Hash` is allowed, and ignored: the signature
+/// itself names its algorithm.
 fn read_header(rest: &mut &str) -> Result<(), Error> {
     if take_line(rest) != Some(BEGIN_TEXT) {
         return Err(Error::NotSigned("the file does not begin as a clear-signed text"));

@@ -1,8 +1,9 @@
-//! The packets of all key files, in no order: a revocation counts wherever it stands (RFC 9580, 10.1).
+//! The packets of all key files, in no order: a revocation counts wherever it appears (RFC 9580, 10.1).
 //!
-//! Key files come armored or binary, with several blocks, with one key several times, with a revocation certificate after
-//! the keys or in a file of its own. A program that reads each key with the packets after it would trust a copy without the
-//! revocation. So packets are only collected here. Which key a signature is about is decided when a key is judged.
+//! Key files come armored or binary, with several blocks, with one key several times, with a revocation
+//! certificate after the keys or in a file of its own. A program that reads each key with the packets after it
+//! would trust a copy without the revocation. So packets are only collected here. Which key a signature is
+//! about is decided when a key is judged.
 
 use crate::apt::release::signature::Error;
 use pgp::armor::Dearmor;
@@ -18,8 +19,8 @@ use std::io::Read;
 /// Most packets in all key files; the keys of a distribution have a few hundred, with the signatures of many people.
 const PACKETS_LIMIT: usize = 20_000;
 
-/// Most packets that remain without copies and foreign signatures. Each name and subkey is compared with each signature,
-/// so the time is quadratic.
+/// Most packets that remain without copies and foreign signatures. Each name and subkey is compared with each
+/// signature, so the time is quadratic.
 const REMAINING_LIMIT: usize = 2_000;
 
 /// How an armored block begins and ends (RFC 9580, 6.2).
@@ -39,7 +40,8 @@ impl Keyring {
     /// Reads key files.
     ///
     /// # Errors
-    /// [`Error::Key`] when a file has no key or revocation, cannot be read to its end, or when there are too many packets.
+    /// [`Error::Key`] when a file has no key or revocation, cannot be read to its end, or when there are too
+    /// many packets.
     pub(super) fn read(files: &[Vec<u8>]) -> Result<Self, Error> {
         let mut ring = Self::default();
         let mut packets = 0;

@@ -72,7 +72,8 @@ pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch
     Err(Error::Untrusted(problems))
 }
 
-/// Verifies that a pinned key, or one of its subkeys, made one of the signatures. Returns a warning about that key, if any.
+/// Verifies that a pinned key, or one of its subkeys, made one of the signatures. Returns a warning about that
+/// key, if any.
 ///
 /// # Errors
 /// All reasons against the key and its signatures.
@@ -152,8 +153,8 @@ pub(crate) fn is_strong(signature: &Signature) -> bool {
     matches!(signature.hash_alg(), Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512))
 }
 
-/// Tells whether a signature has critical subpackets that this program does not know. Such a signature is invalid (RFC 9580,
-/// 5.2.3.7).
+/// Tells whether a signature has critical subpackets that this program does not know. Such a signature is
+/// invalid (RFC 9580, 5.2.3.7).
 pub(crate) fn has_unknown_demands(signature: &Signature) -> bool {
     let Some(config) = signature.config() else { return false };
     config.hashed_subpackets().any(|packet| {
