@@ -282,10 +282,16 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
         Err("it has a part that is empty, `.` or `..`")
     } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\?#".contains(&byte)) {
         Err("it has a character that is not allowed in archive paths")
-    // a server might decode `%2e%2e` to `..`; archives escape only the colon of a version's epoch
-    } else if path.split('%').skip(1).any(|part| !part.get(..2).is_some_and(|code| code.eq_ignore_ascii_case("3a"))) {
+    } else if has_other_escape(path) {
         Err("it has an escape other than `%3a`")
     } else {
         Ok(())
     }
+}
+
+/// Tells whether a path has an escape other than `%3a`. Archives only escape the colon of a version's epoch, and a
+/// server might decode `%2e%2e` to `..`.
+fn has_other_escape(path: &str) -> bool {
+    let mut escapes = path.split('%').skip(1).map(|after| after.get(..2));
+    escapes.any(|code| code.is_none_or(|code| !code.eq_ignore_ascii_case("3a")))
 }
