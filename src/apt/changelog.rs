@@ -1,4 +1,4 @@
-//! Change logs of Debian packages (deb-changelog(5)): what a new version brings, in its maintainers' words.
+//! Change logs of Debian packages (deb-changelog(5)): the changes of a version in its maintainers' words.
 //!
 //! ```text
 //! zlib (1:1.3.dfsg-3.1ubuntu2.1) noble-security; urgency=medium
@@ -14,25 +14,25 @@ use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Most bytes of a change log that are read; larger ones end there, with old entries missing.
+/// Most bytes of a change log that are read. A larger log is cut off there, and lacks its oldest entries.
 pub const MOST_BYTES: usize = 4 << 20;
 
-/// One version's entry.
+/// The entry of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Source package name.
     pub source: String,
-    /// Version.
+    /// Version of the source package.
     pub version: String,
-    /// Where it went: suites such as `noble-security`.
+    /// Target suites, such as `noble-security`.
     pub distributions: Vec<String>,
-    /// `urgency=` of the entry, lower case, `low` and `medium` where nothing urgent happened; may be empty.
+    /// `urgency=` of the entry in lower case, `low` or `medium` for ordinary changes; empty if absent.
     pub urgency: String,
-    /// CVE numbers that the text names, sorted.
+    /// CVE numbers in the text, sorted.
     pub cves: BTreeSet<String>,
 }
 
-/// Reads a change log, newest entry first. What is no entry is passed over: logs have been written by hand for decades.
+/// Reads a change log, newest entry first. Other text is skipped: people have written these logs by hand for decades.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
@@ -48,30 +48,34 @@ pub fn parse(text: &str) -> Vec<Entry> {
 
 /// Reads `source (version) suites; key=value, key=value`.
 fn heading(line: &str) -> Option<Entry> {
+    // headings alone begin in the first column
     if line.starts_with([' ', '\t', '#']) {
         return None;
     }
+
     let (source, rest) = line.split_once(" (")?;
     let (version, rest) = rest.split_once(')')?;
     let (distributions, metadata) = rest.split_once(';')?;
     Version::parse(version).ok()?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    if source.is_empty() || !source.chars().all(allowed) {
+    if source.is_empty() || !source.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
         return None;
     }
-    let urgency = metadata.split(',').find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        // `urgency=high (HIGH)` was written, too
-        let value = value.split_whitespace().next()?;
-        key.trim().eq_ignore_ascii_case("urgency").then(|| value.to_ascii_lowercase())
-    });
+
     Some(Entry {
         source: source.to_owned(),
         version: version.to_owned(),
         distributions: distributions.split_whitespace().map(str::to_owned).collect(),
-        urgency: urgency.unwrap_or_default(),
+        urgency: metadata.split(',').find_map(urgency).unwrap_or_default(),
         cves: BTreeSet::new(),
     })
+}
+
+/// Reads `urgency=high`; returns `None` for another key.
+fn urgency(pair: &str) -> Option<String> {
+    let (key, value) = pair.split_once('=')?;
+    // old entries have a remark behind it: `urgency=high (HIGH)`
+    let value = value.split_whitespace().next()?;
+    key.trim().eq_ignore_ascii_case("urgency").then(|| value.to_ascii_lowercase())
 }
 
 /// Returns the CVE numbers in a text (<https://www.cve.org/ResourcesSupport/AllResources/CNARules>: `CVE-`, a year, a
@@ -80,19 +84,23 @@ fn heading(line: &str) -> Option<Entry> {
 pub fn cves(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let bytes = text.as_bytes();
-    for (at, _) in text.match_indices("CVE-").chain(text.match_indices("cve-")) {
+    for (at, prefix) in text.match_indices("CVE-").chain(text.match_indices("cve-")) {
+        // the end of a longer word, such as `XCVE-2026-5555`
         let before = at.checked_sub(1).map(|place| bytes[place]);
         if before.is_some_and(|byte| byte.is_ascii_alphanumeric()) {
             continue;
         }
-        let rest = &text[at + 4..];
-        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-        if digits(rest) != 4 || rest.as_bytes().get(4) != Some(&b'-') {
+
+        let rest = &text[at + prefix.len()..];
+        let year = rest.as_bytes().get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit));
+        if !year || rest.as_bytes().get(4) != Some(&b'-') {
             continue;
         }
-        let number = digits(&rest[5..]);
-        if (4..=12).contains(&number) {
-            found.insert(format!("CVE-{}", &rest[..5 + number]));
+
+        // there is no upper limit, but longer ones are typing errors
+        let digits = rest[5..].bytes().take_while(u8::is_ascii_digit).count();
+        if (4..=12).contains(&digits) {
+            found.insert(format!("CVE-{}", &rest[..5 + digits]));
         }
     }
     found
@@ -103,22 +111,23 @@ pub fn cves(text: &str) -> BTreeSet<String> {
 pub struct Between<'a> {
     /// Entries newer than the old version and not newer than the new one, newest first.
     pub entries: Vec<&'a Entry>,
-    /// The log goes back to the old version, so that nothing is missing.
+    /// Whether the log goes back to the old version, so that no entry is missing.
     pub is_complete: bool,
 }
 
-/// Returns the entries that an upgrade brings.
+/// Returns the entries of the changes that an upgrade contains.
 #[must_use]
 pub fn between<'a>(entries: &'a [Entry], old: &str, new: &str) -> Between<'a> {
     let (old, new) = (Version::new(old), Version::new(new));
-    let is_new = |entry: &&Entry| is_in(entry, &new) && !is_in(entry, &old);
-    // a log that was cut off ends with something newer than the old version
+
+    // a log that was cut off ends with an entry newer than the old version
     let is_complete = entries.iter().any(|entry| is_in(entry, &old));
-    Between { entries: entries.iter().filter(is_new).collect(), is_complete }
+    let entries = entries.iter().filter(|entry| is_in(entry, &new) && !is_in(entry, &old)).collect();
+    Between { entries, is_complete }
 }
 
-/// Tells whether a version has the changes of an entry: it is not older, or it is a rebuild of it for a release, which is
-/// written `<version>~deb13u1` and sorts before it.
+/// Tells whether a version contains the changes of an entry: it is not older, or it is a rebuild of that version for a
+/// release. Rebuilds are named `<version>~deb13u1`, which sorts before the version.
 fn is_in(entry: &Entry, version: &Version) -> bool {
     let rest = version.as_str().strip_prefix(&*entry.version);
     rest.is_some_and(|rest| rest.starts_with('~')) || Version::new(&entry.version) <= *version

@@ -12,35 +12,35 @@ const FIELD_LIMIT: usize = 256;
 /// Control data cannot be read. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// More than 16 MiB.
+    /// The text has more than 16 MiB.
     #[error("cannot read control data: larger than {TEXT_LIMIT} bytes")]
     TooLarge,
     /// The bytes are not UTF-8.
     #[error("cannot read control data: line {0} is not UTF-8")]
     Encoding(usize),
     /// A line is neither `Name: value` nor a continuation nor a comment.
-    #[error("cannot read control data: line {line} is no field: `{}`", text.escape_debug())]
+    #[error("cannot read control data: line {line} is not a field: `{}`", text.escape_debug())]
     NoField {
-        /// Its number.
+        /// Number of the line.
         line: usize,
-        /// Its beginning.
+        /// Beginning of the line.
         text: String,
     },
-    /// A continuation line with nothing to continue.
-    #[error("cannot read control data: line {0} continues no field")]
+    /// A continuation line without a field before it.
+    #[error("cannot read control data: line {0} is a continuation without a field")]
     Continuation(usize),
-    /// One field twice in a paragraph.
+    /// A paragraph has a field twice.
     #[error("cannot read control data: field `{field}` is repeated in line {line}")]
     Repeated {
-        /// Number of the second occurrence's line.
+        /// Line of the second occurrence.
         line: usize,
-        /// The field's name.
+        /// Name of the field.
         field: String,
     },
-    /// More than 256 fields in a paragraph.
+    /// A paragraph has more than 256 fields.
     #[error("cannot read control data: the paragraph has more than {FIELD_LIMIT} fields at line {0}")]
     TooManyFields(usize),
-    /// Not exactly one paragraph where one is required.
+    /// There is not exactly one paragraph, where one is required.
     #[error("cannot read control data: {0}")]
     Count(&'static str),
 }
@@ -65,7 +65,7 @@ impl<'a> Field<'a> {
         self.name
     }
 
-    /// Returns the value without white space around it; continuation lines keep theirs at the beginning.
+    /// Returns the value without white space around it. Continuation lines keep their leading white space.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -73,7 +73,7 @@ impl<'a> Field<'a> {
 }
 
 impl<'a> Paragraph<'a> {
-    /// Reads a text that is one paragraph; comments and empty lines around it are fine.
+    /// Reads a text that is one paragraph, with comments and empty lines around it.
     ///
     /// # Errors
     /// [`Error`] when the text has no paragraph, a second one, or breaks the syntax.
@@ -95,17 +95,18 @@ impl<'a> Paragraph<'a> {
         Self::parse(text(bytes)?)
     }
 
-    /// Returns the value of a field; names are equal without regard to case.
+    /// Returns the value of a field. Case does not count in names.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(Field::value)
     }
 
-    /// Returns the lines of a folded field without their leading blank: the rest of the first line, if any, then the
-    /// others; ` .` stands for an empty line (deb822(5), "multiline").
+    /// Returns the lines of a folded field without their leading blank: first the rest of the field's own line,
+    /// if not empty, then the others. ` .` stands for an empty line (deb822(5), "multiline").
     pub fn lines(&self, name: &str) -> impl Iterator<Item = &str> {
         let value = self.get(name).unwrap_or("");
         value.lines().enumerate().filter(|&(number, line)| number > 0 || !line.is_empty()).map(|(number, line)| {
+            // only one blank marks a continuation; further ones belong to the text
             let line = if number == 0 { line } else { line.strip_prefix([' ', '\t']).unwrap_or(line) };
             if line == "." { "" } else { line }
         })
@@ -116,7 +117,7 @@ impl<'a> Paragraph<'a> {
         self.fields.iter()
     }
 
-    /// Gives a field a value: in its old place when there is one, else at the end.
+    /// Sets a field: in its place if it exists, otherwise at the end.
     pub fn set(&mut self, name: &'a str, value: impl Into<Cow<'a, str>>) {
         let value = value.into();
         match self.fields.iter_mut().find(|field| field.name.eq_ignore_ascii_case(name)) {
@@ -125,17 +126,19 @@ impl<'a> Paragraph<'a> {
         }
     }
 
-    /// Drops a field.
+    /// Removes a field.
     pub fn remove(&mut self, name: &str) {
         self.fields.retain(|field| !field.name.eq_ignore_ascii_case(name));
     }
 
-    /// Takes a line `Name: value`.
+    /// Adds the field of a line `Name: value`.
     fn push(&mut self, number: usize, line: &'a str) -> Result<(), Error> {
         let (name, value) = line
             .split_once(':')
             .filter(|(name, _)| is_field_name(name))
             .ok_or_else(|| Error::NoField { line: number, text: line.chars().take(80).collect() })?;
+
+        // of two values some tools take the first, others the last
         if self.get(name).is_some() {
             return Err(Error::Repeated { line: number, field: name.to_owned() });
         }
@@ -156,43 +159,51 @@ const BLANK: [char; 3] = [' ', '\t', '\r'];
 /// [`Error::Encoding`] when it is not UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|error| {
-        Error::Encoding(1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count())
+        let line_feeds = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        Error::Encoding(line_feeds + 1)
     })
 }
 
-/// Reads paragraphs one after the other; after an error nothing follows.
+/// Reads paragraphs one after the other. The iterator ends after the first error.
 pub fn paragraphs(text: &str) -> impl Iterator<Item = Result<Paragraph<'_>, Error>> {
     let mut scanner = Scanner { rest: text, line: 0, failed: false };
-    let mut too_large = text.len() > TEXT_LIMIT;
+    let mut is_too_large = text.len() > TEXT_LIMIT;
     std::iter::from_fn(move || {
-        if std::mem::take(&mut too_large) {
+        // reported once, as the first item
+        if std::mem::take(&mut is_too_large) {
             scanner.failed = true;
             return Some(Err(Error::TooLarge));
         }
+
         let paragraph = scanner.paragraph();
         scanner.failed |= paragraph.is_err();
         paragraph.transpose()
     })
 }
 
-/// The text that is still to be read.
+/// The rest of the text.
 struct Scanner<'a> {
     rest: &'a str,
+    /// Number of the last line read, from 1.
     line: usize,
+    /// After an error it is unclear where the next paragraph begins.
     failed: bool,
 }
 
 impl<'a> Scanner<'a> {
+    /// Reads the next paragraph; `None` at the end of the text.
     fn paragraph(&mut self) -> Result<Option<Paragraph<'a>>, Error> {
         let mut paragraph = Paragraph::default();
-        // start of the value of the last field, for as long as it can be borrowed in one piece
+        // where the value of the last field begins, as long as it is one piece of the text and can be borrowed
         let mut value_start: Option<&'a str> = None;
         while !self.failed && !self.rest.is_empty() {
             let before = self.rest;
             let line = self.take_line();
             if line.starts_with('#') {
+                // a comment divides the value: the next continuation is appended to a copy
                 value_start = None;
             } else if line.trim_matches(BLANK).is_empty() {
+                // empty lines before the first field do not count
                 if !paragraph.fields.is_empty() {
                     break;
                 }
@@ -204,11 +215,7 @@ impl<'a> Scanner<'a> {
                         let end = start.len() - before.len() + line.len();
                         field.value = Cow::Borrowed(start[..end].trim_start_matches(BLANK));
                     }
-                    None => {
-                        let value = field.value.to_mut();
-                        value.push('\n');
-                        value.push_str(line);
-                    }
+                    None => append_line(&mut field.value, line),
                 }
             } else {
                 paragraph.push(self.line, line)?;
@@ -218,6 +225,7 @@ impl<'a> Scanner<'a> {
         Ok((!paragraph.fields.is_empty()).then_some(paragraph))
     }
 
+    /// Splits off the next line, without its line feed.
     fn take_line(&mut self) -> &'a str {
         self.line += 1;
         let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
@@ -226,20 +234,30 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Printable ASCII without `:`, not starting with `#` or `-` (deb822(5)).
+fn append_line(value: &mut Cow<'_, str>, line: &str) {
+    let value = value.to_mut();
+    value.push('\n');
+    value.push_str(line);
+}
+
+/// Tells whether a text is a field name: printable ASCII, not beginning with `#` or `-` (deb822(5)). Callers
+/// have split it off at the first colon.
 fn is_field_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with(['#', '-']) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl fmt::Display for Paragraph<'_> {
-    /// Prints one `Name: value` line a field; lines that would end the field or the paragraph are made continuations.
+    /// Prints one `Name: value` line for each field. Lines of a value that would end the field or the paragraph become
+    /// continuations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for field in &self.fields {
             write!(f, "{}:", field.name)?;
             for (number, line) in field.value.split('\n').enumerate() {
                 match (number, line) {
+                    // a folded field with nothing in its first line: `Conffiles:`
                     (0, "") => {}
                     (0, line) => write!(f, " {line}")?,
+                    // a value must not begin another field, or another package, in dpkg's database
                     (_, line) if line.trim_matches(BLANK).is_empty() => f.write_str("\n .")?,
                     (_, line) if line.starts_with([' ', '\t']) => write!(f, "\n{line}")?,
                     (_, line) => write!(f, "\n {line}")?,
@@ -304,12 +322,12 @@ mod tests {
         let table = [
             ("", "there is no paragraph"),
             ("A: 1\n\nB: 2", "there is more than one paragraph"),
-            (" x", "line 1 continues no field"),
-            ("A: 1\n\n x", "line 3 continues no field"),
-            ("A: 1\nB", "line 2 is no field: `B`"),
-            (": 1", "line 1 is no field: `: 1`"),
-            ("-A: 1", "line 1 is no field: `-A: 1`"),
-            ("A B: 1", "line 1 is no field: `A B: 1`"),
+            (" x", "line 1 is a continuation without a field"),
+            ("A: 1\n\n x", "line 3 is a continuation without a field"),
+            ("A: 1\nB", "line 2 is not a field: `B`"),
+            (": 1", "line 1 is not a field: `: 1`"),
+            ("-A: 1", "line 1 is not a field: `-A: 1`"),
+            ("A B: 1", "line 1 is not a field: `A B: 1`"),
             ("A: 1\na: 2", "field `a` is repeated in line 2"),
             (&many, "the paragraph has more than 256 fields at line 257"),
         ];

@@ -1,6 +1,7 @@
-//! The host's own APT configuration: mirrors that this machine is known to reach (sources.list(5)).
+//! The APT configuration of the host: mirrors that this machine is likely to reach (sources.list(5)).
 
 use crate::apt::control;
+use crate::apt::control::Paragraph;
 use crate::sys::fs;
 use std::path::Path;
 
@@ -10,14 +11,14 @@ const SIZE_LIMIT: u64 = 1 << 20;
 /// One address of the host's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Address without trailing slash.
+    /// Address without a trailing slash.
     pub uri: String,
-    /// Its suites.
+    /// Suites served at the address.
     pub suites: Vec<String>,
 }
 
-/// Reads the one-line format, `deb [ options ] uri suite component…`. Lines that apt would refuse are left out: the
-/// host's configuration is a source of proposals, not an input.
+/// Reads the one-line format, `deb [ options ] uri suite component…`. Lines that apt would refuse are skipped: the
+/// configuration of the host only suggests mirrors, it is not an input.
 #[must_use]
 pub fn parse_list(text: &str) -> Vec<Source> {
     text.lines().filter_map(parse_line).collect()
@@ -25,82 +26,102 @@ pub fn parse_list(text: &str) -> Vec<Source> {
 
 fn parse_line(line: &str) -> Option<Source> {
     let line = line.split('#').next()?.trim();
+
+    // not `deb-src`
     let rest = line.strip_prefix("deb")?;
     if !rest.starts_with([' ', '\t']) {
         return None;
     }
+
+    // options such as `signed-by` concern the host: a recipe pins its own keys
     let rest = rest.trim_start();
     let rest = match rest.strip_prefix('[') {
         Some(options) => options.split_once(']')?.1,
         None => rest,
     };
+
     let mut words = rest.split_whitespace();
     let (uri, suite) = (words.next()?, words.next()?);
-    Some(Source { uri: usable(uri)?, suites: vec![suite.to_owned()] })
+    Some(Source { uri: web_address(uri)?, suites: vec![suite.to_owned()] })
 }
 
-/// Reads the deb822 format of `.sources` files. A paragraph with `Enabled: no` or without `deb` in `Types` is left out.
+/// Reads the deb822 format of `.sources` files. A paragraph with `Enabled: no` or without `deb` in `Types` is skipped.
 #[must_use]
 pub fn parse_sources(text: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     for paragraph in control::paragraphs(text).filter_map(Result::ok) {
-        let words = |field| paragraph.get(field).unwrap_or_default().split_whitespace();
-        let is_off = words("Enabled").next().is_some_and(|word| {
-            ["no", "false", "without", "off", "disable"].iter().any(|off| word.eq_ignore_ascii_case(off))
-        });
-        if is_off || !words("Types").any(|kind| kind == "deb") {
+        if is_disabled(&paragraph) || !words(&paragraph, "Types").any(|kind| kind == "deb") {
             continue;
         }
-        let suites: Vec<String> = words("Suites").map(str::to_owned).collect();
-        sources.extend(words("URIs").filter_map(usable).map(|uri| Source { uri, suites: suites.clone() }));
+
+        let suites: Vec<String> = words(&paragraph, "Suites").map(str::to_owned).collect();
+        for uri in words(&paragraph, "URIs").filter_map(web_address) {
+            sources.push(Source { uri, suites: suites.clone() });
+        }
     }
     sources
 }
 
-/// Returns an address without trailing slashes when it is a plain web address; `mirror+file:`, `cdrom:` and others are not.
-fn usable(uri: &str) -> Option<String> {
+/// Tells whether `Enabled` is off, in one of the words that apt knows (`StringToBool`).
+fn is_disabled(paragraph: &Paragraph<'_>) -> bool {
+    const OFF: [&str; 5] = ["no", "false", "without", "off", "disable"];
+
+    let enabled = words(paragraph, "Enabled").next();
+    enabled.is_some_and(|enabled| OFF.iter().any(|off| enabled.eq_ignore_ascii_case(off)))
+}
+
+fn words<'a>(paragraph: &'a Paragraph<'_>, field: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    paragraph.get(field).unwrap_or_default().split_whitespace()
+}
+
+/// Returns an address without trailing slashes if it is on the web; `mirror+file:`, `cdrom:` and others are not.
+fn web_address(uri: &str) -> Option<String> {
     let is_web = uri.starts_with("http://") || uri.starts_with("https://");
     is_web.then(|| uri.trim_end_matches('/').to_owned())
 }
 
-/// Returns the sources of a machine whose files lie below `root`, in the order in which apt reads them: `sources.list`,
-/// then `sources.list.d/` by name. What cannot be read is left out.
+/// Returns the sources of a machine whose files are below `root`, in the order in which apt reads them:
+/// `sources.list`, then `sources.list.d/` by name. Files that cannot be read are skipped.
 #[must_use]
 pub fn sources(root: &Path) -> Vec<Source> {
     let apt = root.join("etc/apt");
-    let mut sources = fs::read_text(&apt.join("sources.list"), SIZE_LIMIT).map_or(Vec::new(), |text| parse_list(&text));
-    let parts = apt.join("sources.list.d");
-    for name in fs::list(&parts).unwrap_or_default() {
-        let read = |parse: fn(&str) -> Vec<Source>| {
-            fs::read_text(&parts.join(&name), SIZE_LIMIT).map_or(Vec::new(), |text| parse(&text))
-        };
+    let mut sources = parse_list(&text_or_empty(&apt.join("sources.list")));
+
+    let folder = apt.join("sources.list.d");
+    for name in fs::list(&folder).unwrap_or_default() {
+        let path = folder.join(&name);
         match name.rsplit_once('.') {
-            Some((_, "list")) => sources.extend(read(parse_list)),
-            Some((_, "sources")) => sources.extend(read(parse_sources)),
+            Some((_, "list")) => sources.extend(parse_list(&text_or_empty(&path))),
+            Some((_, "sources")) => sources.extend(parse_sources(&text_or_empty(&path))),
+            // apt ignores other files, such as `a.list.save`
             _ => {}
         }
     }
     sources
 }
 
-/// Returns the addresses among `sources` that mirror an official archive: those whose last path segment is the same
-/// (`debian`, `debian-security`, `ubuntu`, `ubuntu-ports`), each once, without the official address itself. Whether they
-/// carry the right files is decided by signatures.
+fn text_or_empty(path: &Path) -> String {
+    fs::read_text(path, SIZE_LIMIT).unwrap_or_default()
+}
+
+/// Returns the addresses among `sources` that seem to mirror an official archive: those with the same last path segment
+/// (`debian`, `debian-security`, `ubuntu`, `ubuntu-ports`), each once, without the official address itself. Signatures
+/// decide whether they have the right files.
 #[must_use]
 pub fn mirrors_for(official: &str, sources: &[Source]) -> Vec<String> {
     let official = official.trim_end_matches('/');
-    let Some(wanted) = last_segment(official) else { return Vec::new() };
+    let Some(segment) = last_segment(official) else { return Vec::new() };
     let mut mirrors: Vec<String> = Vec::new();
     for source in sources {
         let is_new = source.uri != official && !mirrors.contains(&source.uri);
-        if is_new && last_segment(&source.uri) == Some(wanted) {
+        if is_new && last_segment(&source.uri) == Some(segment) {
             mirrors.push(source.uri.clone());
         }
     }
     mirrors
 }
 
-/// Returns the last segment of an address's path; a host name is none.
+/// Returns the last segment of the path of an address; `None` if it has only a host.
 fn last_segment(uri: &str) -> Option<&str> {
     let (_host, path) = uri.split_once("://")?.1.split_once('/')?;
     path.rsplit('/').next().filter(|segment| !segment.is_empty())

@@ -1,6 +1,6 @@
 //! Debian formats and APT archives: control data, versions, relations, indexes, signatures, packages.
 //!
-//! Knows nothing of recipes, images or OCI.
+//! This module does not know recipes, images or OCI.
 
 pub mod archive;
 pub mod changelog;
@@ -27,7 +27,7 @@ pub enum MultiArch {
     Same,
     /// `foreign`: satisfies relations of any architecture.
     Foreign,
-    /// `allowed`: dependants may say `:any`.
+    /// `allowed`: relations of any architecture are satisfied if they say `:any`.
     Allowed,
 }
 
@@ -46,8 +46,8 @@ pub enum Priority {
     Extra,
 }
 
-/// One binary package of an index, with everything that choosing and fetching it needs (deb-control(5), Packages in the
-/// Debian repository format).
+/// One binary package of an index, with all fields needed to choose and fetch it (deb-control(5), "Packages" in
+/// the Debian repository format).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
     /// `Package`
@@ -70,7 +70,7 @@ pub struct Package {
     pub depends: Vec<Vec<Relation>>,
     /// `Recommends`
     pub recommends: Vec<Vec<Relation>>,
-    /// `Conflicts` and `Breaks`; for solving they mean the same.
+    /// `Conflicts` and `Breaks`; they mean the same when packages are chosen.
     pub conflicts: Vec<Relation>,
     /// `Provides`
     pub provides: Vec<Provide>,
@@ -84,7 +84,7 @@ pub struct Package {
     pub installed_kib: u64,
     /// `SHA256` of the .deb.
     pub sha256: Digest,
-    /// `SHA512` of the .deb as 128 hexadecimal digits; many indexes carry none.
+    /// `SHA512` of the .deb as 128 hexadecimal digits; many indexes have none.
     pub sha512: Option<String>,
     /// `Phased-Update-Percentage`; `None` means fully released.
     pub phased: Option<u8>,

@@ -27,7 +27,7 @@ pub struct Relation {
     pub name: String,
     /// Architecture qualifier after the colon (`any`, `native`, `amd64`).
     pub qualifier: Option<String>,
-    /// Bound.
+    /// Operator and version of `(>= 2.38)`.
     pub bound: Option<(Operator, Version)>,
 }
 
@@ -36,7 +36,7 @@ pub struct Relation {
 pub struct Provide {
     /// Virtual package name.
     pub name: String,
-    /// Version, when one is given.
+    /// Version, if there is one.
     pub version: Option<Version>,
 }
 
@@ -53,19 +53,19 @@ pub struct InvalidRelation {
 /// What is wrong with a relation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Nothing where a name should be.
+    /// There is no name.
     #[error("a package name is missing")]
     MissingName,
-    /// The name has other characters than letters, digits and `+-._`, or starts with one of these.
+    /// The name has characters other than letters, digits and `+-._`, or does not begin with a letter or digit.
     #[error("`{}` is not a package name", .0.escape_debug())]
     Name(String),
-    /// Something other than letters, digits and `-` after a colon.
+    /// There are characters other than letters, digits and `-` after the colon.
     #[error("`{}` is not an architecture", .0.escape_debug())]
     Qualifier(String),
     /// The bound is not `(<operator> <version>)`.
     #[error("the version bound is not `(<operator> <version>)` with one of << <= = >= >>")]
     Bound,
-    /// The bound's version.
+    /// The version in the bound is invalid.
     #[error(transparent)]
     Version(#[from] InvalidVersion),
     /// `[amd64]` in a binary package.
@@ -77,7 +77,7 @@ pub enum Problem {
     /// Text after the relation.
     #[error("`{}` follows the relation", .0.escape_debug())]
     Trailing(String),
-    /// `a | b` in a field that knows no alternatives.
+    /// `a | b` in a field without alternatives.
     #[error("alternatives are not allowed here")]
     Alternatives,
     /// A bound other than `=`, or a qualifier, in `Provides`.
@@ -86,8 +86,9 @@ pub enum Problem {
 }
 
 impl Operator {
-    /// Splits the operator off; the obsolete `<` and `>` mean `<=` and `>=`, as in dpkg.
+    /// Splits off a leading operator. The obsolete `<` and `>` mean `<=` and `>=`, as in dpkg.
     fn take(text: &str) -> Option<(Self, &str)> {
+        // the longer ones first: `<<` begins with `<`
         const OPERATORS: [(&str, Operator); 7] = [
             ("<<", Operator::Earlier),
             ("<=", Operator::EarlierOrEqual),
@@ -97,6 +98,7 @@ impl Operator {
             ("<", Operator::EarlierOrEqual),
             (">", Operator::LaterOrEqual),
         ];
+
         OPERATORS.iter().find_map(|&(sign, operator)| Some((operator, text.strip_prefix(sign)?)))
     }
 }
@@ -119,11 +121,12 @@ impl Relation {
     /// # Errors
     /// [`InvalidRelation`] for anything else, lists and alternatives included.
     pub fn parse(text: &str) -> Result<Self, InvalidRelation> {
-        relation(text.trim_matches(is_space))
-            .map_err(|problem| InvalidRelation { text: text.trim_matches(is_space).to_owned(), problem })
+        let text = text.trim_matches(is_space);
+        relation(text).map_err(|problem| InvalidRelation { text: text.to_owned(), problem })
     }
 
-    /// Reads a field such as `Depends`: the outer list is all needed, an inner list are alternatives, best first.
+    /// Reads a field such as `Depends`. All groups of the outer list are needed; an inner list holds
+    /// alternatives, best first.
     ///
     /// # Errors
     /// [`InvalidRelation`] with the first offending relation.
@@ -139,7 +142,7 @@ impl Relation {
         items(field).map(Self::parse).collect()
     }
 
-    /// Tells whether a package of this relation's name in this version meets the bound.
+    /// Tells whether a version of the named package is within the bound.
     #[must_use]
     pub fn satisfied_by(&self, version: &Version) -> bool {
         let Some((operator, bound)) = &self.bound else { return true };
@@ -152,7 +155,8 @@ impl Relation {
         }
     }
 
-    /// Tells whether a virtual package meets this relation: the same name, and a bound needs a version (policy 7.5).
+    /// Tells whether a virtual package satisfies this relation. A relation with a bound needs a virtual package
+    /// with a version (Debian policy 7.5).
     #[must_use]
     pub fn provided_by(&self, provide: &Provide) -> bool {
         self.name == provide.name
@@ -172,46 +176,53 @@ impl Provide {
         items(field).map(Self::parse).collect()
     }
 
-    /// Reads one item of a `Provides` field. An architecture qualifier (`Provides: python3:any`, found in the wild) names
-    /// no other package, so it is dropped.
+    /// Reads one item of a `Provides` field. An architecture qualifier (`Provides: python3:any`, found in the
+    /// wild) does not make it another package, so it is dropped.
     fn parse(item: &str) -> Result<Self, InvalidRelation> {
         let relation = Relation::parse(item)?;
         match relation.bound {
             None => Ok(Self { name: relation.name, version: None }),
+            // a package has one version, so it provides exactly one (Debian policy 7.5)
             Some((Operator::Equal, version)) => Ok(Self { name: relation.name, version: Some(version) }),
             Some(_) => Err(InvalidRelation { text: item.to_owned(), problem: Problem::Provide }),
         }
     }
 }
 
-/// Tells whether dpkg would take the text as a package name: letters, digits and `+-._`, a letter or digit first.
+/// Tells whether dpkg accepts a text as a package name: letters, digits and `+-._`, beginning with a letter or digit.
 #[must_use]
 pub fn is_package_name(text: &str) -> bool {
+    // names become file names, which have at most 255 bytes
     text.len() <= 255
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
 }
 
-/// Splits a field at its commas; empty items, which some tools leave at the end, are no relations.
+/// Splits a field at its commas. Some tools leave empty items at the end; they do not count.
 fn items(field: &str) -> impl Iterator<Item = &str> {
     field.split(',').map(|item| item.trim_matches(is_space)).filter(|item| !item.is_empty())
 }
 
-/// White space of a folded field (deb822(5)).
+/// Tells whether a character is white space in a folded field (deb822(5)).
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
+/// Reads one relation without white space around it.
 fn relation(text: &str) -> Result<Relation, Problem> {
     let end = text.find(|c: char| is_space(c) || "(:[<|,".contains(c)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
-    match name {
-        "" => return Err(Problem::MissingName),
-        _ if !is_package_name(name) => return Err(Problem::Name(name.to_owned())),
-        _ => {}
+    if name.is_empty() {
+        return Err(Problem::MissingName);
     }
+    if !is_package_name(name) {
+        return Err(Problem::Name(name.to_owned()));
+    }
+
     let (qualifier, rest) = qualifier(rest)?;
     let (bound, rest) = bound(rest.trim_start_matches(is_space))?;
+
+    // restrictions cannot be ignored: that would change the meaning of the relation
     match rest.trim_start_matches(is_space).chars().next() {
         None => Ok(Relation { name: name.to_owned(), qualifier, bound }),
         Some('[') => Err(Problem::Restriction),
@@ -221,24 +232,27 @@ fn relation(text: &str) -> Result<Relation, Problem> {
     }
 }
 
-/// Takes `:any` and the like.
+/// Splits off a leading architecture qualifier, such as `:any`.
 fn qualifier(text: &str) -> Result<(Option<String>, &str), Problem> {
     let Some(text) = text.strip_prefix(':') else { return Ok((None, text)) };
     let end = text.find(|c: char| is_space(c) || "([<|".contains(c)).unwrap_or(text.len());
     let (qualifier, rest) = text.split_at(end);
+
     if qualifier.is_empty() || !qualifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(Problem::Qualifier(qualifier.to_owned()));
     }
     Ok((Some(qualifier.to_owned()), rest))
 }
 
-/// What stands between the parentheses.
+/// The content of the parentheses.
 type Bound = (Operator, Version);
 
-/// Takes `(>= 1.0)`.
+/// Splits off a leading version bound, such as `(>= 1.0)`.
 fn bound(text: &str) -> Result<(Option<Bound>, &str), Problem> {
     let Some(text) = text.strip_prefix('(') else { return Ok((None, text)) };
     let (inside, rest) = text.split_once(')').ok_or(Problem::Bound)?;
+
+    // white space is optional everywhere: `libc6(>=2.38)`
     let (operator, version) = Operator::take(inside.trim_matches(is_space)).ok_or(Problem::Bound)?;
     let version = Version::parse(version.trim_matches(is_space))?;
     Ok((Some((operator, version)), rest))
@@ -328,7 +342,7 @@ mod tests {
             ("a (1)", "`a (1)`: the version bound is not `(<operator> <version>)` with one of << <= = >= >>"),
             ("a (>= 1", "`a (>= 1`: the version bound is not `(<operator> <version>)` with one of << <= = >= >>"),
             ("a (>= )", "`a (>= )`: cannot read version ``: it is empty"),
-            ("a (>= 1 2)", "`a (>= 1 2)`: cannot read version `1 2`: it has characters that no version has"),
+            ("a (>= 1 2)", "`a (>= 1 2)`: cannot read version `1 2`: it has characters that are not allowed in versions"),
             ("a [amd64]", "`a [amd64]`: architecture restrictions belong to source packages"),
             ("a (>= 1) <!nocheck>", "`a (>= 1) <!nocheck>`: build profiles belong to source packages"),
             ("a b", "`a b`: `b` follows the relation"),

@@ -5,31 +5,31 @@ use std::fmt;
 use std::hash::Hash;
 use std::hash::Hasher;
 
-/// A Debian package version, ordered as dpkg orders: spellings of one version (`1.0`, `0:1.00-0`) are equal.
+/// A Debian package version in the order of dpkg. Different spellings of one version (`1.0`, `0:1.00-0`) are equal.
 #[derive(Debug, Clone)]
 pub struct Version(String);
 
-/// The text cannot be a version.
+/// The text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read version `{}`: {problem}", text.escape_debug())]
 pub struct InvalidVersion {
-    /// The text.
+    /// The offending text.
     pub text: String,
     /// What is wrong with it.
     pub problem: &'static str,
 }
 
 impl Version {
-    /// Takes a version as written; any text is accepted, order follows deb-version(7).
+    /// Takes a version as written. Any text is accepted; the order follows deb-version(7).
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// Takes a version that follows the grammar of deb-version(7), as strictly as dpkg reads it from a database.
+    /// Reads a version by the grammar of deb-version(7), as strictly as dpkg reads it from its database.
     ///
     /// # Errors
-    /// [`InvalidVersion`] for an empty part, an epoch that is no number, or characters that no version has.
+    /// [`InvalidVersion`] for an empty part, an epoch that is not a number, or characters that are not allowed.
     pub fn parse(text: &str) -> Result<Self, InvalidVersion> {
         match problem(text) {
             Some(problem) => Err(InvalidVersion { text: text.to_owned(), problem }),
@@ -37,7 +37,7 @@ impl Version {
         }
     }
 
-    /// Returns the text.
+    /// Returns the version as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -46,61 +46,87 @@ impl Version {
     /// Returns the upstream version: without epoch and revision.
     #[must_use]
     pub fn upstream(&self) -> &str {
-        parts(&self.0).1
+        Parts::of(&self.0).upstream
     }
 }
 
 /// Compares two texts as [`Version`]s.
 pub(crate) fn compare(left: &str, right: &str) -> Ordering {
-    let (epoch, upstream, revision) = parts(left);
-    let (other_epoch, other_upstream, other_revision) = parts(right);
-    compare_part(epoch, other_epoch)
-        .then_with(|| compare_part(upstream, other_upstream))
-        .then_with(|| compare_part(revision, other_revision))
+    let (left, right) = (Parts::of(left), Parts::of(right));
+    compare_part(left.epoch, right.epoch)
+        .then_with(|| compare_part(left.upstream, right.upstream))
+        .then_with(|| compare_part(left.revision, right.revision))
 }
 
-/// Splits into epoch, upstream version and revision; absent parts are empty. An epoch is decimal digits and a colon, so
-/// that other text before a colon still counts in the order.
-fn parts(text: &str) -> (&str, &str, &str) {
-    let (epoch, rest) = match text.split_once(':') {
-        Some((epoch, rest)) if !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()) => (epoch, rest),
-        _ => ("", text),
-    };
-    let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
-    (epoch, upstream, revision)
+/// The parts of a version; absent ones are empty.
+struct Parts<'a> {
+    epoch: &'a str,
+    upstream: &'a str,
+    revision: &'a str,
 }
 
-/// dpkg's `parseversion`, except that an upstream version may start with a letter, which dpkg only warns about.
+impl<'a> Parts<'a> {
+    /// Splits any text. Only decimal digits before a colon are an epoch, so that other text there still counts
+    /// in the order.
+    fn of(text: &'a str) -> Self {
+        let (epoch, rest) = match text.split_once(':') {
+            Some((epoch, rest)) if !epoch.is_empty() && is_digits(epoch) => (epoch, rest),
+            _ => ("", text),
+        };
+
+        // upstream versions may contain hyphens, revisions may not
+        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
+        Self { epoch, upstream, revision }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns what is wrong with a version. Follows dpkg's `parseversion`, except that an upstream version may
+/// begin with a letter, about which dpkg only warns.
 fn problem(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("it is empty");
     }
+
     let rest = match text.split_once(':') {
-        Some((epoch, _)) if epoch.is_empty() || epoch.len() > 9 || !epoch.bytes().all(|b| b.is_ascii_digit()) => {
+        // dpkg's epochs are integers; nine digits always fit 32 bits
+        Some((epoch, _)) if epoch.is_empty() || epoch.len() > 9 || !is_digits(epoch) => {
             return Some("the epoch is not a number");
         }
         Some((_, rest)) => rest,
         None => text,
     };
+
     let (upstream, revision) = match rest.rsplit_once('-') {
+        // a hyphen announces a revision
         Some((_, "")) => return Some("the revision is empty"),
         Some((upstream, revision)) => (upstream, revision),
         None => (rest, ""),
     };
-    let known = |text: &str, marks: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || marks.contains(&b));
+
     if upstream.is_empty() {
         Some("the upstream version is empty")
-    } else if !known(upstream, b"-+._~:") || !known(revision, b"+._~") {
-        Some("it has characters that no version has")
+    } else if !has_only(upstream, b"-+._~:") || !has_only(revision, b"+._~") {
+        Some("it has characters that are not allowed in versions")
     } else {
         None
     }
 }
 
-/// Compares upstream versions or revisions (deb-version(7), "Sorting algorithm"): a stretch without digits, then a number,
-/// and so on.
+/// Tells whether a text has only letters, digits and the given marks.
+fn has_only(text: &str, marks: &[u8]) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte))
+}
+
+/// Compares epochs, upstream versions or revisions (deb-version(7), "Sorting algorithm"): text without digits, then a
+/// number, and so on.
 fn compare_part(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
+
+    // after its end a part goes on with empty texts and zeros: `1.0` equals `1.`, and `1.0~` comes before `1.0`
     while !left.is_empty() || !right.is_empty() {
         let (left_text, left_number) = take_pair(&mut left);
         let (right_text, right_number) = take_pair(&mut right);
@@ -112,26 +138,40 @@ fn compare_part(left: &str, right: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// Takes the leading stretch without digits and the digits after it, these without leading zeros.
+/// Splits off the leading text without digits, and the number after it without leading zeros.
 fn take_pair<'a>(rest: &mut &'a [u8]) -> (&'a [u8], &'a [u8]) {
     let length = rest.iter().position(u8::is_ascii_digit).unwrap_or(rest.len());
     let (text, after) = rest.split_at(length);
+
     let length = after.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(after.len());
     let (number, after) = after.split_at(length);
     *rest = after;
+
+    // an absent number, `0` and `00` are all empty now
     let zeros = number.iter().take_while(|&&digit| digit == b'0').count();
     (text, &number[zeros..])
 }
 
+/// Compares texts without digits: `~` before the end of the text, the end before letters, letters before
+/// everything else.
 fn compare_text(left: &[u8], right: &[u8]) -> Ordering {
-    let weight = |text: &[u8], at: usize| match text.get(at) {
+    for at in 0..left.len().max(right.len()) {
+        let order = weight(left.get(at)).cmp(&weight(right.get(at)));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+/// Returns the rank of a byte, or of the end of a text (dpkg's `order`).
+fn weight(byte: Option<&u8>) -> i32 {
+    match byte {
         Some(b'~') => -1,
         None => 0,
         Some(byte) if byte.is_ascii_alphabetic() => i32::from(*byte),
         Some(byte) => i32::from(*byte) + 256,
-    };
-    let positions = 0..left.len().max(right.len());
-    positions.map(|at| weight(left, at).cmp(&weight(right, at))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
 }
 
 /// Compares decimal numbers of any length that have no leading zeros.
@@ -139,12 +179,14 @@ fn compare_number(left: &[u8], right: &[u8]) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 
-/// Feeds a part so that equal parts feed equal bytes, whatever their spelling.
+/// Hashes a part so that equal parts have equal hashes, whatever their spelling.
 fn hash_part<H: Hasher>(mut part: &[u8], state: &mut H) {
     loop {
         let (text, number) = take_pair(&mut part);
         text.hash(state);
         number.hash(state);
+
+        // at least one pair, as an absent revision equals `0`
         if part.is_empty() {
             break;
         }
@@ -170,6 +212,7 @@ impl PartialOrd for Version {
 }
 
 impl PartialEq for Version {
+    // not derived: equality must agree with the order
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
@@ -179,7 +222,7 @@ impl Eq for Version {}
 
 impl Hash for Version {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let (epoch, upstream, revision) = parts(&self.0);
+        let Parts { epoch, upstream, revision } = Parts::of(&self.0);
         for part in [epoch, upstream, revision] {
             hash_part(part.as_bytes(), state);
         }
@@ -281,8 +324,8 @@ mod tests {
         assert_eq!(message, "cannot read version `1.0-`: the revision is empty");
     }
 
-    /// Versions in which every stretch without digits has a number other than 0 after it: debversion 0.5.5 takes a missing
-    /// number for less than 0 and keeps an empty revision, where dpkg sees no difference.
+    /// Versions in which every stretch without digits has a number other than 0 after it: debversion 0.5.5
+    /// takes a missing number for less than 0 and keeps an empty revision, where dpkg sees no difference.
     fn any_version() -> impl Strategy<Value = Version> {
         "([0-9]{1,2}:)?0?[1-9]{1,3}([abZ~+.-]{1,2}0?[1-9]){0,3}(-0?[1-9]([a~+.]{1,2}0?[1-9]){0,2})?"
             .prop_map(|text| Version::new(&text))

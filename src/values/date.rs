@@ -1,36 +1,52 @@
-//! Dates in words: RFC 5322 in UTC, as Release files (apt's `RFC1123StrToTime`) and HTTP headers (RFC 9110, 5.6.7) have
-//! them.
+//! Dates in words: RFC 5322 in UTC, as in Release files (apt's `RFC1123StrToTime`) and HTTP headers (RFC 9110, 5.6.7).
 
 use crate::values::Epoch;
+use crate::values::epoch::CivilDate;
+use crate::values::epoch::TimeOfDay;
+use std::ops::RangeInclusive;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// Reads `Sat, 21 Nov 2026 00:45:00 UTC`; only UTC zones are dates to apt and HTTP. `None` for everything else.
+/// Reads `Sat, 21 Nov 2026 00:45:00 UTC`. Returns `None` for any other form, and for zones other than UTC,
+/// which neither apt nor HTTP accepts.
 #[must_use]
 pub fn parse(text: &str) -> Option<Epoch> {
     let parts: Vec<&str> = text.split_ascii_whitespace().collect();
     let &[weekday, day, month, year, time, zone] = parts.as_slice() else { return None };
+
+    // the name of a weekday is enough: as in apt, a wrong one does not make the date wrong
     if !DAYS.contains(&weekday.strip_suffix(',')?) || !matches!(zone, "UTC" | "GMT" | "Z" | "+0000") {
         return None;
     }
+
     let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    let year = number(year, 4..=4)?;
-    let date = (i64::from(year), u32::try_from(month).ok()?, number(day, 1..=2)?);
-    let mut clock = time.split(':');
-    let (hour, minute, second) = (clock.next()?, clock.next()?, clock.next()?);
-    let time = (number(hour, 1..=2)?, number(minute, 2..=2)?, number(second, 2..=2)?);
-    if clock.next().is_some() || time.0 > 23 || time.1 > 59 || time.2 > 59 {
-        return None;
-    }
-    let epoch = Epoch::from_civil(date, time);
-    // printing catches the 31st of February
-    (epoch.date() == format!("{year:04}{month:02}{:02}", date.2)).then_some(epoch)
+    let date = CivilDate {
+        year: i64::from(number(year, 4..=4)?),
+        month: u32::try_from(month).ok()?,
+        day: number(day, 1..=2)?,
+    };
+    let epoch = Epoch::from_civil(date, time_of_day(time)?);
+
+    // the 31st of February would become a day in March
+    (epoch.civil_date() == date).then_some(epoch)
 }
 
-fn number(text: &str, digits: std::ops::RangeInclusive<usize>) -> Option<u32> {
-    let fits = digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if fits { text.parse().ok() } else { None }
+/// Reads `00:45:00`; an hour below ten may have one digit.
+fn time_of_day(text: &str) -> Option<TimeOfDay> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let &[hour, minute, second] = parts.as_slice() else { return None };
+    let time = TimeOfDay { hour: number(hour, 1..=2)?, minute: number(minute, 2..=2)?, second: number(second, 2..=2)? };
+
+    // there are no leap seconds in seconds since 1970
+    (time.hour <= 23 && time.minute <= 59 && time.second <= 59).then_some(time)
+}
+
+/// Reads a decimal number with as many digits as allowed.
+fn number(text: &str, digits: RangeInclusive<usize>) -> Option<u32> {
+    // `parse` alone would also take a plus sign
+    let is_number = digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

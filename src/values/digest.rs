@@ -1,4 +1,4 @@
-//! A SHA-256 content digest: parse, print, compute while streaming.
+//! A SHA-256 content digest: parse it, print it, compute it while streaming.
 
 use serde::Deserialize;
 use serde::Deserializer;
@@ -31,10 +31,11 @@ impl Digest {
     /// # Errors
     /// [`InvalidDigest`] for any other text.
     pub fn from_hex(hex: &str) -> Result<Self, InvalidDigest> {
-        let mut bytes = [0; 32];
         if hex.len() != 64 {
             return Err(InvalidDigest(hex.to_owned()));
         }
+
+        let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
             match (nibble(pair[0]), nibble(pair[1])) {
                 (Some(high), Some(low)) => *byte = high << 4 | low,
@@ -57,18 +58,26 @@ impl Digest {
     }
 }
 
+/// Returns the value of a hexadecimal digit.
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
+        // upper case would give a digest a second spelling, and digests are compared as file names and map keys
         _ => None,
     }
 }
 
+/// Prints bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 impl fmt::Display for Digest {
@@ -88,6 +97,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         match text.strip_prefix("sha256:") {
+            // the error names the whole text, as the reader finds it in the file
             Some(hex) => Self::from_hex(hex).map_err(|_| InvalidDigest(text.to_owned())),
             None => Err(InvalidDigest(text.to_owned())),
         }
@@ -115,19 +125,19 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.length += bytes.len() as u64;
     }
 
-    /// Returns how many bytes were taken so far.
+    /// Returns the number of bytes so far.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Returns the digest of all bytes taken.
+    /// Returns the digest of all bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(self.state.finalize().into())

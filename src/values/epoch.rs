@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Modification time of everything that sockel itself writes, and of all directories: 1980-01-01T00:00:00Z.
@@ -11,9 +12,12 @@ use std::str::FromStr;
 /// JAR) files can carry (APPNOTE.TXT 4.4.6), which spares programs that refuse 1970.
 pub const CONTENT_MTIME: i64 = 315_532_800;
 
+const SECONDS_PER_DAY: i64 = 86_400;
+
 /// A point in time in seconds since 1970-01-01T00:00:00Z, written as RFC 3339 with `Z`.
 ///
-/// Comes from a lock file, never from a clock; the latest time that may appear in an image (`SOURCE_DATE_EPOCH`).
+/// It comes from a lock file, never from a clock, and is the latest time that may appear in an image
+/// (`SOURCE_DATE_EPOCH`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Epoch(pub i64);
@@ -23,17 +27,33 @@ pub struct Epoch(pub i64);
 #[error("`{0}` is not a time of the form 2026-11-23T00:00:00Z")]
 pub struct InvalidEpoch(pub String);
 
+/// A date of the Gregorian calendar; months and days count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CivilDate {
+    pub(super) year: i64,
+    pub(super) month: u32,
+    pub(super) day: u32,
+}
+
+/// A time of day in UTC.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeOfDay {
+    pub(super) hour: u32,
+    pub(super) minute: u32,
+    pub(super) second: u32,
+}
+
 impl Epoch {
-    /// Returns the first moment after the day (UTC) that this moment belongs to.
+    /// Returns the first moment after the day (UTC) that contains this moment.
     #[must_use]
     pub fn end_of_day(self) -> Self {
-        Self((self.0.div_euclid(86_400) + 1) * 86_400)
+        Self((self.0.div_euclid(SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY)
     }
 
     /// Returns `YYYYMMDD`, for tags.
     #[must_use]
     pub fn date(self) -> String {
-        let (year, month, day) = civil(self.0.div_euclid(86_400));
+        let CivilDate { year, month, day } = self.civil_date();
         format!("{year:04}{month:02}{day:02}")
     }
 
@@ -43,41 +63,71 @@ impl Epoch {
         self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
     }
 
-    /// Returns the time for a calendar date and time of day in UTC.
-    #[must_use]
-    pub fn from_civil(date: (i64, u32, u32), time: (u32, u32, u32)) -> Self {
-        let (hour, minute, second) = time;
-        Self(days(date) * 86_400 + i64::from(hour * 3600 + minute * 60 + second))
+    /// Returns the point in time of a date and time of day in UTC. A day that the month does not have counts on
+    /// into the next month; callers that need a real date compare it with [`Self::civil_date`].
+    pub(super) fn from_civil(date: CivilDate, time: TimeOfDay) -> Self {
+        let seconds = time.hour * 3600 + time.minute * 60 + time.second;
+        Self(date.days_since_1970() * SECONDS_PER_DAY + i64::from(seconds))
+    }
+
+    /// Returns the date in UTC.
+    pub(super) fn civil_date(self) -> CivilDate {
+        // times before 1970 are negative and belong to the day before, hence the Euclidean division
+        CivilDate::from_days_since_1970(self.0.div_euclid(SECONDS_PER_DAY))
     }
 }
 
-/// Days since 1970-01-01 of a Gregorian date (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
-fn days((year, month, day): (i64, u32, u32)) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month = i64::from(month);
-    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
+/// Both conversions are H. Hinnant's, "chrono-Compatible Low-Level Date Algorithms" (`days_from_civil`,
+/// `civil_from_days`). They count in eras of 400 years, after which the calendar repeats, and in years that
+/// begin in March, so that a leap day is the last day of its year.
+impl CivilDate {
+    /// Days from 0000-03-01, where the first era begins, to 1970-01-01.
+    const ERA_TO_1970: i64 = 719_468;
 
-/// The inverse of [`days`] (same source, `civil_from_days`).
-fn civil(days: i64) -> (i64, u32, u32) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = u32::try_from(day_of_year - (153 * month_index + 2) / 5 + 1).unwrap_or(1);
-    let month = u32::try_from(month_index + if month_index < 10 { 3 } else { -9 }).unwrap_or(1);
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    /// Days in 400 years.
+    const DAYS_PER_ERA: i64 = 146_097;
+
+    fn days_since_1970(self) -> i64 {
+        // January and February belong to the year that began in March before
+        let year = self.year - i64::from(self.month <= 2);
+        let month = i64::from(self.month);
+        let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+
+        // months from March on have 31, 30, 31, 30, 31 days, again and again, which is 153 days in five months
+        let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(self.day) - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        era * Self::DAYS_PER_ERA + day_of_era - Self::ERA_TO_1970
+    }
+
+    fn from_days_since_1970(days: i64) -> Self {
+        let days = days + Self::ERA_TO_1970;
+        let era = days.div_euclid(Self::DAYS_PER_ERA);
+        let day_of_era = days.rem_euclid(Self::DAYS_PER_ERA);
+
+        // takes off the leap days: one in 4 years (1,460 days), none in 100 (36,524), one in 400
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+
+        Self {
+            year: year_of_era + era * 400 + i64::from(month <= 2),
+            // both are small and positive by construction
+            month: u32::try_from(month).unwrap_or(1),
+            day: u32::try_from(day).unwrap_or(1),
+        }
+    }
 }
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil(self.0.div_euclid(86_400));
-        let second = self.0.rem_euclid(86_400);
+        let CivilDate { year, month, day } = self.civil_date();
+        let second = self.0.rem_euclid(SECONDS_PER_DAY);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
@@ -87,17 +137,21 @@ impl FromStr for Epoch {
     type Err = InvalidEpoch;
 
     fn from_str(text: &str) -> Result<Self, InvalidEpoch> {
-        let invalid = || InvalidEpoch(text.to_owned());
-        let number = |from: usize, to: usize| -> Result<u32, InvalidEpoch> {
-            let digits = text.get(from..to).ok_or_else(invalid)?;
-            digits.parse().map_err(|_| invalid())
-        };
-        let date = (i64::from(number(0, 4)?), number(5, 7)?, number(8, 10)?);
-        let time = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        let epoch = Self::from_civil(date, time);
-        // printing again catches wrong separators, the 31st of February and trailing text alike
-        if epoch.to_string() == text { Ok(epoch) } else { Err(invalid()) }
+        // printing again catches wrong separators, the 31st of February, the 25th hour and trailing text alike
+        read_numbers(text).filter(|epoch| epoch.to_string() == text).ok_or_else(|| InvalidEpoch(text.to_owned()))
     }
+}
+
+/// Reads the numbers of `YYYY-MM-DDTHH:MM:SSZ` at their places, whatever is between them.
+fn read_numbers(text: &str) -> Option<Epoch> {
+    let date =
+        CivilDate { year: i64::from(number(text, 0..4)?), month: number(text, 5..7)?, day: number(text, 8..10)? };
+    let time = TimeOfDay { hour: number(text, 11..13)?, minute: number(text, 14..16)?, second: number(text, 17..19)? };
+    Some(Epoch::from_civil(date, time))
+}
+
+fn number(text: &str, place: Range<usize>) -> Option<u32> {
+    text.get(place)?.parse().ok()
 }
 
 impl TryFrom<String> for Epoch {

@@ -1,4 +1,4 @@
-//! Small pure values that every stage speaks in; no input or output here.
+//! Small values that all stages share. Nothing here does input or output.
 
 pub mod date;
 pub mod shown;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 
-/// A processor architecture that the engine knows how to spell everywhere.
+/// A processor architecture that images are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Architecture {
     /// x86-64, Debian `amd64`.
@@ -48,7 +48,7 @@ impl Architecture {
 #[serde(try_from = "String", into = "String")]
 pub struct Platform(pub Architecture);
 
-/// The text names no platform that the engine builds for.
+/// The text does not name a supported platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a supported platform (linux/amd64, linux/arm64)")]
 pub struct UnknownPlatform(pub String);
@@ -73,6 +73,7 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, UnknownPlatform> {
         match text {
             "linux/amd64" => Ok(Self(Architecture::Amd64)),
+            // image indexes of others spell the variant out, sockel's own text leaves it out
             "linux/arm64" | "linux/arm64/v8" => Ok(Self(Architecture::Arm64)),
             _ => Err(UnknownPlatform(text.to_owned())),
         }

@@ -1,8 +1,9 @@
-//! Passwords and tokens, which never reach a log, an error or a file of ours.
+//! Passwords and tokens. They never reach a log, an error message or a file that sockel writes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// A text that must not be shown. Its memory is overwritten when it is dropped.
@@ -10,13 +11,13 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a text into care.
+    /// Wraps a text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// Returns the text, for the one place that sends it.
+    /// Returns the text itself. Only code that sends it may ask.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -29,38 +30,65 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns a text with stars for what may be a login or a key in the addresses that it has: `user:password@`, and what
-/// follows `?`. Every character becomes one star, so that places in the text stay right.
+/// Returns a text in which stars cover what may be a login or a key in an address: `user:password@`, and the
+/// query after `?`. Every character becomes one star, so that columns in the text stay right.
 #[must_use]
 pub fn cover(text: &str) -> String {
-    let ends = |character: char| character.is_whitespace() || matches!(character, '\'' | '"' | '`');
-    text.split_inclusive(ends).map(cover_word).collect()
+    text.split_inclusive(ends_word).map(cover_word).collect()
 }
 
+/// Tells whether a character ends an address in a text: white space or a quote.
+fn ends_word(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\'' | '"' | '`')
+}
+
+/// Covers login and query of a word that may be an address.
 fn cover_word(word: &str) -> String {
-    let stars = |part: &str| "*".repeat(part.chars().count());
-    // a password may look like a scheme: that has no colon before it
-    let begin = word.split_once("://").filter(|(scheme, _)| !scheme.contains(':')).map(|(scheme, _)| scheme.len() + 3);
-    // an image's digest is no host
-    let login = word.split("@sha256:").next().and_then(|address| address.rfind('@'));
-    let login = login.map(|end| begin.filter(|begin| *begin <= end).unwrap_or(0)..end).filter(|range| {
-        let part = &word[range.clone()];
-        part.contains(':') || (range.start > 0 && !part.contains('/'))
-    });
-    let (before, rest) = match login {
-        Some(range) => (format!("{}{}", &word[..range.start], stars(&word[range.clone()])), &word[range.end..]),
+    let authority = authority_start(word);
+
+    let login = login_range(word, authority);
+    let (covered, rest) = match login {
+        Some(login) => (format!("{}{}", &word[..login.start], stars(&word[login.clone()])), &word[login.end..]),
         None => (String::new(), word),
     };
+
     match rest.split_once('?') {
-        Some((address, query)) if begin.is_some() => {
-            let key = query.trim_end_matches(|end: char| end.is_whitespace() || matches!(end, '\'' | '"' | '`'));
-            format!("{before}{address}?{}{}", stars(key), &query[key.len()..])
+        // some services take their key as a query; a question mark outside of an address is punctuation
+        Some((address, query)) if authority.is_some() => {
+            let key = query.trim_end_matches(ends_word);
+            format!("{covered}{address}?{}{}", stars(key), &query[key.len()..])
         }
-        _ => before + rest,
+        _ => covered + rest,
     }
 }
 
-/// Who talks to a registry.
+/// Returns where the host, or the login before it, begins in an address with a scheme.
+fn authority_start(word: &str) -> Option<usize> {
+    let (scheme, _) = word.split_once("://")?;
+
+    // in `user:sec://ret@host` the separator is a part of the password: a scheme has no colon in it
+    (!scheme.contains(':')).then_some(scheme.len() + "://".len())
+}
+
+/// Returns the place of `user:password` in an address.
+fn login_range(word: &str, authority: Option<usize>) -> Option<Range<usize>> {
+    // in `host/image@sha256:…` the sign separates an image from its digest
+    let before_digest = word.split("@sha256:").next()?;
+
+    // a password may contain `@`, so the last one ends the login
+    let end = before_digest.rfind('@')?;
+    let start = authority.filter(|start| *start <= end).unwrap_or(0);
+
+    // mail addresses have no colon, and paths may contain `@`
+    let login = &word[start..end];
+    (login.contains(':') || (start > 0 && !login.contains('/'))).then_some(start..end)
+}
+
+fn stars(text: &str) -> String {
+    "*".repeat(text.chars().count())
+}
+
+/// A user or robot account, and its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// User or robot account.
@@ -73,6 +101,7 @@ impl Login {
     /// Returns the value of an `Authorization` header (Basic, RFC 7617).
     #[must_use]
     pub fn basic(&self) -> Secret {
+        // the text with the password is overwritten, too
         let pair = Zeroizing::new(format!("{}:{}", self.user, self.password.expose()));
         Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
     }

@@ -1,16 +1,16 @@
-//! Text from outside as people and programs are shown it: the one door, with a function for each kind of place.
+//! Text from outside, made safe to show to people and programs: one function for each kind of place.
 //!
-//! Names in packages, answers of servers, files of a project, arguments of a pipeline: what they hold is shown, never
-//! obeyed. Control characters steer terminals and begin lines; characters that change the direction of text, or that take no
-//! room, let a text look like another one (Unicode Technical Report 36, "Bidirectional Text Spoofing"; CVE-2021-42574). All
-//! of them appear as escapes, as Rust writes them.
+//! Names in packages, answers of servers, files of a project and arguments of a pipeline are shown, never
+//! obeyed. Control characters steer terminals and begin lines. Characters that change the direction of text, or
+//! that take no room, make one text look like another (Unicode Technical Report 36, "Bidirectional Text
+//! Spoofing"; CVE-2021-42574). All of them appear as escapes, as Rust writes them.
 //!
-//! The printer applies [`lines`] and [`json`] to everything that leaves the process, so that no source can forget it.
-//! [`shown`] is for one value within a line: a line break in it begins no line.
+//! The printer applies [`lines`] and [`json`] to everything that leaves the process, so no source of text can
+//! forget it. [`shown`] is for one value within a line: a line break in it does not begin a line.
 
 use std::borrow::Cow;
 
-/// Tells whether a character is seen as what it is.
+/// Tells whether a character looks like what it is: not invisible, not steering.
 fn is_plain(character: char) -> bool {
     !character.is_control()
         && !matches!(character,
@@ -30,62 +30,73 @@ fn is_plain(character: char) -> bool {
         )
 }
 
-/// Returns a value as a part of a line.
+/// Returns a value for use within a line.
 #[must_use]
 pub fn shown(text: &str) -> String {
     escaped(text, |_| false).into_owned()
 }
 
-/// Returns a text of several lines, which stay lines with their tabs. None of them is a command to a CI system.
+/// Returns a text of several lines, with its line breaks and tabs. No line is a command to a CI system.
 #[must_use]
 pub fn lines(text: &str) -> String {
     let text = escaped(text, |character| matches!(character, '\n' | '\t'));
-    text.split_inclusive('\n').map(uncommanded).collect()
+    text.split_inclusive('\n').map(without_commands).collect()
 }
 
-/// Returns a JSON document in which strings have escapes for what is not plain; it means the same.
+/// Returns a JSON document with the same meaning, in whose strings everything that is not plain is escaped.
 #[must_use]
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        // between values there are line breaks, in strings serde_json writes `\n`
+        // a line feed can only stand between values: within strings serde_json writes `\n`
         if is_plain(character) || character == '\n' {
             out.push(character);
         } else {
+            // JSON escapes UTF-16 code units (RFC 8259, 7)
             let mut units = [0; 2];
             out.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
-    // they can only be within strings
-    COMMANDS.iter().fold(out, |out, (command, _)| out.replace(command, &command.replacen("##", r"#\u0023", 1)))
+
+    // `#` only occurs within strings, where an escape is allowed
+    for (command, _) in COMMANDS {
+        out = out.replace(command, &command.replacen("##", r"#\u0023", 1));
+    }
+    out
 }
 
-fn escaped(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
-    if text.chars().all(|character| is_plain(character) || stays(character)) {
+/// Escapes what is neither plain nor allowed at the caller's place.
+fn escaped(text: &str, is_allowed: fn(char) -> bool) -> Cow<'_, str> {
+    // almost all text is plain
+    if text.chars().all(|character| is_plain(character) || is_allowed(character)) {
         return Cow::Borrowed(text);
     }
+
     let mut out = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        match character {
-            plain if is_plain(plain) || stays(plain) => out.push(plain),
-            other => out.extend(other.escape_default()),
+        if is_plain(character) || is_allowed(character) {
+            out.push(character);
+        } else {
+            out.extend(character.escape_default());
         }
     }
     Cow::Owned(out)
 }
 
-/// What begins a command wherever it stands in a line: GitHub's old form and Azure's, Azure's logging commands, TeamCity's
-/// service messages. GitLab's sections need control characters.
+/// What begins a command anywhere in a line, and its harmless form: GitHub's old form and Azure's, Azure's logging
+/// commands, TeamCity's service messages. GitLab's sections need control characters.
 const COMMANDS: &[(&str, &str)] =
     &[("##[", r"#\u{23}["), ("##vso[", r"#\u{23}vso["), ("##teamcity[", r"#\u{23}teamcity[")];
 
-/// Returns a line that no CI system takes for a command; GitHub's `::error::` begins a line, behind blanks at most ("Workflow
-/// commands for GitHub Actions").
-fn uncommanded(line: &str) -> String {
+/// Returns a line that no CI system takes for a command.
+fn without_commands(line: &str) -> String {
     let mut out = line.to_owned();
     for (command, harmless) in COMMANDS {
         out = out.replace(command, harmless);
     }
+
+    // GitHub's `::error::` begins a line, with nothing but white space before it ("Workflow commands for GitHub
+    // Actions")
     let blanks = out.len() - out.trim_start().len();
     if out[blanks..].starts_with("::") {
         out.replace_range(blanks..=blanks, r"\u{3a}");

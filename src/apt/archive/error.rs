@@ -1,4 +1,4 @@
-//! Why a pocket is not opened.
+//! The reasons not to open a pocket.
 
 use crate::apt::index;
 use crate::apt::release;
@@ -10,15 +10,15 @@ use crate::sys::http;
 use crate::values::Digest;
 use crate::values::Epoch;
 
-/// A pocket cannot be opened. All variants but the last five are reasons not to trust it.
+/// A pocket cannot be opened. The variants before [`Self::IndexGone`] are reasons not to trust it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No pinned key signed it.
+    /// No pinned key signed the InRelease file.
     #[error("cannot open pocket `{pocket}`: {cause}")]
     Signature {
         /// Archive and pocket.
         pocket: String,
-        /// Why not.
+        /// What is wrong with the signature.
         cause: signature::Error,
     },
     /// The signed text is not a Release file.
@@ -26,10 +26,10 @@ pub enum Error {
     Release {
         /// Archive and pocket.
         pocket: String,
-        /// Why not.
+        /// What is wrong with the text.
         cause: release::Error,
     },
-    /// It is another suite, or another archive, than the recipe says.
+    /// The file describes another suite or archive than the recipe.
     #[error("cannot open pocket `{pocket}`: field `{field}` must be `{expected}` but is `{found}`")]
     Identity {
         /// Archive and pocket.
@@ -46,7 +46,7 @@ pub enum Error {
     Expired {
         /// Archive and pocket.
         pocket: String,
-        /// When.
+        /// `Valid-Until` of the Release file.
         valid_until: Epoch,
     },
     /// `Date` lies in the future.
@@ -54,22 +54,22 @@ pub enum Error {
     FromTheFuture {
         /// Archive and pocket.
         pocket: String,
-        /// Its date.
+        /// `Date` of the Release file.
         date: Epoch,
         /// This machine's time.
         now: Epoch,
     },
-    /// It is older than the recipe allows: somebody may be holding updates back.
+    /// The state is older than the recipe allows: somebody may be holding updates back.
     #[error("cannot open pocket `{pocket}`: its date {date} is older than the {limit} hours that the recipe allows")]
     Stale {
         /// Archive and pocket.
         pocket: String,
-        /// Its date.
+        /// `Date` of the Release file.
         date: Epoch,
         /// Largest age in hours.
         limit: u64,
     },
-    /// It is older than a state that was seen before.
+    /// The state is older than one that was seen before.
     #[error("cannot open pocket `{pocket}`: its date {found} is older than {remembered}, which was seen before")]
     Rollback {
         /// Archive and pocket.
@@ -79,26 +79,26 @@ pub enum Error {
         /// Date of the served state.
         found: Epoch,
     },
-    /// It has the date of a state that was seen before, but other bytes.
+    /// The state has the date of one that was seen before, but other bytes.
     #[error("cannot open pocket `{pocket}`: two different InRelease files with date {date}: {remembered} and {found}")]
     TwoFaces {
         /// Archive and pocket.
         pocket: String,
-        /// The common date.
+        /// Date of both files.
         date: Epoch,
-        /// The file seen before.
+        /// Digest of the file seen before.
         remembered: Digest,
-        /// The served file.
+        /// Digest of the served file.
         found: Digest,
     },
-    /// A pocket that never changes has changed.
+    /// A frozen pocket has changed.
     #[error("cannot open pocket `{pocket}`: it is frozen but its InRelease changed from {pinned} to {found}")]
     FrozenChanged {
         /// Archive and pocket.
         pocket: String,
-        /// The file it had.
+        /// Digest of the file in the lock or the memory.
         pinned: Digest,
-        /// The served file.
+        /// Digest of the served file.
         found: Digest,
     },
     /// An index file is not the one that the Release file lists.
@@ -106,7 +106,7 @@ pub enum Error {
     WrongDigest {
         /// Archive and pocket.
         pocket: String,
-        /// Where it came from.
+        /// Address of the file, or its path when it was in the folder.
         url: String,
         /// The signed digest.
         expected: String,
@@ -114,7 +114,9 @@ pub enum Error {
         found: String,
     },
     /// An index file does not decompress to what the Release file lists.
-    #[error("cannot open pocket `{pocket}`: index `{path}` decompresses to other bytes than the release file lists")]
+    #[error(
+        "cannot open pocket `{pocket}`: index `{path}` does not decompress to the bytes that the release file lists"
+    )]
     WrongContent {
         /// Archive and pocket.
         pocket: String,
@@ -128,7 +130,7 @@ pub enum Error {
         pocket: String,
         /// Path below the suite.
         path: String,
-        /// Why not.
+        /// What is wrong with the index.
         cause: Box<index::Error>,
     },
     /// The Release file lists no such index.
@@ -148,7 +150,7 @@ pub enum Error {
         pocket: String,
         /// Path below the suite.
         path: String,
-        /// One cause a mirror.
+        /// One cause for each mirror.
         causes: Vec<String>,
     },
     /// No mirror answered.
@@ -156,7 +158,7 @@ pub enum Error {
     Unreachable {
         /// Archive and pocket.
         pocket: String,
-        /// One cause a mirror.
+        /// One cause for each mirror.
         causes: Vec<String>,
     },
     /// The pocket has no address for an architecture.
@@ -165,15 +167,15 @@ pub enum Error {
         /// Archive and pocket.
         pocket: String,
     },
-    /// Nothing may be fetched, and what was fetched before is not enough.
+    /// The run is offline, and a file was not fetched before.
     #[error("cannot open pocket `{pocket}`: offline, and `{what}` was not fetched before")]
     Offline {
         /// Archive and pocket.
         pocket: String,
-        /// What is missing.
+        /// The missing file.
         what: String,
     },
-    /// The network door itself failed.
+    /// The HTTP client itself failed.
     #[error(transparent)]
     Http(http::Error),
     /// A file could not be read or written.
@@ -188,32 +190,31 @@ impl Error {
         matches!(self, Self::IndexGone { .. } | Self::Unreachable { .. } | Self::Stale { .. } | Self::Http(_))
     }
 
-    /// Returns what a person can do about it.
+    /// Returns hints: what a person can do about the error.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
-        let one = |text: &str| vec![text.to_owned()];
-        match self {
+        let hint = match self {
             Self::Signature { .. } => {
-                one("compare the fingerprints in the recipe with those that the distribution publishes")
+                "compare the fingerprints in the recipe with those that the distribution publishes"
             }
-            Self::Identity { field: "Suite", .. } => one(
-                "when the distribution renamed the suite, set `expected-suite` in the recipe; else the mirror is wrong",
-            ),
-            Self::Identity { .. } => one("check the archive's address; a mirror may serve another suite in its place"),
+            Self::Identity { field: "Suite", .. } => {
+                "if the distribution renamed the suite, set `expected-suite` in the recipe; else the mirror is wrong"
+            }
+            Self::Identity { .. } => "check the archive's address: the mirror may serve another suite in its place",
             Self::Expired { .. } | Self::Stale { .. } | Self::Rollback { .. } => {
-                one("the mirror may be behind: ask again later or use another one; it may also be an attack")
+                "the mirror may be behind: try again later or use another one; it may also be an attack"
             }
-            Self::FromTheFuture { .. } => one("check this machine's clock"),
-            Self::TwoFaces { .. } => one("compare both files with the distribution's own server before going on"),
-            Self::FrozenChanged { .. } => {
-                one("remove `frozen` when the distribution changes this suite, as Debian does")
-            }
-            Self::WrongDigest { .. } => one("a proxy or mirror serves other bytes than were signed: tell its operator"),
-            Self::Unreachable { .. } => one("name a mirror that this machine reaches with `SOCKEL_MIRRORS`"),
-            Self::Offline { .. } => one("run once without `--offline`; what is fetched is kept"),
-            Self::Http(cause) => cause.hints(),
-            _ => Vec::new(),
-        }
+            Self::FromTheFuture { .. } => "check this machine's clock",
+            Self::TwoFaces { .. } => "compare both files with the distribution's own server before you continue",
+            Self::FrozenChanged { .. } => "remove `frozen` if the distribution changes this suite, as Debian does",
+            Self::WrongDigest { .. } => "a proxy or mirror serves other bytes than were signed: tell its operator",
+            Self::Unreachable { .. } => "name a mirror that this machine reaches with `SOCKEL_MIRRORS`",
+            Self::Offline { .. } => "run once without `--offline`; what is fetched is kept",
+            Self::Http(cause) => return cause.hints(),
+            // the message says it all
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
     }
 }
 

@@ -1,4 +1,4 @@
-//! The Packages indexes of a verified Release file: choose, fetch by digest.
+//! The Packages indexes of a verified Release file: choose them, fetch them by digest.
 
 use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Error;
@@ -21,7 +21,7 @@ use sha2::Digest as _;
 use sha2::Sha512;
 use std::path::Path;
 
-/// Forms of an index, best first: suffix and how to read it.
+/// Forms of an index, smallest download first: suffix and how to read it.
 const FORMS: [(&str, Form); 3] = [(".xz", Form::Xz), (".gz", Form::Gzip), ("", Form::Plain)];
 
 /// Largest compressed index.
@@ -43,12 +43,12 @@ pub(super) struct Choice {
     pub(super) path: String,
     /// Size and digests of the file at that path.
     pub(super) listed: Listed,
-    /// Size and digests of what it decompresses to, where listed.
+    /// Size and digests of the decompressed index, where listed.
     pub(super) plain: Option<Listed>,
     pub(super) form: Form,
 }
 
-/// All that is needed to get at a pocket's indexes.
+/// Everything needed to fetch and read the indexes of a pocket.
 pub(super) struct Stock<'a> {
     pub(super) pocket: &'a Pocket,
     pub(super) http: &'a Http,
@@ -58,10 +58,11 @@ pub(super) struct Stock<'a> {
 }
 
 impl Stock<'_> {
-    /// Chooses the indexes and fetches those that are not there yet, all at once.
+    /// Chooses the indexes and fetches the missing ones, all at once.
     ///
     /// # Errors
-    /// [`Error::NoComponent`]; [`Error::IndexGone`] when all mirrors lack one; [`Error::WrongDigest`] at once.
+    /// [`Error::NoComponent`]; [`Error::IndexGone`] when all mirrors lack one; [`Error::WrongDigest`] without asking
+    /// another mirror.
     pub(super) async fn complete(&self) -> Result<Vec<Choice>, Error> {
         let mut choices = Vec::new();
         for component in &self.pocket.components {
@@ -69,25 +70,39 @@ impl Stock<'_> {
                 choices.push(self.choose(component, architecture)?);
             }
         }
+
         future::try_join_all(choices.iter().map(|choice| self.fetch(choice))).await?;
         Ok(choices)
     }
 
+    /// Chooses the form in which the index of a component is fetched.
     fn choose(&self, component: &str, architecture: &str) -> Result<Choice, Error> {
-        let listed = |path: &str| self.release.listed.get(path).cloned();
-        let plain = format!("{component}/binary-{architecture}/Packages");
+        let plain_path = format!("{component}/binary-{architecture}/Packages");
         for (suffix, form) in FORMS {
-            let path = format!("{plain}{suffix}");
-            if let Some(found) = listed(&path).filter(|found| found.size <= SIZE_LIMIT) {
-                let (component, architecture) = (component.to_owned(), architecture.to_owned());
-                return Ok(Choice { component, architecture, path, listed: found, plain: listed(&plain), form });
+            let path = format!("{plain_path}{suffix}");
+            if let Some(listed) = self.release.listed.get(&path).filter(|listed| listed.size <= SIZE_LIMIT) {
+                return Ok(Choice {
+                    component: component.to_owned(),
+                    architecture: architecture.to_owned(),
+                    path,
+                    listed: listed.clone(),
+                    // archives list the plain file even where they do not serve it
+                    plain: self.release.listed.get(&plain_path).cloned(),
+                    form,
+                });
             }
         }
-        let (component, architecture) = (component.to_owned(), architecture.to_owned());
-        Err(Error::NoComponent { pocket: self.pocket.title(), component, architecture })
+
+        Err(Error::NoComponent {
+            pocket: self.pocket.title(),
+            component: component.to_owned(),
+            architecture: architecture.to_owned(),
+        })
     }
 
+    /// Fetches an index into the folder, unless it is there already.
     async fn fetch(&self, choice: &Choice) -> Result<(), Error> {
+        // the size is enough here: the digest is verified when the index is read
         let kept = memory::by_hash(self.folder, &choice.listed.sha256);
         if fs::size(&kept) == Some(choice.listed.size) {
             return Ok(());
@@ -95,33 +110,44 @@ impl Stock<'_> {
         if self.http.is_offline() {
             return Err(Error::Offline { pocket: self.pocket.title(), what: choice.path.clone() });
         }
-        let what = format!("{} {} {}", self.pocket.suite, choice.component, choice.architecture);
+
+        let title = format!("{} {} {}", self.pocket.suite, choice.component, choice.architecture);
         let total = choice.listed.size;
-        self.reporter.event(Event::Started { stage: Stage::Index, total, what: what.clone() });
+        self.reporter.event(Event::Started { stage: Stage::Index, total, what: title.clone() });
+        self.fetch_from_mirrors(choice).await?;
+        self.reporter.event(Event::Finished { stage: Stage::Index, what: title });
+        Ok(())
+    }
+
+    /// Fetches an index from the first mirror that has it.
+    async fn fetch_from_mirrors(&self, choice: &Choice) -> Result<(), Error> {
         let mut causes = Vec::new();
-        let mut all_missed = true;
+        let mut all_lack_it = true;
         for base in self.pocket.mirrors(&choice.architecture) {
-            let url = self.address(base, choice);
-            match self.fetch_from(&url, choice).await {
-                Ok(()) => {
-                    self.reporter.event(Event::Finished { stage: Stage::Index, what });
-                    return Ok(());
-                }
+            match self.fetch_from(&self.address(base, choice), choice).await {
+                Ok(()) => return Ok(()),
                 Err(Error::Http(error)) if error.is_servers() => {
-                    all_missed &= matches!(error, http::Error::NotFound { .. });
+                    all_lack_it &= matches!(error, http::Error::NotFound { .. });
                     causes.push(error.to_string());
                 }
+                // a wrong digest as well: asking elsewhere would hide an attack on this mirror
                 Err(error) => return Err(error),
             }
         }
-        match (causes.is_empty(), all_missed) {
-            (true, _) => Err(Error::NoAddress { pocket: self.pocket.title() }),
-            (_, true) => Err(Error::IndexGone { pocket: self.pocket.title(), path: choice.path.clone(), causes }),
-            _ => Err(Error::Unreachable { pocket: self.pocket.title(), causes }),
+
+        let pocket = self.pocket.title();
+        if causes.is_empty() {
+            Err(Error::NoAddress { pocket })
+        } else if all_lack_it {
+            // the archive may have moved on since its InRelease was fetched, so the caller asks for that again
+            Err(Error::IndexGone { pocket, path: choice.path.clone(), causes })
+        } else {
+            Err(Error::Unreachable { pocket, causes })
         }
     }
 
-    /// By digest where the archive offers it: a new version then does not take the place of the listed one.
+    /// Returns the address of an index: by digest where the archive offers it, so that a newer version does not
+    /// take the place of the listed one.
     fn address(&self, base: &str, choice: &Choice) -> String {
         let suite = format!("{}/dists/{}", base.trim_end_matches('/'), self.pocket.suite);
         match choice.path.rsplit_once('/') {
@@ -132,24 +158,29 @@ impl Stock<'_> {
         }
     }
 
+    /// Fetches an index from one address, and keeps it if it has the listed digests.
     async fn fetch_from(&self, url: &str, choice: &Choice) -> Result<(), Error> {
         let file = fs::temporary(&self.folder.join(memory::BY_HASH))?;
+
+        // a download that restarts is hashed from the beginning, but its progress is reported only once
         let mut sums = Sums::of(Some(&choice.listed));
-        let mut done = 0;
+        let mut received = 0;
         let mut reported = 0;
         let mut sink = |piece: Piece<'_>| match piece {
-            Piece::Restarted => (sums, done) = (Sums::of(Some(&choice.listed)), 0),
+            Piece::Restarted => (sums, received) = (Sums::of(Some(&choice.listed)), 0),
             Piece::Bytes(bytes) => {
                 sums.update(bytes);
-                done += bytes.len() as u64;
-                if done > reported {
-                    self.reporter.event(Event::Advanced { stage: Stage::Index, by: done - reported });
-                    reported = done;
+                received += bytes.len() as u64;
+                if received > reported {
+                    self.reporter.event(Event::Advanced { stage: Stage::Index, by: received - reported });
+                    reported = received;
                 }
             }
         };
         let target = Target { path: file.path(), size: choice.listed.size };
         self.http.download(url, target, &mut sink).await.map_err(Error::Http)?;
+
+        // only verified bytes get their name in the folder
         if let Err((expected, found)) = sums.compare(&choice.listed) {
             return Err(Error::WrongDigest { pocket: self.pocket.title(), url: http::mask(url), expected, found });
         }
@@ -159,14 +190,14 @@ impl Stock<'_> {
     /// Reads the fetched indexes.
     ///
     /// # Errors
-    /// As [`reading::read`], of the first that fails.
+    /// As [`reading::read`], for the first index that fails.
     pub(super) fn read(&self, choices: &[Choice]) -> Result<Vec<ComponentIndex>, Error> {
         let jobs: Vec<(&Pocket, &Choice)> = choices.iter().map(|choice| (self.pocket, choice)).collect();
         reading::read(self.folder, &jobs).into_iter().collect()
     }
 }
 
-/// The listed digests of a stream.
+/// Computes the digests of a stream that a Release file lists.
 #[derive(Clone)]
 pub(super) struct Sums {
     sha256: Hasher,
@@ -174,9 +205,10 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Begins a stream. SHA-512 costs time, so it is computed only where it is listed.
     pub(super) fn of(listed: Option<&Listed>) -> Self {
-        let sha512 = listed.and_then(|listed| listed.sha512.as_ref()).map(|_| Sha512::default());
-        Self { sha256: Hasher::default(), sha512 }
+        let lists_sha512 = listed.is_some_and(|listed| listed.sha512.is_some());
+        Self { sha256: Hasher::default(), sha512: lists_sha512.then(Sha512::default) }
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
@@ -186,12 +218,13 @@ impl Sums {
         }
     }
 
-    /// Compares with the signed digests; returns the expected and the found one.
+    /// Compares with the signed digests. The error has the expected and the found one.
     pub(super) fn compare(self, listed: &Listed) -> Result<(), (String, String)> {
         let found = self.sha256.finish();
         if found != listed.sha256 {
             return Err((listed.sha256.to_string(), found.to_string()));
         }
+
         let (Some(expected), Some(sha512)) = (&listed.sha512, self.sha512) else { return Ok(()) };
         let found: String = sha512.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         if found == *expected { Ok(()) } else { Err((format!("sha512:{expected}"), format!("sha512:{found}"))) }

@@ -19,30 +19,36 @@ pub(super) struct Judged {
     pub(super) warnings: Vec<String>,
 }
 
-/// Judges a served file. The order is: signature, meaning, identity, dates, memory.
+/// Judges a served file. The order is: signature, syntax, identity, dates, memory.
 ///
 /// # Errors
 /// The first reason not to use it.
 pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now: Epoch) -> Result<Judged, Error> {
     let judged = judge_at(pocket, bytes, now, now)?;
-    history(pocket, &judged.release, judged.facts.inrelease, memory)?;
+    check_history(pocket, &judged.release, judged.facts.inrelease, memory)?;
     Ok(judged)
 }
 
-/// Judges a file that a lock names: its signature now, its dates as they were at the lock's time, or at its own `Date`
-/// where that is later. Memory does not count, because the file is not meant to be the newest.
+/// Judges a file that a lock names: its signature as of now, its dates as of the lock's time, or as of its own `Date`
+/// where that is later. The memory is not asked, because the file is not meant to be the newest.
 ///
 /// # Errors
 /// As [`judge`].
 pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> Result<Judged, Error> {
     let title = pocket.title();
+
+    // nothing of the file is parsed before a pinned key vouches for it
     let verified = signature::verify(bytes, &pocket.keys, &pocket.fingerprints, now)
         .map_err(|cause| Error::Signature { pocket: title.clone(), cause })?;
     let release = Release::parse(&verified.text).map_err(|cause| Error::Release { pocket: title.clone(), cause })?;
-    identity(pocket, &release)?;
+    check_identity(pocket, &release)?;
+
+    // never later than now, so that the time of a lock cannot excuse a date in the future
+    let at = at.max(release.date).min(now);
     let mut warnings: Vec<String> =
         verified.warnings.iter().map(|warning| format!("pocket `{title}`: {warning}")).collect();
-    warnings.extend(age(pocket, &release, at.max(release.date).min(now))?);
+    warnings.extend(check_age(pocket, &release, at)?);
+
     let facts = Facts {
         archive: pocket.archive.clone(),
         pocket: pocket.name.clone(),
@@ -56,8 +62,11 @@ pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> 
     Ok(Judged { facts, release, warnings })
 }
 
-/// A mirror may serve any file that the same key signed, also of another suite that never expires.
-fn identity(pocket: &Pocket, release: &Release) -> Result<(), Error> {
+/// Checks that the file describes the suite that the recipe names.
+///
+/// One key signs many suites. A mirror could serve the file of another one, such as a suite that never expires, in the
+/// place of this one.
+fn check_identity(pocket: &Pocket, release: &Release) -> Result<(), Error> {
     let table = [
         ("Origin", &pocket.origin, &release.origin),
         ("Label", &pocket.label, &release.label),
@@ -73,8 +82,8 @@ fn identity(pocket: &Pocket, release: &Release) -> Result<(), Error> {
     Ok(())
 }
 
-/// Judges the dates; returns a warning for a pocket that gets old.
-fn age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>, Error> {
+/// Checks the dates. Returns a warning for a pocket that gets old.
+fn check_age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>, Error> {
     let date = release.date;
     if date.0 > now.0.saturating_add(CLOCK_DIFFERENCE) {
         return Err(Error::FromTheFuture { pocket: pocket.title(), date, now });
@@ -82,9 +91,13 @@ fn age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>,
     if let Some(valid_until) = release.valid_until.filter(|end| *end <= now) {
         return Err(Error::Expired { pocket: pocket.title(), valid_until });
     }
+
+    // a frozen pocket is old by nature: release pockets of Ubuntu never change again
     if pocket.frozen {
         return Ok(None);
     }
+
+    // Ubuntu signs no `Valid-Until`, so the recipe limits the age; otherwise a mirror could hold updates back for years
     let age = u64::try_from(now.0.saturating_sub(date.0)).unwrap_or(0);
     if let Some(limit) = pocket.max_age.filter(|limit| age > *limit) {
         return Err(Error::Stale { pocket: pocket.title(), date, limit: limit / 3600 });
@@ -93,19 +106,23 @@ fn age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>,
     Ok(is_old.then(|| format!("pocket `{}` is {} hours old (date {date})", pocket.title(), age / 3600)))
 }
 
-fn history(pocket: &Pocket, release: &Release, found: Digest, memory: Option<&Memory>) -> Result<(), Error> {
+/// Checks the file against the newest states known: from the lock, and from the memory of this machine.
+fn check_history(pocket: &Pocket, release: &Release, found: Digest, memory: Option<&Memory>) -> Result<(), Error> {
     let remembered = memory.map(|memory| (memory.date, memory.inrelease));
     for (date, known) in pocket.locked.into_iter().chain(remembered) {
         if pocket.frozen && known != found {
             return Err(Error::FrozenChanged { pocket: pocket.title(), pinned: known, found });
         }
-        // a person asked for it
-        if pocket.accept_older && release.date < date {
-            continue;
-        }
+
         if release.date < date {
+            // a person asked for it
+            if pocket.accept_older {
+                continue;
+            }
             return Err(Error::Rollback { pocket: pocket.title(), remembered: date, found: release.date });
         }
+
+        // a mirror could show different packages to different machines
         if release.date == date && found != known {
             return Err(Error::TwoFaces { pocket: pocket.title(), date, remembered: known, found });
         }

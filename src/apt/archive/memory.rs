@@ -1,11 +1,11 @@
-//! What was seen of a pocket before: protects against rollback and saves downloads.
+//! What earlier runs saw of a pocket: protects against rollback and saves downloads.
 //!
 //! ```text
-//! <folder>/<key>.json       the newest state of a pocket, see `Memory`; kept by `cache prune`
+//! <folder>/<key>.json       the newest state of a pocket, see `Memory`; `cache prune` keeps it
 //!          <key>.lock       held while that file changes
-//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time. States of
-//!                           the past stay until `cache prune`: they prove the locks that name them
-//!          decoded/<hex>    what became of such an index, see `decoded`; goes with it
+//!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time.
+//!                           Files of older states stay until `cache prune`: they prove the locks that name them
+//!          decoded/<hex>    the decoded form of such an index, see `decoded`; removed with it
 //! ```
 
 use crate::apt::archive::Error;
@@ -47,32 +47,35 @@ pub(super) struct Memory {
     pub(super) date: Epoch,
     /// Its InRelease file.
     pub(super) inrelease: Digest,
-    /// Where that came from; the validators below belong to this address.
+    /// Address of that file; the validators below belong to it.
     pub(super) url: String,
     /// `ETag` of the answer.
     pub(super) etag: Option<String>,
     /// `Last-Modified` of the answer.
     pub(super) last_modified: Option<String>,
-    /// Indexes of this state that were read, for all architectures and components so far.
+    /// Indexes of this state that any run has read: commands differ in the architectures and components they ask for.
     indexes: BTreeSet<Digest>,
 }
 
 impl Memory {
-    /// Returns what is remembered of a pocket. A file that cannot be read counts as none, with a warning.
+    /// Returns what is remembered of a pocket. A file that cannot be read counts as missing, with a warning.
     pub(super) fn load(folder: &Path, pocket: &Pocket, reporter: &dyn Reporter) -> Option<Self> {
-        let path = file(folder, pocket);
+        let path = memory_file(folder, pocket);
         let problem = match fs::read(&path, SIZE_LIMIT) {
             Err(error) if error.is_missing() => return None,
             Err(error) => error.to_string(),
             Ok(bytes) => match serde_json::from_slice::<Self>(&bytes) {
                 Ok(memory) if memory.format <= FORMAT => return Some(memory),
+                // a newer version of sockel wrote it
                 Ok(memory) => format!("it has format {}", memory.format),
                 Err(error) => error.to_string(),
             },
         };
+
+        // an error would stop the build for good; without the memory the state in the lock still protects
         let title = pocket.title();
         reporter.event(Event::Warning(format!(
-            "pocket `{title}`: the memory that protects against rollback is lost and begins anew: {problem}"
+            "pocket `{title}`: the memory that protects against rollback cannot be read and is replaced: {problem}"
         )));
         None
     }
@@ -88,7 +91,7 @@ pub(super) fn decoded(folder: &Path, index: &Digest) -> PathBuf {
     folder.join(DECODED).join(index.hex())
 }
 
-/// Remembers a state after all of it was verified. A newer state, written by another command meanwhile, stays.
+/// Remembers a state after all of it was verified. A newer state that another command has written meanwhile stays.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -99,17 +102,22 @@ pub(super) fn keep(
     facts: &Facts,
     mut indexes: BTreeSet<Digest>,
 ) -> Result<(), Error> {
-    let path = file(folder, pocket);
+    let path = memory_file(folder, pocket);
     let _lock = fs::lock(&path.with_extension("lock"), fs::Lock::Exclusive)?;
+
+    // read again under the lock, as another command may have changed it since `Memory::load`
     let before = fs::read(&path, SIZE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Memory>(&bytes).ok());
     if before.as_ref().is_some_and(|before| before.date > facts.date && !pocket.accept_older) {
         return Ok(());
     }
+
+    // the file before the memory that names it: a kill in between must not leave a memory without its file
     let inrelease = facts.inrelease;
     let kept = by_hash(folder, &inrelease);
     if fs::size(&kept) != Some(served.bytes.len() as u64) {
         fs::write_atomic(&kept, &served.bytes)?;
     }
+
     if let Some(before) = before.as_ref().filter(|before| before.inrelease == inrelease) {
         indexes.extend(&before.indexes);
     }
@@ -125,6 +133,8 @@ pub(super) fn keep(
         last_modified: served.validators.last_modified.clone(),
         indexes,
     };
+
+    // most runs see the state that they know
     if before.as_ref() != Some(&memory) {
         let bytes = serde_json::to_vec_pretty(&memory).expect("strings and digests always serialise");
         fs::write_atomic(&path, &bytes)?;
@@ -132,8 +142,9 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Origin and label are part of the key: two archives of one name do not share a memory.
-fn file(folder: &Path, pocket: &Pocket) -> PathBuf {
+/// Returns where the memory of a pocket is kept. Origin and label are part of the key, so that two archives
+/// that different projects give the same name do not share a memory.
+fn memory_file(folder: &Path, pocket: &Pocket) -> PathBuf {
     let parts = [&pocket.archive, &pocket.name, &pocket.suite, &pocket.origin, &pocket.label];
     let key = parts.map(String::as_str).join("\n");
     folder.join(format!("{}.json", Digest::of(key.as_bytes()).hex()))

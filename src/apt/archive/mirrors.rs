@@ -1,4 +1,4 @@
-//! Asking one mirror after the other.
+//! Fetches the InRelease file of a pocket: asks one mirror after the other.
 
 use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
@@ -21,65 +21,63 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Returns a file that no mirror served.
-    pub(super) fn brought(bytes: &[u8]) -> Self {
+    /// Returns a file that no mirror served, but a lock or bundle brought along.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         Self { bytes: bytes.to_vec(), url: String::new(), validators: Validators::default() }
     }
 }
 
-/// Returns the InRelease file of the first mirror that has one; the remembered bytes where the mirror says that nothing
-/// changed, or when offline.
+/// Returns the InRelease file of the first mirror that has one; the remembered bytes where the mirror answers
+/// that nothing changed, or when offline.
 ///
 /// # Errors
-/// [`Error::Unreachable`] with the cause of every mirror, [`Error::Offline`].
+/// [`Error::Unreachable`] with the cause of every mirror, [`Error::Offline`], [`Error::NoAddress`].
 pub(super) async fn inrelease(
     pocket: &Pocket,
     http: &Http,
     folder: &Path,
     known: Option<&Memory>,
 ) -> Result<Served, Error> {
-    let remembered = known.and_then(|memory| Some((memory, recall(folder, memory)?)));
+    let remembered = known.and_then(|memory| recall(folder, memory));
     if http.is_offline() {
-        return match remembered {
-            Some((memory, bytes)) => Ok(served(memory, bytes)),
-            None => Err(Error::Offline { pocket: pocket.title(), what: "InRelease".to_owned() }),
-        };
+        return remembered.ok_or_else(|| Error::Offline { pocket: pocket.title(), what: "InRelease".to_owned() });
     }
+
     let mut causes = Vec::new();
     for base in pocket.anchors() {
         let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
-        // validators belong to one server
+        let masked = http::mask(&url);
+
+        // validators belong to one server: another one may use the same `ETag` for other bytes
         let validators = match &remembered {
-            Some((memory, _)) if memory.url == http::mask(&url) => {
-                Validators { etag: memory.etag.clone(), last_modified: memory.last_modified.clone() }
-            }
+            Some(remembered) if remembered.url == masked => remembered.validators.clone(),
             _ => Validators::default(),
         };
+
         match http.get_if_changed(&url, release::SIZE_LIMIT, &validators).await {
-            Ok(Conditional::Changed { bytes, validators }) => {
-                return Ok(Served { bytes, url: http::mask(&url), validators });
-            }
+            Ok(Conditional::Changed { bytes, validators }) => return Ok(Served { bytes, url: masked, validators }),
             Ok(Conditional::Unchanged) => match remembered {
-                Some((memory, bytes)) => return Ok(served(memory, bytes)),
-                None => causes.push(format!("`{}` says that nothing changed", http::mask(&url))),
+                Some(remembered) => return Ok(remembered),
+                // status 304 without a condition in the request: there are no bytes to take
+                None => causes.push(format!("`{masked}` answers that nothing changed")),
             },
             Err(error) if error.is_servers() => causes.push(error.to_string()),
             Err(error) => return Err(Error::Http(error)),
         }
     }
+
     if causes.is_empty() {
         return Err(Error::NoAddress { pocket: pocket.title() });
     }
     Err(Error::Unreachable { pocket: pocket.title(), causes })
 }
 
-fn served(memory: &Memory, bytes: Vec<u8>) -> Served {
-    let validators = Validators { etag: memory.etag.clone(), last_modified: memory.last_modified.clone() };
-    Served { bytes, url: memory.url.clone(), validators }
-}
-
-/// Returns the remembered file when it is still there, undamaged.
-fn recall(folder: &Path, memory: &Memory) -> Option<Vec<u8>> {
+/// Returns the remembered file as it was served, if it is still in the folder, undamaged.
+fn recall(folder: &Path, memory: &Memory) -> Option<Served> {
     let bytes = fs::read(&memory::by_hash(folder, &memory.inrelease), release::SIZE_LIMIT).ok()?;
-    (Digest::of(&bytes) == memory.inrelease).then_some(bytes)
+    (Digest::of(&bytes) == memory.inrelease).then(|| Served {
+        bytes,
+        url: memory.url.clone(),
+        validators: Validators { etag: memory.etag.clone(), last_modified: memory.last_modified.clone() },
+    })
 }

@@ -1,9 +1,9 @@
 //! A configured archive pocket at one point in time: open it, verify it, read its indexes.
 //!
 //! - **In**: a [`Pocket`] as a recipe describes it, and the time.
-//! - **Out**: [`OpenPocket`]: the facts a lock file records, and the indexes.
-//! - **Invariants**: nothing is read that does not chain to a pinned key; an older state than the remembered one, a state
-//!   of another suite and an outdated state are errors; a wrong digest or signature is never tried again elsewhere.
+//! - **Out**: [`OpenPocket`]: the facts that a lock file records, and the indexes.
+//! - **Invariants**: nothing is read that does not chain to a pinned key. A state that is older than the remembered
+//!   one, outdated, or of another suite is an error. After a wrong digest or signature no other mirror is asked.
 //! - **Not here**: choosing packages (`lock`), fetching them (`fetch`).
 
 mod decoded;
@@ -39,7 +39,7 @@ use mirrors::Served;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// One suite of an archive with everything that is required of it.
+/// One suite of an archive, with everything that the recipe requires of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pocket {
     /// Archive name in the recipe.
@@ -60,21 +60,22 @@ pub struct Pocket {
     pub components: Vec<String>,
     /// Architectures to read.
     pub architectures: Vec<String>,
-    /// Addresses without trailing slash, best first, by architecture or `*` for all others.
+    /// Addresses without trailing slash by architecture, best first; `*` is for all other architectures.
     pub uris: BTreeMap<String, Vec<String>>,
     /// OpenPGP certificates, armored or binary.
     pub keys: Vec<Vec<u8>>,
     /// Pinned primary-key fingerprints: one of them must have signed.
     pub fingerprints: Vec<String>,
-    /// Never changes once published: age does not count, and its state is the one that is [`Self::locked`].
+    /// Never changes once published: its age does not count, and its state must be [`Self::locked`].
     pub frozen: bool,
-    /// Date and InRelease file of the newest state that a lock names: as the folder's own memory, but on every machine.
+    /// Date and InRelease file of the newest state that a lock names. It protects like the folder's memory, but
+    /// on every machine.
     pub locked: Option<(Epoch, Digest)>,
-    /// Take a state that is older than what a lock or the memory knows, and forget the memory.
+    /// Accept a state that is older than those of lock and memory, and remember it instead.
     pub accept_older: bool,
-    /// Age in seconds from which a warning is due.
+    /// Age in seconds above which there is a warning.
     pub warn_after: Option<u64>,
-    /// Age in seconds from which the pocket is refused.
+    /// Age in seconds above which the pocket is refused.
     pub max_age: Option<u64>,
 }
 
@@ -113,11 +114,11 @@ pub struct ComponentIndex {
 /// A verified pocket.
 #[derive(Debug)]
 pub struct OpenPocket {
-    /// What the lock file records about it.
+    /// The facts that a lock file records.
     pub facts: Facts,
-    /// What a person should look at, though it is acceptable now.
+    /// What a person should look at, although it is still acceptable.
     pub warnings: Vec<String>,
-    /// One for each component and architecture, components first, in the pocket's order.
+    /// One index for each component and architecture: all architectures of the first component first.
     pub indexes: Vec<ComponentIndex>,
 }
 
@@ -128,8 +129,8 @@ impl Pocket {
         self.uris.get(architecture).or_else(|| self.uris.get("*")).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns all addresses that serve the InRelease file: those of the first architecture first, each once. One file
-    /// anchors all architectures, also where they live on different hosts.
+    /// Returns all addresses that serve the InRelease file, each once, those of the first architecture first. One file
+    /// covers all architectures, even where different hosts serve them (Ubuntu's `ports` for arm64).
     fn anchors(&self) -> Vec<&str> {
         let mut anchors: Vec<&str> = Vec::new();
         for uri in self.architectures.iter().flat_map(|architecture| self.mirrors(architecture)) {
@@ -147,12 +148,11 @@ impl Pocket {
     }
 }
 
-/// Opens pockets: asks for all of them at once, fetches what changed, verifies all of it, reads the indexes, and remembers
-/// the states in `folder`. Pockets and warnings come in the order that was asked for.
+/// Opens pockets: asks for all of them at once, fetches what changed, verifies everything, reads the indexes,
+/// and remembers the states in `folder`. Pockets and warnings come in the order of `pockets`.
 ///
 /// # Errors
-/// [`Error`] of the first pocket in that order that has one: what is wrong with it, or that no mirror answered. None is
-/// remembered then.
+/// [`Error`] of the first pocket in that order that fails. No state is remembered then.
 pub fn open(
     pockets: &[Pocket],
     http: &Http,
@@ -161,27 +161,39 @@ pub fn open(
     reporter: &dyn Reporter,
 ) -> Result<Vec<OpenPocket>, Error> {
     own::create_dir(&folder.join(memory::BY_HASH))?;
-    let requests = pockets.iter().map(|pocket| ask(pocket, http, folder, now, reporter));
-    let asked = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
-    let asked = asked.into_iter().collect::<Result<Vec<Asked>, Error>>()?;
-    let each = || pockets.iter().zip(&asked);
-    let jobs: Vec<(&Pocket, &Choice)> =
-        each().flat_map(|(pocket, asked)| asked.choices.iter().map(move |choice| (pocket, choice))).collect();
-    let mut read = reading::read(folder, &jobs).into_iter();
-    let mut indexes = Vec::new();
-    for (_, asked) in each() {
-        indexes.push(read.by_ref().take(asked.choices.len()).collect::<Result<Vec<_>, Error>>()?);
+    let requests = pockets.iter().map(|pocket| fetch_newest(pocket, http, folder, now, reporter));
+    let fetched = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
+    let fetched = fetched.into_iter().collect::<Result<Vec<Asked>, Error>>()?;
+
+    let indexes = read_indexes(folder, pockets, &fetched)?;
+
+    // only now: a state whose indexes cannot be read must not forbid an older one that works
+    for (pocket, fetched) in pockets.iter().zip(&fetched) {
+        let digests = fetched.choices.iter().map(|choice| choice.listed.sha256).collect();
+        memory::keep(folder, pocket, &fetched.served, &fetched.judged.facts, digests)?;
     }
-    for (pocket, asked) in each() {
-        let digests = asked.choices.iter().map(|choice| choice.listed.sha256).collect();
-        memory::keep(folder, pocket, &asked.served, &asked.judged.facts, digests)?;
+
+    let mut opened = Vec::new();
+    for (fetched, indexes) in fetched.into_iter().zip(indexes) {
+        let Judged { facts, warnings, .. } = fetched.judged;
+        for warning in &warnings {
+            reporter.event(Event::Warning(warning.clone()));
+        }
+        opened.push(OpenPocket { facts, warnings, indexes });
     }
-    let opened = asked.into_iter().zip(indexes).map(|(asked, indexes)| {
-        let Judged { facts, warnings, .. } = asked.judged;
-        warnings.iter().for_each(|warning| reporter.event(Event::Warning(warning.clone())));
-        OpenPocket { facts, warnings, indexes }
-    });
-    Ok(opened.collect())
+    Ok(opened)
+}
+
+/// Reads the indexes of all pockets together, so that all processors have work until the end. Returns those of
+/// each pocket.
+fn read_indexes(folder: &Path, pockets: &[Pocket], fetched: &[Asked]) -> Result<Vec<Vec<ComponentIndex>>, Error> {
+    let mut jobs: Vec<(&Pocket, &Choice)> = Vec::new();
+    for (pocket, fetched) in pockets.iter().zip(fetched) {
+        jobs.extend(fetched.choices.iter().map(|choice| (pocket, choice)));
+    }
+
+    let mut results = reading::read(folder, &jobs).into_iter();
+    fetched.iter().map(|fetched| results.by_ref().take(fetched.choices.len()).collect()).collect()
 }
 
 /// A verified state of a pocket, all files of which are in the folder.
@@ -191,18 +203,28 @@ struct Asked {
     choices: Vec<Choice>,
 }
 
-async fn ask(pocket: &Pocket, http: &Http, folder: &Path, now: Epoch, reporter: &dyn Reporter) -> Result<Asked, Error> {
+/// Fetches and verifies the newest state of a pocket.
+async fn fetch_newest(
+    pocket: &Pocket,
+    http: &Http,
+    folder: &Path,
+    now: Epoch,
+    reporter: &dyn Reporter,
+) -> Result<Asked, Error> {
     let memory = Memory::load(folder, pocket, reporter);
-    let mut asked_again = false;
+    let mut is_second_try = false;
     loop {
-        // a file that was fetched again must not come from the memory: that one led nowhere
-        let known = memory.as_ref().filter(|_| !asked_again);
+        // the second time without validators: the remembered file has led to missing indexes
+        let known = memory.as_ref().filter(|_| !is_second_try);
         let served = mirrors::inrelease(pocket, http, folder, known).await?;
+
+        // rollback is judged both times
         let judged = judge::judge(pocket, &served.bytes, memory.as_ref(), now)?;
+
         let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
         match stock.complete().await {
-            // the archive moved on between two requests; its InRelease has, too
-            Err(Error::IndexGone { .. }) if !asked_again && !http.is_offline() => asked_again = true,
+            // the archive changed between two requests, so by now its InRelease file has changed as well
+            Err(Error::IndexGone { .. }) if !is_second_try && !http.is_offline() => is_second_try = true,
             Err(error) => return Err(error),
             Ok(choices) => return Ok(Asked { served, judged, choices }),
         }

@@ -1,10 +1,10 @@
-//! A pocket as it was when a lock was made: opened from an InRelease file at hand instead of the newest one.
+//! A pocket as it was when a lock was made: opened from a given InRelease file instead of the newest one.
 
-use crate::apt::Package;
 use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Error;
 use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
+use crate::apt::archive::indexes::Choice;
 use crate::apt::archive::indexes::Stock;
 use crate::apt::archive::judge;
 use crate::apt::archive::memory;
@@ -17,18 +17,18 @@ use crate::values::Epoch;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Where indexes are looked for, and at which time.
+/// How a pocket of the past is opened: where its indexes come from, and for which time it is judged.
 #[derive(Clone, Copy)]
 pub struct Past<'a> {
-    /// Fetches indexes by digest that are not in the folder; nothing, when it is offline.
+    /// Fetches indexes that are not in the folder. When it is offline, a missing index is an error.
     pub http: &'a Http,
-    /// Folder of archive memory and indexes. The memory is neither asked nor changed.
+    /// Folder of archive memory and indexes. The memory is neither read nor changed.
     pub folder: &'a Path,
     /// The time for which `Valid-Until` and the largest age are judged.
     pub at: Epoch,
     /// The time for which keys and signatures are judged.
     pub now: Epoch,
-    /// Hears about progress.
+    /// Receives progress events.
     pub reporter: &'a dyn Reporter,
 }
 
@@ -60,7 +60,7 @@ pub struct PastPocket {
 }
 
 impl PastPocket {
-    /// Returns the indexes, one for each component and architecture.
+    /// Returns facts, warnings, and the indexes, one for each component and architecture.
     #[must_use]
     pub fn into_indexes(self) -> (Facts, Vec<String>, Vec<ComponentIndex>) {
         (self.facts, self.warnings, self.indexes)
@@ -69,9 +69,14 @@ impl PastPocket {
     /// Tells whether the signed indexes for an architecture list a package of this name, version and digest.
     #[must_use]
     pub fn proves(&self, name: &str, version: &str, sha256: &Digest, architecture: &str) -> bool {
-        let is_it = |package: &Package| package.sha256 == *sha256 && package.version.to_string() == version;
-        let indexes = self.indexes.iter().filter(|index| index.architecture == architecture);
-        indexes.flat_map(|index| index.index.by_name(name)).flatten().any(|package| is_it(&package))
+        self.indexes
+            .iter()
+            .filter(|index| index.architecture == architecture)
+            .flat_map(|index| index.index.by_name(name))
+            // one unreadable version does not take the proof from the others
+            .flatten()
+            // the text decides: versions that are equal in the order of dpkg may be different packages
+            .any(|package| package.sha256 == *sha256 && package.version.to_string() == version)
     }
 }
 
@@ -87,28 +92,31 @@ pub fn kept(folder: &Path, digest: &Digest) -> PathBuf {
 /// When the memory cannot be written.
 pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &Past<'_>) -> Result<(), Error> {
     let indexes = opened.files.iter().map(|file| file.sha256).collect();
-    memory::keep(past.folder, pocket, &Served::brought(inrelease), &opened.facts, indexes)
+    memory::keep(past.folder, pocket, &Served::from_bytes(inrelease), &opened.facts, indexes)
 }
 
-/// Opens a pocket from an InRelease file: everything that [`open`](crate::apt::archive::open) verifies is verified, but
-/// for the memory that protects against rollback, since a lock names an older state on purpose.
+/// Opens a pocket from an InRelease file. It verifies everything that [`open`](crate::apt::archive::open)
+/// verifies, except for the memory that protects against rollback, since a lock names an older state on
+/// purpose.
 ///
 /// # Errors
-/// [`Error`]; [`Error::Offline`] for an index that is not there and must not be fetched.
+/// [`Error`]; [`Error::Offline`] for an index that is not in the folder and must not be fetched.
 pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &Past<'_>) -> Result<PastPocket, Error> {
     let Past { http, folder, at, now, reporter } = *past;
     own::create_dir(&folder.join(memory::BY_HASH))?;
+
     let judged = judge::judge_at(pocket, inrelease, now, at)?;
     let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
     let choices = stock.complete().await?;
     let indexes = stock.read(&choices)?;
-    let file = |choice: &crate::apt::archive::indexes::Choice| IndexFile {
-        component: choice.component.clone(),
-        architecture: choice.architecture.clone(),
-        path: choice.path.clone(),
-        sha256: choice.listed.sha256,
-        size: choice.listed.size,
-    };
-    let files = choices.iter().map(file).collect();
+
+    let files = choices.into_iter().map(IndexFile::from).collect();
     Ok(PastPocket { facts: judged.facts, warnings: judged.warnings, files, indexes })
+}
+
+impl From<Choice> for IndexFile {
+    fn from(choice: Choice) -> Self {
+        let Choice { component, architecture, path, listed, .. } = choice;
+        Self { component, architecture, path, sha256: listed.sha256, size: listed.size }
+    }
 }

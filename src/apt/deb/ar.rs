@@ -1,4 +1,4 @@
-//! The ar archive around the members of a .deb (ar(5), deb(5)): strictly forwards, one member at a time.
+//! The ar archive around the members of a .deb (ar(5), deb(5)), read strictly forwards, one member at a time.
 
 use crate::apt::deb::Error;
 use std::io;
@@ -8,7 +8,7 @@ use std::io::Read;
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER_LENGTH: usize = 60;
 
-/// An ar archive; as a reader it gives the bytes of the current member.
+/// An ar archive. As a reader it returns the bytes of the current member.
 #[derive(Debug)]
 pub(super) struct Archive<R> {
     reader: R,
@@ -39,6 +39,8 @@ impl<R: BufRead> Archive<R> {
     /// Skips the rest of the current member and reads the next header; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Member>, Error> {
         io::copy(self, &mut io::sink()).map_err(Error::from_io)?;
+
+        // members begin at even positions
         if std::mem::take(&mut self.padded) {
             let mut fill = [0];
             // some tools leave out the fill byte after the last member
@@ -46,47 +48,59 @@ impl<R: BufRead> Archive<R> {
                 return Err(Error::Header("a member is not followed by a line feed"));
             }
         }
+
         let mut header = [0; HEADER_LENGTH];
         match read_fully(&mut self.reader, &mut header)? {
             0 => return Ok(None),
             HEADER_LENGTH => {}
             _ => return Err(Error::Truncated),
         }
+
         let member = parse(&header)?;
         self.left = member.size;
         self.padded = member.size % 2 == 1;
         Ok(Some(member))
     }
 
-    /// Returns how many bytes of the current member are left.
+    /// Returns the number of bytes left in the current member.
     pub(super) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Returns the reader below.
+    /// Returns the reader of the whole file.
     pub(super) fn into_inner(self) -> R {
         self.reader
     }
 }
 
-/// Reads a header: name, time, owner, group, mode, size, each padded with blanks, and two marks.
+/// Reads a header: name (16 bytes), time, owner, group, mode, size (10 bytes from 48 on), each padded with
+/// blanks, and two marks. Only name and size count.
 fn parse(header: &[u8; HEADER_LENGTH]) -> Result<Member, Error> {
     if &header[58..] != b"`\n" {
         return Err(Error::Header("its marks are missing"));
     }
-    let text = |bytes: &[u8]| {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-        text.map(|text| text.trim_end_matches(' ').to_owned()).ok_or(Error::Header("it is not printable"))
-    };
-    let name = text(&header[..16])?;
-    let digits = text(&header[48..58])?;
-    let number = Some(&digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let size = number.and_then(|digits| digits.parse().ok()).ok_or(Error::Header("the size is not a number"))?;
+
+    let name = printable(&header[..16])?;
+    let digits = printable(&header[48..58])?;
+
+    // `parse` alone would take a plus sign
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let size = digits.parse().ok().filter(|_| is_number).ok_or(Error::Header("the size is not a number"))?;
+
     // GNU ar ends names with a slash
-    Ok(Member { name: name.strip_suffix('/').unwrap_or(&name).to_owned(), size })
+    Ok(Member { name: name.strip_suffix('/').unwrap_or(name).to_owned(), size })
 }
 
-/// Fills the buffer as far as bytes come.
+/// Returns a header field without its padding. Names end up in messages, so they must be printable.
+fn printable(field: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(field)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+        .map(|text| text.trim_end_matches(' '))
+        .ok_or(Error::Header("it is not printable"))
+}
+
+/// Fills the buffer, and returns how many bytes there were before the end of the file.
 fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -115,16 +129,19 @@ impl<R: BufRead> BufRead for Archive<R> {
         if self.left == 0 {
             return Ok(&[]);
         }
+
         let available = self.reader.fill_buf()?;
         if available.is_empty() {
             return Err(Error::Truncated.into_io());
         }
+
+        // what follows in the buffer belongs to the next header
         let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(available.len());
         Ok(&available[..length])
     }
 
     fn consume(&mut self, amount: usize) {
-        // callers consume no more than they were given, so neither side can underflow
+        // callers consume no more than `fill_buf` returned, so neither side can underflow
         self.left = self.left.saturating_sub(amount as u64);
         self.reader.consume(amount);
     }

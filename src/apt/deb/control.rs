@@ -12,7 +12,7 @@ use std::io::Read;
 /// Most files in a control member; real ones have about ten.
 const FILE_LIMIT: u64 = 256;
 
-/// Most bytes of their names in all.
+/// Most bytes in the names of all files together.
 const NAMES_LIMIT: u64 = 64 << 10;
 
 /// The regular files of a control member by name: `control`, `md5sums`, `conffiles`, `postinst`, …
@@ -46,18 +46,22 @@ impl ControlMembers {
         Ok(Paragraph::parse_bytes(bytes)?)
     }
 
-    /// Checks that the .deb is the package that an index announced: same `Package`, `Version` and `Architecture`.
+    /// Checks that the .deb is the package in the index: same `Package`, `Version` and `Architecture`.
     ///
     /// # Errors
     /// [`Error::Mismatch`] for the first field that differs.
     pub fn matches(&self, package: &Package) -> Result<(), Error> {
         let paragraph = self.paragraph()?;
+
+        // the text decides, also for versions that dpkg's order calls equal
         let expected = [
             ("Package", package.name.as_str()),
             ("Version", package.version.as_str()),
             ("Architecture", package.architecture.as_str()),
         ];
+
         for (field, expected) in expected {
+            // a missing field counts as different
             let found = paragraph.get(field).unwrap_or("");
             if found != expected {
                 let (expected, found) = (expected.to_owned(), found.to_owned());
@@ -72,12 +76,17 @@ impl ControlMembers {
         let mut files = BTreeMap::new();
         let mut limits = Limits::new(FILE_LIMIT, NAMES_LIMIT, u64::MAX);
         let read = archive::each(tar, &mut limits, |member| {
-            let (name, bytes) = file(member, tar.len() as u64).map_err(Error::into_io)?;
-            match name.and_then(|name| files.insert(name, bytes)) {
+            let Some((name, bytes)) = file(member, tar.len() as u64).map_err(Error::into_io)? else {
+                return Ok(Next::Go);
+            };
+            // tools disagree about which of two files with one name counts
+            match files.insert(name, bytes) {
                 Some(_) => Err(Error::ControlEntry(path(member)).into_io()),
                 None => Ok(Next::Go),
             }
         });
+
+        // errors of this module travel through the tar reader inside `io::Error`
         match read {
             Ok(()) => Ok(Self(files)),
             Err(cause) => match cause.get_ref() {
@@ -88,28 +97,33 @@ impl ControlMembers {
     }
 }
 
-/// Reads one member: its name and bytes, or no name for the folder itself.
-fn file<R: Read>(member: &mut tar::Entry<'_, R>, most: u64) -> Result<(Option<String>, Vec<u8>), Error> {
+/// Reads one member: name and bytes of a file, `None` for the folder itself.
+fn file<R: Read>(member: &mut tar::Entry<'_, R>, size_limit: u64) -> Result<Option<(String, Vec<u8>)>, Error> {
     let path = path(member);
     let name = path.trim_start_matches("./").trim_end_matches('/').to_owned();
     let kind = member.header().entry_type();
     if kind.is_dir() && matches!(name.as_str(), "" | ".") {
-        return Ok((None, Vec::new()));
+        return Ok(None);
     }
-    let plain = !matches!(name.as_str(), "" | "." | "..") && name.bytes().all(is_name_byte);
-    if !kind.is_file() || !plain || member.size() > most {
+
+    // no subfolders and no odd names: the files are looked up by name and written into dpkg's database
+    let is_plain = !matches!(name.as_str(), "" | "." | "..") && name.bytes().all(is_name_byte);
+    // a member larger than the whole archive is a lie in its header
+    if !kind.is_file() || !is_plain || member.size() > size_limit {
         return Err(Error::ControlEntry(path));
     }
+
     let mut bytes = Vec::new();
     member.read_to_end(&mut bytes).map_err(|cause| Error::ControlTar(cause.to_string()))?;
-    if bytes.len() as u64 == member.size() { Ok((Some(name), bytes)) } else { Err(Error::Truncated) }
+    if bytes.len() as u64 == member.size() { Ok(Some((name, bytes))) } else { Err(Error::Truncated) }
 }
 
+/// Returns the path as written, for messages and names; bytes that are not UTF-8 are replaced and so refused as names.
 fn path<R: Read>(member: &tar::Entry<'_, R>) -> String {
     String::from_utf8_lossy(&member.path_bytes()).into_owned()
 }
 
-/// Bytes in the names of control files.
+/// Tells whether names of control files may contain a byte.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+-._".contains(&byte)
 }

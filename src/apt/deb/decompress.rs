@@ -1,4 +1,4 @@
-//! Decompression of a .deb's members, bounded in memory and output (deb(5), dpkg-deb(1) `-Z`).
+//! Decompression of the members of a .deb, with bounded memory and output (deb(5), dpkg-deb(1) `-Z`).
 
 use crate::apt::deb::Error;
 use crate::apt::deb::ar::Archive;
@@ -8,14 +8,15 @@ use std::io;
 use std::io::BufRead;
 use std::io::Read;
 
-/// Memory for one xz decoder: a preset of 9 needs 65 MiB.
+/// Memory for one xz decoder; preset 9 needs 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// Memory for all threads of an xz decoder together; more threads than fit are not started. Blocks of 24 MiB, as dpkg-deb
-/// makes them, leave room for four; a bomb of large blocks gets no more than this on machines with many cores either.
+/// Memory for all threads of an xz decoder together; liblzma starts no more threads than fit. There is room for
+/// four blocks of 24 MiB, as dpkg-deb writes them. A bomb of large blocks gets no more than this, even on
+/// machines with many cores.
 const XZ_THREADS_MEMORY: u64 = 192 << 20;
 
-/// Logarithm of the largest zstd window: 128 MiB, what `--ultra -22` uses.
+/// Binary logarithm of the largest zstd window: 128 MiB, as `--ultra -22` uses.
 const ZSTD_WINDOW: u32 = 27;
 
 /// The decompressed bytes of one member, up to a limit.
@@ -41,6 +42,7 @@ impl<R: BufRead> Decompressed<R> {
             ".gz" => Decoder::Gzip(flate2::bufread::MultiGzDecoder::new(archive)),
             ".xz" => Decoder::Xz(liblzma::bufread::XzDecoder::new_stream(archive, xz(threads)?)),
             ".zst" => {
+                // without a limit the header of a frame decides how much memory is allocated
                 let mut decoder = zstd::Decoder::with_buffer(archive).map_err(Error::from_io)?;
                 decoder.window_log_max(ZSTD_WINDOW).map_err(Error::from_io)?;
                 Decoder::Zstd(decoder)
@@ -50,7 +52,7 @@ impl<R: BufRead> Decompressed<R> {
         Ok(Self { decoder, limit, left: limit, done: false })
     }
 
-    /// Returns the archive; only bytes up to the end of the member are read when [`Read`] has come to its end.
+    /// Returns the archive. Once [`Read`] has reached its end, nothing beyond the member has been read.
     pub(super) fn into_archive(self) -> Archive<R> {
         match self.decoder {
             Decoder::Plain(archive) => archive,
@@ -60,7 +62,7 @@ impl<R: BufRead> Decompressed<R> {
         }
     }
 
-    /// Returns bytes left in the compressed member.
+    /// Returns the number of compressed bytes left in the member.
     fn compressed_left(&self) -> u64 {
         match &self.decoder {
             Decoder::Plain(archive) => archive.left(),
@@ -71,7 +73,7 @@ impl<R: BufRead> Decompressed<R> {
     }
 }
 
-/// Makes an xz decoder; blocks of one stream are decoded in parallel when there is more than one thread.
+/// Makes an xz decoder. With more than one thread it decodes the blocks of a stream in parallel.
 fn xz(threads: u32) -> Result<Stream, Error> {
     let stream = if threads > 1 {
         let memory = XZ_THREADS_MEMORY.min(u64::from(threads) * XZ_MEMORY);
@@ -98,6 +100,7 @@ impl<R: BufRead> Read for Decompressed<R> {
         if self.done || buffer.is_empty() {
             return Ok(0);
         }
+
         // one byte more than allowed tells a member that just fits from one that does not
         let allowed = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX).min(buffer.len());
         let length = self.decoder.read(&mut buffer[..allowed])?;
@@ -105,6 +108,8 @@ impl<R: BufRead> Read for Decompressed<R> {
             return Err(Error::TooLarge { limit: self.limit }.into_io());
         }
         self.left -= length as u64;
+
+        // a decoder stops at the end of its stream: bytes after it would be signed, but never looked at
         if length == 0 {
             self.done = true;
             if self.compressed_left() > 0 {

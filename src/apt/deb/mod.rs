@@ -1,6 +1,6 @@
 //! The .deb container: an ar archive with control and data members (deb(5)).
 //!
-//! A package is read once, forwards, and never held in memory as a whole.
+//! A package is read once, forwards, and never as a whole in memory.
 
 mod ar;
 mod control;
@@ -17,22 +17,22 @@ use std::io;
 use std::io::BufReader;
 use std::io::Read;
 
-/// Largest decompressed control member, in bytes; the largest real ones have some MiB of md5sums.
+/// Largest decompressed control member, in bytes; the largest real ones have a few MiB of md5sums.
 const CONTROL_LIMIT: u64 = 16 << 20;
 
 /// Largest `debian-binary` member, in bytes.
 const VERSION_LIMIT: u64 = 64;
 
-/// A .deb cannot be read, or is not what the index announced.
+/// A .deb cannot be read, or is not the package in the index.
 ///
 /// Errors that occur while [`Data`] is read travel inside [`io::Error`]; [`Error::from_io`] takes them out again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes do not come, or a decompressor refuses them.
+    /// Reading fails, or a decompressor refuses the bytes.
     #[error("cannot read package file: {0}")]
     Read(io::Error),
-    /// The bytes do not start as an ar archive.
-    #[error("cannot read package file: it is no ar archive")]
+    /// The bytes do not begin like an ar archive.
+    #[error("cannot read package file: it is not an ar archive")]
     NoArchive,
     /// The file ends in the middle of a member.
     #[error("cannot read package file: it is truncated")]
@@ -40,12 +40,12 @@ pub enum Error {
     /// An ar header breaks the format.
     #[error("cannot read package file: a member header is broken: {0}")]
     Header(&'static str),
-    /// Another member than the format demands at this place.
-    #[error("cannot read package file: member `{found}` stands where `{expected}` belongs")]
+    /// The format requires another member at this place.
+    #[error("cannot read package file: found member `{found}` instead of `{expected}`")]
     Order {
         /// The member's name, empty at the end of the file.
         found: String,
-        /// The member that should be here.
+        /// The required member.
         expected: &'static str,
     },
     /// A format version other than 2.x.
@@ -57,17 +57,17 @@ pub enum Error {
     /// A member is larger than allowed when decompressed.
     #[error("cannot read package file: a member has more than {limit} bytes")]
     TooLarge {
-        /// How much is allowed.
+        /// Most bytes allowed.
         limit: u64,
     },
     /// Bytes after the end of a member's compressed stream.
-    #[error("cannot read package file: a compressed member goes on after its end")]
+    #[error("cannot read package file: a member has bytes after the end of its compressed data")]
     Garbage,
-    /// The control member is no sound tar archive.
+    /// The control member is not a valid tar archive.
     #[error("cannot read package file: the control archive is broken: {0}")]
     ControlTar(String),
-    /// The control member has something other than plain files, or one twice.
-    #[error("cannot read package file: `{}` does not belong into the control archive", .0.escape_debug())]
+    /// The control member contains something other than plain files, or a file twice.
+    #[error("cannot read package file: `{}` does not belong in the control archive", .0.escape_debug())]
     ControlEntry(String),
     /// The control member has no `control` file.
     #[error("cannot read package file: it has no control file")]
@@ -75,7 +75,7 @@ pub enum Error {
     /// The `control` file breaks the syntax.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// The package is not the one that the index announced.
+    /// The package is not the one in the index.
     #[error("cannot use package `{package}`: its {field} is `{}`, the index says `{expected}`", found.escape_debug())]
     Mismatch {
         /// Name in the index.
@@ -90,16 +90,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// Takes this module's error out of an [`io::Error`] that [`Data`] gave; other errors become [`Error::Read`].
+    /// Takes this module's error out of an [`io::Error`] of [`Data`]; other errors become [`Error::Read`].
     #[must_use]
     pub fn from_io(error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => own,
+            // decompressors report a stream that ends too early in this way
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
             Err(error) => Self::Read(error),
         }
     }
 
+    /// Wraps the error, so that it can travel through a reader.
     fn into_io(self) -> io::Error {
         let kind = match self {
             Self::Truncated => io::ErrorKind::UnexpectedEof,
@@ -109,28 +111,30 @@ impl Error {
     }
 }
 
-/// A .deb of which the control member has been read.
+/// A .deb whose control member has been read.
 #[derive(Debug)]
 pub struct Deb<R> {
     archive: Archive<BufReader<R>>,
     control: ControlMembers,
-    /// Ending of the data member's name: `.xz`, …
+    /// Extension of the data member's name: `.xz`, …
     compression: String,
 }
 
 impl<R: Read> Deb<R> {
-    /// Reads up to the beginning of the data member.
+    /// Reads a .deb up to the beginning of its data member.
     ///
     /// # Errors
     /// [`Error`] when the container breaks the format or the control member is larger than 16 MiB.
     pub fn open(reader: R) -> Result<Self, Error> {
         let mut archive = Archive::open(BufReader::with_capacity(128 << 10, reader))?;
         check_version(&mut archive)?;
+
         let extension = member(&mut archive, "control.tar")?;
         let mut tar = Vec::new();
         let mut decompressed = Decompressed::new(archive, &extension, 1, CONTROL_LIMIT)?;
         decompressed.read_to_end(&mut tar).map_err(Error::from_io)?;
         let control = ControlMembers::read(&tar)?;
+
         archive = decompressed.into_archive();
         let compression = member(&mut archive, "data.tar")?;
         Ok(Self { archive, control, compression })
@@ -142,7 +146,7 @@ impl<R: Read> Deb<R> {
         &self.control
     }
 
-    /// Returns the decompressed data.tar, of which at most `limit` bytes come before an error; `threads` decode xz blocks.
+    /// Returns the decompressed data.tar. More than `limit` bytes are an error; `threads` decode xz blocks in parallel.
     ///
     /// # Errors
     /// [`Error::Compression`], or when a decompressor cannot be set up.
@@ -163,14 +167,15 @@ impl<R: Read> Read for Data<R> {
 }
 
 impl<R: Read> Data<R> {
-    /// Reads what is left, checks that the .deb ends as it must, and returns the reader, which is then at its end.
+    /// Reads the rest, checks that nothing follows the data member, and returns the reader, which is then at its end.
     ///
-    /// A tar reader stops before the end of its input, so only after this every byte has been seen and checked.
+    /// A tar reader stops before the end of its input, so only after this call every byte has been read and checked.
     ///
     /// # Errors
-    /// [`Error`] when the rest is truncated, too large, or followed by something.
+    /// [`Error`] when the rest is truncated, too large, or followed by another member.
     pub fn finish(mut self) -> Result<R, Error> {
         io::copy(&mut self.stream, &mut io::sink()).map_err(Error::from_io)?;
+
         let mut archive = self.stream.into_archive();
         while let Some(member) = archive.next()? {
             if !is_ignored(&member.name) {
@@ -193,11 +198,15 @@ fn check_version(archive: &mut Archive<BufReader<impl Read>>) -> Result<(), Erro
     if member.name != expected {
         return Err(Error::Order { found: member.name, expected });
     }
+
+    // the size comes from a header: it is checked before the member is read into memory
     if member.size > VERSION_LIMIT {
         return Err(Error::TooLarge { limit: VERSION_LIMIT });
     }
     let mut text = String::new();
     archive.read_to_string(&mut text).map_err(Error::from_io)?;
+
+    // dpkg ignores further lines as well (deb(5))
     let minor = text.lines().next().and_then(|line| line.strip_prefix("2."));
     match minor {
         Some(minor) if !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
@@ -205,11 +214,13 @@ fn check_version(archive: &mut Archive<BufReader<impl Read>>) -> Result<(), Erro
     }
 }
 
-/// Goes to the next member that counts, which must have this name; returns the ending for the compression.
+/// Goes to the next member that is not ignored, which must have this name. Returns the extension, which names the
+/// compression.
 fn member(archive: &mut Archive<BufReader<impl Read>>, expected: &'static str) -> Result<String, Error> {
     loop {
         let member = archive.next()?.ok_or(Error::Order { found: String::new(), expected })?;
         match member.name.strip_prefix(expected) {
+            // `control.tarx` is another member
             Some(extension) if extension.is_empty() || extension.starts_with('.') => return Ok(extension.to_owned()),
             _ if is_ignored(&member.name) => {}
             _ => return Err(Error::Order { found: member.name, expected }),

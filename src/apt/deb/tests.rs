@@ -91,14 +91,14 @@ fn refuses_wrong_members() {
         assert_eq!(unpack(&support::archive(members)).unwrap(), sample().data_tar());
     }
     let table: [(Members, &str); 12] = [
-        (&[], "member `` stands where `debian-binary` belongs"),
-        (&[control, data], "member `control.tar.xz` stands where `debian-binary` belongs"),
-        (&[version], "member `` stands where `control.tar` belongs"),
-        (&[version, control], "member `` stands where `data.tar` belongs"),
-        (&[version, data, control], "member `data.tar.xz` stands where `control.tar` belongs"),
-        (&[version, control, control, data], "member `control.tar.xz` stands where `data.tar` belongs"),
-        (&[version, control, data, data], "member `data.tar.xz` stands where `the end` belongs"),
-        (&[version, control, data, ("x", b"")], "member `x` stands where `the end` belongs"),
+        (&[], "found member `` instead of `debian-binary`"),
+        (&[control, data], "found member `control.tar.xz` instead of `debian-binary`"),
+        (&[version], "found member `` instead of `control.tar`"),
+        (&[version, control], "found member `` instead of `data.tar`"),
+        (&[version, data, control], "found member `data.tar.xz` instead of `control.tar`"),
+        (&[version, control, control, data], "found member `control.tar.xz` instead of `data.tar`"),
+        (&[version, control, data, data], "found member `data.tar.xz` instead of `the end`"),
+        (&[version, control, data, ("x", b"")], "found member `x` instead of `the end`"),
         (&[("debian-binary", b"3.0\n"), control, data], "format version `3.0\\n` is not 2.x"),
         (&[("debian-binary", &[b' '; 99]), control, data], "a member has more than 64 bytes"),
         (&[version, ("control.tar.lzma", b""), data], "compression `.lzma` is not supported (none, .gz, .xz, .zst)"),
@@ -114,7 +114,7 @@ fn refuses_wrong_members() {
 fn refuses_broken_headers() {
     let sound = sample().build(Compression::None);
     let table: [(usize, &[u8], &str); 6] = [
-        (0, b"?", "it is no ar archive"),
+        (0, b"?", "it is not an ar archive"),
         (66, b"x", "a member header is broken: its marks are missing"),
         (8, b"\0", "a member header is broken: it is not printable"),
         (56, b"-1", "a member header is broken: the size is not a number"),
@@ -184,7 +184,7 @@ fn refuses_odd_control_archives() {
         // the data archive of the sample serves as control archive here
         let bytes = support::archive(&[("debian-binary", b"2.0\n"), ("control.tar", &deb.data_tar())]);
         let message = Deb::open(&bytes[..]).unwrap_err().to_string();
-        assert_eq!(message, format!("cannot read package file: {name} does not belong into the control archive"));
+        assert_eq!(message, format!("cannot read package file: {name} does not belong in the control archive"));
     }
     let empty = support::archive(&[("debian-binary", b"2.0\n"), ("control.tar", &[0; 1024]), ("data.tar", b"")]);
     let deb = Deb::open(&empty[..]).unwrap();

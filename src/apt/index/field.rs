@@ -1,4 +1,4 @@
-//! The fields of an index stanza that are kept, and the package they make.
+//! The fields of an index stanza that are kept, and the package made from them.
 
 use crate::apt::MultiArch;
 use crate::apt::Package;
@@ -11,10 +11,10 @@ use crate::apt::relation::Relation;
 use crate::apt::version::Version;
 use crate::values::Digest;
 
-/// Largest .deb that is believed, in bytes; deb(5) cannot hold members of 10 GB.
+/// Largest plausible .deb, in bytes; deb(5) cannot hold members of 10 GB.
 const SIZE_LIMIT: u64 = 20 << 30;
 
-/// Largest `Installed-Size` that is believed, in KiB; keeps sums over packages far from overflow.
+/// Largest plausible `Installed-Size`, in KiB; keeps sums over packages far from overflow.
 const INSTALLED_LIMIT: u64 = 1 << 32;
 
 /// Names of the kept fields; a field's tag in the arena is `A` for the first, `B` for the second and so on.
@@ -52,14 +52,14 @@ pub(super) const SHA256: u8 = b'D';
 /// Tag of `Provides`.
 pub(super) const PROVIDES: u8 = b'E';
 
-/// Returns the tag of a kept field, whose name is equal without regard to case (deb822(5)).
+/// Returns the tag of a kept field. Case does not count in its name (deb822(5)).
 pub(super) fn tag(name: &[u8]) -> Option<u8> {
-    // most lines are turned away here, on their length and first letter
-    let same = |kept: &&str| kept.len() == name.len() && kept.as_bytes().eq_ignore_ascii_case(name);
-    (b'A'..).zip(KEPT).find(|(_, kept)| same(kept)).map(|(tag, _)| tag)
+    // most lines end here: their names differ in length or in the first letter
+    let (tag, _) = (b'A'..).zip(KEPT).find(|(_, kept)| kept.as_bytes().eq_ignore_ascii_case(name))?;
+    Some(tag)
 }
 
-/// Returns the position of a tag in [`KEPT`]; of bytes that are no tags, one beyond it.
+/// Returns the position of a tag in [`KEPT`]; for other bytes a position beyond its end.
 pub(super) fn position(tag: u8) -> usize {
     usize::from(tag.wrapping_sub(b'A'))
 }
@@ -87,10 +87,11 @@ pub(super) fn leading_name(item: &str) -> &str {
     &item[..item.find([' ', '\t', '\r', '(', ':', '[', '<', '|']).unwrap_or(item.len())]
 }
 
-/// Makes the package of a record of the arena.
+/// Makes the package from a record of the arena.
 pub(super) fn package(record: &str, name: &str) -> Result<Package, Error> {
     let mut values_by_tag = [None; KEPT.len()];
     for (tag, value) in values(record) {
+        // a decoded index from a damaged store may have any tag
         if let Some(slot) = values_by_tag.get_mut(position(tag)) {
             *slot = Some(value);
         }
@@ -98,7 +99,7 @@ pub(super) fn package(record: &str, name: &str) -> Result<Package, Error> {
     Fields { package: name, values: values_by_tag }.package()
 }
 
-/// The fields of one stanza, and whose they are.
+/// The fields of one stanza, and the name of its package.
 struct Fields<'a> {
     package: &'a str,
     values: [Option<&'a str>; KEPT.len()],
@@ -107,14 +108,20 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn package(&self) -> Result<Package, Error> {
         if !relation::is_package_name(self.package) {
-            return Err(self.invalid("Package", "this is no package name"));
+            return Err(self.invalid("Package", "this is not a package name"));
         }
+
         let version = self.version("Version", self.required("Version")?)?;
         let (source, source_version) = self.source(&version)?;
+
+        // for choosing packages, the order of unpacking and configuring does not count, so both fields are one list
         let mut depends = self.relations("Pre-Depends", Relation::parse_groups)?;
         depends.extend(self.relations("Depends", Relation::parse_groups)?);
+
+        // an image has no moment between unpacking and configuring, so `Breaks` forbids as much as `Conflicts`
         let mut conflicts = self.relations("Conflicts", Relation::parse_list)?;
         conflicts.extend(self.relations("Breaks", Relation::parse_list)?);
+
         Ok(Package {
             name: self.package.to_owned(),
             architecture: self.architecture()?,
@@ -152,6 +159,7 @@ impl<'a> Fields<'a> {
     }
 
     fn invalid(&self, field: &'static str, problem: &'static str) -> Error {
+        // values come from outside and may have megabytes: the beginning is enough for a message
         let value = self.get(field).unwrap_or("").chars().take(120).collect();
         Error::Invalid { package: self.package.chars().take(120).collect(), field, value, problem }
     }
@@ -160,7 +168,7 @@ impl<'a> Fields<'a> {
         Version::parse(text).map_err(|cause| self.invalid(field, cause.problem))
     }
 
-    /// `Source: name (version)`, both parts as far as they differ from the package (deb-control(5)).
+    /// `Source: name (version)`. Archives leave out the parts that are equal to the package's (deb-control(5)).
     fn source(&self, version: &Version) -> Result<(String, Version), Error> {
         let Some(field) = self.get("Source") else { return Ok((self.package.to_owned(), version.clone())) };
         let (name, source_version) = match field.split_once('(') {
@@ -170,17 +178,19 @@ impl<'a> Fields<'a> {
             }
             None => (field, version.clone()),
         };
+
+        // advisories and change logs are found by this name
         if !relation::is_package_name(name) {
-            return Err(self.invalid("Source", "this is no package name"));
+            return Err(self.invalid("Source", "this is not a package name"));
         }
         Ok((name.to_owned(), source_version))
     }
 
     fn architecture(&self) -> Result<String, Error> {
         let text = self.required("Architecture")?;
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        {
-            return Err(self.invalid("Architecture", "this is no architecture"));
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if text.is_empty() || text.len() > 64 || !is_plain {
+            return Err(self.invalid("Architecture", "this is not an architecture"));
         }
         Ok(text.to_owned())
     }
@@ -191,6 +201,8 @@ impl<'a> Fields<'a> {
             Some("important") => Priority::Important,
             Some("standard") => Priority::Standard,
             Some("optional") => Priority::Optional,
+            // some archives leave it out or write other words; it only orders choices, so the least important
+            // one is safe
             _ => Priority::Extra,
         }
     }
@@ -201,6 +213,7 @@ impl<'a> Fields<'a> {
             Some("same") => Ok(MultiArch::Same),
             Some("foreign") => Ok(MultiArch::Foreign),
             Some("allowed") => Ok(MultiArch::Allowed),
+            // the solver relies on it, so unlike a priority it is not guessed
             Some(_) => Err(self.invalid("Multi-Arch", "it must be no, same, foreign or allowed")),
         }
     }
@@ -217,7 +230,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A path below the archive root that stays there, whoever puts it into an address or a folder.
+    /// `Filename`: a path that stays below the archive root, in an address as well as in a folder.
     fn filename(&self) -> Result<String, Error> {
         let field = self.required("Filename")?;
         // flat archives write `./name.deb`
@@ -229,10 +242,10 @@ impl<'a> Fields<'a> {
     fn number(&self, field: &'static str, least: u64, most: u64) -> Result<Option<u64>, Error> {
         let Some(text) = self.get(field) else { return Ok(None) };
         // `parse` alone would take a plus sign
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
-            Ok(number) if digits && (least..=most).contains(&number) => Ok(Some(number)),
-            Ok(_) if digits => Err(self.invalid(field, "the number is not plausible")),
+            Ok(number) if is_number && (least..=most).contains(&number) => Ok(Some(number)),
+            Ok(_) if is_number => Err(self.invalid(field, "the number is not plausible")),
             _ => Err(self.invalid(field, "this is not a number")),
         }
     }
@@ -256,7 +269,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Refuses paths that would leave an archive, or mean something to a URL parser; returns what is wrong.
+/// Checks that a path does not leave its archive, and has no characters with a meaning in URLs.
 ///
 /// # Errors
 /// The problem in words.
@@ -268,10 +281,17 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         Err("it has a part that is empty, `.` or `..`")
     } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\?#".contains(&byte)) {
-        Err("it has a character that paths in archives do not have")
-    } else if path.split('%').skip(1).any(|part| !part.get(..2).is_some_and(|code| code.eq_ignore_ascii_case("3a"))) {
+        Err("it has a character that is not allowed in archive paths")
+    } else if has_other_escape(path) {
         Err("it has an escape other than `%3a`")
     } else {
         Ok(())
     }
+}
+
+/// Tells whether a path has an escape other than `%3a`. Archives only escape the colon of a version's epoch, and a
+/// server might decode `%2e%2e` to `..`.
+fn has_other_escape(path: &str) -> bool {
+    let mut escapes = path.split('%').skip(1).map(|after| after.get(..2));
+    escapes.any(|code| code.is_none_or(|code| !code.eq_ignore_ascii_case("3a")))
 }

@@ -1,7 +1,7 @@
 //! Packages indexes (Debian repository format): from a byte stream to candidates.
 //!
-//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena; a [`Package`] is made when
-//! somebody asks for it. An archive of 70,000 packages takes some 45 MB.
+//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena. A [`Package`] is made
+//! when somebody asks for it. An archive of 70,000 packages takes about 45 MB.
 
 mod decoded;
 mod field;
@@ -19,51 +19,51 @@ use std::io;
 use std::io::Read;
 use std::ops::Range;
 
-/// What an index may cost; everything beyond is an error.
+/// Limits of an index; everything beyond is an error.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of the decompressed index.
+    /// Most bytes of the decompressed index.
     pub bytes: u64,
-    /// Stanzas.
+    /// Most stanzas.
     pub stanzas: usize,
-    /// Bytes in one line.
+    /// Most bytes in one line.
     pub line: usize,
-    /// Bytes kept in memory, below 4 GiB.
+    /// Most bytes kept in memory, below 4 GiB.
     pub memory: usize,
-    /// Provided names in all stanzas together.
+    /// Most provided names in all stanzas together.
     pub provides: usize,
 }
 
 impl Limits {
-    /// Room for several times the largest archive of today (Debian unstable: 56 MB, 69,000 stanzas).
+    /// Several times the largest archive of today (Debian unstable: 56 MB, 69,000 stanzas).
     pub const ARCHIVE: Self =
         Self { bytes: 400 << 20, stanzas: 1_000_000, line: 4 << 20, memory: 400 << 20, provides: 4_000_000 };
 }
 
-/// A Packages index cannot be read, or one of its packages cannot.
+/// A Packages index, or one of its packages, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes do not come.
+    /// The stream cannot be read.
     #[error("cannot read package index: {0}")]
     Read(io::Error),
-    /// A limit is passed.
-    #[error("cannot read package index: more than {limit} {what}")]
+    /// A limit is exceeded.
+    #[error("cannot read package index: more than {limit} {unit}")]
     TooLarge {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is allowed.
+        /// The unit of the limit.
+        unit: &'static str,
+        /// The largest allowed number.
         limit: u64,
     },
     /// A line is neither `Name: value` nor a continuation.
-    #[error("cannot read package index: line {line} is no field: `{}`", text.escape_debug())]
+    #[error("cannot read package index: line {line} is not a field: `{}`", text.escape_debug())]
     NoField {
-        /// Its number, from 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// Its beginning.
+        /// Beginning of the line.
         text: String,
     },
     /// A stanza has no `Package` field.
-    #[error("cannot read package index: the stanza that ends before line {line} names no package")]
+    #[error("cannot read package index: the stanza before line {line} has no `Package` field")]
     Nameless {
         /// Number of the line after the stanza, from 1.
         line: u64,
@@ -73,7 +73,7 @@ pub enum Error {
     Repeated {
         /// Number of the second occurrence's line, from 1.
         line: u64,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
     },
     /// The same version twice, with different content.
@@ -81,9 +81,9 @@ pub enum Error {
     Conflicting {
         /// Package name.
         name: String,
-        /// Its version.
+        /// Version of the package.
         version: String,
-        /// Its architecture.
+        /// Architecture of the package.
         architecture: String,
     },
     /// A package lacks a field.
@@ -91,19 +91,19 @@ pub enum Error {
     Missing {
         /// Package name.
         package: String,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
     },
-    /// A package has a field that cannot be true.
+    /// A package has a field with an invalid value.
     #[error("cannot read package `{package}`: field `{field}` is `{}`: {problem}", value.escape_debug())]
     Invalid {
         /// Package name.
         package: String,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// The beginning of its value.
+        /// Beginning of the field's value.
         value: String,
-        /// What is wrong.
+        /// What is wrong with it.
         problem: &'static str,
     },
     /// A package has a relation field that breaks the syntax.
@@ -111,9 +111,9 @@ pub enum Error {
     Relation {
         /// Package name.
         package: String,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// Where and why.
+        /// The offending relation.
         cause: InvalidRelation,
     },
 }
@@ -127,7 +127,7 @@ pub struct Index {
     provides: Vec<Provided>,
 }
 
-/// Where a stanza is in the arena.
+/// Position of a stanza in the arena.
 #[derive(Debug, Clone, Copy)]
 struct Stanza {
     start: u32,
@@ -148,12 +148,25 @@ struct Provided {
 }
 
 impl Stanza {
+    /// Returns the value of `Package`.
     fn name<'a>(&self, arena: &'a str) -> &'a str {
         slice(arena, self.name, self.name_length)
     }
 
+    /// Returns all kept fields.
     fn record<'a>(&self, arena: &'a str) -> &'a str {
         slice(arena, self.start, self.end - self.start)
+    }
+}
+
+impl Provided {
+    fn name<'a>(&self, arena: &'a str) -> &'a str {
+        slice(arena, self.name, self.name_length)
+    }
+
+    /// Returns the sort key: the name, then the package in the order of the index.
+    fn key<'a>(&self, arena: &'a str) -> (&'a str, u32) {
+        (self.name(arena), self.stanza)
     }
 }
 
@@ -166,27 +179,31 @@ impl Index {
     /// Reads a decompressed Packages file.
     ///
     /// # Errors
-    /// [`Error`] when the bytes do not come, a limit is passed, the text breaks the syntax, or one version is listed with
-    /// two contents. Fields are judged later, when a package is asked for.
+    /// [`Error`] when the stream cannot be read, a limit is exceeded, the text breaks the syntax, or one
+    /// version is listed with two contents. Fields are checked later, when a package is asked for.
     pub fn read(reader: impl Read, limits: &Limits) -> Result<Self, Error> {
         let (arena, mut stanzas) = read::read(reader, limits)?;
-        // many stanzas share a name only in archives that keep old versions, so versions are compared rarely
+
+        // only archives that keep old versions have many stanzas of one name, so versions are rarely compared
         stanzas.sort_by(|left, right| {
             left.name(&arena).cmp(right.name(&arena)).then_with(|| compare(left.record(&arena), right.record(&arena)))
         });
+
+        // neighbours by now; of two with the same content one is dropped
         refuse_conflicts(&arena, &stanzas)?;
         stanzas.dedup_by(|right, left| same_version(&arena, left, right));
+
         let provides = provided_names(&arena, &stanzas, limits)?;
         Ok(Self { arena, stanzas, provides })
     }
 
-    /// Returns the number of packages, every version counted.
+    /// Returns the number of packages; every version counts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.stanzas.len()
     }
 
-    /// Tells whether there is no package.
+    /// Tells whether there are no packages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stanzas.is_empty()
@@ -205,12 +222,11 @@ impl Index {
         self.stanzas[range].iter().map(|stanza| self.package(stanza))
     }
 
-    /// Returns the packages that list a name in `Provides`, sorted by their own name, newest version first; each once.
+    /// Returns the packages that list a name in `Provides`, each once, sorted by their own name, newest version first.
     pub fn providers(&self, virtual_name: &str) -> impl Iterator<Item = Result<Package, Error>> {
-        let range = equal_range(&self.provides, |provided| {
-            slice(&self.arena, provided.name, provided.name_length).cmp(virtual_name)
-        });
+        let range = equal_range(&self.provides, |provided| provided.name(&self.arena).cmp(virtual_name));
         self.provides[range]
+            // a package may provide one name in several versions
             .chunk_by(|left, right| left.stanza == right.stanza)
             .filter_map(|group| group.first())
             .map(|provided| self.package(&self.stanzas[provided.stanza as usize]))
@@ -226,38 +242,53 @@ impl Index {
     }
 }
 
-/// Finds the items of a sorted slice for which the comparison says equal.
+/// Returns the range of the items in a sorted slice that compare as equal.
 fn equal_range<T>(items: &[T], compare: impl Fn(&T) -> Ordering) -> Range<usize> {
     let start = items.partition_point(|item| compare(item).is_lt());
     let length = items[start..].partition_point(|item| compare(item).is_eq());
     start..start + length
 }
 
-/// Orders two records of one name: newest version first, then architecture, then content.
+/// Returns the value with a tag in a record, empty if there is none.
+fn value_or_empty(record: &str, tag: u8) -> &str {
+    field::value(record, tag).unwrap_or("")
+}
+
+/// Orders two records of one name: newest version first, then by architecture, then by content.
 fn compare(left: &str, right: &str) -> Ordering {
-    let value = |record, tag| field::value(record, tag).unwrap_or("");
-    version::compare(value(right, field::VERSION), value(left, field::VERSION))
-        .then_with(|| value(left, field::ARCHITECTURE).cmp(value(right, field::ARCHITECTURE)))
+    version::compare(value_or_empty(right, field::VERSION), value_or_empty(left, field::VERSION))
+        .then_with(|| value_or_empty(left, field::ARCHITECTURE).cmp(value_or_empty(right, field::ARCHITECTURE)))
+        // so that the order of the stream never decides
         .then_with(|| left.cmp(right))
 }
 
-/// Tells whether two stanzas speak of the same package in the same version and architecture.
+/// Tells whether two stanzas describe the same package in the same version and architecture.
 fn same_version(arena: &str, left: &Stanza, right: &Stanza) -> bool {
-    let value = |stanza: &Stanza, tag| field::value(stanza.record(arena), tag).unwrap_or("");
+    let (left_record, right_record) = (left.record(arena), right.record(arena));
     left.name(arena) == right.name(arena)
-        && value(left, field::ARCHITECTURE) == value(right, field::ARCHITECTURE)
-        && version::compare(value(left, field::VERSION), value(right, field::VERSION)).is_eq()
+        && value_or_empty(left_record, field::ARCHITECTURE) == value_or_empty(right_record, field::ARCHITECTURE)
+        // `1.0` and `0:1.0` are the same version to dpkg
+        && version::compare(
+            value_or_empty(left_record, field::VERSION),
+            value_or_empty(right_record, field::VERSION),
+        )
+        .is_eq()
 }
 
-/// Checks that what is listed twice has one content, for else the order of the index would choose.
+/// Checks that versions listed twice have the same content: otherwise the order of the index would choose one.
 fn refuse_conflicts(arena: &str, stanzas: &[Stanza]) -> Result<(), Error> {
     for pair in stanzas.windows(2) {
-        let value = |stanza: &Stanza, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
-        if same_version(arena, &pair[0], &pair[1]) && value(&pair[0], field::SHA256) != value(&pair[1], field::SHA256) {
+        let [first, second] = pair else { continue };
+        if !same_version(arena, first, second) {
+            continue;
+        }
+
+        let (first_record, second_record) = (first.record(arena), second.record(arena));
+        if value_or_empty(first_record, field::SHA256) != value_or_empty(second_record, field::SHA256) {
             return Err(Error::Conflicting {
-                name: pair[0].name(arena).to_owned(),
-                version: value(&pair[0], field::VERSION),
-                architecture: value(&pair[0], field::ARCHITECTURE),
+                name: first.name(arena).to_owned(),
+                version: value_or_empty(first_record, field::VERSION).to_owned(),
+                architecture: value_or_empty(first_record, field::ARCHITECTURE).to_owned(),
             });
         }
     }
@@ -270,21 +301,24 @@ fn provided_names(arena: &str, stanzas: &[Stanza], limits: &Limits) -> Result<Ve
     for (number, stanza) in (0_u32..).zip(stanzas) {
         let record = stanza.record(arena);
         let Some(field) = field::value(record, field::PROVIDES) else { continue };
+
+        // names alone: whether an item is valid is checked when its package is asked for
         for item in field.split(',') {
             let name = field::leading_name(item);
             if name.is_empty() {
                 continue;
             }
             if provides.len() == limits.provides {
-                return Err(Error::TooLarge { what: "provided names", limit: limits.provides as u64 });
+                return Err(Error::TooLarge { unit: "provided names", limit: limits.provides as u64 });
             }
-            // positions fit: the arena is smaller than 4 GiB, see `read`
+
+            // positions fit 32 bits: the arena is smaller than 4 GiB, see `read`
             let offset = stanza.start as usize + (name.as_ptr() as usize - record.as_ptr() as usize);
             provides.push(Provided { name: offset as u32, name_length: name.len() as u32, stanza: number });
         }
     }
-    let key = |provided: &Provided| (slice(arena, provided.name, provided.name_length), provided.stanza);
-    provides.sort_unstable_by(|left, right| key(left).cmp(&key(right)));
+
+    provides.sort_unstable_by(|left, right| left.key(arena).cmp(&right.key(arena)));
     provides.shrink_to_fit();
     Ok(provides)
 }

@@ -1,4 +1,5 @@
-//! InRelease files: signature, identity, validity, index digests (Debian repository format, "Release" files).
+//! InRelease files: identity, dates and index digests of a suite, and their signature (Debian repository
+//! format, "Release" files).
 
 pub mod signature;
 
@@ -58,13 +59,13 @@ pub enum Error {
     /// It is not one deb822 paragraph.
     #[error(transparent)]
     Control(#[from] control::Error),
-    /// A field that must be there is missing.
+    /// A required field is missing.
     #[error("cannot read release file: field `{0}` is missing")]
     Missing(&'static str),
-    /// A field has a value that means nothing.
+    /// A field has an invalid value.
     #[error("cannot read release file: field `{field}`: `{value}` {problem}")]
     Value {
-        /// Field name.
+        /// Name of the field.
         field: &'static str,
         /// The offending text.
         value: String,
@@ -77,53 +78,64 @@ impl Release {
     /// Reads the signed text of an InRelease file.
     ///
     /// # Errors
-    /// [`Error`], at the first field that is missing or means nothing.
+    /// [`Error`] for the first field that is missing or invalid.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let paragraph = Paragraph::parse(text)?;
-        let word = |name| paragraph.get(name).map(|value| value.trim().to_owned());
-        let words = |name| -> Vec<String> {
-            paragraph.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-        };
         Ok(Self {
-            origin: word("Origin"),
-            label: word("Label"),
-            suite: word("Suite"),
-            codename: word("Codename"),
+            origin: word(&paragraph, "Origin"),
+            label: word(&paragraph, "Label"),
+            suite: word(&paragraph, "Suite"),
+            codename: word(&paragraph, "Codename"),
             date: time(&paragraph, "Date")?.ok_or(Error::Missing("Date"))?,
             valid_until: time(&paragraph, "Valid-Until")?,
             by_hash: paragraph.get("Acquire-By-Hash").is_some_and(|value| value.trim() == "yes"),
-            components: words("Components"),
-            architectures: words("Architectures"),
-            listed: listed(&paragraph)?,
+            components: words(&paragraph, "Components"),
+            architectures: words(&paragraph, "Architectures"),
+            listed: digest_tables(&paragraph)?,
         })
     }
 }
 
-fn time(paragraph: &Paragraph, field: &'static str) -> Result<Option<Epoch>, Error> {
-    let Some(value) = paragraph.get(field) else { return Ok(None) };
-    let invalid = || Error::Value { field, value: shown(value), problem: "is not a date" };
-    date::parse(value).map(Some).ok_or_else(invalid)
+fn word(paragraph: &Paragraph<'_>, field: &str) -> Option<String> {
+    paragraph.get(field).map(|value| value.trim().to_owned())
 }
 
-fn listed(paragraph: &Paragraph) -> Result<BTreeMap<String, Listed>, Error> {
+fn words(paragraph: &Paragraph<'_>, field: &str) -> Vec<String> {
+    paragraph.get(field).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+fn time(paragraph: &Paragraph<'_>, field: &'static str) -> Result<Option<Epoch>, Error> {
+    let Some(value) = paragraph.get(field) else { return Ok(None) };
+    match date::parse(value) {
+        Some(time) => Ok(Some(time)),
+        // an unreadable `Valid-Until` must not count as absent
+        None => Err(invalid(field, value, "is not a date")),
+    }
+}
+
+/// Reads the digest tables.
+fn digest_tables(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, Listed>, Error> {
     let mut listed = BTreeMap::new();
-    for (hash, size, path) in rows(paragraph, "SHA256")? {
-        let value = |problem| Error::Value { field: "SHA256", value: shown(path), problem };
-        let sha256 = Digest::from_hex(hash).map_err(|_| value("has no SHA-256 digest"))?;
+    for Row { hash, size, path } in rows(paragraph, "SHA256")? {
+        let sha256 = Digest::from_hex(hash).map_err(|_| invalid("SHA256", path, "has no SHA-256 digest"))?;
         if listed.insert(path.to_owned(), Listed { size, sha256, sha512: None }).is_some() {
-            return Err(value("is listed twice"));
+            return Err(invalid("SHA256", path, "is listed twice"));
         }
     }
+
+    // a Release file with MD5Sum and SHA1 alone proves nothing today
     if listed.is_empty() {
         return Err(Error::Missing("SHA256"));
     }
-    for (hash, size, path) in rows(paragraph, "SHA512")? {
-        let value = |problem| Error::Value { field: "SHA512", value: shown(path), problem };
+
+    for Row { hash, size, path } in rows(paragraph, "SHA512")? {
         if hash.len() != 128 || !hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(value("has no SHA-512 digest"));
+            return Err(invalid("SHA512", path, "has no SHA-512 digest"));
         }
         match listed.get_mut(path) {
-            Some(known) if known.size != size => return Err(value("is listed with two sizes")),
+            Some(known) if known.size != size => {
+                return Err(invalid("SHA512", path, "is listed with two sizes"));
+            }
             Some(known) => known.sha512 = Some(hash.to_owned()),
             // a file without SHA-256 is never fetched
             None => {}
@@ -132,29 +144,41 @@ fn listed(paragraph: &Paragraph) -> Result<BTreeMap<String, Listed>, Error> {
     Ok(listed)
 }
 
-/// Splits a digest table into rows: digest, size, path.
-fn rows<'a>(paragraph: &'a Paragraph, field: &'static str) -> Result<Vec<(&'a str, u64, &'a str)>, Error> {
+/// A row of a digest table.
+struct Row<'a> {
+    hash: &'a str,
+    size: u64,
+    path: &'a str,
+}
+
+/// Splits a digest table into rows.
+fn rows<'a>(paragraph: &'a Paragraph<'_>, field: &'static str) -> Result<Vec<Row<'a>>, Error> {
     let mut rows = Vec::new();
-    for line in paragraph.get(field).unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
-        let value = |problem| Error::Value { field, value: shown(line), problem };
-        let mut parts = line.split_whitespace();
-        let (Some(hash), Some(size), Some(path), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(value("is not digest, size and path"));
+    let lines = paragraph.get(field).unwrap_or_default().lines();
+    for line in lines.filter(|line| !line.trim().is_empty()) {
+        let parts: Vec<&str> = line.split_whitespace().collect();
+        let &[hash, size, path] = parts.as_slice() else {
+            return Err(invalid(field, line, "is not digest, size and path"));
         };
-        let size = size.parse().map_err(|_| value("has no size"))?;
+        let size = size.parse().map_err(|_| invalid(field, line, "has no valid size"))?;
+
+        // the path becomes a part of addresses
         if index::check_path(path).is_err() {
-            return Err(value("is not a path below the suite"));
+            return Err(invalid(field, line, "is not a path below the suite"));
         }
         if rows.len() == LISTED_LIMIT {
-            return Err(value("is one line too many"));
+            return Err(invalid(field, line, "exceeds the limit on listed files"));
         }
-        rows.push((hash, size, path));
+        rows.push(Row { hash, size, path });
     }
     Ok(rows)
 }
 
-/// Returns the beginning of a text from outside, fit for a message.
+fn invalid(field: &'static str, value: &str, problem: &'static str) -> Error {
+    Error::Value { field, value: shown(value), problem }
+}
+
+/// Returns the beginning of a text from outside, for use in a message.
 fn shown(text: &str) -> String {
     text.chars().take(100).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -192,7 +216,7 @@ mod tests {
             (String::new(), "field `SHA256` is missing"),
             ("MD5Sum:\n d41d8cd98f00b204e9800998ecf8427e 0 main/a\n".to_owned(), "field `SHA256` is missing"),
             ("SHA256:\n 00 12 main/a\n".to_owned(), "has no SHA-256 digest"),
-            (format!("SHA256:\n {HASH} -1 main/a\n"), "has no size"),
+            (format!("SHA256:\n {HASH} -1 main/a\n"), "has no valid size"),
             (format!("SHA256:\n {HASH} 1 ../../etc/passwd\n"), "is not a path below the suite"),
             (format!("SHA256:\n {HASH} 1 /etc/passwd\n"), "is not a path below the suite"),
             (format!("SHA256:\n {HASH} 1 a b\n"), "is not digest, size and path"),

@@ -1,4 +1,5 @@
-//! The cleartext signature framework (RFC 9580, 7), strictly: nothing before, between or after, and in linear time.
+//! The cleartext signature framework (RFC 9580, 7), read strictly: nothing before, between or after its parts,
+//! in linear time.
 
 use crate::apt::release::signature::Error;
 
@@ -17,42 +18,14 @@ pub(super) struct Cleartext<'a> {
 /// Splits a clear-signed file.
 ///
 /// # Errors
-/// [`Error::NotSigned`] when it is anything else, or has other bytes in any place.
+/// [`Error::NotSigned`] for any other file, or one with additional bytes.
 pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
     let file = std::str::from_utf8(file).map_err(|_| Error::NotSigned("the file is not UTF-8 text"))?;
     let mut rest = file;
-    if line(&mut rest) != Some(BEGIN_TEXT) {
-        return Err(Error::NotSigned("the file does not begin as a clear-signed text"));
-    }
-    loop {
-        match line(&mut rest) {
-            Some("") => break,
-            Some(header) if header.starts_with("Hash: ") => {}
-            _ => return Err(Error::NotSigned("there is something other than `Hash` before the signed text")),
-        }
-    }
-    let mut text = String::with_capacity(rest.len());
-    let armor = loop {
-        let here = rest;
-        let next = line(&mut rest).ok_or(Error::NotSigned("the signature is missing"))?;
-        if next == BEGIN_SIGNATURE {
-            break here;
-        }
-        let content = match next.strip_prefix("- ") {
-            Some(escaped) => escaped,
-            None if next.starts_with('-') => return Err(Error::NotSigned("a dash at a line's begin is not escaped")),
-            None => next,
-        };
-        // a carriage return alone would be a line end to the signature and none to the reader
-        if content.contains(['\r', '\0']) {
-            return Err(Error::NotSigned("the signed text has control characters"));
-        }
-        text.push_str(content.trim_end_matches([' ', '\t']));
-        text.push_str("\r\n");
-    };
-    if !text.is_empty() {
-        text.truncate(text.len() - 2);
-    }
+    read_header(&mut rest)?;
+    let (text, armor) = read_text(rest)?;
+
+    // text there is not signed, and other tools may take it for a part of the file
     let after = armor.split_once(END_SIGNATURE).ok_or(Error::NotSigned("the signature is cut off"))?.1;
     if !after.trim_matches(['\r', '\n']).is_empty() {
         return Err(Error::NotSigned("there is something after the signature"));
@@ -60,8 +33,54 @@ pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
     Ok(Cleartext { text, armor: armor.as_bytes() })
 }
 
-/// Takes one line, without its end, which must be there.
-fn line<'a>(rest: &mut &'a str) -> Option<&'a str> {
+/// Reads the lines up to the signed text. Of the headers only `Hash` is allowed, and ignored: the signature
+/// itself names its algorithm.
+fn read_header(rest: &mut &str) -> Result<(), Error> {
+    if take_line(rest) != Some(BEGIN_TEXT) {
+        return Err(Error::NotSigned("the file does not begin as a clear-signed text"));
+    }
+    loop {
+        match take_line(rest) {
+            Some("") => return Ok(()),
+            Some(header) if header.starts_with("Hash: ") => {}
+            _ => return Err(Error::NotSigned("there is something other than `Hash` before the signed text")),
+        }
+    }
+}
+
+/// Reads the signed text. Returns it as it was signed, and the rest of the file from the signature on.
+fn read_text(mut rest: &str) -> Result<(String, &str), Error> {
+    let mut text = String::with_capacity(rest.len());
+    loop {
+        let armor = rest;
+        let line = take_line(&mut rest).ok_or(Error::NotSigned("the signature is missing"))?;
+        if line == BEGIN_SIGNATURE {
+            // the last line end belongs to the armor, not to the text
+            text.truncate(text.len().saturating_sub("\r\n".len()));
+            return Ok((text, armor));
+        }
+
+        let content = match line.strip_prefix("- ") {
+            Some(escaped) => escaped,
+            None if line.starts_with('-') => {
+                return Err(Error::NotSigned("a dash at the beginning of a line is not escaped"));
+            }
+            None => line,
+        };
+
+        // a carriage return alone would be a line end to the signature and none to the reader
+        if content.contains(['\r', '\0']) {
+            return Err(Error::NotSigned("the signed text has control characters"));
+        }
+
+        // white space at the end of a line is not signed (RFC 9580, 7.2)
+        text.push_str(content.trim_end_matches([' ', '\t']));
+        text.push_str("\r\n");
+    }
+}
+
+/// Splits off a line, without its line end; `None` if there is no line end.
+fn take_line<'a>(rest: &mut &'a str) -> Option<&'a str> {
     let (line, after) = rest.split_once('\n')?;
     *rest = after;
     Some(line.strip_suffix('\r').unwrap_or(line))

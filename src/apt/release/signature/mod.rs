@@ -1,6 +1,6 @@
 //! The signature of an InRelease file: who may sign, with which algorithms, at which time (RFC 9580).
 //!
-//! Nothing of the file is looked at before a pinned key has signed it, and afterwards only the signed text.
+//! No other code reads the file before a pinned key vouches for it, and then only the signed text.
 
 mod certificate;
 mod cleartext;
@@ -17,33 +17,33 @@ use pgp::packet::Signature;
 use pgp::packet::SignatureType;
 use pgp::packet::SubpacketData;
 
-/// Most signatures that are looked at; Debian makes three.
+/// Most signatures in a file; Debian's files have three.
 const SIGNATURES_LIMIT: usize = 16;
 
-/// Seconds that a signature may seem to come from the future; clocks differ (apt's `Acquire::Max-FutureTime`).
+/// Seconds that a signature may lie in the future; clocks differ (apt's `Acquire::Max-FutureTime`).
 const CLOCK_DIFFERENCE: i64 = 10;
 
-/// What a good signature proves.
+/// A text with a good signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The signed text, and nothing else.
     pub text: String,
     /// Fingerprint of the pinned primary key, upper-case hexadecimal.
     pub signed_by: String,
-    /// What is acceptable today but should change.
+    /// What is still accepted but should change.
     pub warnings: Vec<String>,
 }
 
-/// Why the text is not trusted.
+/// The text is not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is no clear-signed text, or has bytes outside of it.
+    /// The file is not a clear-signed text, or has bytes outside of it.
     #[error("cannot verify signature: {0}")]
     NotSigned(&'static str),
-    /// A pinned key file holds no certificate.
+    /// A key file cannot be read, or has no certificate.
     #[error("cannot verify signature: a key file cannot be read: {0}")]
     Key(String),
-    /// No pinned key made a signature that holds.
+    /// No pinned key made a valid signature. There is a reason for each key and signature.
     #[error("cannot verify signature: {}", .0.join("; "))]
     Untrusted(Vec<String>),
 }
@@ -52,50 +52,70 @@ pub enum Error {
 /// subkey) is enough. `keys` are OpenPGP certificates, armored or binary.
 ///
 /// # Errors
-/// [`Error`]; for [`Error::Untrusted`] with the reason of every signature.
+/// [`Error`]; [`Error::Untrusted`] with the reason for every key and signature.
 pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch) -> Result<Verified, Error> {
     let Cleartext { text, armor } = cleartext::split(file)?;
     let signatures = signatures(armor)?;
     let ring = Keyring::read(keys)?;
     let mut problems = Vec::new();
     for fingerprint in fingerprints {
-        let pinned = plain(fingerprint);
-        let Some(primary) = ring.find(&pinned) else {
-            problems.push(format!("no key file has the pinned key {pinned}"));
-            continue;
-        };
-        let signers = match certificate::signers(primary, &ring, now) {
-            Ok(signers) => signers,
-            Err(problem) => {
-                problems.push(format!("the pinned key {pinned} {problem}"));
-                continue;
-            }
-        };
-        let mut signed = false;
-        for signature in &signatures {
-            for signer in signers.iter().filter(|signer| signer.is_named_by(signature)) {
-                signed = true;
-                match judge(signature, signer, &text, now) {
-                    Ok(()) => {
-                        let warnings = signer.warning.iter().cloned().collect();
-                        return Ok(Verified { text, signed_by: pinned, warnings });
-                    }
-                    Err(problem) => problems.push(format!("the signature by {pinned} {problem}")),
-                }
-            }
-        }
-        if !signed {
-            problems.push(format!("it is not signed by the pinned key {pinned}"));
+        let pinned = normalized(fingerprint);
+        match verify_by(&pinned, &ring, &signatures, &text, now) {
+            Ok(warning) => return Ok(Verified { text, signed_by: pinned, warnings: warning.into_iter().collect() }),
+            Err(reasons) => problems.extend(reasons),
         }
     }
+
     if problems.is_empty() {
         problems.push("no key is pinned".to_owned());
     }
     Err(Error::Untrusted(problems))
 }
 
+/// Verifies that a pinned key, or one of its subkeys, made one of the signatures. Returns a warning about that
+/// key, if any.
+///
+/// # Errors
+/// All reasons against the key and its signatures.
+fn verify_by(
+    pinned: &str,
+    ring: &Keyring,
+    signatures: &[Signature],
+    text: &str,
+    now: Epoch,
+) -> Result<Option<String>, Vec<String>> {
+    let Some(primary) = ring.find(pinned) else {
+        return Err(vec![format!("no key file has the pinned key {pinned}")]);
+    };
+    let signers = certificate::signers(primary, ring, now)
+        .map_err(|problem| vec![format!("the pinned key {pinned} {problem}")])?;
+
+    // a file has signatures of several keys, old and new ones: one that holds is enough
+    let mut problems = Vec::new();
+    for signature in signatures {
+        for signer in &signers {
+            if !signer.is_named_by(signature) {
+                continue;
+            }
+            match judge(signature, signer, text, now) {
+                Ok(()) => return Ok(signer.warning.clone()),
+                Err(problem) => problems.push(format!("the signature by {pinned} {problem}")),
+            }
+        }
+    }
+
+    if problems.is_empty() {
+        problems.push(format!("it is not signed by the pinned key {pinned}"));
+    }
+    Err(problems)
+}
+
 /// Checks one signature by a key that may sign.
+///
+/// # Errors
+/// The reason, as the end of a sentence about the signature.
 fn judge(signature: &Signature, signer: &Signer<'_>, text: &str, now: Epoch) -> Result<(), String> {
+    // the other types sign keys and user names, not data
     if !matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary)) {
         return Err("is not a signature of a text".to_owned());
     }
@@ -104,8 +124,9 @@ fn judge(signature: &Signature, signer: &Signer<'_>, text: &str, now: Epoch) -> 
         return Err(format!("uses {hash}, which is not accepted"));
     }
     if has_unknown_demands(signature) {
-        return Err("has critical conditions that are not understood".to_owned());
+        return Err("has critical conditions that are not supported".to_owned());
     }
+
     let created = signature.created().ok_or("has no date")?;
     let created = i64::from(created.as_secs());
     if created > now.0.saturating_add(CLOCK_DIFFERENCE) {
@@ -114,12 +135,16 @@ fn judge(signature: &Signature, signer: &Signer<'_>, text: &str, now: Epoch) -> 
     if created < signer.created {
         return Err("is older than the key".to_owned());
     }
+
+    // zero seconds mean no end (RFC 9580, 5.2.3.18)
     if let Some(seconds) = signature.signature_expiration_time().map(|span| i64::from(span.as_secs()))
         && seconds != 0
         && created + seconds <= now.0
     {
         return Err(format!("expired on {}", Epoch(created + seconds)));
     }
+
+    // last, as it costs the most
     signer.verify(signature, text.as_bytes()).map_err(|_| "does not match the text".to_owned())
 }
 
@@ -128,22 +153,29 @@ pub(crate) fn is_strong(signature: &Signature) -> bool {
     matches!(signature.hash_alg(), Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512))
 }
 
-/// Tells whether a signature carries critical subpackets that nobody here knows (RFC 9580, 5.2.3.7).
+/// Tells whether a signature has critical subpackets that this program does not know. Such a signature is
+/// invalid (RFC 9580, 5.2.3.7).
 pub(crate) fn has_unknown_demands(signature: &Signature) -> bool {
-    let unknown = |data: &SubpacketData| {
-        matches!(data, SubpacketData::Other(..) | SubpacketData::Experimental(..) | SubpacketData::Notation(..))
-    };
-    signature
-        .config()
-        .is_some_and(|config| config.hashed_subpackets().any(|packet| packet.is_critical && unknown(&packet.data)))
+    let Some(config) = signature.config() else { return false };
+    config.hashed_subpackets().any(|packet| {
+        packet.is_critical
+            // a notation is known to the parser, but its meaning is not
+            && matches!(
+                packet.data,
+                SubpacketData::Other(..) | SubpacketData::Experimental(..) | SubpacketData::Notation(..)
+            )
+    })
 }
 
+/// Reads the armored signatures.
 fn signatures(armor: &[u8]) -> Result<Vec<Signature>, Error> {
     let unreadable = Error::NotSigned("the signature block cannot be read");
     let Ok((found, _headers)) = DetachedSignature::from_armor_many_buf(armor) else { return Err(unreadable) };
+
     let mut signatures = Vec::new();
     for signature in found {
         let Ok(signature) = signature else { return Err(unreadable) };
+        // each one costs a verification with every key
         if signatures.len() == SIGNATURES_LIMIT {
             return Err(Error::NotSigned("it has too many signatures"));
         }
@@ -152,7 +184,7 @@ fn signatures(armor: &[u8]) -> Result<Vec<Signature>, Error> {
     Ok(signatures)
 }
 
-/// Returns a fingerprint without blanks and in upper case.
-fn plain(fingerprint: &str) -> String {
+/// Returns a fingerprint without blanks and in upper case, however a recipe groups its digits.
+fn normalized(fingerprint: &str) -> String {
     fingerprint.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect()
 }
