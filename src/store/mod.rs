@@ -12,7 +12,7 @@
 //!         tmp/               files being written; emptied when no other command is running
 //! ```
 //! Every file appears by rename, complete or not at all. Correctness needs nothing of this: an empty store only means
-//! more work. A read-only store is read: what is complete in it is enough for commands that make nothing new.
+//! more work. A read-only store serves all commands that add nothing to it.
 //!
 //! # Whom it trusts
 //! - **Other users**: not at all. The store is a folder of mode 0700 that sockel made for its user, below the configured
@@ -87,7 +87,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns what a person can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -99,7 +99,7 @@ impl Error {
             )],
             Self::WrongDigest { .. } => {
                 vec![
-                    "the store is damaged: run the command again to make the damaged part anew; `sockel cache verify` checks the whole store".to_owned(),
+                    "the store is damaged: run the command again to replace the damaged part; `sockel cache verify` checks the whole store".to_owned(),
                 ]
             }
         }
@@ -138,7 +138,7 @@ impl Store {
         if exclusive.is_some() {
             clean(&folder)?;
         }
-        // a lock cannot be turned from exclusive to shared without a moment in between, so it is taken anew
+        // flock(2) cannot turn an exclusive lock into a shared one atomically, so it is released first
         drop(exclusive);
         let store = Self { folder, warning, _in_use: Some(fs::lock(&in_use, fs::Lock::Shared)?) };
 
@@ -179,7 +179,7 @@ impl Store {
     /// When they cannot be written.
     pub fn add(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
-        // a damaged blob counts as missing and is written anew
+        // a damaged blob counts as missing and is written again
         if !self.has_blob(&digest, bytes.len() as u64) {
             let mut writer = self.writer()?;
             writer.write(bytes)?;

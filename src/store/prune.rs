@@ -1,4 +1,4 @@
-//! The size of a store, the removal of what is unused, and the check of all bytes against their names.
+//! Measures a store, removes unused files, and checks all bytes against their names.
 
 use crate::store::Error;
 use crate::store::IN_USE;

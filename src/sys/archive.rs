@@ -111,7 +111,7 @@ pub fn each<R: Read>(
         // contents may be of any size here: `limits` counts them
         let headers = METADATA - left.replace(None).unwrap_or_default();
 
-        // before `visit`, which may keep the path
+        // checked before `visit`, which may keep the path in memory
         let path = member.path_bytes().len();
         let link = member.link_name_bytes().map_or(0, |name| name.len());
         if path.max(link) > LONGEST_PATH {

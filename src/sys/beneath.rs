@@ -95,7 +95,7 @@ impl Beneath {
     /// Opens a regular file.
     fn open_file(&self, path: &str) -> io::Result<File> {
         let opened = self.open(path)?;
-        // what is open cannot be exchanged any more, unlike what has the name
+        // checks the open file: the name may lead to another one by now
         match FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) {
             FileType::RegularFile => Ok(File::from(opened)),
             other => Err(not_a_file(path, other)),
@@ -153,7 +153,7 @@ fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {
         }
     }
 
-    // the system lists a folder in any order, and what is read here must not depend on the machine
+    // the system lists a folder in any order, and no result may depend on the machine
     names.sort();
     Ok(names)
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn exact() -> Duration {
-    // a clock before 1970 is a clock that was never set: the earliest time stands for it
+    // a clock before 1970 was never set; the earliest time stands for it
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -52,7 +52,7 @@ impl Error {
         self.cause.kind() == io::ErrorKind::ReadOnlyFilesystem
     }
 
-    /// Returns what a person can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let hint = if self.is_full() {

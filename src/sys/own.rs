@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The status of what is at a path.
+/// The status of a file, folder or link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     /// It is a folder, not a link to one.

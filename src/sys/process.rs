@@ -41,7 +41,7 @@ pub const USUAL: &[&str] = &[
 /// Most bytes of standard error that are kept: enough for a message.
 const LIMIT: u64 = 64 << 10;
 
-/// Time between two checks whether the program has ended: far less than a program takes, so that nobody waits longer.
+/// Time between two checks whether the program has ended: short enough that nobody notices the wait.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Longest wait for standard error after the program has ended.
@@ -132,7 +132,7 @@ impl Run<'_> {
         command.args(self.arguments).current_dir(self.folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
 
-        // from nothing up, so that a variable that nobody thought of is not passed on
+        // starts from nothing: a list of variables to remove would always be incomplete
         command.env_clear();
         for name in USUAL.iter().chain(self.inherited) {
             command.envs(env::inherited(name).map(|value| (name, value)));

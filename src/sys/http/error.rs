@@ -115,7 +115,7 @@ impl Error {
             )
     }
 
-    /// Returns what a person can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {

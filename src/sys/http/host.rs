@@ -240,7 +240,7 @@ fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Fail
     let Some(target) = target else {
         return Err(refused_redirect(&request, "a redirect without a valid address"));
     };
-    // never from https to less, and never to a scheme that is not the web's (`file:`)
+    // never from https to plain http, and never to another scheme, such as `file:`
     if target.scheme() != "https" && (request.url.scheme() == "https" || target.scheme() != "http") {
         return Err(refused_redirect(&request, "redirect from https to an unencrypted connection"));
     }
