@@ -163,7 +163,7 @@ fn proxy_words(proxy: &str, status: u16) -> String {
     if status == 407 {
         format!("the proxy `{proxy}` asks for a login")
     } else {
-        format!("the proxy `{proxy}`, or a server behind it, refused the request")
+        format!("the proxy `{proxy}` refused the request, or a server behind it did")
     }
 }
 
