@@ -1,4 +1,4 @@
-//! What a stage tells its caller while it works; the terminal is somebody else's business.
+//! What a stage reports while it works. How that is shown is the caller's business.
 
 use crate::values::diagnostic::Diagnostic;
 use std::sync::Mutex;
@@ -14,59 +14,59 @@ pub enum Stage {
     Unpack,
     /// Writing layers; counts uncompressed bytes.
     Compress,
-    /// Sending blobs to a registry; counts bytes.
+    /// Pushing blobs to a registry; counts bytes.
     Upload,
 }
 
-/// Why something need not be moved.
+/// Why a transfer is not needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saving {
-    /// It is where it should be.
+    /// The destination has the bytes already.
     There,
-    /// It was announced, and then another repository of the registry had it.
+    /// The transfer was announced, and then the registry mounted the blob from another repository.
     Mounted,
 }
 
-/// One thing that happened.
+/// One event of a running stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Work of this size is ahead; may be repeated with more work while the stage runs (totals add up).
+    /// Work of this size is ahead. A stage may announce more work while it runs; the totals add up.
     Started {
-        /// Which stage.
+        /// The stage that has the work ahead.
         stage: Stage,
         /// Bytes of work.
         total: u64,
-        /// What is worked on, for people: a package, an index, a layer.
+        /// The package, index or layer in question, as text for people.
         what: String,
     },
-    /// So many more bytes are done.
+    /// More bytes are done.
     Advanced {
-        /// Which stage.
+        /// The stage that made progress.
         stage: Stage,
         /// Bytes done since the last event.
         by: u64,
     },
-    /// A thing announced by `Started` is complete.
+    /// An item announced by `Started` is complete.
     Finished {
-        /// Which stage.
+        /// The stage that completed it.
         stage: Stage,
         /// The same text as in `Started`.
         what: String,
     },
-    /// A thing need not be moved: one that was not announced is there already, an announced one was had otherwise.
+    /// A transfer is not needed. Only a [`Saving::Mounted`] one was announced before.
     Saved {
-        /// Which stage.
+        /// The stage that would have made the transfer.
         stage: Stage,
-        /// Its bytes.
+        /// Bytes that are not transferred.
         by: u64,
-        /// How.
+        /// The reason.
         how: Saving,
     },
     /// Something that helps to find a problem.
     Detail(String),
-    /// Something a person may want to know.
+    /// Something that people may want to know.
     Info(String),
-    /// Something a person should look at, though the work goes on.
+    /// Something that people should look at, although the work continues.
     Warning(String),
     /// A recipe or base-image file has a place that somebody should look at.
     Problem(Diagnostic),
@@ -85,7 +85,7 @@ pub trait Reporter: Send + Sync {
     fn event(&self, event: Event);
 }
 
-/// Keeps all events, for callers that want to look at them afterwards.
+/// Keeps all events, for callers that look at them afterwards.
 #[derive(Default)]
 pub struct Recorder(Mutex<Vec<Event>>);
 

@@ -1,4 +1,4 @@
-//! Feeds of OSV records: a file, a folder, or the `all.zip` that OSV publishes for an ecosystem.
+//! Feeds of OSV records: a file, a folder, or the `all.zip` that OSV publishes for each ecosystem.
 
 use crate::advisory::Error;
 use crate::advisory::osv;
@@ -10,125 +10,168 @@ use crate::sys::http::Http;
 use crate::sys::http::Validators;
 use crate::values::Digest;
 use crate::values::cover;
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Largest record that is read.
+/// Largest record, and largest file of records that is not a ZIP archive.
 const MOST_BYTES: u64 = 16 << 20;
 
 /// Most records of a feed.
 const MOST_RECORDS: usize = 5_000_000;
 
-/// Where records are, on this machine.
+/// Largest feed that is fetched.
+const MOST_FETCHED: u64 = 512 << 20;
+
+/// Kind of the records in the store that hold the validators of a fetched feed.
+const VALIDATORS: &str = "advisories";
+
+/// A feed of OSV records on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
-    /// What people call it: the path or address that was configured.
+    /// The configured path or address, for messages.
     pub name: String,
-    /// File or folder.
+    /// File or folder with the records.
     pub path: PathBuf,
 }
 
-/// Most bytes of a feed that is fetched.
-const MOST_FETCHED: u64 = 512 << 20;
-
-/// Brings configured feeds onto this machine: paths stay what they are, addresses are asked whether there is something
-/// new and kept in the store. Offline, what was fetched last time is used.
+/// Fetches the configured feeds. A path is used as it is; the feed at an address is kept in the store and fetched again
+/// when it has changed. Offline, the kept one is used.
 ///
 /// # Errors
-/// When an address cannot be read, or offline was never read.
+/// When an address cannot be fetched, or was never fetched and the run is offline.
 pub fn fetch(names: &[String], store: &Store, http: &Http) -> Result<Vec<Feed>, Error> {
-    let one = |name: &String| {
-        if !name.starts_with("http://") && !name.starts_with("https://") {
-            return Ok(Feed { name: name.clone(), path: PathBuf::from(name) });
-        }
-        let wrong = |cause: String| Error::Feed { feed: cover(name), cause };
-        let key = Digest::of(name.as_bytes());
-        let path = store.folder().join("archives/advisories").join(key.hex());
-        let has_file = fs::size(&path).is_some();
-        let known: Validators = store.result("advisories", &key).filter(|_| has_file).unwrap_or_default();
-        if !(http.is_offline() && has_file) {
-            let answer = http.block_on(http.get_if_changed(name, MOST_FETCHED, &known));
-            match answer.and_then(|answer| answer).map_err(|cause| wrong(cause.to_string()))? {
-                Conditional::Unchanged => (),
-                Conditional::Changed { bytes, validators } => {
-                    fs::create_dir(path.parent().expect("it is in the store"))?;
-                    fs::write_atomic(&path, &bytes)?;
-                    store.keep("advisories", &key, &validators)?;
-                }
-            }
-        }
-        Ok(Feed { name: cover(name), path })
-    };
-    names.iter().map(one).collect()
+    names.iter().map(|name| fetch_one(name, store, http)).collect()
 }
 
-/// Reads what the feeds say about these source packages.
-pub(super) fn read_all(feeds: &[Feed], asked: &BTreeSet<&str>) -> Result<Vec<Advisory>, Error> {
-    let mut all = Vec::new();
-    if asked.is_empty() {
-        return Ok(all);
+fn fetch_one(name: &str, store: &Store, http: &Http) -> Result<Feed, Error> {
+    if !name.starts_with("http://") && !name.starts_with("https://") {
+        return Ok(Feed { name: name.to_owned(), path: PathBuf::from(name) });
     }
+
+    let key = Digest::of(name.as_bytes());
+    let path = store.folder().join("archives/advisories").join(key.hex());
+    // the address may hold a login, which no message shows
+    let feed = Feed { name: cover(name), path };
+    let has_file = fs::size(&feed.path).is_some();
+    if http.is_offline() && has_file {
+        return Ok(feed);
+    }
+
+    // validators without their file would make the server answer that nothing has changed
+    let known: Validators = store.result(VALIDATORS, &key).filter(|_| has_file).unwrap_or_default();
+    let answer = http.block_on(http.get_if_changed(name, MOST_FETCHED, &known));
+    let answer = answer.flatten().map_err(|cause| feed.error(cause.to_string()))?;
+    if let Conditional::Changed { bytes, validators } = answer {
+        fs::create_dir(feed.path.parent().expect("it is in the store"))?;
+        fs::write_atomic(&feed.path, &bytes)?;
+        // after the file: a run that is killed in between fetches it once more
+        store.keep(VALIDATORS, &key, &validators)?;
+    }
+    Ok(feed)
+}
+
+/// Reads the advisories of the feeds about the `wanted` source packages.
+pub(super) fn read_all(feeds: &[Feed], wanted: &BTreeSet<&str>) -> Result<Vec<Advisory>, Error> {
+    let mut advisories = Vec::new();
+    // a large feed takes seconds to read, and a run without upgrades needs none of it
+    if wanted.is_empty() {
+        return Ok(advisories);
+    }
+
     for feed in feeds {
-        let wrong = |cause: String| Error::Feed { feed: feed.name.clone(), cause };
-        let mut take = |name: &str, bytes: &[u8]| {
-            all.extend(osv::read(bytes, asked).map_err(|cause| wrong(format!("`{name}`: {cause}")))?);
-            Ok(())
-        };
-        if fs::is_dir(&feed.path) {
-            for found in fs::walk(&feed.path)?.into_iter().filter(|found| is_record(&found.path)) {
-                take(&found.path.display().to_string(), &fs::read(&found.path, MOST_BYTES)?)?;
-            }
-            continue;
-        }
-        let mut file = fs::open(&feed.path)?;
-        let mut start = [0; 2];
-        let read = file.read(&mut start).map_err(|cause| wrong(cause.to_string()))?;
-        // PK: a ZIP archive (APPNOTE 4.3.7), whatever it is called
-        if read == 2 && start == *b"PK" {
-            zip(fs::open(&feed.path)?, &wrong, &mut take)?;
-        } else {
-            document(&fs::read(&feed.path, MOST_BYTES)?, &feed.name, &wrong, &mut take)?;
-        }
+        FeedReader { feed, wanted, advisories: &mut advisories }.read()?;
     }
-    Ok(all)
+    Ok(advisories)
+}
+
+impl Feed {
+    fn error(&self, cause: String) -> Error {
+        Error::Feed { feed: self.name.clone(), cause }
+    }
+}
+
+/// Collects the advisories of one feed.
+struct FeedReader<'a> {
+    feed: &'a Feed,
+    wanted: &'a BTreeSet<&'a str>,
+    advisories: &'a mut Vec<Advisory>,
+}
+
+impl FeedReader<'_> {
+    fn read(&mut self) -> Result<(), Error> {
+        let path = &self.feed.path;
+        if fs::is_dir(path) {
+            return self.read_folder();
+        }
+
+        let mut start = [0; 2];
+        let length = fs::open(path)?.read(&mut start).map_err(|cause| self.feed.error(cause.to_string()))?;
+        // PK: a ZIP archive (APPNOTE 4.3.7), whatever its name
+        if length == 2 && start == *b"PK" { self.read_zip() } else { self.read_document(&fs::read(path, MOST_BYTES)?) }
+    }
+
+    fn read_folder(&mut self) -> Result<(), Error> {
+        for file in fs::walk(&self.feed.path)?.iter().filter(|file| is_record(&file.path)) {
+            self.read_record(&file.path.display().to_string(), &fs::read(&file.path, MOST_BYTES)?)?;
+        }
+        Ok(())
+    }
+
+    fn read_zip(&mut self) -> Result<(), Error> {
+        let feed = self.feed;
+        let file = fs::open(&feed.path)?;
+        let mut archive = zip::ZipArchive::new(file).map_err(|cause| feed.error(cause.to_string()))?;
+        if archive.len() > MOST_RECORDS {
+            return Err(feed.error(format!("it has {} records, more than {MOST_RECORDS}", archive.len())));
+        }
+
+        // one buffer for all: a feed has a record for every vulnerability of a distribution
+        let mut bytes = Vec::new();
+        for index in 0..archive.len() {
+            let entry = archive.by_index(index).map_err(|cause| feed.error(cause.to_string()))?;
+            let name = entry.name().map_err(|cause| feed.error(cause.to_string()))?.into_owned();
+            if !is_record(Path::new(&name)) {
+                continue;
+            }
+
+            bytes.clear();
+            // the sizes that the archive states may be wrong: one byte more shows a larger record
+            let read = entry.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+            read.map_err(|cause| feed.error(format!("`{name}`: {cause}")))?;
+            if bytes.len() as u64 > MOST_BYTES {
+                return Err(feed.error(format!("`{name}`: the record is larger than {MOST_BYTES} bytes")));
+            }
+            self.read_record(&name, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file with one record or a list of records.
+    fn read_document(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let feed = self.feed;
+        if bytes.trim_ascii_start().first() != Some(&b'[') {
+            return self.read_record(&feed.name, bytes);
+        }
+
+        // the records stay text here, because most of them are not parsed at all
+        let records: Vec<Box<RawValue>> =
+            serde_json::from_slice(bytes).map_err(|cause| feed.error(cause.to_string()))?;
+        for record in records {
+            self.read_record(&feed.name, record.get().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn read_record(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let read = osv::read(bytes, self.wanted);
+        self.advisories.extend(read.map_err(|cause| self.feed.error(format!("`{name}`: {cause}")))?);
+        Ok(())
+    }
 }
 
 fn is_record(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
-}
-
-type Take<'a> = dyn FnMut(&str, &[u8]) -> Result<(), Error> + 'a;
-
-fn zip(file: std::fs::File, wrong: &dyn Fn(String) -> Error, take: &mut Take<'_>) -> Result<(), Error> {
-    let mut archive = zip::ZipArchive::new(file).map_err(|cause| wrong(cause.to_string()))?;
-    if archive.len() > MOST_RECORDS {
-        return Err(wrong(format!("{} records are more than {MOST_RECORDS}", archive.len())));
-    }
-    let mut bytes = Vec::new();
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|cause| wrong(cause.to_string()))?;
-        let name = entry.name().map_err(|cause| wrong(cause.to_string()))?.into_owned();
-        if !is_record(Path::new(&name)) {
-            continue;
-        }
-        bytes.clear();
-        entry.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| wrong(format!("`{name}`: {cause}")))?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(wrong(format!("`{name}`: the record is larger than {MOST_BYTES} bytes")));
-        }
-        take(&name, &bytes)?;
-    }
-    Ok(())
-}
-
-/// A file holds one record or a list of them.
-fn document(bytes: &[u8], name: &str, wrong: &dyn Fn(String) -> Error, take: &mut Take<'_>) -> Result<(), Error> {
-    if bytes.trim_ascii_start().first() != Some(&b'[') {
-        return take(name, bytes);
-    }
-    let records: Vec<Box<serde_json::value::RawValue>> =
-        serde_json::from_slice(bytes).map_err(|cause| wrong(cause.to_string()))?;
-    records.iter().try_for_each(|record| take(name, record.get().as_bytes()))
 }

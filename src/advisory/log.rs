@@ -1,4 +1,4 @@
-//! The change log inside a package: found in its data member, read once, remembered in the store.
+//! The change log of a package: read once from its data member, then kept in the store.
 
 use crate::advisory::Error;
 use crate::advisory::Upgrade;
@@ -16,34 +16,34 @@ use serde::Deserialize;
 use serde::Serialize;
 use std::io::Read;
 
-/// Kind of the records in the store; another number makes them anew.
+/// Kind of the records in the store; with another number all logs are read again.
 const KIND: &str = "changelog-1";
 
-/// Most bytes of a package that are looked through.
+/// Most unpacked bytes of a package that are searched.
 const LIMIT: u64 = 4 << 30;
 
-/// Most paths of a package, and their bytes; nothing of them is kept.
+/// Most paths of a package, and most bytes of all its paths: generous, because none of them is kept.
 const MOST_PATHS: u64 = 1_000_000;
 const MOST_NAMES: u64 = 1 << 30;
 
-/// Entries that are remembered of a log: years of a package's life.
+/// Most entries of a log that are kept: years of a package's life.
 const MOST_ENTRIES: usize = 400;
 
-/// What a package says about its changes.
+/// The change log of a package, as its documentation folder has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Log {
-    /// Its own log.
+    /// The package has a log of its own.
     Entries(Vec<Entry>),
-    /// Its documentation is that of another package.
+    /// The package shares the documentation of another package.
     SameAs(String),
-    /// It has none.
+    /// The package has no log.
     Missing,
 }
 
-/// Returns the log of a source package from its binary packages; the first that has one counts.
-pub(super) fn of(group: &[&Upgrade], store: &Store) -> Result<Option<Vec<Entry>>, Error> {
-    for upgrade in group {
+/// Returns the log of a source package: that of its first binary package that has one.
+pub(super) fn of(upgrades: &[&Upgrade], store: &Store) -> Result<Option<Vec<Entry>>, Error> {
+    for upgrade in upgrades {
         if let Log::Entries(entries) = log(&upgrade.package, &upgrade.deb, store)? {
             return Ok(Some(entries));
         }
@@ -51,60 +51,77 @@ pub(super) fn of(group: &[&Upgrade], store: &Store) -> Result<Option<Vec<Entry>>
     Ok(None)
 }
 
-/// Returns what the package of this digest says; one that is not in the store, or cannot be read, says nothing.
+/// Returns the log of the package with this digest. One that is not in the store, or cannot be read, has none.
 fn log(package: &str, deb: &Digest, store: &Store) -> Result<Log, Error> {
     if let Some(known) = store.result::<Log>(KIND, deb) {
         return Ok(known);
     }
+
+    // not kept as missing: the package may be fetched later
     let Ok(file) = fs::open(&store.blob(deb)) else { return Ok(Log::Missing) };
-    // a package that cannot be read is refused where it is unpacked
+    // a damaged package is refused where it is unpacked; here it only leaves a gap in the explanation
     let log = read(package, file).unwrap_or(Log::Missing);
     store.keep(KIND, deb, &log)?;
     Ok(log)
 }
 
-/// Looks through a package for `changelog.Debian.gz`, or `changelog.gz` in packages that Debian itself writes
-/// (Debian Policy 12.7).
+/// Searches a package for `changelog.Debian.gz`, or `changelog.gz` in packages that Debian itself writes (Debian Policy
+/// 12.7).
 fn read(package: &str, file: impl Read) -> Option<Log> {
-    let mut data = Deb::open(file).ok()?.data(1, LIMIT).ok()?;
     let folder = format!("usr/share/doc/{package}");
-    let (debian, native) = (format!("{folder}/changelog.Debian.gz"), format!("{folder}/changelog.gz"));
-    let mut found = Some(Log::Missing);
+    let debian = format!("{folder}/changelog.Debian.gz");
+    let native = format!("{folder}/changelog.gz");
+
+    let mut data = Deb::open(file).ok()?.data(1, LIMIT).ok()?;
     let mut limits = Limits::new(MOST_PATHS, MOST_NAMES, LIMIT);
-    let read = archive::each(&mut data, &mut limits, |member| {
-        let path =
-            String::from_utf8_lossy(&member.path_bytes()).trim_start_matches("./").trim_end_matches('/').to_owned();
-        let target = member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned());
-        let target = target.filter(|_| member.header().entry_type().is_symlink());
-        if path == folder && target.is_some() {
-            found =
-                target.as_deref().and_then(|target| target.rsplit('/').next()).map(|name| Log::SameAs(name.to_owned()));
+    let mut log = Some(Log::Missing);
+    let searched = archive::each(&mut data, &mut limits, |member| {
+        let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+        let path = path.trim_start_matches("./").trim_end_matches('/');
+        let target = link_target(member);
+
+        // the whole folder may be a link to that of another package of the same source (Debian Policy 12.5)
+        if path == folder
+            && let Some(target) = target
+        {
+            log = target.rsplit('/').next().map(|name| Log::SameAs(name.to_owned()));
             return Ok(Next::Stop);
         }
         if path != debian && path != native {
             return Ok(Next::Go);
         }
-        found = match target {
-            // ../libc6/changelog.Debian.gz
+
+        log = match target {
+            // the log alone may be a link: `../libc6/changelog.Debian.gz`
             Some(target) => target.rsplit('/').nth(1).map(|name| Log::SameAs(name.to_owned())),
             None => Some(Log::Entries(entries(member))),
         };
-        Ok(if path == debian || found.is_none() { Next::Stop } else { Next::Go })
+        // beside `changelog.Debian.gz`, `changelog.gz` is that of the program's authors, so the search continues
+        Ok(if path == debian || log.is_none() { Next::Stop } else { Next::Go })
     });
-    read.ok()?;
-    found
+    searched.ok()?;
+    log
+}
+
+/// Returns the target of a symbolic link.
+fn link_target<R: Read>(member: &tar::Entry<'_, R>) -> Option<String> {
+    if !member.header().entry_type().is_symlink() {
+        return None;
+    }
+    member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned())
 }
 
 fn entries(file: &mut impl Read) -> Vec<Entry> {
     let mut bytes = Vec::new();
     // what was read before a fault counts: the newest entries come first
     let _ = MultiGzDecoder::new(file).take(changelog::MOST_BYTES as u64).read_to_end(&mut bytes);
+
     let mut entries = changelog::parse(&String::from_utf8_lossy(&bytes));
     entries.truncate(MOST_ENTRIES);
     entries
 }
 
-/// Returns the entries of a package's own log, newest first; none when it has none of its own.
+/// Returns the entries of a package's own log, newest first, or `None` when it has no log of its own.
 ///
 /// # Errors
 /// When the store cannot be written.

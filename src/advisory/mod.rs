@@ -1,8 +1,8 @@
-//! Package upgrades to the vulnerabilities that they fix: change logs of the packages, and OSV data.
+//! Finds the vulnerabilities that package upgrades fix, in the change logs of the packages and in OSV data.
 //!
 //! - **In**: [`Upgrade`]s whose new packages are in the store; OSV feeds, where some are configured.
-//! - **Out**: one [`Explained`] a source package: CVE numbers, who names them, how urgent the upgrade is.
-//! - **Invariants**: nothing is invented: a log that is missing or cut off is said to be so; where log and feed differ,
+//! - **Out**: one [`Explained`] per source package: CVE numbers, which sources name them, how urgent the upgrade is.
+//! - **Invariants**: nothing is invented: a log that is missing or cut off is reported as such; where log and feed differ,
 //!   both are shown.
 //! - **Not here**: whether a vulnerability matters to an image (`publish::gate` judges reports of scanners).
 
@@ -12,6 +12,9 @@ mod osv;
 
 pub use feed::Feed;
 
+use crate::advisory::osv::Advisory;
+use crate::apt::changelog::Entry;
+use crate::apt::changelog;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::store;
@@ -23,15 +26,15 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Why nothing can be said.
+/// Upgrades cannot be explained.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A feed cannot be read.
     #[error("cannot read advisories `{feed}`: {cause}")]
     Feed {
-        /// Path or address.
+        /// Path or address of the feed.
         feed: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
     /// The feed's file cannot be read.
@@ -60,17 +63,18 @@ impl Explain for Error {
     }
 }
 
-/// A distribution release as OSV calls it.
+/// A release of a distribution, in the names of OSV.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Distribution {
-    /// `Ubuntu` or `Debian`, as the archive's signed `Origin`.
+    /// `Ubuntu` or `Debian`, from the archive's signed `Origin`.
     pub origin: String,
-    /// `26.04`, `13`.
+    /// Number of the release: `26.04`, `13`.
     pub release: String,
 }
 
 impl Distribution {
-    /// Tells whether an OSV ecosystem (`Ubuntu:26.04:LTS`, `Debian:13`) is this one; paid additions are not.
+    /// Tells whether an OSV ecosystem (`Ubuntu:26.04:LTS`, `Debian:13`) is this release. Those of paid support
+    /// (`Ubuntu:Pro:26.04:LTS`) are not: their fixes are in archives of their own.
     #[must_use]
     fn is(&self, ecosystem: &str) -> bool {
         let mut parts = ecosystem.split(':');
@@ -79,35 +83,36 @@ impl Distribution {
     }
 }
 
-/// A package whose version rises.
+/// The upgrade of a package to a newer version.
 #[derive(Debug, Clone)]
 pub struct Upgrade {
     /// Source package.
     pub source: String,
     /// Binary package.
     pub package: String,
-    /// Version before.
+    /// Version before the upgrade.
     pub old: String,
-    /// Version now.
+    /// Version after the upgrade.
     pub new: String,
-    /// Source versions, where they differ from the package's.
+    /// Source versions before and after, where they differ from the package's.
     pub sources: (Option<String>, Option<String>),
     /// Archive and pocket of the new version, `ubuntu/security`.
     pub from: String,
     /// SHA-256 of the new `.deb`.
     pub deb: Digest,
-    /// Which release it belongs to.
+    /// Release that the package belongs to.
     pub distribution: Distribution,
 }
 
 impl Upgrade {
+    /// Returns the versions of the source package before and after.
     fn source_versions(&self) -> (&str, &str) {
         let (old, new) = &self.sources;
         (old.as_deref().unwrap_or(&self.old), new.as_deref().unwrap_or(&self.new))
     }
 }
 
-/// How soon an upgrade should reach people.
+/// How soon an upgrade should be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Urgency {
@@ -115,7 +120,7 @@ pub enum Urgency {
     Routine,
     /// It fixes vulnerabilities, or comes from a security pocket.
     Security,
-    /// It fixes one that is rated high or critical, or its maintainers call it urgent.
+    /// It fixes a vulnerability that is rated high or critical, or whose fix its maintainers call urgent.
     Urgent,
 }
 
@@ -127,122 +132,169 @@ pub struct Fix {
     pub cve: String,
     /// The change log names it.
     pub in_log: bool,
-    /// The feeds name it; none where there is no feed.
+    /// The feeds name it; `None` where no feed is configured.
     pub in_feed: Option<bool>,
-    /// Rating in the feeds: `low`, `medium`, `high`, `critical` or the distribution's word.
+    /// Rating in the feeds: `low`, `medium`, `high`, `critical` or the distribution's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<String>,
 }
 
-/// What the upgrade of one source package brings.
+/// Explanation of the upgrade of one source package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explained {
     /// Source package.
     pub source: String,
-    /// Its binary packages that rise.
+    /// Its upgraded binary packages.
     pub packages: Vec<String>,
-    /// Source version before.
+    /// Source version before the upgrade.
     pub old: String,
-    /// Source version now.
+    /// Source version after the upgrade.
     pub new: String,
-    /// Fixed vulnerabilities, by number.
+    /// Fixed vulnerabilities, in the order of their numbers.
     pub fixes: Vec<Fix>,
-    /// How soon it should reach people.
+    /// How soon it should be published.
     pub urgency: Urgency,
-    /// What is not known, and where sources disagree.
+    /// Gaps of the explanation, and disagreements of its sources.
     pub notes: Vec<String>,
 }
 
-/// Explains upgrades, one entry a source package, by name.
+/// Explains upgrades, with one entry per source package, in the order of their names.
 ///
 /// # Errors
 /// When a feed or the store cannot be read; a package without a log is no error.
 pub fn explain(upgrades: &[Upgrade], feeds: &[Feed], store: &Store) -> Result<Vec<Explained>, Error> {
+    // the binary packages of one source share its log and its advisories; platforms may have different versions of it
     let mut sources: BTreeMap<(&str, (&str, &str)), Vec<&Upgrade>> = BTreeMap::new();
     for upgrade in upgrades {
         sources.entry((&upgrade.source, upgrade.source_versions())).or_default().push(upgrade);
     }
-    let asked: BTreeSet<&str> = sources.keys().map(|(source, _)| *source).collect();
-    let advisories = feed::read_all(feeds, &asked)?;
+
+    let names: BTreeSet<&str> = sources.keys().map(|(source, _)| *source).collect();
+    let advisories = feed::read_all(feeds, &names)?;
+    // without a feed nothing is known, which is not the same as no advisory
+    let advisories = (!feeds.is_empty()).then_some(advisories.as_slice());
+
     let mut explained = Vec::new();
-    for ((source, (old, new)), group) in sources {
-        let log = log::of(&group, store)?;
-        let known = (!feeds.is_empty()).then_some(advisories.as_slice());
-        explained.push(one(source, (old, new), &group, log.as_deref(), known));
+    for ((source, (old, new)), upgrades) in sources {
+        let log = log::of(&upgrades, store)?;
+        let source = SourceUpgrade { source, old, new, upgrades };
+        explained.push(source.explain(log.as_deref(), advisories));
     }
     Ok(explained)
 }
 
-fn one(
-    source: &str,
-    (old, new): (&str, &str),
-    group: &[&Upgrade],
-    log: Option<&[crate::apt::changelog::Entry]>,
-    advisories: Option<&[osv::Advisory]>,
-) -> Explained {
-    let mut notes = Vec::new();
-    let mut fixes: BTreeMap<String, Fix> = BTreeMap::new();
-    let none = advisories.map(|_| false);
-    let mut urgent = false;
-    match log {
-        None => notes.push("its packages have no change log".to_owned()),
-        Some(entries) => {
-            let between = crate::apt::changelog::between(entries, old, new);
-            if !between.is_complete {
-                notes.push(format!("the change log does not go back to {old}: older entries are not known"));
+/// The upgrade of one source package.
+struct SourceUpgrade<'a> {
+    source: &'a str,
+    old: &'a str,
+    new: &'a str,
+    /// The upgrades of its binary packages.
+    upgrades: Vec<&'a Upgrade>,
+}
+
+impl SourceUpgrade<'_> {
+    fn explain(&self, log: Option<&[Entry]>, advisories: Option<&[Advisory]>) -> Explained {
+        let mut notes = Vec::new();
+        let mut fixes = BTreeMap::new();
+
+        let is_called_urgent = match log {
+            Some(entries) => self.read_log(entries, &mut fixes, &mut notes),
+            None => {
+                notes.push("its packages have no change log".to_owned());
+                false
             }
-            for entry in between.entries {
-                urgent |= matches!(entry.urgency.as_str(), "high" | "emergency" | "critical");
-                for cve in &entry.cves {
-                    let fix = Fix { cve: cve.clone(), in_log: true, in_feed: none, severity: None };
-                    fixes.entry(cve.clone()).or_insert(fix);
+        };
+        // with feeds, a vulnerability is not in them until one names it
+        for fix in fixes.values_mut() {
+            fix.in_feed = advisories.map(|_| false);
+        }
+        self.read_advisories(advisories.unwrap_or_default(), &mut fixes);
+
+        let fixes: Vec<Fix> = fixes.into_values().collect();
+        note_disagreements(&fixes, log.is_some(), &mut notes);
+        let packages: BTreeSet<String> = self.upgrades.iter().map(|upgrade| upgrade.package.clone()).collect();
+        Explained {
+            source: self.source.to_owned(),
+            packages: packages.into_iter().collect(),
+            old: self.old.to_owned(),
+            new: self.new.to_owned(),
+            urgency: self.urgency(&fixes, is_called_urgent),
+            fixes,
+            notes,
+        }
+    }
+
+    /// Collects the vulnerabilities that the change log names; tells whether its maintainers call the upgrade urgent.
+    fn read_log(&self, entries: &[Entry], fixes: &mut BTreeMap<String, Fix>, notes: &mut Vec<String>) -> bool {
+        let between = changelog::between(entries, self.old, self.new);
+        if !between.is_complete {
+            notes.push(format!("the change log does not go back to {}: older entries are not known", self.old));
+        }
+
+        for cve in between.entries.iter().flat_map(|entry| &entry.cves) {
+            let fix = Fix { cve: cve.clone(), in_log: true, in_feed: None, severity: None };
+            fixes.entry(cve.clone()).or_insert(fix);
+        }
+        // the urgencies above `medium` (Debian Policy 5.6.17)
+        between.entries.iter().any(|entry| matches!(entry.urgency.as_str(), "high" | "emergency" | "critical"))
+    }
+
+    /// Adds the vulnerabilities that the feeds name, and their ratings.
+    fn read_advisories(&self, advisories: &[Advisory], fixes: &mut BTreeMap<String, Fix>) {
+        let Some(distribution) = self.upgrades.first().map(|upgrade| &upgrade.distribution) else { return };
+        for advisory in advisories.iter().filter(|advisory| advisory.source == self.source) {
+            // one feed has the records of all releases, with versions of their own
+            if !distribution.is(&advisory.ecosystem) || !advisory.is_fixed_between(self.old, self.new) {
+                continue;
+            }
+
+            for cve in &advisory.cves {
+                let fix = Fix { cve: cve.clone(), in_log: false, in_feed: None, severity: None };
+                let fix = fixes.entry(cve.clone()).or_insert(fix);
+                fix.in_feed = Some(true);
+                // several records may rate one vulnerability: the highest rating counts
+                if osv::rank(advisory.severity.as_deref()) > osv::rank(fix.severity.as_deref()) {
+                    fix.severity.clone_from(&advisory.severity);
                 }
             }
         }
     }
-    let distribution = group.first().map(|upgrade| &upgrade.distribution);
-    for advisory in advisories.into_iter().flatten().filter(|advisory| advisory.source == source) {
-        let is_ours = distribution.is_some_and(|distribution| distribution.is(&advisory.ecosystem));
-        if !is_ours || !advisory.is_fixed_between(old, new) {
-            continue;
+
+    fn urgency(&self, fixes: &[Fix], is_called_urgent: bool) -> Urgency {
+        let is_rated_high = fixes.iter().any(|fix| osv::rank(fix.severity.as_deref()) >= osv::HIGH);
+        // maintainers hurry for a bad regression as well: without a vulnerability their word alone is not enough
+        if is_rated_high || is_called_urgent && !fixes.is_empty() {
+            return Urgency::Urgent;
         }
-        for cve in &advisory.cves {
-            let fix = Fix { cve: cve.clone(), in_log: false, in_feed: Some(true), severity: None };
-            let fix = fixes.entry(cve.clone()).or_insert(fix);
-            fix.in_feed = Some(true);
-            if osv::rank(advisory.severity.as_deref()) > osv::rank(fix.severity.as_deref()) {
-                fix.severity.clone_from(&advisory.severity);
-            }
+
+        // not every security fix has a CVE number
+        if !fixes.is_empty() || self.upgrades.iter().any(|upgrade| upgrade.from.ends_with("/security")) {
+            Urgency::Security
+        } else {
+            Urgency::Routine
         }
     }
-    let fixes: Vec<Fix> = fixes.into_values().collect();
-    disagreements(&fixes, log.is_some(), &mut notes);
-    urgent = urgent && !fixes.is_empty() || fixes.iter().any(|fix| osv::rank(fix.severity.as_deref()) >= osv::HIGH);
-    let is_security = !fixes.is_empty() || group.iter().any(|upgrade| upgrade.from.ends_with("/security"));
-    let urgency = match (urgent, is_security) {
-        (true, _) => Urgency::Urgent,
-        (false, true) => Urgency::Security,
-        _ => Urgency::Routine,
-    };
-    let packages: BTreeSet<String> = group.iter().map(|upgrade| upgrade.package.clone()).collect();
-    let (source, old, new) = (source.to_owned(), old.to_owned(), new.to_owned());
-    Explained { source, packages: packages.into_iter().collect(), old, new, fixes, urgency, notes }
 }
 
-fn disagreements(fixes: &[Fix], has_log: bool, notes: &mut Vec<String>) {
-    let list = |wanted: fn(&Fix) -> bool| {
-        let names: Vec<&str> = fixes.iter().filter(|fix| wanted(fix)).map(|fix| fix.cve.as_str()).collect();
-        names.join(", ")
-    };
-    let only_log = list(|fix| fix.in_log && fix.in_feed == Some(false));
-    let only_feed = list(|fix| !fix.in_log && fix.in_feed == Some(true));
+/// Notes the vulnerabilities that only one of log and feed names.
+fn note_disagreements(fixes: &[Fix], has_log: bool, notes: &mut Vec<String>) {
+    let only_log = cves_of(fixes, |fix| fix.in_log && fix.in_feed == Some(false));
     if !only_log.is_empty() {
         notes.push(format!("only the change log names {only_log}"));
     }
+
+    // without a log there is a note already
+    let only_feed = cves_of(fixes, |fix| !fix.in_log && fix.in_feed == Some(true));
     if has_log && !only_feed.is_empty() {
         notes.push(format!("only the advisories name {only_feed}"));
     }
+}
+
+/// Returns the numbers of some vulnerabilities as one text.
+fn cves_of(fixes: &[Fix], is_wanted: fn(&Fix) -> bool) -> String {
+    let cves: Vec<&str> = fixes.iter().filter(|fix| is_wanted(fix)).map(|fix| fix.cve.as_str()).collect();
+    cves.join(", ")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! OSV records (<https://ossf.github.io/osv-schema/>, 1.7): of each only what an upgrade is compared with.
+//! OSV records (<https://ossf.github.io/osv-schema/>, 1.7): the fields that upgrades are compared with.
 
 use crate::apt::changelog::cves;
 use crate::apt::version::Version;
@@ -12,23 +12,24 @@ pub(super) const HIGH: u8 = 4;
 /// One record's statement about one source package of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Advisory {
-    /// `Debian:13`
+    /// Distribution and release: `Debian:13`.
     pub(super) ecosystem: String,
     /// Source package.
     pub(super) source: String,
-    /// CVE numbers that the record stands for.
+    /// CVE numbers of the vulnerability.
     pub(super) cves: BTreeSet<String>,
-    /// Versions at which it began and ended: `(introduced, fixed)`.
+    /// Versions at which the vulnerability begins and ends: `(introduced, fixed)`.
     pub(super) ranges: Vec<(String, String)>,
-    /// Rating.
+    /// Rating of the vulnerability for this package.
     pub(super) severity: Option<String>,
 }
 
 impl Advisory {
-    /// Tells whether the old version was affected and the new one is not any more.
+    /// Tells whether the old version is affected and the new one no longer is.
     pub(super) fn is_fixed_between(&self, old: &str, new: &str) -> bool {
         let (old, new) = (Version::new(old), Version::new(new));
         self.ranges.iter().any(|(introduced, fixed)| {
+            // "0" is before every version (OSV schema, `affected[].ranges[].events`)
             let began = introduced == "0" || Version::new(introduced) <= old;
             let fixed = Version::new(fixed);
             began && old < fixed && fixed <= new
@@ -36,7 +37,7 @@ impl Advisory {
     }
 }
 
-/// Puts ratings in order; words that say nothing come last.
+/// Returns the place of a rating in their order; 0 for unknown words.
 pub(super) fn rank(severity: Option<&str>) -> u8 {
     match severity.map(str::to_ascii_lowercase).as_deref() {
         Some("critical") => 5,
@@ -95,65 +96,77 @@ struct Range {
     events: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// Reads one record, of which only statements about the asked source packages are kept; withdrawn ones say nothing.
-pub(super) fn read(bytes: &[u8], asked: &BTreeSet<&str>) -> Result<Vec<Advisory>, serde_json::Error> {
-    // most records of a feed are about other packages: their names are not even in the text
-    if !asked.iter().any(|name| memchr::memmem::find(bytes, name.as_bytes()).is_some()) {
+/// Reads the statements of one record about the `wanted` source packages. A withdrawn record has none.
+pub(super) fn read(bytes: &[u8], wanted: &BTreeSet<&str>) -> Result<Vec<Advisory>, serde_json::Error> {
+    // most records of a feed are about other packages, and searching their text is far cheaper than parsing it
+    if !wanted.iter().any(|name| memchr::memmem::find(bytes, name.as_bytes()).is_some()) {
         return Ok(Vec::new());
     }
     let record: Record = serde_json::from_slice(bytes)?;
     if record.withdrawn.is_some() {
         return Ok(Vec::new());
     }
+
     let names = std::iter::once(&record.id).chain(&record.aliases).chain(&record.upstream);
-    // `UBUNTU-CVE-2026-1` and `DEBIAN-CVE-2026-1` name it after a prefix
+    // `UBUNTU-CVE-2026-1` and `DEBIAN-CVE-2026-1` have the number behind a prefix
     let numbers: BTreeSet<String> =
         names.flat_map(|name| cves(name.trim_start_matches("UBUNTU-").trim_start_matches("DEBIAN-"))).collect();
+
     let overall = rating(&record.severity);
-    let affected = record.affected.into_iter().filter_map(|affected| {
-        let package = affected.package?;
-        if !asked.contains(package.name.as_str()) {
-            return None;
-        }
-        let word = affected.ecosystem_specific.get("urgency").and_then(|word| word.as_str());
-        let word = word.filter(|word| rank(Some(word)) > 0).map(str::to_owned);
-        Some(Advisory {
-            ecosystem: package.ecosystem,
-            source: package.name,
+    let mut advisories = Vec::new();
+    for affected in record.affected {
+        let Some(package) = affected.package.as_ref().filter(|package| wanted.contains(package.name.as_str())) else {
+            continue;
+        };
+        // a rating for this very package is better than one for all
+        let severity = rating(&affected.severity).or_else(|| overall.clone()).or_else(|| affected.urgency());
+        advisories.push(Advisory {
+            ecosystem: package.ecosystem.clone(),
+            source: package.name.clone(),
             cves: numbers.clone(),
-            ranges: affected.ranges.iter().flat_map(pairs).collect(),
-            severity: rating(&affected.severity).or_else(|| overall.clone()).or(word),
-        })
-    });
-    Ok(affected.collect())
+            ranges: affected.ranges.iter().flat_map(fixed_ranges).collect(),
+            severity,
+        });
+    }
+    Ok(advisories)
 }
 
-/// Returns where the affected versions begin and end.
-fn pairs(range: &Range) -> Vec<(String, String)> {
-    let (mut begin, mut pairs) = ("0".to_owned(), Vec::new());
-    if range.kind != "ECOSYSTEM" {
-        return pairs;
+impl Affected {
+    /// Returns the distribution's word for the urgency, if it is a rating.
+    fn urgency(&self) -> Option<String> {
+        let word = self.ecosystem_specific.get("urgency")?.as_str()?;
+        // Debian also writes `not yet assigned` here
+        (rank(Some(word)) > 0).then(|| word.to_owned())
     }
+}
+
+/// Returns the versions at which a vulnerability begins and ends; a range without an end is not fixed by any upgrade.
+fn fixed_ranges(range: &Range) -> Vec<(String, String)> {
+    let mut ranges = Vec::new();
+    // the other kinds have commits (`GIT`) or versions of another order (`SEMVER`)
+    if range.kind != "ECOSYSTEM" {
+        return ranges;
+    }
+
+    let mut begin = "0".to_owned();
     for event in &range.events {
-        let text = |key: &str| event.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-        if let Some(introduced) = text("introduced") {
-            begin = introduced;
-        } else if let Some(fixed) = text("fixed") {
-            pairs.push((begin.clone(), fixed));
+        if let Some(introduced) = event.get("introduced").and_then(|value| value.as_str()) {
+            introduced.clone_into(&mut begin);
+        } else if let Some(fixed) = event.get("fixed").and_then(|value| value.as_str()) {
+            ranges.push((begin.clone(), fixed.to_owned()));
         }
     }
-    pairs
+    ranges
 }
 
-/// Returns the distribution's own rating, else that of the highest CVSS vector.
+/// Returns the distribution's own rating, or else that of the highest CVSS vector.
 fn rating(severities: &[Severity]) -> Option<String> {
+    // a distribution knows how it builds and uses the package, a CVSS vector does not
     let own = severities.iter().find(|severity| !severity.kind.starts_with("CVSS"));
     if let Some(own) = own.filter(|own| rank(Some(&own.score)) > 0) {
         return Some(own.score.to_ascii_lowercase());
     }
-    let word = |severity: &Severity| {
-        let vector = cvss::Cvss::from_str(&severity.score).ok()?;
-        Some(vector.severity().as_str().to_owned())
-    };
-    severities.iter().filter_map(word).max_by_key(|word| rank(Some(word)))
+
+    let vectors = severities.iter().filter_map(|severity| cvss::Cvss::from_str(&severity.score).ok());
+    vectors.map(|vector| vector.severity().as_str().to_owned()).max_by_key(|word| rank(Some(word)))
 }

@@ -94,7 +94,8 @@ fn logs_and_feeds_are_compared() {
         let upgrade = upgrade(old, new, pocket);
         let entries = entries();
         let advisories = records.map(advisories);
-        let found = one("zlib", (old, new), &[&upgrade], has_log.then_some(entries.as_slice()), advisories.as_deref());
+        let source = SourceUpgrade { source: "zlib", old, new, upgrades: vec![&upgrade] };
+        let found = source.explain(has_log.then_some(entries.as_slice()), advisories.as_deref());
         let fix = |fix: &Fix| match &fix.severity {
             Some(severity) => format!("{} {severity}", fix.cve),
             None => fix.cve.clone(),

@@ -1,26 +1,28 @@
-//! Content-addressed store: one folder a user, shared by all builds, safe against `kill -9` and parallel use.
+//! Content-addressed store: one folder per user, shared by all builds, safe against `kill -9` and parallel use.
 //!
 //! ```text
 //! <store>/version            format of this folder, a number
 //!         in-use             lock file: shared by every running command, exclusive for prune
 //!         blobs/sha256/<hex> packages, layers, configurations, manifests (shaped like an OCI layout)
 //!         packages/<hex>/    one unpacked package: `tree.json`, its `sum`, and `payload`
-//!         results/<kind>/<hex>   small JSON answers by cache key, each with a seal
-//!         archives/          InRelease memory and indexes, also decoded (owned by `apt::archive`)
-//!         partial/<hex>      downloads that are not complete yet
-//!         tmp/               files being written; emptied when nobody else is running
+//!         results/<kind>/<hex>   small JSON records by cache key, each with a seal
+//!         archives/          InRelease memory and indexes, also decoded (owned by `apt::archive`); OSV feeds (`advisory`)
+//!         leases/            locks of scheduled runs (owned by `update`)
+//!         partial/<hex>      incomplete downloads
+//!         tmp/               files being written; emptied when no other command is running
 //! ```
-//! Every file appears by rename, complete or not at all. Nothing here is needed for correctness: an empty store only
-//! means more work. A store that cannot be written is read: what is complete in it is enough where nothing is made.
+//! Every file appears by rename, complete or not at all. Correctness needs nothing of this: an empty store only means
+//! more work. A read-only store serves all commands that add nothing to it.
 //!
 //! # Whom it trusts
-//! - **Other users**: nobody. The store is a folder of mode 0700 that sockel made for its user, below the given one where
-//!   others can change that (see `place`). Links in place of its parts, parts of somebody else and parts that others may
-//!   write to are refused before anything is removed, and nothing outside is ever removed. One thing remains: who owns
-//!   a folder above the store can take the store away while a command runs; sockel warns of such a folder.
-//! - **Disks, and people who edit files**: neither. Blobs, package trees and records have digests; what does not fit is
-//!   made again from what it was made of (see `whole`), and what leaves is hashed on its way.
-//! - **Who has the user's own rights** can change store, recipes and sockel itself: no store can stop them.
+//! - **Other users**: not at all. The store is a folder of mode 0700 that sockel made for its user, below the configured
+//!   one where others can change that (see `place`). Links in place of its parts, parts that belong to another user, and
+//!   parts that others may write to are refused before anything is removed, and nothing outside is ever removed. One
+//!   risk remains: the owner of a folder above the store can take the store away while a command runs; sockel warns of
+//!   such a folder.
+//! - **Disks, and people who edit files**: not at all. Blobs, package trees and records have digests; what does not match
+//!   is made again from its sources (see `whole`), and what leaves the store is hashed on its way.
+//! - **Processes with the user's own rights** can change the store, the recipes and sockel itself: no store can stop them.
 
 mod package;
 mod place;
@@ -45,49 +47,49 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// File with the format of the store; made last.
+/// File with the format of the store; created last.
 const VERSION: &str = "version";
 
-/// Lock file; made first.
+/// Lock file; created first.
 const IN_USE: &str = "in-use";
 
-/// Format of the store folder. A store with a higher number was written by a newer sockel and is left alone.
+/// Format of the store folder. A store with a higher number is a newer sockel's and is left alone.
 pub const FORMAT: u32 = 1;
 
-/// What can go wrong with a store.
+/// A store cannot be used, or not for this.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] fs::Error),
-    /// The folder belongs to a newer version.
-    #[error("cannot use store `{}`: it has format {found}, this sockel knows up to {FORMAT}", folder.display())]
+    /// A newer sockel made the folder.
+    #[error("cannot use store `{}`: it has format {found}, this sockel supports up to {FORMAT}", folder.display())]
     Newer {
-        /// The store.
+        /// Folder of the store.
         folder: PathBuf,
-        /// Its format.
+        /// Format of the store.
         found: String,
     },
-    /// The folder, or a part of it, is not ours alone to change.
+    /// Others can change the folder or a part of it.
     #[error("cannot use store `{}`: {cause}", path.display())]
     Unsafe {
-        /// Which folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// Whose it is, or what.
+        /// Who can change it, or what it is instead of a folder.
         cause: String,
     },
     /// Bytes do not have the digest that they were stored or asked for under.
     #[error("cannot use {expected}: its bytes have digest {found}")]
     WrongDigest {
-        /// What was promised.
+        /// The digest that the bytes should have.
         expected: Digest,
-        /// What came.
+        /// The digest that they have.
         found: Digest,
     },
 }
 
 impl Error {
-    /// Returns what a person can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -98,7 +100,9 @@ impl Error {
                 path.display()
             )],
             Self::WrongDigest { .. } => {
-                vec!["the store is damaged: another try makes the damaged part again; `sockel cache verify` looks at all of it".to_owned()]
+                vec![
+                    "the store is damaged: run the command again to replace the damaged part; `sockel cache verify` checks the whole store".to_owned(),
+                ]
             }
         }
     }
@@ -118,7 +122,7 @@ impl Explain for Error {
     }
 }
 
-/// An open store. Holds a shared lock, so that nothing is pruned under a running command.
+/// An open store. Holds a shared lock, so that no `prune` removes files from under a running command.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
@@ -127,49 +131,46 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `folder`, or below it, making it when it is not there.
+    /// Opens the store in `folder`, or below it, and creates it if needed.
     ///
     /// # Errors
-    /// [`Error::Newer`], [`Error::Unsafe`], or when the folder cannot be made or locked.
+    /// [`Error::Newer`], [`Error::Unsafe`], or when the folder cannot be created or locked.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let Place { folder, warning } = place::find(folder)?;
-        let version = folder.join(VERSION);
-        let is_new = match fs::read_text(&version, 64) {
-            Ok(text) => match text.trim().parse::<u32>() {
-                Ok(number) if number <= FORMAT => false,
-                _ => return Err(Error::Newer { folder, found: text.trim().to_owned() }),
-            },
-            Err(error) if error.is_missing() => true,
-            Err(error) => return Err(error.into()),
-        };
+        let is_new = is_new(&folder)?;
+
         let in_use = folder.join(IN_USE);
-        let alone = match fs::try_lock(&in_use) {
-            // no lock file means that nobody can write here either
+        let exclusive = match fs::try_lock(&in_use) {
+            // a read-only store: no other command can write here either, with or without a lock
             Err(error) if error.is_read_only() => {
                 place::parts(&folder)?;
                 return Ok(Self { folder, warning, _in_use: fs::lock_existing(&in_use).ok() });
             }
             other => other?,
         };
+
+        // the parts are checked before anything in them is removed: one may be a link to somewhere else
         place::parts(&folder)?;
-        if alone.is_some() {
+        if exclusive.is_some() {
             clean(&folder)?;
         }
-        drop(alone);
+        // flock(2) cannot turn an exclusive lock into a shared one atomically, so it is released first
+        drop(exclusive);
         let store = Self { folder, warning, _in_use: Some(fs::lock(&in_use, fs::Lock::Shared)?) };
+
         if is_new {
-            store.put(&version, format!("{FORMAT}\n").as_bytes())?;
+            store.put(&store.folder.join(VERSION), format!("{FORMAT}\n").as_bytes())?;
         }
         Ok(store)
     }
 
-    /// Returns what a person should know about the place of the store.
+    /// Returns what people should know about the place of the store.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
-    /// Writes a file by way of `tmp/`, where a killed command's left-overs are found.
+    /// Writes a file by way of `tmp/`, where the leftovers of a killed command are cleaned up.
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let mut file = fs::temporary(&self.folder.join("tmp"))?;
         file.write_all(bytes).map_err(|cause| fs::Error::new("write", path, cause))?;
@@ -182,7 +183,7 @@ impl Store {
         &self.folder
     }
 
-    /// Returns where a blob is, or would be.
+    /// Returns the path of a blob, which may not exist.
     #[must_use]
     pub fn blob(&self, digest: &Digest) -> PathBuf {
         self.folder.join("blobs/sha256").join(digest.hex())
@@ -194,6 +195,7 @@ impl Store {
     /// When they cannot be written.
     pub fn add(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
+        // a damaged blob counts as missing and is written again
         if !self.has_blob(&digest, bytes.len() as u64) {
             let mut writer = self.writer()?;
             writer.write(bytes)?;
@@ -202,8 +204,8 @@ impl Store {
         Ok(digest)
     }
 
-    /// Remembers that a blob is in a repository, so that its bytes are not needed here; `place` stands for registry and
-    /// repository, `name` is for people.
+    /// Remembers that a blob is in a repository, so that its bytes are not needed here; `place` identifies registry and
+    /// repository, `name` is their name for people.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -211,13 +213,13 @@ impl Store {
         self.keep(ELSEWHERE, &elsewhere(digest, place), &name)
     }
 
-    /// Tells whether a blob was said to be at this place.
+    /// Tells whether a blob is remembered to be in this repository.
     #[must_use]
     pub fn is_elsewhere(&self, digest: &Digest, place: &Digest) -> bool {
         self.result::<String>(ELSEWHERE, &elsewhere(digest, place)).is_some()
     }
 
-    /// Forgets that a blob is at this place: it was not.
+    /// Forgets that a blob is in this repository, because it was not found there.
     ///
     /// # Errors
     /// When the record cannot be removed.
@@ -225,21 +227,21 @@ impl Store {
         self.forget(ELSEWHERE, &elsewhere(digest, place))
     }
 
-    /// Starts a blob whose digest is not known yet.
+    /// Starts to write a blob whose digest is not known yet.
     ///
     /// # Errors
-    /// When no temporary file can be made.
+    /// When no temporary file can be created.
     pub fn writer(&self) -> Result<BlobWriter<'_>, Error> {
         BlobWriter::new(self)
     }
 
-    /// Returns where a download that is not complete yet is kept.
+    /// Returns the path of an incomplete download.
     #[must_use]
     pub fn partial(&self, digest: &Digest) -> PathBuf {
         self.folder.join("partial").join(digest.hex())
     }
 
-    /// Makes a completed and verified partial download a blob.
+    /// Turns a completed and verified download into a blob.
     ///
     /// # Errors
     /// When it cannot be renamed.
@@ -255,7 +257,7 @@ impl Store {
         self.folder.join("archives")
     }
 
-    /// Remembers that a blob is whole that was just written.
+    /// Remembers that a blob that was just written is whole.
     fn stamp_blob(&self, digest: &Digest) {
         if let Some(stamp) = Stamp::of(&self.blob(digest)) {
             self.stamp(digest, stamp);
@@ -263,27 +265,44 @@ impl Store {
     }
 }
 
-/// Kind of records that say where else a blob is.
+/// Kind of records that tell where else a blob is.
 const ELSEWHERE: &str = "elsewhere";
 
+/// Returns the key of the record about one blob in one repository.
 fn elsewhere(digest: &Digest, place: &Digest) -> Digest {
     Digest::of(format!("{digest} at {place}").as_bytes())
 }
 
-/// Removes what killed commands left, when nobody else is running.
+/// Tells whether a store has no format yet; a newer format is an error.
+fn is_new(folder: &Path) -> Result<bool, Error> {
+    let text = match fs::read_text(&folder.join(VERSION), 64) {
+        Err(error) if error.is_missing() => return Ok(true),
+        other => other?,
+    };
+
+    match text.trim().parse::<u32>() {
+        Ok(format) if format <= FORMAT => Ok(false),
+        // text that is no number may be a later way to write formats
+        _ => Err(Error::Newer { folder: folder.to_owned(), found: text.trim().to_owned() }),
+    }
+}
+
+/// Removes what killed commands left behind. Only for a command that has the store to itself: to any other the temporary
+/// files of a running one look the same.
 fn clean(folder: &Path) -> Result<(), Error> {
-    let remove = |part: &str, is_litter: fn(&String) -> bool| {
+    for part in ["tmp", "archives", "archives/by-hash", "archives/decoded"] {
         let part = folder.join(part);
-        for name in fs::list(&part)?.into_iter().filter(is_litter) {
+        for name in fs::list(&part)?.iter().filter(|name| name.starts_with(fs::TEMPORARY)) {
             fs::remove_any(&part.join(name))?;
         }
-        Ok(())
-    };
-    for part in ["tmp", "archives", "archives/by-hash", "archives/decoded"] {
-        remove(part, |name| name.starts_with(fs::TEMPORARY))?;
     }
-    // partial downloads are gone on with; a lock whose download was completed would stay for ever
-    remove("partial", |name| name.ends_with(".lock"))
+
+    // partial downloads stay and are resumed; nobody would remove the lock of one that was completed
+    let partial = folder.join("partial");
+    for name in fs::list(&partial)?.iter().filter(|name| name.ends_with(".lock")) {
+        fs::remove_any(&partial.join(name))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

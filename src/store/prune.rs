@@ -1,6 +1,7 @@
-//! What a store holds, what may go, and whether its bytes are still what their names say.
+//! Measures a store, removes unused files, and checks all bytes against their names.
 
 use crate::store::Error;
+use crate::store::IN_USE;
 use crate::store::Store;
 use crate::store::record;
 use crate::sys::clock;
@@ -13,7 +14,7 @@ use std::path::Path;
 /// Bytes and files of one part of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Part: `blobs`, `packages`, `results`, `archives`, `partial`.
+    /// Name of the part: `blobs`, `packages`, `results`, `archives`, `partial`.
     pub part: &'static str,
     /// Number of files.
     pub files: u64,
@@ -21,7 +22,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// What [`Store::prune`] removed.
+/// Files that [`Store::prune`] removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     /// Number of files.
@@ -30,25 +31,26 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
-/// What [`Store::verify`] found.
+/// Result of [`Store::verify`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Blobs and unpacked packages whose bytes were read.
     pub checked: u64,
-    /// Names of those that were damaged; they were removed and will be made anew when needed.
+    /// Names of damaged ones. They were removed, and are made again when needed.
     pub removed: Vec<String>,
 }
 
+/// The parts whose size is shown: `leases` and `tmp` hold nothing to speak of.
 const PARTS: [&str; 5] = ["blobs", "packages", "results", "archives", "partial"];
 
 /// InRelease files and compressed indexes by digest, see `apt::archive`.
 const INDEXES: &str = "archives/by-hash";
 
-/// Indexes in their decoded form, under the same names.
+/// The same indexes in their decoded form, under the same names.
 const DECODED: &str = "archives/decoded";
 
 impl Store {
-    /// Returns what the store holds, part by part.
+    /// Returns the size of each part of the store.
     ///
     /// # Errors
     /// When a folder cannot be listed.
@@ -62,46 +64,32 @@ impl Store {
         Ok(usage)
     }
 
-    /// Removes what was not used for `age` seconds; 0 empties the store. The memory of archives stays, because it
+    /// Removes files that were not used for `age` seconds; 0 empties the store. The memory of archives stays, because it
     /// protects against rollback, and so do the `kept` InRelease files and indexes, which prove locks.
     ///
     /// # Errors
     /// When another command is running, or a file cannot be removed.
     pub fn prune(self, age: u64, kept: &BTreeSet<Digest>) -> Result<Pruned, Error> {
+        // our own shared lock would keep the exclusive one away
         let Self { folder, _in_use, .. } = self;
         drop(_in_use);
-        let _alone = fs::lock(&folder.join("in-use"), fs::Lock::Exclusive)?;
+        let _exclusive = fs::lock(&folder.join(IN_USE), fs::Lock::Exclusive)?;
+
         let limit = clock::now().0.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
         let mut pruned = Pruned::default();
         for part in ["blobs", "packages", "results", "partial", INDEXES] {
             for file in fs::walk(&folder.join(part))? {
-                let name = file.path.file_name().and_then(|name| Digest::from_hex(name.to_str()?).ok());
-                if part == INDEXES && name.is_some_and(|name| kept.contains(&name)) {
-                    continue;
-                }
-                if age == 0 || last_use(&file, &folder) < limit {
-                    fs::remove(&file.path)?;
-                    pruned.files += 1;
-                    pruned.bytes += file.size;
+                let is_kept = part == INDEXES && digest_in_name(&file.path).is_some_and(|name| kept.contains(&name));
+                // age 0 removes files of this very second, too, and those whose time is in the future
+                if !is_kept && (age == 0 || last_use(&file, &folder) < limit) {
+                    pruned.remove(&file)?;
                 }
             }
         }
-        // what was made from an index goes with it
-        for file in fs::walk(&folder.join(DECODED))? {
-            let index = file.path.file_name().map(|name| folder.join(INDEXES).join(name));
-            if index.and_then(|index| fs::size(&index)).is_none() {
-                fs::remove(&file.path)?;
-                pruned.files += 1;
-                pruned.bytes += file.size;
-            }
-        }
-        for name in fs::list(&folder.join("packages"))? {
-            let package = folder.join("packages").join(name);
-            let is_gone = |name: &&str| fs::size(&package.join(name)).is_none();
-            if ["tree.json", "payload", "sum"].iter().any(is_gone) {
-                fs::remove_any(&package)?;
-            }
-        }
+
+        // these need the final state of what was pruned above
+        remove_orphans(&folder, &mut pruned)?;
+        remove_incomplete_packages(&folder)?;
         Ok(pruned)
     }
 
@@ -111,6 +99,8 @@ impl Store {
     /// When a file cannot be read or removed.
     pub fn verify(&self) -> Result<Verified, Error> {
         let mut verified = Verified::default();
+
+        // stamps are not trusted here: the point is to find what they cannot show
         let blobs = self.folder.join("blobs/sha256");
         for name in fs::list(&blobs)? {
             let path = blobs.join(&name);
@@ -120,13 +110,12 @@ impl Store {
                 verified.removed.push(format!("blobs/sha256/{name}"));
             }
         }
+
         let results = self.folder.join("results");
         for file in fs::walk(&results)? {
             let name = file.path.strip_prefix(&results).unwrap_or(&file.path).display().to_string();
             let Some((kind, key)) = name.split_once('/') else { continue };
-            let is_right =
-                |key| fs::read(&file.path, file.size).is_ok_and(|read| !record::is_damaged(&read, kind, &key));
-            if !Digest::from_hex(key).is_ok_and(is_right) {
+            if !is_sound_record(&file, kind, key) {
                 fs::remove(&file.path)?;
                 verified.removed.push(format!("results/{name}"));
             }
@@ -135,7 +124,49 @@ impl Store {
     }
 }
 
-/// Returns when a file was used last. An index is read in its decoded form, so use of that counts for it.
+impl Pruned {
+    fn remove(&mut self, file: &fs::Found) -> Result<(), Error> {
+        fs::remove(&file.path)?;
+        self.files += 1;
+        self.bytes += file.size;
+        Ok(())
+    }
+}
+
+/// Removes the decoded indexes whose compressed index is gone: nothing would read or prune them any more.
+fn remove_orphans(store: &Path, pruned: &mut Pruned) -> Result<(), Error> {
+    for file in fs::walk(&store.join(DECODED))? {
+        let index = file.path.file_name().map(|name| store.join(INDEXES).join(name));
+        if index.and_then(|index| fs::size(&index)).is_none() {
+            pruned.remove(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the packages that have lost a file: the three files of a package have uses, and so ages, of their own.
+fn remove_incomplete_packages(store: &Path) -> Result<(), Error> {
+    let packages = store.join("packages");
+    for name in fs::list(&packages)? {
+        let package = packages.join(name);
+        if ["tree.json", "payload", "sum"].iter().any(|name| fs::size(&package.join(name)).is_none()) {
+            fs::remove_any(&package)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a record is undamaged and its name is a key.
+fn is_sound_record(file: &fs::Found, kind: &str, key: &str) -> bool {
+    let Ok(key) = Digest::from_hex(key) else { return false };
+    fs::read(&file.path, file.size).is_ok_and(|bytes| !record::is_damaged(&bytes, kind, &key))
+}
+
+fn digest_in_name(path: &Path) -> Option<Digest> {
+    Digest::from_hex(path.file_name()?.to_str()?).ok()
+}
+
+/// Returns when a file was last used. An index is read in its decoded form, so a use of that counts for it.
 fn last_use(file: &fs::Found, store: &Path) -> i64 {
     let decoded = file.path.strip_prefix(store.join(INDEXES)).ok().map(|name| store.join(DECODED).join(name));
     let used = decoded.and_then(|decoded| fs::used(&decoded));

@@ -1,7 +1,8 @@
-//! Whether bytes are still what they were, without reading them each time.
+//! Tells whether bytes are unchanged, without reading them each time.
 //!
-//! What was once hashed has a [`Stamp`] that is kept; as long as it fits, the bytes count as the same. Otherwise they are
-//! hashed again, and damaged ones go, so that they are made anew. What leaves the store is hashed in any case.
+//! Bytes that were hashed once have a [`Stamp`], which is kept; as long as the file still has it, the bytes count as
+//! unchanged. Otherwise they are hashed again, and damaged ones are removed, so that they are made again. What leaves the
+//! store is hashed in any case.
 
 use crate::store::Error;
 use crate::store::Store;
@@ -14,13 +15,13 @@ use std::path::Path;
 const WHOLE: &str = "whole";
 
 impl Store {
-    /// Tells whether a blob of this size is there, undamaged. A damaged one is removed.
+    /// Tells whether the store has an undamaged blob of this size. A damaged one is removed.
     #[must_use]
     pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
         Stamp::of(&self.blob(digest)).is_some_and(|stamp| stamp.size == size) && self.has_whole_blob(digest)
     }
 
-    /// Tells whether a blob is there, undamaged. A damaged one is removed.
+    /// Tells whether the store has an undamaged blob. A damaged one is removed.
     #[must_use]
     pub fn has_whole_blob(&self, digest: &Digest) -> bool {
         let path = self.blob(digest);
@@ -28,8 +29,10 @@ impl Store {
         if self.is_stamped(digest, stamp) {
             return true;
         }
+
         let is_whole = fs::digest_of(&path).is_ok_and(|found| found == *digest);
-        // another command may have put a whole one there in the meantime
+        // another command may have put a whole blob there in the meantime, which must not be removed, and a stamp from
+        // before the hashing must not vouch for bytes from after it
         let is_same = Stamp::of(&path) == Some(stamp);
         match (is_whole, is_same) {
             (true, true) => self.stamp(digest, stamp),
@@ -39,10 +42,10 @@ impl Store {
         is_whole
     }
 
-    /// Writes a blob to a file outside, and looks at every byte on the way.
+    /// Writes a blob to a file outside the store, and verifies its digest on the way.
     ///
     /// # Errors
-    /// [`Error::WrongDigest`] when the blob is damaged: it is removed, and the file is as before.
+    /// [`Error::WrongDigest`] when the blob is damaged: it is removed, and the file is left as it was.
     pub fn give(&self, digest: &Digest, to: &Path) -> Result<(), Error> {
         let path = self.blob(digest);
         if fs::copy_verified(&path, to, digest)? {
@@ -51,22 +54,24 @@ impl Store {
         Err(self.damaged(digest))
     }
 
-    /// Removes a blob whose bytes were just seen to be wrong; returns the error that says so.
+    /// Removes a blob whose bytes have just proved wrong; returns the error to report.
     #[must_use]
     pub fn damaged(&self, digest: &Digest) -> Error {
         let found = fs::digest_of(&self.blob(digest)).unwrap_or_else(|_| Digest::of(b""));
+
+        // without its stamp the check hashes the blob, and removes it unless another command has replaced it
         self.doubt(digest);
         let _is_gone = self.has_whole_blob(digest);
         Error::WrongDigest { expected: *digest, found }
     }
 
-    /// Forgets that a blob or package was whole: the next look reads all of it.
+    /// Forgets that a blob or package was whole: the next check reads all of it.
     pub fn doubt(&self, key: &Digest) {
-        // a record that cannot be removed is on a disk that cannot be written, where nothing is mended
+        // a record that cannot be removed is on a read-only disk, where nothing can be repaired
         let _stays = self.forget(WHOLE, key);
     }
 
-    /// Tells whether bytes with this stamp were seen to be whole.
+    /// Tells whether bytes with this stamp were found whole.
     #[must_use]
     pub fn is_stamped(&self, key: &Digest, stamp: Stamp) -> bool {
         self.result(WHOLE, key) == Some(stamp)
@@ -74,7 +79,7 @@ impl Store {
 
     /// Remembers that bytes with this stamp are whole.
     pub fn stamp(&self, key: &Digest, stamp: Stamp) {
-        // without it they are hashed again the next time
+        // a stamp that cannot be kept only costs another hashing
         let _not_kept = self.keep(WHOLE, key, &stamp);
     }
 }

@@ -1,4 +1,4 @@
-//! Writes a blob: temporary file, hash while writing, rename.
+//! Writes a blob: into a temporary file, hashed while writing, then renamed.
 
 use crate::store::Error;
 use crate::store::Store;
@@ -7,7 +7,7 @@ use crate::values::Digest;
 use crate::values::Hasher;
 use std::io::Write;
 
-/// A blob being written; gone without a trace unless finished.
+/// A blob being written; removed without a trace unless finished.
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
     store: &'a Store,
@@ -17,6 +17,7 @@ pub struct BlobWriter<'a> {
 
 impl<'a> BlobWriter<'a> {
     pub(crate) fn new(store: &'a Store) -> Result<Self, Error> {
+        // in the store itself, so that the rename at the end stays within one file system
         let file = fs::temporary(&store.folder().join("tmp"))?;
         Ok(Self { store, file, hasher: Hasher::default() })
     }
@@ -43,6 +44,7 @@ impl<'a> BlobWriter<'a> {
     pub fn finish(self) -> Result<(Digest, u64), Error> {
         let size = self.hasher.length();
         let digest = self.hasher.finish();
+
         fs::publish(self.file, &self.store.blob(&digest))?;
         self.store.stamp_blob(&digest);
         Ok((digest, size))
@@ -51,12 +53,15 @@ impl<'a> BlobWriter<'a> {
     /// Completes the blob, which must have this digest.
     ///
     /// # Errors
-    /// [`Error::WrongDigest`], and then nothing is kept.
+    /// [`Error::WrongDigest`]; nothing is then kept.
     pub fn finish_as(self, expected: &Digest) -> Result<u64, Error> {
+        // before the rename: a wrong blob never has a name in the store
         let found = self.hasher.clone().finish();
         if found != *expected {
             return Err(Error::WrongDigest { expected: *expected, found });
         }
-        Ok(self.finish()?.1)
+
+        let (_, size) = self.finish()?;
+        Ok(size)
     }
 }

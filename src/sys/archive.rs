@@ -1,8 +1,9 @@
-//! Tar archives of strangers (POSIX.1-2017 pax; GNU tar, "Basic Tar Format"): what is read besides contents is bounded.
+//! Tar archives from strangers (POSIX.1-2017 pax; GNU tar, "Basic Tar Format"), read within fixed limits.
 //!
-//! The tar library reads long names, extended headers and maps of sparse files whole before anybody can look at them.
-//! Here the reader below it counts: between two members it hands out [`METADATA`] bytes at most, and what all members
-//! bring together is limited by [`Limits`]. So a member with a name of 8 GiB costs as much memory as any other.
+//! The tar library reads long names, extended headers and maps of sparse files completely before its caller sees any of
+//! them. So the reader below the library counts: between two members it hands out [`METADATA`] bytes at most, and
+//! [`Limits`] bounds the sum over all members. A member whose name claims to have 8 GiB costs no more memory than any
+//! other.
 
 use std::cell::Cell;
 use std::io;
@@ -11,62 +12,72 @@ use std::rc::Rc;
 use tar::Archive;
 use tar::Entry;
 
-/// Most bytes of headers of one member: two names of 4096 bytes (Linux `PATH_MAX`), extended attributes of 64 KiB each
-/// (Linux `XATTR_SIZE_MAX`), of which files have a few, and the map of a sparse file.
+/// Most bytes in the headers of one member: two names of 4096 bytes (Linux `PATH_MAX`), extended attributes of 64 KiB
+/// each (Linux `XATTR_SIZE_MAX`), of which files have a few, and the map of a sparse file.
 pub const METADATA: u64 = 1 << 20;
 
-/// Longest path and longest target of a link (Linux `PATH_MAX`).
+/// Longest path and longest link target in bytes (Linux `PATH_MAX`).
 pub const LONGEST_PATH: usize = 4096;
 
-/// What all members of an archive, or of several that belong together, may bring. Counts down.
+/// Limits on the sum over all members of an archive, or of several archives that belong together. Counts down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    left: ArchiveTotals,
+    most: ArchiveTotals,
+}
+
+/// Sums over the members of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ArchiveTotals {
+    /// Number of members.
     members: u64,
+    /// Bytes of all paths and link targets.
     names: u64,
+    /// Bytes of all headers and contents, unpacked.
     bytes: u64,
-    most: (u64, u64, u64),
 }
 
 impl Limits {
-    /// Returns limits on the number of members, the bytes of their paths and targets of links, which a reader keeps in
-    /// memory, and all bytes of the unpacked archive.
+    /// Returns limits on the number of members, on the bytes of their paths and link targets, which a reader keeps in
+    /// memory, and on all bytes of the unpacked archive.
     #[must_use]
     pub fn new(members: u64, names: u64, bytes: u64) -> Self {
-        Self { members, names, bytes, most: (members, names, bytes) }
+        let most = ArchiveTotals { members, names, bytes };
+        Self { left: most, most }
     }
 
-    /// Takes one member off.
-    fn take(&mut self, names: u64, bytes: u64) -> Result<(), Excess> {
-        let (most_members, most_names, most_bytes) = self.most;
-        self.members = self.members.checked_sub(1).ok_or(Excess::Members(most_members))?;
-        self.names = self.names.checked_sub(names).ok_or(Excess::Names(most_names))?;
-        self.bytes = self.bytes.checked_sub(bytes).ok_or(Excess::Bytes(most_bytes))?;
+    /// Counts one member with its bytes of names and its bytes of headers and contents.
+    fn count(&mut self, names: u64, bytes: u64) -> Result<(), Excess> {
+        let Self { left, most } = self;
+        left.members = left.members.checked_sub(1).ok_or(Excess::Members(most.members))?;
+        left.names = left.names.checked_sub(names).ok_or(Excess::Names(most.names))?;
+        left.bytes = left.bytes.checked_sub(bytes).ok_or(Excess::Bytes(most.bytes))?;
         Ok(())
     }
 }
 
-/// An archive has more than it may. Travels inside [`io::Error`].
+/// An archive exceeds a limit. Travels inside [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
-    /// Too many members.
+    /// There are too many members.
     #[error("it has more than {0} paths")]
     Members(u64),
-    /// Too long paths in all.
-    #[error("its paths have more than {0} bytes in all")]
+    /// The paths and link targets are too long in total.
+    #[error("its paths have more than {0} bytes in total")]
     Names(u64),
-    /// Too many bytes.
+    /// The archive is too large when unpacked.
     #[error("it unpacks to more than {0} bytes")]
     Bytes(u64),
-    /// One member has too long headers.
+    /// The headers of one member are too long.
     #[error("the header of one path has more than {METADATA} bytes")]
     Header,
-    /// One member has a too long name or target.
+    /// One member has a path or link target that is too long.
     #[error("it has a path of more than {LONGEST_PATH} bytes")]
     Path,
 }
 
 impl Excess {
-    /// Returns the excess that an error carries.
+    /// Returns the exceeded limit that an error carries.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
@@ -79,10 +90,10 @@ impl From<Excess> for io::Error {
     }
 }
 
-/// Calls `visit` with each member of an archive; what that leaves of a content is passed over.
+/// Calls `visit` with each member of an archive, and skips the content that `visit` leaves unread.
 ///
 /// # Errors
-/// What the stream or `visit` says; an [`io::Error`] with an [`Excess`] inside when there is more than `limits`.
+/// When the stream or `visit` fails, or with an [`Excess`] inside when the archive exceeds `limits`.
 pub fn each<R: Read>(
     stream: R,
     limits: &mut Limits,
@@ -91,34 +102,41 @@ pub fn each<R: Read>(
     let left = Rc::new(Cell::new(Some(METADATA)));
     let mut archive = Archive::new(Metered { stream, left: Rc::clone(&left) });
     let mut entries = archive.entries()?;
+
     loop {
+        // one step of the library reads all headers of a member, so the meter runs during this step
         left.set(Some(METADATA));
         let Some(member) = entries.next() else { return Ok(()) };
         let mut member = member?;
+        // contents may be of any size here: `limits` counts them
         let headers = METADATA - left.replace(None).unwrap_or_default();
-        let (path, link) = (member.path_bytes().len(), member.link_name_bytes().map_or(0, |name| name.len()));
+
+        // checked before `visit`, which may keep the path in memory
+        let path = member.path_bytes().len();
+        let link = member.link_name_bytes().map_or(0, |name| name.len());
         if path.max(link) > LONGEST_PATH {
             return Err(Excess::Path.into());
         }
-        limits.take((path + link) as u64, headers.saturating_add(member.size()))?;
+        limits.count((path + link) as u64, headers.saturating_add(member.size()))?;
+
         if visit(&mut member)? == Next::Stop {
             return Ok(());
         }
-        // so that everything up to the next member is headers
+        // the library would skip the rest in its next step, where it would count as headers
         io::copy(&mut member, &mut io::sink())?;
     }
 }
 
-/// Whether the next member is wanted.
+/// Whether to continue with the next member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It is.
+    /// Continue.
     Go,
-    /// What was looked for was found.
+    /// Stop: the search has found its member.
     Stop,
 }
 
-/// A reader that hands out so many bytes at most; `None` for any number.
+/// A reader that hands out a limited number of bytes, or any number while the limit is `None`.
 pub struct Metered<R> {
     stream: R,
     left: Rc<Cell<Option<u64>>>,
@@ -130,6 +148,7 @@ impl<R: Read> Read for Metered<R> {
         if left == 0 && !buffer.is_empty() {
             return Err(Excess::Header.into());
         }
+
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let length = self.stream.read(&mut buffer[..most])?;
         self.left.set(Some(left - length as u64));

@@ -1,19 +1,20 @@
-//! Files below a folder that others write to, such as a project or a checkout: they are opened themselves, or not at all.
+//! Opens files below a folder that others can write to, such as a project or a checkout, without following links.
 //!
 //! - **In**: a folder, and a path below it, as text with `/`.
 //! - **What holds**: no symbolic link is followed below the folder, neither at the end of the path nor on the way, and
-//!   only regular files are read. So nothing outside the folder is read, and nothing in it under another name (`.git/config`
-//!   may hold a token). The folder itself may be reached through links: the operator names it.
-//! - **How**: each part of the path is opened from the folder before it with `O_NOFOLLOW` (open(2)). What is judged is
-//!   what is open, so that a file that becomes a link in the meantime is refused as well. `openat2(2)` would do the same in
-//!   one call, but older container runtimes refuse it.
+//!   only regular files are read. So nothing outside the folder is read, and nothing in it under another name
+//!   (`.git/config` may hold a token). The folder itself may be reached through links: the operator names it.
+//! - **How**: each name of the path is opened from the folder before it with `O_NOFOLLOW` (open(2)). The checks look at
+//!   the open file, so that a file that becomes a link in the meantime is refused as well. `openat2(2)` would do the
+//!   same in one call, but older container runtimes refuse it.
 //!
 //! # Which files are which
 //! - **Of the project**, opened here: `recipes/*`, what recipes name, `base-images/*` with locks and `registry.yaml`, and
 //!   what that file names by a path below the project ([`Beneath::check`]).
-//! - **Of the operator**, opened by [`crate::sys::fs`]: what a flag or the environment names, and what `registry.yaml` names
-//!   by an absolute path or one that begins with `..`. Kubernetes mounts secrets as links, so links are followed.
+//! - **Of the operator**, opened by [`crate::sys::fs`]: what a flag or the environment names, and what `registry.yaml`
+//!   names by an absolute path or one that begins with `..`. Kubernetes mounts secrets as links, so links are followed.
 
+use crate::sys::fs;
 use crate::sys::fs::Error;
 use crate::sys::fs::Result;
 use rustix::fs::AtFlags;
@@ -24,12 +25,11 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Never waits for the other end of a pipe, never becomes a controlling terminal, never follows a link.
+/// Never follows a link, never waits for the other end of a pipe, never takes over a terminal.
 const CAREFUL: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
@@ -43,7 +43,7 @@ impl Beneath {
     /// Names the folder; nothing is opened yet.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        // the empty path stands for the working folder, but not to the system
+        // to `Path` the empty path is the working folder, to the system it is none
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         Self { folder: folder.to_owned() }
     }
@@ -51,16 +51,11 @@ impl Beneath {
     /// Returns a file's bytes, at most `limit` of them.
     ///
     /// # Errors
-    /// When the path leads through a link, or to something that is no regular file, cannot be read or is larger.
+    /// When the path leads through a link or to something else than a regular file, or the file is larger than `limit`
+    /// or cannot be read.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
-        let tie = |cause| Error::new("read", &self.folder.join(path), cause);
-        let mut bytes = Vec::new();
-        let file = self.file(path).map_err(tie)?;
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(tie)?;
-        if bytes.len() as u64 > limit {
-            return Err(tie(io::Error::other(format!("larger than {limit} bytes"))));
-        }
-        Ok(bytes)
+        let bytes = self.open_file(path).and_then(|file| fs::read_limited(file, limit));
+        bytes.map_err(|cause| self.error("read", path, cause))
     }
 
     /// Returns a file's text, at most `limit` bytes.
@@ -68,46 +63,39 @@ impl Beneath {
     /// # Errors
     /// As [`Self::read`], and when it is not UTF-8.
     pub fn read_text(&self, path: &str, limit: u64) -> Result<String> {
-        let tie = |_| Error::new("read", &self.folder.join(path), io::Error::other("the text is not UTF-8"));
-        String::from_utf8(self.read(path, limit)?).map_err(tie)
+        String::from_utf8(self.read(path, limit)?)
+            .map_err(|_| self.error("read", path, io::Error::other("the text is not UTF-8")))
     }
 
-    /// Returns the names in a folder in byte order; a missing folder has none. Names that are not UTF-8 are left out.
+    /// Returns the names in a folder in byte order, or none when there is no such folder. Names that are not UTF-8 are
+    /// left out.
     ///
     /// # Errors
     /// When the path leads through a link or cannot be listed.
     pub fn list(&self, path: &str) -> Result<Vec<String>> {
-        let tie = |cause| Error::new("list", &self.folder.join(path), cause);
-        let entries = match self.open(path).and_then(|folder| Ok(rustix::fs::Dir::read_from(&folder)?)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(tie)?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|cause| tie(cause.into()))?.file_name().to_str().map(str::to_owned);
-            names.extend(name.ok().filter(|name| !matches!(name.as_str(), "." | "..")));
+        let listed = self.open(path).and_then(|folder| names_in(&folder));
+        match listed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|cause| self.error("list", path, cause)),
         }
-        names.sort();
-        Ok(names)
     }
 
-    /// Looks whether a path leads through no link, for those who open it by its name later. What is not there is fine.
+    /// Checks that a path leads through no link, for callers that open it by its name later. A missing file is fine.
     ///
     /// # Errors
-    /// When it does, or when that cannot be found out.
+    /// When the path leads through a link, or when that cannot be determined.
     pub fn check(&self, path: &str) -> Result<()> {
-        let parts = parts(path).ok_or(io::ErrorKind::InvalidFilename);
-        let tie = |cause: io::Error| Error::new("open", &self.folder.join(path), cause);
-        let last = parts.map_err(|kind| tie(kind.into()))?.len().saturating_sub(1);
-        match self.walk(path, last).and_then(|(folder, name, shown)| kind(&folder, name, &shown)) {
+        let found = self.open_parent(path).and_then(|(folder, name)| file_type(&folder, name, path));
+        match found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map(drop).map_err(tie),
+            other => other.map(drop).map_err(|cause| self.error("open", path, cause)),
         }
     }
 
     /// Opens a regular file.
-    fn file(&self, path: &str) -> io::Result<File> {
+    fn open_file(&self, path: &str) -> io::Result<File> {
         let opened = self.open(path)?;
+        // checks the open file: the name may lead to another one by now
         match FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) {
             FileType::RegularFile => Ok(File::from(opened)),
             other => Err(not_a_file(path, other)),
@@ -116,50 +104,75 @@ impl Beneath {
 
     /// Opens a regular file or a folder.
     fn open(&self, path: &str) -> io::Result<OwnedFd> {
-        let last = parts(path).ok_or(io::ErrorKind::InvalidFilename)?.len().saturating_sub(1);
-        let (folder, name, shown) = self.walk(path, last)?;
-        // looked at before, because opening a device may do something
-        match kind(&folder, name, &shown)? {
-            FileType::RegularFile | FileType::Directory => enter(&folder, name, CAREFUL, &shown),
+        let (folder, name) = self.open_parent(path)?;
+        // looks before it opens: merely opening a device may set something off
+        match file_type(&folder, name, path)? {
+            FileType::RegularFile | FileType::Directory => enter(&folder, name, CAREFUL, path),
             other => Err(not_a_file(path, other)),
         }
     }
 
-    /// Opens the first so many folders of a path; returns the last of them, the name that follows, and the path with it.
-    fn walk<'a>(&self, path: &'a str, folders: usize) -> io::Result<(OwnedFd, &'a str, String)> {
-        let parts = parts(path).ok_or(io::ErrorKind::InvalidFilename)?;
+    /// Opens the folders of a path one after the other; returns the last of them, and the name that follows it.
+    fn open_parent<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+        if !stays_below(path) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+
+        // the operator names this folder, so links to it are followed
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut folder = rustix::fs::openat(CWD, &self.folder, flags, Mode::empty())?;
-        let shown = |count: usize| parts.iter().take(count).copied().collect::<Vec<_>>().join("/");
-        for (count, name) in parts.iter().enumerate().take(folders) {
-            folder = enter(&folder, name, CAREFUL | OFlags::DIRECTORY, &shown(count + 1))?;
+
+        let mut start = 0;
+        for (end, _) in path.match_indices('/') {
+            folder = enter(&folder, &path[start..end], CAREFUL | OFlags::DIRECTORY, &path[..end])?;
+            start = end + 1;
         }
-        let name = parts.get(folders).copied().unwrap_or(".");
-        Ok((folder, name, shown(folders + 1)))
+        Ok((folder, &path[start..]))
+    }
+
+    /// Ties a system error to a path below the folder.
+    fn error(&self, verb: &'static str, path: &str, cause: io::Error) -> Error {
+        Error::new(verb, &self.folder.join(path), cause)
     }
 }
 
-/// Returns the names of a path that stays below its folder.
-fn parts(path: &str) -> Option<Vec<&str>> {
-    let parts: Vec<&str> = path.split('/').collect();
-    let is_plain = |part: &&str| !matches!(*part, "" | "." | "..") && !part.contains('\0');
-    parts.iter().all(is_plain).then_some(parts)
+/// Tells whether a path is relative and has only plain names.
+fn stays_below(path: &str) -> bool {
+    !path.contains('\0') && path.split('/').all(|name| !matches!(name, "" | "." | ".."))
 }
 
-/// Opens what `name` is in `folder`; `shown` is its path for messages.
+/// Returns the names in an open folder in byte order, without `.` and `..`.
+fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && !matches!(name, "." | "..")
+        {
+            names.push(name.to_owned());
+        }
+    }
+
+    // the system lists a folder in any order, and no result may depend on the machine
+    names.sort();
+    Ok(names)
+}
+
+/// Opens `name` in `folder`; `shown` is its path for messages.
 fn enter(folder: &OwnedFd, name: &str, flags: OFlags, shown: &str) -> io::Result<OwnedFd> {
     rustix::fs::openat(folder, name, flags, Mode::empty()).map_err(|errno| match errno {
         // open(2): a link at the end is ELOOP, with O_DIRECTORY it is ENOTDIR
         Errno::LOOP => linked(shown),
-        Errno::NOTDIR => kind(folder, name, shown).err().unwrap_or_else(|| errno.into()),
+        // a file in place of a folder has the same error: a second look tells them apart
+        Errno::NOTDIR => file_type(folder, name, shown).err().unwrap_or_else(|| errno.into()),
         other => other.into(),
     })
 }
 
-/// Returns what `name` is in `folder`; a link is an error.
-fn kind(folder: &OwnedFd, name: &str, shown: &str) -> io::Result<FileType> {
-    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    match FileType::from_raw_mode(found.st_mode) {
+/// Returns the type of `name` in `folder`; a link is an error.
+fn file_type(folder: &OwnedFd, name: &str, shown: &str) -> io::Result<FileType> {
+    let status = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(status.st_mode) {
         FileType::Symlink => Err(linked(shown)),
         other => Ok(other),
     }
@@ -167,19 +180,19 @@ fn kind(folder: &OwnedFd, name: &str, shown: &str) -> io::Result<FileType> {
 
 fn linked(path: &str) -> io::Error {
     io::Error::other(format!(
-        "`{path}` is a symbolic link, and links in a project are not followed: put there what it leads to"
+        "`{path}` is a symbolic link, and links in a project are not followed: replace it with what it points to"
     ))
 }
 
 fn not_a_file(path: &str, kind: FileType) -> io::Error {
-    let what = match kind {
+    let kind = match kind {
         FileType::Directory => "a folder",
         FileType::Fifo => "a named pipe",
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
     };
-    io::Error::other(format!("`{path}` is {what}, not a regular file"))
+    io::Error::other(format!("`{path}` is {kind}, not a regular file"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub enum Variable {
     Mirrors,
     /// `SOCKEL_THREADS`: number of worker threads.
     Threads,
-    /// `SOCKEL_REGISTRY`: the registry (`host[:port]`) that logins without a registry of their own are for.
+    /// `SOCKEL_REGISTRY`: the registry (`host[:port]`) of the logins that name none.
     Registry,
     /// `SOCKEL_REGISTRY_USER`: user or robot account at the registry.
     RegistryUser,
@@ -22,7 +22,7 @@ pub enum Variable {
     HttpProxy,
     /// `https_proxy` or `HTTPS_PROXY`: proxy for https.
     HttpsProxy,
-    /// `all_proxy` or `ALL_PROXY`: proxy where there is none of the two.
+    /// `all_proxy` or `ALL_PROXY`: proxy for a scheme that has no variable of its own.
     AllProxy,
     /// `no_proxy` or `NO_PROXY`: hosts that are reached without a proxy.
     NoProxy,
@@ -58,18 +58,18 @@ pub enum Variable {
     OtelHeaders,
     /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`: the same for traces alone; read only by builds with the feature `otel`.
     OtelTracesHeaders,
-    /// `OTEL_EXPORTER_OTLP_CERTIFICATE`: PEM file of authorities that the collector's certificate is trusted by; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_CERTIFICATE`: PEM file of the authorities that the collector's certificate must chain to; read only by builds with the feature `otel`.
     OtelCertificate,
     /// `OTEL_SERVICE_NAME`: name of the service in traces; read only by builds with the feature `otel`.
     OtelServiceName,
     /// `OTEL_RESOURCE_ATTRIBUTES`: `KEY=VALUE` pairs that describe where sockel runs; read only by builds with the feature `otel`.
     OtelResourceAttributes,
-    /// `TRACEPARENT`: span of the pipeline that called (W3C Trace Context); read only by builds with the feature `otel`.
+    /// `TRACEPARENT`: span of the pipeline that runs sockel (W3C Trace Context); read only by builds with the feature `otel`.
     TraceParent,
 }
 
 impl Variable {
-    /// What traces are set up by (OpenTelemetry Environment Variable Specification).
+    /// The variables that configure traces (OpenTelemetry Environment Variable Specification).
     pub const OF_TRACES: &[Self] = &[
         Self::OtelDisabled,
         Self::OtelExporter,
@@ -123,33 +123,33 @@ impl Variable {
     }
 }
 
-/// Returns the variable's value; an empty one counts as not set. Those of proxies may have their names in capitals.
+/// Returns the variable's value; an empty one counts as not set. The names of proxy variables may be in capitals.
 #[must_use]
 pub fn get(variable: Variable) -> Option<OsString> {
-    let capitals =
-        matches!(variable, Variable::HttpProxy | Variable::HttpsProxy | Variable::AllProxy | Variable::NoProxy);
-    let value = named(variable.name());
-    if capitals { value.or_else(|| named(&variable.name().to_ascii_uppercase())) } else { value }
+    let value = inherited(variable.name());
+    // curl and wget read both spellings and prefer the small letters, so people set either
+    match variable {
+        Variable::HttpProxy | Variable::HttpsProxy | Variable::AllProxy | Variable::NoProxy => {
+            value.or_else(|| inherited(&variable.name().to_ascii_uppercase()))
+        }
+        _ => value,
+    }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
-fn named(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// Returns a variable for a program that is started ([`crate::sys::process`]); an empty one counts as not set.
+/// Returns a variable's value by its name, also for programs that sockel starts ([`crate::sys::process`]); an empty one
+/// counts as not set.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub(crate) fn inherited(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Returns the absolute folders of `PATH`, and the system's where there are none.
+/// Returns the absolute folders of `PATH`, or the system's usual ones when there are none.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub(crate) fn search_path() -> OsString {
     absolute_only(&std::env::var_os("PATH").unwrap_or_default())
 }
 
-/// Leaves out what depends on the folder in which a program runs.
+/// Leaves out the folders that depend on where a program runs: a checkout could bring its own `git`.
 fn absolute_only(path: &std::ffi::OsStr) -> OsString {
     let folders: Vec<PathBuf> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
     let joined = std::env::join_paths(folders).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Files: read, atomic write, sorted listing, lock. Every error names the path and what was tried.
+//! Files: read, atomic write, sorted listing, lock. Every error names the path and the operation.
 #![expect(clippy::disallowed_methods, reason = "this is the door to std::fs")]
 
 use crate::fault::Explain;
@@ -9,6 +9,8 @@ use std::fs;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -16,22 +18,22 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} `{}`: {cause}", path.display())]
 pub struct Error {
-    /// What was tried: `read`, `write`, …
+    /// The operation: `read`, `write`, …
     pub verb: &'static str,
-    /// On which file.
+    /// The file or folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub cause: io::Error,
 }
 
 impl Error {
-    /// Ties a system error to what was tried.
+    /// Ties a system error to the operation and its path.
     #[must_use]
     pub fn new(verb: &'static str, path: &Path, cause: io::Error) -> Self {
         Self { verb, path: path.to_owned(), cause }
     }
 
-    /// Tells whether the file simply is not there.
+    /// Tells whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.cause.kind() == io::ErrorKind::NotFound
@@ -52,17 +54,17 @@ impl Error {
         self.cause.kind() == io::ErrorKind::ReadOnlyFilesystem
     }
 
-    /// Returns what a person can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
-        let full = "free space with `sockel cache prune`, or use another disk with `--store DIR`";
-        let read_only =
-            "the file system is mounted read-only: write elsewhere, with `--store DIR` where it is the store";
-        match self.cause.kind() {
-            _ if self.is_full() => vec![full.to_owned()],
-            io::ErrorKind::ReadOnlyFilesystem => vec![read_only.to_owned()],
-            _ => Vec::new(),
-        }
+        let hint = if self.is_full() {
+            "free space with `sockel cache prune`, or use another disk with `--store DIR`"
+        } else if self.is_read_only() {
+            "the file system is mounted read-only: write elsewhere; for the store, name another folder with `--store DIR`"
+        } else {
+            return Vec::new();
+        };
+        vec![hint.to_owned()]
     }
 }
 
@@ -98,12 +100,21 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// # Errors
 /// When it cannot be read or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let tie = |cause| Error::new("read", path, cause);
+    let bytes = fs::File::open(path).and_then(|file| read_limited(file, limit));
+    bytes.map_err(|cause| Error::new("read", path, cause))
+}
+
+/// Reads a stream to its end, at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read or is longer.
+pub(crate) fn read_limited(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(tie)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(tie)?;
+    // one byte more tells a file of exactly this size from a larger one
+    stream.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+
     if bytes.len() as u64 > limit {
-        return Err(tie(io::Error::other(format!("larger than {limit} bytes"))));
+        return Err(io::Error::other(format!("larger than {limit} bytes")));
     }
     Ok(bytes)
 }
@@ -133,22 +144,22 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|cause| Error::new("create", path, cause))
 }
 
-/// Writes a file so that readers see the old or the new bytes, never a mixture: temporary file beside it, then rename.
+/// Writes a file by way of a temporary file beside it and a rename, so that readers see either the old or the new bytes.
 ///
 /// # Errors
 /// When it cannot be written; the old file is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let tie = |cause| Error::new("write", path, cause);
+    // rename(2) is atomic within one file system alone, so the temporary file is in the same folder
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = temporary(folder)?;
-    file.write_all(bytes).map_err(tie)?;
+    file.write_all(bytes).map_err(|cause| Error::new("write", path, cause))?;
     publish(file, path)
 }
 
-/// How the names of unfinished files begin.
+/// Beginning of the names of unfinished files.
 pub const TEMPORARY: &str = ".tmp-";
 
-/// Returns an unnamed-to-others temporary file in a folder, gone unless [`publish`]ed.
+/// Returns a temporary file in a folder that only its owner can read. It is removed unless it is [`publish`]ed.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -164,26 +175,31 @@ pub fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
 /// # Errors
 /// When permissions or name cannot be set.
 pub fn publish(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let tie = |cause| Error::new("write", path, cause);
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(tie)?;
-    file.persist(path).map(drop).map_err(|error| tie(error.error))
+    // before the rename: under its final name nobody should find a file that they cannot read
+    let permissions = fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(permissions).map_err(|cause| Error::new("write", path, cause))?;
+    file.persist(path).map(drop).map_err(|error| Error::new("write", path, error.error))
 }
 
-/// Returns the names in a folder in byte order; a missing folder has none. Names that are not UTF-8 are left out.
+/// Returns the names in a folder in byte order, or none when there is no such folder. Names that are not UTF-8 are left
+/// out.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub fn list(path: &Path) -> Result<Vec<String>> {
-    let tie = |cause| Error::new("list", path, cause);
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(tie)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.map_err(tie)?.file_name().into_string().ok());
+    match names_in(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.map_err(|cause| Error::new("list", path, cause)),
     }
+}
+
+fn names_in(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        names.extend(entry?.file_name().into_string().ok());
+    }
+
+    // the system lists a folder in any order, and no result may depend on the machine
     names.sort();
     Ok(names)
 }
@@ -194,18 +210,22 @@ pub fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
-/// Returns when a file was last read or written, seconds since 1970, or `None` when there is no such file.
+/// Returns when a file was last read or written, in seconds since 1970, or `None` when there is no such file.
 #[must_use]
 pub fn used(path: &Path) -> Option<i64> {
-    use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
-    metadata.map(|metadata| metadata.atime().max(metadata.mtime()))
+    metadata.as_ref().map(last_use)
+}
+
+/// Returns the later of last read and last write: with `noatime` (mount(8)) a read leaves no trace.
+fn last_use(metadata: &fs::Metadata) -> i64 {
+    metadata.atime().max(metadata.mtime())
 }
 
 /// Removes a file; a missing one is fine.
 ///
 /// # Errors
-/// When it is there and cannot be removed.
+/// When it exists and cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -213,26 +233,23 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a symbolic link of this name, so that what is written here does not land where it leads.
+/// Removes a symbolic link of this name, so that a write to the name does not change the target of the link.
 ///
 /// # Errors
 /// When it cannot be removed.
 pub fn remove_link(path: &Path) -> Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => remove(path),
-        _ => Ok(()),
-    }
+    if is_link(path) { remove(path) } else { Ok(()) }
 }
 
 /// Returns the path from the root, without links and dots.
 ///
 /// # Errors
-/// When there is nothing of this name.
+/// When nothing has this name.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).map_err(|cause| Error::new("find", path, cause))
 }
 
-/// Tells whether there is a folder of this name.
+/// Tells whether a folder, or a link to one, has this name.
 #[must_use]
 pub fn is_dir(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
@@ -244,7 +261,7 @@ pub fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
-/// Removes a folder with all in it; a missing one is fine.
+/// Removes a folder with all its contents; a missing one is fine.
 ///
 /// # Errors
 /// When something in it cannot be removed.
@@ -263,21 +280,22 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|cause| Error::new("rename", from, cause))
 }
 
-/// Makes `to` a file of its own with the bytes of `from`, which share the disk where the file system can do that
-/// (copy_file_range(2)) and never the inode: a change in place of one is none of the other. An existing `to` is replaced.
+/// Copies a file, replacing an existing `to`. Both share disk space where the file system can do that
+/// (copy_file_range(2)) but never the inode: changing one in place leaves the other as it is.
 ///
 /// # Errors
-/// When one cannot be read or the other not be written.
+/// When one cannot be read or the other cannot be written.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    publish(copied(from, to)?, to)
+    publish(temporary_copy(from, to)?, to)
 }
 
-/// Does what [`copy`] does when the copy has this digest, and nothing else; returns whether it had.
+/// Copies a file as [`copy`] does, but only if the copy has this digest; returns whether it had.
 ///
 /// # Errors
 /// As [`copy`].
 pub fn copy_verified(from: &Path, to: &Path, digest: &Digest) -> Result<bool> {
-    let file = copied(from, to)?;
+    let file = temporary_copy(from, to)?;
+    // hashes the copy: the original may change between a check and the copying
     let is_right = digest_of(file.path())? == *digest;
     if is_right {
         publish(file, to)?;
@@ -285,7 +303,8 @@ pub fn copy_verified(from: &Path, to: &Path, digest: &Digest) -> Result<bool> {
     Ok(is_right)
 }
 
-fn copied(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile> {
+/// Copies a file into a temporary one beside `to`.
+fn temporary_copy(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile> {
     let mut source = open(from)?;
     let mut file = temporary(to.parent().unwrap_or(Path::new(".")))?;
     io::copy(&mut source, file.as_file_mut()).map_err(|cause| Error::new("write", to, cause))?;
@@ -299,7 +318,9 @@ fn copied(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile> {
 pub fn digest_of(path: &Path) -> Result<Digest> {
     let mut file = open(path)?;
     let mut hasher = Hasher::default();
+    // large enough that the system calls cost little beside the hashing
     let mut buffer = vec![0; 1 << 18];
+
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hasher.finish()),
@@ -310,22 +331,22 @@ pub fn digest_of(path: &Path) -> Result<Digest> {
     }
 }
 
-/// Opens (creating it) and locks a file, waiting for others; the lock ends with the returned handle or the process.
+/// Opens (creating it) and locks a file, waiting for other holders. The lock ends with the returned handle or the
+/// process.
 ///
 /// # Errors
 /// When it cannot be opened or locked.
 pub fn lock(path: &Path, kind: Lock) -> Result<fs::File> {
-    let tie = |cause| Error::new("lock", path, cause);
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(tie)?;
-    match kind {
+    let file = open_lock(path)?;
+    let locked = match kind {
         Lock::Shared => file.lock_shared(),
         Lock::Exclusive => file.lock(),
-    }
-    .map_err(tie)?;
+    };
+    locked.map_err(|cause| Error::new("lock", path, cause))?;
     Ok(file)
 }
 
-/// Locks a file that is there, without writing to it: shared with others, on a read-only file system, too.
+/// Locks an existing file, shared with others, without writing to it; works on a read-only file system.
 ///
 /// # Errors
 /// When it cannot be opened or locked.
@@ -335,21 +356,26 @@ pub fn lock_existing(path: &Path) -> Result<fs::File> {
     Ok(file)
 }
 
-/// Opens and locks a file for this command alone, or returns `None` when somebody else holds it.
+/// Opens and locks a file exclusively, or returns `None` when another process holds it.
 ///
 /// # Errors
 /// When it cannot be opened or locked.
 pub fn try_lock(path: &Path) -> Result<Option<fs::File>> {
-    let tie = |cause| Error::new("lock", path, cause);
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(tie)?;
+    let file = open_lock(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(cause)) => Err(tie(cause)),
+        Err(fs::TryLockError::Error(cause)) => Err(Error::new("lock", path, cause)),
     }
 }
 
-/// Makes a temporary folder, gone when dropped.
+/// Opens a lock file, and creates it if needed. Its bytes are left alone: another process may hold it.
+fn open_lock(path: &Path) -> Result<fs::File> {
+    let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path);
+    opened.map_err(|cause| Error::new("lock", path, cause))
+}
+
+/// Makes a temporary folder, which is removed when the handle is dropped.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -362,14 +388,14 @@ pub fn temporary_dir(folder: &Path) -> Result<tempfile::TempDir> {
 /// # Errors
 /// When it cannot be made.
 pub fn create(path: &Path) -> Result<fs::File> {
-    let open = fs::OpenOptions::new().create(true).truncate(true).write(true).read(true).open(path);
-    open.map_err(|cause| Error::new("create", path, cause))
+    let opened = fs::OpenOptions::new().create(true).truncate(true).write(true).read(true).open(path);
+    opened.map_err(|cause| Error::new("create", path, cause))
 }
 
-/// Removes a file or a folder with all in it; a missing one is fine.
+/// Removes a file or a folder with all its contents; a missing one is fine.
 ///
 /// # Errors
-/// When it is there and cannot be removed.
+/// When it exists and cannot be removed.
 pub fn remove_any(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => remove_dir(path),
@@ -380,34 +406,33 @@ pub fn remove_any(path: &Path) -> Result<()> {
 /// A regular file found by [`walk`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was last read or written, seconds since 1970.
+    /// Time of the last read or write, in seconds since 1970.
     pub used: i64,
 }
 
-/// Returns all regular files below a folder in byte order; symbolic links are not followed. A missing folder has none.
+/// Returns all regular files below a folder in byte order, or none when there is no such folder. Symbolic links are not
+/// followed.
 ///
 /// # Errors
 /// When a folder cannot be read.
 pub fn walk(path: &Path) -> Result<Vec<Found>> {
-    use std::os::unix::fs::MetadataExt;
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for name in list(path)? {
         let path = path.join(name);
         match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => found.extend(walk(&path)?),
+            Ok(metadata) if metadata.is_dir() => files.extend(walk(&path)?),
             Ok(metadata) if metadata.is_file() => {
-                let used = metadata.atime().max(metadata.mtime());
-                found.push(Found { path, size: metadata.len(), used });
+                files.push(Found { path, size: metadata.len(), used: last_use(&metadata) });
             }
-            // a socket, a link, or gone in the meantime
+            // a socket, a link, or removed by another command in the meantime
             _ => {}
         }
     }
-    Ok(found)
+    Ok(files)
 }
 
 /// Who else may hold a [`lock`] at the same time.

@@ -1,5 +1,5 @@
-//! The only doors to the machine: files, clock, environment, network, programs, and tar archives of
-//! strangers. Every error names its path or address.
+//! The only doors to the machine: files, clock, environment, network and programs, and tar archives from strangers.
+//! Every error names its path or address.
 
 pub mod archive;
 pub mod beneath;

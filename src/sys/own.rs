@@ -1,4 +1,4 @@
-//! Whose a file is and what it was when it was looked at: lstat(2), never through a symbolic link.
+//! Owner, rights and identity of a file by lstat(2), which never follows a symbolic link.
 #![expect(clippy::disallowed_methods, reason = "this is a door to std::fs, as `fs` is")]
 
 use crate::sys::fs::Error;
@@ -12,60 +12,71 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// What is at a path.
+/// The status of a file, folder or link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// A folder, not a link to one.
+    /// It is a folder, not a link to one.
     pub is_dir: bool,
-    /// A regular file, not a link to one.
+    /// It is a regular file, not a link to one.
     pub is_file: bool,
-    /// A symbolic link.
+    /// It is a symbolic link.
     pub is_link: bool,
     /// User id of the owner.
     pub owner: u32,
-    /// Permission bits, setuid, setgid and sticky bit included.
+    /// Permission bits with setuid, setgid and sticky bit.
     pub mode: u32,
-    /// How many names the file has.
+    /// Number of names (hard links) that the file has.
     pub names: u64,
-    /// What changes when the bytes do.
+    /// Facts that change when the bytes do.
     pub stamp: Stamp,
 }
 
-/// Facts about a file that change when its bytes are changed in place, or other bytes take its name: a cheap sign that
-/// it still has the digest that it had. Whoever writes a file cannot choose the time of its last change (`st_ctime`).
-/// The limit: two changes within one tick of the file system's clock (some milliseconds), and a disk that forgets.
+/// Facts about a file that change when its bytes are changed in place, or when another file takes its name: a cheap sign
+/// that it still has the digest that it had. A writer cannot choose the time of the last change (`st_ctime`).
+///
+/// Two changes within one tick of the file system's clock (some milliseconds) go unnoticed, and so does a failing disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     inode: u64,
-    /// Seconds and nanoseconds since 1970, as `changed`.
+    /// Seconds and nanoseconds since 1970 of the last change of the bytes, which a writer can set.
     modified: (i64, i64),
+    /// Seconds and nanoseconds since 1970 of the last change of anything, which only the system sets.
     changed: (i64, i64),
 }
 
-/// Looks at a path; `None` when there is nothing.
+/// Returns the status of a path, or `None` when there is nothing.
 ///
 /// # Errors
-/// When the system does not let us look.
+/// When the system refuses the look.
 pub fn look(path: &Path) -> Result<Option<Look>> {
     match fs::symlink_metadata(path) {
-        Ok(found) => Ok(Some(Look {
-            is_dir: found.is_dir(),
-            is_file: found.is_file(),
-            is_link: found.is_symlink(),
-            owner: found.uid(),
-            mode: found.mode() & 0o7777,
-            names: found.nlink(),
-            stamp: Stamp {
-                size: found.len(),
-                inode: found.ino(),
-                modified: (found.mtime(), found.mtime_nsec()),
-                changed: (found.ctime(), found.ctime_nsec()),
-            },
-        })),
+        Ok(metadata) => Ok(Some(Look::of(&metadata))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::new("look at", path, error)),
+    }
+}
+
+impl Look {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let stamp = Stamp {
+            size: metadata.len(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        };
+
+        Self {
+            is_dir: metadata.is_dir(),
+            is_file: metadata.is_file(),
+            is_link: metadata.is_symlink(),
+            owner: metadata.uid(),
+            // the upper bits of st_mode are the type of the file (inode(7))
+            mode: metadata.mode() & 0o7777,
+            names: metadata.nlink(),
+            stamp,
+        }
     }
 }
 
@@ -77,23 +88,25 @@ impl Stamp {
     }
 }
 
-/// Returns the user id that new files get.
+/// Returns the user id that owns new files.
 ///
 /// # Errors
 /// When there is neither a `/proc` nor a folder for temporary files.
 pub fn me() -> Result<u32> {
-    // proc_pid_status(5): real, effective, saved and file system id
+    // proc_pid_status(5): real, effective, saved and file system id; the last one owns new files
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     if let Some(id) = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()) {
         return Ok(id);
     }
+
+    // without /proc a new file tells it
     let folder = std::env::temp_dir();
     let file = tempfile::tempfile_in(&folder).and_then(|file| file.metadata());
     file.map(|file| file.uid()).map_err(|cause| Error::new("write in", &folder, cause))
 }
 
-/// Makes a folder that is its owner's alone, whatever the umask; one that is there stays as it is.
+/// Makes a folder that only its owner can enter, whatever the umask; an existing folder keeps its rights.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -104,7 +117,7 @@ pub fn create_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// Takes everybody else's rights on a folder away.
+/// Takes all rights on a folder away from group and others.
 ///
 /// # Errors
 /// When the system refuses.

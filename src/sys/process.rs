@@ -1,9 +1,9 @@
-//! Runs an outside program: with little input and output, not for long, and with an environment that is given to it.
+//! Runs an outside program with limited input, output and time, and with an environment of its own.
 //!
-//! A program inherits no variable of this process but those of [`USUAL`] and those that its caller names: ours hold passwords
-//! (`SOCKEL_REGISTRY_PASSWORD`, tokens of the pipeline), and theirs change what a program runs (`GIT_CONFIG_COUNT`,
-//! `LD_PRELOAD`). Programs are found in the absolute folders of `PATH` alone: an empty or relative one would find a program in
-//! the folder that is worked on.
+//! A program inherits only the variables of [`USUAL`] and those that its caller names. Ours hold passwords
+//! (`SOCKEL_REGISTRY_PASSWORD`, tokens of the pipeline), and others change what a program runs (`GIT_CONFIG_COUNT`,
+//! `LD_PRELOAD`). Programs are searched in the absolute folders of `PATH` only: an empty or relative one would find a
+//! program in the project itself.
 
 use crate::sys::env;
 use std::io;
@@ -21,11 +21,11 @@ use std::time::Instant;
 /// Variables of this process that every program gets, each with its reason.
 pub const USUAL: &[&str] = &[
     "HOME",            // the user's own configuration and keys
-    "USER",            // who that is, for ssh and for messages
+    "USER",            // the user's name, for ssh and for messages
     "LOGNAME",         // the same (POSIX, 8.3)
-    "TMPDIR",          // where temporary files may be
-    "XDG_CONFIG_HOME", // where the user's configuration is, if not in HOME
-    "XDG_RUNTIME_DIR", // where the session's sockets are
+    "TMPDIR",          // the place for temporary files
+    "XDG_CONFIG_HOME", // the place of the user's configuration, if not in HOME
+    "XDG_RUNTIME_DIR", // the session's sockets
     "HTTP_PROXY",      // the way to the network; curl, which Git uses, reads it in small letters only
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -34,55 +34,58 @@ pub const USUAL: &[&str] = &[
     "https_proxy",
     "all_proxy",
     "no_proxy",
-    "SSL_CERT_FILE", // the authorities to trust, where the system's are not used
+    "SSL_CERT_FILE", // the authorities to trust instead of the system's
     "SSL_CERT_DIR",
 ];
 
-/// Largest part of standard error that is kept.
+/// Most bytes of standard error that are kept: enough for a message.
 const LIMIT: u64 = 64 << 10;
 
-/// Time between two looks whether the program has ended.
+/// Time between two checks whether the program has ended: short enough that nobody notices the wait.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Longest wait for standard error after the program has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A program could not be run, or not to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot run `{program}`: {cause}")]
 pub struct Error {
-    /// Its name.
+    /// Name of the program.
     pub program: String,
-    /// What the system said, or that it took too long.
+    /// The system's error, or that the program exceeded its time or output.
     pub cause: io::Error,
 }
 
 /// A run of a program in a folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
-    /// Its name, found on `PATH`.
+    /// Name of the program, searched in `PATH`.
     pub program: &'a str,
     /// Its arguments.
     pub arguments: &'a [&'a str],
-    /// Where it runs.
+    /// Its working folder.
     pub folder: &'a Path,
     /// Its variables.
     pub environment: &'a [(&'a str, &'a str)],
-    /// Variables of this process that it gets besides those of [`USUAL`].
+    /// Variables of this process that it inherits in addition to [`USUAL`].
     pub inherited: &'a [&'a str],
     /// Its standard input.
     pub input: &'a [u8],
-    /// After this it is killed.
+    /// Time after which it is killed.
     pub time: Duration,
     /// Most bytes of its standard output; more is an error.
     pub limit: u64,
 }
 
-/// What a program wrote, and whether it ended well.
+/// Output and success of a program that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// Standard output.
     pub output: Vec<u8>,
     /// The first bytes of standard error.
     pub errors: Vec<u8>,
-    /// Whether the exit code was 0.
+    /// The exit code was 0.
     pub success: bool,
 }
 
@@ -92,45 +95,56 @@ impl Run<'_> {
     /// # Errors
     /// When it cannot be started, takes too long or writes too much.
     pub fn run(&self) -> Result<Finished, Error> {
-        let tie = |cause| Error { program: self.program.to_owned(), cause };
+        self.run_to_end().map_err(|cause| Error { program: self.program.to_owned(), cause })
+    }
+
+    fn run_to_end(&self) -> io::Result<Finished> {
+        let mut child = self.command().spawn()?;
+
+        // each stream has a thread of its own: a program that fills one pipe stops until somebody reads it, and would
+        // never end while this thread waits at another pipe
+        let errors = read_apart(child.stderr.take(), LIMIT);
+        let output = read_apart(child.stdout.take(), self.limit.saturating_add(1));
+        write_apart(child.stdin.take(), self.input.to_vec());
+
+        let output = output.recv_timeout(self.time).map_err(|_| too_late()).flatten();
+        let is_complete = output.as_ref().is_ok_and(|bytes| bytes.len() as u64 <= self.limit);
+        // only then is the end worth waiting for: a program that wrote too much blocks at its full pipe
+        let success = if is_complete { wait(&mut child, self.time) } else { None };
+        if success.is_none() {
+            let _may_have_ended = child.kill();
+            // without this it would stay in the process table as long as this process runs
+            let _reaped = child.wait();
+        }
+
+        let output = output?;
+        if output.len() as u64 > self.limit {
+            return Err(io::Error::other(format!("it wrote more than {} bytes", self.limit)));
+        }
+        // a background process of the program may keep the stream open: what has arrived is enough
+        let errors = errors.recv_timeout(LAST_WORDS).ok().and_then(Result::ok).unwrap_or_default();
+        let success = success.ok_or_else(too_late)?;
+        Ok(Finished { output, errors, success })
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(self.program);
-        command.args(self.arguments).current_dir(self.folder).env_clear();
+        command.args(self.arguments).current_dir(self.folder);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+
+        // starts from nothing: a list of variables to remove would always be incomplete
+        command.env_clear();
         for name in USUAL.iter().chain(self.inherited) {
             command.envs(env::inherited(name).map(|value| (name, value)));
         }
+        // last: what the caller sets wins over what is inherited
         command.env("PATH", env::search_path()).envs(self.environment.iter().copied());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(tie)?;
-        let errors = reader(child.stderr.take(), LIMIT);
-        let output = reader(child.stdout.take(), self.limit.saturating_add(1));
-        let input = (child.stdin.take(), self.input.to_vec());
-        // writes on its own, so that a program that does not listen does not hold this thread
-        let _writer = thread::spawn(move || {
-            let (stdin, input) = input;
-            let _unheard = stdin.map(|mut stdin| stdin.write_all(&input));
-        });
-        let read = output.recv_timeout(self.time).map_err(|_| late()).flatten();
-        let status = read.as_ref().ok().filter(|bytes| bytes.len() as u64 <= self.limit);
-        let status = status.and_then(|_| wait(&mut child, self.time));
-        if status.is_none() {
-            let _may_have_ended = child.kill();
-            let _reaped = child.wait();
-        }
-        let bytes = read.map_err(tie)?;
-        if bytes.len() as u64 > self.limit {
-            return Err(tie(io::Error::other(format!("it wrote more than {} bytes", self.limit))));
-        }
-        // somebody whom the program left behind may hold the stream: what came is enough
-        let errors = errors.recv_timeout(Duration::from_secs(1)).ok().and_then(Result::ok).unwrap_or_default();
-        match status {
-            Some(success) => Ok(Finished { output: bytes, errors, success }),
-            None => Err(tie(late())),
-        }
+        command
     }
 }
 
 /// Reads a stream on a thread of its own.
-fn reader(stream: Option<impl Read + Send + 'static>, limit: u64) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+fn read_apart(stream: Option<impl Read + Send + 'static>, limit: u64) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     let _reader = thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -140,11 +154,20 @@ fn reader(stream: Option<impl Read + Send + 'static>, limit: u64) -> mpsc::Recei
     receiver
 }
 
-fn late() -> io::Error {
+/// Writes to a stream on a thread of its own, so that a program that does not read does not block this one.
+fn write_apart(stream: Option<impl Write + Send + 'static>, input: Vec<u8>) {
+    let _writer = thread::spawn(move || {
+        let _unread = stream.map(|mut stream| stream.write_all(&input));
+    });
+}
+
+fn too_late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it took too long")
 }
 
+/// Waits until the program ends; tells whether it succeeded, or `None` when it did not end in time.
 fn wait(child: &mut Child, time: Duration) -> Option<bool> {
+    // the standard library has no wait with a limit
     let started = Instant::now();
     while started.elapsed() < time {
         match child.try_wait() {

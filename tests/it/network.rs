@@ -203,7 +203,8 @@ fn a_server_that_trickles_holds_nobody_for_ever() {
     let (slow_body, slow_chunks) = (trickle(known, "x"), trickle(unknown, "1\r\nx\r\n"));
     let slow_head = trickle("HTTP/1.1 200 X\r\nx: ", "x");
     let http = Http::new(options());
-    for (server, expected) in [(&slow_body, "less than 65536 bytes came"), (&slow_chunks, "less than 65536 bytes came")]
+    for (server, expected) in
+        [(&slow_body, "fewer than 65536 bytes came"), (&slow_chunks, "fewer than 65536 bytes came")]
     {
         let url = format!("http://{}/x", server.address);
         let error = http.block_on(http.get(&url, 1 << 30)).unwrap().unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! How many requests one host gets at a time: fewer when it is busy, more again when it recovers, none while it asked
-//! for a pause.
+//! Limits how many requests one host gets at a time: fewer when it is busy, more again when it recovers, and none during
+//! a pause that it asked for.
 
 use crate::sys::http::retry::LONGEST_ASKED;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// So many good answers in a row give one request more.
+/// Requests without a busy answer after which one more may run at a time. The limit falls with each busy answer and
+/// rises slowly, as that of TCP does (RFC 5681): a host that was just relieved is not overloaded again at once.
 const RECOVERY: u32 = 8;
 
 /// The budget of one host.
@@ -22,21 +23,27 @@ pub(super) struct Budget {
 
 #[derive(Debug)]
 struct State {
+    /// Requests that may run at a time now.
     limit: usize,
-    good: u32,
+    /// Requests since the last busy answer or the last rise of the limit.
+    undisturbed: u32,
+    /// End of the pause that the host asked for.
     not_before: Instant,
 }
 
 impl Budget {
     pub(super) fn new(most: usize) -> Self {
+        // with no permit at all, the first request would wait forever
         let most = most.max(1);
-        let state = State { limit: most, good: 0, not_before: Instant::now() };
+        let state = State { limit: most, undisturbed: 0, not_before: Instant::now() };
         Self { permits: Arc::new(Semaphore::new(most)), most, state: Mutex::new(state) }
     }
 
-    /// Waits for its turn, and until a pause is over that the host asked any request for.
+    /// Waits until the budget has room and the host's pause is over.
     pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
         let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
+
+        // another request may extend the pause while this one sleeps
         loop {
             let not_before = self.state().not_before;
             if not_before <= Instant::now() {
@@ -44,32 +51,37 @@ impl Budget {
             }
             tokio::time::sleep_until(not_before).await;
         }
+
         let mut state = self.state();
-        state.good += 1;
-        if state.good >= RECOVERY && state.limit < self.most {
-            state.good = 0;
+        state.undisturbed += 1;
+        if state.undisturbed >= RECOVERY && state.limit < self.most {
+            state.undisturbed = 0;
             state.limit += 1;
             self.permits.add_permits(1);
         }
         permit
     }
 
-    /// Takes back the permit of a request that the host had no time for.
+    /// Takes back the permit of a request for which the host was too busy.
     pub(super) fn busy(&self, permit: OwnedSemaphorePermit, asked_pause: Option<Duration>) {
         let mut state = self.state();
-        state.good = 0;
+        state.undisturbed = 0;
         if state.limit > 1 {
             state.limit -= 1;
+            // a forgotten permit never returns to the semaphore, so one request fewer runs from now on
             permit.forget();
         }
+
+        // `rest` locks the state again
         drop(state);
         self.rest(asked_pause);
     }
 
-    /// Begins no request before a pause is over.
+    /// Starts no request until a pause is over.
     pub(super) fn rest(&self, asked_pause: Option<Duration>) {
         if let Some(pause) = asked_pause {
             let mut state = self.state();
+            // a shorter pause never cuts a longer one, and no host stops a run by asking for a year
             state.not_before = state.not_before.max(Instant::now() + pause.min(LONGEST_ASKED));
         }
     }

@@ -6,6 +6,7 @@ use crate::sys::http::Http;
 use crate::sys::http::mask;
 use crate::sys::http::pace::Paced;
 use crate::sys::http::retry;
+use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::header;
 use reqwest::header::HeaderMap;
@@ -14,55 +15,53 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-/// An attempt that brought this many bytes starts a new count of attempts.
+/// Bytes of one attempt that reset the count of attempts: a connection that breaks every few minutes completes a large
+/// file in the end.
 const PROGRESS: u64 = 1 << 20;
 
-/// What a download is to become.
+/// The file that a download completes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// The file; bytes that it has already are taken for the beginning.
+    /// Path of the file; bytes that it has already count as its beginning.
     pub path: &'a Path,
-    /// Its size when complete; never more is accepted.
+    /// Size of the complete file in bytes; more is never accepted.
     pub size: u64,
 }
 
-/// What happened to the file, for hashing and progress while bytes stream by.
+/// A change of the file, for hashing and progress while bytes arrive.
 #[derive(Debug)]
 pub enum Piece<'a> {
-    /// The file was emptied: the server does not resume.
+    /// The file was emptied, because the server does not resume.
     Restarted,
     /// These bytes were appended.
     Bytes(&'a [u8]),
 }
 
 impl Http {
-    /// Completes a file from an address. Content is not verified here.
+    /// Completes a file from an address. The content is not verified here.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongSize`] when the server's file has another size, others as named. Bytes that
-    /// arrived stay for the next attempt.
+    /// have arrived stay for the next attempt.
     pub async fn download(
         &self,
         url: &str,
         target: Target<'_>,
         sink: &mut (dyn FnMut(Piece<'_>) + Send),
     ) -> Result<(), Error> {
-        let tie = |cause| Error::from(fs::Error::new("write", target.path, cause));
-        fs::remove_link(target.path)?;
-        let mut file = OpenOptions::new().create(true).append(true).truncate(false).open(target.path).map_err(tie)?;
-        let mut done = file.metadata().map_err(tie)?.len();
-        if done > target.size {
-            restart(&mut file, &mut done, target, sink)?;
-        }
+        let mut download = Download::open(url, target, sink)?;
         let mut failures = 0;
-        while done < target.size {
-            let before = done;
-            let failure = match self.attempt(url, target, (&mut file, &mut done), sink).await {
-                Ok(()) if done == target.size => break,
+
+        while download.done < target.size {
+            let before = download.done;
+            let failure = match self.attempt(&mut download).await {
+                Ok(()) if download.done == target.size => break,
+                // a body of chunks without a length ends early without an error
                 Ok(()) => retry::Failure::short(url),
                 Err(failure) => failure,
             };
-            if done.saturating_sub(before) >= PROGRESS {
+
+            if download.done.saturating_sub(before) >= PROGRESS {
                 failures = 0;
             }
             retry::pause(failure, &mut failures, &self.options).await?;
@@ -70,64 +69,118 @@ impl Http {
         Ok(())
     }
 
-    async fn attempt(
-        &self,
-        url: &str,
-        target: Target<'_>,
-        (file, done): (&mut File, &mut u64),
-        sink: &mut (dyn FnMut(Piece<'_>) + Send),
-    ) -> Result<(), retry::Failure> {
-        let mut headers = HeaderMap::new();
-        if *done > 0 {
-            let range = format!("bytes={done}-");
-            headers.insert(header::RANGE, range.parse().expect("digits and ASCII signs are a header value"));
-        }
-        let mut response = self.request(url, headers).await?;
-        let wrong_size = |found| Error::WrongSize { url: mask(url), expected: target.size, found };
-        match (response.status(), content_range(response.headers())) {
-            (StatusCode::OK, _) => {
-                if let Some(found) = response.content_length().filter(|length| *length != target.size) {
-                    return Err(wrong_size(found).into());
-                }
-                if *done > 0 {
-                    restart(file, done, target, sink)?;
-                }
-            }
-            (StatusCode::PARTIAL_CONTENT, Some((start, total))) if start == *done && *done > 0 => {
-                if let Some(found) = total.filter(|total| *total != target.size) {
-                    return Err(wrong_size(found).into());
-                }
-            }
-            // the part on the server is not the part that was asked for: begin again, once a time counted as failure
-            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) if *done > 0 => {
-                restart(file, done, target, sink)?;
-                return Err(retry::Failure::short(url));
-            }
-            (status, _) => return Err(Error::Status { url: mask(url), status: status.as_u16() }.into()),
-        }
+    /// Asks once for the missing bytes, and appends what arrives.
+    async fn attempt(&self, download: &mut Download<'_>) -> Result<(), retry::Failure> {
+        let mut response = self.request(download.url, download.headers()).await?;
+        download.begin(&response)?;
+
         let mut paced = Paced::new(self.pace());
-        while let Some(chunk) = self.part(url, &mut response, &mut paced).await? {
-            if *done + chunk.len() as u64 > target.size {
-                return Err(wrong_size(*done + chunk.len() as u64).into());
-            }
-            file.write_all(&chunk).map_err(|cause| Error::from(fs::Error::new("write", target.path, cause)))?;
-            *done += chunk.len() as u64;
-            sink(Piece::Bytes(&chunk));
+        while let Some(chunk) = self.part(download.url, &mut response, &mut paced).await? {
+            download.append(&chunk)?;
         }
         Ok(())
     }
 }
 
-fn restart(
-    file: &mut File,
-    done: &mut u64,
-    target: Target<'_>,
-    sink: &mut (dyn FnMut(Piece<'_>) + Send),
-) -> Result<(), Error> {
-    file.set_len(0).map_err(|cause| Error::from(fs::Error::new("write", target.path, cause)))?;
-    *done = 0;
-    sink(Piece::Restarted);
-    Ok(())
+/// A file on its way to completion.
+struct Download<'a> {
+    url: &'a str,
+    target: Target<'a>,
+    file: File,
+    /// Bytes that the file has.
+    done: u64,
+    sink: &'a mut (dyn FnMut(Piece<'_>) + Send),
+}
+
+impl<'a> Download<'a> {
+    fn open(url: &'a str, target: Target<'a>, sink: &'a mut (dyn FnMut(Piece<'_>) + Send)) -> Result<Self, Error> {
+        fs::remove_link(target.path)?;
+        let opened = OpenOptions::new().create(true).append(true).truncate(false).open(target.path);
+        let file = opened.map_err(|cause| target.error(cause))?;
+        let done = file.metadata().map_err(|cause| target.error(cause))?.len();
+
+        let mut download = Self { url, target, file, done, sink };
+        // the beginning of a larger file is the beginning of another file
+        if done > target.size {
+            download.restart()?;
+        }
+        Ok(download)
+    }
+
+    /// Returns the headers that ask for the missing bytes.
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if self.done > 0 {
+            let range = format!("bytes={}-", self.done);
+            headers.insert(header::RANGE, range.parse().expect("digits and ASCII signs are a header value"));
+        }
+        headers
+    }
+
+    /// Decides whether a response continues the file; empties the file when the server begins at its start.
+    fn begin(&mut self, response: &Response) -> Result<(), retry::Failure> {
+        let is_resumed = self.done > 0;
+        match (response.status(), content_range(response.headers())) {
+            // a server may ignore a range and send the whole file (RFC 9110, 14.2)
+            (StatusCode::OK, _) => {
+                self.check_size(response.content_length())?;
+                if is_resumed {
+                    self.restart()?;
+                }
+                Ok(())
+            }
+            (StatusCode::PARTIAL_CONTENT, Some((start, total))) if is_resumed && start == self.done => {
+                Ok(self.check_size(total)?)
+            }
+            // the server has other bytes than those that were asked for: the next attempt asks for the whole file, and
+            // this one counts as failed, so that a confused server cannot keep this going forever
+            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) if is_resumed => {
+                self.restart()?;
+                Err(retry::Failure::short(self.url))
+            }
+            (status, _) => Err(Error::Status { url: mask(self.url), status: status.as_u16() }.into()),
+        }
+    }
+
+    /// Appends bytes; more than the complete file has are refused before they reach the disk.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let length = self.done + bytes.len() as u64;
+        if length > self.target.size {
+            return Err(self.wrong_size(length));
+        }
+
+        self.file.write_all(bytes).map_err(|cause| self.target.error(cause))?;
+        self.done = length;
+        (self.sink)(Piece::Bytes(bytes));
+        Ok(())
+    }
+
+    /// Empties the file.
+    fn restart(&mut self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(|cause| self.target.error(cause))?;
+        self.done = 0;
+        (self.sink)(Piece::Restarted);
+        Ok(())
+    }
+
+    /// Compares the size that the server announces, if it does, with the wanted one.
+    fn check_size(&self, announced: Option<u64>) -> Result<(), Error> {
+        match announced {
+            Some(size) if size != self.target.size => Err(self.wrong_size(size)),
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong_size(&self, found: u64) -> Error {
+        Error::WrongSize { url: mask(self.url), expected: self.target.size, found }
+    }
+}
+
+impl Target<'_> {
+    /// Ties a system error to the file.
+    fn error(&self, cause: std::io::Error) -> Error {
+        fs::Error::new("write", self.path, cause).into()
+    }
 }
 
 /// Reads `Content-Range: bytes <start>-<end>/<total or *>` (RFC 9110, 14.4).

@@ -1,4 +1,4 @@
-//! What can go wrong with a request, without a password in the text.
+//! Errors of requests; their texts hold no password.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -15,7 +15,7 @@ pub enum Error {
         /// Address.
         url: String,
     },
-    /// It is no web address.
+    /// The address is not a web address.
     #[error("cannot fetch `{url}`: only http:// and https:// addresses are supported")]
     Address {
         /// Address.
@@ -35,7 +35,7 @@ pub enum Error {
         /// HTTP status code.
         status: u16,
     },
-    /// A proxy, or something behind it, refused.
+    /// A proxy, or a server behind it, refused the request.
     #[error("cannot fetch `{url}`: {} (status {status})", proxy_words(proxy, *status))]
     Proxy {
         /// Address.
@@ -45,21 +45,21 @@ pub enum Error {
         /// HTTP status code.
         status: u16,
     },
-    /// A variable does not name a proxy.
-    #[error("cannot use the proxy of `{variable}`: it is no http:// or https:// address")]
+    /// A proxy variable holds no usable address.
+    #[error("cannot use the proxy of `{variable}`: it is not an http:// or https:// address")]
     ProxyAddress {
-        /// The variable.
+        /// Name of the variable.
         variable: &'static str,
     },
-    /// No answer, or it broke off, as often as was tried.
+    /// No attempt brought a complete answer.
     #[error("cannot fetch `{url}`: {cause}")]
     Unreachable {
         /// Address.
         url: String,
-        /// What the connection said.
+        /// The error of the connection.
         cause: String,
     },
-    /// The body is larger than anything that could be meant.
+    /// The body is larger than any plausible one.
     #[error("cannot fetch `{url}`: it has more than {limit} bytes")]
     TooLarge {
         /// Address.
@@ -67,7 +67,7 @@ pub enum Error {
         /// Largest accepted size in bytes.
         limit: u64,
     },
-    /// The file on the server has another size than the one that is wanted.
+    /// The file on the server has another size than the wanted one.
     #[error("cannot fetch `{url}`: it has {found} bytes instead of {expected}")]
     WrongSize {
         /// Address.
@@ -80,10 +80,10 @@ pub enum Error {
     /// The client could not be started.
     #[error("cannot start the network client: {cause}")]
     Client {
-        /// What it said.
+        /// The error of the client.
         cause: String,
     },
-    /// The file of additional certificates has none.
+    /// The file of additional certificates holds no certificate.
     #[error("cannot read certificates `{}`: there is no PEM certificate in it", path.display())]
     Certificates {
         /// The file.
@@ -101,13 +101,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether the server works but has no such file, or another one of this name.
+    /// Tells whether the server works but lacks the wanted file, or has another one of this name.
     #[must_use]
     pub fn is_miss(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::WrongSize { .. })
     }
 
-    /// Tells whether another server may do better.
+    /// Tells whether the failure is the server's, so that another server may succeed.
     #[must_use]
     pub fn is_servers(&self) -> bool {
         self.is_miss()
@@ -117,7 +117,7 @@ impl Error {
             )
     }
 
-    /// Returns what a person can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -141,7 +141,7 @@ impl Error {
         }
     }
 
-    /// Makes an error of a status; what comes through a proxy may be the proxy's.
+    /// Returns the error of a status. With a proxy in between, nobody can tell which of the two it comes from.
     pub(crate) fn of_status(url: &str, status: u16, proxy: Option<&Url>) -> Self {
         let url = mask(url);
         match proxy {
@@ -150,10 +150,11 @@ impl Error {
         }
     }
 
-    /// Returns a kept start-up error once more.
+    /// Returns a copy of an error that is kept because the client is started only once.
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::ProxyAddress { variable } => Self::ProxyAddress { variable },
+            // other errors hold causes that cannot be copied
             other => Self::Client { cause: other.to_string() },
         }
     }
@@ -169,17 +170,18 @@ impl Explain for Error {
     }
 }
 
-/// Only a proxy asks for a login at a proxy (RFC 9110, 15.5.8); who said anything else cannot be told.
+/// Says who refused. Only a proxy asks for a login at a proxy (RFC 9110, 15.5.8); any other status may be the server's.
 fn proxy_words(proxy: &str, status: u16) -> String {
     if status == 407 {
         format!("the proxy `{proxy}` asks for a login")
     } else {
-        format!("the proxy `{proxy}` refused, or a server behind it")
+        format!("the proxy `{proxy}` refused the request, or a server behind it did")
     }
 }
 
-/// Tells whether the server did not like our certificate, or that we have none (RFC 8446, 6.2).
+/// Tells whether the server rejects our certificate, or that we have none (RFC 8446, 6.2).
 pub(crate) fn is_refused_certificate(cause: &str) -> bool {
+    // the words of rustls for an alert from the other side; our own doubts about its certificate read differently
     let alert = cause.split_once("received fatal alert: ").map(|(_, alert)| alert);
     alert.is_some_and(|alert| alert.contains("Certificate") || alert.contains("UnknownCA"))
 }
@@ -188,36 +190,45 @@ pub(crate) fn is_refused_certificate(cause: &str) -> bool {
 /// have keys there.
 #[must_use]
 pub fn mask(address: &str) -> String {
-    // what cannot be read cannot be cleaned: keep only what cannot hold a secret; `user:password@host` has no host, but
-    // a scheme
+    // an address that does not parse may have its secret anywhere: only the part behind the login and before the query is
+    // kept; `user:password@host` parses, as a scheme without a host
     let Some(mut url) = Url::parse(address).ok().filter(Url::has_host) else {
-        let behind = address.rsplit('@').next().unwrap_or_default();
-        return behind.split('?').next().unwrap_or_default().to_owned();
+        let behind_login = address.rsplit('@').next().unwrap_or_default();
+        return behind_login.split('?').next().unwrap_or_default().to_owned();
     };
-    if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
+
+    // a plain address stays as people wrote it: the parser would add a slash
+    let has_login = !url.username().is_empty() || url.password().is_some();
+    if !has_login && url.query().is_none() {
         return address.to_owned();
     }
+
     if url.query().is_some() {
         url.set_query(Some("***"));
     }
-    if url.username().is_empty() && url.password().is_none() {
+    if !has_login {
         return url.to_string();
     }
     let removed = url.set_username("***").and_then(|()| url.set_password(None));
+    // if in doubt, the host alone is shown
     if removed.is_ok() { url.to_string() } else { url.host_str().unwrap_or_default().to_owned() }
 }
 
 /// Returns an error with all its causes, without addresses.
 pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { String::new() };
+
+    // the text of reqwest's own error has the address, with a login in it: only its causes are used
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         let words = cause.to_string();
+        // many wrappers repeat the text of what they wrap
         if !text.contains(&words) {
             text = if text.is_empty() { words } else { format!("{text}: {words}") };
         }
         next = cause.source();
     }
+
     if text.is_empty() {
         text = match (error.is_connect(), error.is_body() || error.is_decode()) {
             (true, _) => "no connection".to_owned(),

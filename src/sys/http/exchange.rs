@@ -1,8 +1,9 @@
-//! One request and its answer, as values.
+//! One request to a host and its answer, as values.
 
 use crate::sys::fs;
 use crate::sys::http::Error;
 use crate::sys::http::download::content_range;
+use crate::sys::http::header_text;
 use crate::sys::http::mask;
 use crate::sys::http::pace::Pace;
 use crate::sys::http::pace::Paced;
@@ -21,75 +22,77 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncSeekExt;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-/// Bytes of a file that are handed over at once.
+/// Bytes of a file that are handed to the client at once.
 const PART: usize = 256 << 10;
 
-/// Longest rest of a body that is read only to keep the connection.
+/// Longest rest of a body that is read only to keep the connection: more costs more than a new connection.
 const DRAINED: usize = 64 << 10;
 
-/// What is asked of a host. Can be sent again: a file's bytes are read anew each time.
+/// A request to a host. It can be sent again: the bytes of a file are then read again.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// GET, HEAD, POST, …
     pub method: Method,
-    /// Where.
+    /// Address.
     pub url: Url,
-    /// Besides those that the client sets (Host, User-Agent, Content-Length).
+    /// Headers in addition to those that the client sets (Host, User-Agent, Content-Length).
     pub headers: HeaderMap,
-    /// What is sent along.
+    /// Body.
     pub body: Body,
 }
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// Nothing; POST and PUT then say `Content-Length: 0`.
+    /// No bytes; POST and PUT then send `Content-Length: 0`.
     Empty,
-    /// Bytes.
+    /// Bytes in memory.
     Bytes(Bytes),
     /// A part of a file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where the part begins, in bytes.
+        /// Position of the part's first byte.
         offset: u64,
-        /// Its length in bytes.
+        /// Length of the part in bytes.
         length: u64,
-        /// Hears what leaves.
+        /// Counts the bytes that are sent.
         sent: Sent,
     },
 }
 
-/// Counts the bytes of a body that leave; bytes that leave again in another attempt count once.
+/// Counts the sent bytes of a body; bytes that a further attempt sends again count once.
 #[derive(Clone)]
 pub struct Sent {
-    most: Arc<AtomicU64>,
-    hear: Arc<dyn Fn(u64) + Send + Sync>,
+    /// Position behind the last byte that was ever sent.
+    furthest: Arc<AtomicU64>,
+    listener: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Sent {
-    /// Returns a counter that calls `hear` with the number of further bytes.
-    pub fn new(hear: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        Self { most: Arc::default(), hear: Arc::new(hear) }
+    /// Returns a counter that calls `listener` with the number of further bytes.
+    pub fn new(listener: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self { furthest: Arc::default(), listener: Arc::new(listener) }
     }
 
-    /// Notes that all bytes up to this one have left.
+    /// Notes that all bytes before this position were sent.
     fn up_to(&self, position: u64) {
-        let before = self.most.fetch_max(position, Ordering::Relaxed);
+        let before = self.furthest.fetch_max(position, Ordering::Relaxed);
         if position > before {
-            (self.hear)(position - before);
+            (self.listener)(position - before);
         }
     }
 }
 
 impl fmt::Debug for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sent({})", self.most.load(Ordering::Relaxed))
+        write!(f, "Sent({})", self.furthest.load(Ordering::Relaxed))
     }
 }
 
@@ -100,34 +103,42 @@ impl Request {
         Self { method, url, headers: HeaderMap::new(), body }
     }
 
+    /// Returns the request in the client's form; `pulse` follows its body.
     pub(super) fn prepare(&self, client: &reqwest::Client, pulse: &Pulse) -> Result<RequestBuilder, Error> {
         if !matches!(self.url.scheme(), "http" | "https") {
             return Err(Error::Address { url: mask(self.url.as_str()) });
         }
+
         let builder = client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
         Ok(match &self.body {
             Body::Empty if self.method == Method::GET || self.method == Method::HEAD => builder,
+            // without it a server may answer 411 (RFC 9110, 8.6 and 15.5.12)
             Body::Empty => builder.header(header::CONTENT_LENGTH, 0),
             Body::Bytes(bytes) => builder.body(bytes.clone()),
             Body::File { path, offset, length, sent } => {
                 let (path, sent, pulse) = (path.clone(), sent.clone(), pulse.clone());
-                let part = Part { path, offset: *offset, length: *length, done: 0, sent, pulse };
+                let part = Part { path, offset: *offset, length: *length, file: None, done: 0, sent, pulse };
+                // no byte of an empty part passes, so nothing would note its end later
                 if *length > 0 {
                     part.pulse.begins_body();
                 } else {
                     part.pulse.ends_body();
                 }
+                // without a length the client would use chunked coding (RFC 9112, 7.1)
                 builder.header(header::CONTENT_LENGTH, *length).body(part.stream())
             }
         })
     }
 }
 
-/// A part of a file on its way.
+/// A part of a file that is being sent.
 struct Part {
     path: PathBuf,
     offset: u64,
     length: u64,
+    /// The file, once it is open.
+    file: Option<File>,
+    /// Bytes of the part that the client has taken.
     done: u64,
     sent: Sent,
     pulse: Pulse,
@@ -135,23 +146,24 @@ struct Part {
 
 impl Part {
     fn stream(self) -> reqwest::Body {
-        let next = |(mut part, file): (Self, Option<tokio::fs::File>)| async move {
-            match part.next(file).await {
-                Ok(Some((bytes, file))) => Ok(Some((bytes, (part, Some(file))))),
-                Ok(None) => Ok(None),
-                Err(cause) => {
-                    // the client would tell it as a broken connection
-                    let kind = cause.kind();
-                    part.pulse.fails(fs::Error::new("read", &part.path, cause));
-                    Err(io::Error::from(kind))
-                }
-            }
-        };
-        reqwest::Body::wrap_stream(stream::try_unfold((self, None), next))
+        reqwest::Body::wrap_stream(stream::try_unfold(self, Self::advance))
     }
 
-    async fn next(&mut self, file: Option<tokio::fs::File>) -> io::Result<Option<(Vec<u8>, tokio::fs::File)>> {
-        let mut file = match file {
+    /// Returns the next bytes with the rest of the part, or `None` at its end.
+    async fn advance(mut self) -> io::Result<Option<(Vec<u8>, Self)>> {
+        match self.next().await {
+            Ok(bytes) => Ok(bytes.map(|bytes| (bytes, self))),
+            Err(cause) => {
+                // the client reports it as a broken connection, which would be tried again: the pulse keeps the truth
+                let kind = cause.kind();
+                self.pulse.fails(fs::Error::new("read", &self.path, cause));
+                Err(io::Error::from(kind))
+            }
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut file = match self.file.take() {
             Some(file) => file,
             None => self.open().await?,
         };
@@ -159,30 +171,34 @@ impl Part {
         if rest == 0 {
             return Ok(None);
         }
+
         let mut bytes = Vec::with_capacity(rest.min(PART));
         (&mut file).take(rest.min(PART) as u64).read_to_end(&mut bytes).await?;
+        // the length was announced already: a shorter body would hang until the server gives up
         if bytes.is_empty() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was"));
         }
+
         self.done += bytes.len() as u64;
         self.sent.up_to(self.offset + self.done);
-        // the client does not ask for more than the length that was told
+        // the client does not ask again once it has the announced length, so the end is noted here
         if self.done == self.length {
             self.pulse.ends_body();
         } else {
             self.pulse.beat();
         }
-        Ok(Some((bytes, file)))
+        self.file = Some(file);
+        Ok(Some(bytes))
     }
 
-    async fn open(&self) -> io::Result<tokio::fs::File> {
-        let mut file = tokio::fs::File::open(&self.path).await?;
+    async fn open(&self) -> io::Result<File> {
+        let mut file = File::open(&self.path).await?;
         file.seek(io::SeekFrom::Start(self.offset)).await?;
         Ok(file)
     }
 }
 
-/// What a host answered. While it lives, it counts as one request of the host's budget.
+/// The answer of a host. As long as it lives, it counts as one request of the host's budget.
 #[derive(Debug)]
 pub struct Answer {
     url: String,
@@ -195,13 +211,14 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn new(
-        (url, proxy): (String, Option<&Url>),
+        url: &str,
+        proxy: Option<&Url>,
         response: Response,
         pace: Pace,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let proxy = proxy.map(|proxy| mask(proxy.as_str()));
-        Self { url, proxy, response, pace, paced: Paced::new(pace), permit }
+        Self { url: mask(url), proxy, response, pace, paced: Paced::new(pace), permit }
     }
 
     /// Returns the address without credentials, for messages.
@@ -210,7 +227,7 @@ impl Answer {
         &self.url
     }
 
-    /// Returns the address of the proxy that it came through, without credentials.
+    /// Returns the address of the proxy in between, without credentials.
     #[must_use]
     pub fn proxy(&self) -> Option<&str> {
         self.proxy.as_deref()
@@ -225,7 +242,7 @@ impl Answer {
     /// Returns a header that is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+        header_text(self.headers(), name)
     }
 
     /// Returns all headers.
@@ -234,7 +251,7 @@ impl Answer {
         self.response.headers()
     }
 
-    /// Returns which bytes a partial answer has: the first one, and how many there are in all where that is told.
+    /// Returns the position of the first byte of a partial answer, and the size of the whole where the host tells it.
     #[must_use]
     pub fn content_range(&self) -> Option<(u64, Option<u64>)> {
         content_range(self.headers())
@@ -248,9 +265,10 @@ impl Answer {
         self.read(limit).await.map_err(|failure| failure.error)
     }
 
-    /// As [`Answer::bytes`], for callers that ask again when it breaks off.
+    /// Reads the body as [`Answer::bytes`] does, for callers that repeat the request when it breaks off.
     pub(crate) async fn read(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
+        // counts what arrives: the announced length may be missing or wrong
         while let Some(part) = self.part().await? {
             if (bytes.len() + part.len()) as u64 > limit {
                 return Err(Error::TooLarge { url: self.url.clone(), limit }.into());
@@ -268,7 +286,7 @@ impl Answer {
         }
     }
 
-    /// Reads what is left, as far as that is worth a connection that can be used again.
+    /// Reads the rest of a body if it is short, so that its connection can be used again.
     pub async fn drain(mut self) {
         let mut left = DRAINED;
         while let Ok(Some(part)) = self.part().await {

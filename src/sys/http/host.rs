@@ -1,13 +1,17 @@
-//! Conversations with one host: parallel requests within a budget, retries with jitter, one pause for all.
+//! Requests to one host: in parallel within a budget, retried with jitter, and with one pause for all.
 //!
 //! Made for registries: HTTP/1.1, because parallel uploads over one HTTP/2 connection hold each other up; no cookies,
-//! because Harbor's session cookie switches its CSRF protection on; credentials never follow a redirect elsewhere.
+//! because Harbor's session cookie switches its CSRF protection on; credentials never follow a redirect to another host.
 
 use crate::sys::fs;
 use crate::sys::http::Answer;
+use crate::sys::http::CERTIFICATES_LIMIT;
 use crate::sys::http::Error;
+use crate::sys::http::REDIRECTS;
 use crate::sys::http::Request;
+use crate::sys::http::authorities;
 use crate::sys::http::budget::Budget;
+use crate::sys::http::choose_tls_provider;
 use crate::sys::http::error;
 use crate::sys::http::mask;
 use crate::sys::http::pace::LEAST;
@@ -16,36 +20,38 @@ use crate::sys::http::proxy::Proxies;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry;
 use crate::sys::http::retry::Failure;
+use reqwest::Client;
+use reqwest::ClientBuilder;
+use reqwest::Identity;
 use reqwest::Method;
+use reqwest::Response;
 use reqwest::header;
 use reqwest::redirect;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 use url::Url;
 
-/// Largest file of certificates or keys.
-const CERTIFICATES_LIMIT: u64 = 16 << 20;
+/// Requests without bodies in either direction are cheap: allow this many per ordinary request.
+const LOOKUPS: usize = 4;
 
-/// How many redirects are followed.
-const REDIRECTS: usize = 5;
-
-/// How one host is talked to.
+/// How to talk to one host.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
     /// Refuse every request.
     pub offline: bool,
-    /// PEM file of certificate authorities that are trusted besides the system's.
+    /// PEM file of certificate authorities to trust in addition to the system's.
     pub extra_ca: Option<PathBuf>,
     /// PEM file with a client certificate, its chain and its key (mutual TLS).
     pub identity: Option<PathBuf>,
-    /// Longest time to build a connection.
+    /// Longest time to establish a connection.
     pub connect_timeout: Duration,
-    /// Longest time without a single byte in either direction, and for [`HostOptions::least_bytes`].
+    /// Longest time without a single byte in either direction, and the span of [`HostOptions::least_bytes`].
     pub idle_timeout: Duration,
     /// Least bytes of an answer's body in each such span of time; see [`Pace`].
     pub least_bytes: u64,
-    /// How often one request is made when the cause may pass.
+    /// Most attempts of one request, if its failures may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
     pub backoff: Duration,
@@ -71,30 +77,30 @@ impl HostOptions {
     }
 }
 
-/// One host and what is known about how busy it is.
+/// One host, and how many requests it takes at present.
 #[derive(Debug)]
 pub struct Host {
     options: HostOptions,
-    plain: OnceLock<Result<reqwest::Client, Error>>,
-    encrypted: OnceLock<Result<reqwest::Client, Error>>,
+    plain: OnceLock<Result<Client, Error>>,
+    encrypted: OnceLock<Result<Client, Error>>,
     proxies: OnceLock<Result<Proxies, Error>>,
+    /// Budget of requests that move bodies.
     budget: Budget,
+    /// Budget of requests without bodies.
     lookups: Budget,
 }
 
-/// Requests without bodies in either direction cost a host little: so many at a time for each one of the others.
-const LOOKUPS: usize = 4;
-
 impl Host {
-    /// Returns a host that nobody has talked to yet; costs nothing.
+    /// Returns a host without connecting to it; costs nothing.
     #[must_use]
     pub fn new(options: HostOptions) -> Self {
-        let (budget, lookups) = (Budget::new(options.parallel), Budget::new(options.parallel.saturating_mul(LOOKUPS)));
+        let budget = Budget::new(options.parallel);
+        let lookups = Budget::new(options.parallel.saturating_mul(LOOKUPS));
         let (plain, encrypted, proxies) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self { options, plain, encrypted, proxies, budget, lookups }
     }
 
-    /// Makes a request, again when the cause may pass (no connection, 408, 429, 5xx).
+    /// Makes a request, and repeats it while its failures may pass (no connection, 408, 429, 5xx).
     ///
     /// # Errors
     /// The last failure. Any other status is an answer.
@@ -108,23 +114,27 @@ impl Host {
         }
     }
 
-    /// Makes a request once, following redirects of GET and HEAD. For work of several requests that has to be begun
-    /// anew as a whole, together with [`Host::pause`].
+    /// Makes a request once, following redirects of GET and HEAD. Together with [`Host::pause`] it serves operations of
+    /// several requests that must be restarted as a whole.
     pub(crate) async fn send_once(&self, request: &Request) -> Result<Answer, Failure> {
         let mut request = request.clone();
         for _ in 0..=REDIRECTS {
             let answer = self.exchange(&request).await?;
+            // other methods change something, and nobody asked for that change at another address
             let follows = request.method == Method::GET || request.method == Method::HEAD;
             if !follows || !matches!(answer.status(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
+
             let target = answer.header("location").and_then(|location| request.url.join(location).ok());
             request = redirected(request, target)?;
         }
+
         let cause = "too many redirects".to_owned();
         Err(Error::Unreachable { url: mask(request.url.as_str()), cause }.into())
     }
 
+    /// Makes one request within the host's budget, and separates answers from failures.
     async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
         let url = request.url.as_str();
         if self.options.offline {
@@ -132,43 +142,59 @@ impl Host {
         }
         let client = self.client(request)?;
         let proxy = self.proxies()?.of(&request.url);
+
         let budget = if request.method == Method::HEAD { &self.lookups } else { &self.budget };
         let permit = budget.permit().await;
-        let pulse = Pulse::new();
-        let sending = request.prepare(client, &pulse)?.send();
-        let sent = tokio::select! {
-            sent = sending => sent.map_err(|cause| Failure::of(url, &cause).through(proxy, &cause)),
-            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
-        };
-        let response = match sent {
+        let response = match self.transmit(request, client, proxy).await {
             Ok(response) => response,
             Err(failure) => {
-                if let Some(error) = pulse.failure() {
-                    return Err(Error::from(error).into());
+                // connections break under load, too; what fails on this side tells nothing about the host
+                if matches!(failure.error, Error::Unreachable { .. }) {
+                    budget.busy(permit, None);
                 }
-                budget.busy(permit, None);
                 return Err(failure);
             }
         };
+
         match response.status().as_u16() {
+            // comes from the proxy alone, and another attempt has no login either
             407 => Err(Error::of_status(url, 407, proxy).into()),
             408 | 429 | 500..=599 => {
                 let failure = Failure::busy(url, &response, proxy);
                 budget.busy(permit, failure.asked_pause());
-                // the pause is for everything that the host is asked
+                // the host asks for a pause of all requests, whichever budget they are in
                 self.budget.rest(failure.asked_pause());
                 self.lookups.rest(failure.asked_pause());
                 Err(failure)
             }
             _ => {
                 let pace = Pace { span: self.options.idle_timeout, least: self.options.least_bytes };
-                Ok(Answer::new((mask(url), proxy), response, pace, permit))
+                Ok(Answer::new(url, proxy, response, pace, permit))
             }
         }
     }
 
-    /// Reading the system's certificates takes longer than several requests, so plain http does not wait for it.
-    fn client(&self, request: &Request) -> Result<&reqwest::Client, Error> {
+    /// Sends a request and waits for the head of its answer, as long as bytes move.
+    async fn transmit(&self, request: &Request, client: &Client, proxy: Option<&Url>) -> Result<Response, Failure> {
+        let url = request.url.as_str();
+        let pulse = Pulse::new();
+        let sending = request.prepare(client, &pulse)?.send();
+        // a limit on the whole request would also end a large upload that makes progress
+        let sent = tokio::select! {
+            sent = sending => sent.map_err(|cause| Failure::of(url, &cause).through(proxy, &cause)),
+            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
+        };
+
+        // a file that cannot be read looks like a broken connection to the client
+        match pulse.failure() {
+            Some(error) if sent.is_err() => Err(Error::from(error).into()),
+            _ => sent,
+        }
+    }
+
+    /// Returns the client for a request. Reading the system's certificates takes longer than several requests, so plain
+    /// http has a client without them.
+    fn client(&self, request: &Request) -> Result<&Client, Error> {
         let is_plain = request.url.scheme() == "http";
         let cell = if is_plain { &self.plain } else { &self.encrypted };
         let proxies = self.proxies()?;
@@ -187,7 +213,7 @@ impl Host {
         if failure.may_pass() && self.rest(failures, failure.asked_pause()).await { Ok(()) } else { Err(failure.error) }
     }
 
-    /// Waits before the next attempt; tells whether there is one.
+    /// Waits before the next attempt; tells whether one is left.
     pub(crate) async fn rest(&self, failures: &mut u32, asked_pause: Option<Duration>) -> bool {
         *failures += 1;
         if *failures >= self.options.attempts {
@@ -197,25 +223,29 @@ impl Host {
         true
     }
 
-    /// Takes an answer that only a busy host gives: fewer requests from now on.
+    /// Reports that an answer is one that only a busy host gives: fewer requests run from now on.
     pub(crate) fn was_busy(&self, answer: Answer) {
         self.budget.busy(answer.into_permit(), None);
     }
 
-    /// Returns how many requests there may be at one time.
+    /// Returns how many requests may run at one time.
     #[must_use]
     pub fn parallel(&self) -> usize {
         self.options.parallel.max(1)
     }
 }
 
-/// Returns the request for the next address; credentials stay with the host they were meant for.
+/// Returns the request for the target of a redirect; credentials stay with the host that they are for.
 fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Failure> {
-    let refuse = |cause: &str| Error::Unreachable { url: mask(request.url.as_str()), cause: cause.to_owned() };
-    let target = target.ok_or_else(|| refuse("a redirect without a sound address"))?;
+    let Some(target) = target else {
+        return Err(refused_redirect(&request, "a redirect without a valid address"));
+    };
+    // never from https to plain http, and never to another scheme, such as `file:`
     if target.scheme() != "https" && (request.url.scheme() == "https" || target.scheme() != "http") {
-        return Err(refuse("redirect from https to an open connection").into());
+        return Err(refused_redirect(&request, "redirect from https to an unencrypted connection"));
     }
+
+    // an origin is scheme, host and port: registries redirect blobs to object stores, which need no login
     if target.origin() != request.url.origin() {
         request.headers.remove(header::AUTHORIZATION);
     }
@@ -223,43 +253,46 @@ fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Fail
     Ok(request)
 }
 
-fn client(options: &HostOptions, is_plain: bool, proxies: &Proxies) -> Result<reqwest::Client, Error> {
-    crate::sys::http::choose_tls_provider();
-    let read = |path: &Option<PathBuf>| match path {
-        Some(path) => fs::read(path, CERTIFICATES_LIMIT).map(Some),
-        None => Ok(None),
-    };
-    let mut authorities = Vec::new();
-    if let (Some(path), Some(pem)) = (&options.extra_ca, read(&options.extra_ca)?) {
-        authorities = crate::sys::http::certificates(path, &pem)?;
-    }
-    let mut identity = None;
-    if let (Some(path), Some(pem)) = (&options.identity, read(&options.identity)?) {
-        let parsed = reqwest::Identity::from_pem(&pem).map_err(|_| Error::Identity { path: path.clone() })?;
-        identity = Some(parsed);
-    }
-    let builder = || {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.connect_timeout)
-            .http1_only()
-            .no_proxy()
-            .proxy(proxies.for_client())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .redirect(redirect::Policy::none());
-        if let Some(identity) = &identity {
-            builder = builder.identity(identity.clone());
-        }
-        builder
-    };
-    let built = if is_plain {
-        builder().tls_certs_only(authorities).build()
-    } else {
-        let built = builder().tls_certs_merge(authorities.clone()).build();
-        built.or_else(|_| builder().tls_certs_only(authorities).build())
-    };
+fn refused_redirect(request: &Request, cause: &str) -> Failure {
+    Error::Unreachable { url: mask(request.url.as_str()), cause: cause.to_owned() }.into()
+}
+
+fn client(options: &HostOptions, is_plain: bool, proxies: &Proxies) -> Result<Client, Error> {
+    choose_tls_provider();
+    let authorities = authorities(options.extra_ca.as_deref())?;
+    let identity = options.identity.as_deref().map(identity).transpose()?;
+
+    let merged = builder(options, proxies, identity.as_ref()).tls_certs_merge(authorities.clone());
+    let only = builder(options, proxies, identity.as_ref()).tls_certs_only(authorities);
+    // merging reads the system's certificates, and fails where there are none
+    let built = if is_plain { only.build() } else { merged.build().or_else(|_| only.build()) };
     built.map_err(|cause| Error::Client { cause: error::chain(&cause) })
+}
+
+/// Reads a client certificate with its key.
+fn identity(path: &Path) -> Result<Identity, Error> {
+    let pem = fs::read(path, CERTIFICATES_LIMIT)?;
+    Identity::from_pem(&pem).map_err(|_| Error::Identity { path: path.to_owned() })
+}
+
+/// Returns the builder of a client, which still has to learn its authorities.
+fn builder(options: &HostOptions, proxies: &Proxies, identity: Option<&Identity>) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.connect_timeout)
+        .http1_only()
+        // the client would read the environment by rules of its own; ours are in `proxies`
+        .no_proxy()
+        .proxy(proxies.for_client())
+        // an address may have a key in its query, which is for its own host alone
+        .referer(false)
+        // retries and redirects are decided here, where the budget and the credentials are known
+        .retry(reqwest::retry::never())
+        .redirect(redirect::Policy::none());
+    match identity {
+        Some(identity) => builder.identity(identity.clone()),
+        None => builder,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! HTTP: downloads from any server ([`Http`]: retry, timeout, size limit, resume), and conversations with one host
-//! ([`Host`]: uploads, budget). Both know an offline switch.
+//! HTTP: downloads from any server ([`Http`]: retry, timeout, size limit, resume), and requests to one host ([`Host`]:
+//! uploads, budget). Both have an offline switch.
 //!
-//! Client and runtime are made on first use: commands that stay on this machine do not pay for them.
+//! Client and runtime are created on first use, so that commands without network access do not pay for them.
 
 mod budget;
 mod download;
@@ -37,7 +37,9 @@ use crate::sys::http::pace::Paced;
 use crate::sys::http::proxy::Proxies;
 use reqwest::Response;
 use reqwest::StatusCode;
+use reqwest::header::AsHeaderName;
 use reqwest::header::HeaderMap;
+use reqwest::header::HeaderValue;
 use reqwest::redirect;
 use std::future::Future;
 use std::path::Path;
@@ -45,28 +47,27 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use url::Url;
 
-/// Largest file of additional certificates.
+/// Largest file of certificates or keys. The bundle of a whole system has less than 1 MiB.
 const CERTIFICATES_LIMIT: u64 = 16 << 20;
 
-/// How many redirects are followed.
+/// Most redirects of one request.
 const REDIRECTS: usize = 5;
 
-/// How requests are made. No default: the caller decides.
+/// How to make requests. There is no default: the caller decides.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Refuse every request.
     pub offline: bool,
-    /// PEM file of certificate authorities that are trusted besides the system's.
+    /// PEM file of certificate authorities to trust in addition to the system's.
     pub extra_ca: Option<PathBuf>,
-    /// Longest time to build a connection.
+    /// Longest time to establish a connection.
     pub connect_timeout: Duration,
-    /// Longest time without a single byte, and for [`Options::least_bytes`].
+    /// Longest time without a single byte, and the span of [`Options::least_bytes`].
     pub idle_timeout: Duration,
     /// Least bytes of a body in each such span of time; see [`Pace`].
     pub least_bytes: u64,
-    /// How often one request is made when the cause may pass.
+    /// Most attempts of one request, if its failures may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
     pub backoff: Duration,
@@ -96,14 +97,14 @@ pub struct Http {
     client: OnceLock<Result<Client, Error>>,
 }
 
-/// The HTTP client, and the proxies that it uses.
+/// The HTTP client with the proxies that it uses.
 #[derive(Debug)]
 struct Client {
     client: reqwest::Client,
     proxies: Proxies,
 }
 
-/// What tells a server which version of a file is known already (RFC 9110, 13.1).
+/// Validators of the known version of a file (RFC 9110, 8.8), for conditional requests (RFC 9110, 13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Validators {
     /// `ETag` of the known version.
@@ -112,22 +113,44 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
+impl Validators {
+    fn of(headers: &HeaderMap) -> Self {
+        Self {
+            etag: header_text(headers, header::ETAG).map(str::to_owned),
+            last_modified: header_text(headers, header::LAST_MODIFIED).map(str::to_owned),
+        }
+    }
+
+    /// Returns the headers of a conditional request.
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let conditions = [(header::IF_NONE_MATCH, &self.etag), (header::IF_MODIFIED_SINCE, &self.last_modified)];
+        for (name, value) in conditions {
+            // without the header the server sends the file, which is never wrong
+            if let Some(value) = value.as_ref().and_then(|value| value.parse().ok()) {
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+}
+
 /// Answer to a conditional request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conditional {
     /// The known version is the current one.
     Unchanged,
-    /// There is another version.
+    /// The server has another version.
     Changed {
-        /// Its bytes.
+        /// Bytes of the new version.
         bytes: Vec<u8>,
-        /// What identifies it next time.
+        /// Validators of the new version, for the next request.
         validators: Validators,
     },
 }
 
 impl Http {
-    /// Returns a door that nobody has gone through yet; costs nothing.
+    /// Returns a door without opening it; costs nothing.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self { options, runtime: OnceLock::new(), client: OnceLock::new() }
@@ -144,11 +167,7 @@ impl Http {
     /// # Errors
     /// [`Error::Client`] when the runtime cannot be started.
     pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output, Error> {
-        let start = || {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(2).thread_name("sockel-http").enable_all().build().map_err(|cause| cause.to_string())
-        };
-        match self.runtime.get_or_init(start) {
+        match self.runtime.get_or_init(start_runtime) {
             Ok(runtime) => Ok(runtime.block_on(future)),
             Err(cause) => Err(Error::Client { cause: cause.clone() }),
         }
@@ -161,6 +180,7 @@ impl Http {
     pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, Error> {
         match self.get_if_changed(url, limit, &Validators::default()).await? {
             Conditional::Changed { bytes, .. } => Ok(bytes),
+            // "not modified" answers a question that was not asked
             Conditional::Unchanged => Err(Error::Status { url: mask(url), status: 304 }),
         }
     }
@@ -170,15 +190,10 @@ impl Http {
     /// # Errors
     /// As [`Http::get`].
     pub async fn get_if_changed(&self, url: &str, limit: u64, known: &Validators) -> Result<Conditional, Error> {
-        let mut headers = HeaderMap::new();
-        let given = [(header::IF_NONE_MATCH, &known.etag), (header::IF_MODIFIED_SINCE, &known.last_modified)];
-        for (name, value) in given {
-            if let Some(value) = value.as_ref().and_then(|value| value.parse().ok()) {
-                headers.insert(name, value);
-            }
-        }
-        // the same file through a cache that is behind would look like an attack
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("max-age=0"));
+        let mut headers = known.headers();
+        // an old version from a cache that is behind would look like a rollback attack
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+
         let mut failures = 0;
         loop {
             match self.get_once(url, limit, &headers).await {
@@ -196,24 +211,26 @@ impl Http {
         if response.status() != StatusCode::OK {
             return Err(Error::Status { url: mask(url), status: response.status().as_u16() }.into());
         }
-        let too_large = || Error::TooLarge { url: mask(url), limit };
+
+        // saves the transfer where the server tells the length
         if response.content_length().is_some_and(|length| length > limit) {
-            return Err(too_large().into());
+            return Err(Error::TooLarge { url: mask(url), limit }.into());
         }
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let validators = Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
+        let validators = Validators::of(response.headers());
+
         let mut bytes = Vec::new();
         let mut paced = Paced::new(self.pace());
         while let Some(chunk) = self.part(url, &mut response, &mut paced).await? {
+            // counted before it is kept: an endless body must not fill the memory
             if (bytes.len() + chunk.len()) as u64 > limit {
-                return Err(too_large().into());
+                return Err(Error::TooLarge { url: mask(url), limit }.into());
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(Conditional::Changed { bytes, validators })
     }
 
-    /// Makes one request and sorts out the answers that are failures everywhere.
+    /// Makes one request, and turns the statuses that are failures for every caller into errors.
     async fn request(&self, url: &str, headers: HeaderMap) -> Result<Response, retry::Failure> {
         if self.options.offline {
             return Err(Error::Offline { url: mask(url) }.into());
@@ -221,17 +238,21 @@ impl Http {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(Error::Address { url: mask(url) }.into());
         }
-        let Client { client, proxies } =
-            self.client.get_or_init(|| client(&self.options)).as_ref().map_err(Error::again)?;
-        let proxy = |url: Option<&Url>| url.and_then(|url| proxies.of(url));
-        let sent = client.get(url).headers(headers).send().await;
-        let response = sent.map_err(|cause| retry::Failure::of(url, &cause).through(proxy(cause.url()), &cause))?;
-        let status = response.status();
-        let proxy = proxy(Some(response.url()));
-        match status.as_u16() {
+
+        let client = self.client.get_or_init(|| client(&self.options));
+        let Client { client, proxies } = client.as_ref().map_err(Error::again)?;
+        let response = client.get(url).headers(headers).send().await.map_err(|cause| {
+            // after a redirect the address may have another proxy than at first
+            let proxy = cause.url().and_then(|url| proxies.of(url));
+            retry::Failure::of(url, &cause).through(proxy, &cause)
+        })?;
+
+        let proxy = proxies.of(response.url());
+        match response.status().as_u16() {
             404 | 410 => Err(Error::NotFound { url: mask(url) }.into()),
             429 | 500..=599 => Err(retry::Failure::busy(url, &response, proxy)),
-            400..=415 | 417..=428 | 430..=499 => Err(Error::of_status(url, status.as_u16(), proxy).into()),
+            // all other refusals; 416 is left to downloads, which then begin again
+            status @ (400..=415 | 417..=499) => Err(Error::of_status(url, status, proxy).into()),
             _ => Ok(response),
         }
     }
@@ -252,50 +273,67 @@ impl Http {
     }
 }
 
+/// Starts the runtime. Its threads wait for the network; work on bytes has threads of its own.
+fn start_runtime() -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("sockel-http").enable_all().build().map_err(|cause| cause.to_string())
+}
+
+/// Returns a header that is text.
+fn header_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
 /// The one place that chooses the TLS provider.
 fn choose_tls_provider() {
-    // an error only says that somebody was faster with the same choice
+    // an error only tells that another thread was faster with the same choice
     let _installed = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Returns the certificate authorities of a PEM file.
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Error> {
-    let parsed = reqwest::Certificate::from_pem_bundle(pem).ok().filter(|certificates| !certificates.is_empty());
+/// Returns the certificate authorities of a PEM file, or none without a file.
+fn authorities(path: Option<&Path>) -> Result<Vec<reqwest::Certificate>, Error> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let pem = fs::read(path, CERTIFICATES_LIMIT)?;
+    let parsed = reqwest::Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
+    // an empty file is a mistake that would show much later, as a server that is not trusted
     parsed.ok_or_else(|| Error::Certificates { path: path.to_owned() })
 }
 
 fn client(options: &Options) -> Result<Client, Error> {
     choose_tls_provider();
     let proxies = Proxies::of_environment()?;
-    let mut extra = Vec::new();
-    if let Some(path) = &options.extra_ca {
-        extra = certificates(path, &fs::read(path, CERTIFICATES_LIMIT)?)?;
-    }
-    let builder = || {
-        reqwest::Client::builder()
-            .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
-            .no_proxy()
-            .proxy(proxies.for_client())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .redirect(redirect::Policy::custom(follow))
-    };
+    let authorities = authorities(options.extra_ca.as_deref())?;
+
     // a machine without any system certificates can still use http:// archives: trust comes from signatures
-    let built = builder().tls_certs_merge(extra.clone()).build();
-    let built = built.or_else(|_| builder().tls_certs_only(extra).build());
+    let merged = builder(options, &proxies).tls_certs_merge(authorities.clone()).build();
+    let built = merged.or_else(|_| builder(options, &proxies).tls_certs_only(authorities).build());
     let client = built.map_err(|cause| Error::Client { cause: error::chain(&cause) })?;
     Ok(Client { client, proxies })
 }
 
-/// Follows a few redirects, never from an encrypted to an open connection.
+/// Returns the builder of the client, which still has to learn its authorities.
+fn builder(options: &Options, proxies: &Proxies) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.connect_timeout)
+        .read_timeout(options.idle_timeout)
+        // the client would read the environment by rules of its own; ours are in `proxies`
+        .no_proxy()
+        .proxy(proxies.for_client())
+        // an address may have a key in its query, which is for its own host alone
+        .referer(false)
+        // retries are decided here, where progress is known
+        .retry(reqwest::retry::never())
+        .redirect(redirect::Policy::custom(follow))
+}
+
+/// Follows a few redirects, never from an encrypted to an unencrypted connection.
 fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
     let was_encrypted = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
     if attempt.previous().len() > REDIRECTS {
         attempt.error("too many redirects")
     } else if attempt.url().scheme() != "https" && (was_encrypted || attempt.url().scheme() != "http") {
-        attempt.error("redirect from https to an open connection")
+        attempt.error("redirect from https to an unencrypted connection")
     } else {
         attempt.follow()
     }

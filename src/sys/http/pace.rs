@@ -1,4 +1,4 @@
-//! How slowly a body may come: so many bytes at least in each span of time.
+//! The slowest pace of a body: at least a number of bytes in each span of time.
 //!
 //! A limit on silence alone does not help against a server that sends a byte now and then. With this one, `n` bytes take
 //! at most `span * (n / least + 1)`: each transfer ends, after a time that grows with its size, which has a limit of its
@@ -11,27 +11,28 @@ use tokio::time::Instant;
 /// package of 50 MB ends after seven hours at the latest.
 pub const LEAST: u64 = 64 << 10;
 
-/// A limit on how slowly a body may come.
+/// A limit on how slowly a body may arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// In each such span of time…
+    /// A span of time.
     pub span: Duration,
-    /// …so many bytes come at least, until the end.
+    /// Least bytes that arrive in each span, until the body ends.
     pub least: u64,
 }
 
-/// A body on its way.
+/// The pace of a body that is arriving.
 #[derive(Debug)]
 pub(super) struct Paced {
     pace: Pace,
-    /// Waited since the last time that enough had come.
+    /// Time spent waiting since enough bytes arrived last.
     waited: Duration,
-    came: u64,
+    /// Bytes that arrived in this time.
+    arrived: u64,
 }
 
 impl Paced {
     pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, waited: Duration::ZERO, came: 0 }
+        Self { pace, waited: Duration::ZERO, arrived: 0 }
     }
 
     /// Returns how long the next bytes may take.
@@ -39,11 +40,14 @@ impl Paced {
         self.pace.span.saturating_sub(self.waited)
     }
 
-    /// Notes bytes that came after a wait.
+    /// Notes bytes that arrived after a wait.
     fn took(&mut self, bytes: u64, waited: Duration) {
-        (self.came, self.waited) = (self.came.saturating_add(bytes), self.waited.saturating_add(waited));
-        if self.came >= self.pace.least {
-            (self.came, self.waited) = (0, Duration::ZERO);
+        self.arrived = self.arrived.saturating_add(bytes);
+        self.waited = self.waited.saturating_add(waited);
+
+        // a burst earns no credit for later: the next span begins at zero
+        if self.arrived >= self.pace.least {
+            (self.arrived, self.waited) = (0, Duration::ZERO);
         }
     }
 
@@ -52,10 +56,11 @@ impl Paced {
         &mut self,
         response: &mut reqwest::Response,
     ) -> Option<reqwest::Result<Option<bytes::Bytes>>> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let part = tokio::time::timeout(self.left(), response.chunk()).await.ok()?;
+        // measured here, so that the time in which our side works on the bytes does not count
         let length = part.as_ref().ok().and_then(Option::as_ref).map_or(0, bytes::Bytes::len);
-        self.took(length as u64, begun.elapsed());
+        self.took(length as u64, started.elapsed());
         Some(part)
     }
 }

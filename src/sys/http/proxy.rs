@@ -1,9 +1,9 @@
-//! Which proxy a request goes through, as the environment says.
+//! Chooses the proxy of a request by the environment.
 //!
-//! `http_proxy` is for http, `https_proxy` for https, `all_proxy` for what has none of its own; in small letters or in
-//! capitals. Nothing that stays on this machine is ever given to a proxy, whatever the variables say, as Go has it
-//! (golang.org/x/net/http/httpproxy): plain http is allowed there just because it never crosses a network. `no_proxy`
-//! names what else is reached without: a list divided by commas or blanks of
+//! `http_proxy` is for http, `https_proxy` for https, and `all_proxy` for a scheme that has none of its own; in small
+//! letters or in capitals. Requests to this machine never go through a proxy, whatever the variables say, as in Go
+//! (golang.org/x/net/http/httpproxy): plain http is allowed there only because it never crosses a network. `no_proxy`
+//! names what else is reached directly: a list divided by commas or blanks of
 //! - `*`: everything;
 //! - `corp.example` or `.corp.example`: that host and all below (curl(1)); `*.corp.example`: all below;
 //! - an address, `192.0.2.7` or `[2001:db8::7]`, or a range of them, `192.0.2.0/24`;
@@ -24,7 +24,7 @@ pub(super) struct Proxies {
     exempt: Vec<Exempt>,
 }
 
-/// What is reached without a proxy.
+/// An entry of `no_proxy`: hosts that are reached directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Exempt {
     hosts: Hosts,
@@ -34,11 +34,12 @@ struct Exempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// A domain in small letters; with what is below it, or that alone.
+    /// The hosts below a domain in small letters, and the domain itself if `itself`.
     Domain {
         name: String,
         itself: bool,
     },
+    /// The addresses whose first `bits` are those of `first`.
     Range {
         first: IpAddr,
         bits: u8,
@@ -54,38 +55,44 @@ impl Proxies {
         Self::read(&|variable| env::get(variable).map(|text| text.to_string_lossy().into_owned()))
     }
 
-    fn read(variable: &dyn Fn(Variable) -> Option<String>) -> Result<Self, Error> {
-        let own = |name: Variable| variable(name).map(|text| address(name, &text)).transpose();
-        let all = own(Variable::AllProxy)?;
+    fn read(lookup: &dyn Fn(Variable) -> Option<String>) -> Result<Self, Error> {
+        let all = address(Variable::AllProxy, lookup)?;
         Ok(Self {
-            http: own(Variable::HttpProxy)?.or_else(|| all.clone()),
-            https: own(Variable::HttpsProxy)?.or(all),
-            exempt: exempt(&variable(Variable::NoProxy).unwrap_or_default()),
+            http: address(Variable::HttpProxy, lookup)?.or_else(|| all.clone()),
+            https: address(Variable::HttpsProxy, lookup)?.or(all),
+            exempt: exempt(&lookup(Variable::NoProxy).unwrap_or_default()),
         })
     }
 
-    /// Returns the proxy for an address; none where it is reached directly.
+    /// Returns the proxy for an address, or `None` when it is reached directly.
     pub(super) fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() };
         proxy.filter(|_| !is_loopback(url) && !self.exempt.iter().any(|exempt| exempt.covers(url)))
     }
 
-    /// Returns the same for the HTTP client.
+    /// Returns the same choice in the form of the HTTP client.
     pub(super) fn for_client(&self) -> reqwest::Proxy {
         let proxies = self.clone();
         reqwest::Proxy::custom(move |url| proxies.of(url).cloned())
     }
 }
 
-/// Reads a proxy's address; without a scheme it is http.
-fn address(variable: Variable, text: &str) -> Result<Url, Error> {
+/// Reads the proxy's address in a variable, if it is set.
+fn address(variable: Variable, lookup: &dyn Fn(Variable) -> Option<String>) -> Result<Option<Url>, Error> {
+    let Some(text) = lookup(variable) else { return Ok(None) };
     let text = text.trim();
+
+    // without a scheme it is http, as curl(1) has it
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
-    let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or(Error::ProxyAddress { variable: variable.name() })
+    // a proxy that cannot be used is an error: to connect directly would go past what the operator wanted; the message
+    // leaves the value out, which may hold a password
+    match url {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+        _ => Err(Error::ProxyAddress { variable: variable.name() }),
+    }
 }
 
-/// Reads `no_proxy`; what cannot be read names nobody.
+/// Reads `no_proxy`; an entry that cannot be read exempts no host.
 fn exempt(text: &str) -> Vec<Exempt> {
     let entries = text.split(|sign: char| sign == ',' || sign.is_whitespace()).filter(|entry| !entry.is_empty());
     entries.filter_map(Exempt::parse).collect()
@@ -93,6 +100,7 @@ fn exempt(text: &str) -> Vec<Exempt> {
 
 impl Exempt {
     fn parse(entry: &str) -> Option<Self> {
+        // first without a port: `2001:db8::1` has colons of its own
         if let Some(hosts) = Hosts::parse(entry) {
             return Some(Self { hosts, port: None });
         }
@@ -111,20 +119,20 @@ impl Hosts {
         if text == "*" {
             return Some(Self::All);
         }
-        let plain = |text: &str| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+
         if let Some((first, bits)) = text.split_once('/') {
-            let (first, bits) = (plain(first)?, bits.parse().ok()?);
-            let most = if first.is_ipv4() { 32 } else { 128 };
-            return (bits <= most).then_some(Self::Range { first, bits });
+            let (first, bits) = (ip_address(first)?, bits.parse().ok()?);
+            return (bits <= length_in_bits(first)).then_some(Self::Range { first, bits });
         }
-        if let Some(first) = plain(text) {
-            return Some(Self::Range { first, bits: if first.is_ipv4() { 32 } else { 128 } });
+        if let Some(first) = ip_address(text) {
+            return Some(Self::Range { first, bits: length_in_bits(first) });
         }
+
         let (name, itself) = match text.strip_prefix("*.") {
             Some(name) => (name, false),
             None => (text.strip_prefix('.').unwrap_or(text), true),
         };
-        // as addresses have it: small letters, punycode
+        // parsed as in an address, so that both have small letters and punycode
         match Host::parse(name.trim_end_matches('.')) {
             Ok(Host::Domain(name)) => Some(Self::Domain { name, itself }),
             _ => None,
@@ -135,9 +143,13 @@ impl Hosts {
         match (self, host) {
             (Self::All, _) => true,
             (Self::Domain { name, itself }, Host::Domain(host)) => {
-                let host = host.trim_end_matches('.');
-                let below = host.strip_suffix(name.as_str());
-                below.is_some_and(|below| if below.is_empty() { *itself } else { below.ends_with('.') })
+                // a trailing dot is the root of the DNS and changes nothing
+                match host.trim_end_matches('.').strip_suffix(name.as_str()) {
+                    Some("") => *itself,
+                    // a whole label must end here: `xcorp.example` is not below `corp.example`
+                    Some(labels) => labels.ends_with('.'),
+                    None => false,
+                }
             }
             (Self::Range { first, bits }, Host::Ipv4(address)) => in_range(IpAddr::V4(*address), *first, *bits),
             (Self::Range { first, bits }, Host::Ipv6(address)) => in_range(address.to_canonical(), *first, *bits),
@@ -146,14 +158,26 @@ impl Hosts {
     }
 }
 
-/// Tells whether the first bits of two addresses of one kind are the same.
+/// Reads an IP address, with or without the brackets of an IPv6 address.
+fn ip_address(text: &str) -> Option<IpAddr> {
+    text.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn length_in_bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// Tells whether two addresses are of one kind and have the same first bits.
 fn in_range(address: IpAddr, first: IpAddr, bits: u8) -> bool {
-    let (one, other, length) = match (address, first) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => (u128::from(one.to_bits()), u128::from(other.to_bits()), 32),
-        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
+    let (left, right) = match (address, first) {
+        (IpAddr::V4(left), IpAddr::V4(right)) => (u128::from(left.to_bits()), u128::from(right.to_bits())),
+        (IpAddr::V6(left), IpAddr::V6(right)) => (left.to_bits(), right.to_bits()),
         _ => return false,
     };
-    (one ^ other).checked_shr(length - u32::from(bits)).unwrap_or(0) == 0
+
+    // a shift by all 128 bits overflows, and means that no bit is compared
+    let rest = u32::from(length_in_bits(address) - bits);
+    (left ^ right).checked_shr(rest).unwrap_or(0) == 0
 }
 
 /// Tells whether an address stays on this machine (RFC 6761, 6.3; RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
@@ -165,6 +189,7 @@ pub fn is_loopback(url: &Url) -> bool {
             name == "localhost" || name.ends_with(".localhost")
         }
         Some(Host::Ipv4(address)) => address.is_loopback(),
+        // `::ffff:127.0.0.1` is the IPv4 address
         Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,
     }
@@ -262,7 +287,10 @@ mod tests {
         assert_eq!(of(&Proxies::read(&|_| None).unwrap(), "http://a.example"), None);
         for text in ["socks5://user:secret@p.example", "http://user:secret@p.example:99999", "://", " "] {
             let error = Proxies::read(&|name| (name == Variable::HttpProxy).then(|| text.to_owned())).unwrap_err();
-            assert_eq!(error.to_string(), "cannot use the proxy of `http_proxy`: it is no http:// or https:// address");
+            assert_eq!(
+                error.to_string(),
+                "cannot use the proxy of `http_proxy`: it is not an http:// or https:// address"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! When a request last moved a byte, and what went wrong on this side of it.
+//! Follows a request: when it last moved a byte, and whether its body failed on our side.
 
 use crate::sys::fs;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A registry may take a while to check and move a large blob that it has received: so many times the idle timeout.
+/// Factor on the idle timeout once a body is sent completely: a registry may take a while to check and move a large blob
+/// before it answers.
 const PATIENCE: u32 = 5;
 
 /// The pulse of one request.
@@ -31,13 +32,13 @@ impl Pulse {
         self.state().last = Instant::now();
     }
 
-    /// Notes that a body is on its way.
+    /// Notes that a body is going to be sent.
     pub(super) fn begins_body(&self) {
         let mut state = self.state();
         (state.last, state.has_sent_body) = (Instant::now(), false);
     }
 
-    /// Notes that all of a body was handed over: what follows is the host's work.
+    /// Notes that a body was handed over completely: what follows is the host's work.
     pub(super) fn ends_body(&self) {
         let mut state = self.state();
         (state.last, state.has_sent_body) = (Instant::now(), true);
@@ -48,7 +49,7 @@ impl Pulse {
         self.state().failure = Some(error);
     }
 
-    /// Takes what went wrong with the body.
+    /// Takes the error of a body that could not be read.
     pub(super) fn failure(&self) -> Option<fs::Error> {
         self.state().failure.take()
     }
@@ -56,19 +57,25 @@ impl Pulse {
     /// Returns once no byte has moved for this long.
     pub(super) async fn stops(&self, idle: Duration) {
         loop {
-            let deadline = {
-                let state = self.state();
-                state.last + if state.has_sent_body { idle.saturating_mul(PATIENCE) } else { idle }
-            };
+            let deadline = self.state().deadline(idle);
             if deadline <= Instant::now() {
                 return;
             }
+            // bytes that move in the meantime set a later deadline
             tokio::time::sleep_until(deadline).await;
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no thread panics while it holds this")
+    }
+}
+
+impl State {
+    /// Returns when the request counts as stopped if no further byte moves.
+    fn deadline(&self, idle: Duration) -> Instant {
+        let patience = if self.has_sent_body { idle.saturating_mul(PATIENCE) } else { idle };
+        self.last + patience
     }
 }
 

@@ -1,9 +1,10 @@
-//! Which failures may pass, and how long to wait for that.
+//! Decides which failures may pass, and how long to wait for that.
 
 use crate::sys::clock;
 use crate::sys::http::Error;
 use crate::sys::http::Options;
 use crate::sys::http::error;
+use crate::sys::http::header_text;
 use crate::sys::http::mask;
 use crate::sys::http::pace::Pace;
 use crate::values::Epoch;
@@ -34,60 +35,65 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Sorts out a broken connection.
+    /// Returns the failure of a connection; it may pass unless its cause is one that stays.
     pub(crate) fn of(url: &str, error: &reqwest::Error) -> Self {
         let cause = error::chain(error);
-        // a certificate does not become right by asking again
+        // a certificate does not become valid by asking again, nor a redirect or an address
         let may_pass = !error.is_redirect()
             && !error.is_builder()
             && !cause.contains("certificate")
             && !error::is_refused_certificate(&cause);
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass, asked_pause: None }
+        Self { may_pass, ..Self::passing(url, cause) }
     }
 
-    /// Says that what failed was the way through a proxy, where it was one.
+    /// Names the proxy as the cause if a connection to it could not be established.
     pub(crate) fn through(mut self, proxy: Option<&Url>, cause: &reqwest::Error) -> Self {
         if let (Some(proxy), true, Error::Unreachable { cause, .. }) = (proxy, cause.is_connect(), &mut self.error) {
-            *cause = format!("no way through the proxy `{}`: {cause}", mask(proxy.as_str()));
+            // without it people would look for the fault at the server that the message names
+            *cause = format!("cannot connect through the proxy `{}`: {cause}", mask(proxy.as_str()));
         }
         self
     }
 
-    /// Returns how long the server wants to be left alone.
+    /// Returns the pause that the server asked for.
     pub(crate) fn asked_pause(&self) -> Option<Duration> {
         self.asked_pause
     }
 
-    /// Tells whether another attempt may mend it.
+    /// Tells whether another attempt may succeed.
     pub(crate) fn may_pass(&self) -> bool {
         self.may_pass
     }
 
-    /// Makes a failure of a host that says nothing any more.
+    /// Returns the failure of a host that does not answer any more.
     pub(crate) fn silent(url: &str) -> Self {
-        let cause = "no answer in time".to_owned();
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+        Self::passing(url, "no answer in time".to_owned())
     }
 
-    /// Makes a failure of a host that sends too slowly.
+    /// Returns the failure of a host that sends too slowly.
     pub(crate) fn slow(url: &str, pace: Pace) -> Self {
-        let cause = format!("less than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+        let cause = format!("fewer than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
+        Self::passing(url, cause)
     }
 
-    /// Makes a failure of a body that ended too early.
+    /// Returns the failure of a body that ended too early.
     pub(crate) fn short(url: &str) -> Self {
-        let cause = "the connection broke off".to_owned();
+        Self::passing(url, "the connection broke off".to_owned())
+    }
+
+    fn passing(url: &str, cause: String) -> Self {
         Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
     }
 
-    /// Makes a failure of a server that has no time now; `Retry-After` is honoured.
+    /// Returns the failure of a server that is too busy now; `Retry-After` is honoured.
     pub(crate) fn busy(url: &str, response: &Response, proxy: Option<&Url>) -> Self {
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        // the host's own clock where it tells it: ours may differ
-        let now = text(header::DATE).and_then(date::parse).unwrap_or_else(clock::now);
-        let asked_pause = text(header::RETRY_AFTER).and_then(|text| retry_after(text, now));
+        let headers = response.headers();
+        // a date in `Retry-After` is one of the host's clock, from which ours may differ
+        let now = header_text(headers, header::DATE).and_then(date::parse).unwrap_or_else(clock::now);
+        let asked_pause = header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(text, now));
+
         let status = response.status().as_u16();
+        // 501: the server does not have the function, and will not get it meanwhile (RFC 9110, 15.6.2)
         Self { error: Error::of_status(url, status, proxy), may_pass: status != 501, asked_pause }
     }
 }
@@ -101,18 +107,25 @@ pub(crate) async fn pause(failure: Failure, failures: &mut u32, options: &Option
     if !failure.may_pass || *failures >= options.attempts {
         return Err(failure.error);
     }
-    let grown = options.backoff.saturating_mul(1 << (*failures - 1).min(10));
-    tokio::time::sleep(failure.asked_pause.unwrap_or(grown).max(options.backoff).min(LONGEST_PAUSE)).await;
+
+    // never less than our own least pause: `Retry-After: 0` is no reason to hammer the server
+    let pause = failure.asked_pause.unwrap_or_else(|| doubled(options.backoff, *failures)).max(options.backoff);
+    tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
     Ok(())
 }
 
-/// Waits before the next attempt of one of many: somewhere within the pause, so that not all come back at once ("full
-/// jitter", AWS Architecture Blog, 2015).
-///
+/// Waits before the next attempt of one of many requests: for a random part of the pause, so that they do not all return
+/// at once ("full jitter", AWS Architecture Blog, 2015).
 pub(super) async fn jitter(backoff: Duration, failures: u32, asked_pause: Option<Duration>) {
-    let grown = backoff.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
-    let somewhere = grown.mul_f64(random_share());
-    tokio::time::sleep(asked_pause.unwrap_or_default().min(LONGEST_ASKED).max(somewhere)).await;
+    let random = doubled(backoff, failures).min(LONGEST_PAUSE).mul_f64(random_share());
+    // the host's wish is a lower bound, which jitter must not undercut
+    tokio::time::sleep(asked_pause.unwrap_or_default().min(LONGEST_ASKED).max(random)).await;
+}
+
+/// Returns the first pause, doubled with each failure after the first.
+fn doubled(backoff: Duration, failures: u32) -> Duration {
+    // bounded, because a shift by 32 or more overflows
+    backoff.saturating_mul(1 << failures.saturating_sub(1).min(10))
 }
 
 /// Reads `Retry-After`: seconds, or a date after `now` (RFC 9110, 10.2.3). `None` for everything else.
@@ -122,12 +135,15 @@ pub fn retry_after(text: &str, now: Epoch) -> Option<Duration> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }
+
     let seconds = date::parse(text)?.0.checked_sub(now.0)?;
+    // a date that has passed asks for no pause
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
-/// A number from 0 to 1 that differs between tasks and runs; the keys of the standard library's hasher are random.
+/// Returns a number from 0 to 1 that differs between tasks and runs.
 fn random_share() -> f64 {
+    // the keys of the standard library's hasher are random, and jitter needs nothing better
     let random = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0_u8);
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)
 }
