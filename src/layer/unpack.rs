@@ -273,7 +273,7 @@ fn add<R: Read>(member: &mut tar::Entry<'_, R>, payload: &mut Payload<'_>, tree:
     let kind = kind(member, &path, payload, tree)?;
     let entry = entry(member.header(), path, kind, payload.package)?;
 
-    // the /usr merge makes one folder of two, and the first one's attributes stay
+    // folders of both sides of the /usr merge get the same path, where the package may also have a link: the first stays
     if matches!(entry.kind, Kind::Directory) && tree.get(&entry.path).is_some() {
         return Ok(());
     }
@@ -307,7 +307,7 @@ fn hard_link(path: &str, link: &str, package: &str, tree: &Tree) -> Result<Kind,
     let target = path_of(link.as_bytes(), package)?.unwrap_or_default();
     let old = tree.get(&target);
     let Some(content) = old.and_then(Entry::content).cloned() else {
-        return Err(bad_tar(package, format!("hard link `{path}` points to `{link}`, which comes not before it")));
+        return Err(bad_tar(package, format!("hard link `{path}` points to `{link}`, which does not come before it")));
     };
 
     // links to links would depend on the order in which they are written: all name the file itself
@@ -348,7 +348,7 @@ fn owner(field: &str, value: io::Result<u64>, path: &str, package: &str) -> Resu
     let value = value.map_err(|cause| broken(package, cause))?;
     // chown(2): 4294967295 means "unchanged" and is nobody's number
     let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
-    id.ok_or_else(|| bad_tar(package, format!("`/{path}` has the {field} {value}, which no system knows")))
+    id.ok_or_else(|| bad_tar(package, format!("`/{path}` has the {field} {value}, which is not a valid id")))
 }
 
 fn bad_tar(package: &str, cause: String) -> Error {
@@ -431,6 +431,6 @@ fn name_of(kind: EntryType) -> &'static str {
         EntryType::Block => "block device",
         EntryType::Fifo => "named pipe",
         EntryType::GNUSparse => "sparse file",
-        _ => "thing of unknown type",
+        _ => "file of unknown type",
     }
 }
