@@ -42,7 +42,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     for (uid, (name, user)) in &accounts.users {
         let User { comment, home, shell, .. } = user;
         passwd += &format!("{name}:x:{uid}:{}:{comment}:{home}:{shell}\n", accounts.gid(user));
-        // like Debian: `*` for system accounts of base-passwd, `!*` for those that useradd locks
+        // no password fits either: `*` as base-passwd writes it, `!*` as systemd-sysusers does
         let lock = if *uid == 0 || *uid == NOBODY { "*" } else { "!*" };
         shadow += &format!("{name}:{lock}:::::::\n");
     }
