@@ -49,7 +49,7 @@ fn run_settings(parts: &Parts<'_>) -> Result<Value, Error> {
     let env: Vec<String> = settings.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
 
     let mut run = json!({ "User": user(parts.image, &settings)?, "Env": env, "Labels": labels(parts, &settings) });
-    // absent settings stay absent: `null` or an empty list would hide what a lower image or the runtime says
+    // settings that no level has stay out, so that the runtime's defaults hold
     if !settings.ports.is_empty() {
         let ports: BTreeMap<&str, Value> = settings.ports.iter().map(|port| (port.as_str(), json!({}))).collect();
         run["ExposedPorts"] = json!(ports);
