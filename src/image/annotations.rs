@@ -49,6 +49,8 @@ pub fn annotations(definition: &Definition, facts: &Facts) -> BTreeMap<String, S
         (REVISION.to_owned(), facts.revision.to_string()),
         ("io.sockel.parameters".to_owned(), parameters.join(",")),
     ]);
+
+    // `base.*` is how scanners and registries find the parent; the top layer is ours, for `sockel rebase`
     if let Some(base) = &facts.base {
         map.insert(standard("base.name"), base.name.clone());
         map.insert(standard("base.digest"), base.digest.to_string());

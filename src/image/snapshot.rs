@@ -81,6 +81,7 @@ impl Snapshot {
             files.apply(stream).map_err(|cause| fs::Error::new("read", &path, cause))?;
         }
 
+        // only now is it known which package records the upper layers left
         let packages = files.packages();
         Ok(Self { settings: settings(folder, manifest)?, packages, files: files.texts, layers: sizes })
     }
@@ -137,6 +138,7 @@ fn describe<R: Read>(path: &str, member: &mut tar::Entry<'_, R>, records: &mut P
     Ok(match header.entry_type() {
         EntryType::Directory => format!("folder {attributes}"),
         EntryType::Symlink => format!("link to {link}"),
+        // the target has its own line, with the bytes that both share
         EntryType::Link => format!("same as /{link}"),
         kind if kind.is_file() => {
             let mut hasher = Hasher::default();
@@ -174,6 +176,7 @@ impl PackageRecords {
         let mut bytes = Vec::new();
         member.read_to_end(&mut bytes)?;
 
+        // foreign images may have malformed paragraphs, which scanners pass over, too
         let mut packages = Vec::new();
         for paragraph in control::paragraphs(&String::from_utf8_lossy(&bytes)).filter_map(Result::ok) {
             let Some(name) = paragraph.get("Package") else { continue };
@@ -203,6 +206,7 @@ fn settings(folder: &Path, manifest: &ImageManifest) -> Result<BTreeMap<String, 
             Value::Object(map) => {
                 settings.extend(map.iter().map(|(key, value)| (format!("{name} {key}"), plain(value))));
             }
+            // other lists, such as `Cmd`, stay whole: their order is what they mean
             Value::Array(list) if name == "Env" => {
                 let pairs = list.iter().filter_map(|entry| entry.as_str()?.split_once('='));
                 settings.extend(pairs.map(|(key, value)| (format!("{name} {key}"), value.to_owned())));

@@ -44,7 +44,7 @@ pub enum Error {
         package: String,
         /// Control member or path.
         member: String,
-        /// Why.
+        /// Error of the store.
         cause: store::Error,
     },
     /// The control data is not one paragraph with a valid package name.

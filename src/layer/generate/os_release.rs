@@ -29,7 +29,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     }
     Error::gather(problems)?;
 
-    // base-files brings the link itself, where a recipe does not exclude it
+    // Debian's base-files brings the link itself, unless a recipe excludes it
     let path = "etc/os-release";
     Ok(if scene.get(path).is_none() { vec![link(NAME, path, "../usr/lib/os-release")] } else { Vec::new() })
 }
