@@ -57,7 +57,7 @@ pub fn annotations(definition: &Definition, facts: &Facts) -> BTreeMap<String, S
         map.extend(base.top_layer.map(|layer| ("io.sockel.base.top-layer".to_owned(), layer.to_string())));
     }
 
-    // an empty annotation would state something: that there is no owner, say
+    // an empty annotation would be a statement: that the image has no owner, say
     map.retain(|_, value| !value.is_empty());
     map
 }

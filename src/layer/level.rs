@@ -81,7 +81,7 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// Adds what packages bring, less what is excluded.
+    /// Adds the files of packages, except excluded ones.
     fn packages(&mut self, packages: &BTreeMap<String, Arc<Unpacked>>, contents: &Contents<'_>) -> Result<(), Error> {
         let exclusions = Exclusions::new(self.parts.levels)?;
         let mut replaced: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -155,7 +155,7 @@ impl Merge<'_> {
                 }
                 Ok(entries)
             }
-            // dpkg has one status file for all packages, so every level writes that of the levels below anew
+            // dpkg has one status file for all packages, so every level replaces that of the level below
             PackageDatabase::Dpkg => {
                 let all: Vec<&Unpacked> =
                     self.parts.packages.iter().flat_map(BTreeMap::values).map(AsRef::as_ref).collect();

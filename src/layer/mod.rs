@@ -61,7 +61,7 @@ pub enum Error {
     Database(#[from] dpkg::Error),
     /// A setuid or setgid file, which would give whoever starts it the rights of another.
     #[error(
-        "cannot write layer: `/{path}` from {origin} has mode {mode:04o}, and no file of an image is setuid or setgid"
+        "cannot write layer: `/{path}` from {origin} has mode {mode:04o}, and images must not have setuid or setgid files"
     )]
     Privileged {
         /// The path.

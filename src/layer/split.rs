@@ -9,7 +9,7 @@ use crate::tree::parent;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Member of a group that stands for all packages that no group names.
+/// Member of a group that means all packages that no group names.
 const REST: &str = "*";
 
 /// A layer before it is written.
@@ -91,7 +91,7 @@ impl<'a> Sorted<'a> {
     /// Makes a chunk of the folders and one of each owner's files. Folders come first and together: tar archives need
     /// them before their content, and those that packages share would otherwise move from chunk to chunk.
     fn into_chunks(self, tree: &Tree, lower: &Tree) -> Vec<Chunk> {
-        // a folder of a lower level is repeated here as it is there, else this layer would change its attributes
+        // folders of lower levels are repeated with the same attributes, so that this layer does not change them
         let folders = self.folders.into_iter().filter_map(|path| tree.get(path).or_else(|| lower.get(path)).cloned());
         let mut chunks = vec![Chunk::new("folders", folders.collect())];
         for (owner, entries) in self.files {
@@ -108,7 +108,7 @@ pub fn title(recipe: &str, group: &[String]) -> String {
     format!("{recipe}: {}", group.join(" ").replace(REST, "other packages and configuration"))
 }
 
-/// Whose files make a chunk: every package its own, then the recipe's, then the generators'.
+/// The owner of a chunk's files, in the order of chunks: packages, then the recipe, then the generators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner<'a> {
     Package(&'a str),

@@ -47,7 +47,7 @@ pub struct Unpacked {
     pub entries: Vec<Entry>,
 }
 
-/// Version of the rules above: with a new number, every package is unpacked anew.
+/// Version of the rules above: with a new number, every package is unpacked again.
 pub const NORMALISER: u32 = 1;
 
 /// Most bytes that one package may unpack to.
@@ -134,7 +134,7 @@ pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
     // a stamp saves hashing a payload that has not changed since it was last hashed
     let found = found.filter(|unpacked| store.payload_is_stamped(&key) || verify::is_whole(&key, unpacked, store));
     if found.is_none() {
-        // if it cannot be removed, it cannot be written anew either, and that error is reported
+        // if it cannot be removed, it cannot be replaced either, and that error is reported
         let _stays = store.remove_package(&key);
     }
     found

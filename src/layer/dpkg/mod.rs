@@ -162,7 +162,7 @@ fn skeleton() -> Vec<Entry> {
     folders.chain(FILES.iter().map(|(path, text)| file(&origin, path, text, 0o644))).collect()
 }
 
-/// Members of the control archive that dpkg keeps in its info folder (`md5sums` is written anew).
+/// Members of the control archive that dpkg keeps in its info folder (`list` and `md5sums` are generated).
 const KEPT_MEMBERS: [(&str, u32); 11] = [
     ("conffiles", 0o644),
     ("config", 0o755),

@@ -44,7 +44,7 @@ pub struct Input<'a> {
 struct Generator {
     name: &'static str,
     version: u32,
-    /// May stand in a recipe's `generate:` list; the others are switched on by their own recipe keys.
+    /// A recipe switches it on in its `generate:` list; the others have recipe keys of their own.
     plain: bool,
     wanted: fn(&[Level]) -> bool,
     run: fn(&Scene<'_>) -> Result<Vec<Entry>, Error>,
@@ -134,7 +134,7 @@ fn named(levels: &[Level], name: &str) -> bool {
     levels.last().is_some_and(|level| level.generate.iter().any(|wanted| wanted == name))
 }
 
-/// Returns the names that may stand in a recipe's `generate:` list.
+/// Returns the names that a recipe's `generate:` list may have.
 pub fn plain_names() -> impl Iterator<Item = &'static str> {
     GENERATORS.iter().filter(|generator| generator.plain).map(|generator| generator.name)
 }
@@ -166,7 +166,7 @@ pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
 /// level are returned, and the caller decides with [`may_replace`] and the recipe's `replaces`.
 ///
 /// # Errors
-/// All problems of all generators together, as [`Error::Several`] when there is more than one.
+/// All problems of all generators together: [`Error::Several`] if they are more than one.
 pub fn generate(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
     let scene = Scene::new(input);
     let mut problems = unknown(input.levels);

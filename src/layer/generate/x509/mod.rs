@@ -35,16 +35,16 @@ pub struct Certificate {
 /// Why bytes are not a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// There is no PEM block of a certificate.
+    /// The text has no PEM block of a certificate.
     #[error("it holds no PEM certificate")]
     NoCertificate,
-    /// There are too many.
+    /// More certificates than [`COUNT_LIMIT`].
     #[error("it holds more than {COUNT_LIMIT} certificates")]
     TooMany,
     /// Not base64, or the block does not end.
     #[error("its PEM text is damaged")]
     Pem,
-    /// Too long.
+    /// A certificate longer than [`SIZE_LIMIT`].
     #[error("a certificate is larger than {SIZE_LIMIT} bytes")]
     TooLarge,
     /// Not DER, or not the structure of RFC 5280.
@@ -55,7 +55,7 @@ pub enum Invalid {
 /// Reads all certificates of a PEM file (RFC 7468), in their order; text around the blocks is ignored.
 ///
 /// # Errors
-/// When there is none, or any cannot be read.
+/// When the text has no certificate, or one cannot be read.
 pub fn read_pem(text: &str) -> Result<Vec<Certificate>, Invalid> {
     let mut certificates = Vec::new();
     let mut rest = text;
@@ -69,7 +69,7 @@ pub fn read_pem(text: &str) -> Result<Vec<Certificate>, Invalid> {
             return Err(Invalid::TooLarge);
         }
 
-        // written anew, because bundles are put together from these blocks
+        // normalised, because bundles are put together from these blocks
         let lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
         let body: String = lines.flat_map(|line| [line, "\n"]).collect();
         let pem = format!("{BEGIN}\n{body}{END}\n");
