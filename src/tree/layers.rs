@@ -38,7 +38,6 @@ pub fn apply<R: Read, T>(
     mut describe: impl FnMut(&str, &mut Entry<'_, Metered<R>>) -> io::Result<T>,
 ) -> io::Result<BTreeSet<String>> {
     let mut added = BTreeMap::new();
-    let mut replaced = BTreeSet::new();
     let mut whiteouts = Vec::new();
     archive::each(stream, limits, |member| {
         let path = normal(&String::from_utf8_lossy(&member.path_bytes()));
@@ -46,12 +45,9 @@ pub fn apply<R: Read, T>(
         if is_whiteout(&path) {
             whiteouts.extend(Whiteout::parse(&path));
         } else {
-            // only a folder over a folder leaves what is below it
-            if !member.header().entry_type().is_dir() {
-                replaced.insert(path.clone());
-            }
+            let is_folder = member.header().entry_type().is_dir();
             let value = describe(&path, member)?;
-            added.insert(path, value);
+            added.insert(path, (is_folder, value));
         }
         Ok(Next::Go)
     })?;
@@ -70,10 +66,14 @@ pub fn apply<R: Read, T>(
         hidden.insert(path);
     }
 
-    for path in replaced {
-        remove_below(files, &path);
+    // in byte order a folder comes before its content, so nothing of this layer is removed again
+    for (path, (is_folder, value)) in added {
+        // a folder over a folder changes its attributes only; all else replaces the path with everything below it
+        if !is_folder {
+            remove_below(files, &path);
+        }
+        files.insert(path, value);
     }
-    files.append(&mut added);
     Ok(hidden)
 }
 
