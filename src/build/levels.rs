@@ -29,6 +29,7 @@ use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::thread;
 
@@ -40,7 +41,7 @@ pub struct Assembled {
     /// All levels laid over each other.
     pub whole: Tree,
     /// Package trees by level.
-    packages: Vec<BTreeMap<String, Unpacked>>,
+    packages: Vec<BTreeMap<String, Arc<Unpacked>>>,
 }
 
 /// The layers of one image for one platform.
@@ -101,7 +102,7 @@ impl<'a> Levels<'a> {
         for (tree, locked) in assembled.levels.iter().zip(&order.lock.levels) {
             let sources = sources(locked, platform);
             plans.extend(split::split(&locked.recipe, tree, &lower, &locked.layers, &sources));
-            lower = overlay(&lower, tree);
+            lower.extend(tree.iter().cloned());
         }
         let layers = self.all(plans).map_err(wrap)?;
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
@@ -137,7 +138,7 @@ impl<'a> Levels<'a> {
     }
 
     fn layer(&self, plan: split::Plan) -> Result<(Layer, bool), layer::Error> {
-        let split::Plan { what, chunks } = plan;
+        let split::Plan { title: what, chunks } = plan;
         let compression = self.options.compression;
         let key = write::key(&chunks, compression);
         if let Some(blob) = write::find(&key, self.store, self.options.layers.place()) {
@@ -159,7 +160,7 @@ impl<'a> Levels<'a> {
 pub fn assemble(
     order: &Order<'_>,
     platform: Platform,
-    unpacked: &BTreeMap<Digest, Unpacked>,
+    unpacked: &BTreeMap<Digest, Arc<Unpacked>>,
     contents: &Contents<'_>,
 ) -> Result<Assembled, Error> {
     let Order { definition, lock } = order;
@@ -187,15 +188,10 @@ pub fn assemble(
             platform,
             cause: Box::new(cause),
         })?;
-        assembled.whole = overlay(&assembled.whole, &tree);
+        assembled.whole.extend(tree.iter().cloned());
         assembled.levels.push(tree);
     }
     Ok(assembled)
-}
-
-/// Lays a level over those below.
-fn overlay(lower: &Tree, upper: &Tree) -> Tree {
-    lower.iter().chain(upper.iter()).cloned().collect()
 }
 
 fn sources(locked: &LockedLevel, platform: Platform) -> BTreeMap<String, String> {

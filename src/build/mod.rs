@@ -324,7 +324,7 @@ fn one(
         levels.store.add(&config.bytes)?;
         levels.store.add(&manifest.bytes)?;
         let named = (manifest.digest, manifest.bytes.len() as u64);
-        manifests.push(image::platform_descriptor(named, platform));
+        manifests.push(image::platform_descriptor(&named.0, named.1, platform));
         let packages = lock.levels.iter().filter_map(|level| level.packages.get(&platform)).map(Vec::len).sum();
         built.platforms.push(BuiltPlatform {
             platform,

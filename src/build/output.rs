@@ -105,7 +105,7 @@ fn references(built: &Built) -> Vec<Reference> {
         references.push(Reference { name: format!("{}:{tag}", built.image), target });
         for BuiltPlatform { platform, manifest, .. } in &built.platforms {
             let name = format!("{}:{tag}-{}", built.image, platform.architecture().debian());
-            references.push(Reference { name, target: image::platform_descriptor(*manifest, *platform) });
+            references.push(Reference { name, target: image::platform_descriptor(&manifest.0, manifest.1, *platform) });
         }
     }
     references

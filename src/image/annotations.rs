@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Annotation with the revision of the lock: with the creation time it tells which of two states is the newer one.
 pub const REVISION: &str = "io.sockel.revision";
 
-/// What annotations are made from besides the definition.
+/// What annotations are made from, apart from the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Version of the image.
@@ -19,11 +19,11 @@ pub struct Facts {
     pub lock: Digest,
     /// Revision of the lock.
     pub revision: u32,
-    /// The image that this one stands on: reference name, digest, and diffID of its top layer.
+    /// Parent image, unless this is a root image.
     pub base: Option<Base>,
 }
 
-/// The image below.
+/// The parent image, as the annotations name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
     /// `<image>:<tag>`
@@ -37,27 +37,32 @@ pub struct Base {
 /// Returns the annotations of an image; they are its labels too, except that labels of recipes come on top.
 #[must_use]
 pub fn annotations(definition: &Definition, facts: &Facts) -> BTreeMap<String, String> {
-    let mut map = BTreeMap::new();
-    let mut set = |key: &str, value: String| {
-        if !value.is_empty() {
-            map.insert(key.to_owned(), value);
-        }
-    };
-    let standard = |key: &str| format!("org.opencontainers.image.{key}");
-    set(&standard("title"), definition.image.clone());
-    set(&standard("description"), definition.purpose.clone());
-    set(&standard("version"), facts.version.clone());
-    set(&standard("created"), facts.epoch.to_string());
-    set(&standard("vendor"), definition.owner.name.clone());
-    set(&standard("authors"), definition.owner.contact.clone());
-    if let Some(base) = &facts.base {
-        set(&standard("base.name"), base.name.clone());
-        set(&standard("base.digest"), base.digest.to_string());
-        set("io.sockel.base.top-layer", base.top_layer.map(|digest| digest.to_string()).unwrap_or_default());
-    }
-    set("io.sockel.lock", facts.lock.to_string());
-    set(REVISION, facts.revision.to_string());
     let parameters: Vec<String> = definition.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    set("io.sockel.parameters", parameters.join(","));
+    let mut map = BTreeMap::from([
+        (standard("title"), definition.image.clone()),
+        (standard("description"), definition.purpose.clone()),
+        (standard("version"), facts.version.clone()),
+        (standard("created"), facts.epoch.to_string()),
+        (standard("vendor"), definition.owner.name.clone()),
+        (standard("authors"), definition.owner.contact.clone()),
+        ("io.sockel.lock".to_owned(), facts.lock.to_string()),
+        (REVISION.to_owned(), facts.revision.to_string()),
+        ("io.sockel.parameters".to_owned(), parameters.join(",")),
+    ]);
+
+    // `base.*` is how scanners and registries find the parent; the top layer is ours, for `sockel rebase`
+    if let Some(base) = &facts.base {
+        map.insert(standard("base.name"), base.name.clone());
+        map.insert(standard("base.digest"), base.digest.to_string());
+        map.extend(base.top_layer.map(|layer| ("io.sockel.base.top-layer".to_owned(), layer.to_string())));
+    }
+
+    // an empty annotation would be a statement: that the image has no owner, say
+    map.retain(|_, value| !value.is_empty());
     map
+}
+
+/// Returns a key of annotations.md, "Pre-Defined Annotation Keys".
+fn standard(key: &str) -> String {
+    format!("org.opencontainers.image.{key}")
 }

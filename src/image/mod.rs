@@ -29,10 +29,10 @@ use oci_spec::image::ImageManifestBuilder;
 use oci_spec::image::MediaType;
 use std::collections::BTreeMap;
 
-/// Why an image cannot be.
+/// Why an image cannot be composed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nobody said as whom the image runs.
+    /// No level sets the user that the image runs as.
     #[error("cannot make image `{0}`: no level sets `config.user`, and an image must not run as root")]
     NoUser(String),
     /// The user is root or not numeric.
@@ -40,7 +40,7 @@ pub enum Error {
     BadUser {
         /// Image name.
         image: String,
-        /// What was given.
+        /// The user that a level sets.
         user: String,
     },
 }
@@ -51,19 +51,19 @@ impl Explain for Error {
     }
 }
 
-/// A layer with what the history says about it.
+/// A layer with its title.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Layer {
     /// The stored layer.
     pub blob: Blob,
-    /// Recipe and source packages.
+    /// Title for people and the image history: recipe and source packages.
     pub what: String,
     /// Key of its content, under which another image finds it; records of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<crate::values::Digest>,
 }
 
-/// All that one platform's image is made of.
+/// What the image of one platform is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     /// Image name, for messages.
@@ -78,7 +78,7 @@ pub struct Parts<'a> {
     pub annotations: &'a BTreeMap<String, String>,
 }
 
-/// A document and its name.
+/// A JSON document with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Canonical JSON.
@@ -101,15 +101,17 @@ impl Document {
 pub fn compose(parts: &Parts<'_>, compression: Compression, epoch: Epoch) -> Result<(Document, Document), Error> {
     let config = Document::new(&config::config(parts, epoch)?);
     let size = config.bytes.len() as u64;
-    let described = oci::descriptor("application/vnd.oci.image.config.v1+json", &config.digest, size);
+    let config_descriptor = oci::descriptor("application/vnd.oci.image.config.v1+json", &config.digest, size);
+
     let layers = parts
         .layers
         .iter()
         .map(|Layer { blob, .. }| oci::descriptor(compression.media_type(), &blob.digest, blob.size));
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
+        // optional by the specification, but Docker's registry and scanners want it
         .media_type(MediaType::ImageManifest)
-        .config(described)
+        .config(config_descriptor)
         .layers(layers.collect::<Vec<_>>())
         .annotations(oci_map(parts.annotations))
         .build()
@@ -130,11 +132,12 @@ pub fn index(manifests: &[Descriptor], annotations: &BTreeMap<String, String>) -
 
 /// Returns a manifest's descriptor with its platform (image-spec image-index.md).
 #[must_use]
-pub fn platform_descriptor((digest, size): (Digest, u64), platform: Platform) -> Descriptor {
-    let mut descriptor = oci::descriptor("application/vnd.oci.image.manifest.v1+json", &digest, size);
+pub fn platform_descriptor(digest: &Digest, size: u64, platform: Platform) -> Descriptor {
+    let mut descriptor = oci::descriptor("application/vnd.oci.image.manifest.v1+json", digest, size);
     let mut oci_platform = oci_spec::image::Platform::default();
     oci_platform.set_architecture(platform.architecture().debian().into());
     oci_platform.set_os("linux".into());
+    // image-index.md, "Platform Variants": arm64 has `v8`, amd64 has none
     oci_platform.set_variant(platform.architecture().variant().map(str::to_owned));
     descriptor.set_platform(Some(oci_platform));
     descriptor

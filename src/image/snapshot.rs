@@ -1,13 +1,12 @@
-//! An image as it lies in an OCI layout, whoever built it: settings, packages, files, layers.
+//! What an image in an OCI layout consists of, whoever built it: settings, packages, files, layers.
 
 use crate::apt::control;
 use crate::oci;
 use crate::oci::Error;
 use crate::oci::layout;
-use crate::sys::archive;
 use crate::sys::archive::Limits;
-use crate::sys::archive::Next;
 use crate::sys::fs;
+use crate::tree::layers;
 use crate::values::Hasher;
 use crate::values::Platform;
 use oci_spec::image::Descriptor;
@@ -18,6 +17,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::io::Read;
 use std::path::Path;
+use tar::EntryType;
 
 /// Most bytes that all layers together may unpack to.
 const SIZE_LIMIT: u64 = 64 << 30;
@@ -38,20 +38,14 @@ const RECORD_LIMIT: u64 = 16 << 20;
 const RECORDS_LIMIT: u64 = 1 << 30;
 const PACKAGES_LIMIT: usize = 50_000;
 
-/// What may still be read of an image.
-struct Budget {
-    members: Limits,
-    records: u64,
-}
-
-/// What an image is made of.
+/// What an image consists of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Run-time settings, one text a setting: `Env PATH`, `User`, `Label …`.
+    /// Run-time settings, one text per setting: `Env PATH`, `User`, `Label …`.
     pub settings: BTreeMap<String, String>,
     /// Debian packages: name to version.
     pub packages: BTreeMap<String, String>,
-    /// Paths with their attributes and content, as one text each.
+    /// Paths, each with its attributes and content as one text.
     pub files: BTreeMap<String, String>,
     /// Compressed layers: digest to size.
     pub layers: BTreeMap<String, u64>,
@@ -61,11 +55,10 @@ impl Snapshot {
     /// Reads an image from a layout folder; of an index, the manifest for `platform`, or its first.
     ///
     /// # Errors
-    /// When the reference is not there, or a blob is missing or malformed.
+    /// When the layout has no such reference, or a blob is missing or malformed.
     pub fn read(folder: &Path, reference: &str, platform: Option<Platform>) -> Result<Self, Error> {
-        let damaged = |cause: String| Error::Damaged { path: folder.to_owned(), cause };
-        let target =
-            layout::find(folder, reference)?.ok_or_else(|| damaged(format!("it has no image `{reference}`")))?;
+        let found = layout::find(folder, reference)?;
+        let target = found.ok_or_else(|| damaged(folder, format!("it has no image `{reference}`")))?;
         Self::of(folder, reference, &target, platform)
     }
 
@@ -74,97 +67,127 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::read`].
     pub fn of(folder: &Path, name: &str, target: &Descriptor, platform: Option<Platform>) -> Result<Self, Error> {
-        let damaged = |cause: String| Error::Damaged { path: folder.to_owned(), cause };
         let manifests = layout::manifests(folder, target)?;
-        let fits = |found: &&(Descriptor, ImageManifest)| match (platform, found.0.platform()) {
-            (Some(wanted), Some(found)) => found.architecture().to_string() == wanted.architecture().debian(),
-            _ => true,
-        };
-        let found = manifests.iter().find(fits);
-        let (_, manifest) = found.ok_or_else(|| damaged(format!("`{name}` has no image for this platform")))?;
-        let mut snapshot = Self { settings: settings(folder, manifest)?, ..Self::default() };
-        let members = Limits::new(PATHS_LIMIT, NAMES_LIMIT, SIZE_LIMIT);
-        let mut budget = Budget { members, records: RECORDS_LIMIT };
+        let found = manifests.iter().find(|(descriptor, _)| fits(descriptor, platform));
+        let (_, manifest) = found.ok_or_else(|| damaged(folder, format!("`{name}` has no image for this platform")))?;
+
+        let mut files = Files::new();
+        let mut sizes = BTreeMap::new();
         for layer in manifest.layers() {
-            snapshot.layers.insert(layer.digest().to_string(), layer.size());
+            sizes.insert(layer.digest().to_string(), layer.size());
+            // a layout is a folder that anybody may have written: nothing is read of a blob with another digest
             let path = layout::verified(folder, layer)?;
             let stream = oci::decompressed(layer.media_type().as_ref(), fs::open(&path)?)?;
-            snapshot.layer(stream, &mut budget).map_err(|cause| fs::Error::new("read", &path, cause))?;
+            files.apply(stream).map_err(|cause| fs::Error::new("read", &path, cause))?;
         }
-        Ok(snapshot)
+
+        // only now is it known which package records the upper layers left
+        let packages = files.packages();
+        Ok(Self { settings: settings(folder, manifest)?, packages, files: files.texts, layers: sizes })
+    }
+}
+
+fn damaged(folder: &Path, cause: String) -> Error {
+    Error::Damaged { path: folder.to_owned(), cause }
+}
+
+/// Tells whether a manifest is for the platform; one that names none fits all.
+fn fits(descriptor: &Descriptor, wanted: Option<Platform>) -> bool {
+    match (wanted, descriptor.platform()) {
+        (Some(wanted), Some(found)) => found.architecture().to_string() == wanted.architecture().debian(),
+        _ => true,
+    }
+}
+
+/// The files of an image while its layers are applied.
+struct Files {
+    /// Paths, each with its attributes and content as one text.
+    texts: BTreeMap<String, String>,
+    records: PackageRecords,
+    limits: Limits,
+}
+
+impl Files {
+    fn new() -> Self {
+        let records = PackageRecords { by_path: BTreeMap::new(), count: 0, bytes_left: RECORDS_LIMIT };
+        Self { texts: BTreeMap::new(), records, limits: Limits::new(PATHS_LIMIT, NAMES_LIMIT, SIZE_LIMIT) }
     }
 
-    /// Lays one layer over those before it.
-    fn layer(&mut self, stream: impl Read, budget: &mut Budget) -> io::Result<()> {
-        let records = &mut budget.records;
-        archive::each(stream, &mut budget.members, |member| {
-            let path = String::from_utf8_lossy(&member.path_bytes()).trim_matches('/').to_owned();
-            let path = path.strip_prefix("./").unwrap_or(&path).to_owned();
-            // image-spec layer.md, "Whiteouts"
-            if let Some((folder, name)) = path.rsplit_once('/').or(Some(("", &path)))
-                && let Some(hidden) = name.strip_prefix(".wh.")
-            {
-                let hidden = match (hidden, folder) {
-                    (".wh..opq", folder) => folder.to_owned(),
-                    (hidden, "") => hidden.to_owned(),
-                    (hidden, folder) => format!("{folder}/{hidden}"),
-                };
-                self.hide(&hidden);
+    /// Applies one layer to those below.
+    fn apply(&mut self, stream: impl Read) -> io::Result<()> {
+        let Self { texts, records, limits } = self;
+        layers::apply(stream, limits, texts, |path, member| describe(path, member, records))?;
+        Ok(())
+    }
+
+    /// Returns name and version of the packages whose records the image still has.
+    fn packages(&self) -> BTreeMap<String, String> {
+        let records = self.records.by_path.iter().filter(|(path, _)| self.texts.contains_key(*path));
+        records.flat_map(|(_, packages)| packages).cloned().collect()
+    }
+}
+
+/// Returns the text for one member of a layer, and reads its packages if it is a package record.
+fn describe<R: Read>(path: &str, member: &mut tar::Entry<'_, R>, records: &mut PackageRecords) -> io::Result<String> {
+    let header = member.header().clone();
+    let attributes = format!("{:04o} {}:{}", header.mode()?, header.uid()?, header.gid()?);
+    let link = member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default();
+
+    // whatever a layer has at this path, the record of a lower layer is gone
+    records.forget(path);
+    Ok(match header.entry_type() {
+        EntryType::Directory => format!("folder {attributes}"),
+        EntryType::Symlink => format!("link to {link}"),
+        // the target has its own line, with the bytes that both share
+        EntryType::Link => format!("same as /{link}"),
+        kind if kind.is_file() => {
+            let mut hasher = Hasher::default();
+            if is_package_record(path) {
+                hasher.update(&records.read(path, member)?);
             } else {
-                let text = self.member(&path, member, records)?;
-                self.files.insert(path, text);
+                io::copy(member, &mut hasher)?;
             }
-            Ok(Next::Go)
-        })
-    }
-
-    /// Takes away a path and what is below it, without a look at all others: a layer may name many.
-    fn hide(&mut self, path: &str) {
-        self.files.remove(path);
-        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
-        let gone = self.files.range(below.clone()..).take_while(|(known, _)| known.starts_with(&below));
-        let gone: Vec<String> = gone.map(|(known, _)| known.clone()).collect();
-        for known in gone {
-            self.files.remove(&known);
+            format!("file {attributes} {} {}", hasher.length(), hasher.finish().short())
         }
+        other => format!("{other:?} {attributes}"),
+    })
+}
+
+/// The packages of an image: dpkg's status, or one file per package in `status.d`.
+struct PackageRecords {
+    /// Name and version of the packages in each record, by its path. Upper layers replace and delete whole records.
+    by_path: BTreeMap<String, Vec<(String, String)>>,
+    /// How many packages `by_path` has in all.
+    count: usize,
+    /// How many bytes of records may still be read.
+    bytes_left: u64,
+}
+
+impl PackageRecords {
+    fn forget(&mut self, path: &str) {
+        self.count -= self.by_path.remove(path).map_or(0, |packages| packages.len());
     }
 
-    /// Returns the text for one member, and takes packages from the records that it may be.
-    fn member<R: Read>(&mut self, path: &str, member: &mut tar::Entry<'_, R>, records: &mut u64) -> io::Result<String> {
-        let header = member.header().clone();
-        let attributes = format!("{:04o} {}:{}", header.mode()?, header.uid()?, header.gid()?);
-        let link = member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default();
-        Ok(match header.entry_type() {
-            tar::EntryType::Directory => format!("folder {attributes}"),
-            tar::EntryType::Symlink => format!("link to {link}"),
-            tar::EntryType::Link => format!("same as /{link}"),
-            kind if kind.is_file() => {
-                let mut hasher = Hasher::default();
-                if is_package_record(path) {
-                    let left = records.checked_sub(member.size()).filter(|_| member.size() <= RECORD_LIMIT);
-                    *records = left.ok_or_else(|| io::Error::other("its package records are too large"))?;
-                    let mut bytes = Vec::new();
-                    member.read_to_end(&mut bytes)?;
-                    hasher.update(&bytes);
-                    self.take_packages(&String::from_utf8_lossy(&bytes))?;
-                } else {
-                    io::copy(member, &mut hasher)?;
-                }
-                format!("file {attributes} {} {}", hasher.length(), hasher.finish().short())
-            }
-            other => format!("{other:?} {attributes}"),
-        })
-    }
+    /// Reads a record; returns its bytes.
+    fn read<R: Read>(&mut self, path: &str, member: &mut tar::Entry<'_, R>) -> io::Result<Vec<u8>> {
+        // records are read whole, so a hostile image must not choose how much memory they take
+        let left = self.bytes_left.checked_sub(member.size()).filter(|_| member.size() <= RECORD_LIMIT);
+        self.bytes_left = left.ok_or_else(|| io::Error::other("its package records are too large"))?;
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes)?;
 
-    fn take_packages(&mut self, text: &str) -> io::Result<()> {
-        for paragraph in control::paragraphs(text).filter_map(Result::ok) {
+        // foreign images may have malformed paragraphs, which scanners pass over, too
+        let mut packages = Vec::new();
+        for paragraph in control::paragraphs(&String::from_utf8_lossy(&bytes)).filter_map(Result::ok) {
             let Some(name) = paragraph.get("Package") else { continue };
-            self.packages.insert(name.to_owned(), paragraph.get("Version").unwrap_or_default().to_owned());
-            if self.packages.len() > PACKAGES_LIMIT {
+            packages.push((name.to_owned(), paragraph.get("Version").unwrap_or_default().to_owned()));
+            self.count += 1;
+            if self.count > PACKAGES_LIMIT {
                 return Err(io::Error::other(format!("it has more than {PACKAGES_LIMIT} packages")));
             }
         }
-        Ok(())
+        self.by_path.insert(path.to_owned(), packages);
+        Ok(bytes)
     }
 }
 
@@ -172,17 +195,18 @@ fn is_package_record(path: &str) -> bool {
     path == "var/lib/dpkg/status" || (path.starts_with("var/lib/dpkg/status.d/") && !path.ends_with(".md5sums"))
 }
 
-/// Flattens the configuration: lists of `NAME=value` and maps get one line an entry.
+/// Flattens the configuration: `Env` and maps get one line per entry.
 fn settings(folder: &Path, manifest: &ImageManifest) -> Result<BTreeMap<String, String>, Error> {
-    let damaged = |cause: String| Error::Damaged { path: folder.to_owned(), cause };
     let bytes = layout::blob(folder, manifest.config(), DOCUMENT_LIMIT)?;
-    let config: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let config: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(folder, error.to_string()))?;
+
     let mut settings = BTreeMap::new();
     for (name, value) in config["config"].as_object().into_iter().flatten() {
         match value {
             Value::Object(map) => {
                 settings.extend(map.iter().map(|(key, value)| (format!("{name} {key}"), plain(value))));
             }
+            // other lists, such as `Cmd`, stay whole: their order is what they mean
             Value::Array(list) if name == "Env" => {
                 let pairs = list.iter().filter_map(|entry| entry.as_str()?.split_once('='));
                 settings.extend(pairs.map(|(key, value)| (format!("{name} {key}"), value.to_owned())));
@@ -193,6 +217,7 @@ fn settings(folder: &Path, manifest: &ImageManifest) -> Result<BTreeMap<String, 
     Ok(settings)
 }
 
+/// Returns a JSON text without its quotes, and any other value as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -213,35 +238,42 @@ pub struct Difference {
     pub total_bytes: u64,
 }
 
-/// One thing that came, went or changed.
+/// A setting, package or path that was added, removed or changed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Change {
-    /// Setting, package or path.
+    /// Name of the setting or package, or the path.
     pub name: String,
-    /// Before; none when it came.
+    /// Value in the old image, unless it was added.
     pub old: Option<String>,
-    /// Now; none when it went.
+    /// Value in the new image, unless it was removed.
     pub new: Option<String>,
 }
 
 /// Compares two images.
 #[must_use]
 pub fn compare(old: &Snapshot, new: &Snapshot) -> Difference {
-    let fresh = new.layers.iter().filter(|(digest, _)| !old.layers.contains_key(*digest));
+    // consumers have the old image's layers already, and pull by digest
+    let to_pull = new.layers.iter().filter(|(digest, _)| !old.layers.contains_key(*digest));
+
     Difference {
         settings: changes(&old.settings, &new.settings),
         packages: changes(&old.packages, &new.packages),
         files: changes(&old.files, &new.files),
-        pull_bytes: fresh.map(|(_, size)| size).sum(),
+        pull_bytes: to_pull.map(|(_, size)| size).sum(),
         total_bytes: new.layers.values().sum(),
     }
 }
 
 fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let change =
-        |name: &String| Change { name: name.clone(), old: old.get(name).cloned(), new: new.get(name).cloned() };
-    names.into_iter().map(change).filter(|change| change.old != change.new).collect()
+    let mut changes = Vec::new();
+    for name in names {
+        let (before, after) = (old.get(name).cloned(), new.get(name).cloned());
+        if before != after {
+            changes.push(Change { name: name.clone(), old: before, new: after });
+        }
+    }
+    changes
 }
 
 impl std::fmt::Display for Change {
@@ -278,25 +310,43 @@ mod tests {
         assert_eq!((difference.pull_bytes, difference.total_bytes), (7, 17));
     }
 
+    /// Makes a layer of files.
+    fn layer(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, text) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
     #[test]
     fn upper_layers_hide_what_whiteouts_name() {
-        let layer = |paths: &[&str]| {
-            let mut builder = tar::Builder::new(Vec::new());
-            for path in paths {
-                let mut header = tar::Header::new_ustar();
-                header.set_size(1);
-                header.set_mode(0o644);
-                header.set_uid(0);
-                header.set_gid(0);
-                header.set_mtime(0);
-                builder.append_data(&mut header, path, &b"x"[..]).unwrap();
-            }
-            builder.into_inner().unwrap()
-        };
-        let mut snapshot = Snapshot::default();
-        let mut budget = Budget { members: Limits::new(10, 1000, 1 << 20), records: 1 << 20 };
-        snapshot.layer(&layer(&["etc/a", "etc/b", "opt/c"])[..], &mut budget).unwrap();
-        snapshot.layer(&layer(&["etc/.wh.a", "opt/.wh..wh..opq", "opt/d"])[..], &mut budget).unwrap();
-        assert_eq!(snapshot.files.keys().collect::<Vec<_>>(), ["etc/b", "opt/d"]);
+        let mut files = Files::new();
+        files.apply(&layer(&[("a", ""), ("etc/a", ""), ("etc/b", ""), ("opt/c", "")])[..]).unwrap();
+        files.apply(&layer(&[(".wh.a", ""), ("etc/.wh.a", ""), ("opt/d", ""), ("opt/.wh..wh..opq", "")])[..]).unwrap();
+        assert_eq!(files.texts.keys().collect::<Vec<_>>(), ["etc/b", "opt/d"]);
+    }
+
+    #[test]
+    fn packages_are_those_of_the_records_that_are_left() {
+        let lower = [
+            ("var/lib/dpkg/status", "Package: a\nVersion: 1\n\nPackage: removed\nVersion: 1\n"),
+            ("var/lib/dpkg/status.d/b", "Package: b\nVersion: 1\n"),
+            ("var/lib/dpkg/status.d/hidden", "Package: hidden\nVersion: 1\n"),
+        ];
+        let upper = [("var/lib/dpkg/status", "Package: a\nVersion: 2\n"), ("var/lib/dpkg/status.d/.wh.hidden", "")];
+        let mut files = Files::new();
+        files.apply(&layer(&lower)[..]).unwrap();
+        files.apply(&layer(&upper)[..]).unwrap();
+        let packages: Vec<String> =
+            files.packages().into_iter().map(|(name, version)| format!("{name} {version}")).collect();
+        assert_eq!(packages, ["a 2", "b 1"]);
+        assert_eq!(files.records.count, 3);
     }
 }

@@ -22,6 +22,7 @@ use crate::values::Digest;
 use crate::values::Platform;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What to show of an image.
 #[derive(Debug, Clone, Default)]
@@ -140,8 +141,10 @@ fn entries(order: &Order<'_>, platform: Platform, store: &Store) -> Result<Vec<E
     Ok(assembled.whole.iter().cloned().collect())
 }
 
-fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Unpacked>> {
-    lock.packages(platform).map(|package| Some((package.sha256, unpack::find(&package.sha256, store)?))).collect()
+fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Arc<Unpacked>>> {
+    lock.packages(platform)
+        .map(|package| Some((package.sha256, Arc::new(unpack::find(&package.sha256, store)?))))
+        .collect()
 }
 
 fn find(entries: &[Entry], path: &str) -> Result<Entry, Error> {

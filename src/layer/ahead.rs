@@ -1,4 +1,4 @@
-//! Reads a stream ahead on a thread of its own, so that decompressing and what is done with the bytes overlap.
+//! Reads a stream ahead on a thread of its own, so that decompressing overlaps with the use of the bytes.
 
 use std::io;
 use std::io::Read;
@@ -10,7 +10,7 @@ use std::thread;
 /// Size of one part: large against the cost of handing it over, small against memory.
 const PART: usize = 256 << 10;
 
-/// Parts that wait at most.
+/// Most parts that wait: with [`PART`], 2 MiB.
 const WAITING: usize = 8;
 
 /// Calls `work` with a stream that gives the bytes of `source`; returns what it returned, and the source, read to where
@@ -18,27 +18,32 @@ const WAITING: usize = 8;
 pub(super) fn read<S: Read + Send, T>(mut source: S, work: impl FnOnce(&mut dyn Read) -> T) -> (T, S) {
     let (sender, parts) = mpsc::sync_channel(WAITING);
     let (used, spare) = mpsc::channel::<Vec<u8>>();
+
     thread::scope(|scope| {
         let reader = scope.spawn(move || {
             loop {
                 let part = part(&mut source, spare.try_recv().unwrap_or_default());
                 let is_last = !matches!(&part, Ok(bytes) if !bytes.is_empty());
-                // nobody listens any more once the work is done
+                // the receiver is gone once the work is done
                 if sender.send(part).is_err() || is_last {
                     return source;
                 }
             }
         });
+
         let mut stream = Parts { parts, current: Vec::new(), position: 0, used };
         let result = work(&mut stream);
+        // ends the reader, which may be waiting for room in the channel
         drop(stream);
         (result, reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
-/// Returns the next bytes, a full part unless the source ends; uses the room of a part that was read.
+/// Returns the next bytes, a full part unless the source ends; reuses the buffer of a part that was read.
 fn part(source: &mut impl Read, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     bytes.resize(PART, 0);
+
+    // a decompressor returns little at a time, and each part costs a hand-over
     let mut filled = 0;
     while filled < PART {
         match source.read(&mut bytes[filled..]) {

@@ -10,13 +10,14 @@ use crate::tree::tar;
 use crate::values::Digest;
 use crate::values::Hasher;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::Write as _;
 
 /// Entries that are written one after the other, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// For people: a package, `folders`, or who else brought the entries.
-    pub what: String,
+    /// For people: a package, `folders`, or the other origin of the entries.
+    pub name: String,
     /// Entries, sorted so that hard links follow their target.
     pub entries: Vec<Entry>,
 }
@@ -25,36 +26,39 @@ impl Chunk {
     /// Makes a chunk: byte order of paths, every hard link after its target. A hard link whose target is not in the
     /// chunk becomes a file of its own.
     #[must_use]
-    pub fn new(what: &str, mut entries: Vec<Entry>) -> Self {
-        let is_link = |entry: &Entry| matches!(entry.kind, Kind::Hardlink { .. });
-        let mut first_names: BTreeSet<String> =
-            entries.iter().filter(|entry| !is_link(entry)).map(|entry| entry.path.clone()).collect();
+    pub fn new(name: &str, mut entries: Vec<Entry>) -> Self {
+        let mut targets: BTreeSet<String> =
+            entries.iter().filter(|entry| !is_hard_link(entry)).map(|entry| entry.path.clone()).collect();
         for entry in &mut entries {
             if let Kind::Hardlink { target, content } = &entry.kind
-                && !first_names.contains(target)
+                && !targets.contains(target)
             {
                 entry.kind = Kind::File(content.clone());
-                first_names.insert(entry.path.clone());
+                // the next link to the lost target does not find this name, but links to this name do
+                targets.insert(entry.path.clone());
             }
         }
-        entries.sort_by(|a, b| (is_link(a), &a.path).cmp(&(is_link(b), &b.path)));
-        Self { what: what.to_owned(), entries }
+
+        // whoever unpacks an archive links to a file that exists already
+        entries.sort_by(|a, b| (is_hard_link(a), &a.path).cmp(&(is_hard_link(b), &b.path)));
+        Self { name: name.to_owned(), entries }
     }
 
-    /// Returns the key under which the compressed form is known: all that decides its bytes.
+    /// Returns the key under which the compressed form is known: a digest of all that decides its bytes.
     #[must_use]
     pub fn key(&self, compression: Compression) -> Digest {
         let mut hasher = Hasher::default();
-        let mut feed = |text: std::fmt::Arguments<'_>| hasher.write_fmt(text).expect("hashing does not fail");
-        feed(format_args!("chunk {ENGINE_FORMAT} {}\n", compression.fingerprint()));
+        feed(&mut hasher, format_args!("chunk {ENGINE_FORMAT} {}\n", compression.fingerprint()));
+
+        // origins are not in the key: they are not in the archive
         for Entry { path, kind, mode, uid, gid, mtime, .. } in &self.entries {
             // paths and targets have no NUL, so the text is unambiguous
-            feed(format_args!("{path}\0{mode:o} {uid} {gid} {mtime} "));
+            feed(&mut hasher, format_args!("{path}\0{mode:o} {uid} {gid} {mtime} "));
             match kind {
-                Kind::Directory => feed(format_args!("folder\n")),
-                Kind::File(content) => feed(format_args!("file {} {}\n", content.size, content.digest)),
-                Kind::Symlink(target) => feed(format_args!("link {target}\0\n")),
-                Kind::Hardlink { target, .. } => feed(format_args!("same {target}\0\n")),
+                Kind::Directory => feed(&mut hasher, format_args!("folder\n")),
+                Kind::File(content) => feed(&mut hasher, format_args!("file {} {}\n", content.size, content.digest)),
+                Kind::Symlink(target) => feed(&mut hasher, format_args!("link {target}\0\n")),
+                Kind::Hardlink { target, .. } => feed(&mut hasher, format_args!("same {target}\0\n")),
             }
         }
         hasher.finish()
@@ -63,15 +67,25 @@ impl Chunk {
     /// Returns the length of the chunk in the uncompressed tar stream.
     #[must_use]
     pub fn length(&self) -> u64 {
-        let of = |entry: &Entry| {
-            let content = match &entry.kind {
-                Kind::File(content) => content.size + tar::padding(content.size),
-                _ => 0,
-            };
-            tar::header(entry).len() as u64 + content
-        };
-        self.entries.iter().map(of).sum()
+        self.entries.iter().map(length).sum()
     }
+}
+
+fn is_hard_link(entry: &Entry) -> bool {
+    matches!(entry.kind, Kind::Hardlink { .. })
+}
+
+fn feed(hasher: &mut Hasher, text: fmt::Arguments<'_>) {
+    hasher.write_fmt(text).expect("hashing does not fail");
+}
+
+/// Returns the length of one entry in the tar stream.
+fn length(entry: &Entry) -> u64 {
+    let content = match &entry.kind {
+        Kind::File(content) => content.size + tar::padding(content.size),
+        _ => 0,
+    };
+    tar::header(entry).len() as u64 + content
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which paths of packages stay out: the recipes' `exclude.paths` less their `include-paths`.
+//! Which paths of packages are excluded: the recipes' `exclude.paths` less their `include-paths`.
 
 use crate::layer::Error;
 use crate::recipe::Level;
@@ -11,11 +11,11 @@ use globset::GlobSet;
 use globset::GlobSetBuilder;
 use std::collections::BTreeSet;
 
-/// The patterns that hold for one level: its own and those of all levels below it.
+/// The patterns for one level: its own and those of all levels below it.
 #[derive(Debug, Clone)]
 pub(super) struct Exclusions {
-    out: GlobSet,
-    kept: GlobSet,
+    excluded: GlobSet,
+    included: GlobSet,
 }
 
 impl Exclusions {
@@ -25,30 +25,33 @@ impl Exclusions {
     /// [`Error::Pattern`] for one that is no glob.
     pub(super) fn new(levels: &[Level]) -> Result<Self, Error> {
         Ok(Self {
-            out: set(levels.iter().flat_map(|level| level.exclude_paths.keys()))?,
-            kept: set(levels.iter().flat_map(|level| &level.include_paths))?,
+            excluded: set(levels.iter().flat_map(|level| level.exclude_paths.keys()))?,
+            included: set(levels.iter().flat_map(|level| &level.include_paths))?,
         })
     }
 
-    /// Tells whether a path (without leading slash) stays out.
+    /// Tells whether a path (without leading slash) is excluded.
     #[must_use]
     pub(super) fn has(&self, path: &str) -> bool {
+        // recipes write absolute paths
         let path = format!("/{path}");
-        self.out.is_match(&path) && !self.kept.is_match(&path)
+        self.excluded.is_match(&path) && !self.included.is_match(&path)
     }
 
-    /// Returns the entries that stay. A folder stays unless all that the package had in it is out.
+    /// Returns the entries that stay. A folder stays unless everything that the package had in it is excluded.
     #[must_use]
     pub(super) fn keep<'a>(&self, entries: &'a [Entry]) -> Vec<&'a Entry> {
-        let mut had = BTreeSet::new();
+        let mut nonempty = BTreeSet::new();
         let mut needed = BTreeSet::new();
         let mut kept = Vec::new();
-        // children come after their folders in byte order, so walk backwards
+        // in byte order a folder comes before its content, which decides about it: so backwards
         for entry in entries.iter().rev() {
-            let is_folder = entry.kind == Kind::Directory;
             let path = entry.path.as_str();
-            had.extend(parent(path));
-            let stays = if is_folder && had.contains(path) { needed.contains(path) } else { !self.has(path) };
+            nonempty.extend(parent(path));
+
+            // a folder that the package brings empty is wanted as such, unless a pattern names it
+            let is_filled_folder = entry.kind == Kind::Directory && nonempty.contains(path);
+            let stays = if is_filled_folder { needed.contains(path) } else { !self.has(path) };
             if stays {
                 needed.extend(parent(path));
                 kept.push(entry);

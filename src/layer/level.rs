@@ -4,6 +4,7 @@ use crate::layer::Error;
 use crate::layer::dpkg;
 use crate::layer::exclude::Exclusions;
 use crate::layer::generate;
+use crate::layer::unpack;
 use crate::layer::unpack::Unpacked;
 use crate::recipe::Attributes;
 use crate::recipe::Level;
@@ -20,6 +21,7 @@ use crate::values::CONTENT_MTIME;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a level is made of.
 #[derive(Debug, Clone, Copy)]
@@ -27,34 +29,29 @@ pub struct Parts<'a> {
     /// The recipe levels from the root to this one.
     pub levels: &'a [Level],
     /// Packages of every level so far by name, this level's last: `packages.last()` belongs to `levels.last()`.
-    pub packages: &'a [BTreeMap<String, Unpacked>],
+    pub packages: &'a [BTreeMap<String, Arc<Unpacked>>],
     /// All lower levels, merged.
     pub lower: &'a Tree,
-    /// For which processor.
+    /// Architecture of the image.
     pub architecture: Architecture,
-    /// No file may be younger.
+    /// Latest modification time that a file may have.
     pub epoch: Epoch,
 }
 
 /// Builds the tree of the last level of `parts`.
 ///
 /// # Errors
-/// [`Error::Tree`] with everything that does not fit together, or what a generator or the store says.
+/// [`Error::Tree`] with all conflicting paths, or an error of a generator or of the store.
 pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Error> {
     let level = parts.levels.last().ok_or(Error::NoLevel)?;
     let packages = parts.packages.last().ok_or(Error::NoLevel)?;
-    let mut merge = Merge {
-        level,
-        levels: parts.levels,
-        packages: parts.packages,
-        lower: parts.lower,
-        tree: Tree::default(),
-        problems: Vec::new(),
-    };
-    let exclusions = Exclusions::new(parts.levels)?;
-    merge.packages(packages, &exclusions, contents)?;
+    let mut merge = Merge { parts, level, tree: Tree::default(), problems: Vec::new() };
+
+    merge.packages(packages, contents)?;
     merge.recipe();
     merge.check()?;
+
+    // generators derive their files from those of packages and recipes, so these must be right before
     let input = generate::Input {
         levels: parts.levels,
         architecture: parts.architecture,
@@ -62,75 +59,43 @@ pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Erro
         level: &merge.tree,
         contents,
     };
-    for entry in generate::generate(&input)? {
-        merge.generated(entry);
-    }
-    merge.folders();
-    merge.check()?;
-    for entry in database(parts, level, &merge.tree, contents)? {
-        merge.generated(entry);
-    }
-    merge.folders();
-    merge.check()?;
-    let entries = merge.tree.iter().cloned();
-    Ok(entries.map(|entry| Entry { mtime: entry.mtime.min(parts.epoch.0), ..entry }).collect())
-}
+    let generated = generate::generate(&input)?;
+    merge.generated(generated)?;
 
-/// The records of installed packages.
-fn database(parts: &Parts<'_>, level: &Level, tree: &Tree, contents: &Contents<'_>) -> Result<Vec<Entry>, Error> {
-    let is_there = |path: &str| tree.get(path).is_some();
-    match level.package_database {
-        PackageDatabase::StatusD => {
-            let packages = parts.packages.last().into_iter().flatten();
-            let mut entries = Vec::new();
-            for (_, package) in packages {
-                entries.extend(dpkg::status_d(package, contents, &is_there)?);
-            }
-            Ok(entries)
-        }
-        PackageDatabase::Dpkg => {
-            let all: Vec<&Unpacked> = parts.packages.iter().flat_map(BTreeMap::values).collect();
-            let is_there = |path: &str| is_there(path) || parts.lower.get(path).is_some();
-            Ok(dpkg::database(&all, contents, &is_there)?)
-        }
-    }
+    // the package database comes last, because it lists only paths that the image really has
+    let records = merge.package_records(contents)?;
+    merge.generated(records)?;
+
+    // reproducible-builds.org, SOURCE_DATE_EPOCH: files of packages that are older keep their time
+    merge.tree.clamp_mtimes(parts.epoch.0);
+    Ok(merge.tree)
 }
 
 /// A level's tree while it grows.
 struct Merge<'a> {
+    parts: &'a Parts<'a>,
     level: &'a Level,
-    levels: &'a [Level],
-    packages: &'a [BTreeMap<String, Unpacked>],
-    lower: &'a Tree,
     tree: Tree,
+    /// Conflicts so far: people want to see all of them at once.
     problems: Vec<tree::Error>,
 }
 
 impl Merge<'_> {
-    /// Adds what packages bring, less what is excluded.
-    fn packages(
-        &mut self,
-        packages: &BTreeMap<String, Unpacked>,
-        exclusions: &Exclusions,
-        contents: &Contents<'_>,
-    ) -> Result<(), Error> {
+    /// Adds the files of packages, except excluded ones.
+    fn packages(&mut self, packages: &BTreeMap<String, Arc<Unpacked>>, contents: &Contents<'_>) -> Result<(), Error> {
+        let exclusions = Exclusions::new(self.parts.levels)?;
+        let mut replaced: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (name, package) in packages {
-            let replaced = dpkg::replaced(package, contents)?;
+            replaced.insert(name, dpkg::replaced(package, contents)?);
+        }
+
+        for (name, package) in packages {
             for entry in exclusions.keep(&package.entries) {
-                let old = self.tree.get(&entry.path).or_else(|| self.lower.get(&entry.path));
-                match old {
+                match self.package_with_file(&entry.path) {
                     // dpkg lets a package take over files of packages that it replaces (policy 7.6.1)
-                    Some(Entry { origin: Origin::Package(other), kind, .. })
-                        if replaced.contains(other) && *kind != Kind::Directory =>
-                    {
-                        self.put(entry.clone());
-                    }
-                    // and the other way round: the replaced package comes later in the alphabet
-                    Some(Entry { origin: Origin::Package(other), kind, .. })
-                        if *kind != Kind::Directory
-                            && packages.get(other).is_some_and(|other| {
-                                dpkg::replaced(other, contents).is_ok_and(|replaced| replaced.contains(name))
-                            }) => {}
+                    Some(other) if replaced[name.as_str()].contains(other) => self.put(entry.clone()),
+                    // packages come in order of their names, so the one that was replaced may come second
+                    Some(other) if replaced.get(other).is_some_and(|names| names.contains(name)) => {}
                     _ => self.add(entry.clone()),
                 }
             }
@@ -138,97 +103,145 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// Returns the package that brings a path, unless that is a folder, which packages share.
+    fn package_with_file(&self, path: &str) -> Option<&str> {
+        match self.get(path)? {
+            Entry { kind: Kind::Directory, .. } => None,
+            Entry { origin: Origin::Package(name), .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Adds the recipe's folders, files, copies and links.
     fn recipe(&mut self) {
         let level = self.level;
-        let origin = Origin::Recipe(level.recipe.clone());
-        let entry = |path: &str, kind, attributes: Attributes| {
-            let Attributes { mode, uid, gid } = attributes;
-            Entry { path: normal(path), kind, mode, uid, gid, mtime: CONTENT_MTIME, origin: origin.clone() }
-        };
         for (path, attributes) in &level.directories {
-            self.folder(entry(path, Kind::Directory, *attributes));
+            self.folder(self.recipe_entry(path, Kind::Directory, *attributes));
         }
         for (path, file) in &level.files {
-            self.add(entry(path, Kind::File(Content::inline(file.content.clone())), file.attributes));
+            let content = Content::inline(file.content.clone());
+            self.add(self.recipe_entry(path, Kind::File(content), file.attributes));
         }
+
+        // after the files, so that a recipe can copy its own
         for (path, copy) in &level.copies {
             match self.find(&normal(&copy.from)).and_then(Entry::content).cloned() {
-                Some(content) => self.add(entry(path, Kind::File(content), copy.attributes)),
+                Some(content) => self.add(self.recipe_entry(path, Kind::File(content), copy.attributes)),
                 None => self.problems.push(tree::Error::NothingToCopy { from: copy.from.clone(), to: path.clone() }),
             }
         }
-        let everybody = Attributes { mode: 0o777, uid: 0, gid: 0 };
+
+        // links have no permissions of their own: 0777 is what the kernel shows
+        let attributes = Attributes { mode: 0o777, uid: 0, gid: 0 };
         for (path, target) in &level.links {
-            self.add(entry(path, Kind::Symlink(target.clone()), everybody));
+            self.add(self.recipe_entry(path, Kind::Symlink(target.clone()), attributes));
         }
+    }
+
+    fn recipe_entry(&self, path: &str, kind: Kind, attributes: Attributes) -> Entry {
+        let Attributes { mode, uid, gid } = attributes;
+        let origin = Origin::Recipe(self.level.recipe.clone());
+        Entry { path: normal(path), kind, mode, uid, gid, mtime: CONTENT_MTIME, origin }
+    }
+
+    /// Returns the records of installed packages in the form that the level asks for.
+    fn package_records(&self, contents: &Contents<'_>) -> Result<Vec<Entry>, Error> {
+        match self.level.package_database {
+            // a record per package lies in the layer of its package, so each level writes its own
+            PackageDatabase::StatusD => {
+                let mut entries = Vec::new();
+                for package in self.parts.packages.last().into_iter().flat_map(BTreeMap::values) {
+                    entries.extend(dpkg::status_d(package, contents, &|path| self.tree.get(path).is_some())?);
+                }
+                Ok(entries)
+            }
+            // dpkg has one status file for all packages, so every level replaces that of the level below
+            PackageDatabase::Dpkg => {
+                let all: Vec<&Unpacked> =
+                    self.parts.packages.iter().flat_map(BTreeMap::values).map(AsRef::as_ref).collect();
+                Ok(dpkg::database(&all, contents, &|path| self.get(path).is_some())?)
+            }
+        }
+    }
+
+    /// Returns what the image has at a path so far, this level before those below it.
+    fn get(&self, path: &str) -> Option<&Entry> {
+        self.tree.get(path).or_else(|| self.parts.lower.get(path))
     }
 
     /// Looks a path up in this level, then below, following links; then among what packages bring but recipes left out,
     /// so that an upper level can have it back.
     fn find(&self, path: &str) -> Option<&Entry> {
-        let left_out = || {
-            let mut entries = self.packages.iter().flat_map(BTreeMap::values).flat_map(|package| &package.entries);
-            entries.find(|entry| entry.path == path)
-        };
-        self.tree.resolve(path).or_else(|| self.lower.resolve(path)).or_else(left_out)
+        self.tree.resolve(path).or_else(|| self.parts.lower.resolve(path)).or_else(|| {
+            let packages = self.parts.packages.iter().flat_map(BTreeMap::values);
+            packages.flat_map(|package| &package.entries).find(|entry| entry.path == path)
+        })
     }
 
-    /// Adds an entry; what is already there must be named in the recipe's `replaces`.
+    /// Adds an entry; to take the place of another, its path must be in the recipe's `replaces`.
     fn add(&mut self, entry: Entry) {
-        let may_replace = self.level.replaces.contains_key(&format!("/{}", entry.path));
-        let below = self.lower.get(&entry.path);
-        match below {
-            _ if may_replace => self.put(entry),
-            Some(Entry { kind: Kind::Directory, .. }) if entry.kind == Kind::Directory => {
-                // the folder is there already, with the attributes that it keeps
-            }
-            Some(old) => {
-                let (path, first, second) = (entry.path, old.origin.clone(), entry.origin);
-                self.problems.push(tree::Error::Duplicate { path, first, second });
-            }
+        if self.may_replace(&entry) {
+            return self.put(entry);
+        }
+        match self.parts.lower.get(&entry.path) {
+            // levels share folders, which keep the attributes of the lowest level
+            Some(old) if old.kind == Kind::Directory && entry.kind == Kind::Directory => {}
+            Some(old) => self.problems.push(duplicate(old, &entry)),
             None => self.problems.extend(self.tree.add(entry).err()),
         }
     }
 
-    /// Puts an entry in, whatever was there.
+    fn may_replace(&self, entry: &Entry) -> bool {
+        self.level.replaces.contains_key(&format!("/{}", entry.path))
+    }
+
+    /// Puts an entry in, whatever has its path now.
     fn put(&mut self, entry: Entry) {
         self.problems.extend(self.tree.replace(entry).err());
     }
 
-    /// Makes a folder or gives one its attributes.
+    /// Makes a folder, or gives an existing one new attributes.
     fn folder(&mut self, entry: Entry) {
-        match self.tree.get(&entry.path).or_else(|| self.lower.get(&entry.path)) {
+        match self.get(&entry.path) {
             Some(old) if old.kind != Kind::Directory => self.add(entry),
             _ => self.put(entry),
         }
     }
 
-    /// Adds what a generator wrote; it may take the place of what generators wrote before, and of its own targets, unless a
-    /// recipe wrote them: nobody's own `/etc/shadow` is lost silently.
-    fn generated(&mut self, entry: Entry) {
+    /// Adds what generators wrote, and the folders that it needs.
+    fn generated(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        for entry in entries {
+            self.generated_entry(entry);
+        }
+        self.missing_folders();
+        self.check()
+    }
+
+    /// Adds an entry of a generator. It may replace what generators wrote before, and the generator's own targets, unless
+    /// a recipe wrote them: nobody's own `/etc/shadow` is lost silently.
+    fn generated_entry(&mut self, entry: Entry) {
         let own = self.tree.get(&entry.path);
-        match own.or_else(|| self.lower.get(&entry.path)) {
-            // of a folder only the attributes change
-            Some(Entry { origin: first @ Origin::Recipe(_), kind, .. })
-                if *kind != Kind::Directory || entry.kind != Kind::Directory =>
-            {
-                let is_named = own.is_none() && self.level.replaces.contains_key(&format!("/{}", entry.path));
-                if is_named {
-                    return self.put(entry);
+        let Some(old) = own.or_else(|| self.parts.lower.get(&entry.path)) else { return self.add(entry) };
+
+        let only_attributes_change = old.kind == Kind::Directory && entry.kind == Kind::Directory;
+        match &old.origin {
+            Origin::Recipe(_) if !only_attributes_change => {
+                // `replaces` is about lower levels: a recipe that writes a file and lets it be replaced is a mistake
+                if own.is_none() && self.may_replace(&entry) {
+                    self.put(entry);
+                } else {
+                    self.problems.push(duplicate(old, &entry));
                 }
-                let (path, first, second) = (entry.path, first.clone(), entry.origin);
-                self.problems.push(tree::Error::Duplicate { path, first, second });
             }
-            Some(Entry { origin: Origin::Generator(_), .. }) => self.put(entry),
-            Some(_) if is_target(&entry, self.levels) => self.put(entry),
+            Origin::Generator(_) => self.put(entry),
+            _ if is_target(&entry, self.parts.levels) => self.put(entry),
             _ => self.add(entry),
         }
     }
 
     /// Adds the folders that paths need and nobody brings: 0755, owned by root.
-    fn folders(&mut self) {
-        match self.tree.missing_folders(self.lower) {
+    fn missing_folders(&mut self) {
+        match self.tree.missing_folders(self.parts.lower) {
             Err(problems) => self.problems.extend(problems),
             Ok(missing) => {
                 let origin = Origin::Generator("filesystem".to_owned());
@@ -240,12 +253,19 @@ impl Merge<'_> {
         }
     }
 
+    /// Returns the problems found so far as an error, each once.
     fn check(&mut self) -> Result<(), Error> {
         let mut problems = std::mem::take(&mut self.problems);
+        // every path below a file has the same problem
         let mut seen = BTreeSet::new();
         problems.retain(|problem| seen.insert(problem.to_string()));
         if problems.is_empty() { Ok(()) } else { Err(Error::Tree { recipe: self.level.recipe.clone(), problems }) }
     }
+}
+
+fn duplicate(first: &Entry, second: &Entry) -> tree::Error {
+    let (first_origin, second_origin) = (first.origin.clone(), second.origin.clone());
+    tree::Error::Duplicate { path: second.path.clone(), first: first_origin, second: second_origin }
 }
 
 /// Tells whether the entry is what its generator exists to write.
@@ -256,5 +276,5 @@ fn is_target(entry: &Entry, levels: &[Level]) -> bool {
 /// Returns an absolute path in the form of [`Entry::path`], with `/bin`, `/sbin`, `/lib*` moved below `/usr` like those
 /// of packages.
 fn normal(path: &str) -> String {
-    crate::layer::unpack::merged(path.trim_matches('/'))
+    unpack::merged(path.trim_matches('/'))
 }

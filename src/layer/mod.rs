@@ -23,7 +23,7 @@ use crate::fault::Turn;
 use crate::store;
 use crate::tree;
 
-/// Engine format version: a new number says that images may get other bytes from the same lock.
+/// Engine format version: a new number means that the same lock may give images with other bytes.
 pub const ENGINE_FORMAT: u32 = 1;
 
 /// Returns a text that changes whenever the same lock could give other layers: versions of engine, normaliser, package
@@ -38,18 +38,18 @@ pub fn fingerprint() -> String {
 /// Why a level cannot become layers.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Asked for nothing.
+    /// The image has no levels.
     #[error("cannot assemble an image without levels")]
     NoLevel,
-    /// Paths do not fit together.
+    /// Paths of a level conflict.
     #[error("cannot assemble level `{recipe}`: {}", list(problems))]
     Tree {
         /// Recipe of the level.
         recipe: String,
-        /// Everything that does not fit.
+        /// All conflicts.
         problems: Vec<tree::Error>,
     },
-    /// A path pattern of a recipe is no glob.
+    /// A path pattern of a recipe is not a valid glob.
     #[error("cannot exclude paths: {0}")]
     Pattern(String),
     /// A .deb cannot be unpacked.
@@ -61,16 +61,16 @@ pub enum Error {
     /// The package database cannot be written.
     #[error(transparent)]
     Database(#[from] dpkg::Error),
-    /// A file would give whoever starts it the rights of another.
+    /// A setuid or setgid file, which would give whoever starts it the rights of another.
     #[error(
-        "cannot write layer: `/{path}` from {origin} has mode {mode:04o}, and no file of an image is setuid or setgid"
+        "cannot write layer: `/{path}` from {origin} has mode {mode:04o}, and images must not have setuid or setgid files"
     )]
     Privileged {
         /// The path.
         path: String,
         /// Its permission bits.
         mode: u32,
-        /// Who brings it.
+        /// Origin of the file.
         origin: tree::Origin,
     },
     /// The store failed.

@@ -9,12 +9,15 @@ use crate::tree::parent;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+/// Member of a group that means all packages that no group names.
+const REST: &str = "*";
+
 /// A layer before it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// For people and the image history: recipe and source packages.
-    pub what: String,
-    /// Its parts, in order.
+    pub title: String,
+    /// Its chunks, in order.
     pub chunks: Vec<Chunk>,
 }
 
@@ -32,47 +35,80 @@ pub fn split(
     groups: &[Vec<String>],
     sources: &BTreeMap<String, String>,
 ) -> Vec<Plan> {
-    let rest = groups.iter().position(|group| group.iter().any(|name| name == "*")).unwrap_or(groups.len());
-    let count = groups.len().max(rest + 1);
-    let layer_of = |origin: &Origin| match origin {
-        Origin::Package(name) => {
-            let source = sources.get(name).unwrap_or(name);
-            groups.iter().position(|group| group.contains(source)).unwrap_or(rest)
-        }
-        Origin::Recipe(_) | Origin::Generator(_) => rest,
-    };
-    let mut layers: Vec<BTreeMap<Owner<'_>, Vec<Entry>>> = vec![BTreeMap::new(); count];
-    let mut folders: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); count];
+    // without a group for the rest, that becomes one layer more, on top
+    let rest = groups.iter().position(|group| group.iter().any(|name| name == REST)).unwrap_or(groups.len());
+    let mut layers: Vec<Sorted<'_>> = vec![Sorted::default(); groups.len().max(rest + 1)];
     for entry in tree.iter() {
-        let layer = layer_of(&entry.origin);
-        let mut path = entry.path.as_str();
-        while let Some(folder) = parent(path) {
-            folders[layer].insert(folder);
-            path = folder;
-        }
-        if entry.kind == Kind::Directory {
-            folders[layer].insert(&entry.path);
-        } else {
-            layers[layer].entry(Owner::of(&entry.origin)).or_default().push(entry.clone());
+        layers[group_of(&entry.origin, groups, sources).unwrap_or(rest)].add(entry);
+    }
+
+    let mut plans = Vec::new();
+    for (index, layer) in layers.into_iter().enumerate() {
+        let chunks = layer.into_chunks(tree, lower);
+        if !chunks.is_empty() {
+            let title = groups.get(index).map_or_else(|| format!("{recipe}: rest"), |group| title(recipe, group));
+            plans.push(Plan { title, chunks });
         }
     }
-    let plans = layers.into_iter().zip(folders).enumerate().map(|(index, (owners, folders))| {
-        let folders = folders.into_iter().filter_map(|path| tree.get(path).or_else(|| lower.get(path)).cloned());
-        let folders = Chunk::new("folders", folders.collect());
-        let owned = owners.into_iter().map(|(owner, entries)| Chunk::new(owner.name(), entries));
-        let what = groups.get(index).map_or_else(|| format!("{recipe}: rest"), |group| title(recipe, group));
-        Plan { what, chunks: std::iter::once(folders).chain(owned).filter(|chunk| !chunk.entries.is_empty()).collect() }
-    });
-    plans.filter(|plan| !plan.chunks.is_empty()).collect()
+    plans
+}
+
+/// Returns the index of the group that names the source package of an entry.
+fn group_of(origin: &Origin, groups: &[Vec<String>], sources: &BTreeMap<String, String>) -> Option<usize> {
+    match origin {
+        Origin::Package(name) => {
+            let source = sources.get(name).unwrap_or(name);
+            groups.iter().position(|group| group.contains(source))
+        }
+        Origin::Recipe(_) | Origin::Generator(_) => None,
+    }
+}
+
+/// What one layer gets of a tree.
+#[derive(Debug, Clone, Default)]
+struct Sorted<'a> {
+    /// Folders that it has, or needs on the way to its paths.
+    folders: BTreeSet<&'a str>,
+    /// Everything but folders.
+    files: BTreeMap<Owner<'a>, Vec<&'a Entry>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn add(&mut self, entry: &'a Entry) {
+        let mut path = entry.path.as_str();
+        while let Some(folder) = parent(path) {
+            self.folders.insert(folder);
+            path = folder;
+        }
+
+        if entry.kind == Kind::Directory {
+            self.folders.insert(&entry.path);
+        } else {
+            self.files.entry(Owner::of(&entry.origin)).or_default().push(entry);
+        }
+    }
+
+    /// Makes a chunk of the folders and one of each owner's files. Folders come first and together: tar archives need
+    /// them before their content, and those that packages share would otherwise move from chunk to chunk.
+    fn into_chunks(self, tree: &Tree, lower: &Tree) -> Vec<Chunk> {
+        // folders of lower levels are repeated with the same attributes, so that this layer does not change them
+        let folders = self.folders.into_iter().filter_map(|path| tree.get(path).or_else(|| lower.get(path)).cloned());
+        let mut chunks = vec![Chunk::new("folders", folders.collect())];
+        for (owner, entries) in self.files {
+            chunks.push(Chunk::new(owner.name(), entries.into_iter().cloned().collect()));
+        }
+        chunks.retain(|chunk| !chunk.entries.is_empty());
+        chunks
+    }
 }
 
 /// Returns what people call the layer of a group of source packages.
 #[must_use]
 pub fn title(recipe: &str, group: &[String]) -> String {
-    format!("{recipe}: {}", group.join(" ").replace('*', "other packages and configuration"))
+    format!("{recipe}: {}", group.join(" ").replace(REST, "other packages and configuration"))
 }
 
-/// Whose files make a chunk: every package its own, then the recipe's, then the generators'.
+/// The owner of a chunk's files, in the order of chunks: packages, then the recipe, then the generators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner<'a> {
     Package(&'a str),
@@ -85,6 +121,7 @@ impl<'a> Owner<'a> {
         match origin {
             Origin::Package(name) => Self::Package(name),
             Origin::Recipe(name) => Self::Recipe(name),
+            // their files are few and small, so a chunk for each generator would only cost
             Origin::Generator(_) => Self::Generator,
         }
     }

@@ -34,6 +34,8 @@ use std::io;
 use std::io::BufWriter;
 use std::io::Read;
 use std::io::Write;
+use tar::EntryType;
+use tar::Header;
 use tempfile::TempDir;
 
 /// A package as a tree of normalised entries, kept in the store as `tree.json` beside its `payload`.
@@ -45,14 +47,14 @@ pub struct Unpacked {
     pub entries: Vec<Entry>,
 }
 
-/// Version of the rules above: a new number makes every package tree anew.
+/// Version of the rules above: with a new number, every package is unpacked again.
 pub const NORMALISER: u32 = 1;
 
 /// Most bytes that one package may unpack to.
 pub const SIZE_LIMIT: u64 = 4 << 30;
 
-/// Most paths that one package may bring, and their bytes; the largest packages of Debian have some 60,000. What is kept
-/// of them while a package is unpacked stays below 256 MiB.
+/// Most paths that one package may bring, and their bytes; the largest packages of Debian have some 60,000. With these
+/// limits, unpacking a package takes less than 256 MiB of memory for its paths.
 const ENTRY_LIMIT: u64 = 250_000;
 const NAMES_LIMIT: u64 = 32 << 20;
 
@@ -83,12 +85,12 @@ pub enum Error {
         /// What is wrong.
         cause: tree::Error,
     },
-    /// Something that images must not have.
+    /// A device, a named pipe or the like, which images must not have.
     #[error("cannot unpack package `{package}`: `/{path}` is a {kind}, which images must not have")]
     Forbidden {
         /// Package name.
         package: String,
-        /// Which path.
+        /// Path in the image.
         path: String,
         /// `character device`, …
         kind: &'static str,
@@ -98,7 +100,7 @@ pub enum Error {
     TooLarge {
         /// Package name.
         package: String,
-        /// What it has too much of.
+        /// The limit that it exceeds.
         excess: Excess,
     },
     /// The store failed.
@@ -128,9 +130,11 @@ pub fn key(deb: &Digest) -> Digest {
 pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
     let key = key(deb);
     let found = store.package_tree(&key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+
+    // a stamp saves hashing a payload that has not changed since it was last hashed
     let found = found.filter(|unpacked| store.payload_is_stamped(&key) || verify::is_whole(&key, unpacked, store));
     if found.is_none() {
-        // one that cannot be removed cannot be made again either, and that is said then
+        // if it cannot be removed, it cannot be replaced either, and that error is reported
         let _stays = store.remove_package(&key);
     }
     found
@@ -140,6 +144,7 @@ pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
 #[must_use]
 pub fn is_missing(deb: &Digest, store: &Store) -> bool {
     let key = key(deb);
+    // the quick answer first: the tree of a stamped package need not be parsed
     !(store.payload_is_stamped(&key) && store.package_tree(&key).is_some()) && find(deb, store).is_none()
 }
 
@@ -154,38 +159,44 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
     Ok(unpacked)
 }
 
-/// Unpacks one .deb of the store into a temporary folder, which goes when it is dropped.
+/// Unpacks one .deb of the store into a temporary folder, which is removed when it is dropped.
 pub(super) fn draft(deb: &Deb, threads: usize, store: &Store) -> Result<(Unpacked, TempDir), Error> {
-    let package = || deb.name.clone();
-    let wrap = |cause| Error::Deb { package: package(), cause };
-    let file = fs::open(&store.blob(&deb.digest)).map_err(store::Error::from)?;
     // bytes may have lain in the store for long: they are verified each time they are used
-    let file = Hashing { file, hasher: Hasher::default() };
-    let archive = Archive::open(file).map_err(wrap)?;
+    let file = Hashing { file: fs::open(&store.blob(&deb.digest))?, hasher: Hasher::default() };
+    let archive = Archive::open(file).map_err(|cause| malformed(&deb.name, cause))?;
+
     let draft = store.package_draft()?;
     let path = draft.path().join("payload");
-    let mut payload = Payload {
-        // smaller than the buffer below: large parts go straight to the file
-        file: BufWriter::with_capacity(1 << 16, fs::create(&path).map_err(store::Error::from)?),
-        key: key(&deb.digest),
-        offset: 0,
-        package: &deb.name,
-        buffer: vec![0; 1 << 18],
-    };
+    let mut payload = Payload::new(deb, fs::create(&path)?);
     let mut control = BTreeMap::new();
     for (name, bytes) in archive.control().iter() {
         control.insert(name.to_owned(), payload.add(&mut &bytes[..], bytes.len() as u64)?);
     }
-    let data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT).map_err(wrap)?;
+
+    let data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT);
+    let data = data.map_err(|cause| malformed(&deb.name, cause))?;
     let (entries, data) = ahead::read(data, |stream| entries(stream, &mut payload));
     let entries = entries?;
-    let found = data.finish().map_err(wrap)?.hasher.finish();
+
+    // the digest is known only now, so nothing above has left the draft
+    let found = data.finish().map_err(|cause| malformed(&deb.name, cause))?.hasher.finish();
     if found != deb.digest {
         store.doubt(&deb.digest);
         return Err(store::Error::WrongDigest { expected: deb.digest, found }.into());
     }
-    payload.file.flush().map_err(|cause| store::Error::from(fs::Error::new("write", &path, cause)))?;
+
+    payload.file.flush().map_err(|cause| fs::Error::new("write", &path, cause))?;
     Ok((Unpacked { control, entries }, draft))
+}
+
+impl From<fs::Error> for Error {
+    fn from(error: fs::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+fn malformed(package: &str, cause: deb::Error) -> Error {
+    Error::Deb { package: package.to_owned(), cause }
 }
 
 /// Hashes what is read.
@@ -211,18 +222,31 @@ struct Payload<'a> {
     buffer: Vec<u8>,
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    fn new(deb: &'a Deb, file: File) -> Self {
+        Self {
+            // smaller than the buffer below: large parts go straight to the file
+            file: BufWriter::with_capacity(1 << 16, file),
+            key: key(&deb.digest),
+            offset: 0,
+            package: &deb.name,
+            buffer: vec![0; 1 << 18],
+        }
+    }
+
+    /// Appends a file of this size.
     fn add(&mut self, bytes: &mut dyn Read, size: u64) -> Result<Content, Error> {
-        let tar = |cause| broken(self.package, cause);
         let mut hasher = Hasher::default();
         while hasher.length() < size {
             let length = usize::try_from(size - hasher.length()).unwrap_or(usize::MAX).min(self.buffer.len());
             let part = &mut self.buffer[..length];
-            bytes.read_exact(part).map_err(tar)?;
+            bytes.read_exact(part).map_err(|cause| broken(self.package, cause))?;
             hasher.update(part);
-            let write = |cause| store::Error::from(fs::Error::new("write", std::path::Path::new("payload"), cause));
-            self.file.write_all(part).map_err(write)?;
+
+            let written = self.file.write_all(part);
+            written.map_err(|cause| fs::Error::new("write", std::path::Path::new("payload"), cause))?;
         }
+
         let source = Source::Payload { key: self.key, offset: self.offset };
         self.offset += size;
         Ok(Content { digest: hasher.finish(), size, source })
@@ -242,64 +266,97 @@ fn entries(data: impl Read, payload: &mut Payload<'_>) -> Result<Vec<Entry>, Err
     Ok(tree.iter().cloned().collect())
 }
 
-fn add<R: Read>(member: &mut ::tar::Entry<'_, R>, payload: &mut Payload<'_>, tree: &mut Tree) -> Result<(), Error> {
+/// Adds one member of the data archive to the tree.
+fn add<R: Read>(member: &mut tar::Entry<'_, R>, payload: &mut Payload<'_>, tree: &mut Tree) -> Result<(), Error> {
+    // the root itself belongs to no package
     let Some(path) = path_of(&member.path_bytes(), payload.package)? else { return Ok(()) };
-    let entry = entry(member, path, payload, tree)?;
-    // the links of the /usr merge itself would hide the folders that they point to
+    let kind = kind(member, &path, payload, tree)?;
+    let entry = entry(member.header(), path, kind, payload.package)?;
+
+    // folders of both sides of the /usr merge get the same path, where the package may also have a link: the first stays
     if matches!(entry.kind, Kind::Directory) && tree.get(&entry.path).is_some() {
         return Ok(());
     }
-    tree.add(entry).map_err(|cause| Error::Path { package: payload.package.to_owned(), cause })
+    tree.add(entry).map_err(|cause| bad_path(payload.package, cause))
 }
 
-fn entry<R: Read>(
-    member: &mut ::tar::Entry<'_, R>,
-    path: String,
+/// Reads what a member is; the bytes of a file go to the payload.
+fn kind<R: Read>(
+    member: &mut tar::Entry<'_, R>,
+    path: &str,
     payload: &mut Payload<'_>,
     tree: &Tree,
-) -> Result<Entry, Error> {
-    let package = payload.package.to_owned();
-    let tar = |cause| broken(&package, cause);
-    let header = member.header().clone();
-    let kind = match header.entry_type() {
-        ::tar::EntryType::Regular | ::tar::EntryType::Continuous => {
+) -> Result<Kind, Error> {
+    match member.header().entry_type() {
+        EntryType::Regular | EntryType::Continuous => {
             let size = member.size();
-            Kind::File(payload.add(member, size)?)
+            Ok(Kind::File(payload.add(member, size)?))
         }
-        ::tar::EntryType::Directory => Kind::Directory,
-        ::tar::EntryType::Symlink => Kind::Symlink(link_of(member, &package)?),
-        ::tar::EntryType::Link => {
-            let link = link_of(member, &package)?;
-            let target = path_of(link.as_bytes(), &package)?.unwrap_or_default();
-            let content = tree.get(&target).and_then(Entry::content).cloned().ok_or_else(|| {
-                tar(io::Error::other(format!("hard link `{path}` points to `{link}`, which comes not before it")))
-            })?;
-            let target = match &tree.get(&target).map(|entry| &entry.kind) {
-                Some(Kind::Hardlink { target, .. }) => target.clone(),
-                _ => target,
-            };
-            Kind::Hardlink { target, content }
+        EntryType::Directory => Ok(Kind::Directory),
+        EntryType::Symlink => Ok(Kind::Symlink(link_of(member, payload.package)?)),
+        EntryType::Link => hard_link(path, &link_of(member, payload.package)?, payload.package, tree),
+        other => {
+            let (package, path) = (payload.package.to_owned(), path.to_owned());
+            Err(Error::Forbidden { package, path, kind: name_of(other) })
         }
-        other => return Err(Error::Forbidden { package, path, kind: name_of(other) }),
+    }
+}
+
+/// Makes a hard link to a file that the archive had before (POSIX pax: the first name carries the bytes).
+fn hard_link(path: &str, link: &str, package: &str, tree: &Tree) -> Result<Kind, Error> {
+    let target = path_of(link.as_bytes(), package)?.unwrap_or_default();
+    let old = tree.get(&target);
+    let Some(content) = old.and_then(Entry::content).cloned() else {
+        return Err(bad_tar(package, format!("hard link `{path}` points to `{link}`, which does not come before it")));
     };
-    // chown(2): 4294967295 means "unchanged" and is nobody's number
-    let number = |what: &str, value: io::Result<u64>| {
-        let value = value.map_err(tar)?;
-        let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
-        id.ok_or_else(|| tar(io::Error::other(format!("`/{path}` has the {what} {value}, which no system knows"))))
-    };
-    let (uid, gid) = (number("owner", header.uid())?, number("group", header.gid())?);
-    let mode = header.mode().map_err(tar)? & 0o1777;
+
+    // links to links would depend on the order in which they are written: all name the file itself
+    match old.map(|entry| &entry.kind) {
+        Some(Kind::Hardlink { target, .. }) => Ok(Kind::Hardlink { target: target.clone(), content }),
+        _ => Ok(Kind::Hardlink { target, content }),
+    }
+}
+
+/// Makes the normalised entry of a member.
+fn entry(header: &Header, path: String, kind: Kind, package: &str) -> Result<Entry, Error> {
+    let uid = owner("owner", header.uid(), &path, package)?;
+    let gid = owner("group", header.gid(), &path, package)?;
+    // the sticky bit is the only special one that an image needs; setuid and setgid go
+    let mode = header.mode().map_err(|cause| broken(package, cause))? & 0o1777;
+
     let is_folder = kind == Kind::Directory;
+    let mtime = if is_folder {
+        // several packages bring the same folder, each with a time of its own
+        CONTENT_MTIME
+    } else {
+        i64::try_from(header.mtime().map_err(|cause| broken(package, cause))?).unwrap_or(0)
+    };
     Ok(Entry {
         path: if is_folder { merged_folder(&path) } else { path },
+        // links have no permissions of their own: 0777 is what the kernel shows
         mode: if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode },
         uid,
         gid,
-        mtime: if is_folder { CONTENT_MTIME } else { i64::try_from(header.mtime().map_err(tar)?).unwrap_or(0) },
-        origin: Origin::Package(package.clone()),
+        mtime,
+        origin: Origin::Package(package.to_owned()),
         kind,
     })
+}
+
+/// Checks a numeric owner or group.
+fn owner(field: &str, value: io::Result<u64>, path: &str, package: &str) -> Result<u32, Error> {
+    let value = value.map_err(|cause| broken(package, cause))?;
+    // chown(2): 4294967295 means "unchanged" and is nobody's number
+    let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
+    id.ok_or_else(|| bad_tar(package, format!("`/{path}` has the {field} {value}, which is not a valid id")))
+}
+
+fn bad_tar(package: &str, cause: String) -> Error {
+    Error::Tar { package: package.to_owned(), cause: io::Error::other(cause) }
+}
+
+fn bad_path(package: &str, cause: tree::Error) -> Error {
+    Error::Path { package: package.to_owned(), cause }
 }
 
 /// Takes out of an error what was put into it: readers and visitors hand theirs through the archive.
@@ -317,27 +374,32 @@ fn broken(package: &str, cause: io::Error) -> Error {
     }
 }
 
-fn link_of<R: Read>(member: &::tar::Entry<'_, R>, package: &str) -> Result<String, Error> {
+/// Returns the target of a link as it was written, if an image may have it.
+fn link_of<R: Read>(member: &tar::Entry<'_, R>, package: &str) -> Result<String, Error> {
     let bytes = member.link_name_bytes().unwrap_or_default();
-    let bad = |text: String| Error::Path { package: package.to_owned(), cause: tree::Error::BadPath(text) };
-    let text = String::from_utf8(bytes.into_owned()).map_err(|error| bad(error.to_string()))?;
+    let text = String::from_utf8(bytes.into_owned())
+        .map_err(|error| bad_path(package, tree::Error::BadPath(error.to_string())))?;
+    // symlink(2) refuses both
     if text.is_empty() || text.contains('\0') {
-        return Err(bad(text));
+        return Err(bad_path(package, tree::Error::BadPath(text)));
     }
-    tree::check_target(&text).map_err(|cause| Error::Path { package: package.to_owned(), cause })?;
+    tree::check_target(&text).map_err(|cause| bad_path(package, cause))?;
     Ok(text)
 }
 
 /// Returns the path in our form, or `None` for the root itself.
 fn path_of(bytes: &[u8], package: &str) -> Result<Option<String>, Error> {
-    let bad = |text: &str| Error::Path { package: package.to_owned(), cause: tree::Error::BadPath(text.to_owned()) };
-    let text = std::str::from_utf8(bytes).map_err(|_| bad(&String::from_utf8_lossy(bytes)))?;
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(bad_path(package, tree::Error::BadPath(String::from_utf8_lossy(bytes).into_owned())));
+    };
+
+    // dpkg-deb writes `./usr/` and `./usr/bin/x`
     let path = text.strip_prefix("./").unwrap_or(text);
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() || path == "." {
         return Ok(None);
     }
-    tree::check_path(path).map_err(|cause| Error::Path { package: package.to_owned(), cause })?;
+    tree::check_path(path).map_err(|cause| bad_path(package, cause))?;
     Ok(Some(merged(path)))
 }
 
@@ -346,6 +408,7 @@ fn path_of(bytes: &[u8], package: &str) -> Result<Option<String>, Error> {
 pub fn merged(path: &str) -> String {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     match first {
+        // `lib` alone stays: it may be the link of the merge itself
         "bin" | "sbin" | "lib" | "lib32" | "lib64" | "libx32" if !rest.is_empty() => format!("usr/{path}"),
         "var" => match rest.split_once('/').unwrap_or((rest, "")) {
             ("run", inner) if !inner.is_empty() => format!("run/{inner}"),
@@ -362,12 +425,12 @@ fn merged_folder(path: &str) -> String {
     inside[..inside.len() - 2].to_owned()
 }
 
-fn name_of(kind: ::tar::EntryType) -> &'static str {
+fn name_of(kind: EntryType) -> &'static str {
     match kind {
-        ::tar::EntryType::Char => "character device",
-        ::tar::EntryType::Block => "block device",
-        ::tar::EntryType::Fifo => "named pipe",
-        ::tar::EntryType::GNUSparse => "sparse file",
-        _ => "thing of unknown type",
+        EntryType::Char => "character device",
+        EntryType::Block => "block device",
+        EntryType::Fifo => "named pipe",
+        EntryType::GNUSparse => "sparse file",
+        _ => "file of unknown type",
     }
 }

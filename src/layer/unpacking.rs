@@ -1,7 +1,7 @@
 //! Unpacks packages in the background while the layers of lower levels are written already.
 //!
-//! The largest package is begun first, since it decides when all are done; the others follow in the order in which
-//! images need them, so that the lowest level's layers find work at once.
+//! The largest package comes first, since it decides when all are done; the others follow in the order in which images
+//! need them, so that the lowest level's layers can start early.
 
 use crate::layer::unpack;
 use crate::layer::unpack::Deb;
@@ -14,26 +14,32 @@ use crate::tree::Contents;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::thread;
 
-/// Package trees that are there, or on their way.
+/// Package trees that are ready, or will be.
 pub struct Unpacking<'a> {
     contents: &'a Contents<'a>,
     threads: usize,
     reporter: &'a dyn Reporter,
     state: Mutex<State>,
+    /// Wakes whoever waits for a package tree.
     changed: Condvar,
 }
 
 struct State {
-    todo: VecDeque<Deb>,
-    /// How many are not finished, for the last one to say so.
-    left: usize,
-    what: String,
-    done: BTreeMap<Digest, Unpacked>,
+    /// Packages that no thread has taken yet.
+    queue: VecDeque<Deb>,
+    /// How many packages are not finished: whoever finishes the last one reports the end.
+    unfinished: usize,
+    /// Title of the whole work in reports.
+    title: String,
+    /// Trees by the digests of their .debs; images share them.
+    done: BTreeMap<Digest, Arc<Unpacked>>,
+    /// The first error, until somebody waits.
     error: Option<Error>,
 }
 
@@ -42,38 +48,43 @@ impl<'a> Unpacking<'a> {
     #[must_use]
     pub fn new(debs: Vec<Deb>, contents: &'a Contents<'a>, threads: usize, reporter: &'a dyn Reporter) -> Self {
         let mut done = BTreeMap::new();
-        let mut todo = VecDeque::new();
+        let mut queue = VecDeque::new();
         for deb in debs {
             match unpack::find(&deb.digest, contents.store()) {
-                Some(unpacked) => drop(done.insert(deb.digest, unpacked)),
-                None => todo.push_back(deb),
+                Some(unpacked) => drop(done.insert(deb.digest, Arc::new(unpacked))),
+                None => queue.push_back(deb),
             }
         }
-        if let Some(largest) = (0..todo.len()).max_by_key(|index| todo[*index].size)
-            && let Some(deb) = todo.remove(largest)
+
+        if let Some(largest) = (0..queue.len()).max_by_key(|index| queue[*index].size)
+            && let Some(deb) = queue.remove(largest)
         {
-            todo.push_front(deb);
+            queue.push_front(deb);
         }
-        let left = todo.len();
-        let what = format!("{left} packages");
-        if left > 0 {
-            let total = todo.iter().map(|deb| deb.size).sum();
-            reporter.event(Event::Started { stage: Stage::Unpack, total, what: what.clone() });
+
+        let unfinished = queue.len();
+        let title = format!("{unfinished} packages");
+        if unfinished > 0 {
+            let total = queue.iter().map(|deb| deb.size).sum();
+            reporter.event(Event::Started { stage: Stage::Unpack, total, what: title.clone() });
         }
-        let state = Mutex::new(State { todo, left, what, done, error: None });
+
+        let state = Mutex::new(State { queue, unfinished, title, done, error: None });
         Self { contents, threads, reporter, state, changed: Condvar::new() }
     }
 
-    /// Unpacks on threads of its own for as long as `work` goes on.
+    /// Unpacks on threads of its own until `work` returns.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
-        let workers = self.state().todo.len().min(self.threads.max(1));
+        let workers = self.state().queue.len().min(self.threads.max(1));
+
         thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| self.unpack_all());
             }
             let result = work();
-            // what work did not wait for it does not need
-            self.state().todo.clear();
+
+            // what `work` has not waited for is not needed: after an error it ends early
+            self.state().queue.clear();
             result
         })
     }
@@ -81,46 +92,57 @@ impl<'a> Unpacking<'a> {
     /// Waits for package trees; returns them by the digests of their .debs. To be called within [`Unpacking::during`].
     ///
     /// # Errors
-    /// The first [`Error`] met with any package; trees that were finished stay in the store.
+    /// The first [`Error`] of any package; trees that were finished stay in the store.
     ///
     /// # Panics
-    /// When asked again after an error, or for a package that was not ordered.
-    pub fn wait(&self, debs: &[Digest]) -> Result<BTreeMap<Digest, Unpacked>, Error> {
+    /// When called again after an error, or for a package that [`Unpacking::new`] did not get.
+    pub fn wait(&self, debs: &[Digest]) -> Result<BTreeMap<Digest, Arc<Unpacked>>, Error> {
         let mut state = self.state();
         loop {
             if let Some(error) = state.error.take() {
                 return Err(error);
             }
-            if let Some(all) = debs.iter().map(|deb| Some((*deb, state.done.get(deb)?.clone()))).collect() {
+
+            let ready = debs.iter().map(|deb| Some((*deb, Arc::clone(state.done.get(deb)?))));
+            if let Some(all) = ready.collect() {
                 return Ok(all);
             }
-            assert!(state.left > 0, "only ordered packages are waited for");
+
+            // else nobody would ever wake this thread
+            assert!(state.unfinished > 0, "only ordered packages are waited for");
             state = self.changed.wait(state).expect("no thread panics while it holds this");
         }
     }
 
     fn unpack_all(&self) {
-        let next = || self.state().todo.pop_front();
-        while let Some(deb) = next() {
+        while let Some(deb) = self.next() {
+            // without the lock: this is the work that threads share
             let result = unpack::unpack(&deb, self.threads, self.contents.store());
             self.reporter.event(Event::Advanced { stage: Stage::Unpack, by: deb.size });
+
             let mut state = self.state();
             match result {
                 Ok(unpacked) => {
                     self.contents.note_fresh(unpack::key(&deb.digest));
-                    state.done.insert(deb.digest, unpacked);
-                    state.left -= 1;
+                    state.done.insert(deb.digest, Arc::new(unpacked));
+                    state.unfinished -= 1;
                 }
                 Err(error) => {
+                    // the others need not be begun: the whole build fails
                     state.error.get_or_insert(error);
-                    state.todo.clear();
+                    state.queue.clear();
                 }
             }
-            if state.left == 0 {
-                self.reporter.event(Event::Finished { stage: Stage::Unpack, what: state.what.clone() });
+            if state.unfinished == 0 {
+                self.reporter.event(Event::Finished { stage: Stage::Unpack, what: state.title.clone() });
             }
             self.changed.notify_all();
         }
+    }
+
+    /// Takes the next package off the queue. A function of its own, so that the lock is not held while it is unpacked.
+    fn next(&self) -> Option<Deb> {
+        self.state().queue.pop_front()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

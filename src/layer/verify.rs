@@ -1,4 +1,4 @@
-//! Reads unpacked packages again: are they still what their .deb files and their trees say?
+//! Reads unpacked packages again and compares them with their trees and their .deb files.
 
 use crate::apt::deb;
 use crate::layer::unpack;
@@ -16,32 +16,37 @@ use crate::values::Hasher;
 use std::collections::BTreeMap;
 
 /// Compares every unpacked package with its tree, and with its .deb where the store has it; damaged ones are removed and
-/// will be unpacked anew when needed.
+/// will be unpacked again when needed.
 ///
 /// # Errors
-/// When a folder cannot be listed or a package not be removed.
+/// When a folder cannot be listed, or a package cannot be removed.
 pub fn verify(store: &Store, threads: usize) -> Result<Verified, Error> {
     let mut verified = Verified::default();
     let debs = debs(store)?;
     for name in fs::list(&store.folder().join("packages"))? {
         verified.checked += 1;
-        let key = Digest::from_hex(&name);
-        let found = key.as_ref().ok().and_then(|key| read(key, store));
-        let deb = key.as_ref().ok().and_then(|key| debs.get(key));
-        let is_right = |unpacked: &Unpacked| deb.is_none_or(|deb| is_of(unpacked, deb, threads, store));
-        if found.is_some_and(|unpacked| is_right(&unpacked)) {
+        let key = Digest::from_hex(&name).ok();
+        if key.as_ref().is_some_and(|key| is_right(key, debs.get(key), threads, store)) {
             continue;
         }
+
         match key {
-            Ok(key) => store.remove_package(&key)?,
-            Err(_) => fs::remove_any(&store.folder().join("packages").join(&name))?,
+            Some(key) => store.remove_package(&key)?,
+            // nothing of ours has such a name
+            None => fs::remove_any(&store.folder().join("packages").join(&name))?,
         }
         verified.removed.push(format!("packages/{name}"));
     }
     Ok(verified)
 }
 
-/// Returns the .deb files of the store by the keys of their trees. A blob that is none is told from its first bytes.
+/// Tells whether an unpacked package is whole and, where its .deb is known, has what that has.
+fn is_right(key: &Digest, deb: Option<&Deb>, threads: usize, store: &Store) -> bool {
+    let Some(unpacked) = read(key, store) else { return false };
+    deb.is_none_or(|deb| is_of(&unpacked, deb, threads, store))
+}
+
+/// Returns the .deb files of the store by the keys of their trees. Other blobs are recognised by their first bytes.
 fn debs(store: &Store) -> Result<BTreeMap<Digest, Deb>, Error> {
     let mut debs = BTreeMap::new();
     for name in fs::list(&store.folder().join("blobs/sha256"))? {
@@ -66,7 +71,7 @@ fn read(key: &Digest, store: &Store) -> Option<Unpacked> {
 
 /// Tells whether a tree is that of this .deb.
 fn is_of(unpacked: &Unpacked, deb: &Deb, threads: usize, store: &Store) -> bool {
-    // a .deb that cannot be unpacked says nothing about the tree
+    // a .deb that cannot be unpacked proves nothing about the tree
     unpack::draft(deb, threads, store).map_or(true, |(again, _draft)| again == *unpacked)
 }
 
@@ -74,6 +79,7 @@ fn is_of(unpacked: &Unpacked, deb: &Deb, threads: usize, store: &Store) -> bool 
 pub(super) fn is_whole(key: &Digest, Unpacked { control, entries }: &Unpacked, store: &Store) -> bool {
     let contents = Contents::new(store);
     let mut all = control.values().chain(entries.iter().filter_map(Entry::content));
+
     let is_whole = all.all(|content| is_same(content, &contents));
     if is_whole {
         store.stamp_payload(key);

@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::sys::fs;
 use crate::tree::Content;
 use crate::tree::Contents;
+use crate::tree::Entry;
 use crate::tree::Kind;
 use crate::tree::compress::Compression;
 use crate::tree::tar;
@@ -53,8 +54,8 @@ struct Place {
     layer: Digest,
     offset: u64,
     length: u64,
-    /// CRC-32 of the compressed bytes, to notice damage before they are used again. Who can write to the store can do
-    /// worse than to find a collision, so a faster sum than SHA-256 is enough.
+    /// CRC-32 of the compressed bytes, to notice damage before they are used again. Whoever can write to the store can do
+    /// worse than find a collision, so a faster sum than SHA-256 is enough.
     crc: u32,
 }
 
@@ -77,12 +78,14 @@ pub fn key(chunks: &[Chunk], compression: Compression) -> Digest {
 /// Returns the layer that the store already has under this key, or knows to be at `place`, the cache repository.
 #[must_use]
 pub fn find(key: &Digest, store: &Store, place: Option<&Digest>) -> Option<Blob> {
-    let is_there = |blob: &Blob| place.is_some_and(|place| store.is_elsewhere(&blob.digest, place));
-    let is_near = |blob: &Blob| store.has_blob(&blob.digest, blob.size) || is_there(blob);
-    store.result::<Blob>("layer", key).filter(is_near)
+    let blob = store.result::<Blob>("layer", key)?;
+    // the record may outlive the bytes, which `cache prune` removes
+    let is_here = store.has_blob(&blob.digest, blob.size);
+    let is_available = is_here || place.is_some_and(|place| store.is_elsewhere(&blob.digest, place));
+    is_available.then_some(blob)
 }
 
-/// Remembers a layer that another machine has written: where its bytes are is said to the store besides.
+/// Remembers a layer that another machine has written. The caller also records where its bytes are.
 ///
 /// # Errors
 /// When the store cannot be written.
@@ -102,49 +105,77 @@ pub fn write(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<Blob, Error> {
-    if let Some(entry) = chunks.iter().flat_map(|chunk| &chunk.entries).find(|entry| entry.mode & PRIVILEGED != 0) {
-        return Err(Error::Privileged { path: entry.path.clone(), mode: entry.mode, origin: entry.origin.clone() });
-    }
-    let (jobs, todo) = mpsc::sync_channel::<Job>(options.threads);
+    refuse_privileged(chunks)?;
+
+    let (jobs, queue) = mpsc::sync_channel::<Job>(options.threads);
+    // the producer may be three members per thread ahead, so that workers go on while the oldest one is not finished
     let (ordered, pieces) = mpsc::sync_channel::<Piece>(options.threads * 3);
-    let todo = Mutex::new(todo);
     let (used, spare) = mpsc::channel::<Vec<u8>>();
-    let (tar, (blob, places)) = thread::scope(|scope| {
+    let queue = Mutex::new(queue);
+    let mut producer = Producer {
+        hasher: Hasher::default(),
+        buffer: vec![0; options.compression.member_size()],
+        filled: 0,
+        spare,
+        chunk: 0,
+        reused: false,
+        jobs,
+        ordered,
+        contents,
+        reporter,
+    };
+
+    let (tar, collected) = thread::scope(|scope| {
         for _ in 0..options.threads.max(1) {
-            scope.spawn(|| compress(options.compression, &todo, &used));
+            scope.spawn(|| compress(options.compression, &queue, &used));
         }
         let collector = scope.spawn(|| collect(pieces, store));
-        let mut producer = Producer {
-            hasher: Hasher::default(),
-            buffer: vec![0; options.compression.member_size()],
-            filled: 0,
-            spare,
-            chunk: 0,
-            reused: false,
-            jobs,
-            ordered,
-            contents,
-            reporter,
-        };
         let produced = producer.layer(chunks, options.compression, store);
-        let Producer { hasher, jobs, ordered, .. } = producer;
+
         // closing both channels ends workers and collector
+        let Producer { hasher, jobs, ordered, .. } = producer;
         drop((jobs, ordered));
-        let collected = collector.join().expect("the collector does not panic");
+
         // an error of the collector makes the producer stop early, so it is the cause
-        let collected = collected?;
+        let collected = collector.join().expect("the collector does not panic")?;
         produced?;
         Ok::<_, store::Error>((hasher, collected))
     })?;
-    let uncompressed = tar.length();
-    let (digest, size) = blob.finish()?;
-    // the archive's end is a piece of its own, behind the last chunk
-    for (chunk, (_, place)) in chunks.iter().zip(places) {
-        let place = Place { layer: digest, ..place };
-        store.keep("chunk", &chunk.key(options.compression), &place)?;
+
+    remember_layer(chunks, options.compression, tar, collected, store)
+}
+
+/// Refuses entries that would give whoever starts them the rights of another.
+fn refuse_privileged(chunks: &[Chunk]) -> Result<(), Error> {
+    match chunks.iter().flat_map(|chunk| &chunk.entries).find(|entry| entry.mode & PRIVILEGED != 0) {
+        Some(Entry { path, mode, origin, .. }) => {
+            Err(Error::Privileged { path: path.clone(), mode: *mode, origin: origin.clone() })
+        }
+        None => Ok(()),
     }
+}
+
+/// Finishes the blob and keeps what later layers look for.
+fn remember_layer(
+    chunks: &[Chunk],
+    compression: Compression,
+    tar: Hasher,
+    collected: Collected<'_>,
+    store: &Store,
+) -> Result<Blob, Error> {
+    let uncompressed = tar.length();
+    let (digest, size) = collected.blob.finish()?;
+
+    for Written { chunk, offset, length, crc } in collected.written {
+        // the end of the archive is a piece of its own, behind the last chunk
+        if let Some(chunk) = chunks.get(chunk) {
+            let place = Place { layer: digest, offset, length, crc: crc.sum() };
+            store.keep("chunk", &chunk.key(compression), &place)?;
+        }
+    }
+
     let blob = Blob { digest, diff_id: tar.finish(), size, uncompressed };
-    store.keep("layer", &key(chunks, options.compression), &blob)?;
+    store.keep("layer", &key(chunks, compression), &blob)?;
     Ok(blob)
 }
 
@@ -157,39 +188,58 @@ struct Job {
 
 /// The next part of the blob, in order.
 enum Piece {
-    /// A member of a chunk that is on its way.
+    /// A compressed member of a chunk, once a worker has finished it.
     Member { chunk: usize, member: Receiver<Vec<u8>> },
     /// A chunk that an older layer has.
     Copy { chunk: usize, place: Place },
 }
 
-fn compress(compression: Compression, todo: &Mutex<Receiver<Job>>, used: &Sender<Vec<u8>>) {
+/// A worker: compresses members until no more come.
+fn compress(compression: Compression, queue: &Mutex<Receiver<Job>>, used: &Sender<Vec<u8>>) {
     let mut compressor = compression.compressor();
     loop {
-        let job = todo.lock().expect("no worker panics while it waits").recv();
+        // a statement of its own, so that the lock is not held while the job is done
+        let job = queue.lock().expect("no worker panics while it waits").recv();
         let Ok(Job { buffer, filled, answer }) = job else { return };
+
         // the collector is gone only after an error, which it reports itself
         let _gone = answer.send(compressor.member(&buffer[..filled]));
         let _gone = used.send(buffer);
     }
 }
 
-/// Writes pieces in order; returns the unfinished blob and where each chunk lies in it.
-fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<(BlobWriter<'_>, Vec<(usize, Place)>), store::Error> {
+/// The blob before it has its name, and where its chunks lie.
+struct Collected<'a> {
+    blob: BlobWriter<'a>,
+    written: Vec<Written>,
+}
+
+/// Where a chunk lies in the blob that is being written.
+struct Written {
+    chunk: usize,
+    offset: u64,
+    length: u64,
+    crc: Crc,
+}
+
+/// Writes pieces in order.
+fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<Collected<'_>, store::Error> {
     let mut blob = store.writer()?;
-    let mut places: Vec<(usize, Place, Crc)> = Vec::new();
+    let mut written: Vec<Written> = Vec::new();
     for piece in pieces {
         let offset = blob.length();
         match piece {
             Piece::Member { chunk, member } => {
+                // only a worker that panics drops its answer, and the scope passes the panic on
                 let Ok(member) = member.recv() else { break };
-                if places.last().is_none_or(|(last, ..)| *last != chunk) {
-                    let unknown = Digest::of(b"");
-                    places.push((chunk, Place { layer: unknown, offset, length: 0, crc: 0 }, Crc::new()));
+
+                // a chunk has many members, one after the other
+                if written.last().is_none_or(|last| last.chunk != chunk) {
+                    written.push(Written { chunk, offset, length: 0, crc: Crc::new() });
                 }
-                let (_, place, crc) = places.last_mut().expect("pushed above");
-                place.length += member.len() as u64;
-                crc.update(&member);
+                let current = written.last_mut().expect("pushed above");
+                current.length += member.len() as u64;
+                current.crc.update(&member);
                 blob.write(&member)?;
             }
             Piece::Copy { chunk, place } => {
@@ -198,12 +248,11 @@ fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<(BlobWriter<'_>, Ve
                     crc.update(part);
                     blob.write(part)
                 })?;
-                places.push((chunk, Place { offset, ..place }, crc));
+                written.push(Written { chunk, offset, length: place.length, crc });
             }
         }
     }
-    let finished = places.into_iter().map(|(chunk, place, crc)| (chunk, Place { crc: crc.sum(), ..place }));
-    Ok((blob, finished.collect()))
+    Ok(Collected { blob, written })
 }
 
 /// Calls the function with the bytes at a place, part by part.
@@ -214,6 +263,7 @@ fn each_part(
 ) -> Result<(), store::Error> {
     let path = store.blob(&place.layer);
     let file = fs::open(&path)?;
+
     let mut buffer = vec![0; 1 << 20];
     let mut done = 0;
     while done < place.length {
@@ -232,13 +282,14 @@ fn find_chunk(key: &Digest, store: &Store) -> Option<Place> {
     if !store.has_whole_blob(&place.layer) {
         return None;
     }
+
+    // damaged bytes would be copied into the new layer, and its diffID, made from the files, would not match them
     let mut crc = Crc::new();
-    each_part(&place, store, |part| {
+    let read = each_part(&place, store, |part| {
         crc.update(part);
         Ok(())
-    })
-    .ok()?;
-    (crc.sum() == place.crc).then_some(place)
+    });
+    (read.is_ok() && crc.sum() == place.crc).then_some(place)
 }
 
 /// Makes the tar stream, hashes it, and hands members out.
@@ -246,9 +297,12 @@ struct Producer<'a> {
     hasher: Hasher,
     /// The next member, always of full size; buffers come back from the workers.
     buffer: Vec<u8>,
+    /// How much of the buffer the member has so far.
     filled: usize,
     spare: Receiver<Vec<u8>>,
+    /// Index of the current chunk.
     chunk: usize,
+    /// An older layer has the current chunk: its stream is hashed, but not compressed.
     reused: bool,
     jobs: SyncSender<Job>,
     ordered: SyncSender<Piece>,
@@ -265,6 +319,7 @@ impl Producer<'_> {
             if let Some(place) = place {
                 let _gone = self.ordered.send(Piece::Copy { chunk: index, place });
             }
+
             for entry in &chunk.entries {
                 self.bytes(&tar::header(entry));
                 if let Kind::File(content) = &entry.kind {
@@ -272,8 +327,10 @@ impl Producer<'_> {
                     self.bytes(&tar::END[..usize::try_from(tar::padding(content.size)).expect("less than a block")]);
                 }
             }
+            // members end with their chunk, so that the chunk can be copied into another layer
             self.flush();
         }
+
         self.chunk = chunks.len();
         self.reused = false;
         self.bytes(&tar::END);
@@ -281,14 +338,14 @@ impl Producer<'_> {
         Ok(())
     }
 
-    /// Appends bytes that are at hand.
+    /// Appends bytes that are in memory.
     fn bytes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = &mut self.buffer[self.filled..];
             let (now, later) = bytes.split_at(room.len().min(bytes.len()));
             room[..now.len()].copy_from_slice(now);
             bytes = later;
-            self.grown(now.len());
+            self.advance(now.len());
         }
     }
 
@@ -296,6 +353,7 @@ impl Producer<'_> {
     fn file(&mut self, content: &Content) -> Result<(), store::Error> {
         // what this run itself wrote from a verified package was hashed a moment ago
         let mut hasher = (!self.contents.is_fresh(content)).then(Hasher::default);
+
         let mut done = 0;
         while done < content.size {
             let room = &mut self.buffer[self.filled..];
@@ -305,37 +363,43 @@ impl Producer<'_> {
                 hasher.update(&room[..length]);
             }
             done += length as u64;
-            self.grown(length);
+            self.advance(length);
         }
+
         match hasher.map(Hasher::finish) {
             Some(found) if found != content.digest => Err(self.contents.damaged(content, found)),
             _ => Ok(()),
         }
     }
 
-    /// Notes that the member has so many more bytes.
-    fn grown(&mut self, by: usize) {
+    /// Notes that the member has grown by this many bytes; a full one is handed out.
+    fn advance(&mut self, by: usize) {
         self.filled += by;
         if self.filled == self.buffer.len() {
             self.flush();
         }
     }
 
-    /// Ends the member.
+    /// Ends the member and hands it to a worker.
     fn flush(&mut self) {
         let filled = std::mem::take(&mut self.filled);
         if filled == 0 {
             return;
         }
+        // the diffID covers reused chunks, too
         self.hasher.update(&self.buffer[..filled]);
         self.reporter.event(Event::Advanced { stage: Stage::Compress, by: filled as u64 });
         if self.reused {
             return;
         }
+
+        // workers give buffers back: a new one for each member would cost more in page faults than its bytes in copying
         let next = self.spare.try_recv().unwrap_or_else(|_| vec![0; self.buffer.len()]);
         let buffer = std::mem::replace(&mut self.buffer, next);
+
+        // the collector learns of the member before it is compressed: this is what keeps the order
         let (answer, member) = mpsc::sync_channel(1);
-        // both ends stay open unless the collector met an error, which is reported by it
+        // both receivers live until the collector meets an error, which it reports itself
         let _gone = self.ordered.send(Piece::Member { chunk: self.chunk, member });
         let _gone = self.jobs.send(Job { buffer, filled, answer });
     }
@@ -345,7 +409,6 @@ impl Producer<'_> {
 mod tests {
     use super::*;
     use crate::report::Recorder;
-    use crate::tree::Entry;
     use crate::tree::Origin;
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod compress;
 mod content;
 mod entry;
+pub mod layers;
 pub mod tar;
 pub mod text;
 
@@ -145,6 +146,13 @@ impl Tree {
         self.entries.retain(|_, entry| keep(entry));
     }
 
+    /// Lowers every modification time that is later than this one, in seconds since 1970.
+    pub fn clamp_mtimes(&mut self, latest: i64) {
+        for entry in self.entries.values_mut() {
+            entry.mtime = entry.mtime.min(latest);
+        }
+    }
+
     /// Returns the entry at a path (without leading slash).
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Entry> {
@@ -240,6 +248,13 @@ impl FromIterator<Entry> for Tree {
     /// Collects entries; of two with one path the later stays.
     fn from_iter<T: IntoIterator<Item = Entry>>(entries: T) -> Self {
         Self { entries: entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect() }
+    }
+}
+
+impl Extend<Entry> for Tree {
+    /// Adds entries, each in place of the one that had its path.
+    fn extend<T: IntoIterator<Item = Entry>>(&mut self, entries: T) {
+        self.entries.extend(entries.into_iter().map(|entry| (entry.path.clone(), entry)));
     }
 }
 

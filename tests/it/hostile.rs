@@ -83,8 +83,12 @@ fn evil_paths_are_refused() {
         ("fifo", evil().fifo("/run/evil"), &["`evil`", "/run/evil", "named pipe"]),
         ("twice", evil().file("/usr/x", b"x", 0o644).file("/usr/x", b"y", 0o644), &["`evil`", "/usr/x"]),
         ("hard link out", evil().hardlink("/usr/evil", "../../../etc/passwd"), &["`evil`", "../etc/passwd"]),
-        ("hard link to a host file", evil().hardlink("/usr/evil", "/etc/passwd"), &["`evil`", "comes not before it"]),
-        ("hard link to itself", evil().hardlink("/usr/evil", "/usr/evil"), &["`evil`", "comes not before it"]),
+        (
+            "hard link to a host file",
+            evil().hardlink("/usr/evil", "/etc/passwd"),
+            &["`evil`", "does not come before it"],
+        ),
+        ("hard link to itself", evil().hardlink("/usr/evil", "/usr/evil"), &["`evil`", "does not come before it"]),
         (
             "no owner",
             evil().file("/usr/x", b"x", 0o644).owner(u64::from(u32::MAX), 0),

@@ -1,6 +1,6 @@
-//! Owns the record of installed packages inside the image: one file a package, or dpkg's own database.
+//! Owns the record of installed packages inside the image: one file per package, or dpkg's own database.
 //!
-//! Formats: `status.d` as distroless images have it and scanners read it (one control paragraph a package, with
+//! Formats: `status.d` as distroless images have it and scanners read it (one control paragraph per package, with
 //! `<package>.md5sums` beside); dpkg's database as in dpkg(1) "FILES", deb-triggers(5) and deb-md5sums(5).
 
 mod present;
@@ -15,6 +15,7 @@ use crate::tree::Contents;
 use crate::tree::Entry;
 use crate::tree::Kind;
 use crate::tree::Origin;
+use crate::tree::parent;
 use crate::values::CONTENT_MTIME;
 use md5::Digest as _;
 use md5::Md5;
@@ -27,10 +28,10 @@ pub const VERSION: u32 = 2;
 /// Largest member of a control archive that is read; libreoffice's md5sums has about 1 MiB.
 const MEMBER_LIMIT: u64 = 16 << 20;
 
-/// Largest conffile that is summed.
+/// Largest configuration file whose sum is made.
 const CONFFILE_LIMIT: u64 = 64 << 20;
 
-/// Generator that the files belonging to no single package come from.
+/// Generator that files of no single package come from.
 const NAME: &str = "package-database";
 
 /// Why packages cannot be recorded.
@@ -43,10 +44,10 @@ pub enum Error {
         package: String,
         /// Control member or path.
         member: String,
-        /// Why.
+        /// Error of the store.
         cause: store::Error,
     },
-    /// The control data is not one paragraph with a good package name.
+    /// The control data is not one paragraph with a valid package name.
     #[error("cannot record package `{package}`: {cause}")]
     BadControl {
         /// The package, as it calls itself.
@@ -56,10 +57,8 @@ pub enum Error {
     },
 }
 
-/// Returns `/var/lib/dpkg/status.d/<package>` with the control paragraph and, where any file of it is kept,
+/// Returns `/var/lib/dpkg/status.d/<package>` with the control paragraph and, unless all its files are excluded,
 /// `<package>.md5sums`. `kept` says whether a path (without leading slash) is in the image.
-///
-/// There is no `Status` field: scanners take a missing one as installed.
 ///
 /// # Errors
 /// When control data is missing or not one paragraph.
@@ -68,19 +67,21 @@ pub fn status_d(package: &Unpacked, contents: &Contents<'_>, kept: &dyn Fn(&str)
     let name = &record.name;
     let origin = Origin::Package(name.clone());
     let path = format!("var/lib/dpkg/status.d/{name}");
-    let mut made = vec![file(&origin, &path, &record.paragraph, 0o644)];
+
+    // without a `Status` field: scanners take such a package as installed
+    let mut entries = vec![file(&origin, &path, &record.paragraph, 0o644)];
     let sums = record.md5sums(kept)?;
     if !sums.is_empty() {
-        made.push(file(&origin, &format!("{path}.md5sums"), &sums, 0o644));
+        entries.push(file(&origin, &format!("{path}.md5sums"), &sums, 0o644));
     }
-    Ok(made)
+    Ok(entries)
 }
 
-/// Returns dpkg's own database for all packages of all levels, so that dpkg and apt work on the image. Dependencies that
-/// the recipes excluded are left out of it, and their packages are on hold, so that an upgrade does not bring the
-/// excluded ones in. `kept` says
-/// whether a path (without leading slash) is in the image; excluded files are left out of the lists, so that
-/// `dpkg --verify` does not miss them.
+/// Returns dpkg's own database for all packages of all levels, so that dpkg and apt work on the image.
+///
+/// Dependencies that the recipes excluded are not in it, and the packages that had them are on hold, so that an upgrade
+/// does not bring the excluded ones in. `kept` says whether a path (without leading slash) is in the image; the lists
+/// have no excluded files, so that `dpkg --verify` does not miss them.
 ///
 /// # Errors
 /// When control data is missing or not one paragraph.
@@ -93,22 +94,27 @@ pub fn database(
     for package in packages {
         records.push(Record::read(package, contents)?);
     }
+    // packages come by level; dpkg sorts its status file by name
     records.sort_by(|first, second| first.name.cmp(&second.name));
-    let mut made = skeleton();
-    let mut status = String::new();
-    let mut triggers = BTreeMap::from([("File".to_owned(), String::new())]);
+
     let present = Present::new(records.iter().map(|record| record.paragraph.as_str()));
+    let mut entries = skeleton();
+    let mut status = String::new();
+    // always written, like the other files of a fresh system
+    let mut triggers = BTreeMap::from([("File".to_owned(), String::new())]);
     for record in &records {
         status += &record.installed(&present)?;
-        made.extend(record.info(kept)?);
+        entries.extend(record.info(kept)?);
         record.add_triggers(&mut triggers)?;
     }
+
     let origin = Origin::Generator(NAME.to_owned());
-    made.push(file(&origin, "var/lib/dpkg/status", &status, 0o644));
-    let trigger_file = |(name, text): (String, String)| file(&origin, &format!("{TRIGGERS}/{name}"), &text, 0o644);
-    made.extend(triggers.into_iter().map(trigger_file));
-    made.sort_by(|first, second| first.path.cmp(&second.path));
-    Ok(made)
+    entries.push(file(&origin, "var/lib/dpkg/status", &status, 0o644));
+    for (name, text) in triggers {
+        entries.push(file(&origin, &format!("{TRIGGERS}/{name}"), &text, 0o644));
+    }
+    entries.sort_by(|first, second| first.path.cmp(&second.path));
+    Ok(entries)
 }
 
 /// Returns the names of the packages whose files this one may take over: its `Replaces` (policy 7.6.1).
@@ -118,14 +124,14 @@ pub fn database(
 pub fn replaced(package: &Unpacked, contents: &Contents<'_>) -> Result<BTreeSet<String>, Error> {
     let record = Record::read(package, contents)?;
     let relations = Relation::parse_list(field(&record.paragraph, "Replaces").unwrap_or_default());
-    let bad = |_| Error::BadControl { package: record.name.clone(), cause: "its `Replaces` field is malformed" };
-    Ok(relations.map_err(bad)?.into_iter().map(|relation| relation.name).collect())
+    let relations = relations.map_err(|_| record.bad_control("its `Replaces` field is malformed"))?;
+    Ok(relations.into_iter().map(|relation| relation.name).collect())
 }
 
 const INFO: &str = "var/lib/dpkg/info";
 const TRIGGERS: &str = "var/lib/dpkg/triggers";
 
-/// Folders that dpkg or apt does not make by itself.
+/// Folders that neither dpkg nor apt creates by itself.
 const FOLDERS: [&str; 11] = [
     "var/cache/apt/archives/partial",
     "var/cache/apt",
@@ -140,7 +146,7 @@ const FOLDERS: [&str; 11] = [
     "var/lib/dpkg/updates",
 ];
 
-/// Files that are there on a fresh system, with their text.
+/// Files of a fresh system, with their text.
 const FILES: [(&str, &str); 6] = [
     ("var/lib/dpkg/available", ""),
     ("var/lib/dpkg/diversions", ""),
@@ -156,7 +162,7 @@ fn skeleton() -> Vec<Entry> {
     folders.chain(FILES.iter().map(|(path, text)| file(&origin, path, text, 0o644))).collect()
 }
 
-/// Members of the control archive that dpkg keeps in its info folder (`conffiles` and `md5sums` are written anew).
+/// Members of the control archive that dpkg keeps in its info folder (`list` and `md5sums` are generated).
 const KEPT_MEMBERS: [(&str, u32); 11] = [
     ("conffiles", 0o644),
     ("config", 0o755),
@@ -184,28 +190,32 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     fn read(package: &'a Unpacked, contents: &'a Contents<'a>) -> Result<Self, Error> {
-        let unnamed =
-            Self { name: String::new(), qualified: String::new(), paragraph: String::new(), package, contents };
-        let text = unnamed.member("control")?.unwrap_or_default();
-        let paragraph = without(text.trim_matches('\n'), &["Status", "Conffiles"]);
-        let name = field(&paragraph, "Package").unwrap_or_default().to_owned();
-        let bad = |cause| Err(Error::BadControl { package: name.chars().take(100).collect(), cause });
-        let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-        // Debian policy 5.6.1; the name becomes a file name
-        if name.len() < 2 || name.len() > 200 || !name.bytes().all(good) || !name.as_bytes()[0].is_ascii_alphanumeric()
-        {
-            return bad("it has no valid `Package` field");
+        let (name, qualified, paragraph) = Default::default();
+        let mut record = Self { name, qualified, paragraph, package, contents };
+        let text = record.member("control")?.unwrap_or_default();
+        // a hostile package could bring fields of the status file, and pass for one that is not installed
+        record.paragraph = without(text.trim_matches('\n'), &["Status", "Conffiles"]);
+        record.name = field(&record.paragraph, "Package").unwrap_or_default().to_owned();
+
+        if !is_package_name(&record.name) {
+            return Err(record.bad_control("it has no valid `Package` field"));
         }
-        if paragraph.lines().any(|line| line.trim().is_empty()) {
-            return bad("its control data is not one paragraph");
+        // an empty line would begin the paragraph of another package in the status file
+        if record.paragraph.lines().any(|line| line.trim().is_empty()) {
+            return Err(record.bad_control("its control data is not one paragraph"));
         }
-        let architecture = field(&paragraph, "Architecture").unwrap_or_default();
+        let architecture = field(&record.paragraph, "Architecture").unwrap_or_default();
         if architecture.is_empty() || !architecture.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return bad("it has no valid `Architecture` field");
+            return Err(record.bad_control("it has no valid `Architecture` field"));
         }
-        let same = field(&paragraph, "Multi-Arch") == Some("same");
-        let qualified = if same { format!("{name}:{architecture}") } else { name.clone() };
-        Ok(Self { name, qualified, paragraph, package, contents })
+
+        let is_same = field(&record.paragraph, "Multi-Arch") == Some("same");
+        record.qualified = if is_same { format!("{}:{architecture}", record.name) } else { record.name.clone() };
+        Ok(record)
+    }
+
+    fn bad_control(&self, cause: &'static str) -> Error {
+        Error::BadControl { package: self.name.chars().take(100).collect(), cause }
     }
 
     /// Reads a member of the control archive.
@@ -223,7 +233,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Lines of md5sums for files that are in the image, with paths as they are in the image; damaged lines, which
+    /// Lines of md5sums for files that are in the image, with paths as they are in the image; malformed lines, which
     /// scanners would stop at, are left out.
     fn md5sums(&self, kept: &dyn Fn(&str) -> bool) -> Result<String, Error> {
         let own: BTreeSet<&str> = self.package.entries.iter().map(|entry| entry.path.as_str()).collect();
@@ -231,11 +241,10 @@ impl<'a> Record<'a> {
         for line in self.member("md5sums")?.unwrap_or_default().lines() {
             let Some((sum, path)) = line.split_once("  ") else { continue };
             let path = merged(path.trim_start_matches("./"));
-            if sum.len() == 32
-                && sum.bytes().all(|byte| byte.is_ascii_hexdigit())
-                && own.contains(&*path)
-                && kept(&path)
-            {
+            let is_sum = sum.len() == 32 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+
+            // only its own paths: a package must not vouch for the files of another
+            if is_sum && own.contains(&*path) && kept(&path) {
                 text += &format!("{sum}  {path}\n");
             }
         }
@@ -245,7 +254,9 @@ impl<'a> Record<'a> {
     /// The paragraph as in dpkg's status file: with `Status` and the sums of the configuration files.
     fn installed(&self, present: &Present) -> Result<String, Error> {
         let lessened = present.without_missing(&self.paragraph);
+        // an upgrade would bring back the dependency that the recipe excluded
         let wanted = if lessened.is_some() { "hold" } else { "install" };
+
         let mut text = String::new();
         for line in lessened.as_ref().unwrap_or(&self.paragraph).lines() {
             text += &format!("{line}\n");
@@ -265,10 +276,12 @@ impl<'a> Record<'a> {
     fn conffile_sums(&self) -> Result<String, Error> {
         let by_path: BTreeMap<&str, &Entry> =
             self.package.entries.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+
         let mut sums = String::new();
         for line in self.member("conffiles")?.unwrap_or_default().lines() {
             // lines with a flag (`remove-on-upgrade /path`) name files that the package no longer brings
             let Some(path) = line.trim().strip_prefix('/') else { continue };
+            // the list may name paths as they were before the /usr merge, and dpkg looks them up as written
             let content = by_path.get(path).or_else(|| by_path.get(&*merged(path))).and_then(|entry| entry.content());
             if let Some(content) = content {
                 let sum = Md5::digest(self.bytes(path, content, CONFFILE_LIMIT)?);
@@ -281,33 +294,40 @@ impl<'a> Record<'a> {
     /// Files of the info folder.
     fn info(&self, kept: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
         let origin = Origin::Package(self.name.clone());
-        let path = |member: &str| format!("{INFO}/{}.{member}", self.qualified);
-        let mut made = vec![file(&origin, &path("list"), &self.list(kept), 0o644)];
-        // `dpkg --audit` wants this file even when there is nothing to sum
-        made.push(file(&origin, &path("md5sums"), &self.md5sums(kept)?, 0o644));
+        let mut entries = vec![file(&origin, &self.info_path("list"), &self.list(kept), 0o644)];
+        // `dpkg --audit` wants this file even when it is empty
+        entries.push(file(&origin, &self.info_path("md5sums"), &self.md5sums(kept)?, 0o644));
+
         for (member, mode) in KEPT_MEMBERS {
             if let Some(content) = self.package.control.get(member) {
-                made.push(entry(&origin, &path(member), Kind::File(content.clone()), mode));
+                entries.push(entry(&origin, &self.info_path(member), Kind::File(content.clone()), mode));
             }
         }
-        Ok(made)
+        Ok(entries)
+    }
+
+    fn info_path(&self, member: &str) -> String {
+        format!("{INFO}/{}.{member}", self.qualified)
     }
 
     /// All paths of the package that are in the image, with the folders that they are in, beginning with the root.
     fn list(&self, kept: &dyn Fn(&str) -> bool) -> String {
         let mut paths = BTreeSet::new();
-        // dpkg refuses packages with line ends in paths; here they would forge lines of the list
-        let good = |entry: &&Entry| kept(&entry.path) && !entry.path.contains('\n');
-        for entry in self.package.entries.iter().filter(good) {
+        for entry in &self.package.entries {
+            // dpkg refuses packages with line ends in paths; here they would forge lines of the list
+            if entry.path.contains('\n') || !kept(&entry.path) {
+                continue;
+            }
+
             let mut path = entry.path.as_str();
-            // a path already in has its parents in, too
-            while paths.insert(path) {
-                match path.rsplit_once('/') {
-                    Some((parent, _)) => path = parent,
-                    None => break,
-                }
+            // once a path is in the set, so are its parents
+            while paths.insert(path)
+                && let Some(folder) = parent(path)
+            {
+                path = folder;
             }
         }
+
         let lines = paths.into_iter().map(|path| format!("/{path}\n"));
         std::iter::once("/.\n".to_owned()).chain(lines).collect()
     }
@@ -317,16 +337,16 @@ impl<'a> Record<'a> {
         for line in self.member("triggers")?.unwrap_or_default().lines() {
             let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
             let (Some(directive), Some(trigger), None) = (words.next(), words.next(), words.next()) else { continue };
+
+            // plain `interest` is `interest-await`; the `activate` directives leave no record
             let suffix = match directive {
                 "interest" | "interest-await" => "",
                 "interest-noawait" => "/noawait",
                 _ => continue,
             };
-            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-+._:".contains(&byte);
             if trigger.starts_with('/') {
                 *triggers.entry("File".to_owned()).or_default() += &format!("{trigger} {}{suffix}\n", self.qualified);
-            } else if trigger.bytes().all(good) && trigger.len() <= 200 && !trigger.starts_with('.') && !is_own(trigger)
-            {
+            } else if is_trigger_name(trigger) {
                 *triggers.entry(trigger.to_owned()).or_default() += &format!("{}{suffix}\n", self.qualified);
             }
         }
@@ -334,9 +354,20 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Names in the triggers folder that are dpkg's own.
-fn is_own(trigger: &str) -> bool {
-    ["File", "Lock", "Unincorp"].contains(&trigger)
+/// Checks a name by Debian policy 5.6.1. It becomes a file name, so nothing else may get through.
+fn is_package_name(name: &str) -> bool {
+    (2..=200).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+}
+
+/// Checks the name of a trigger, which becomes a file name in the triggers folder beside dpkg's own.
+fn is_trigger_name(trigger: &str) -> bool {
+    let is_own = ["File", "Lock", "Unincorp"].contains(&trigger);
+    !is_own
+        && trigger.len() <= 200
+        && !trigger.starts_with('.')
+        && trigger.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._:".contains(&byte))
 }
 
 /// Tells whether a line begins a field of this name; field names have no case (deb822(5)).
@@ -344,11 +375,12 @@ fn named(line: &str, name: &str) -> bool {
     line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
 }
 
-/// Returns a paragraph without fields that only an installed system gives packages.
+/// Returns a paragraph without these fields.
 fn without(paragraph: &str, fields: &[&str]) -> String {
     let mut text = String::new();
     let mut skipping = false;
     for line in paragraph.lines() {
+        // indented lines continue the field above (deb822(5))
         if !line.starts_with([' ', '\t']) {
             skipping = fields.iter().any(|field| named(line, field));
         }

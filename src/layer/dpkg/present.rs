@@ -1,4 +1,4 @@
-//! Which relations hold among the packages of an image: what a recipe excluded is not there, and apt must know.
+//! Which dependencies the packages of an image satisfy: a recipe may have excluded some, and apt must know.
 
 use crate::apt::control::Paragraph;
 use crate::apt::relation::Provide;
@@ -6,7 +6,7 @@ use crate::apt::relation::Relation;
 use crate::apt::version::Version;
 use std::collections::BTreeMap;
 
-/// Fields whose unsatisfied parts are left out of the database.
+/// Fields whose unsatisfied dependencies are left out of the database.
 const FIELDS: [&str; 2] = ["Pre-Depends", "Depends"];
 
 /// Names, versions and provided names of all packages of an image.
@@ -21,9 +21,12 @@ impl Present {
     pub(super) fn new<'a>(paragraphs: impl Iterator<Item = &'a str>) -> Self {
         let mut present = Self::default();
         for paragraph in paragraphs.filter_map(|text| Paragraph::parse(text).ok()) {
-            let field = |name: &str| paragraph.get(name).unwrap_or_default();
-            present.versions.insert(field("Package").to_owned(), Version::new(field("Version")));
-            present.provided.extend(Provide::parse_list(field("Provides")).unwrap_or_default());
+            let name = paragraph.get("Package").unwrap_or_default();
+            let version = paragraph.get("Version").unwrap_or_default();
+            present.versions.insert(name.to_owned(), Version::new(version));
+            present
+                .provided
+                .extend(Provide::parse_list(paragraph.get("Provides").unwrap_or_default()).unwrap_or_default());
         }
         present
     }
@@ -33,21 +36,27 @@ impl Present {
             || self.provided.iter().any(|provide| relation.provided_by(provide))
     }
 
-    /// Returns the paragraph without dependencies that nothing here satisfies, because the recipe excluded them; `None`
-    /// when all are satisfied. Else apt would refuse every installation, and try to bring the excluded packages in.
+    /// Returns the paragraph without the dependencies that no package of the image satisfies, because the recipe excluded
+    /// them; `None` when all are satisfied. With them, apt would refuse every installation, and try to bring the excluded
+    /// packages in.
     pub(super) fn without_missing(&self, text: &str) -> Option<String> {
         let mut paragraph = Paragraph::parse(text).ok()?;
         let mut changed = false;
         for field in FIELDS {
             let groups = Relation::parse_groups(paragraph.get(field).unwrap_or_default()).ok()?;
             let total = groups.len();
-            let kept: Vec<String> = groups
-                .iter()
-                .filter(|group| group.iter().any(|relation| self.satisfies(relation)))
-                .map(|group| group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
-                .collect();
+
+            // one alternative is enough, and the others stay: they are still true
+            let mut kept: Vec<String> = Vec::new();
+            for group in groups {
+                if group.iter().any(|relation| self.satisfies(relation)) {
+                    kept.push(group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "));
+                }
+            }
+
             if kept.len() < total {
                 changed = true;
+                // policy 5.1: only source packages may have empty fields
                 match kept.is_empty() {
                     true => paragraph.remove(field),
                     false => paragraph.set(field, kept.join(", ")),

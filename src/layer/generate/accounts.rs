@@ -37,33 +37,48 @@ pub(super) fn wanted(levels: &[Level]) -> bool {
 }
 
 pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
-    let Accounts { users, groups } = Accounts::of(scene.input.levels)?;
-    let mut made = Vec::new();
+    let accounts = Accounts::of(scene.input.levels)?;
     let (mut passwd, mut shadow) = (String::new(), String::new());
-    for (uid, (name, user)) in &users {
-        let User { comment, home, shell, group, .. } = user;
-        let gid = groups.iter().find(|(_, known)| *known == group).map_or(NOBODY, |(gid, _)| *gid);
-        passwd += &format!("{name}:x:{uid}:{gid}:{comment}:{home}:{shell}\n");
+    for (uid, (name, user)) in &accounts.users {
+        let User { comment, home, shell, .. } = user;
+        passwd += &format!("{name}:x:{uid}:{}:{comment}:{home}:{shell}\n", accounts.gid(user));
+        // no password fits either: `*` as base-passwd writes it, `!*` as systemd-sysusers does
         let lock = if *uid == 0 || *uid == NOBODY { "*" } else { "!*" };
         shadow += &format!("{name}:{lock}:::::::\n");
-        let is_new = scene.level().is_some_and(|level| level.users.contains_key(name));
-        if is_new && !home.starts_with("/nonexistent") && scene.get(&home[1..]).is_none() {
-            made.push(Entry { uid: *uid, gid, ..entry(NAME, &home[1..], Kind::Directory, HOME_MODE) });
-        }
     }
     let (mut group, mut gshadow) = (String::new(), String::new());
-    for (gid, name) in &groups {
+    for (gid, name) in &accounts.groups {
         group += &format!("{name}:x:{gid}:\n");
         gshadow += &format!("{name}:*::\n");
     }
-    made.push(file(NAME, "etc/passwd", passwd, 0o644));
-    made.push(file(NAME, "etc/group", group, 0o644));
+
+    let mut entries = homes(scene, &accounts);
+    entries.push(file(NAME, "etc/passwd", passwd, 0o644));
+    entries.push(file(NAME, "etc/group", group, 0o644));
     for (path, text) in [("etc/shadow", shadow), ("etc/gshadow", gshadow)] {
-        made.push(Entry { gid: SHADOW_GID, ..file(NAME, path, text, 0o640) });
+        entries.push(Entry { gid: SHADOW_GID, ..file(NAME, path, text, 0o640) });
     }
-    let mut homes = BTreeSet::new();
-    made.retain(|entry| homes.insert(entry.path.clone()));
-    Ok(made)
+    Ok(entries)
+}
+
+/// Returns home folders for the users of this level that have none yet. Where users share a home, the first one owns it.
+fn homes(scene: &Scene<'_>, accounts: &Accounts) -> Vec<Entry> {
+    let mut paths = BTreeSet::new();
+    let mut entries = Vec::new();
+    for (uid, (name, user)) in &accounts.users {
+        let is_new = scene.level().is_some_and(|level| level.users.contains_key(name));
+        // Debian policy 9.2.3: `/nonexistent` says that an account has no home, so it must not come to exist
+        if !is_new || user.home.starts_with("/nonexistent") {
+            continue;
+        }
+
+        let path = &user.home[1..];
+        if scene.get(path).is_none() && paths.insert(path) {
+            let home = entry(NAME, path, Kind::Directory, HOME_MODE);
+            entries.push(Entry { uid: *uid, gid: accounts.gid(user), ..home });
+        }
+    }
+    entries
 }
 
 /// All accounts of an image, in order of their ids.
@@ -74,77 +89,95 @@ struct Accounts {
 
 impl Accounts {
     fn of(levels: &[Level]) -> Result<Self, Error> {
-        let fixed = |uid, group: &str, home: &str, comment: &str| User {
-            uid,
-            group: group.to_owned(),
-            home: home.to_owned(),
-            shell: "/usr/sbin/nologin".to_owned(),
-            comment: comment.to_owned(),
+        // those without which programs of the base system fail, as base-passwd has them
+        let groups = [(0, "root"), (SHADOW_GID, "shadow"), (NOBODY, "nogroup")];
+        let users = [
+            ("root", fixed_user(0, "root", "/root", "root")),
+            ("nobody", fixed_user(NOBODY, "nogroup", "/nonexistent", "nobody")),
+        ];
+        let mut accounts = Self {
+            users: users.map(|(name, user)| (user.uid, (name.to_owned(), user))).into(),
+            groups: groups.map(|(gid, name)| (gid, name.to_owned())).into(),
         };
-        let mut accounts = Self { users: BTreeMap::new(), groups: BTreeMap::new() };
-        for (gid, name) in [(0, "root"), (SHADOW_GID, "shadow"), (NOBODY, "nogroup")] {
-            accounts.groups.insert(gid, name.to_owned());
-        }
-        accounts.users.insert(0, ("root".to_owned(), fixed(0, "root", "/root", "root")));
-        let nobody = fixed(NOBODY, "nogroup", "/nonexistent", "nobody");
-        accounts.users.insert(NOBODY, ("nobody".to_owned(), nobody));
+
         let mut problems = Vec::new();
         for level in levels {
-            level.groups.iter().for_each(|(name, gid)| accounts.add_group(name, *gid, &mut problems));
-            level.users.iter().for_each(|(name, user)| accounts.add_user(name, user, &mut problems));
+            // groups first: the level's users may be in them
+            for (name, gid) in &level.groups {
+                accounts.add_group(name, *gid, &mut problems);
+            }
+            for (name, user) in &level.users {
+                accounts.add_user(name, user, &mut problems);
+            }
         }
         Error::gather(problems)?;
         Ok(accounts)
     }
 
+    /// Returns the number of a user's group, which was checked when the user was added.
+    fn gid(&self, user: &User) -> u32 {
+        self.groups.iter().find(|(_, name)| **name == user.group).map_or(NOBODY, |(gid, _)| *gid)
+    }
+
     fn add_group(&mut self, name: &str, gid: u32, problems: &mut Vec<Error>) {
-        let mut problem = |cause: String| problems.push(Error::Account { kind: "group", name: name.to_owned(), cause });
-        if let Some(cause) = bad_name(name) {
-            problem(cause);
-        }
+        let mut causes: Vec<String> = bad_name(name).into_iter().collect();
         if self.groups.values().any(|known| known == name) {
-            problem("the name is taken".to_owned());
+            causes.push("the name is taken".to_owned());
         }
+
         if RESERVED.contains(&gid) {
-            problem(format!("id {gid} is reserved"));
+            causes.push(format!("id {gid} is reserved"));
         } else if let Some(other) = self.groups.get(&gid) {
-            problem(format!("id {gid} belongs to group `{other}`"));
+            causes.push(format!("id {gid} belongs to group `{other}`"));
         } else {
+            // in spite of other problems, so that users of this group have none that only follow from them
             self.groups.insert(gid, name.to_owned());
         }
+        problems.extend(causes.into_iter().map(|cause| Error::Account { kind: "group", name: name.to_owned(), cause }));
     }
 
     fn add_user(&mut self, name: &str, user: &User, problems: &mut Vec<Error>) {
-        let mut problem = |cause: String| problems.push(Error::Account { kind: "user", name: name.to_owned(), cause });
-        bad_name(name).into_iter().for_each(&mut problem);
-        bad_fields(user).into_iter().for_each(&mut problem);
+        let mut causes: Vec<String> = bad_name(name).into_iter().chain(bad_fields(user)).collect();
         if self.users.values().any(|(known, _)| known == name) {
-            problem("the name is taken".to_owned());
+            causes.push("the name is taken".to_owned());
         }
         if !self.groups.values().any(|known| *known == user.group) {
-            problem(format!("there is no group `{}`", user.group));
+            causes.push(format!("there is no group `{}`", user.group));
         }
+
         if RESERVED.contains(&user.uid) {
-            problem(format!("id {} is reserved", user.uid));
+            causes.push(format!("id {} is reserved", user.uid));
         } else if let Some((other, _)) = self.users.get(&user.uid) {
-            problem(format!("id {} belongs to user `{other}`", user.uid));
+            causes.push(format!("id {} belongs to user `{other}`", user.uid));
         } else {
             self.users.insert(user.uid, (name.to_owned(), user.clone()));
         }
+        problems.extend(causes.into_iter().map(|cause| Error::Account { kind: "user", name: name.to_owned(), cause }));
+    }
+}
+
+fn fixed_user(uid: u32, group: &str, home: &str, comment: &str) -> User {
+    User {
+        uid,
+        group: group.to_owned(),
+        home: home.to_owned(),
+        shell: "/usr/sbin/nologin".to_owned(),
+        comment: comment.to_owned(),
     }
 }
 
 /// Checks a name by the rules of useradd(8) ("CAVEATS"), without the trailing `$` of Samba.
 fn bad_name(name: &str) -> Option<String> {
-    let first = name.bytes().next();
-    let good_first = first.is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    if good_first && name.bytes().all(good) && name.len() <= 32 {
+    let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+    let has_good_bytes =
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    if begins_well && has_good_bytes && name.len() <= 32 {
         return None;
     }
     Some("a name has 1 to 32 of `a`-`z`, digits, `_`, `-`, and begins with a letter or `_`".to_owned())
 }
 
+/// Checks the fields of passwd(5), where a colon would begin the next field and a line end the next account.
 fn bad_fields(user: &User) -> Vec<String> {
     let mut causes = Vec::new();
     for (field, text) in [("comment", &user.comment), ("home", &user.home), ("shell", &user.shell)] {

@@ -2,8 +2,8 @@
 //!
 //! Writes exactly what `update-ca-certificates` of package ca-certificates writes on a fresh system, so that running it
 //! later changes nothing: files below `/usr/share/ca-certificates` in C order, then those below
-//! `/usr/local/share/ca-certificates`; hashed links as `openssl rehash` numbers them. Whether a certificate has
-//! expired is not looked at, because that depends on the day.
+//! `/usr/local/share/ca-certificates`; hashed links as `openssl rehash` numbers them. Expired
+//! certificates stay, because whether one has expired depends on the day of the build.
 
 use crate::layer::generate::Error;
 use crate::layer::generate::Scene;
@@ -39,7 +39,7 @@ pub(super) struct Anchor {
     path: String,
     /// Name of the link in the store.
     pub(super) pem: String,
-    /// The file as it is, or is to be.
+    /// The file as the image has it, or will have it.
     bytes: Vec<u8>,
     /// The certificates in it.
     pub(super) certificates: Vec<Certificate>,
@@ -49,27 +49,32 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     let anchors = anchors(scene)?;
     let mut bundle = Vec::new();
     let mut list = LIST_HEAD.to_owned();
-    let mut made = Vec::new();
+    let mut entries = Vec::new();
     for anchor in &anchors {
-        made.push(link(NAME, &format!("{STORE}/{}", anchor.pem), &format!("/{}", anchor.path)));
+        entries.push(link(NAME, &format!("{STORE}/{}", anchor.pem), &format!("/{}", anchor.path)));
+
+        // without a line end, the next certificate would begin on the last line of this one
         bundle.extend_from_slice(&anchor.bytes);
         if anchor.bytes.last().is_some_and(|last| *last != b'\n') {
             bundle.push(b'\n');
         }
+
+        // the list is about packaged certificates only; local ones are trusted because their files exist
         match anchor.path.strip_prefix(PACKAGED) {
             Some(relative) => list += &format!("{}\n", &relative[1..]),
-            None if !is_there(scene, anchor) => made.push(file(NAME, &anchor.path, anchor.bytes.clone(), 0o644)),
+            None if !is_present(scene, anchor) => entries.push(file(NAME, &anchor.path, anchor.bytes.clone(), 0o644)),
             None => {}
         }
     }
-    made.extend(hashed_links(&anchors));
-    made.push(file(NAME, "etc/ca-certificates.conf", list, 0o644));
-    made.push(file(NAME, &format!("{STORE}/ca-certificates.crt"), bundle, 0o644));
-    Ok(made)
+
+    entries.extend(hashed_links(&anchors));
+    entries.push(file(NAME, "etc/ca-certificates.conf", list, 0o644));
+    entries.push(file(NAME, &format!("{STORE}/ca-certificates.crt"), bundle, 0o644));
+    Ok(entries)
 }
 
 /// Tells whether a recipe or lower level brings the file itself.
-fn is_there(scene: &Scene<'_>, anchor: &Anchor) -> bool {
+fn is_present(scene: &Scene<'_>, anchor: &Anchor) -> bool {
     let content = scene.get(&anchor.path).and_then(Entry::content);
     content.is_some_and(|content| content.digest == Digest::of(&anchor.bytes))
 }
@@ -78,6 +83,7 @@ fn is_there(scene: &Scene<'_>, anchor: &Anchor) -> bool {
 /// several certificates not at all.
 fn hashed_links(anchors: &[Anchor]) -> Vec<Entry> {
     let by_name: BTreeMap<&str, &Anchor> = anchors.iter().map(|anchor| (anchor.pem.as_str(), anchor)).collect();
+
     let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
@@ -86,6 +92,8 @@ fn hashed_links(anchors: &[Anchor]) -> Vec<Entry> {
         if !seen.insert(Digest::of(&certificate.der)) {
             continue;
         }
+
+        // OpenSSL tries .0, .1, … until a number is missing, so there must be no gap
         let number = numbers.entry(certificate.subject_hash).or_default();
         links.push(link(NAME, &format!("{STORE}/{:08x}.{number}", certificate.subject_hash), name));
         *number += 1;
@@ -95,45 +103,61 @@ fn hashed_links(anchors: &[Anchor]) -> Vec<Entry> {
 
 /// Returns all trusted certificate files of the image so far, in bundle order.
 pub(super) fn anchors(scene: &Scene<'_>) -> Result<Vec<Anchor>, Error> {
-    let mut problems = Vec::new();
-    let mut anchors: Vec<Anchor> = Vec::new();
-    let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let mut add = |path: String, bytes: Vec<u8>, problems: &mut Vec<Error>| {
-        let problem = |cause: String| Error::Certificate { name: format!("/{path}"), cause };
-        let pem = link_name(&path);
+    let mut found = Anchors::default();
+    for (path, bytes) in files(scene, PACKAGED)? {
+        found.add(path, bytes);
+    }
+    if has_none(scene) {
+        let consequence = "no server could be trusted";
+        found.problems.push(Error::Missing { generator: NAME, path: format!("{PACKAGED}/**.crt"), consequence });
+    }
+
+    // recipes' certificates lie in the same folder as local files and are sorted among them
+    let mut local = files(scene, LOCAL)?;
+    local.extend(extras(scene.input.levels, &mut found.problems));
+    for (path, bytes) in local {
+        found.add(path, bytes);
+    }
+
+    Error::gather(found.problems)?;
+    Ok(found.anchors)
+}
+
+/// Trusted certificate files while they are collected.
+#[derive(Default)]
+struct Anchors {
+    anchors: Vec<Anchor>,
+    /// Paths by the lower-case names of their links.
+    paths: BTreeMap<String, String>,
+    problems: Vec<Error>,
+}
+
+impl Anchors {
+    fn add(&mut self, path: String, bytes: Vec<u8>) {
         // the list is read line by line
         if path.chars().any(char::is_control) {
-            return problems.push(problem("the name holds a line end or control character".to_owned()));
+            return self.refuse(&path, "the name holds a line end or control character".to_owned());
         }
+
         // trust stores for Java have lower-case aliases, so names must differ in more than case
-        if let Some(other) = names.insert(pem.to_lowercase(), path.clone()) {
-            return problems.push(problem(format!("`/{other}` has the same name")));
+        let pem = link_name(&path);
+        if let Some(other) = self.paths.insert(pem.to_lowercase(), path.clone()) {
+            return self.refuse(&path, format!("`/{other}` has the same name"));
         }
+
         match x509::read_pem(&String::from_utf8_lossy(&bytes)) {
-            Ok(certificates) => anchors.push(Anchor { path, pem, bytes, certificates }),
-            Err(invalid) => problems.push(problem(invalid.to_string())),
+            Ok(certificates) => self.anchors.push(Anchor { path, pem, bytes, certificates }),
+            Err(invalid) => self.refuse(&path, invalid.to_string()),
         }
-    };
-    for (path, bytes) in files(scene, PACKAGED)? {
-        add(path, bytes, &mut problems);
     }
-    if names_nothing(scene) {
-        let consequence = "no server could be trusted";
-        problems.push(Error::Missing { generator: NAME, path: format!("{PACKAGED}/**.crt"), consequence });
+
+    fn refuse(&mut self, path: &str, cause: String) {
+        self.problems.push(Error::Certificate { name: format!("/{path}"), cause });
     }
-    let mut local = files(scene, LOCAL)?;
-    for (path, bytes) in extras(scene.input.levels, &mut problems) {
-        local.insert(path, bytes);
-    }
-    for (path, bytes) in local {
-        add(path, bytes, &mut problems);
-    }
-    Error::gather(problems)?;
-    Ok(anchors)
 }
 
 /// Tells whether neither packages nor recipes bring any certificate.
-fn names_nothing(scene: &Scene<'_>) -> bool {
+fn has_none(scene: &Scene<'_>) -> bool {
     let has_files = scene.merged.below(PACKAGED).any(|entry| entry.path.ends_with(".crt"));
     !has_files && scene.input.levels.iter().all(|level| level.certificates.extra.is_empty())
 }
@@ -161,40 +185,32 @@ fn link_name(path: &str) -> String {
     format!("{}.pem", replaced.collect::<String>())
 }
 
-/// Returns the organisation's certificates of all levels as files with one certificate each. Of a file with several,
-/// they are named `<name>-1`, `<name>-2` and so on.
+/// Returns the organisation's certificates of all levels as files with one certificate each: only those get hashed
+/// links. Those of a file with several are named `<name>-1`, `<name>-2` and so on.
 fn extras(levels: &[Level], problems: &mut Vec<Error>) -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (name, text) in levels.iter().flat_map(|level| &level.certificates.extra) {
-        let problem = |cause: &str| Error::Certificate { name: name.clone(), cause: cause.to_owned() };
-        let stem = match good_stem(name) {
-            Some(stem) => stem,
-            None => {
-                problems
-                    .push(problem("the name is not `<name>.pem` or `<name>.crt` of letters, digits, `.`, `_`, `-`"));
-                continue;
-            }
-        };
-        if text.contains("PRIVATE KEY-----") {
-            problems.push(Error::PrivateKey(name.clone()));
-            continue;
-        }
-        let certificates = match x509::read_pem(text) {
-            Ok(certificates) => certificates,
-            Err(invalid) => {
-                problems.push(problem(&invalid.to_string()));
+        let (stem, certificates) = match read_extra(name, text) {
+            Ok(read) => read,
+            Err(error) => {
+                problems.push(error);
                 continue;
             }
         };
         if certificates.iter().any(|certificate| !certificate.is_authority) {
-            problems.push(problem("it holds a certificate that is not a CA's (basicConstraints CA:TRUE is missing)"));
+            let cause = "it holds a certificate that is not a CA's (basicConstraints CA:TRUE is missing)";
+            problems.push(bad_extra(name, cause));
         }
+
         let several = certificates.len() > 1;
         for (number, certificate) in certificates.into_iter().enumerate() {
             let suffix = if several { format!("-{}", number + 1) } else { String::new() };
             let bytes = certificate.pem.into_bytes();
+            // levels may bring the same certificate, but a name must not mean two
             match files.insert(format!("{LOCAL}/{stem}{suffix}.crt"), bytes.clone()) {
-                Some(other) if other != bytes => problems.push(problem("another certificate has the same name")),
+                Some(other) if other != bytes => {
+                    problems.push(bad_extra(name, "another certificate has the same name"));
+                }
                 _ => {}
             }
         }
@@ -202,8 +218,27 @@ fn extras(levels: &[Level], problems: &mut Vec<Error>) -> BTreeMap<String, Vec<u
     files
 }
 
+/// Reads one certificate file of a recipe; returns its name without ending, and what it holds.
+fn read_extra<'a>(name: &'a str, text: &str) -> Result<(&'a str, Vec<Certificate>), Error> {
+    let stem = good_stem(name).ok_or_else(|| {
+        bad_extra(name, "the name is not `<name>.pem` or `<name>.crt` of letters, digits, `.`, `_`, `-`")
+    })?;
+    // before anything of the text could get into an image or a message
+    if text.contains("PRIVATE KEY-----") {
+        return Err(Error::PrivateKey(name.to_owned()));
+    }
+    let certificates = x509::read_pem(text).map_err(|invalid| bad_extra(name, &invalid.to_string()))?;
+    Ok((stem, certificates))
+}
+
+fn bad_extra(name: &str, cause: &str) -> Error {
+    Error::Certificate { name: name.to_owned(), cause: cause.to_owned() }
+}
+
+/// Returns the name of a file without its ending, if it can be a file name in the image: it is no path, not hidden, and
+/// leaves room for a number and an ending.
 fn good_stem(name: &str) -> Option<&str> {
     let stem = name.strip_suffix(".pem").or_else(|| name.strip_suffix(".crt"))?;
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (!stem.is_empty() && stem.len() <= 200 && !stem.starts_with('.') && stem.bytes().all(good)).then_some(stem)
+    let has_good_bytes = stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    (!stem.is_empty() && stem.len() <= 200 && !stem.starts_with('.') && has_good_bytes).then_some(stem)
 }

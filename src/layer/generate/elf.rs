@@ -1,4 +1,4 @@
-//! Owns what we read of shared libraries: whether the loader could use one, and its soname.
+//! Owns the reading of shared libraries: whether the loader could use one, and its soname.
 //!
 //! Source: System V ABI, chapters 4 and 5 (ELF header, program header, dynamic section), 64-bit little-endian form.
 
@@ -7,7 +7,7 @@ use crate::tree::Content;
 use crate::tree::Contents;
 use crate::values::Architecture;
 
-/// Most program headers that are looked at; libraries have about ten.
+/// Most program headers that are read; libraries have about ten.
 const SEGMENT_LIMIT: u16 = 256;
 
 /// Largest dynamic section that is read.
@@ -15,6 +15,9 @@ const DYNAMIC_LIMIT: u64 = 64 << 10;
 
 /// Longest soname that is read.
 const NAME_LIMIT: u64 = 256;
+
+/// Size of a program header of the 64-bit form.
+const PROGRAM_HEADER: usize = 56;
 
 const TYPE_SHARED: u16 = 3;
 const SEGMENT_LOAD: u32 = 1;
@@ -47,7 +50,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// Reads a part that the file says it has; `None` when it lies beyond its end.
+    /// Reads a part that the file's own headers point to; `None` when it lies beyond the end of the file.
     fn part(&self, offset: u64, size: u64) -> Result<Option<Vec<u8>>, Error> {
         let fits = offset.checked_add(size).is_some_and(|end| end <= self.content.size);
         let Some(size) = usize::try_from(size).ok().filter(|_| fits) else { return Ok(None) };
@@ -57,45 +60,59 @@ impl File<'_> {
     }
 
     fn library(&self, architecture: Architecture) -> Result<Option<Library>, Error> {
+        let Some(table) = self.program_headers(architecture)? else { return Ok(None) };
+        let segments: Vec<&[u8]> = table.chunks_exact(PROGRAM_HEADER).collect();
+
+        // p_offset and p_filesz of the dynamic section; a program without one is static
+        let dynamic = segments.iter().find(|segment| word(segment, 0) == SEGMENT_DYNAMIC);
+        let Some(dynamic) = dynamic.filter(|segment| long(segment, 32) <= DYNAMIC_LIMIT) else { return Ok(None) };
+        let Some(dynamic) = self.part(long(dynamic, 8), long(dynamic, 32))? else { return Ok(None) };
+
+        let (Some(strings), Some(name)) =
+            (dynamic_value(&dynamic, TAG_STRING_TABLE), dynamic_value(&dynamic, TAG_SONAME))
+        else {
+            return Ok(Some(Library { soname: None }));
+        };
+
+        // the string table is given by its address in memory, the soname by its place in that table
+        let address = strings.checked_add(name);
+        let Some(offset) = address.and_then(|address| file_offset(&segments, address)) else { return Ok(None) };
+        let size = NAME_LIMIT.min(self.content.size.saturating_sub(offset));
+        let Some(bytes) = self.part(offset, size)? else { return Ok(None) };
+        let soname = bytes.split(|byte| *byte == 0).next().and_then(|name| str::from_utf8(name).ok());
+        Ok(soname.map(|name| Library { soname: Some(name.to_owned()) }))
+    }
+
+    /// Returns the table of program headers, if this is a shared library of the architecture.
+    fn program_headers(&self, architecture: Architecture) -> Result<Option<Vec<u8>>, Error> {
         let Some(header) = self.part(0, 64)? else { return Ok(None) };
+        // e_machine: EM_X86_64, EM_AARCH64
         let machine = match architecture {
             Architecture::Amd64 => 62,
             Architecture::Arm64 => 183,
         };
         let is_ours =
             header.starts_with(b"\x7fELF\x02\x01") && half(&header, 16) == TYPE_SHARED && half(&header, 18) == machine;
-        let count = half(&header, 56);
-        if !is_ours || half(&header, 54) != 56 || count > SEGMENT_LIMIT {
+
+        // e_phentsize and e_phnum
+        let (entry_size, count) = (half(&header, 54), half(&header, 56));
+        if !is_ours || usize::from(entry_size) != PROGRAM_HEADER || count > SEGMENT_LIMIT {
             return Ok(None);
         }
-        let Some(table) = self.part(long(&header, 32), u64::from(count) * 56)? else { return Ok(None) };
-        let segments: Vec<&[u8]> = table.chunks_exact(56).collect();
-        let Some(dynamic) = segments.iter().find(|segment| word(segment, 0) == SEGMENT_DYNAMIC) else {
-            return Ok(None);
-        };
-        let size = long(dynamic, 32);
-        if size > DYNAMIC_LIMIT {
-            return Ok(None);
-        }
-        let Some(dynamic) = self.part(long(dynamic, 8), size)? else { return Ok(None) };
-        let tag = |tag: u64| dynamic.chunks_exact(16).find(|row| long(row, 0) == tag).map(|row| long(row, 8));
-        let (Some(strings), Some(name)) = (tag(TAG_STRING_TABLE), tag(TAG_SONAME)) else {
-            return Ok(Some(Library { soname: None }));
-        };
-        let Some(offset) = strings.checked_add(name).and_then(|address| file_offset(&segments, address)) else {
-            return Ok(None);
-        };
-        let size = NAME_LIMIT.min(self.content.size.saturating_sub(offset));
-        let Some(bytes) = self.part(offset, size)? else { return Ok(None) };
-        let soname = bytes.split(|byte| *byte == 0).next().and_then(|name| str::from_utf8(name).ok());
-        Ok(soname.map(|name| Library { soname: Some(name.to_owned()) }))
+        self.part(long(&header, 32), u64::from(count) * PROGRAM_HEADER as u64)
     }
+}
+
+/// Returns the value of the first entry with this tag in a dynamic section.
+fn dynamic_value(dynamic: &[u8], tag: u64) -> Option<u64> {
+    dynamic.chunks_exact(16).find(|row| long(row, 0) == tag).map(|row| long(row, 8))
 }
 
 /// Returns where in the file an address of memory comes from.
 fn file_offset(segments: &[&[u8]], address: u64) -> Option<u64> {
     let loads = segments.iter().filter(|segment| word(segment, 0) == SEGMENT_LOAD);
     let mut offsets = loads.filter_map(|segment| {
+        // p_vaddr, p_filesz, p_offset: what lies behind the file's bytes is zero memory, not in the file
         let inside = address.checked_sub(long(segment, 16)).filter(|inside| *inside < long(segment, 32))?;
         long(segment, 8).checked_add(inside)
     });

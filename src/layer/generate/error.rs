@@ -16,7 +16,7 @@ pub enum Error {
     Unknown {
         /// The name.
         name: String,
-        /// Who names it.
+        /// Recipe that names it.
         recipe: String,
     },
     /// A file of the trees cannot be read.
@@ -24,13 +24,13 @@ pub enum Error {
     Read {
         /// Path in the image.
         path: String,
-        /// Why.
+        /// Error of the store.
         cause: store::Error,
     },
     /// Two generators bring one path, or a name makes no path.
     #[error(transparent)]
     Tree(#[from] tree::Error),
-    /// A user or group cannot be.
+    /// A user or group cannot be added.
     #[error("cannot add {kind} `{name}`: {cause}")]
     Account {
         /// `user` or `group`.
@@ -43,16 +43,16 @@ pub enum Error {
     /// A folder that must become a link holds something.
     #[error("cannot make `/{folder}` a link to `{target}`: {origin} brings `/{path}`")]
     NotEmpty {
-        /// The would-be link.
+        /// Path of the link.
         folder: String,
-        /// Where it should lead.
+        /// Target of the link.
         target: String,
-        /// What is in the way.
+        /// First path in the folder.
         path: String,
-        /// Who brings that.
+        /// Origin of that path.
         origin: tree::Origin,
     },
-    /// Something that the generator stands on is missing in the image.
+    /// The image lacks a file that the generator needs.
     #[error("cannot generate `{generator}`: `/{path}` is missing, {consequence}")]
     Missing {
         /// The generator.
@@ -91,7 +91,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Turns a list of problems into one error, or none. What two generators find is said once.
+    /// Turns a list of problems into one error, or none. A problem that two generators find is reported once.
     pub(super) fn gather(problems: Vec<Self>) -> Result<(), Self> {
         let mut flat = Vec::new();
         for problem in problems {
@@ -100,8 +100,10 @@ impl Error {
                 other => flat.push(other),
             }
         }
-        let mut said = BTreeSet::new();
-        flat.retain(|problem| said.insert(problem.to_string()));
+
+        // bundle and trust store read the same certificates, and find the same problems
+        let mut seen = BTreeSet::new();
+        flat.retain(|problem| seen.insert(problem.to_string()));
         match flat.len() {
             0 => Ok(()),
             1 => Err(flat.remove(0)),
@@ -114,6 +116,7 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Several(all) => {
+                // problems of one kind come together, so neighbours have the same hint
                 let mut hints: Vec<String> = all.iter().flat_map(Self::hints).collect();
                 hints.dedup();
                 return hints;
@@ -122,6 +125,7 @@ impl Error {
                 let names: Vec<&str> = crate::layer::generate::plain_names().collect();
                 format!("known generators: {}", names.join(", "))
             }
+            // a pushed key is out of hand, and so is one in the history of a repository
             Self::PrivateKey(name) => {
                 format!("remove the key from `{name}` at once and treat it as published: images are readable by all")
             }

@@ -1,8 +1,8 @@
 //! Owns the skeleton that every root file system has: merged-/usr links, runtime folders, temporary folders.
 //!
 //! Replaces what the scripts of base-files, usrmerge and usr-is-merged do; sources: their postinst scripts and the
-//! Filesystem Hierarchy Standard 3.0. Left out on purpose: log files, `/root/.profile`, `/etc/profile`, `/etc/motd`,
-//! `/var/mail`.
+//! Filesystem Hierarchy Standard 3.0. Log files, `/root/.profile`, `/etc/profile`, `/etc/motd`
+//! and `/var/mail` are left out on purpose.
 
 use crate::layer::generate::Error;
 use crate::layer::generate::Scene;
@@ -23,7 +23,7 @@ const LINKS: [(&str, &str); 6] = [
     ("var/lock", "/run/lock"),
 ];
 
-/// Folders that are made when nobody brings them.
+/// Folders that are added when nobody brings them.
 const FOLDERS: [(&str, u32); 30] = [
     ("boot", 0o755),
     ("dev", 0o755),
@@ -61,17 +61,34 @@ const FOLDERS: [(&str, u32); 30] = [
 const SHARED: [&str; 3] = ["tmp", "var/tmp", "run/lock"];
 
 pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
-    let mut made = Vec::new();
+    let mut entries = links(scene)?;
+    for (path, mode) in FOLDERS {
+        if scene.get(path).is_none() {
+            entries.push(folder(NAME, path, mode));
+        }
+    }
+    // sticky, so that users cannot delete each other's files
+    entries.extend(SHARED.iter().map(|path| folder(NAME, path, 0o1777)));
+    entries.extend(origin_link(scene));
+    Ok(entries)
+}
+
+/// Returns the links of [`LINKS`] that nobody brings.
+fn links(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
     let mut problems = Vec::new();
     for (path, target) in LINKS {
+        // the loader's folder of amd64: a link to nothing would only puzzle people on other architectures
         if path == "lib64" && scene.get("usr/lib64").is_none() {
             continue;
         }
+
         match scene.get(path).map(|entry| &entry.kind) {
-            None => made.push(link(NAME, path, target)),
+            None => entries.push(link(NAME, path, target)),
             // packages may bring the folder itself, empty, where their scripts would turn it into the link
             Some(Kind::Directory) => match scene.merged.below(path).next() {
-                None => made.push(link(NAME, path, target)),
+                None => entries.push(link(NAME, path, target)),
+                // the link would hide these files, so somebody has to decide
                 Some(first) => problems.push(Error::NotEmpty {
                     folder: path.to_owned(),
                     target: target.to_owned(),
@@ -83,18 +100,14 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
         }
     }
     Error::gather(problems)?;
-    made.extend(
-        FOLDERS.iter().filter(|(path, _)| scene.get(path).is_none()).map(|(path, mode)| folder(NAME, path, *mode)),
-    );
-    made.extend(SHARED.iter().map(|path| folder(NAME, path, 0o1777)));
-    made.extend(origin_link(scene));
-    Ok(made)
+    Ok(entries)
 }
 
-/// The vendor of this system for dpkg-vendor(1); Ubuntu brings Debian's file too.
+/// Returns the link to the vendor of this system for dpkg-vendor(1).
 fn origin_link(scene: &Scene<'_>) -> Option<Entry> {
     let path = "etc/dpkg/origins/default";
-    let vendor =
-        ["ubuntu", "debian"].into_iter().find(|vendor| scene.get(&format!("etc/dpkg/origins/{vendor}")).is_some())?;
+    // Ubuntu brings Debian's file too, so it is tried first
+    let vendors = ["ubuntu", "debian"];
+    let vendor = vendors.into_iter().find(|vendor| scene.get(&format!("etc/dpkg/origins/{vendor}")).is_some())?;
     scene.get(path).is_none().then(|| link(NAME, path, vendor))
 }

@@ -15,5 +15,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
         let consequence = "`LANG=C.UTF-8` would silently mean ASCII";
         return Err(Error::Missing { generator: NAME, path: LOCALE.to_owned(), consequence });
     }
+
+    // pam_env reads it at login, where the image's own environment is not inherited
     Ok(vec![file(NAME, "etc/default/locale", "LANG=C.UTF-8\n", 0o644)])
 }

@@ -44,7 +44,7 @@ pub struct Input<'a> {
 struct Generator {
     name: &'static str,
     version: u32,
-    /// May stand in a recipe's `generate:` list; the others are switched on by their own recipe keys.
+    /// A recipe switches it on in its `generate:` list; the others have recipe keys of their own.
     plain: bool,
     wanted: fn(&[Level]) -> bool,
     run: fn(&Scene<'_>) -> Result<Vec<Entry>, Error>,
@@ -134,7 +134,7 @@ fn named(levels: &[Level], name: &str) -> bool {
     levels.last().is_some_and(|level| level.generate.iter().any(|wanted| wanted == name))
 }
 
-/// Returns the names that may stand in a recipe's `generate:` list.
+/// Returns the names that a recipe's `generate:` list may have.
 pub fn plain_names() -> impl Iterator<Item = &'static str> {
     GENERATORS.iter().filter(|generator| generator.plain).map(|generator| generator.name)
 }
@@ -148,14 +148,15 @@ pub fn versions() -> impl Iterator<Item = (&'static str, u32)> {
 /// without being named in a recipe's `replaces`.
 #[must_use]
 pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
+    // recipes choose the path of the trust store, so it is in no table
     if generator == "trust-store" {
         return trust_store::targets(levels).contains(path);
     }
     let Some(generator) = GENERATORS.iter().find(|known| known.name == generator) else { return false };
-    generator
-        .targets
-        .iter()
-        .any(|target| if target.ends_with('/') { path.starts_with(target) } else { path == *target })
+    generator.targets.iter().any(|target| match target.ends_with('/') {
+        true => path.starts_with(target),
+        false => path == *target,
+    })
 }
 
 /// Runs every generator that the last level asks for.
@@ -165,30 +166,40 @@ pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
 /// level are returned, and the caller decides with [`may_replace`] and the recipe's `replaces`.
 ///
 /// # Errors
-/// All problems of all generators together, as [`Error::Several`] when there is more than one.
+/// All problems of all generators together: [`Error::Several`] if they are more than one.
 pub fn generate(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
     let scene = Scene::new(input);
     let mut problems = unknown(input.levels);
-    let mut made = Tree::default();
+    let mut tree = Tree::default();
     for generator in GENERATORS.iter().filter(|generator| (generator.wanted)(input.levels)) {
+        // after an error the others still run, so that people see all problems at once
         match (generator.run)(&scene) {
             Ok(entries) => {
-                for entry in entries.into_iter().filter(|entry| !scene.has(entry)) {
-                    made.add(entry)?;
+                for entry in entries {
+                    // without these, upper layers would repeat what lower ones have
+                    if !scene.has(&entry) {
+                        tree.add(entry)?;
+                    }
                 }
             }
             Err(error) => problems.push(error),
         }
     }
+
     Error::gather(problems)?;
-    Ok(made.iter().cloned().collect())
+    Ok(tree.iter().cloned().collect())
 }
 
+/// Returns an error for each generator that the recipe names and that does not exist.
 fn unknown(levels: &[Level]) -> Vec<Error> {
     let Some(level) = levels.last() else { return Vec::new() };
-    let is_unknown = |name: &&String| !plain_names().any(|known| known == name.as_str());
-    let error = |name: &String| Error::Unknown { name: name.clone(), recipe: level.recipe.clone() };
-    level.generate.iter().filter(is_unknown).map(error).collect()
+    let mut problems = Vec::new();
+    for name in &level.generate {
+        if !plain_names().any(|known| known == name) {
+            problems.push(Error::Unknown { name: name.clone(), recipe: level.recipe.clone() });
+        }
+    }
+    problems
 }
 
 /// The input with both trees merged, as a running container would see it.
@@ -214,12 +225,14 @@ impl<'a> Scene<'a> {
 
     /// Tells whether the trees already hold this, whatever its origin and time.
     fn has(&self, new: &Entry) -> bool {
-        let same_kind = |old: &Kind| match (old, &new.kind) {
-            (Kind::File(old), Kind::File(new)) => old.digest == new.digest,
-            (old, new) => old == new,
-        };
-        let same = |old: &Entry| (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) && same_kind(&old.kind);
-        self.get(&new.path).is_some_and(same)
+        let Some(old) = self.get(&new.path) else { return false };
+        let has_same_attributes = (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid);
+        has_same_attributes
+            && match (&old.kind, &new.kind) {
+                // the same bytes, wherever they are kept
+                (Kind::File(old), Kind::File(new)) => old.digest == new.digest,
+                (old, new) => old == new,
+            }
     }
 
     /// Tells whether a path leads to a regular file, through links.
@@ -227,15 +240,11 @@ impl<'a> Scene<'a> {
         self.merged.resolve(path).is_some_and(|entry| entry.content().is_some())
     }
 
-    /// Reads a small file through links; `None` when there is none.
+    /// Reads a small file through links; `None` when it does not exist.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(content) = self.merged.resolve(path).and_then(Entry::content) else { return Ok(None) };
-        self.read_content(path, content).map(Some)
-    }
-
-    fn read_content(&self, path: &str, content: &Content) -> Result<Vec<u8>, Error> {
         let read = self.input.contents.read(content, READ_LIMIT);
-        read.map_err(|cause| Error::Read { path: path.to_owned(), cause })
+        read.map(Some).map_err(|cause| Error::Read { path: path.to_owned(), cause })
     }
 }
 

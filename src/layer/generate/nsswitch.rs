@@ -30,10 +30,12 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     if scene.get(path).is_some() {
         return Ok(Vec::new());
     }
+
     for default in DEFAULTS {
         if let Some(bytes) = scene.read(default)? {
             return Ok(vec![file(NAME, path, bytes, 0o644)]);
         }
     }
+
     Ok(vec![file(NAME, path, FALLBACK, 0o644)])
 }

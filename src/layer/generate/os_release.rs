@@ -13,43 +13,48 @@ const FILE: &str = "usr/lib/os-release";
 const CONSEQUENCE: &str = "scanners would report no vulnerabilities at all";
 
 pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
-    let mut problems = Vec::new();
-    let text = scene.read(FILE)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let missing = |path: &str| Error::Missing { generator: NAME, path: path.to_owned(), consequence: CONSEQUENCE };
-    let lacks = |path: &str, field| Error::MissingField {
-        generator: NAME,
-        path: path.to_owned(),
-        field,
-        consequence: CONSEQUENCE,
-    };
-    let Some(text) = text else { return Err(missing(FILE)) };
-    for field in ["NAME", "ID", "VERSION_ID"] {
-        if value(&text, field).is_none() {
-            problems.push(lacks(FILE, field));
-        }
-    }
+    let Some(text) = read_text(scene, FILE)? else { return Err(missing(FILE)) };
+    let mut problems = missing_fields(FILE, &text, &["NAME", "ID", "VERSION_ID"]);
+
     // Trivy recognises the two distributions by these files and by nothing else
     match value(&text, "ID") {
         Some("debian") if !scene.is_file("etc/debian_version") => problems.push(missing("etc/debian_version")),
-        Some("ubuntu") => match scene.read("etc/lsb-release")? {
+        Some("ubuntu") => match read_text(scene, "etc/lsb-release")? {
             None => problems.push(missing("etc/lsb-release")),
-            Some(bytes) => {
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                let fields =
-                    ["DISTRIB_ID", "DISTRIB_RELEASE"].into_iter().filter(|field| value(&text, field).is_none());
-                problems.extend(fields.map(|field| lacks("etc/lsb-release", field)));
+            Some(text) => {
+                problems.extend(missing_fields("etc/lsb-release", &text, &["DISTRIB_ID", "DISTRIB_RELEASE"]));
             }
         },
         _ => {}
     }
     Error::gather(problems)?;
+
+    // Debian's base-files brings the link itself, unless a recipe excludes it
     let path = "etc/os-release";
     Ok(if scene.get(path).is_none() { vec![link(NAME, path, "../usr/lib/os-release")] } else { Vec::new() })
 }
 
+fn read_text(scene: &Scene<'_>, path: &str) -> Result<Option<String>, Error> {
+    Ok(scene.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn missing(path: &str) -> Error {
+    Error::Missing { generator: NAME, path: path.to_owned(), consequence: CONSEQUENCE }
+}
+
+/// Returns an error for each field that a file lacks.
+fn missing_fields(path: &str, text: &str, fields: &[&'static str]) -> Vec<Error> {
+    let mut problems = Vec::new();
+    for field in fields.iter().filter(|field| value(text, field).is_none()) {
+        let path = path.to_owned();
+        problems.push(Error::MissingField { generator: NAME, path, field, consequence: CONSEQUENCE });
+    }
+    problems
+}
+
 /// Returns the value of a shell-like assignment, without its quotes; an empty one counts as absent.
 fn value<'a>(text: &'a str, field: &str) -> Option<&'a str> {
-    let of_line = |line: &'a str| line.trim().strip_prefix(field)?.strip_prefix('=');
-    let value = text.lines().find_map(of_line)?.trim_matches(['"', '\'']);
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(field)?.strip_prefix('='))?;
+    let value = value.trim_matches(['"', '\'']);
     (!value.is_empty()).then_some(value)
 }

@@ -1,7 +1,7 @@
 //! Owns the Java trust store: the same certificates as the bundle, as a JKS file.
 //!
 //! Format: `sun.security.provider.JavaKeyStore` of OpenJDK (magic, version 2, trusted-certificate entries, SHA-1
-//! seal). Aliases are those of package ca-certificates-java, so that its tools would find them; dates are the begin
+//! seal). Aliases are those of package ca-certificates-java, so that its tools would find them; dates are the start
 //! of each certificate's validity, so that nothing depends on when the image was built.
 
 use crate::layer::generate::Error;
@@ -34,21 +34,26 @@ pub(super) fn targets(levels: &[Level]) -> BTreeSet<&str> {
 pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     let mut entries = BTreeMap::new();
     for anchor in certificates::anchors(scene)? {
+        // as ca-certificates-java derives them from file names
         let alias = format!("debian:{}", anchor.pem.to_lowercase());
         // like Java's CertificateFactory, which takes the first of several
         if let Some(certificate) = anchor.certificates.into_iter().next() {
             entries.insert(alias, (certificate.not_before, certificate.der));
         }
     }
+
     let bytes = write(&entries);
     Ok(targets(scene.input.levels).into_iter().map(|path| file(NAME, path, bytes.clone(), 0o644)).collect())
 }
 
 /// Returns the bytes of a JKS file: alias to date (seconds since 1970) and DER certificate.
 fn write(entries: &BTreeMap<String, (i64, Vec<u8>)>) -> Vec<u8> {
+    // magic and version
     let mut bytes = vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2];
     push_count(&mut bytes, entries.len());
+
     for (alias, (date, der)) in entries {
+        // tag 2: a trusted certificate; Java counts milliseconds
         bytes.extend_from_slice(&[0, 0, 0, 2]);
         push_text(&mut bytes, alias);
         bytes.extend_from_slice(&date.saturating_mul(1000).to_be_bytes());
@@ -56,6 +61,8 @@ fn write(entries: &BTreeMap<String, (i64, Vec<u8>)>) -> Vec<u8> {
         push_count(&mut bytes, der.len());
         bytes.extend_from_slice(der);
     }
+
+    // engineStore: the password as UTF-16, a constant of OpenJDK's authors, and everything before
     let password = PASSWORD.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
     let seal = Sha1::new().chain_update(password).chain_update("Mighty Aphrodite").chain_update(&bytes).finalize();
     bytes.extend_from_slice(&seal);

@@ -34,11 +34,13 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     let mut found: Vec<(String, String)> = Vec::new();
     for folder in folders(scene)? {
         let Some(real) = real_folder(scene, &folder) else { continue };
+        // `/lib` and `/usr/lib` are one folder, and the first name is the one that ldconfig shows
         if seen.insert(real.clone()) {
             let sonames = libraries(scene, &real)?;
             found.extend(sonames.into_iter().map(|soname| (format!("/{folder}/{soname}"), soname)));
         }
     }
+
     // stable, so that of equal names the one of the earlier folder comes first
     found.sort_by(|(_, first), (_, second)| compare(second, first));
     Ok(vec![file(NAME, "etc/ld.so.cache", write(&found, scene.input.architecture), 0o644)])
@@ -46,21 +48,22 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
 
 /// Folders in searching order: those of ld.so.conf(5), then the loader's own on Debian.
 fn folders(scene: &Scene<'_>) -> Result<Vec<String>, Error> {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for line in read_lines(scene, "etc/ld.so.conf")? {
         match line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
             // Debian's only include; one level is enough
             Some(pattern) if pattern.trim().trim_start_matches('/') == "etc/ld.so.conf.d/*.conf" => {
                 for entry in scene.merged.below("etc/ld.so.conf.d").filter(|entry| entry.path.ends_with(".conf")) {
-                    text += &read_lines(scene, &entry.path)?.join("\n");
-                    text.push('\n');
+                    lines.extend(read_lines(scene, &entry.path)?);
                 }
             }
             Some(_) => {}
-            None => text += &format!("{line}\n"),
+            None => lines.push(line),
         }
     }
-    let configured = text.lines().filter_map(|line| line.strip_prefix('/'));
+
+    // ldconfig passes over relative paths, too
+    let configured = lines.iter().filter_map(|line| line.strip_prefix('/'));
     let mut folders: Vec<String> = configured.map(|line| line.trim_end_matches('/').to_owned()).collect();
     let triplet = scene.input.architecture.triplet();
     folders.extend([format!("lib/{triplet}"), format!("usr/lib/{triplet}"), "lib".to_owned(), "usr/lib".to_owned()]);
@@ -92,39 +95,45 @@ fn libraries(scene: &Scene<'_>, folder: &str) -> Result<BTreeSet<String>, Error>
         if name.contains('/') || !is_library || !name.is_ascii() {
             continue;
         }
+
+        // a linker script or another processor's library has a library's name, but no use for the loader
         let Some(content) = scene.merged.resolve(&entry.path).and_then(Entry::content) else { continue };
         let library = elf::read(content, scene.input.contents, scene.input.architecture);
         let library = library.map_err(|cause| Error::Read { path: entry.path.clone(), cause })?;
         let Some(library) = library else { continue };
+
         let soname = library.soname.unwrap_or_else(|| name.to_owned());
         // `libx.so -> libx.so.1` is for the linker, and cached under its own name
         let is_development = name.ends_with(".so") && soname.starts_with(name);
         let is_link = matches!(entry.kind, Kind::Symlink(_)) && (name == soname || is_development);
         sonames.insert(if is_link { name.to_owned() } else { soname });
     }
-    let is_there =
-        |soname: &String| !soname.contains('/') && soname.is_ascii() && scene.is_file(&format!("{folder}/{soname}"));
-    Ok(sonames.into_iter().filter(is_there).collect())
+
+    // a soname is the library's own claim: no path, and only what the folder really has under this name
+    sonames.retain(|soname| !soname.contains('/') && soname.is_ascii() && scene.is_file(&format!("{folder}/{soname}")));
+    Ok(sonames)
 }
 
-/// glibc's `_dl_cache_libcmp`: runs of digits are numbers and come after other characters.
+/// glibc's `_dl_cache_libcmp`: runs of digits are numbers and come after other characters. The loader searches with it,
+/// so another order would hide libraries.
 fn compare(first: &str, second: &str) -> Ordering {
     let (mut first, mut second) = (first.as_bytes(), second.as_bytes());
     loop {
-        let (one, two) = (first.first(), second.first());
-        match (one.is_some_and(u8::is_ascii_digit), two.is_some_and(u8::is_ascii_digit)) {
+        let (left, right) = (first.first(), second.first());
+        match (left.is_some_and(u8::is_ascii_digit), right.is_some_and(u8::is_ascii_digit)) {
             (true, true) => match take_number(&mut first).cmp(&take_number(&mut second)) {
                 Ordering::Equal => {}
                 different => return different,
             },
             (true, false) => return Ordering::Greater,
             (false, true) => return Ordering::Less,
-            (false, false) if one != two || one.is_none() => return one.cmp(&two),
+            (false, false) if left != right || left.is_none() => return left.cmp(&right),
             (false, false) => (first, second) = (&first[1..], &second[1..]),
         }
     }
 }
 
+/// Takes the number that a text begins with off it.
 fn take_number(text: &mut &[u8]) -> u64 {
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(count);
@@ -139,32 +148,43 @@ fn write(libraries: &[(String, String)], architecture: Architecture) -> Vec<u8> 
         Architecture::Amd64 => 0x0303,
         Architecture::Arm64 => 0x0a03,
     };
-    let number = |number: usize| u32::try_from(number).expect("trees hold far less than 4 GiB of names");
+
+    // struct file_entry_new: flags, key, value, then osversion and hwcap, which are 0 without glibc-hwcaps
     let start = HEADER_SIZE + ENTRY_SIZE * libraries.len();
     let mut strings = Vec::new();
     let mut entries = Vec::new();
     for (path, soname) in libraries {
         let value = start + strings.len();
+        // the soname is the end of the path, so one string serves for both
         let key = value + path.len() - soname.len();
-        for field in [flags, number(key), number(value), 0, 0, 0] {
-            entries.extend_from_slice(&field.to_le_bytes());
-        }
+        push_fields(&mut entries, &[flags, number(key), number(value), 0, 0, 0]);
         strings.extend_from_slice(path.as_bytes());
         strings.push(0);
     }
+
+    // struct cache_file_new: number of entries, length of strings, flags, extension offset, three unused
     let extension = (start + strings.len()).next_multiple_of(4);
     let mut bytes = MAGIC.to_vec();
-    for field in [number(libraries.len()), number(strings.len()), LITTLE_ENDIAN, number(extension), 0, 0, 0] {
-        bytes.extend_from_slice(&field.to_le_bytes());
-    }
+    let counts = [number(libraries.len()), number(strings.len())];
+    push_fields(&mut bytes, &[counts[0], counts[1], LITTLE_ENDIAN, number(extension), 0, 0, 0]);
     bytes.extend_from_slice(&entries);
     bytes.extend_from_slice(&strings);
     bytes.resize(extension, 0);
-    for field in [EXTENSION_MAGIC, 1, 0, 0, number(extension + 24), number(GENERATOR.len())] {
-        bytes.extend_from_slice(&field.to_le_bytes());
-    }
+
+    // struct cache_extension with one section: the generator (tag 0), right behind
+    push_fields(&mut bytes, &[EXTENSION_MAGIC, 1, 0, 0, number(extension + 24), number(GENERATOR.len())]);
     bytes.extend_from_slice(GENERATOR);
     bytes
+}
+
+fn push_fields(bytes: &mut Vec<u8>, fields: &[u32]) {
+    for field in fields {
+        bytes.extend_from_slice(&field.to_le_bytes());
+    }
+}
+
+fn number(number: usize) -> u32 {
+    u32::try_from(number).expect("trees hold far less than 4 GiB of names")
 }
 
 #[cfg(test)]

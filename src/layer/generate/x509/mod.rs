@@ -1,4 +1,4 @@
-//! Owns what we read of X.509 certificates: subject, start of validity and whether it is a CA; nothing is verified.
+//! Owns the reading of X.509 certificates: subject, start of validity, and whether it is a CA's; no signature is verified.
 //!
 //! Sources: RFC 5280 section 4.1 (structure), X.690 section 10 (DER), and OpenSSL's `X509_NAME_hash_ex` (subject
 //! hash). The reader only walks one level at a time, never recurses, and never allocates by a length it read.
@@ -35,16 +35,16 @@ pub struct Certificate {
 /// Why bytes are not a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// There is no PEM block of a certificate.
+    /// The text has no PEM block of a certificate.
     #[error("it holds no PEM certificate")]
     NoCertificate,
-    /// There are too many.
+    /// More certificates than [`COUNT_LIMIT`].
     #[error("it holds more than {COUNT_LIMIT} certificates")]
     TooMany,
     /// Not base64, or the block does not end.
     #[error("its PEM text is damaged")]
     Pem,
-    /// Too long.
+    /// A certificate longer than [`SIZE_LIMIT`].
     #[error("a certificate is larger than {SIZE_LIMIT} bytes")]
     TooLarge,
     /// Not DER, or not the structure of RFC 5280.
@@ -55,7 +55,7 @@ pub enum Invalid {
 /// Reads all certificates of a PEM file (RFC 7468), in their order; text around the blocks is ignored.
 ///
 /// # Errors
-/// When there is none, or any cannot be read.
+/// When the text has no certificate, or one cannot be read.
 pub fn read_pem(text: &str) -> Result<Vec<Certificate>, Invalid> {
     let mut certificates = Vec::new();
     let mut rest = text;
@@ -64,9 +64,12 @@ pub fn read_pem(text: &str) -> Result<Vec<Certificate>, Invalid> {
         if certificates.len() == COUNT_LIMIT {
             return Err(Invalid::TooMany);
         }
+        // base64 is a third longer than the bytes, line ends and indentation come on top
         if body.len() > 2 * SIZE_LIMIT {
             return Err(Invalid::TooLarge);
         }
+
+        // normalised, because bundles are put together from these blocks
         let lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
         let body: String = lines.flat_map(|line| [line, "\n"]).collect();
         let pem = format!("{BEGIN}\n{body}{END}\n");
@@ -85,6 +88,8 @@ pub fn read_der(der: &[u8]) -> Result<Certificate, Invalid> {
     if der.len() > SIZE_LIMIT {
         return Err(Invalid::TooLarge);
     }
+
+    // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
     let mut outer = Reader(der);
     let mut certificate = Reader(outer.expect(SEQUENCE, "outer sequence")?);
     outer.end("end")?;
@@ -92,23 +97,30 @@ pub fn read_der(der: &[u8]) -> Result<Certificate, Invalid> {
     certificate.expect(SEQUENCE, "signatureAlgorithm")?;
     certificate.expect(BIT_STRING, "signature")?;
     certificate.end("end")?;
+
+    // TBSCertificate: the fields in their order, optional ones with tags of their own
     fields.optional(CONTEXT_0, "version")?;
     fields.expect(INTEGER, "serialNumber")?;
     fields.expect(SEQUENCE, "algorithm")?;
     fields.expect(SEQUENCE, "issuer")?;
-    let mut validity = Reader(fields.expect(SEQUENCE, "validity")?);
-    let (tag, time) = validity.next("notBefore")?;
-    let not_before = seconds(tag, time).ok_or(Invalid::Structure("notBefore"))?;
+    let not_before = not_before(fields.expect(SEQUENCE, "validity")?)?;
     let subject = fields.expect(SEQUENCE, "subject")?;
     fields.expect(SEQUENCE, "subjectPublicKeyInfo")?;
     fields.optional(CONTEXT_1, "issuerUniqueID")?;
     fields.optional(CONTEXT_2, "subjectUniqueID")?;
     let is_authority = match fields.optional(CONTEXT_3, "extensions")? {
         Some(extensions) => is_authority(extensions)?,
+        // certificates of version 1 have no extensions, and so cannot say that they are a CA's
         None => false,
     };
+
     let subject_hash = subject_hash(subject)?;
     Ok(Certificate { der: der.to_vec(), pem: String::new(), subject_hash, not_before, is_authority })
+}
+
+fn not_before(validity: &[u8]) -> Result<i64, Invalid> {
+    let (tag, time) = Reader(validity).next("notBefore")?;
+    seconds(tag, time).ok_or(Invalid::Structure("notBefore"))
 }
 
 const BOOLEAN: u8 = 0x01;
@@ -140,24 +152,24 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// Takes the next value: tag and content. Tags of more than one byte do not exist in certificates.
-    fn next(&mut self, what: &'static str) -> Result<(u8, &'a [u8]), Invalid> {
-        let (tag, length, rest) = header(self.0).ok_or(Invalid::Structure(what))?;
-        let (value, rest) = rest.split_at_checked(length).ok_or(Invalid::Structure(what))?;
+    fn next(&mut self, field: &'static str) -> Result<(u8, &'a [u8]), Invalid> {
+        let (tag, length, rest) = header(self.0).ok_or(Invalid::Structure(field))?;
+        let (value, rest) = rest.split_at_checked(length).ok_or(Invalid::Structure(field))?;
         self.0 = rest;
         Ok((tag, value))
     }
 
-    fn expect(&mut self, tag: u8, what: &'static str) -> Result<&'a [u8], Invalid> {
-        let (found, value) = self.next(what)?;
-        if found == tag { Ok(value) } else { Err(Invalid::Structure(what)) }
+    fn expect(&mut self, tag: u8, field: &'static str) -> Result<&'a [u8], Invalid> {
+        let (found, value) = self.next(field)?;
+        if found == tag { Ok(value) } else { Err(Invalid::Structure(field)) }
     }
 
-    fn optional(&mut self, tag: u8, what: &'static str) -> Result<Option<&'a [u8]>, Invalid> {
-        if self.0.first() == Some(&tag) { self.expect(tag, what).map(Some) } else { Ok(None) }
+    fn optional(&mut self, tag: u8, field: &'static str) -> Result<Option<&'a [u8]>, Invalid> {
+        if self.0.first() == Some(&tag) { self.expect(tag, field).map(Some) } else { Ok(None) }
     }
 
-    fn end(&self, what: &'static str) -> Result<(), Invalid> {
-        if self.0.is_empty() { Ok(()) } else { Err(Invalid::Structure(what)) }
+    fn end(&self, field: &'static str) -> Result<(), Invalid> {
+        if self.0.is_empty() { Ok(()) } else { Err(Invalid::Structure(field)) }
     }
 }
 
@@ -165,33 +177,39 @@ impl<'a> Reader<'a> {
 fn header(bytes: &[u8]) -> Option<(u8, usize, &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
+    // tag number 31 says that more bytes of the tag follow
     if tag & 0x1f == 0x1f {
         return None;
     }
     if first < 0x80 {
         return Some((tag, usize::from(first), rest));
     }
+
+    // long form: the number of length bytes, then these, most significant first; 0x80 is BER's indefinite form
     let count = usize::from(first & 0x7f);
     if !(1..=4).contains(&count) {
         return None;
     }
     let (digits, rest) = rest.split_at_checked(count)?;
     let length = digits.iter().fold(0_u64, |length, digit| length << 8 | u64::from(*digit));
-    let shortest = digits[0] != 0 && length >= 0x80;
-    Some((tag, usize::try_from(length).ok()?, rest)).filter(|_| shortest)
+    let is_shortest = digits[0] != 0 && length >= 0x80;
+    Some((tag, usize::try_from(length).ok()?, rest)).filter(|_| is_shortest)
 }
 
 /// Tells whether basicConstraints has `cA` set.
 fn is_authority(extensions: &[u8]) -> Result<bool, Invalid> {
-    let what = "extensions";
-    let mut list = Reader(Reader(extensions).expect(SEQUENCE, what)?);
+    let field = "extensions";
+    let mut list = Reader(Reader(extensions).expect(SEQUENCE, field)?);
     while !list.0.is_empty() {
-        let mut extension = Reader(list.expect(SEQUENCE, what)?);
-        let id = extension.expect(OBJECT_IDENTIFIER, what)?;
-        extension.optional(BOOLEAN, what)?;
-        let value = extension.expect(OCTET_STRING, what)?;
+        // Extension ::= SEQUENCE { extnID, critical DEFAULT FALSE, extnValue }
+        let mut extension = Reader(list.expect(SEQUENCE, field)?);
+        let id = extension.expect(OBJECT_IDENTIFIER, field)?;
+        extension.optional(BOOLEAN, field)?;
+        let value = extension.expect(OCTET_STRING, field)?;
+
         if id == BASIC_CONSTRAINTS {
             let mut constraints = Reader(Reader(value).expect(SEQUENCE, "basicConstraints")?);
+            // DER's only form of TRUE (X.690 section 11.1)
             return Ok(constraints.optional(BOOLEAN, "basicConstraints")? == Some(&[0xff]));
         }
     }
@@ -204,44 +222,57 @@ fn seconds(tag: u8, time: &[u8]) -> Option<i64> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number = |digits: &[u8]| digits.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
+
     let (year, rest) = match (tag, digits.len()) {
         (UTC_TIME, 12) => {
-            let short = number(&digits[..2]);
+            // two digits mean 1950 to 2049
+            let short = decimal(&digits[..2]);
             (if short < 50 { 2000 + short } else { 1900 + short }, &digits[2..])
         }
-        (GENERALIZED_TIME, 14) => (number(&digits[..4]), &digits[4..]),
+        (GENERALIZED_TIME, 14) => (decimal(&digits[..4]), &digits[4..]),
         _ => return None,
     };
-    let part = |at: usize| number(&rest[at..at + 2]);
-    let (month, day, hour, minute, second) = (part(0), part(2), part(4), part(6), part(8));
+    let (month, day) = (decimal(&rest[..2]), decimal(&rest[2..4]));
+    let (hour, minute, second) = (decimal(&rest[4..6]), decimal(&rest[6..8]), decimal(&rest[8..10]));
+
+    // days beyond the end of their month are counted on: the date decides nothing
     let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
     in_range.then(|| days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+fn decimal(digits: &[u8]) -> i64 {
+    digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'))
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar, counted in years that begin in March.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
+    // months from March on have 31, 30, 31, 30, 31 days, twice and a bit: 153 days every five months
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    // from 0000-03-01 to 1970-01-01 there are 719,468 days
     year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
 /// Returns the first four bytes, little endian, of the SHA-1 of the canonical subject (`X509_NAME_hash_ex`).
 fn subject_hash(subject: &[u8]) -> Result<u32, Invalid> {
-    let what = "subject";
+    let field = "subject";
     let mut names = Reader(subject);
     let mut hash = Sha1::new();
     while !names.0.is_empty() {
-        let mut set = Reader(names.expect(SET, what)?);
+        // RelativeDistinguishedName ::= SET OF SEQUENCE { type, value }
+        let mut set = Reader(names.expect(SET, field)?);
         let mut attributes = Vec::new();
         while !set.0.is_empty() {
-            let mut attribute = Reader(set.expect(SEQUENCE, what)?);
-            let id = attribute.expect(OBJECT_IDENTIFIER, what)?;
-            let (tag, value) = attribute.next(what)?;
-            let (tag, value) = canonical(tag, value).ok_or(Invalid::Structure(what))?;
+            let mut attribute = Reader(set.expect(SEQUENCE, field)?);
+            let id = attribute.expect(OBJECT_IDENTIFIER, field)?;
+            let (tag, value) = attribute.next(field)?;
+            let (tag, value) = canonical(tag, value).ok_or(Invalid::Structure(field))?;
             attributes.push(encode(SEQUENCE, &[encode(OBJECT_IDENTIFIER, id), encode(tag, &value)].concat()));
         }
+
+        // the members of a DER set are sorted, and canonical values may sort in another order than the original ones
         attributes.sort();
+        // without the sequence around all names: OpenSSL hashes the sets alone
         hash.update(encode(SET, &attributes.concat()));
     }
     let digest = hash.finalize();
@@ -252,6 +283,7 @@ fn subject_hash(subject: &[u8]) -> Result<u32, Invalid> {
 fn canonical(tag: u8, value: &[u8]) -> Option<(u8, Vec<u8>)> {
     let text: String = match tag {
         UTF8_STRING => str::from_utf8(value).ok()?.to_owned(),
+        // OpenSSL reads all of these as Latin-1, whatever T.61 says
         PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING => {
             value.iter().copied().map(char::from).collect()
         }
@@ -259,10 +291,14 @@ fn canonical(tag: u8, value: &[u8]) -> Option<(u8, Vec<u8>)> {
         UNIVERSAL_STRING => wide::<4>(value)?,
         _ => return Some((tag, value.to_vec())),
     };
-    // C's isspace, which unlike char::is_ascii_whitespace includes the vertical tab
-    let is_space = |c: char| matches!(c, ' ' | '\t'..='\r');
-    let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
+
+    let words: Vec<&str> = text.split(is_c_space).filter(|word| !word.is_empty()).collect();
     Some((UTF8_STRING, words.join(" ").to_ascii_lowercase().into_bytes()))
+}
+
+/// C's isspace, which unlike `char::is_ascii_whitespace` includes the vertical tab.
+fn is_c_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
 }
 
 /// Reads big-endian characters of a fixed width.
@@ -270,10 +306,14 @@ fn wide<const WIDTH: usize>(value: &[u8]) -> Option<String> {
     if !value.len().is_multiple_of(WIDTH) {
         return None;
     }
-    let number = |digits: &[u8]| digits.iter().fold(0_u32, |number, digit| number << 8 | u32::from(*digit));
-    value.chunks_exact(WIDTH).map(|digits| char::from_u32(number(digits))).collect()
+    let mut text = String::new();
+    for digits in value.chunks_exact(WIDTH) {
+        text.push(char::from_u32(digits.iter().fold(0, |number, digit| number << 8 | u32::from(*digit)))?);
+    }
+    Some(text)
 }
 
+/// Writes a value with its tag and its length in the shortest form (X.690 section 10.1).
 fn encode(tag: u8, value: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     let length = value.len().to_be_bytes();
