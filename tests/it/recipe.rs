@@ -459,7 +459,7 @@ fn reads_the_ledger() {
     for (text, expected) in [
         (format!("format: 1\nscripts:\n{}{}", entry(&one), entry(&one)), "14:15: this digest is in the ledger already"),
         (good.replace("    by: filesystem\n", ""), "3:5: `reproduced` needs the key `by`"),
-        (good.replace("reproduced", "not-needed"), "6:9: `by` stands only with"),
+        (good.replace("reproduced", "not-needed"), "6:9: `by` is only allowed with"),
         (good.replace("by: filesystem", "by: filesystm"), "6:9: unknown generator or recipe key `filesystm`"),
     ] {
         let Err(Error::Invalid(found)) = Ledger::parse("recipes/scripts.yaml", &text) else { panic!("{text}") };
