@@ -17,7 +17,7 @@ const LONGEST_NAME: usize = 100;
 /// Longest user or group name (useradd(8)).
 const LONGEST_ACCOUNT: usize = 32;
 
-/// Longest repository name: registries limit it to 255 characters with the host (OCI distribution specification, "Pulling
+/// Longest repository name: many clients allow 255 characters for host and name together (OCI distribution specification, "Pulling
 /// manifests").
 const LONGEST_REPOSITORY: usize = 255;
 
@@ -244,7 +244,7 @@ impl Scalar {
         }
 
         match self {
-            // No file, argument or variable of an image can hold a NUL in YAML's text form.
+            // No argument or variable can hold a NUL (execve(2)).
             Self::Text => !text.contains('\0'),
             Self::Reason => !text.trim().is_empty() && !text.contains('\0'),
             Self::Name => is_name(text),
@@ -326,7 +326,7 @@ fn is_mode(text: &str) -> bool {
 
 /// Tells whether a text is a full fingerprint, of a version 4 or a version 6 key (RFC 9580 §5.5.4).
 fn is_fingerprint(text: &str) -> bool {
-    // Shorter key ids can be forged, so they pin nothing.
+    // Key ids are short enough to be forged, so they pin nothing.
     let fingerprint = fingerprint(text);
     matches!(fingerprint.len(), 40 | 64) && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -425,7 +425,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 
 /// Returns the first moment of a day in UTC.
 pub(crate) fn day(text: &str) -> Option<Epoch> {
-    // Only whole dates, not the beginnings of times that the parser would complete.
+    // A text that is no date must not become a time through what is appended to it.
     let is_day = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     format!("{text}T00:00:00Z").parse().ok().filter(|_| is_day)
 }
@@ -459,7 +459,7 @@ fn is_url(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
 
     // Recipes are committed for everybody to read, so no address may carry a login. The parser drops line breaks and
-    // tabs without a word, hence the last check.
+    // tabs silently, hence the last check.
     matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some()
         && url.username().is_empty()
