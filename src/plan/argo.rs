@@ -10,7 +10,7 @@ use crate::plan::pod;
 use crate::plan::yaml;
 use serde::Serialize;
 
-/// Folder into which Argo checks out the Git repository. It must not be in a volume of the template.
+/// Folder into which Argo checks out the Git repository. No volume is mounted there.
 const SOURCE: &str = "/source";
 /// Name of the template with the graph.
 const GRAPH: &str = "images";

@@ -333,7 +333,7 @@ impl Job {
         match self.step {
             Step::Publish => arguments.extend(around.publish.iter().cloned()),
             Step::Build => {
-                // The plan was made from the locks as they are: a job must not lock anew.
+                // The plan was made from the locks as they are, and `build` alone would renew old ones.
                 arguments.push("--locked".to_owned());
                 for platform in &self.platforms {
                     arguments.extend(["--platform".to_owned(), platform.to_string()]);

@@ -155,7 +155,7 @@ fn checkout_folder() -> String {
     format!("{}/source", pod::WORK)
 }
 
-/// Returns the steps that check out the recipes: one command each, since the image has no shell for several.
+/// Returns the steps that check out the recipes: one command each, so that the image needs no shell.
 fn checkout(repository: &str, revision: &str) -> Vec<Step> {
     let folder = checkout_folder();
 

@@ -81,6 +81,8 @@ pub struct PocketDefinition {
 }
 
 /// What one recipe adds to an image, for one platform.
+//
+// The names and the order of its fields are part of `Definition::identity`, and so of every lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Level {
     /// Name of the recipe.

@@ -45,6 +45,7 @@ impl Reader<'_> {
     ///
     /// Values of the wrong kind are read as absent: validation has reported them, and the level is not used then.
     pub(crate) fn level(&mut self, recipe: &Node) -> Level {
+        // Only here, because two paths can become the same when parameters are filled in.
         self.check_single_origin(recipe);
 
         Level {
@@ -65,6 +66,7 @@ impl Reader<'_> {
             generate: generators(recipe),
             localtime: maybe(recipe.get("localtime")),
             package_database: package_database(recipe),
+            // What is neither set nor valid gets the default; validation has reported the latter.
             layers: recipe.get("layers").and_then(|node| node.text().parse().ok()).unwrap_or(DEFAULT_LAYERS),
             config: recipe.get("config").map(config).unwrap_or_default(),
         }
@@ -95,8 +97,8 @@ impl Reader<'_> {
         const BEGIN: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
         let bytes = self.files.read(self.source, file, self.inputs, self.problems)?;
-        // Said here, where the file is named, rather than by the OpenPGP parser in the middle of a lock. A private key
-        // has another header, so it is refused too.
+        // Reported here, where the file is named, not by the OpenPGP parser in the middle of a lock. A private key has
+        // another header, so it is refused too.
         if memchr::memmem::find(&bytes, BEGIN).is_none() {
             let message = format!("`{}` is not an armored OpenPGP certificate", file.text());
             self.problems.error_with_help(self.source, file.place, &message, "write it with `gpg --armor --export`");
@@ -115,6 +117,7 @@ impl Reader<'_> {
                 // Neither or both: `plan::check_files` has reported it.
                 _ => None,
             };
+            // An unreadable file was reported, so the level is not used without it.
             if let Some(content) = content {
                 files.insert(path.text.clone(), FileDefinition { content, attributes: attributes(node, 0o644) });
             }
@@ -139,6 +142,7 @@ impl Reader<'_> {
     /// Reports paths that two sections write. Every path of an image has one origin.
     fn check_single_origin(&mut self, recipe: &Node) {
         let mut seen: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
+        // Sections that write paths: generators and packages may only be overridden through `replaces`.
         for section in ["files", "links", "copy", "directories"] {
             for (path, _) in recipe.entries_of(section) {
                 let (other, place) = *seen.entry(&path.text).or_insert((section, path.place));
@@ -177,6 +181,7 @@ impl AccountCheck {
 
         for (_, user) in accounts.entries_of("users") {
             let Some(group) = user.get("group") else { continue };
+            // Reported here, or the account generator would have no number to write into `/etc/passwd`.
             if !STANDING_GROUPS.contains(&group.text()) && !self.groups.contains_key(group.text()) {
                 let message = format!("unknown group `{}`", group.text());
                 let known = self.groups.keys().map(String::as_str).chain(STANDING_GROUPS);
@@ -203,6 +208,7 @@ fn claim(
             let message = format!("the {id_key} `{id}` or the name `{}` is already taken by `{other}`", name.text);
             problems.error(source, name.place, &message);
         }
+        // Also after a problem, so that a third account is compared with this one.
         taken.insert(name.text.clone(), id);
     }
 }
@@ -216,6 +222,7 @@ fn generators(recipe: &Node) -> Vec<String> {
 fn package_database(recipe: &Node) -> PackageDatabase {
     match recipe.get("package-database").map(Node::text) {
         Some("dpkg") => PackageDatabase::Dpkg,
+        // What scanners read in images without apt.
         _ => PackageDatabase::StatusD,
     }
 }
@@ -266,6 +273,7 @@ fn config(node: &Node) -> Config {
 /// Reads mode and owner; without them the mode is `default_mode` and the owner is root.
 fn attributes(node: &Node, default_mode: u32) -> Attributes {
     let mode = node.get("mode").and_then(|mode| u32::from_str_radix(mode.text(), 8).ok());
+    // Files of root by default: the user that the service runs as must not be able to change them.
     let (uid, gid) = node.get("owner").and_then(|node| owner(node.text())).unwrap_or((0, 0));
 
     Attributes { mode: mode.unwrap_or(default_mode), uid, gid }

@@ -53,8 +53,10 @@ fn parts(text: &str) -> Vec<Part<'_>> {
         parts.push(Part::Literal(&rest[..dollar]));
         if let Some(name) = reference(inside) {
             parts.push(Part::Reference(name));
+            // Without the `}`.
             rest = &inside[name.len() + 1..];
         } else {
+            // Searching goes on behind the malformed part, so that one mistake gives one problem.
             let end = malformed_end(inside);
             parts.push(Part::Malformed(rest[dollar..dollar + 2 + end].trim_end()));
             rest = &inside[end..];
@@ -119,10 +121,11 @@ pub(crate) fn check_references(
     let mut used = BTreeSet::new();
     for (text, place) in texts {
         for part in parts(text) {
-            // A file can hold more references than problems are kept.
+            // A hostile file can hold far more references than problems are kept.
             if problems.is_full() {
                 return used;
             }
+
             match part {
                 Part::Literal(_) => {}
                 Part::Malformed(wrong) => {
@@ -135,6 +138,7 @@ pub(crate) fn check_references(
                 }
                 Part::Reference(name) => {
                     let message = format!("unknown parameter `{}`", shortened(name));
+                    // Only the reference is underlined, not the whole text, which can be a file of many lines.
                     let names = known.iter().map(String::as_str).chain(BUILT_IN);
                     let place = within(source, place, &format!("${{{name}}}"));
                     problems.error_with_help(source, place, &message, &remedy(name, names));
@@ -147,6 +151,7 @@ pub(crate) fn check_references(
 
 /// Returns the place of `wanted` inside a place; the whole place if quotes or escapes hide it there.
 fn within(source: &Source, place: Place, wanted: &str) -> Place {
+    // The first occurrence will do: several of them have the same problem.
     match source.slice(place).find(wanted) {
         Some(offset) => Place { start: place.start + offset, end: place.start + offset + wanted.len() },
         None => place,
@@ -201,11 +206,13 @@ impl Filler<'_> {
                 Part::Literal(literal) | Part::Malformed(literal) => filled.push_str(literal),
                 Part::Reference(name) => match self.values.get(name) {
                     Some(value) if filled.len() + value.len() <= LONGEST => filled.push_str(value),
+                    // Once for the text, not for each of its references.
                     Some(_) => {
                         let message = "with its parameters filled in, this text is longer than 1 MiB";
                         self.problems.error(self.source, place, message);
                         break;
                     }
+                    // Some chain gives it a value, since `check_references` knows it, but not this image's.
                     None => {
                         let message =
                             format!("the parameter `{}` does not have a value in every image", shortened(name));
@@ -222,6 +229,7 @@ impl Filler<'_> {
 /// Reports errors in a recipe's declarations, as far as the recipe alone shows them.
 pub(crate) fn check_declarations(source: &Source, recipe: &Node, problems: &mut Problems) {
     for (name, declaration) in recipe.entries_of("parameters") {
+        // Built-in parameters differ by platform, and a declared value would be the same for all.
         if BUILT_IN.contains(&name.text.as_str()) {
             problems.error(source, name.place, &format!("the parameter `{}` is built in", name.text));
         }
@@ -235,6 +243,7 @@ pub(crate) fn check_declarations(source: &Source, recipe: &Node, problems: &mut 
                     }
                 }
             }
+            // Values that images set are checked where they are set, in `Resolver::value`.
             (None, None) => {
                 if let (Some(default), Some(allowed)) = (declaration.get("default"), declaration.get("allowed")) {
                     check_allowed(source, default, allowed, problems);
@@ -272,6 +281,7 @@ pub(crate) fn resolve(
     for (source, recipe) in chain {
         for (key, declaration) in recipe.entries_of("parameters") {
             let name = key.text.as_str();
+            // Which of two declarations counts would depend on the order of levels.
             if !declared.insert(name) {
                 let message = format!("a lower recipe already declares the parameter `{name}`");
                 resolver.problems.error(source, key.place, &message);
@@ -313,6 +323,7 @@ impl Resolver<'_> {
         let set = self.with.iter().find(|(key, _)| key.text == name);
 
         if let Some(from) = declaration.get("from") {
+            // A value of its own would contradict the one it is derived from.
             if let Some((key, _)) = set {
                 let message = format!("the parameter `{name}` is derived from `{}`", from.text());
                 self.problems.error_with_help(self.image, key.place, &message, "leave it out here");
@@ -339,6 +350,7 @@ impl Resolver<'_> {
 
     /// Returns the value of a derived parameter: what `map` has for the value of the parameter `from`.
     fn derived(&mut self, source: &Source, from: &Node, map: Option<&Node>) -> Option<String> {
+        // Circles end here too: of two parameters derived from each other, one comes first and finds no value.
         let Some(value) = self.values.get(from.text()) else {
             let message = format!("the parameter `{}` has no value before this one", shortened(from.text()));
             let help = remedy(from.text(), self.values.keys().map(String::as_str));
@@ -363,6 +375,7 @@ pub(crate) fn check_maps(source: &Source, recipe: &Node, lower: &[&Node], proble
     for (_, derived) in recipe.entries_of("parameters") {
         let (Some(from), Some(map)) = (derived.get("from"), derived.get("map")) else { continue };
 
+        // Without a list of allowed values, `Resolver::derived` finds out for each image.
         let mut recipes = std::iter::once(recipe).chain(lower.iter().copied());
         let Some(original) = recipes.find_map(|node| node.at(&["parameters", from.text()])) else { continue };
 

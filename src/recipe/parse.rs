@@ -53,6 +53,7 @@ pub(crate) struct Key {
 impl Node {
     /// Returns the value of a key; `None` where this is no map.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        // The first of repeated keys; validation has reported the others.
         self.entries().iter().find(|(name, _)| name.text == key).map(|(_, value)| value)
     }
 
@@ -183,6 +184,7 @@ impl Builder {
             // Clamped, since a place is used to slice the text.
             let start = span.start.byte_offset().unwrap_or(0).min(text.len());
             let end = span.end.byte_offset().unwrap_or(start).clamp(start, text.len());
+            // Comments and directives do not arrive here; the options drop the first and refuse the second.
             self.take(event, Place { start, end })?;
         }
 
@@ -208,6 +210,7 @@ impl Builder {
                 Err(Fault::new(place, "YAML anchors are not used here", WRITE_OUT))
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place),
+            // What a second document means for the first would be a guess.
             Event::DocumentStart(..) if self.root.is_some() => {
                 Err(Fault::new(place, "a second document begins here", "put it into a file of its own"))
             }
@@ -230,6 +233,7 @@ impl Builder {
         if matches!(self.open.last(), Some(Open::Map(_, _, None))) {
             return Err(Fault::new(place, "a key must be text", ""));
         }
+        // The parser has its own limits for the two styles; a tree can mix them.
         if self.open.len() >= DEEPEST {
             return Err(Fault::new(place, &format!("more than {DEEPEST} levels of nesting"), ""));
         }
@@ -246,6 +250,7 @@ impl Builder {
             None => return Ok(()),
         };
 
+        // Never before the end of its first token, since the place is used to slice the text.
         let place = Place { end: end.end.max(start.end), ..start };
         self.add(Node { place, value })
     }

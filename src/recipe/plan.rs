@@ -56,6 +56,7 @@ fn own_parameters<'a>(recipe: &str, recipes: &'a Documents) -> &'a [(Key, Node)]
 
 /// Returns all recipes that may be below one, whichever of the names in `from` an image chooses, without itself.
 fn lower_recipes<'a>(name: &'a str, recipes: &'a Documents) -> BTreeSet<&'a str> {
+    // Depth first over all alternatives, since another image may choose another one.
     let mut found = BTreeSet::new();
     let mut open = vec![name];
     while let Some(document) = open.pop().and_then(|name| recipes.get(name)) {
@@ -131,6 +132,7 @@ fn check_parameters(name: &str, document: &Document, recipes: &Documents, proble
     parameters::check_maps(source, root, &lower, problems);
 
     // A reference is right here if some chain gives it a value; `fill` checks the chain of each image.
+    // Parameters of higher recipes are not known here: what is below must not depend on what is above.
     let declaring = lower.iter().copied().chain([root]);
     let known = declaring.flat_map(|recipe| recipe.entries_of("parameters")).map(|(key, _)| key.text.clone()).collect();
     let mut used = parameters::check_references(source, root, &known, problems);
@@ -186,6 +188,7 @@ pub(crate) fn plan(recipes: &Documents, images: &Documents, problems: &mut Probl
     let mut plans: Vec<Plan> = Vec::new();
     for (name, document) in images {
         check_tags(document, problems);
+        // Without the base image there are no variants of it either.
         let Some(base) = plan_base(name, document, recipes, problems) else { continue };
         for variant in document.root.items_of("variants") {
             plans.extend(plan_variant(&base, variant, document, recipes, problems));
@@ -228,6 +231,7 @@ fn find_parent(child: &Plan, plans: &[Plan], recipes: &Documents) -> Option<Stri
         values.remove(&key.text);
     }
 
+    // A parent on fewer platforms could not be the base of all the child's manifests.
     for plan in plans {
         let has_platforms = child.platforms.iter().all(|platform| plan.platforms.contains(platform));
         if plan.chain == lower && plan.values == values && has_platforms {
@@ -302,6 +306,7 @@ fn find_chain(recipe: &Node, document: &Document, recipes: &Documents, problems:
         chain.push(recipes.get_key_value(lower)?.0.clone());
     }
 
+    // It was followed from the top.
     chain.reverse();
     Some(chain)
 }
@@ -388,6 +393,7 @@ fn plan_variant(
         chain,
         values,
         parent: Some(base.image.clone()),
+        // Platforms and file are those of the base image.
         ..base.clone()
     })
 }

@@ -191,6 +191,7 @@ impl Project {
 
     /// Returns the definitions of the named images, or of all, as far as they have no errors, and all problems.
     fn define(&self, names: &[&str]) -> (Vec<Definition>, Problems) {
+        // A copy, because each call adds the problems of other images.
         let mut problems = self.problems.clone();
         let mut files = Files::new(&self.folder);
 
@@ -323,6 +324,7 @@ fn load(folder: &Path, kind: &str, record: &'static Record, problems: &mut Probl
         }
 
         let path = format!("{kind}/{file}");
+        // One unreadable file must not hide the problems of the others.
         let text = match project.read_text(&path, LARGEST) {
             Ok(text) => text,
             Err(error) => {

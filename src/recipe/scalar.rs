@@ -311,6 +311,7 @@ fn is_account(text: &str) -> bool {
 }
 
 fn is_absolute_path(text: &str) -> bool {
+    // A whiteout would delete files of lower layers that this level does not own.
     text == "/" || text.strip_prefix('/').is_some_and(is_clean) && !has_whiteout(text)
 }
 
@@ -343,11 +344,13 @@ fn is_signal(text: &str) -> bool {
         return true;
     }
 
+    // Only the form: which names exist depends on the architecture of the machine that runs the image.
     text.strip_prefix("SIG").is_some_and(|name| !name.is_empty())
         && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '+' | '-'))
 }
 
 fn is_repository(text: &str) -> bool {
+    // The grammar of the specification, but for the number of separators in a row, which the registry checks.
     text.len() <= LONGEST_REPOSITORY
         && text
             .split('/')
@@ -373,6 +376,7 @@ fn is_destination(text: &str) -> bool {
 
 /// Compiles a path pattern: `*` and `?` match no slash, `**` does.
 pub(crate) fn glob(text: &str) -> Option<globset::Glob> {
+    // A backslash escapes a special letter on every system, also where it separates folders.
     globset::GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().ok()
 }
 
@@ -386,6 +390,7 @@ pub(crate) fn identifier(text: &str) -> Option<u32> {
 
 /// Reads numeric `uid:gid`.
 pub(crate) fn owner(text: &str) -> Option<(u32, u32)> {
+    // Numbers only: names would depend on the accounts of the image that a file ends up in.
     let (user, group) = text.split_once(':')?;
     Some((identifier(user)?, identifier(group)?))
 }
@@ -469,6 +474,7 @@ fn is_url(text: &str) -> bool {
 
 /// Tells whether a text is a package name (Debian policy 5.6.7).
 fn is_package(text: &str) -> bool {
+    // The policy requires two letters at least.
     text.len() >= 2 && text.starts_with(is_plain) && consists_of(text, "+-.")
 }
 

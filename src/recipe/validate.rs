@@ -48,6 +48,7 @@ impl Validator<'_> {
     /// Checks the value of the key `name`, which is at the place `key`.
     fn shape(&mut self, node: &Node, shape: Shape, name: &str, key: Place) {
         match (shape, &node.value) {
+            // A value and its form agree in kind: look at what is inside.
             (Shape::One(scalar) | Shape::OneOrMore(scalar), Value::Scalar(text)) => {
                 self.scalar(text, scalar, node.place);
             }
@@ -55,10 +56,12 @@ impl Validator<'_> {
                 self.items(items, Shape::One(scalar), name);
                 self.check_values_differ(items);
             }
+            // Command lines repeat words (`-D a -D b`), so these are not compared.
             (Shape::Words, Value::List(items)) => self.items(items, Shape::One(Scalar::Text), name),
             (Shape::Records(record), Value::List(items)) => self.items(items, Shape::Record(record), name),
             (Shape::Map(scalar, value), Value::Map(entries)) => {
                 self.check_keys_differ(entries);
+                // Keys that people choose are values too, such as paths.
                 for (key, node) in entries {
                     self.scalar(&key.text, scalar, key.place);
                     self.shape(node, *value, &key.text, key.place);
@@ -101,6 +104,7 @@ impl Validator<'_> {
             }
         }
 
+        // An absent key has no place, so the key of the whole map is underlined.
         for field in record.fields.iter().filter(|field| field.required) {
             if !present.contains(field.name) {
                 let message = format!("{} needs the key `{}`", record.what, field.name);
