@@ -435,6 +435,19 @@ fn one_problem_each() {
 }
 
 #[test]
+fn a_chain_that_is_too_long_is_reported() {
+    let folder = project(&[("base-images/java-25.yaml", &BASE.replace("recipe: java", "recipe: level-16"))]);
+    for level in 1..=16 {
+        let lower = if level == 1 { "ubuntu".to_owned() } else { format!("level-{}", level - 1) };
+        let text = format!("name: level-{level}\ntitle: One more\nfrom: {lower}\n");
+        let path = folder.path().join(format!("recipes/level-{level}.yaml"));
+        fs::write_atomic(&path, text.as_bytes()).expect("written");
+    }
+    let found = Project::open(folder.path()).expect("opens").check();
+    assert_eq!(found[0].message, "the recipe `level-16` has more than 16 levels", "{found:#?}");
+}
+
+#[test]
 fn unused_parameters_are_warned_about() {
     let java = JAVA.replace("  java: {", "  idle: { default: 1 }\n  java: {");
     let folder = project(&[("recipes/java.yaml", &java)]);
