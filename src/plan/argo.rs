@@ -2,6 +2,7 @@
 
 use crate::plan::Error;
 use crate::plan::Job;
+use crate::plan::Placeholders;
 use crate::plan::Plan;
 use crate::plan::Surroundings;
 use crate::plan::name;
@@ -9,11 +10,11 @@ use crate::plan::pod;
 use crate::plan::yaml;
 use serde::Serialize;
 
-/// Where Argo puts the Git checkout; no volume of ours is there.
+/// Folder into which Argo checks out the Git repository. No volume is mounted there.
 const SOURCE: &str = "/source";
-/// Name of the graph.
+/// Name of the template with the graph.
 const GRAPH: &str = "images";
-/// Service account of Argo's sidecar: the namespace's own.
+/// Service account of Argo's sidecar: the namespace's default one.
 const EXECUTOR: &str = "default";
 /// Name of the task of a plan without jobs.
 const NOTHING: &str = "nothing-to-do";
@@ -38,7 +39,7 @@ struct Metadata {
 struct Spec {
     entrypoint: &'static str,
     automount_service_account_token: bool,
-    /// Argo refuses a workflow without a token for its pods that names no account for its own sidecar.
+    /// Account of Argo's sidecar, which Argo requires if pods get no token.
     executor: Executor,
     security_context: pod::PodSecurity,
     volumes: Vec<pod::Volume>,
@@ -68,7 +69,7 @@ struct Template {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Dag {
-    /// One image's failure does not stop those that do not stand on it.
+    /// False, so that the failure of one image stops its children only.
     fail_fast: bool,
     tasks: Vec<Task>,
 }
@@ -105,7 +106,7 @@ struct Git {
 struct RetryStrategy {
     limit: &'static str,
     retry_policy: &'static str,
-    /// Only what may be better the next time: sockel's code for archives and registries, and pods that were lost.
+    /// True for failures that a retry can fix: sockel's exit code for archives and registries, and lost pods.
     expression: &'static str,
     backoff: Backoff,
 }
@@ -134,23 +135,26 @@ struct Container {
 /// # Errors
 /// [`Error::Incomplete`] without an image or a Git repository, [`Error::Replaced`], [`Error::Unwritable`].
 pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
-    // "Workflow Variables": `{{name}}` and `{{=expression}}` are replaced everywhere, and nothing escapes them
-    around.check("Argo", (&["{{"], &["{{"]))?;
-    let incomplete = |missing, flag| Error::Incomplete { engine: "Argo", missing, flag };
-    let image = around.image.as_ref().ok_or_else(|| incomplete("the image with sockel", "--image"))?;
-    let source = around.source.as_ref().ok_or_else(|| incomplete("the Git repository", "--source"))?;
+    // Argo replaces `{{name}}` and `{{=expression}}` everywhere, and nothing escapes them ("Workflow Variables").
+    around.check("Argo", Placeholders { in_arguments: &["{{"], elsewhere: &["{{"] })?;
+    around.container("Argo")?;
+
     let mut tasks: Vec<Task> = plan.jobs.iter().map(task).collect();
     let mut templates = Vec::new();
     for job in &plan.jobs {
-        templates.push(template(name::task(&job.name), &job.arguments(around), (image, source), around));
+        templates.push(template(name::task(&job.name), &job.arguments(around), around)?);
     }
+
+    // Argo refuses a graph without tasks, so an empty plan gets one that only starts sockel.
     if tasks.is_empty() {
         let name = NOTHING.to_owned();
         tasks.push(Task { name: name.clone(), template: name.clone(), dependencies: Vec::new() });
-        templates.push(template(name, &["--version".to_owned()], (image, source), around));
+        templates.push(template(name, &["--version".to_owned()], around)?);
     }
+
     let dag = Some(Dag { fail_fast: false, tasks });
     templates.insert(0, Template { name: GRAPH.to_owned(), dag, ..Template::default() });
+
     let (volumes, _) = pod::volumes(around);
     let workflow = Workflow {
         api_version: "argoproj.io/v1alpha1",
@@ -158,6 +162,7 @@ pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
         metadata: Metadata { generate_name: "sockel-" },
         spec: Spec {
             entrypoint: GRAPH,
+            // sockel needs nothing of the cluster, so a compromised job gets no access to it.
             automount_service_account_token: false,
             executor: Executor { service_account_name: EXECUTOR },
             security_context: pod::pod_security(),
@@ -165,26 +170,29 @@ pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
             templates,
         },
     };
+
     yaml("Argo Workflow", &workflow)
 }
 
+/// Returns the node of the graph that runs a job's template.
 fn task(job: &Job) -> Task {
     let name = name::task(&job.name);
-    Task { name: name.clone(), template: name, dependencies: job.needs.iter().map(|need| name::task(need)).collect() }
+    let dependencies = job.needs.iter().map(|need| name::task(need)).collect();
+
+    Task { name: name.clone(), template: name, dependencies }
 }
 
-fn template(
-    name: String,
-    args: &[String],
-    (image, (repo, revision)): (&str, &(String, String)),
-    around: &Surroundings,
-) -> Template {
+/// Returns the template that runs sockel with these arguments in the checkout.
+fn template(name: String, arguments: &[String], around: &Surroundings) -> Result<Template, Error> {
+    let (image, (repo, revision)) = around.container("Argo")?;
     let git = Git { repo: repo.clone(), revision: revision.clone(), depth: 1 };
     let (_, volume_mounts) = pod::volumes(around);
-    Template {
+
+    Ok(Template {
         name,
         dag: None,
         inputs: Some(Inputs { artifacts: [Artifact { name: "source", path: SOURCE, git }] }),
+        // `Always`, because the expression decides; other policies would look at failures or errors only.
         retry_strategy: Some(RetryStrategy {
             limit: "2",
             retry_policy: "Always",
@@ -194,12 +202,12 @@ fn template(
         container: Some(Container {
             image: image.to_owned(),
             command: ["sockel"],
-            args: args.iter().map(|word| pod::escaped(word)).collect(),
+            args: arguments.iter().map(|word| pod::escaped(word)).collect(),
             working_dir: SOURCE,
             env: pod::environment(around),
             resources: pod::resources(),
             security_context: pod::security(),
             volume_mounts,
         }),
-    }
+    })
 }

@@ -2,17 +2,18 @@
 
 use crate::plan::Error;
 use crate::plan::Job;
+use crate::plan::Placeholders;
 use crate::plan::Plan;
 use crate::plan::Step;
 use crate::plan::Surroundings;
 use crate::plan::yaml;
 use serde::Serialize;
 
-/// The only stage: `needs` says what comes first.
+/// The only stage: `needs` decides which jobs come first.
 const STAGE: &str = "images";
-/// GitLab refuses a child pipeline without jobs.
+/// Name of the job of a plan without jobs: GitLab refuses a child pipeline without any.
 const NOTHING: &str = "nothing-to-do";
-/// How long answers are kept.
+/// How long GitLab keeps the reports of jobs.
 const KEPT: &str = "1 week";
 
 #[derive(Serialize)]
@@ -24,7 +25,7 @@ struct Pipeline {
     jobs: Named<GitlabJob>,
 }
 
-/// Jobs by name, in the order of the plan.
+/// A map of jobs by name, in the order of the plan.
 struct Named<T>(Vec<(String, T)>);
 
 impl<T: Serialize> Serialize for Named<T> {
@@ -41,14 +42,14 @@ struct Defaults {
 #[derive(Serialize)]
 struct Image {
     name: String,
-    /// The image starts sockel itself; the runner wants a shell.
+    /// Empty, because the image's entry point is sockel, and the runner needs a shell.
     entrypoint: [&'static str; 1],
 }
 
 #[derive(Serialize)]
 struct GitlabJob {
     stage: &'static str,
-    /// A child pipeline of a merge request runs only jobs with rules.
+    /// Present in every job, because a child pipeline of a merge request runs only jobs with rules.
     rules: [Rule; 1],
     needs: Vec<Need>,
     script: Vec<String>,
@@ -70,7 +71,7 @@ struct Rule {
 #[derive(Serialize)]
 struct Need {
     job: String,
-    /// Results go through the registry.
+    /// Always false: results go through the registry.
     artifacts: bool,
 }
 
@@ -78,7 +79,7 @@ struct Need {
 struct Retry {
     max: u8,
     when: [&'static str; 3],
-    /// sockel's code for archives and registries that fail.
+    /// Exit code of sockel for failures of archives and registries.
     exit_codes: [u8; 1],
 }
 
@@ -94,32 +95,40 @@ struct Artifacts {
 /// # Errors
 /// [`Error::Replaced`], [`Error::Unwritable`].
 pub fn pipeline(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
-    // "CI/CD inputs": `$[[ inputs.x ]]` everywhere; "Where variables can be used": `$NAME` in `image`, but not within a
-    // script, where the shell reads quoted words
-    around.check("GitLab", (&["$[["], &["$"]))?;
+    // GitLab replaces `$[[ inputs.x ]]` everywhere ("CI/CD inputs") and `$NAME` in `image` ("Where variables can be
+    // used"). In a script the shell replaces `$NAME`, and quoting prevents that.
+    around.check("GitLab", Placeholders { in_arguments: &["$[["], elsewhere: &["$"] })?;
+
     let mut jobs: Vec<(String, GitlabJob)> =
         plan.jobs.iter().map(|job| (job.name.clone(), gitlab_job(job, around))).collect();
     if jobs.is_empty() {
-        jobs.push((NOTHING.to_owned(), nothing(plan)));
+        jobs.push((NOTHING.to_owned(), empty_job(plan)));
     }
+
     let default = around.image.clone().map(|name| Defaults { image: Image { name, entrypoint: [""] } });
     yaml("GitLab child pipeline", &Pipeline { stages: [STAGE], default, jobs: Named(jobs) })
 }
 
+/// Returns a job of the plan as GitLab writes it.
 fn gitlab_job(job: &Job, around: &Surroundings) -> GitlabJob {
-    let words = job.arguments(around);
-    let line: Vec<String> = std::iter::once("sockel").chain(words.iter().map(String::as_str)).map(quoted).collect();
-    let file = format!("sockel-{}.json", job.image);
+    let arguments = job.arguments(around);
+    let words: Vec<String> =
+        std::iter::once("sockel").chain(arguments.iter().map(String::as_str)).map(quoted).collect();
+    let mut line = words.join(" ");
+
+    // The report becomes an artifact of the job, also when the job fails.
     let publishes = job.step == Step::Publish;
-    let line = match publishes {
-        true => format!("{} --format json > {}", line.join(" "), quoted(&file)),
-        false => line.join(" "),
-    };
+    let report = format!("sockel-{}.json", job.image);
+    if publishes {
+        line = format!("{line} --format json > {}", quoted(&report));
+    }
+
     GitlabJob {
         stage: STAGE,
         rules: [Rule { when: "on_success" }],
         needs: job.needs.iter().map(|job| Need { job: job.clone(), artifacts: false }).collect(),
         script: vec![line],
+        // Two pipelines at the same time must not move the tags of one image.
         resource_group: publishes.then(|| format!("sockel-{}", job.image)),
         interruptible: true,
         retry: Some(Retry {
@@ -127,12 +136,14 @@ fn gitlab_job(job: &Job, around: &Surroundings) -> GitlabJob {
             when: ["runner_system_failure", "stuck_or_timeout_failure", "api_failure"],
             exit_codes: [3],
         }),
-        artifacts: publishes.then(|| Artifacts { when: "always", expire_in: KEPT, paths: vec![file] }),
+        artifacts: publishes.then(|| Artifacts { when: "always", expire_in: KEPT, paths: vec![report] }),
     }
 }
 
-fn nothing(plan: &Plan) -> GitlabJob {
+/// Returns the job of a pipeline without work.
+fn empty_job(plan: &Plan) -> GitlabJob {
     let text = format!("sockel: nothing is to be done for {} images", plan.skipped.len());
+
     GitlabJob {
         stage: STAGE,
         rules: [Rule { when: "on_success" }],
@@ -145,12 +156,13 @@ fn nothing(plan: &Plan) -> GitlabJob {
     }
 }
 
-/// Returns a word as a POSIX shell reads it (XCU 2.2); plain where nothing in it means anything to a shell.
+/// Quotes a word for a POSIX shell (XCU 2.2), unless it has no character that is special to a shell.
 fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
+    if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c)) {
         return word.to_owned();
     }
+
+    // Nothing is special within single quotes but their end.
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

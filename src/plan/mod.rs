@@ -1,13 +1,13 @@
-//! What must be built now, as a graph, and as pipelines of the engines that people run.
+//! The graph of jobs that must run now, and the same graph as a pipeline of the engine that runs it.
 //!
-//! - **In**: images with their keys and what is known about each ([`Candidate`]), parents before children.
-//! - **Out**: a [`Plan`]; [`gitlab`], [`argo`] and [`tekton`] write it down for their engines.
-//! - **Invariants**: every candidate is a job or is skipped with a reason; what a job needs comes before it; the same
-//!   input gives the same bytes; a pipeline without work is still a valid pipeline.
-//! - **Not here**: finding out what is built or published (`cli::plan`), doing it (`build`, `publish`).
+//! - **In**: images with their keys and whether they are done already ([`Candidate`]), parents before children.
+//! - **Out**: a [`Plan`]; [`gitlab`], [`argo`] and [`tekton`] write it for their engines.
+//! - **Invariants**: every candidate becomes a job or is skipped with a reason; jobs come after those that they need; the
+//!   same input gives the same bytes; a pipeline without work is still a valid pipeline.
+//! - **Not here**: finding out which images are done (`cli::plan`), building and publishing (`build`, `publish`).
 //!
-//! Jobs hand nothing to each other: each is `sockel publish IMAGE`, which finds in the registry's cache repository what
-//! others have built. Platform jobs fill a store folder that the jobs share.
+//! Jobs pass nothing to each other: each is `sockel publish IMAGE`, which finds what others have built in the registry's
+//! cache repository. Jobs that build one platform fill a store folder that all jobs share.
 
 pub mod argo;
 pub mod gitlab;
@@ -30,39 +30,39 @@ const FORMAT: u32 = 1;
 /// Why a pipeline cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The engine starts containers, and nobody said of which image.
-    #[error("cannot write a pipeline for {engine}: {missing} is not known")]
+    /// The engine needs a value that was not set, such as the image of its containers.
+    #[error("cannot write a pipeline for {engine}: {missing} is not set")]
     Incomplete {
-        /// The engine.
+        /// Name of the engine.
         engine: &'static str,
-        /// What is missing.
+        /// Name of the missing value.
         missing: &'static str,
-        /// The flag that says it.
+        /// Flag that sets it.
         flag: &'static str,
     },
-    /// The engine would replace a part of what was given, with what it knows: also with secrets.
+    /// The engine would replace parts of the given texts with values of its own, such as secrets.
     #[error("cannot write a pipeline for {engine}: {}", texts.join(", "))]
     Replaced {
-        /// The engine.
+        /// Name of the engine.
         engine: &'static str,
-        /// Each text, and what in it the engine replaces.
+        /// Every such text, with the part that the engine replaces.
         texts: Vec<String>,
     },
-    /// The pipeline is not representable; cannot happen with valid names.
+    /// The pipeline cannot be written as YAML, which valid names never cause.
     #[error("cannot write the pipeline: {cause}")]
     Unwritable {
-        /// Why.
+        /// Cause in words.
         cause: String,
     },
 }
 
 impl Error {
-    /// Returns what a person can do about it.
+    /// Returns what to do next, if that is known.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Incomplete { flag, .. } => vec![format!("say it with `{flag}`")],
-            Self::Replaced { .. } => vec!["give plain text: engines have no way to write these down".to_owned()],
+            Self::Incomplete { flag, .. } => vec![format!("set it with `{flag}`")],
+            Self::Replaced { .. } => vec!["use other characters: the engine has no way to escape these".to_owned()],
             Self::Unwritable { .. } => Vec::new(),
         }
     }
@@ -81,56 +81,56 @@ impl Explain for Error {
     }
 }
 
-/// An image, and whether something is to be done.
+/// An image that may need a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Image name.
     pub image: String,
-    /// Build key: what decides the image.
+    /// Build key: the digest of everything that decides the image.
     pub key: Digest,
-    /// Image that it stands on.
+    /// Name of the parent image.
     pub parent: Option<String>,
-    /// For which platforms.
+    /// Platforms of the image.
     pub platforms: Vec<Platform>,
-    /// Tags that it gets.
+    /// Tags that the image gets.
     pub tags: Vec<String>,
-    /// Why nothing is to be done.
+    /// Reason to skip the image.
     pub done: Option<Done>,
 }
 
-/// Why nothing is to be done for an image.
+/// Reason to skip an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Done {
-    /// It is in the store.
+    /// The image is in the store.
     Built,
-    /// All its tags stand for it in the registry.
+    /// All its tags in the registry point at it already.
     Published,
 }
 
 impl Done {
-    /// Returns it in words.
+    /// Returns the reason in words.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
             Self::Built => "it is in the store",
-            Self::Published => "all its tags stand for it in the registry",
+            Self::Published => "all its tags in the registry point at it",
         }
     }
 }
 
-/// What a job does.
+/// The work of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Builds one platform into the store that the jobs share.
     Build,
-    /// Builds what is not built, and publishes.
+    /// Publishes the image, after building what is not built yet.
     Publish,
 }
 
 impl Step {
-    /// Returns the command's name.
+    /// Returns the name of the command.
     #[must_use]
     pub fn verb(self) -> &'static str {
         match self {
@@ -140,27 +140,27 @@ impl Step {
     }
 }
 
-/// One job.
+/// One job of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Job {
-    /// Unique within the plan: `publish:tomcat-11`, `build:tomcat-11:amd64`.
+    /// Name, unique within the plan: `publish:tomcat-11`, `build:tomcat-11:amd64`.
     pub name: String,
-    /// What it does.
+    /// Work of the job.
     pub step: Step,
     /// Image name.
     pub image: String,
     /// Build key.
     pub key: Digest,
-    /// For which platforms.
+    /// Platforms to build.
     pub platforms: Vec<Platform>,
-    /// Names of the jobs that come before it, sorted.
+    /// Names of the jobs that must finish first, sorted.
     pub needs: Vec<String>,
     /// Tags that the image gets.
     pub tags: Vec<String>,
 }
 
-/// An image with nothing to be done.
+/// An image that needs no job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Skipped {
@@ -168,19 +168,19 @@ pub struct Skipped {
     pub image: String,
     /// Build key.
     pub key: Digest,
-    /// Why.
+    /// Reason to skip the image.
     pub reason: Done,
 }
 
-/// What is to be done, parents before children.
+/// The jobs that must run now, parents before children.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Plan {
-    /// Version of this form.
+    /// Version of the JSON form.
     pub format: u32,
-    /// Jobs; what a job needs comes before it.
+    /// Jobs, each after those that it needs.
     pub jobs: Vec<Job>,
-    /// The other images.
+    /// Images that need no job.
     pub skipped: Vec<Skipped>,
 }
 
@@ -189,45 +189,73 @@ pub struct Plan {
 pub struct Surroundings {
     /// Arguments before the command, such as `-C platform`.
     pub before: Vec<String>,
-    /// Arguments of `publish` behind the image, such as `--to https://host/project`.
+    /// Arguments of `publish` after the image, such as `--to https://host/project`.
     pub publish: Vec<String>,
-    /// Image with sockel; where there is none, jobs run where sockel is installed.
+    /// Container image with sockel; without it, jobs run where sockel is installed.
     pub image: Option<String>,
-    /// Git repository with the recipes, and the commit, branch or tag; GitLab knows it itself.
+    /// Git repository with the recipes, and its commit, branch or tag; GitLab checks out its own.
     pub source: Option<(String, String)>,
     /// Kubernetes secret of type `kubernetes.io/dockerconfigjson` with the registry's login.
     pub login: Option<String>,
-    /// `PersistentVolumeClaim` with the store; without it, every job begins with an empty one.
+    /// `PersistentVolumeClaim` with the store; without it, every job starts with an empty store.
     pub store: Option<String>,
 }
 
+/// Texts that begin a placeholder of an engine.
+#[derive(Debug, Clone, Copy)]
+struct Placeholders {
+    /// Those that the engine replaces in the arguments of sockel.
+    in_arguments: &'static [&'static str],
+    /// Those that it replaces in all other values, such as image names.
+    elsewhere: &'static [&'static str],
+}
+
 impl Surroundings {
-    /// Refuses texts in which an engine would replace something: between these marks, in arguments and in other texts, it
-    /// looks for names. Characters that are not seen as what they are have no place in a pipeline either.
-    fn check(&self, engine: &'static str, marks: (&[&str], &[&str])) -> Result<(), Error> {
-        let arguments = self.before.iter().chain(&self.publish).map(|text| (text, marks.0));
+    /// Refuses texts in which an engine would replace something, and texts with invisible characters, which would make a
+    /// pipeline look different from what it does.
+    fn check(&self, engine: &'static str, placeholders: Placeholders) -> Result<(), Error> {
+        let mut texts = Vec::new();
+        for argument in self.before.iter().chain(&self.publish) {
+            texts.extend(fault(argument, placeholders.in_arguments));
+        }
+
         let source = self.source.iter().flat_map(|(repository, revision)| [repository, revision]);
-        let others = self.image.iter().chain(source).chain(&self.login).chain(&self.store).map(|text| (text, marks.1));
-        let fault = |(text, marks): (&String, &[&str])| {
-            let replaced = marks.iter().find(|mark| text.contains(**mark));
-            match replaced {
-                Some(mark) => Some(format!("it replaces `{mark}` in `{}`", shown(text))),
-                None if shown(text) != *text => Some(format!("`{}` has characters that are not seen", shown(text))),
-                None => None,
-            }
-        };
-        let texts: Vec<String> = arguments.chain(others).filter_map(fault).collect();
+        for value in self.image.iter().chain(source).chain(&self.login).chain(&self.store) {
+            texts.extend(fault(value, placeholders.elsewhere));
+        }
+
         if texts.is_empty() { Ok(()) } else { Err(Error::Replaced { engine, texts }) }
+    }
+
+    /// Returns the image and the source, without which an engine on Kubernetes cannot run a job.
+    fn container(&self, engine: &'static str) -> Result<(&str, &(String, String)), Error> {
+        let (missing, flag) = match (&self.image, &self.source) {
+            (Some(image), Some(source)) => return Ok((image, source)),
+            (None, _) => ("the image with sockel", "--image"),
+            (_, None) => ("the Git repository", "--source"),
+        };
+
+        Err(Error::Incomplete { engine, missing, flag })
     }
 }
 
+/// Returns why a text cannot be in a pipeline, if it cannot.
+fn fault(text: &str, placeholders: &[&str]) -> Option<String> {
+    if let Some(placeholder) = placeholders.iter().find(|placeholder| text.contains(**placeholder)) {
+        return Some(format!("it replaces `{placeholder}` in `{}`", shown(text)));
+    }
+
+    (shown(text) != text).then(|| format!("`{}` has invisible characters", shown(text)))
+}
+
 impl Plan {
-    /// Returns the graph of what is to be done. With `per_platform`, images for several platforms get a job for each
-    /// before the one that publishes.
+    /// Returns the plan for `candidates`. With `per_platform`, an image for several platforms gets a job for each of
+    /// them before the job that publishes it.
     #[must_use]
     pub fn new(candidates: &[Candidate], per_platform: bool) -> Self {
         let mut plan = Self { format: FORMAT, jobs: Vec::new(), skipped: Vec::new() };
-        // platform jobs by image, for those of its children
+
+        // Names of the jobs so far. Images without a job are not in them, so nothing waits for those.
         let mut built: BTreeMap<(&str, Platform), String> = BTreeMap::new();
         let mut published: BTreeMap<&str, String> = BTreeMap::new();
         for candidate in candidates {
@@ -236,56 +264,70 @@ impl Plan {
                 plan.skipped.push(Skipped { image: image.clone(), key: *key, reason });
                 continue;
             }
+
+            // A child waits for its parent's publication: only then are the parent's layers where other jobs find them.
             let parent = candidate.parent.as_deref();
-            let below = parent.and_then(|parent| published.get(parent));
-            let mut needs: Vec<String> = below.into_iter().cloned().collect();
+            let mut needs: Vec<String> = parent.and_then(|parent| published.get(parent)).into_iter().cloned().collect();
+
             if per_platform && candidate.platforms.len() > 1 {
                 for platform in &candidate.platforms {
-                    let job =
-                        Job::build(candidate, *platform, parent.and_then(|parent| built.get(&(parent, *platform))));
+                    // Platform jobs share a store, so they wait for the parent's job of the same platform only.
+                    let parent_job = parent.and_then(|parent| built.get(&(parent, *platform)));
+                    let job = Job::build(candidate, *platform, parent_job);
                     built.insert((image, *platform), job.name.clone());
                     needs.push(job.name.clone());
                     plan.jobs.push(job);
                 }
             }
+
             needs.sort();
             let job = Job::publish(candidate, needs);
             published.insert(image, job.name.clone());
             plan.jobs.push(job);
         }
+
         plan
     }
 
-    /// Returns how many jobs can run at one time at most, and how many must run one after the other.
+    /// Returns how many jobs can run at the same time at most, and how many must run one after the other.
     #[must_use]
     pub fn shape(&self) -> (usize, usize) {
         let mut depths: BTreeMap<&str, usize> = BTreeMap::new();
         let mut widths: BTreeMap<usize, usize> = BTreeMap::new();
+
+        // One pass is enough, because jobs come after those that they need.
         for job in &self.jobs {
-            let below = job.needs.iter().filter_map(|need| depths.get(need.as_str())).max();
-            let depth = below.map_or(1, |depth| depth + 1);
+            let deepest_need = job.needs.iter().filter_map(|need| depths.get(need.as_str())).max();
+            let depth = deepest_need.map_or(1, |depth| depth + 1);
             depths.insert(&job.name, depth);
             *widths.entry(depth).or_default() += 1;
         }
+
         (widths.values().copied().max().unwrap_or(0), widths.len())
     }
 }
 
 impl Job {
-    fn build(candidate: &Candidate, platform: Platform, need: Option<&String>) -> Self {
+    /// Returns the job that builds one platform of an image; `parent_job` builds the same platform of its parent.
+    fn build(candidate: &Candidate, platform: Platform, parent_job: Option<&String>) -> Self {
         let Candidate { image, key, .. } = candidate;
+
         Self {
             name: format!("build:{image}:{}", platform.architecture().debian()),
             step: Step::Build,
             image: image.clone(),
             key: *key,
             platforms: vec![platform],
-            needs: need.into_iter().cloned().collect(),
+            needs: parent_job.into_iter().cloned().collect(),
+            // Only the job that publishes an image tags it.
             tags: Vec::new(),
         }
     }
 
-    fn publish(Candidate { image, key, platforms, tags, .. }: &Candidate, needs: Vec<String>) -> Self {
+    /// Returns the job that publishes an image.
+    fn publish(candidate: &Candidate, needs: Vec<String>) -> Self {
+        let Candidate { image, key, platforms, tags, .. } = candidate;
+
         Self {
             name: format!("publish:{image}"),
             step: Step::Publish,
@@ -302,36 +344,49 @@ impl Job {
     pub fn arguments(&self, around: &Surroundings) -> Vec<String> {
         let mut arguments = around.before.clone();
         arguments.extend([self.step.verb().to_owned(), self.image.clone()]);
+
         match self.step {
             Step::Publish => arguments.extend(around.publish.iter().cloned()),
             Step::Build => {
+                // The plan was made from the locks as they are, and `build` alone would renew old ones.
                 arguments.push("--locked".to_owned());
-                arguments
-                    .extend(self.platforms.iter().flat_map(|platform| ["--platform".to_owned(), platform.to_string()]));
+                for platform in &self.platforms {
+                    arguments.extend(["--platform".to_owned(), platform.to_string()]);
+                }
             }
         }
+
         arguments
     }
 }
 
-/// Tells whether Kubernetes can have an object of this name (RFC 1123 subdomain).
+/// Tells whether Kubernetes allows this name for an object (RFC 1123 subdomain).
 #[must_use]
 pub fn is_object_name(text: &str) -> bool {
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            let inner = label.chars().all(|c| is_end(c) || c == '-');
-            inner && label.starts_with(is_end) && label.ends_with(is_end)
-        })
+    // 253 is the length of a DNS name, which such a name can become a part of.
+    text.len() <= 253 && text.split('.').all(is_object_label)
 }
 
-/// Returns a document as YAML; texts that YAML 1.1 takes for something else (`on`, `1.10`, `22:30`) are quoted.
+/// Tells whether a text is a part of such a name.
+fn is_object_label(label: &str) -> bool {
+    label.chars().all(|c| is_name_letter(c) || c == '-')
+        && label.starts_with(is_name_letter)
+        && label.ends_with(is_name_letter)
+}
+
+fn is_name_letter(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter.is_ascii_digit()
+}
+
+/// Returns a document as YAML. Texts that YAML 1.1 reads as another type (`on`, `1.10`, `22:30`) are quoted.
 fn yaml(title: &str, document: &impl Serialize) -> Result<String, Error> {
     let mut options = SerializerOptions::default();
-    // one line a command: a folded one is hard to read back
+    // One line per command: people cannot read a folded one back.
     options.prefer_block_scalars = false;
+
     let text = serde_yaml::to_string_with_options(document, options);
     let text = text.map_err(|error| Error::Unwritable { cause: error.to_string() })?;
+
     Ok(format!("# {title}, written by `sockel plan`. Not to be edited: plan anew.\n{text}"))
 }
 

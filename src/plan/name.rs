@@ -4,37 +4,46 @@ use crate::values::Digest;
 
 /// Longest DNS label (RFC 1123 §2.1); Tekton and Argo name tasks by such labels.
 const LONGEST: usize = 63;
-/// Digits that keep names apart which had to be changed.
+/// Digits of a digest that keep changed names apart: 32 bits for the few hundred names of one pipeline.
 const DIGITS: usize = 8;
 
-/// Returns a DNS label for this text: itself where it is one; otherwise what is left of it, with digits of its digest.
+/// Returns a DNS label for a text: the text itself if it is one, otherwise its allowed characters and digits of its digest.
 #[must_use]
 pub(super) fn label(text: &str) -> String {
-    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_label = |text: &str| {
-        !text.is_empty() && text.len() <= LONGEST && text.chars().all(is_allowed) && text.trim_matches('-') == text
-    };
+    // Names that are labels already stay as they are, so that people find their images.
     if is_label(text) {
         return text.to_owned();
     }
+
     let allowed: String = text.chars().map(|c| if is_allowed(c) { c } else { '-' }).collect();
-    let begin: String = allowed.trim_matches('-').chars().take(LONGEST - DIGITS - 1).collect();
+    let prefix: String = allowed.trim_matches('-').chars().take(LONGEST - DIGITS - 1).collect();
+
+    // Of the whole text, so that `a.b` and `a_b`, or two long names with the same beginning, stay different.
     let digits = &Digest::of(text.as_bytes()).hex()[..DIGITS];
-    match begin.trim_end_matches('-') {
+    match prefix.trim_end_matches('-') {
         "" => digits.to_owned(),
-        begin => format!("{begin}-{digits}"),
+        prefix => format!("{prefix}-{digits}"),
     }
+}
+
+fn is_allowed(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-'
+}
+
+/// Tells whether a text is a DNS label (RFC 1123 §2.1).
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LONGEST && text.chars().all(is_allowed) && text.trim_matches('-') == text
 }
 
 /// Returns the label of a job, such as `publish-tomcat-11`.
 ///
-/// Colons are in all job names and in no image name, so replacing them keeps names apart unless an image is called
-/// like another's job; the digits are for those.
+/// All job names contain a colon and no image name does. Replacing the colon keeps names apart unless an image has the
+/// name of another image's job; for those the label gets digits.
 #[must_use]
 pub(super) fn task(job: &str) -> String {
     match job.split_once(':') {
         Some(("publish", image)) => label(&format!("publish-{image}")),
-        // `build:a:amd64` and an image `a-amd64` must not meet
+        // `build:a:amd64` and the image `a-amd64` must not get the same label.
         _ => label(job),
     }
 }

@@ -1,15 +1,15 @@
-//! What jobs on Kubernetes have in common: restricted pods, a store, the registry's login.
+//! The parts that jobs on Kubernetes have in common: restricted pods, a store and the registry's login.
 
 use crate::plan::Surroundings;
 use serde::Serialize;
 
-/// Folder that jobs may write: home, temporary files and, without a claim, the store.
+/// Folder that jobs can write: home folder, temporary files and, without a claim, the store.
 pub(super) const WORK: &str = "/workspace";
-/// Folder of a store that jobs share.
+/// Folder of the store that jobs share.
 const STORE: &str = "/store";
-/// Folder of the registry's login, as Docker names its file.
+/// Folder with the registry's login in `config.json`, the name that Docker gives it.
 const LOGIN: &str = "/run/secrets/sockel";
-/// The user of sockel's own image.
+/// User and group id of jobs: those of sockel's own image.
 const USER: u32 = 10001;
 
 /// A pod's security context: the *restricted* Pod Security Standard.
@@ -60,7 +60,7 @@ pub(super) struct Mount {
     read_only: bool,
 }
 
-/// A volume; exactly one source is there.
+/// A volume with exactly one source.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Volume {
@@ -95,7 +95,7 @@ struct Claim {
     claim_name: String,
 }
 
-/// What a container may use.
+/// Processor time and memory of a container.
 #[derive(Serialize)]
 pub(super) struct Resources {
     requests: Amounts,
@@ -115,6 +115,7 @@ pub(super) fn pod_security() -> PodSecurity {
         run_as_non_root: true,
         run_as_user: USER,
         run_as_group: USER,
+        // Makes volumes writable for the user, who owns none of them.
         fs_group: USER,
         seccomp_profile: Seccomp { kind: "RuntimeDefault" },
     }
@@ -124,18 +125,20 @@ pub(super) fn pod_security() -> PodSecurity {
 pub(super) fn security() -> Security {
     Security {
         allow_privilege_escalation: false,
+        // Stricter than the standard: all that jobs write is in volumes.
         read_only_root_filesystem: true,
         capabilities: Capabilities { drop: ["ALL"] },
     }
 }
 
-/// Returns what a container may use.
+/// Returns the resources of a container that runs sockel.
 pub(super) fn resources() -> Resources {
+    // No limit for the processor: it would only slow compression down while the node has time to spare.
     Resources { requests: Amounts { cpu: Some("500m"), memory: "512Mi" }, limits: Amounts { cpu: None, memory: "2Gi" } }
 }
 
-/// Returns an argument as Kubernetes reads it ("Container v1 core", `args`): it replaces `$(NAME)`, by secrets as well, and `$$`
-/// stands for a dollar sign.
+/// Escapes an argument for Kubernetes, which replaces `$(NAME)` with a variable, even a secret one, and reads `$$` as a dollar
+/// sign ("Container v1 core", `args`).
 pub(super) fn escaped(word: &str) -> String {
     word.replace('$', "$$")
 }
@@ -143,31 +146,38 @@ pub(super) fn escaped(word: &str) -> String {
 /// Returns the environment of sockel.
 pub(super) fn environment(around: &Surroundings) -> Vec<Variable> {
     let store = if around.store.is_some() { STORE.to_owned() } else { format!("{WORK}/store") };
-    let mut all = vec![
+
+    // The root is read-only, so everything that a program may write has to point into a volume.
+    let mut variables = vec![
         Variable { name: "HOME", value: WORK.to_owned() },
         Variable { name: "TMPDIR", value: WORK.to_owned() },
         Variable { name: "SOCKEL_STORE", value: store },
     ];
     if around.login.is_some() {
-        all.push(Variable { name: "DOCKER_CONFIG", value: LOGIN.to_owned() });
+        variables.push(Variable { name: "DOCKER_CONFIG", value: LOGIN.to_owned() });
     }
-    all
+
+    variables
 }
 
-/// Returns the volumes of a pod and where they are mounted.
+/// Returns the volumes of a pod and their mounts.
 pub(super) fn volumes(around: &Surroundings) -> (Vec<Volume>, Vec<Mount>) {
     let mut volumes = vec![Volume { name: "work", empty_dir: Some(EmptyDir {}), ..Volume::default() }];
     let mut mounts = vec![Mount { name: "work", mount_path: WORK, read_only: false }];
+
     if let Some(claim) = &around.store {
         let claim = Some(Claim { claim_name: claim.clone() });
         volumes.push(Volume { name: "store", persistent_volume_claim: claim, ..Volume::default() });
         mounts.push(Mount { name: "store", mount_path: STORE, read_only: false });
     }
+
     if let Some(name) = &around.login {
+        // A secret of type `kubernetes.io/dockerconfigjson` always has this key.
         let items = [Item { key: ".dockerconfigjson", path: "config.json" }];
         let secret = Some(Secret { secret_name: name.clone(), items });
         volumes.push(Volume { name: "registry-login", secret, ..Volume::default() });
         mounts.push(Mount { name: "registry-login", mount_path: LOGIN, read_only: true });
     }
+
     (volumes, mounts)
 }

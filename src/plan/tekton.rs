@@ -1,6 +1,7 @@
 //! The plan as a Tekton PipelineRun (<https://tekton.dev/docs/pipelines/pipeline-api/>, `tekton.dev/v1`).
 
 use crate::plan::Error;
+use crate::plan::Placeholders;
 use crate::plan::Plan;
 use crate::plan::Surroundings;
 use crate::plan::name;
@@ -57,7 +58,7 @@ struct Task {
     name: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     run_after: Vec<String>,
-    /// Every step of sockel can be repeated.
+    /// How often Tekton repeats a failed task. Every step of sockel can be repeated.
     retries: u8,
     task_spec: TaskSpec,
 }
@@ -91,21 +92,24 @@ struct Step {
     compute_resources: Option<pod::Resources>,
 }
 
-/// Returns the run, with its pipeline in it.
+/// Returns the run with its pipeline.
 ///
 /// # Errors
 /// [`Error::Incomplete`] without an image or a Git repository, [`Error::Replaced`], [`Error::Unwritable`].
 pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
-    // "Variable Substitutions Supported by Tasks and Pipelines": `$(context.taskRun.name)` is replaced, also behind a dollar
-    around.check("Tekton", (&["$("], &["$("]))?;
-    let incomplete = |missing, flag| Error::Incomplete { engine: "Tekton", missing, flag };
-    let image = around.image.as_ref().ok_or_else(|| incomplete("the image with sockel", "--image"))?;
-    let source = around.source.as_ref().ok_or_else(|| incomplete("the Git repository", "--source"))?;
+    // Tekton replaces `$(context.taskRun.name)` ("Variable Substitutions Supported by Tasks and Pipelines"). It does so
+    // after a second dollar sign too, which escapes nothing there.
+    around.check("Tekton", Placeholders { in_arguments: &["$("], elsewhere: &["$("] })?;
+    let (image, (repository, revision)) = around.container("Tekton")?;
+
     let mut tasks: Vec<Task> = Vec::new();
     for job in &plan.jobs {
         let run_after = job.needs.iter().map(|need| name::task(need)).collect();
-        let mut steps = checkout(source);
-        steps.push(sockel(&job.arguments(around), Some(format!("{}/source", pod::WORK))));
+
+        // Steps of a task share its volumes, so sockel finds what the steps before it have checked out.
+        let mut steps = checkout(repository, revision);
+        steps.push(sockel(&job.arguments(around), Some(checkout_folder())));
+
         tasks.push(Task {
             name: name::task(&job.name),
             run_after,
@@ -113,11 +117,15 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
             task_spec: task_spec(image, steps, around),
         });
     }
+
+    // Tekton refuses a pipeline without tasks, so an empty plan gets one that only starts sockel.
     if tasks.is_empty() {
         let steps = vec![sockel(&["--version".to_owned()], None)];
         let task_spec = task_spec(image, steps, around);
         tasks.push(Task { name: NOTHING.to_owned(), run_after: Vec::new(), retries: 0, task_spec });
     }
+
+    // sockel needs nothing of the cluster, so a compromised job gets no access to it.
     let pod_template = PodTemplate { automount_service_account_token: false, security_context: pod::pod_security() };
     let run = PipelineRun {
         api_version: "tekton.dev/v1",
@@ -125,36 +133,52 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
         metadata: Metadata { generate_name: "sockel-" },
         spec: Spec { pipeline_spec: PipelineSpec { tasks }, task_run_template: TaskRunTemplate { pod_template } },
     };
+
     yaml("Tekton PipelineRun", &run)
 }
 
+/// Returns a task with what all its steps have in common.
 fn task_spec(image: &str, steps: Vec<Step>, around: &Surroundings) -> TaskSpec {
     let (volumes, volume_mounts) = pod::volumes(around);
-    let (env, security_context) = (pod::environment(around), pod::security());
-    TaskSpec {
-        volumes,
-        step_template: StepTemplate { image: image.to_owned(), env, security_context, volume_mounts },
-        steps,
-    }
+    let step_template = StepTemplate {
+        image: image.to_owned(),
+        env: pod::environment(around),
+        security_context: pod::security(),
+        volume_mounts,
+    };
+
+    TaskSpec { volumes, step_template, steps }
 }
 
-/// Returns the steps that check out the recipes: one command each, since the image needs no shell for them.
-fn checkout((repository, revision): &(String, String)) -> Vec<Step> {
-    let folder = format!("{}/source", pod::WORK);
-    let git = |name, args: &[&str]| Step {
-        name,
-        command: ["git"],
-        args: args.iter().map(|word| pod::escaped(word)).collect(),
-        working_dir: None,
-        compute_resources: None,
-    };
+/// Folder with the checkout: in the only volume that jobs may always write.
+fn checkout_folder() -> String {
+    format!("{}/source", pod::WORK)
+}
+
+/// Returns the steps that check out the recipes: one command each, so that the image needs no shell.
+fn checkout(repository: &str, revision: &str) -> Vec<Step> {
+    let folder = checkout_folder();
+
     vec![
         git("prepare", &["init", "--quiet", &folder]),
+        // Without history; a repository or revision that begins with `-` must not become an option.
         git("fetch", &["-C", &folder, "fetch", "--quiet", "--depth=1", "--end-of-options", repository, revision]),
+        // Detached, because the revision can be a commit or a tag as well as a branch.
         git("checkout", &["-C", &folder, "checkout", "--quiet", "--detach", "FETCH_HEAD"]),
     ]
 }
 
+fn git(name: &'static str, arguments: &[&str]) -> Step {
+    Step {
+        name,
+        command: ["git"],
+        args: arguments.iter().map(|word| pod::escaped(word)).collect(),
+        working_dir: None,
+        compute_resources: None,
+    }
+}
+
+/// Returns the step that runs sockel. It is the only one that needs more than a namespace's default resources.
 fn sockel(arguments: &[String], working_dir: Option<String>) -> Step {
     Step {
         name: "sockel",

@@ -112,11 +112,11 @@ fn engines_on_kubernetes_need_an_image_and_a_source() {
     let plan = Plan::new(&family(None), false);
     let without = Surroundings { image: None, ..around() };
     for result in [argo::workflow(&plan, &without), tekton::pipeline_run(&plan, &without)] {
-        assert!(result.unwrap_err().to_string().ends_with("the image with sockel is not known"));
+        assert!(result.unwrap_err().to_string().ends_with("the image with sockel is not set"));
     }
     assert!(gitlab::pipeline(&plan, &without).is_ok());
     let without = Surroundings { source: None, ..around() };
-    assert_eq!(argo::workflow(&plan, &without).unwrap_err().hints(), ["say it with `--source`"]);
+    assert_eq!(argo::workflow(&plan, &without).unwrap_err().hints(), ["set it with `--source`"]);
 }
 
 #[test]

@@ -1,49 +1,49 @@
-//! The complete answer for one image: what every level contains, with all parameters filled in.
+//! The complete definition of one image: what every level contains, with all parameters filled in.
 
 use crate::values::Digest;
 use crate::values::Platform;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// One image as recipes and base-image file describe it, before any package is chosen.
+/// One image as its recipes and its base-image file describe it, before any package is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// Image name: the base-image file's name, with `-<variant>` for variants.
+    /// Image name: the name of the base-image file, followed by `-<variant>` for variants.
     pub image: String,
-    /// The image that this one stands on, where one is defined: the same levels without the last.
+    /// Parent image, if the project defines it: the image with the same levels without the last.
     pub parent: Option<String>,
     /// Platforms to build, sorted.
     pub platforms: Vec<Platform>,
-    /// Values of all parameters, given, default and derived.
+    /// Values of all parameters, whether set by the image, default or derived.
     pub parameters: BTreeMap<String, String>,
-    /// The archives that packages come from, in the root recipe's order.
+    /// Archives that packages come from, in the root recipe's order.
     pub archives: Vec<ArchiveDefinition>,
-    /// Levels from the root up; per platform, because `${arch}` differs.
+    /// Levels from the root up, for each platform, because `${arch}` differs.
     pub levels: BTreeMap<Platform, Vec<Level>>,
-    /// SHA-256 of every file that the definition was read from, by path relative to the project folder.
+    /// SHA-256 of every file that went into the definition, by path relative to the project folder.
     pub inputs: BTreeMap<String, Digest>,
-    /// Where and under which tags it is published.
+    /// Repository and tags of the published image.
     pub publish: Publish,
-    /// Package whose version is the image's version.
+    /// Package whose version becomes the image's version.
     pub version_of: Option<String>,
-    /// What the image is for.
+    /// Purpose of the image, for people.
     pub purpose: String,
-    /// Who answers for it.
+    /// Who is responsible for the image.
     pub owner: Owner,
-    /// Rebuild cadence.
+    /// How often the image is rebuilt.
     pub rebuild: Rebuild,
 }
 
-/// An APT archive with all its pockets, as the root recipe names it.
+/// An APT archive with its pockets, as the root recipe names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveDefinition {
-    /// Name in the recipe.
+    /// Name of the archive in the recipe.
     pub name: String,
     /// Official address, without trailing slash.
     pub uri: String,
-    /// Official addresses for single architectures.
+    /// Official addresses of single architectures, by Debian architecture.
     pub uris: BTreeMap<String, String>,
-    /// Address pattern of the snapshot service, with `{timestamp}`.
+    /// Address template of the snapshot service, with `{timestamp}`.
     pub snapshot: Option<String>,
     /// Armored OpenPGP certificates.
     pub keys: Vec<Vec<u8>>,
@@ -62,93 +62,96 @@ pub struct ArchiveDefinition {
 /// One suite of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PocketDefinition {
-    /// `release`, `updates` or `security`.
+    /// Purpose of the suite: `release`, `updates` or `security`.
     pub name: String,
-    /// Path below `dists/`.
+    /// Path of the suite below `dists/`.
     pub suite: String,
-    /// Required `Suite` of the Release file, where it is not [`Self::suite`].
+    /// Required `Suite` of the Release file, if it is not [`Self::suite`].
     pub expected_suite: Option<String>,
     /// Required `Codename` of the Release file.
     pub codename: String,
-    /// Official address where it differs from the archive's.
+    /// Official address, if it differs from the archive's.
     pub uri: Option<String>,
-    /// Never changes again once published.
+    /// Whether the pocket never changes once it is published.
     pub frozen: bool,
-    /// Age in seconds from which a warning is due.
+    /// Age in seconds from which sockel warns about the pocket.
     pub warn_after: Option<u64>,
-    /// Age in seconds from which the pocket is refused.
+    /// Age in seconds from which sockel refuses the pocket.
     pub max_age: Option<u64>,
 }
 
-/// What one recipe adds, for one platform.
+/// What one recipe adds to an image, for one platform.
+//
+// The names and the order of its fields are part of `Definition::identity`, and so of every lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Level {
-    /// Recipe name.
+    /// Name of the recipe.
     pub recipe: String,
-    /// One line about it.
+    /// One line about the level, for people.
     pub title: String,
-    /// Requested packages, as relations.
+    /// Requested packages, as relations (Debian policy 7.1).
     pub packages: Vec<String>,
-    /// Dependencies left out, with reasons.
+    /// Dependencies that are not installed, each with its reason.
     pub exclude_packages: BTreeMap<String, String>,
-    /// Path patterns left out, with reasons, in this level and all above.
+    /// Patterns of paths excluded from this level and all above it, each with its reason.
     pub exclude_paths: BTreeMap<String, String>,
-    /// Patterns of paths kept although excluded.
+    /// Patterns of paths kept although they are excluded.
     pub include_paths: Vec<String>,
-    /// Symbolic links: path to target.
+    /// Targets of symbolic links, by path.
     pub links: BTreeMap<String, String>,
-    /// Folders with attributes.
+    /// Attributes of folders, by path.
     pub directories: BTreeMap<String, Attributes>,
-    /// Files with their bytes.
+    /// Files that the recipe provides, by path.
     pub files: BTreeMap<String, FileDefinition>,
-    /// Copies of package files.
+    /// Copies of package files, by the path of the copy.
     pub copies: BTreeMap<String, CopyDefinition>,
-    /// Paths that this level may replace, with reasons.
+    /// Paths of lower levels or packages that this level may replace, each with its reason.
     pub replaces: BTreeMap<String, String>,
-    /// Accounts added here.
+    /// User accounts that the level adds, by name.
     pub users: BTreeMap<String, User>,
-    /// Groups added here: name to id.
+    /// Ids of the groups that the level adds, by name.
     pub groups: BTreeMap<String, u32>,
     /// Certificate stores to write.
     pub certificates: Certificates,
-    /// Names of plain generators to run, in [`Self`]'s order.
+    /// Names of the plain generators to run, in the order in which they run.
     pub generate: Vec<String>,
     /// Time zone for `/etc/localtime`.
     pub localtime: Option<String>,
-    /// Form of the package database.
+    /// Form of the package database in the image.
     pub package_database: PackageDatabase,
-    /// How many layers the level may become.
+    /// Most layers that the level is split into.
     pub layers: usize,
     /// Run-time configuration that this level adds.
     pub config: Config,
 }
 
-/// Mode and numeric owner.
+/// Mode and numeric owner of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Attributes {
     /// Permission bits.
     pub mode: u32,
-    /// Owner.
+    /// Id of the owner.
     pub uid: u32,
-    /// Group.
+    /// Id of the group.
     pub gid: u32,
 }
 
-/// A file that a recipe brings along.
+/// A file that a recipe provides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileDefinition {
-    /// Its bytes; written as their digest.
+    /// Bytes of the file; serialised as their digest.
     #[serde(serialize_with = "as_digest")]
     pub content: Vec<u8>,
-    /// Mode and owner.
+    /// Mode and owner of the file.
     pub attributes: Attributes,
 }
 
+/// Keeps [`Definition::identity`](crate::recipe::Definition::identity) small: a file counts by its digest.
 fn as_digest<S: serde::Serializer>(content: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     Digest::of(content).serialize(serializer)
 }
 
-/// A copy of a file that a package brings along.
+/// A copy of a file that a package contains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CopyDefinition {
     /// Absolute path of the file to copy.
@@ -172,12 +175,12 @@ pub struct User {
     pub comment: String,
 }
 
-/// Which certificate stores a level writes, from the CA packages and the organisation's own certificates.
+/// Certificate stores that a level writes, from the CA packages and the organisation's own certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Certificates {
-    /// Write the PEM bundle and the hashed links.
+    /// Whether to write the PEM bundle and the hashed links.
     pub bundle: bool,
-    /// The organisation's certificates: file name to PEM text.
+    /// PEM text of the organisation's certificates, by file name.
     pub extra: BTreeMap<String, String>,
     /// Absolute path of the Java trust store to write.
     pub java_trust_store: Option<String>,
@@ -187,19 +190,19 @@ pub struct Certificates {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PackageDatabase {
-    /// One record a package below `/var/lib/dpkg/status.d`.
+    /// One file per package below `/var/lib/dpkg/status.d`.
     #[default]
     StatusD,
-    /// `/var/lib/dpkg/status` and `info/`, for images on which people run apt.
+    /// `/var/lib/dpkg/status` and `info/`, for images in which people run apt.
     Dpkg,
 }
 
 /// Run-time configuration (OCI image configuration, `config`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Config {
-    /// Numeric `uid:gid`.
+    /// Numeric `uid:gid` that the service runs as.
     pub user: Option<String>,
-    /// Environment.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
     /// Entry point.
     pub entrypoint: Option<Vec<String>>,
@@ -207,26 +210,26 @@ pub struct Config {
     pub command: Option<Vec<String>>,
     /// Working directory.
     pub working_directory: Option<String>,
-    /// Exposed ports, `8080/tcp`.
+    /// Exposed ports, such as `8080/tcp`.
     pub ports: Vec<String>,
-    /// Paths that need a writable mount with a read-only root, with reasons.
+    /// Paths that need a writable mount when the root is read-only, each with its reason.
     pub writable: BTreeMap<String, String>,
-    /// Signal that ends the service.
+    /// Signal that stops the service.
     pub stop_signal: Option<String>,
-    /// Labels.
+    /// Labels of the image.
     pub labels: BTreeMap<String, String>,
 }
 
 /// Where an image is published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Publish {
-    /// Repository below the project.
+    /// Repository name below the registry's project.
     pub repository: String,
-    /// Tag patterns; `{fixed}`, `{version}` and `{date}` are filled in at build time.
+    /// Tag templates; `{fixed}`, `{version}` and `{date}` are filled in at build time.
     pub tags: Vec<String>,
 }
 
-/// Who answers for an image.
+/// Who is responsible for an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owner {
     /// Organisational unit or person.
@@ -238,14 +241,14 @@ pub struct Owner {
 /// How often an image is rebuilt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rebuild {
-    /// Normal cadence in seconds.
+    /// Normal interval in seconds.
     pub every: Option<u64>,
-    /// Cadence in seconds when a security update is pending.
+    /// Longest delay in seconds when a security update is pending.
     pub urgent_within: Option<u64>,
 }
 
 impl Definition {
-    /// Returns the levels for one platform, root first; none for a platform that is not built.
+    /// Returns the levels of one platform, root first; none for a platform that is not built.
     #[must_use]
     pub fn levels_for(&self, platform: Platform) -> &[Level] {
         self.levels.get(&platform).map_or(&[], Vec::as_slice)

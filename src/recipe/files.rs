@@ -1,4 +1,4 @@
-//! Files that recipes name: read once, with their digests, and every failure reported where the file is named.
+//! Files that recipes name: each is read once and its digest noted; a failure is reported wherever the file is named.
 
 use crate::recipe::parse::Node;
 use crate::recipe::source::Problems;
@@ -9,22 +9,23 @@ use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Largest file that a recipe may bring along.
+/// Largest file that a recipe may provide: its bytes are in memory while images are built.
 const LARGEST: u64 = 64 << 20;
 
-/// Most certificates in one folder.
+/// Most certificates of one folder; distributions ship fewer than 200.
 const MOST_CERTIFICATES: usize = 1_000;
 
 /// Reads files below the project folder.
 pub(crate) struct Files {
     root: Beneath,
-    read: BTreeMap<String, Option<Vec<u8>>>,
+    /// Bytes of every file read so far, or why it cannot be read.
+    contents: BTreeMap<String, Result<Vec<u8>, String>>,
 }
 
 impl Files {
     /// Starts with nothing read.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: Beneath::new(root), read: BTreeMap::new() }
+        Self { root: Beneath::new(root), contents: BTreeMap::new() }
     }
 
     /// Reads the file that `node` names, relative to the folder of `source`, and notes its digest in `inputs`.
@@ -35,30 +36,28 @@ impl Files {
         inputs: &mut BTreeMap<String, Digest>,
         problems: &mut Problems,
     ) -> Option<Vec<u8>> {
-        self.load((source, node), &beside(source, node.text()), inputs, problems)
+        match self.load(&beside(source, node.text()), inputs) {
+            Ok(bytes) => Some(bytes),
+            Err(message) => {
+                problems.error(source, node.place, &message);
+                None
+            }
+        }
     }
 
-    fn load(
-        &mut self,
-        (source, node): (&Source, &Node),
-        path: &str,
-        inputs: &mut BTreeMap<String, Digest>,
-        problems: &mut Problems,
-    ) -> Option<Vec<u8>> {
-        if !self.read.contains_key(path) {
-            let bytes = match self.root.read(path, LARGEST) {
-                Ok(bytes) => Some(bytes),
-                Err(error) => {
-                    let message = format!("cannot read `{path}`: {}", error.cause);
-                    problems.error(source, node.place, &message);
-                    None
-                }
-            };
-            self.read.insert(path.to_owned(), bytes);
+    /// Reads a file, or takes it from memory; the error is the message for it.
+    fn load(&mut self, path: &str, inputs: &mut BTreeMap<String, Digest>) -> Result<Vec<u8>, String> {
+        // Every image and platform of a project reads the same files. Failures are kept too, so that all of them get
+        // the same answer when a file changes meanwhile.
+        if !self.contents.contains_key(path) {
+            let read = self.root.read(path, LARGEST);
+            let read = read.map_err(|error| format!("cannot read `{path}`: {}", error.cause));
+            self.contents.insert(path.to_owned(), read);
         }
-        let bytes = self.read.get(path)?.clone()?;
+
+        let bytes = self.contents[path].clone()?;
         inputs.insert(path.to_owned(), Digest::of(&bytes));
-        Some(bytes)
+        Ok(bytes)
     }
 
     /// Reads the `*.pem` and `*.crt` files of the folder that `node` names; a missing folder has none.
@@ -70,33 +69,42 @@ impl Files {
         problems: &mut Problems,
     ) -> BTreeMap<String, String> {
         let folder = beside(source, node.text());
-        let names = match self.root.list(&folder) {
+        let mut names = match self.root.list(&folder) {
             Ok(names) => names,
             Err(error) => {
                 problems.error(source, node.place, &format!("cannot list `{folder}`: {}", error.cause));
                 return BTreeMap::new();
             }
         };
-        let wanted = |name: &String| name.ends_with(".pem") || name.ends_with(".crt");
+        names.retain(|name| name.ends_with(".pem") || name.ends_with(".crt"));
+        names.truncate(MOST_CERTIFICATES);
+
         let mut certificates = BTreeMap::new();
-        for name in names.into_iter().filter(wanted).take(MOST_CERTIFICATES) {
-            let path = format!("{folder}/{name}");
-            if has_whiteout(&name) {
-                problems.error(source, node.place, &format!("cannot use `{path}`: its name is a whiteout"));
-                continue;
-            }
-            let Some(bytes) = self.load((source, node), &path, inputs, problems) else { continue };
-            match check_pem(&bytes) {
+        for name in names {
+            match self.certificate(&format!("{folder}/{name}"), &name, inputs) {
                 Ok(text) => {
-                    certificates.insert(name, text.to_owned());
+                    certificates.insert(name, text);
                 }
-                Err(why) => problems.error(source, node.place, &format!("cannot use `{path}`: {why}")),
+                // The folder is named in one place, so the problems of all its files are reported there.
+                Err(message) => problems.error(source, node.place, &message),
             }
         }
         certificates
     }
+
+    /// Reads one certificate file; the error is the message for it.
+    fn certificate(&mut self, path: &str, name: &str, inputs: &mut BTreeMap<String, Digest>) -> Result<String, String> {
+        // The name becomes a file in the image, where it would delete files of the layers below.
+        if has_whiteout(name) {
+            return Err(format!("cannot use `{path}`: its name is a whiteout"));
+        }
+
+        let bytes = self.load(path, inputs)?;
+        check_pem(&bytes).map(str::to_owned).map_err(|cause| format!("cannot use `{path}`: {cause}"))
+    }
 }
 
+/// Returns a path relative to the project folder from one relative to the folder of `source`.
 fn beside(source: &Source, path: &str) -> String {
     match source.path.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/{path}"),
@@ -104,27 +112,36 @@ fn beside(source: &Source, path: &str) -> String {
     }
 }
 
-/// Looks whether bytes are certificates in PEM form (RFC 7468) without looking into them.
+/// Checks that bytes are certificates in PEM form (RFC 7468), without decoding them.
 fn check_pem(bytes: &[u8]) -> Result<&str, &'static str> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
+
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not PEM text")?;
+    // Text around certificates is allowed, so a key beside one would end up in the image, for everybody to read.
     if text.contains("PRIVATE KEY-----") {
         return Err("it holds a private key");
     }
-    let mut pieces = text.split(BEGIN);
-    let mut found = pieces.next().is_none();
-    for piece in pieces {
-        let (body, _) = piece.split_once(END).ok_or("an END line is missing")?;
+
+    // What precedes the first BEGIN line is explanatory text (RFC 7468 §5.2).
+    let mut count = 0;
+    for after_begin in text.split(BEGIN).skip(1) {
+        let (body, _) = after_begin.split_once(END).ok_or("an END line is missing")?;
         let body: String = body.split_ascii_whitespace().collect();
-        let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+
         // A DER SEQUENCE begins with 0x30, which Base64 writes as `M`.
-        if !body.starts_with('M') || !body.len().is_multiple_of(4) || !body.bytes().all(letters) {
+        if !body.starts_with('M') || !body.len().is_multiple_of(4) || !body.bytes().all(is_base64) {
             return Err("its Base64 text is damaged");
         }
-        found = true;
+        count += 1;
     }
-    if found { Ok(text) } else { Err("there is no certificate in it") }
+
+    if count > 0 { Ok(text) } else { Err("it contains no certificate") }
+}
+
+/// Tells whether a byte may appear in Base64 text (RFC 4648 §4), padding included.
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
 #[cfg(test)]
@@ -136,7 +153,7 @@ mod tests {
         let good = "-----BEGIN CERTIFICATE-----\nMIIB\nAAA=\n-----END CERTIFICATE-----\n";
         assert_eq!(check_pem(good.as_bytes()), Ok(good));
         for (text, expected) in [
-            ("", "there is no certificate in it"),
+            ("", "it contains no certificate"),
             ("-----BEGIN CERTIFICATE-----\nMIIB\n", "an END line is missing"),
             ("-----BEGIN CERTIFICATE-----\nx!\n-----END CERTIFICATE-----", "its Base64 text is damaged"),
             ("-----BEGIN PRIVATE KEY-----\n", "it holds a private key"),
@@ -144,5 +161,20 @@ mod tests {
             assert_eq!(check_pem(text.as_bytes()), Err(expected));
         }
         assert!(check_pem(&[0xff]).is_err());
+    }
+
+    #[test]
+    fn reports_a_missing_file_wherever_it_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = Files::new(folder.path());
+        let mut problems = Problems::default();
+        for recipe in ["recipes/a.yaml", "recipes/b.yaml"] {
+            let source = Source::new(recipe.to_owned(), "missing".to_owned());
+            let node = crate::recipe::parse::parse(&source, &mut problems).expect("one word");
+            assert_eq!(files.read(&source, &node, &mut BTreeMap::new(), &mut problems), None);
+        }
+        let problems = problems.sorted();
+        let places: Vec<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
+        assert_eq!(places, ["recipes/a.yaml", "recipes/b.yaml"], "{problems:?}");
     }
 }

@@ -1,13 +1,13 @@
-//! What identifies a definition: digests of its parts as they resolve, so that a comment, another order of keys or a
-//! moved file changes nothing, and everything that can change an image or what is trusted for it does.
+//! The identity of a definition: digests of its parts as they resolve. A comment, another order of keys or a moved file
+//! changes nothing; whatever can change an image, or what is trusted for it, changes a digest.
 //!
-//! | part | what it covers |
+//! | part | covers |
 //! |---|---|
-//! | `archives` | addresses aside, every archive with its pockets, keys, fingerprints and required fields |
+//! | `archives` | every archive with its pockets, keys, fingerprints and required fields, without addresses |
 //! | `image` | platforms, parameters, `version-of`, purpose and owner: what the image says about itself |
 //! | `level <recipe>` | everything that the recipe adds, with the content of its files, for every platform |
 //!
-//! Addresses are left out because a signature makes the place of a file irrelevant; tags and repositories because they
+//! Addresses are left out because a signature makes the source of a file irrelevant; tags and repositories, because they
 //! only say where a finished image goes.
 
 use crate::recipe::ArchiveDefinition;
@@ -29,16 +29,21 @@ impl Definition {
         parts.insert("archives".to_owned(), digest(&archives));
         parts.insert("image".to_owned(), digest(&self.about()));
 
-        let mut levels: BTreeMap<&str, Vec<(&Platform, Level)>> = BTreeMap::new();
-        for (platform, of_platform) in &self.levels {
-            for level in of_platform {
-                levels.entry(&level.recipe).or_default().push((platform, ordered(level)));
+        // One digest per recipe over all platforms: a stale lock is then explained by the recipe that changed.
+        let mut by_recipe: BTreeMap<&str, Vec<(&Platform, Level)>> = BTreeMap::new();
+        for (platform, levels) in &self.levels {
+            for level in levels {
+                by_recipe.entry(&level.recipe).or_default().push((platform, ordered(level)));
             }
         }
-        parts.extend(levels.into_iter().map(|(recipe, level)| (format!("level {recipe}"), digest(&level))));
+        for (recipe, levels) in by_recipe {
+            parts.insert(format!("level {recipe}"), digest(&levels));
+        }
+
         parts
     }
 
+    /// Returns what the image says about itself.
     fn about(&self) -> Value {
         json!({
             "platforms": self.platforms,
@@ -50,16 +55,19 @@ impl Definition {
     }
 }
 
-/// Returns a level with everything in order that is a set.
+/// Returns a level with its sets sorted: packages and kept paths mean the same in any order.
 fn ordered(level: &Level) -> Level {
+    // Generators are in order already; command lines and ports keep the order that the recipe gives them.
     let mut level = level.clone();
     level.packages.sort();
     level.include_paths.sort();
     level
 }
 
+/// Returns what decides which files of an archive are trusted.
 fn archive(archive: &ArchiveDefinition) -> Value {
     let keys: Vec<Digest> = archive.keys.iter().map(|key| Digest::of(key)).collect();
+
     json!({
         "name": archive.name,
         "keys": keys,
@@ -71,6 +79,7 @@ fn archive(archive: &ArchiveDefinition) -> Value {
     })
 }
 
+/// Returns what decides which state of a pocket is accepted; its ages only warn or stop a run.
 fn pocket(pocket: &PocketDefinition) -> Value {
     json!({
         "name": pocket.name,
@@ -81,6 +90,7 @@ fn pocket(pocket: &PocketDefinition) -> Value {
     })
 }
 
+/// Returns the digest of a part as JSON. Equal parts have equal bytes: maps are sorted, or written in a fixed order.
 fn digest(part: &impl serde::Serialize) -> Digest {
     Digest::of(&serde_json::to_vec(part).expect("definitions have string keys and serialise"))
 }

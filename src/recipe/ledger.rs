@@ -1,4 +1,4 @@
-//! The script ledger, `recipes/scripts.yaml`: what was decided about each maintainer script, by the script's digest.
+//! The script ledger, `recipes/scripts.yaml`: the decision about each maintainer script, by the script's digest.
 
 use crate::recipe::Error;
 use crate::recipe::level::text;
@@ -17,30 +17,31 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     entries: Vec<LedgerEntry>,
+    /// Index into `entries`, by the digest of a script.
     by_digest: BTreeMap<Digest, usize>,
 }
 
-/// What was decided about one script of one package, in all its known forms.
+/// The decision about one script of one package, in all its known forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
-    /// Binary package.
+    /// Name of the binary package.
     pub package: String,
-    /// `preinst`, `postinst`, `prerm`, `postrm`, `config` or `triggers`.
+    /// Kind of script: `preinst`, `postinst`, `prerm`, `postrm`, `config` or `triggers`.
     pub script: String,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// Why that is right.
+    /// Reason for the decision, for reviewers.
     pub reason: String,
     /// Digests of the script's known forms.
     pub digests: Vec<Digest>,
 }
 
-/// What becomes of a script's effect.
+/// How an image gets the effect of a script that is never run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// An image does not need it.
+    /// Images do not need the effect.
     NotNeeded,
-    /// A generator or recipe key brings it about.
+    /// A generator or recipe key reproduces the effect.
     Reproduced {
         /// Name of the generator or recipe key.
         by: String,
@@ -56,10 +57,12 @@ impl Ledger {
         let source = Source::new(file.to_owned(), text.to_owned());
         let mut problems = Problems::default();
         let mut ledger = Self::default();
+
         if let Some(node) = parse(&source, &mut problems) {
             validate(&source, &node, &LEDGER, Parameters::Filled, &mut problems);
             ledger.fill(&source, &node, &mut problems);
         }
+
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(ledger) }
     }
 
@@ -69,17 +72,22 @@ impl Ledger {
         self.by_digest.get(script).and_then(|index| self.entries.get(*index))
     }
 
-    /// Returns the entries for a script of a package, whatever its digest: hints for a script that has changed.
+    /// Returns the entries for a script of a package whatever its digest: hints for a script that has changed.
     pub fn entries_for<'a>(&'a self, package: &'a str, script: &'a str) -> impl Iterator<Item = &'a LedgerEntry> {
         self.entries.iter().filter(move |entry| entry.package == package && entry.script == script)
     }
 
-    /// Returns the digest of all decisions; reasons and the order of entries do not count.
+    /// Returns the digest of all decisions, regardless of their reasons and of the order of entries.
     #[must_use]
     pub fn identity(&self) -> Digest {
-        let decided =
-            self.by_digest.iter().map(|(digest, index)| format!("{digest} {:?}\n", self.entries[*index].decision));
-        Digest::of(decided.collect::<String>().as_bytes())
+        // The `Debug` form of a decision is part of the digest, and so of locks: its names must not change.
+        let decisions: String = self
+            .by_digest
+            .iter()
+            .map(|(digest, index)| format!("{digest} {:?}\n", self.entries[*index].decision))
+            .collect();
+
+        Digest::of(decisions.as_bytes())
     }
 
     /// Returns all entries in the file's order.
@@ -88,35 +96,52 @@ impl Ledger {
         &self.entries
     }
 
+    /// Takes the entries of a file.
     fn fill(&mut self, source: &Source, root: &Node, problems: &mut Problems) {
         let mut places: BTreeMap<Digest, Place> = BTreeMap::new();
-        for node in root.get("scripts").map(Node::items).unwrap_or_default() {
-            let by = node.get("by");
-            let decision = match (node.get("decision").map(Node::text), by) {
-                (Some("reproduced"), Some(by)) => Decision::Reproduced { by: by.text().to_owned() },
-                (Some("reproduced"), None) => {
-                    problems.error(source, node.place, "`reproduced` needs the key `by`: what reproduces it");
-                    continue;
-                }
-                (_, Some(by)) => {
-                    problems.error(source, by.place, "`by` stands only with `decision: reproduced`");
-                    continue;
-                }
-                _ => Decision::NotNeeded,
-            };
+        for node in root.items_of("scripts") {
+            let Some(decision) = read_decision(source, node, problems) else { continue };
+
             let mut digests = Vec::new();
-            for item in node.get("sha256").map(Node::items).unwrap_or_default() {
+            for item in node.items_of("sha256") {
+                // Validation has reported what is not a digest.
                 let Ok(digest) = Digest::from_hex(item.text()) else { continue };
                 digests.push(digest);
                 self.by_digest.insert(digest, self.entries.len());
-                if let Some(first) = places.insert(digest, item.place).filter(|first| *first != item.place) {
+
+                // Two decisions about the same script could contradict each other.
+                if let Some(first) = places.insert(digest, item.place) {
                     let help = format!("first in line {}", source.line(first));
                     problems.error_with_help(source, item.place, "this digest is in the ledger already", &help);
                 }
             }
-            let field = |name| text(node.get(name));
-            let (package, script, reason) = (field("package"), field("script"), field("reason"));
-            self.entries.push(LedgerEntry { package, script, decision, reason, digests });
+
+            self.entries.push(LedgerEntry {
+                package: text(node.get("package")),
+                script: text(node.get("script")),
+                decision,
+                reason: text(node.get("reason")),
+                digests,
+            });
         }
+    }
+}
+
+/// Returns the decision of an entry; `None` if it was reported as incomplete.
+fn read_decision(source: &Source, entry: &Node, problems: &mut Problems) -> Option<Decision> {
+    let decision = entry.get("decision").map(Node::text);
+
+    match (decision, entry.get("by")) {
+        (Some("reproduced"), Some(by)) => Some(Decision::Reproduced { by: by.text().to_owned() }),
+        (Some("reproduced"), None) => {
+            problems.error(source, entry.place, "`reproduced` needs the key `by`: what reproduces it");
+            None
+        }
+        (_, Some(by)) => {
+            problems.error(source, by.place, "`by` is only allowed with `decision: reproduced`");
+            None
+        }
+        // Validation has reported any other word, so what is read here for it is never used.
+        (_, None) => Some(Decision::NotNeeded),
     }
 }

@@ -1,4 +1,4 @@
-//! A checked recipe with all parameters filled in, to a Level; and what only the values of a level show to be wrong.
+//! Turns a validated recipe with all parameters filled in into a [`Level`], and checks what only its values show.
 
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::Attributes;
@@ -11,6 +11,7 @@ use crate::recipe::PackageDatabase;
 use crate::recipe::PocketDefinition;
 use crate::recipe::User;
 use crate::recipe::files::Files;
+use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
 use crate::recipe::scalar::duration;
 use crate::recipe::scalar::fingerprint;
@@ -24,126 +25,133 @@ use crate::recipe::suggest::remedy;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
-/// Layers of a level that says nothing about it.
+/// Most layers of a level without the key `layers`.
 const DEFAULT_LAYERS: usize = 3;
 
-/// Reads values out of one recipe.
+/// Reads the values of one recipe.
 pub(crate) struct Reader<'a> {
-    /// The recipe's file.
+    /// File of the recipe.
     pub(crate) source: &'a Source,
-    /// Reads files that the recipe names.
+    /// Reader for files that the recipe names.
     pub(crate) files: &'a mut Files,
-    /// Takes the digests of those files.
+    /// Receives the digests of those files.
     pub(crate) inputs: &'a mut BTreeMap<String, Digest>,
-    /// Takes problems.
+    /// Receives problems.
     pub(crate) problems: &'a mut Problems,
 }
 
 impl Reader<'_> {
     /// Returns what the recipe adds.
+    ///
+    /// Values of the wrong kind are read as absent: validation has reported them, and the level is not used then.
     pub(crate) fn level(&mut self, recipe: &Node) -> Level {
-        let at = |keys: &[&str]| keys.iter().try_fold(recipe, |node, key| node.get(key));
-        self.one_origin(recipe);
-        let generate = texts(at(&["generate"]));
+        // Only here, because two paths can become the same when parameters are filled in.
+        self.check_single_origin(recipe);
+
         Level {
-            recipe: text(at(&["name"])),
-            title: text(at(&["title"])),
-            packages: texts(at(&["packages"])),
-            exclude_packages: map(at(&["exclude", "packages"])),
-            exclude_paths: map(at(&["exclude", "paths"])),
-            include_paths: texts(at(&["include-paths"])),
-            links: map(at(&["links"])),
-            directories: entries(at(&["directories"]), |node| attributes(node, 0o755)),
-            files: self.recipe_files(at(&["files"])),
-            copies: entries(at(&["copy"]), |node| CopyDefinition {
-                from: text(node.get("from")),
-                attributes: attributes(node, 0o644),
-            }),
-            replaces: map(at(&["replaces"])),
-            users: entries(at(&["accounts", "users"]), user),
-            groups: entries(at(&["accounts", "groups"]), |node| number(node.get("gid"))),
-            certificates: self.certificates(at(&["certificates"])),
-            generate: GENERATORS.iter().map(|name| (*name).to_owned()).filter(|name| generate.contains(name)).collect(),
-            localtime: maybe(at(&["localtime"])),
-            package_database: match at(&["package-database"]).map(Node::text) {
-                Some("dpkg") => PackageDatabase::Dpkg,
-                _ => PackageDatabase::StatusD,
-            },
-            layers: at(&["layers"]).and_then(|node| node.text().parse().ok()).unwrap_or(DEFAULT_LAYERS),
-            config: at(&["config"]).map(config).unwrap_or_default(),
+            recipe: text(recipe.get("name")),
+            title: text(recipe.get("title")),
+            packages: texts(recipe.get("packages")),
+            exclude_packages: map(recipe.at(&["exclude", "packages"])),
+            exclude_paths: map(recipe.at(&["exclude", "paths"])),
+            include_paths: texts(recipe.get("include-paths")),
+            links: map(recipe.get("links")),
+            directories: entries(recipe.get("directories"), |node| attributes(node, 0o755)),
+            files: self.recipe_files(recipe),
+            copies: entries(recipe.get("copy"), copy),
+            replaces: map(recipe.get("replaces")),
+            users: entries(recipe.at(&["accounts", "users"]), user),
+            groups: entries(recipe.at(&["accounts", "groups"]), |node| number(node.get("gid"))),
+            certificates: self.certificates(recipe.get("certificates")),
+            generate: generators(recipe),
+            localtime: maybe(recipe.get("localtime")),
+            package_database: package_database(recipe),
+            // What is neither set nor valid gets the default; validation has reported the latter.
+            layers: recipe.get("layers").and_then(|node| node.text().parse().ok()).unwrap_or(DEFAULT_LAYERS),
+            config: recipe.get("config").map(config).unwrap_or_default(),
         }
     }
 
     /// Returns the archives of a root recipe.
     pub(crate) fn archives(&mut self, recipe: &Node) -> Vec<ArchiveDefinition> {
-        let archives = recipe.get("archives").map(Node::entries).unwrap_or_default();
-        archives.iter().map(|(key, node)| self.archive(&key.text, node)).collect()
+        recipe.entries_of("archives").iter().map(|(key, node)| self.archive(&key.text, node)).collect()
     }
 
     fn archive(&mut self, name: &str, node: &Node) -> ArchiveDefinition {
-        let pockets = node.get("pockets").map(Node::entries).unwrap_or_default();
-        let names = node.get("keys").map(Node::items).unwrap_or_default();
         ArchiveDefinition {
             name: name.to_owned(),
             uri: address(&text(node.get("uri"))),
-            uris: map(node.get("uris")).into_iter().map(|(name, uri)| (name, address(&uri))).collect(),
+            uris: entries(node.get("uris"), |uri| address(uri.text())),
             snapshot: maybe(node.get("snapshot")),
-            keys: names.iter().filter_map(|name| self.key(name)).collect(),
+            keys: node.items_of("keys").iter().filter_map(|file| self.key(file)).collect(),
             fingerprints: texts(node.get("fingerprints")).iter().map(|text| fingerprint(text)).collect(),
             origin: text(node.get("origin")),
             label: text(node.get("label")),
             components: texts(node.get("components")),
-            pockets: pockets.iter().map(|(key, node)| pocket(&key.text, node)).collect(),
+            pockets: node.entries_of("pockets").iter().map(|(key, node)| pocket(&key.text, node)).collect(),
         }
     }
 
-    fn key(&mut self, name: &Node) -> Option<Vec<u8>> {
+    /// Reads an armored OpenPGP certificate.
+    fn key(&mut self, file: &Node) -> Option<Vec<u8>> {
         const BEGIN: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
-        let bytes = self.files.read(self.source, name, self.inputs, self.problems)?;
+
+        let bytes = self.files.read(self.source, file, self.inputs, self.problems)?;
+        // Reported here, where the file is named, not by the OpenPGP parser in the middle of a lock. A private key has
+        // another header, so it is refused too.
         if memchr::memmem::find(&bytes, BEGIN).is_none() {
-            let message = format!("`{}` is not an armored OpenPGP certificate", name.text());
-            self.problems.error_with_help(self.source, name.place, &message, "write it with `gpg --armor --export`");
+            let message = format!("`{}` is not an armored OpenPGP certificate", file.text());
+            self.problems.error_with_help(self.source, file.place, &message, "write it with `gpg --armor --export`");
             return None;
         }
+
         Some(bytes)
     }
 
-    fn recipe_files(&mut self, files: Option<&Node>) -> BTreeMap<String, FileDefinition> {
-        let mut found = BTreeMap::new();
-        for (key, node) in files.map(Node::entries).unwrap_or_default() {
+    fn recipe_files(&mut self, recipe: &Node) -> BTreeMap<String, FileDefinition> {
+        let mut files = BTreeMap::new();
+        for (path, node) in recipe.entries_of("files") {
             let content = match (node.get("content"), node.get("source")) {
                 (Some(content), None) => Some(content.text().as_bytes().to_vec()),
-                (None, Some(name)) => self.files.read(self.source, name, self.inputs, self.problems),
+                (None, Some(file)) => self.files.read(self.source, file, self.inputs, self.problems),
+                // Neither or both: `plan::check_files` has reported it.
                 _ => None,
             };
+            // An unreadable file was reported, so the level is not used without it.
             if let Some(content) = content {
-                found.insert(key.text.clone(), FileDefinition { content, attributes: attributes(node, 0o644) });
+                files.insert(path.text.clone(), FileDefinition { content, attributes: attributes(node, 0o644) });
             }
         }
-        found
+        files
     }
 
     fn certificates(&mut self, node: Option<&Node>) -> Certificates {
         let Some(node) = node else { return Certificates::default() };
-        let extra = node.get("extra");
-        let folder = extra.map(|folder| self.files.certificates(self.source, folder, self.inputs, self.problems));
+        let extra = match node.get("extra") {
+            Some(folder) => self.files.certificates(self.source, folder, self.inputs, self.problems),
+            None => BTreeMap::new(),
+        };
+
         Certificates {
             bundle: boolean(node.get("bundle")),
-            extra: folder.unwrap_or_default(),
+            extra,
             java_trust_store: maybe(node.get("java-trust-store")),
         }
     }
 
-    /// Reports a path that two sections write.
-    fn one_origin(&mut self, recipe: &Node) {
+    /// Reports paths that two sections write. Every path of an image has one origin.
+    fn check_single_origin(&mut self, recipe: &Node) {
         let mut seen: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
+        // Sections that write paths: generators and packages may only be overridden through `replaces`.
         for section in ["files", "links", "copy", "directories"] {
-            for (key, _) in recipe.get(section).map(Node::entries).unwrap_or_default() {
-                let (other, place) = *seen.entry(&key.text).or_insert((section, key.place));
+            for (path, _) in recipe.entries_of(section) {
+                let (other, place) = *seen.entry(&path.text).or_insert((section, path.place));
+
+                // Within one section it is a repeated key, which validation reports.
                 if other != section {
-                    let message = format!("`{}` is in `{other}` and in `{section}`", key.text);
+                    let message = format!("`{}` is in `{other}` and in `{section}`", path.text);
                     let help = format!("first in line {}", self.source.line(place));
-                    self.problems.error_with_help(self.source, key.place, &message, &help);
+                    self.problems.error_with_help(self.source, path.place, &message, &help);
                 }
             }
         }
@@ -156,36 +164,71 @@ const STANDING_GROUPS: [&str; 3] = ["root", "nogroup", "shadow"];
 /// Collects the accounts of a chain, root first, and reports repeated names and ids and unknown groups.
 #[derive(Default)]
 pub(crate) struct AccountCheck {
+    /// Uid of every user so far, by name.
     users: BTreeMap<String, String>,
+    /// Gid of every group so far, by name.
     groups: BTreeMap<String, String>,
 }
 
 impl AccountCheck {
     /// Takes the next recipe of the chain.
     pub(crate) fn add(&mut self, source: &Source, recipe: &Node, problems: &mut Problems) {
-        let section = |name| recipe.get("accounts").and_then(|node| node.get(name)).map(Node::entries);
-        for (known, section, id) in
-            [(&mut self.groups, section("groups"), "gid"), (&mut self.users, section("users"), "uid")]
-        {
-            for (key, node) in section.unwrap_or_default() {
-                let number = text(node.get(id));
-                if let Some((other, _)) = known.iter().find(|(name, other)| **name == key.text || **other == number) {
-                    let message = format!("the {id} `{number}` or the name `{}` is taken by `{other}`", key.text);
-                    problems.error(source, key.place, &message);
-                }
-                known.insert(key.text.clone(), number);
-            }
-        }
-        for (_, node) in section("users").unwrap_or_default() {
-            let Some(group) = node.get("group") else { continue };
+        let Some(accounts) = recipe.get("accounts") else { return };
+
+        // Groups come first, because users of the same recipe may belong to them.
+        claim(&mut self.groups, "gid", source, accounts.entries_of("groups"), problems);
+        claim(&mut self.users, "uid", source, accounts.entries_of("users"), problems);
+
+        for (_, user) in accounts.entries_of("users") {
+            let Some(group) = user.get("group") else { continue };
+            // Reported here, or the account generator would have no number to write into `/etc/passwd`.
             if !STANDING_GROUPS.contains(&group.text()) && !self.groups.contains_key(group.text()) {
                 let message = format!("unknown group `{}`", group.text());
                 let known = self.groups.keys().map(String::as_str).chain(STANDING_GROUPS);
-                let help = remedy(group.text(), known);
-                problems.error_with_help(source, group.place, &message, &help);
+                problems.error_with_help(source, group.place, &message, &remedy(group.text(), known));
             }
         }
     }
+}
+
+/// Adds accounts to those of lower recipes, and reports names and ids that are taken.
+///
+/// Two names for one id would give the files of one account to the other.
+fn claim(
+    taken: &mut BTreeMap<String, String>,
+    id_key: &str,
+    source: &Source,
+    accounts: &[(Key, Node)],
+    problems: &mut Problems,
+) {
+    for (name, account) in accounts {
+        let id = text(account.get(id_key));
+
+        if let Some((other, _)) = taken.iter().find(|(known, known_id)| **known == name.text || **known_id == id) {
+            let message = format!("the {id_key} `{id}` or the name `{}` is already taken by `{other}`", name.text);
+            problems.error(source, name.place, &message);
+        }
+        // Also after a problem, so that a third account is compared with this one.
+        taken.insert(name.text.clone(), id);
+    }
+}
+
+/// Returns the generators of a recipe in the order in which they run, whatever the order in the file.
+fn generators(recipe: &Node) -> Vec<String> {
+    let requested = texts(recipe.get("generate"));
+    GENERATORS.iter().map(|name| (*name).to_owned()).filter(|name| requested.contains(name)).collect()
+}
+
+fn package_database(recipe: &Node) -> PackageDatabase {
+    match recipe.get("package-database").map(Node::text) {
+        Some("dpkg") => PackageDatabase::Dpkg,
+        // What scanners read in images without apt.
+        _ => PackageDatabase::StatusD,
+    }
+}
+
+fn copy(node: &Node) -> CopyDefinition {
+    CopyDefinition { from: text(node.get("from")), attributes: attributes(node, 0o644) }
 }
 
 fn pocket(name: &str, node: &Node) -> PocketDefinition {
@@ -201,6 +244,7 @@ fn pocket(name: &str, node: &Node) -> PocketDefinition {
     }
 }
 
+/// Reads an account; the defaults are those of Debian's system users (adduser(8)): no home folder, no login.
 fn user(node: &Node) -> User {
     User {
         uid: number(node.get("uid")),
@@ -215,6 +259,7 @@ fn config(node: &Node) -> Config {
     Config {
         user: maybe(node.get("user")),
         env: map(node.get("env")),
+        // An empty list is not an absent one: it takes the command line of a lower level away.
         entrypoint: node.get("entrypoint").map(|node| texts(Some(node))),
         command: node.get("command").map(|node| texts(Some(node))),
         working_directory: maybe(node.get("working-directory")),
@@ -225,12 +270,16 @@ fn config(node: &Node) -> Config {
     }
 }
 
-fn attributes(node: &Node, default: u32) -> Attributes {
+/// Reads mode and owner; without them the mode is `default_mode` and the owner is root.
+fn attributes(node: &Node, default_mode: u32) -> Attributes {
     let mode = node.get("mode").and_then(|mode| u32::from_str_radix(mode.text(), 8).ok());
+    // Files of root by default: the user that the service runs as must not be able to change them.
     let (uid, gid) = node.get("owner").and_then(|node| owner(node.text())).unwrap_or((0, 0));
-    Attributes { mode: mode.unwrap_or(default), uid, gid }
+
+    Attributes { mode: mode.unwrap_or(default_mode), uid, gid }
 }
 
+/// Returns an address without trailing slashes, since paths are joined with one.
 fn address(uri: &str) -> String {
     uri.trim_end_matches('/').to_owned()
 }
@@ -244,29 +293,33 @@ pub(crate) fn seconds(node: Option<&Node>) -> Option<u64> {
     node.and_then(|node| duration(node.text()))
 }
 
+/// Reads a user or group id.
 fn number(node: Option<&Node>) -> u32 {
+    // Validation has reported what is no id. `u32::MAX` is none either (chown(2)), so a mistake never becomes root.
     node.and_then(|node| identifier(node.text())).unwrap_or(u32::MAX)
 }
 
-/// Returns a text; empty where there is none.
+/// Returns the text of a node; empty if there is no node.
 pub(crate) fn text(node: Option<&Node>) -> String {
     node.map(Node::text).unwrap_or_default().to_owned()
 }
 
-/// Returns a text, where there is one.
+/// Returns the text of a node, if there is one.
 pub(crate) fn maybe(node: Option<&Node>) -> Option<String> {
     node.map(|node| node.text().to_owned())
 }
 
-/// Returns a list of texts.
+/// Returns the texts of a list.
 pub(crate) fn texts(node: Option<&Node>) -> Vec<String> {
     node.map(Node::items).unwrap_or_default().iter().map(|item| item.text().to_owned()).collect()
 }
 
+/// Returns a map of texts.
 fn map(node: Option<&Node>) -> BTreeMap<String, String> {
     entries(node, |value| value.text().to_owned())
 }
 
+/// Returns a map whose values are read by `read`.
 fn entries<T>(node: Option<&Node>, read: impl Fn(&Node) -> T) -> BTreeMap<String, T> {
     node.map(Node::entries).unwrap_or_default().iter().map(|(key, value)| (key.text.clone(), read(value))).collect()
 }

@@ -1,10 +1,12 @@
-//! How the run-time configurations of an image's levels become one.
+//! Merges the run-time configurations of an image's levels into one.
 
 use crate::recipe::Config;
 use crate::recipe::Level;
 
-/// Returns the configuration of an image from its levels, root first: maps merge and the higher level wins, single
-/// values and command lines are replaced, ports are appended once.
+/// Returns the configuration of an image from its levels, root first.
+///
+/// Maps are merged and the higher level wins; a higher level replaces single values and command lines; ports are
+/// collected without repetitions.
 #[must_use]
 pub fn merged_config(levels: &[Level]) -> Config {
     let mut merged = Config::default();
@@ -12,6 +14,7 @@ pub fn merged_config(levels: &[Level]) -> Config {
         let config = level.config.clone();
         merged.user = config.user.or(merged.user);
         merged.env.extend(config.env);
+
         // A new entry point makes the arguments of the old one meaningless.
         if config.entrypoint.is_some() {
             merged.entrypoint = config.entrypoint;
@@ -19,15 +22,19 @@ pub fn merged_config(levels: &[Level]) -> Config {
         }
         merged.command = config.command.or(merged.command);
         merged.working_directory = config.working_directory.or(merged.working_directory);
+
+        // In the order in which levels name them, so that equal levels always give an equal configuration.
         for port in config.ports {
             if !merged.ports.contains(&port) {
                 merged.ports.push(port);
             }
         }
+
         merged.writable.extend(config.writable);
         merged.stop_signal = config.stop_signal.or(merged.stop_signal);
         merged.labels.extend(config.labels);
     }
+
     merged
 }
 

@@ -1,12 +1,12 @@
-//! Recipes and base-image files (YAML) to the [`Definition`] of each image.
+//! Turns recipes and base-image files (YAML) into the [`Definition`] of each image.
 //!
-//! **In**: the project folder with `recipes/*.yaml`, `base-images/*.yaml`, `recipes/scripts.yaml` and the files that they name.
+//! **In**: the project folder with `recipes/*.yaml`, `base-images/*.yaml`, `recipes/scripts.yaml` and the files they name.
 //! **Out**: [`Definition`]s, parents before children; the script [`Ledger`]; the JSON Schema for editors.
-//! **Invariants**: every problem of every file is reported at once, with its place; no order of keys changes a definition;
-//! no clock, environment or network.
-//! **Not here**: which package versions are chosen (`lock`), what generators write (`layer`).
+//! **Invariants**: all problems of all files are reported together, each with its place; the order of keys never changes a
+//! definition; no clock, environment or network is used.
+//! **Not here**: choosing package versions (`lock`), writing what generators generate (`layer`).
 //!
-//! `schema` is the one table of keys; `parse` makes trees with places; `validate` holds trees against the table;
+//! `schema` is the one table of keys; `parse` makes trees with places; `validate` checks trees against the table;
 //! `parameters` fills in `${…}`; `plan` finds chains and parents; `level` and `project` read the values.
 //! `registry` reads `base-images/registry.yaml`, which says where images are published.
 
@@ -45,20 +45,20 @@ use crate::fault::Turn;
 use crate::sys::fs;
 use std::path::PathBuf;
 
-/// Recipes cannot become definitions.
+/// Why recipes cannot become definitions.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Files have problems; warnings may be among them.
-    #[error("cannot use the recipes: {} found", count(.0))]
+    /// Files have errors. The list may contain warnings too.
+    #[error("cannot use the recipes: {} found", error_count(.0))]
     Invalid(Vec<Diagnostic>),
-    /// No base-image file makes this image.
+    /// No base-image file defines this image.
     #[error("cannot find image `{image}`: no base image has this name")]
     UnknownImage {
-        /// The name asked for.
+        /// The requested name.
         image: String,
-        /// The name that was probably meant.
+        /// The known name that is nearest to it.
         suggestion: Option<String>,
-        /// All names.
+        /// The names of all images.
         known: Vec<String>,
     },
     /// The folder holds neither recipes nor base images.
@@ -69,7 +69,8 @@ pub enum Error {
     Files(#[from] fs::Error),
 }
 
-fn count(diagnostics: &[Diagnostic]) -> String {
+/// Returns the number of errors in words; warnings do not count.
+fn error_count(diagnostics: &[Diagnostic]) -> String {
     match diagnostics.iter().filter(|problem| problem.severity == Severity::Error).count() {
         1 => "1 error".to_owned(),
         number => format!("{number} errors"),
@@ -77,12 +78,14 @@ fn count(diagnostics: &[Diagnostic]) -> String {
 }
 
 impl Error {
-    /// Returns what to do next, where that is known.
+    /// Returns what to do next, if that is known.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::UnknownImage { suggestion: Some(name), .. } => vec![format!("did you mean `{name}`?")],
-            Self::UnknownImage { known, .. } if !known.is_empty() => vec![format!("there are {}", known.join(", "))],
+            Self::UnknownImage { known, .. } if !known.is_empty() => {
+                vec![format!("known images: {}", known.join(", "))]
+            }
             Self::NoProject(_) => {
                 vec!["name the project folder, which has `recipes/` and `base-images/`, with `-C DIR`".to_owned()]
             }

@@ -1,4 +1,4 @@
-//! Parameters: `${name}` in text, what recipes declare, and the values that an image gets.
+//! Parameters: references `${name}` in text, declarations in recipes, and the values of an image.
 
 use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
@@ -12,133 +12,166 @@ use crate::values::diagnostic::shortened;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Parameters that are there without being declared.
+/// Parameters that exist without being declared.
 pub(crate) const BUILT_IN: [&str; 2] = ["arch", "triplet"];
 
-/// Keys of a recipe in which no parameters are filled in.
+/// Keys of a recipe in which no parameters are filled in: the chain of recipes and its parameters come from them.
 const LITERAL: [&str; 3] = ["name", "from", "parameters"];
 
-/// Most bytes that one filled-in text may have.
+/// Most bytes of one filled-in text: `${a}${a}…` must not make a small file fill the memory.
 const LONGEST: usize = 1 << 20;
 
-/// Longest name that is looked for, in bytes.
+/// Longest parameter name, in bytes. It limits how far a `${` without an end is searched.
 const LONGEST_NAME: usize = 100;
 
-/// A part of a text.
+/// A part of a text that may refer to parameters.
 #[derive(Debug, PartialEq, Eq)]
 enum Part<'a> {
-    /// Stands for itself.
+    /// Text that is taken as it is.
     Literal(&'a str),
-    /// `${name}`; the name.
+    /// Name of a parameter, written `${name}`.
     Reference(&'a str),
-    /// `${` that begins no parameter; the offending text.
+    /// Text that begins with `${` but is no reference.
     Malformed(&'a str),
 }
 
+/// Splits a text into literal text and references.
 fn parts(text: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find("${") {
+        let inside = &rest[dollar + 2..];
+
+        // `$${` is the escape for a literal `${`.
         if rest[..dollar].ends_with('$') {
             parts.push(Part::Literal(&rest[..dollar - 1]));
             parts.push(Part::Literal("${"));
-            rest = &rest[dollar + 2..];
+            rest = inside;
             continue;
         }
+
         parts.push(Part::Literal(&rest[..dollar]));
-        let inside = &rest[dollar + 2..];
-        let name = inside.bytes().take_while(|byte| !matches!(byte, b'}' | b'$' | b'\n')).take(LONGEST_NAME).count();
-        let end = Some(name).filter(|end| inside.as_bytes().get(*end) == Some(&b'}'));
-        let end = end.filter(|end| Scalar::Parameter.check(&inside[..*end]).is_ok());
-        if let Some(end) = end {
-            parts.push(Part::Reference(&inside[..end]));
-            rest = &inside[end + 1..];
+        if let Some(name) = reference(inside) {
+            parts.push(Part::Reference(name));
+            // Without the `}`.
+            rest = &inside[name.len() + 1..];
         } else {
-            let mut letters = inside.char_indices().take(LONGEST_NAME);
-            let end = letters.find(|(_, letter)| matches!(letter, '}' | '\n')).map(|(offset, _)| offset + 1);
-            let end =
-                end.unwrap_or_else(|| inside.char_indices().nth(LONGEST_NAME).map_or(inside.len(), |(end, _)| end));
+            // Searching goes on behind the malformed part, so that one mistake gives one problem.
+            let end = malformed_end(inside);
             parts.push(Part::Malformed(rest[dollar..dollar + 2 + end].trim_end()));
             rest = &inside[end..];
         }
     }
+
     parts.push(Part::Literal(rest));
     parts
 }
 
-/// Visits every text below `node` in which parameters are filled in, keys too.
-fn texts<'a>(node: &'a Node, visit: &mut dyn FnMut(&'a str, Place)) {
+/// Returns the name at the beginning of what follows a `${`, if it is a valid name with a `}` behind it.
+fn reference(inside: &str) -> Option<&str> {
+    let end = inside.bytes().take(LONGEST_NAME + 1).position(|byte| byte == b'}')?;
+    // No slice within a character: UTF-8 uses the byte of `}` for nothing else.
+    let name = &inside[..end];
+
+    Scalar::Parameter.check(name).is_ok().then_some(name)
+}
+
+/// Returns how much of what follows a `${` to show as malformed: to the `}` or the end of the line, but not too much.
+fn malformed_end(inside: &str) -> usize {
+    for (count, (offset, letter)) in inside.char_indices().enumerate() {
+        if count == LONGEST_NAME {
+            return offset;
+        }
+        if matches!(letter, '}' | '\n') {
+            return offset + 1;
+        }
+    }
+    inside.len()
+}
+
+/// Collects every text below `node` in which parameters are filled in, keys included.
+fn collect_texts<'a>(node: &'a Node, texts: &mut Vec<(&'a str, Place)>) {
     match &node.value {
         Value::Null => {}
-        Value::Scalar(text) => visit(text, node.place),
-        Value::List(items) => items.iter().for_each(|item| texts(item, visit)),
+        Value::Scalar(text) => texts.push((text, node.place)),
+        Value::List(items) => items.iter().for_each(|item| collect_texts(item, texts)),
         Value::Map(entries) => {
             for (key, value) in entries {
-                visit(&key.text, key.place);
-                texts(value, visit);
+                texts.push((&key.text, key.place));
+                collect_texts(value, texts);
             }
         }
     }
 }
 
-fn filled_entries(recipe: &Node) -> impl Iterator<Item = &(Key, Node)> {
-    recipe.entries().iter().filter(|(key, _)| !LITERAL.contains(&key.text.as_str()))
-}
-
-/// Reports `${…}` that names no parameter in `known`, and returns the names used.
+/// Reports references to parameters that are not in `known`, and returns the names used.
 pub(crate) fn check_references(
     source: &Source,
     recipe: &Node,
     known: &BTreeSet<String>,
     problems: &mut Problems,
 ) -> BTreeSet<String> {
+    let mut texts = Vec::new();
+    for (key, value) in recipe.entries() {
+        if !LITERAL.contains(&key.text.as_str()) {
+            collect_texts(value, &mut texts);
+        }
+    }
+
     let mut used = BTreeSet::new();
-    for (_, value) in filled_entries(recipe) {
-        texts(value, &mut |text, place| {
-            for part in parts(text) {
-                match part {
-                    _ if problems.is_full() => return,
-                    Part::Literal(_) => {}
-                    Part::Malformed(wrong) => {
-                        let message = format!("`{}` is no parameter", shortened(wrong));
-                        let help = "write `$${` for a `${` that stands for itself";
-                        problems.error_with_help(source, within(source, place, wrong), &message, help);
-                    }
-                    Part::Reference(name) => {
-                        if known.contains(name) || BUILT_IN.contains(&name) {
-                            used.insert(name.to_owned());
-                            continue;
-                        }
-                        let message = format!("unknown parameter `{}`", shortened(name));
-                        let all = known.iter().map(String::as_str).chain(BUILT_IN);
-                        let place = within(source, place, &format!("${{{name}}}"));
-                        problems.error_with_help(source, place, &message, &remedy(name, all));
-                    }
+    for (text, place) in texts {
+        for part in parts(text) {
+            // A hostile file can hold far more references than problems are kept.
+            if problems.is_full() {
+                return used;
+            }
+
+            match part {
+                Part::Literal(_) => {}
+                Part::Malformed(wrong) => {
+                    let message = format!("`{}` is not a valid parameter reference", shortened(wrong));
+                    let help = "write `$${` for a literal `${`";
+                    problems.error_with_help(source, within(source, place, wrong), &message, help);
+                }
+                Part::Reference(name) if known.contains(name) || BUILT_IN.contains(&name) => {
+                    used.insert(name.to_owned());
+                }
+                Part::Reference(name) => {
+                    let message = format!("unknown parameter `{}`", shortened(name));
+                    // Only the reference is underlined, not the whole text, which can be a file of many lines.
+                    let names = known.iter().map(String::as_str).chain(BUILT_IN);
+                    let place = within(source, place, &format!("${{{name}}}"));
+                    problems.error_with_help(source, place, &message, &remedy(name, names));
                 }
             }
-        });
+        }
     }
     used
 }
 
-/// Returns the place of `wanted` inside a place, where it is written there unescaped.
+/// Returns the place of `wanted` inside a place; the whole place if quotes or escapes hide it there.
 fn within(source: &Source, place: Place, wanted: &str) -> Place {
+    // The first occurrence will do: several of them have the same problem.
     match source.slice(place).find(wanted) {
         Some(offset) => Place { start: place.start + offset, end: place.start + offset + wanted.len() },
         None => place,
     }
 }
 
-/// Returns the recipe with all parameters filled in; one without a value is reported.
+/// Returns the recipe with all parameters filled in, and reports those without a value.
 pub(crate) fn fill(source: &Source, recipe: &Node, values: &BTreeMap<String, String>, problems: &mut Problems) -> Node {
     let mut filler = Filler { source, values, problems };
-    let entries = recipe.entries().iter().map(|(key, value)| {
-        let literal = LITERAL.contains(&key.text.as_str());
-        (key.clone(), if literal { value.clone() } else { filler.node(value) })
-    });
-    Node { place: recipe.place, value: Value::Map(entries.collect()) }
+
+    let mut entries = Vec::new();
+    for (key, value) in recipe.entries() {
+        let is_literal = LITERAL.contains(&key.text.as_str());
+        entries.push((key.clone(), if is_literal { value.clone() } else { filler.node(value) }));
+    }
+
+    Node { place: recipe.place, value: Value::Map(entries) }
 }
 
+/// Fills parameters into the texts of one recipe.
 struct Filler<'a> {
     source: &'a Source,
     values: &'a BTreeMap<String, String>,
@@ -151,29 +184,38 @@ impl Filler<'_> {
             Value::Null => Value::Null,
             Value::Scalar(text) => Value::Scalar(self.text(text, node.place)),
             Value::List(items) => Value::List(items.iter().map(|item| self.node(item)).collect()),
-            Value::Map(entries) => Value::Map(
-                entries
-                    .iter()
-                    .map(|(key, value)| {
-                        let text = self.text(&key.text, key.place);
-                        (Key { text, place: key.place }, self.node(value))
-                    })
-                    .collect(),
-            ),
+            Value::Map(entries) => Value::Map(entries.iter().map(|entry| self.entry(entry)).collect()),
         };
+
+        // Places stay those of the file, so that problems of filled-in values are shown where they were written.
         Node { place: node.place, value }
+    }
+
+    fn entry(&mut self, entry: &(Key, Node)) -> (Key, Node) {
+        let (key, value) = entry;
+        let text = self.text(&key.text, key.place);
+
+        (Key { text, place: key.place }, self.node(value))
     }
 
     fn text(&mut self, text: &str, place: Place) -> String {
         let mut filled = String::new();
         for part in parts(text) {
             match part {
+                // `check_references` has reported malformed ones.
                 Part::Literal(literal) | Part::Malformed(literal) => filled.push_str(literal),
                 Part::Reference(name) => match self.values.get(name) {
                     Some(value) if filled.len() + value.len() <= LONGEST => filled.push_str(value),
-                    Some(_) => {}
+                    // Once for the text, not for each of its references.
+                    Some(_) => {
+                        let message = "with its parameters filled in, this text is longer than 1 MiB";
+                        self.problems.error(self.source, place, message);
+                        break;
+                    }
+                    // Some chain gives it a value, since `check_references` knows it, but not this image's.
                     None => {
-                        let message = format!("the parameter `{}` has no value in every image", shortened(name));
+                        let message =
+                            format!("the parameter `{}` does not have a value in every image", shortened(name));
                         let place = within(self.source, place, &format!("${{{name}}}"));
                         self.problems.error(self.source, place, &message);
                     }
@@ -184,43 +226,46 @@ impl Filler<'_> {
     }
 }
 
-/// Reports what is wrong with a recipe's own declarations, as far as the recipe alone shows it.
+/// Reports errors in a recipe's declarations, as far as the recipe alone shows them.
 pub(crate) fn check_declarations(source: &Source, recipe: &Node, problems: &mut Problems) {
-    let declared = recipe.get("parameters").map(Node::entries).unwrap_or_default();
-    for (key, declaration) in declared {
-        let get = |name| declaration.get(name);
-        if BUILT_IN.contains(&key.text.as_str()) {
-            problems.error(source, key.place, &format!("the parameter `{}` is built in", key.text));
+    for (name, declaration) in recipe.entries_of("parameters") {
+        // Built-in parameters differ by platform, and a declared value would be the same for all.
+        if BUILT_IN.contains(&name.text.as_str()) {
+            problems.error(source, name.place, &format!("the parameter `{}` is built in", name.text));
         }
-        match (get("from"), get("map")) {
+
+        match (declaration.get("from"), declaration.get("map")) {
+            // A derived parameter has exactly the values of its map.
             (Some(_), Some(_)) => {
-                for name in ["default", "allowed"] {
-                    if let Some(node) = get(name) {
-                        let message = format!("a derived parameter has no `{name}`");
-                        problems.error(source, node.place, &message);
+                for key in ["default", "allowed"] {
+                    if let Some(node) = declaration.get(key) {
+                        problems.error(source, node.place, &format!("a derived parameter cannot have `{key}`"));
                     }
                 }
             }
+            // Values that images set are checked where they are set, in `Resolver::value`.
             (None, None) => {
-                if let (Some(default), Some(allowed)) = (get("default"), get("allowed")) {
-                    check_allowed(source, default.place, default.text(), allowed, problems);
+                if let (Some(default), Some(allowed)) = (declaration.get("default"), declaration.get("allowed")) {
+                    check_allowed(source, default, allowed, problems);
                 }
             }
-            _ => problems.error(source, key.place, "a derived parameter needs both `from` and `map`"),
+            _ => problems.error(source, name.place, "a derived parameter needs both `from` and `map`"),
         }
     }
 }
 
-fn check_allowed(source: &Source, place: Place, value: &str, allowed: &Node, problems: &mut Problems) {
-    if !allowed.items().iter().any(|item| item.text() == value) {
-        let message = format!("`{}` is not allowed here", shortened(value));
-        problems.error_with_help(source, place, &message, &remedy(value, allowed.items().iter().map(Node::text)));
+/// Reports a value that is not in the list of allowed ones.
+fn check_allowed(source: &Source, value: &Node, allowed: &Node, problems: &mut Problems) {
+    if !allowed.items().iter().any(|item| item.text() == value.text()) {
+        let message = format!("`{}` is not allowed here", shortened(value.text()));
+        let help = remedy(value.text(), allowed.items().iter().map(Node::text));
+        problems.error_with_help(source, value.place, &message, &help);
     }
 }
 
 /// Returns the values of all parameters that the recipes of a chain declare, root first.
 ///
-/// `with` is the base image's map of given values, in the file `image`.
+/// `with` is the base image's map of values, in the file `image`; a missing value is reported at `at`.
 pub(crate) fn resolve(
     chain: &[(&Source, &Node)],
     image: &Source,
@@ -228,78 +273,115 @@ pub(crate) fn resolve(
     at: Place,
     problems: &mut Problems,
 ) -> BTreeMap<String, String> {
-    let mut values = BTreeMap::new();
+    let with = with.map(Node::entries).unwrap_or_default();
+    let mut resolver = Resolver { image, with, at, values: BTreeMap::new(), problems };
+
+    // Root first, because a parameter can only be derived from one of the same or a lower recipe.
     let mut declared: BTreeSet<&str> = BTreeSet::new();
-    let given = with.map(Node::entries).unwrap_or_default();
     for (source, recipe) in chain {
-        for (key, declaration) in recipe.get("parameters").map(Node::entries).unwrap_or_default() {
+        for (key, declaration) in recipe.entries_of("parameters") {
             let name = key.text.as_str();
+            // Which of two declarations counts would depend on the order of levels.
             if !declared.insert(name) {
-                let message = format!("a lower recipe declares the parameter `{name}` too");
-                problems.error(source, key.place, &message);
+                let message = format!("a lower recipe already declares the parameter `{name}`");
+                resolver.problems.error(source, key.place, &message);
             }
-            let gift = given.iter().find(|(key, _)| key.text == name);
-            if let Some(from) = declaration.get("from") {
-                if let Some((key, _)) = gift {
-                    let message = format!("the parameter `{name}` is derived from `{}`", from.text());
-                    problems.error_with_help(image, key.place, &message, "leave it out here");
-                }
-                let derived = derive(source, from, declaration.get("map"), &values, problems);
-                values.extend(derived.map(|value| (name.to_owned(), value)));
-            } else if let Some((_, value)) = gift {
-                if let Some(allowed) = declaration.get("allowed") {
-                    check_allowed(image, value.place, value.text(), allowed, problems);
-                }
-                values.insert(name.to_owned(), value.text().to_owned());
-            } else if let Some(default) = declaration.get("default") {
-                values.insert(name.to_owned(), default.text().to_owned());
-            } else {
-                let message = format!("the parameter `{name}` has no value");
-                problems.error_with_help(image, at, &message, &format!("give it one: `with: {{ {name}: … }}`"));
+            if let Some(value) = resolver.value(source, name, declaration) {
+                resolver.values.insert(name.to_owned(), value);
             }
         }
     }
-    for (key, _) in given {
+
+    // A mistyped name would otherwise leave the default in force, silently.
+    for (key, _) in with {
         if !declared.contains(key.text.as_str()) {
             let message = format!("unknown parameter `{}`", shortened(&key.text));
-            problems.error_with_help(image, key.place, &message, &remedy(&key.text, declared.iter().copied()));
+            let help = remedy(&key.text, declared.iter().copied());
+            resolver.problems.error_with_help(image, key.place, &message, &help);
         }
     }
-    values
+
+    resolver.values
 }
 
-fn derive(
-    source: &Source,
-    from: &Node,
-    map: Option<&Node>,
-    values: &BTreeMap<String, String>,
-    problems: &mut Problems,
-) -> Option<String> {
-    let Some(value) = values.get(from.text()) else {
-        let message = format!("the parameter `{}` has no value before this one", shortened(from.text()));
-        let help = remedy(from.text(), values.keys().map(String::as_str));
-        problems.error_with_help(source, from.place, &message, &help);
-        return None;
-    };
-    let derived = map.and_then(|map| map.get(value));
-    if derived.is_none() {
-        let message = format!("`map` has nothing for the value `{}` of `{}`", shortened(value), from.text());
-        problems.error(source, map.map_or(from.place, |map| map.place), &message);
+/// Finds the values of one image's parameters.
+struct Resolver<'a> {
+    /// File of the base image.
+    image: &'a Source,
+    /// Values that the base image sets.
+    with: &'a [(Key, Node)],
+    /// Place in the base image's file where a missing value is reported.
+    at: Place,
+    /// Values found so far.
+    values: BTreeMap<String, String>,
+    problems: &'a mut Problems,
+}
+
+impl Resolver<'_> {
+    /// Returns the value of a parameter that `source` declares; `None` if it was reported that there is none.
+    fn value(&mut self, source: &Source, name: &str, declaration: &Node) -> Option<String> {
+        let set = self.with.iter().find(|(key, _)| key.text == name);
+
+        if let Some(from) = declaration.get("from") {
+            // A value of its own would contradict the one it is derived from.
+            if let Some((key, _)) = set {
+                let message = format!("the parameter `{name}` is derived from `{}`", from.text());
+                self.problems.error_with_help(self.image, key.place, &message, "leave it out here");
+            }
+            return self.derived(source, from, declaration.get("map"));
+        }
+
+        if let Some((_, value)) = set {
+            if let Some(allowed) = declaration.get("allowed") {
+                check_allowed(self.image, value, allowed, self.problems);
+            }
+            return Some(value.text().to_owned());
+        }
+
+        if let Some(default) = declaration.get("default") {
+            return Some(default.text().to_owned());
+        }
+
+        let message = format!("the parameter `{name}` has no value");
+        let help = format!("set it: `with: {{ {name}: … }}`");
+        self.problems.error_with_help(self.image, self.at, &message, &help);
+        None
     }
-    derived.map(|node| node.text().to_owned())
+
+    /// Returns the value of a derived parameter: what `map` has for the value of the parameter `from`.
+    fn derived(&mut self, source: &Source, from: &Node, map: Option<&Node>) -> Option<String> {
+        // Circles end here too: of two parameters derived from each other, one comes first and finds no value.
+        let Some(value) = self.values.get(from.text()) else {
+            let message = format!("the parameter `{}` has no value before this one", shortened(from.text()));
+            let help = remedy(from.text(), self.values.keys().map(String::as_str));
+            self.problems.error_with_help(source, from.place, &message, &help);
+            return None;
+        };
+
+        let derived = map.and_then(|map| map.get(value));
+        if derived.is_none() {
+            let message = format!("`map` has no entry for the value `{}` of `{}`", shortened(value), from.text());
+            self.problems.error(source, map.map_or(from.place, |map| map.place), &message);
+        }
+
+        derived.map(|node| node.text().to_owned())
+    }
 }
 
-/// Reports values of a parameter that a map derived from it does not cover; `lower` are declarations below.
+/// Reports allowed values of a parameter that a map derived from it does not cover, also where no image uses them.
+///
+/// `lower` are the recipes that may be below this one.
 pub(crate) fn check_maps(source: &Source, recipe: &Node, lower: &[&Node], problems: &mut Problems) {
-    let all = |name: &str| {
-        std::iter::once(recipe).chain(lower.iter().copied()).find_map(|node| node.get("parameters")?.get(name))
-    };
-    for (_, declaration) in recipe.get("parameters").map(Node::entries).unwrap_or_default() {
-        let (Some(from), Some(map)) = (declaration.get("from"), declaration.get("map")) else { continue };
-        let allowed = all(from.text()).and_then(|from| from.get("allowed"));
-        for value in allowed.map(Node::items).unwrap_or_default() {
+    for (_, derived) in recipe.entries_of("parameters") {
+        let (Some(from), Some(map)) = (derived.get("from"), derived.get("map")) else { continue };
+
+        // Without a list of allowed values, `Resolver::derived` finds out for each image.
+        let mut recipes = std::iter::once(recipe).chain(lower.iter().copied());
+        let Some(original) = recipes.find_map(|node| node.at(&["parameters", from.text()])) else { continue };
+
+        for value in original.items_of("allowed") {
             if map.get(value.text()).is_none() {
-                let message = format!("`map` has nothing for the value `{}` of `{}`", value.text(), from.text());
+                let message = format!("`map` has no entry for the value `{}` of `{}`", value.text(), from.text());
                 problems.error(source, map.place, &message);
             }
         }
@@ -309,6 +391,19 @@ pub(crate) fn check_maps(source: &Source, recipe: &Node, lower: &[&Node], proble
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refuses_texts_that_grow_too_long() {
+        let text = format!("files: {{ /a: {{ content: \"{}\" }} }}", "${a}".repeat(300));
+        let source = Source::new("recipes/a.yaml".to_owned(), text);
+        let mut problems = Problems::default();
+        let recipe = crate::recipe::parse::parse(&source, &mut problems).expect("valid YAML");
+        let values = BTreeMap::from([("a".to_owned(), "a".repeat(4096))]);
+        fill(&source, &recipe, &values, &mut problems);
+        let problems = problems.sorted();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].message.ends_with("longer than 1 MiB"), "{problems:?}");
+    }
 
     #[test]
     fn finds_parts() {

@@ -1,4 +1,4 @@
-//! YAML text to a tree in which every key and value knows its place; nothing here knows what a recipe is.
+//! Parses YAML text into a tree in which every key and value knows its place. Nothing here knows what a recipe is.
 //!
 //! The tree is made from parser events rather than through serde, because serde stops at the first error and has lost
 //! how a number was written (`1.10`). Anchors, aliases and tags are refused: recipes do not need them, and without
@@ -13,47 +13,63 @@ use serde_yaml::granit_parser::Event;
 use serde_yaml::granit_parser::Parser;
 use serde_yaml::granit_parser::ScalarStyle;
 
-/// Deepest nesting.
+/// Deepest nesting. Recipes need a handful of levels; the limit keeps recursion over the tree shallow.
 const DEEPEST: usize = 32;
 
-/// Most nodes in one file.
+/// Most nodes in one file: `[[],[],…]` costs far more memory as a tree than as text.
 const MOST_NODES: usize = 200_000;
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// Where it stands.
+    /// Place of the value in the file.
     pub(crate) place: Place,
-    /// What it is.
+    /// The value itself.
     pub(crate) value: Value,
 }
 
-/// What stands at a place.
+/// A YAML value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Nothing, `~` or `null`.
+    /// An empty value, `~` or `null`.
     Null,
-    /// Text or number, as written; quotes and escapes undone.
+    /// Text or number as written, with quotes and escapes resolved.
     Scalar(String),
     /// A list.
     List(Vec<Node>),
-    /// A map in the order of the file; keys may be repeated.
+    /// A map in the order of the file. Keys may be repeated; validation reports that.
     Map(Vec<(Key, Node)>),
 }
 
 /// A map's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// Where it stands.
+    /// Place of the key in the file.
     pub(crate) place: Place,
-    /// Its text.
+    /// The key's text.
     pub(crate) text: String,
 }
 
 impl Node {
     /// Returns the value of a key; `None` where this is no map.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        // The first of repeated keys; validation has reported the others.
         self.entries().iter().find(|(name, _)| name.text == key).map(|(_, value)| value)
+    }
+
+    /// Returns the value at a path of keys.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Returns the items of the list under a key; none where there is no such list.
+    pub(crate) fn items_of(&self, key: &str) -> &[Self] {
+        self.get(key).map(Self::items).unwrap_or_default()
+    }
+
+    /// Returns the entries of the map under a key; none where there is no such map.
+    pub(crate) fn entries_of(&self, key: &str) -> &[(Key, Self)] {
+        self.get(key).map(Self::entries).unwrap_or_default()
     }
 
     /// Returns the text; empty where this is no scalar.
@@ -80,7 +96,7 @@ impl Node {
         }
     }
 
-    /// Returns what this is, for people.
+    /// Returns the kind of value in words, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
@@ -91,7 +107,7 @@ impl Node {
     }
 }
 
-/// Reads one YAML document; `None` when a problem was reported.
+/// Parses one YAML document; `None` when a problem was reported.
 pub(crate) fn parse(source: &Source, problems: &mut Problems) -> Option<Node> {
     match Builder::default().build(&source.text) {
         Ok(Some(node)) => Some(node),
@@ -106,6 +122,7 @@ pub(crate) fn parse(source: &Source, problems: &mut Problems) -> Option<Node> {
     }
 }
 
+/// The first error of a file. Parsing stops at it: what follows a syntax error is guesswork.
 struct Fault {
     place: Place,
     message: String,
@@ -117,27 +134,39 @@ impl Fault {
         Self { place, message: message.to_owned(), help }
     }
 
+    /// Turns the parser's error into ours, which underlines the character at which the parser stopped.
     fn of_syntax(text: &str, error: &granit_parser::ScanError) -> Self {
         let start = error.marker().byte_offset().unwrap_or(0).min(text.len());
-        let width = text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-        let place = Place { start, end: start + width };
-        let line = text.get(..start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
-        let tab = line.contains('\t') || text.get(start..).is_some_and(|rest| rest.starts_with('\t'));
-        let help = if tab { "YAML is indented with spaces, never with tabs" } else { "" };
-        Self { place, message: format!("cannot read this YAML: {}", shortened(&error.info().to_string())), help }
+        let (before, after) = text.split_at_checked(start).unwrap_or_default();
+        let width = after.chars().next().map_or(0, char::len_utf8);
+
+        // A tab in the line is nearly always the cause, and it is invisible, so the help names it.
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let has_tab = line.contains('\t') || after.starts_with('\t');
+        let help = if has_tab { "YAML is indented with spaces, never with tabs" } else { "" };
+
+        Self {
+            place: Place { start, end: start + width },
+            message: format!("cannot read this YAML: {}", shortened(&error.info().to_string())),
+            help,
+        }
     }
 }
 
-/// A list or map that is not complete yet.
+/// A list or map whose end has not been read yet.
 enum Open {
     List(Place, Vec<Node>),
+    /// The last key is the one that still waits for its value.
     Map(Place, Vec<(Key, Node)>, Option<Key>),
 }
 
+/// Builds the tree from the parser's events.
 #[derive(Default)]
 struct Builder {
+    /// Lists and maps around the current place, outermost first.
     open: Vec<Open>,
     root: Option<Node>,
+    /// Keys and values so far, for [`MOST_NODES`].
     nodes: usize,
 }
 
@@ -149,31 +178,39 @@ impl Builder {
             flow_nesting_limit: DEEPEST,
             block_nesting_limit: DEEPEST,
         };
+
         for event in Parser::new_from_str_with_options(text, options) {
             let (event, span) = event.map_err(|error| Fault::of_syntax(text, &error))?;
+            // Clamped, since a place is used to slice the text.
             let start = span.start.byte_offset().unwrap_or(0).min(text.len());
             let end = span.end.byte_offset().unwrap_or(start).clamp(start, text.len());
+            // Comments and directives do not arrive here; the options drop the first and refuse the second.
             self.take(event, Place { start, end })?;
         }
+
         Ok(self.root)
     }
 
     fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Fault> {
-        const PLAIN: &str = "write the value out where it is needed";
+        const WRITE_OUT: &str = "write the value out where it is needed";
+
         match event {
+            // The last field of these events is the tag, the one before it the anchor's number, 0 for none.
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, _, Some(_))
-            | Event::MappingStart(_, _, Some(_)) => Err(Fault::new(place, "YAML tags are not used here", PLAIN)),
+            | Event::MappingStart(_, _, Some(_)) => Err(Fault::new(place, "YAML tags are not used here", WRITE_OUT)),
             Event::Alias(_) | Event::UnresolvedAlias(_) | Event::Anchor(..) => {
-                Err(Fault::new(place, "YAML aliases are not used here", PLAIN))
+                Err(Fault::new(place, "YAML aliases are not used here", WRITE_OUT))
             }
             Event::Scalar(text, style, 0, None) => self.scalar(&text, style, place),
             Event::SequenceStart(_, 0, None) => self.start(Open::List(place, Vec::new()), place),
             Event::MappingStart(_, 0, None) => self.start(Open::Map(place, Vec::new(), None), place),
+            // What is left of these has an anchor.
             Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) => {
-                Err(Fault::new(place, "YAML anchors are not used here", PLAIN))
+                Err(Fault::new(place, "YAML anchors are not used here", WRITE_OUT))
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place),
+            // What a second document means for the first would be a guess.
             Event::DocumentStart(..) if self.root.is_some() => {
                 Err(Fault::new(place, "a second document begins here", "put it into a file of its own"))
             }
@@ -181,6 +218,7 @@ impl Builder {
         }
     }
 
+    /// Counts a key or value, and stops at too many.
     fn count(&mut self, place: Place) -> Result<(), Fault> {
         self.nodes += 1;
         if self.nodes > MOST_NODES {
@@ -189,47 +227,57 @@ impl Builder {
         Ok(())
     }
 
+    /// Begins a list or map.
     fn start(&mut self, open: Open, place: Place) -> Result<(), Fault> {
+        // A map without a waiting key expects one, and YAML allows lists and maps as keys.
         if matches!(self.open.last(), Some(Open::Map(_, _, None))) {
             return Err(Fault::new(place, "a key must be text", ""));
         }
+        // The parser has its own limits for the two styles; a tree can mix them.
         if self.open.len() >= DEEPEST {
             return Err(Fault::new(place, &format!("more than {DEEPEST} levels of nesting"), ""));
         }
+
         self.open.push(open);
         Ok(())
     }
 
+    /// Completes the innermost list or map.
     fn end(&mut self, end: Place) -> Result<(), Fault> {
-        let node = match self.open.pop() {
-            Some(Open::List(place, items)) => {
-                Node { place: Place { end: end.end.max(place.end), ..place }, value: Value::List(items) }
-            }
-            Some(Open::Map(place, entries, _)) => {
-                Node { place: Place { end: end.end.max(place.end), ..place }, value: Value::Map(entries) }
-            }
+        let (start, value) = match self.open.pop() {
+            Some(Open::List(start, items)) => (start, Value::List(items)),
+            Some(Open::Map(start, entries, _)) => (start, Value::Map(entries)),
             None => return Ok(()),
         };
-        self.add(node)
+
+        // Never before the end of its first token, since the place is used to slice the text.
+        let place = Place { end: end.end.max(start.end), ..start };
+        self.add(Node { place, value })
     }
 
+    /// Takes a scalar: a key where a map waits for one, else a value.
     fn scalar(&mut self, text: &str, style: ScalarStyle, place: Place) -> Result<(), Fault> {
         if let Some(Open::Map(_, _, key @ None)) = self.open.last_mut() {
             *key = Some(Key { place, text: text.to_owned() });
             return self.count(place);
         }
-        let null = style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL");
-        let value = if null { Value::Null } else { Value::Scalar(text.to_owned()) };
+
+        // The spellings of null in YAML's core schema (YAML 1.2.2 §10.3.2); in quotes they are text.
+        let is_null = style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL");
+        let value = if is_null { Value::Null } else { Value::Scalar(text.to_owned()) };
         self.add(Node { place, value })
     }
 
+    /// Puts a complete value where it belongs.
     fn add(&mut self, mut node: Node) -> Result<(), Fault> {
         self.count(node.place)?;
+
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List(_, items)) => items.push(node),
             Some(Open::Map(_, entries, key)) => {
                 if let Some(key) = key.take() {
+                    // An absent value has no text to underline, so its key stands in for it.
                     if node.value == Value::Null && node.place.start == node.place.end {
                         node.place = key.place;
                     }

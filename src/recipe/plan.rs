@@ -1,7 +1,8 @@
-//! Which recipes an image consists of, with which parameters, and on which other image it stands.
+//! The recipes that an image consists of, the values of its parameters, and its parent image.
 
 use crate::recipe::level::texts;
 use crate::recipe::parameters;
+use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
 use crate::recipe::parse::Value;
 use crate::recipe::project::Document;
@@ -14,33 +15,33 @@ use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Stands in `from` for every recipe.
+/// Stands for every recipe in `from`.
 const ANY: &str = "any";
 
-/// Most levels of an image.
+/// Most levels of an image: far more than people can keep in view, so a longer chain is a mistake.
 const MOST_LEVELS: usize = 16;
 
-/// One image before its recipes are filled in.
+/// One image before its recipes are filled in with its parameters.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Image name.
     pub(crate) image: String,
     /// Name of the base-image file.
     pub(crate) base: String,
-    /// Recipe on top, for a variant.
+    /// Recipe at the top, for a variant.
     pub(crate) variant: Option<String>,
-    /// Recipes, root first.
+    /// Names of the recipes, root first.
     pub(crate) chain: Vec<String>,
     /// Values of all parameters.
     pub(crate) values: BTreeMap<String, String>,
-    /// Platforms, sorted.
+    /// Platforms to build, sorted.
     pub(crate) platforms: Vec<Platform>,
-    /// The image below.
+    /// Parent image, if the project defines it.
     pub(crate) parent: Option<String>,
 }
 
 /// Returns the names in `from`, each with its place.
-fn lower(recipe: &Node) -> Vec<(&str, Place)> {
+fn from_names(recipe: &Node) -> Vec<(&str, Place)> {
     match recipe.get("from") {
         Some(node) if matches!(node.value, Value::Scalar(_)) => vec![(node.text(), node.place)],
         Some(node) => node.items().iter().map(|item| (item.text(), item.place)).collect(),
@@ -48,15 +49,23 @@ fn lower(recipe: &Node) -> Vec<(&str, Place)> {
     }
 }
 
-/// Returns the recipes that may lie below one, in every choice, without itself.
-fn below<'a>(name: &'a str, recipes: &'a Documents) -> BTreeSet<&'a str> {
+/// Returns the parameters that a recipe itself declares; none if there is no such recipe.
+fn own_parameters<'a>(recipe: &str, recipes: &'a Documents) -> &'a [(Key, Node)] {
+    recipes.get(recipe).map(|document| document.root.entries_of("parameters")).unwrap_or_default()
+}
+
+/// Returns all recipes that may be below one, whichever of the names in `from` an image chooses, without itself.
+fn lower_recipes<'a>(name: &'a str, recipes: &'a Documents) -> BTreeSet<&'a str> {
+    // Depth first over all alternatives, since another image may choose another one.
     let mut found = BTreeSet::new();
     let mut open = vec![name];
     while let Some(document) = open.pop().and_then(|name| recipes.get(name)) {
-        for (lower, _) in lower(&document.root) {
+        for (lower, _) in from_names(&document.root) {
             if lower == ANY {
                 return recipes.keys().map(String::as_str).filter(|other| *other != name).collect();
             }
+
+            // Only names that are new are followed, so a circle ends too.
             if let Some((lower, _)) = recipes.get_key_value(lower)
                 && found.insert(lower.as_str())
             {
@@ -64,70 +73,106 @@ fn below<'a>(name: &'a str, recipes: &'a Documents) -> BTreeSet<&'a str> {
             }
         }
     }
+
     found
 }
 
-/// Reports what is wrong with each recipe beyond its form.
+/// Reports errors of recipes that their form alone does not show.
 pub(crate) fn check_recipes(recipes: &Documents, problems: &mut Problems) {
     let mut used: BTreeSet<String> = BTreeSet::new();
-    for (name, Document { source, root }) in recipes {
-        if let Some(node) = root.get("name").filter(|node| node.text() != name) {
-            let message = format!("the name `{}` is not the file's name", node.text());
-            problems.error_with_help(source, node.place, &message, &format!("write `name: {name}`"));
-        }
-        for (lower, place) in lower(root) {
-            if lower != ANY && !recipes.contains_key(lower) {
-                let message = format!("unknown recipe `{lower}`");
-                problems.error_with_help(source, place, &message, &remedy(lower, recipes.keys().map(String::as_str)));
-            }
-        }
-        check_origin(name, recipes, problems);
-        check_files(source, root, problems);
-        parameters::check_declarations(source, root, problems);
-        let below: Vec<&Node> =
-            below(name, recipes).into_iter().filter_map(|name| recipes.get(name)).map(|found| &found.root).collect();
-        parameters::check_maps(source, root, &below, problems);
-        let declarations = below.iter().copied().chain([root]).filter_map(|node| node.get("parameters"));
-        let known = declarations.flat_map(Node::entries).map(|(key, _)| key.text.clone()).collect();
-        used.extend(parameters::check_references(source, root, &known, problems));
-        let declared = root.get("parameters").map(Node::entries).unwrap_or_default();
-        used.extend(declared.iter().filter_map(|(_, node)| node.get("from")).map(|node| node.text().to_owned()));
+    for (name, document) in recipes {
+        check_names(name, document, recipes, problems);
+        check_origin(name, document, recipes, problems);
+        check_files(document, problems);
+        used.extend(check_parameters(name, document, recipes, problems));
     }
+
+    // After all recipes, because a parameter may be meant for the recipes above the one that declares it.
     for Document { source, root } in recipes.values() {
-        for (key, _) in root.get("parameters").map(Node::entries).unwrap_or_default() {
+        for (key, _) in root.entries_of("parameters") {
             if !used.contains(&key.text) {
                 let message = format!("the parameter `{}` is never used", key.text);
-                problems.warning(source, key.place, &message, &format!("write `${{{}}}` where it belongs", key.text));
+                let help = format!("write `${{{}}}` where it belongs", key.text);
+                problems.warning(source, key.place, &message, &help);
             }
         }
     }
 }
 
-/// Reports files without bytes or with two origins for them.
-fn check_files(source: &Source, recipe: &Node, problems: &mut Problems) {
-    for (key, node) in recipe.get("files").map(Node::entries).unwrap_or_default() {
-        if node.get("content").is_some() == node.get("source").is_some() {
-            problems.error(source, key.place, "a file needs either `content` or `source`");
+/// Reports a recipe whose name is not its file's, and unknown recipes in `from`.
+fn check_names(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) {
+    let Document { source, root } = document;
+
+    // Other files refer to a recipe by its file's name, so a second name would only mislead.
+    if let Some(node) = root.get("name").filter(|node| node.text() != name) {
+        let message = format!("the name `{}` is not the file's name", node.text());
+        problems.error_with_help(source, node.place, &message, &format!("write `name: {name}`"));
+    }
+
+    for (lower, place) in from_names(root) {
+        if lower != ANY && !recipes.contains_key(lower) {
+            report_unknown_recipe(source, lower, place, recipes, problems);
         }
     }
 }
 
-/// Reports circles, and archives in the wrong place.
-fn check_origin(name: &str, recipes: &Documents, problems: &mut Problems) {
-    let Some(Document { source, root }) = recipes.get(name) else { return };
-    let any = lower(root).iter().any(|(lower, _)| *lower == ANY);
-    for (other, place) in lower(root) {
-        if !any && (other == name || below(other, recipes).contains(name)) {
-            let message = format!("the recipe `{name}` stands on itself, by way of `{other}`");
-            problems.error(source, place, &message);
-        }
-        if other == ANY && lower(root).len() > 1 {
-            problems.error(source, place, "`any` stands alone");
+/// Reports the name of a recipe that does not exist.
+fn report_unknown_recipe(source: &Source, name: &str, place: Place, recipes: &Documents, problems: &mut Problems) {
+    let help = remedy(name, recipes.keys().map(String::as_str));
+    problems.error_with_help(source, place, &format!("unknown recipe `{name}`"), &help);
+}
+
+/// Reports errors in the parameters of a recipe, and returns the names of those that it uses.
+fn check_parameters(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) -> BTreeSet<String> {
+    let Document { source, root } = document;
+    parameters::check_declarations(source, root, problems);
+
+    let lower: Vec<&Node> =
+        lower_recipes(name, recipes).into_iter().filter_map(|name| Some(&recipes.get(name)?.root)).collect();
+    parameters::check_maps(source, root, &lower, problems);
+
+    // A reference is right here if some chain gives it a value; `fill` checks the chain of each image.
+    // Parameters of higher recipes are not known here: what is below must not depend on what is above.
+    let declaring = lower.iter().copied().chain([root]);
+    let known = declaring.flat_map(|recipe| recipe.entries_of("parameters")).map(|(key, _)| key.text.clone()).collect();
+    let mut used = parameters::check_references(source, root, &known, problems);
+
+    let derived_from = root.entries_of("parameters").iter().filter_map(|(_, declaration)| declaration.get("from"));
+    used.extend(derived_from.map(|from| from.text().to_owned()));
+    used
+}
+
+/// Reports files with no source of their bytes, or with two.
+fn check_files(document: &Document, problems: &mut Problems) {
+    let Document { source, root } = document;
+    for (path, file) in root.entries_of("files") {
+        if file.get("content").is_some() == file.get("source").is_some() {
+            problems.error(source, path.place, "a file needs either `content` or `source`");
         }
     }
+}
+
+/// Reports circles in `from`, and archives in the wrong recipe.
+fn check_origin(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) {
+    let Document { source, root } = document;
+    let lower = from_names(root);
+
+    // `any` stands for the other recipes only, so it makes no circle.
+    let has_any = lower.iter().any(|(lower, _)| *lower == ANY);
+    for (other, place) in &lower {
+        if !has_any && (*other == name || lower_recipes(other, recipes).contains(name)) {
+            let message = format!("circular `from`: the recipe `{name}` leads back to itself through `{other}`");
+            problems.error(source, *place, &message);
+        }
+        if *other == ANY && lower.len() > 1 {
+            problems.error(source, *place, "`any` cannot be combined with other recipes");
+        }
+    }
+
+    // All levels of an image take their packages from the same archives.
     match root.entries().iter().find(|(key, _)| key.text == "archives") {
         Some((key, _)) if root.get("from").is_some() => {
-            problems.error(source, key.place, "only a root recipe, one without `from`, names archives");
+            problems.error(source, key.place, "only a root recipe, one without `from`, can have `archives`");
         }
         None if root.get("from").is_none() => {
             let place = root.entries().first().map(|(key, _)| key.place).unwrap_or_default();
@@ -138,53 +183,68 @@ fn check_origin(name: &str, recipes: &Documents, problems: &mut Problems) {
     }
 }
 
-/// Plans all images whose recipes are right; parents come before children.
+/// Plans all images whose recipes have no errors; parents come before children.
 pub(crate) fn plan(recipes: &Documents, images: &Documents, problems: &mut Problems) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
     for (name, document) in images {
         check_tags(document, problems);
+        // Without the base image there are no variants of it either.
         let Some(base) = plan_base(name, document, recipes, problems) else { continue };
-        let variants = document.root.get("variants").map(Node::items).unwrap_or_default();
-        for variant in variants {
+        for variant in document.root.items_of("variants") {
             plans.extend(plan_variant(&base, variant, document, recipes, problems));
         }
         plans.push(base);
     }
+
+    // A parent has one level less than its children, so the shorter chain comes first.
     plans.sort_by(|left, right| (left.chain.len(), &left.image).cmp(&(right.chain.len(), &right.image)));
-    for pair in plans.windows(2) {
-        if pair[0].image == pair[1].image {
-            let message = format!("there are two images named `{}`", pair[0].image);
-            if let Some(document) = images.get(&pair[1].base) {
-                problems.error(&document.source, Place::default(), &message);
-            }
-        }
-    }
+    check_image_names(&plans, images, problems);
+
+    // A variant has its parent already; any other image may share its lower levels with an image of the project.
     for index in 0..plans.len() {
         if plans[index].parent.is_none() {
-            plans[index].parent = parent(&plans[index], &plans, recipes);
+            plans[index].parent = find_parent(&plans[index], &plans, recipes);
         }
     }
     plans
 }
 
-fn parent(child: &Plan, plans: &[Plan], recipes: &Documents) -> Option<String> {
-    let (top, rest) = child.chain.split_last()?;
-    let own = recipes.get(top).and_then(|document| document.root.get("parameters"));
-    let mut values = child.values.clone();
-    for (key, _) in own.map(Node::entries).unwrap_or_default() {
-        values.remove(&key.text);
+/// Reports two images of the same name: a variant can be called like another base image. The plans are sorted.
+fn check_image_names(plans: &[Plan], images: &Documents, problems: &mut Problems) {
+    for pair in plans.windows(2) {
+        if pair[0].image == pair[1].image
+            && let Some(document) = images.get(&pair[1].base)
+        {
+            let message = format!("there are two images named `{}`", pair[0].image);
+            problems.error(&document.source, Place::default(), &message);
+        }
     }
-    let fits = |plan: &&Plan| {
-        plan.chain == rest
-            && plan.values == values
-            && child.platforms.iter().all(|platform| plan.platforms.contains(platform))
-    };
-    plans.iter().find(fits).map(|plan| plan.image.clone())
 }
 
+/// Returns the image whose levels are exactly the lower levels of `child`, for all its platforms.
+fn find_parent(child: &Plan, plans: &[Plan], recipes: &Documents) -> Option<String> {
+    let (top, lower) = child.chain.split_last()?;
+
+    // The parent does not have the parameters of the child's own recipe.
+    let mut values = child.values.clone();
+    for (key, _) in own_parameters(top, recipes) {
+        values.remove(&key.text);
+    }
+
+    // A parent on fewer platforms could not be the base of all the child's manifests.
+    for plan in plans {
+        let has_platforms = child.platforms.iter().all(|platform| plan.platforms.contains(platform));
+        if plan.chain == lower && plan.values == values && has_platforms {
+            return Some(plan.image.clone());
+        }
+    }
+    None
+}
+
+/// Reports tags that need a version which nothing provides.
 fn check_tags(document: &Document, problems: &mut Problems) {
     let Document { source, root } = document;
-    for tag in root.get("publish").and_then(|node| node.get("tags")).map(Node::items).unwrap_or_default() {
+    for tag in root.at(&["publish", "tags"]).map(Node::items).unwrap_or_default() {
         if tag.text().contains("{version}") && root.get("version-of").is_none() {
             let help = "add `version-of: <package>`";
             problems.error_with_help(source, tag.place, "`{version}` needs the key `version-of`", help);
@@ -192,30 +252,17 @@ fn check_tags(document: &Document, problems: &mut Problems) {
     }
 }
 
+/// Plans the image of a base-image file; `None` if it or one of its recipes has an error.
 fn plan_base(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) -> Option<Plan> {
     let Document { source, root } = document;
     let recipe = root.get("recipe")?;
-    let Some((top, _)) = recipes.get_key_value(recipe.text()) else {
-        let help = remedy(recipe.text(), recipes.keys().map(String::as_str));
-        problems.error_with_help(source, recipe.place, &format!("unknown recipe `{}`", recipe.text()), &help);
-        return None;
-    };
-    let mut chain = vec![top.clone()];
-    while let Some(next) = chain.last().and_then(|top| choose(top, root.get("with"), recipes)) {
-        if next == ANY {
-            let message = format!("the recipe `{}` stands on any other", recipe.text());
-            problems.error_with_help(source, recipe.place, &message, "name it under `variants` of another image");
-            return None;
-        }
-        if chain.iter().any(|level| level == next) || chain.len() >= MOST_LEVELS {
-            return None;
-        }
-        chain.push(recipes.get_key_value(next)?.0.clone());
-    }
-    chain.reverse();
-    let documents = documents(&chain, recipes, problems)?;
-    let with = given(root, &chain, recipes);
+    let chain = find_chain(recipe, document, recipes, problems)?;
+
+    let documents = chain_documents(&chain, recipes, problems)?;
+    let with = chain_values(root, &chain, recipes);
     let values = parameters::resolve(&documents, source, with.as_ref(), recipe.place, problems);
+
+    // Sorted, because their order in the file says nothing, and the order in an image index must not change.
     let mut platforms: Vec<Platform> =
         texts(root.get("platforms")).iter().filter_map(|text| text.parse().ok()).collect();
     platforms.sort();
@@ -223,43 +270,96 @@ fn plan_base(name: &str, document: &Document, recipes: &Documents, problems: &mu
     if let Some(node) = root.get("platforms").filter(|node| node.value == Value::List(Vec::new())) {
         problems.error(source, node.place, "there must be at least one platform");
     }
+
     let (image, base) = (name.to_owned(), name.to_owned());
     Some(Plan { image, base, variant: None, chain, values, platforms, parent: None })
 }
 
-/// Returns the recipe below: the one whose own parameter the image gives, else the first.
-fn choose<'a>(recipe: &str, with: Option<&Node>, recipes: &'a Documents) -> Option<&'a str> {
-    let names = lower(&recipes.get(recipe)?.root);
-    let given = |name: &str| {
-        let own = recipes.get(name).and_then(|document| document.root.get("parameters"));
-        own.map(Node::entries)
-            .unwrap_or_default()
-            .iter()
-            .any(|(key, _)| with.is_some_and(|with| with.get(&key.text).is_some()))
+/// Returns the recipes of a base image, root first; `None` if there is no complete chain.
+fn find_chain(recipe: &Node, document: &Document, recipes: &Documents, problems: &mut Problems) -> Option<Vec<String>> {
+    let Document { source, root } = document;
+    let Some((top, _)) = recipes.get_key_value(recipe.text()) else {
+        report_unknown_recipe(source, recipe.text(), recipe.place, recipes, problems);
+        return None;
     };
-    names.iter().find(|(name, _)| given(name)).or(names.first()).map(|(name, _)| *name)
+
+    let mut chain = vec![top.clone()];
+    while let Some(lower) = chain.last().and_then(|top| choose_lower(top, root.get("with"), recipes)) {
+        if lower == ANY {
+            let message = format!("the recipe `{}` is only for variants: it leads to `from: any`", recipe.text());
+            let help = "name it under `variants` of another image";
+            problems.error_with_help(source, recipe.place, &message, help);
+            return None;
+        }
+
+        // `check_origin` has reported the circle.
+        if chain.iter().any(|level| level == lower) {
+            return None;
+        }
+        if chain.len() >= MOST_LEVELS {
+            let message = format!("the recipe `{}` has more than {MOST_LEVELS} levels", recipe.text());
+            problems.error(source, recipe.place, &message);
+            return None;
+        }
+
+        // An unknown recipe ends the search: `check_names` has reported it.
+        chain.push(recipes.get_key_value(lower)?.0.clone());
+    }
+
+    // It was followed from the top.
+    chain.reverse();
+    Some(chain)
 }
 
-/// Returns the given values without those that only variants outside this chain take.
-fn given(image: &Node, chain: &[String], recipes: &Documents) -> Option<Node> {
-    let with = image.get("with")?;
-    let mut elsewhere: BTreeSet<&str> = BTreeSet::new();
-    for variant in image.get("variants").map(Node::items).unwrap_or_default() {
-        if chain.iter().all(|level| level != variant.text()) {
-            let own = recipes.get(variant.text()).and_then(|document| document.root.get("parameters"));
-            elsewhere.extend(own.map(Node::entries).unwrap_or_default().iter().map(|(key, _)| key.text.as_str()));
+/// Returns the recipe below another: the first whose own parameter the image sets, else the first.
+fn choose_lower<'a>(recipe: &str, with: Option<&Node>, recipes: &'a Documents) -> Option<&'a str> {
+    let names = from_names(&recipes.get(recipe)?.root);
+
+    // `with: { debian: 13 }` chooses the recipe `debian`, which declares that parameter.
+    for (name, _) in &names {
+        let is_set = |(key, _): &(Key, Node)| with.is_some_and(|with| with.get(&key.text).is_some());
+        if own_parameters(name, recipes).iter().any(is_set) {
+            return Some(name);
         }
     }
+
+    names.first().map(|(name, _)| *name)
+}
+
+/// Returns the image's map of values without those that only variants outside this chain take.
+fn chain_values(image: &Node, chain: &[String], recipes: &Documents) -> Option<Node> {
+    let with = image.get("with")?;
+
+    // One map serves the base image and all its variants, and none of them may call the others' values unknown.
+    let mut elsewhere: BTreeSet<&str> = BTreeSet::new();
+    for variant in image.items_of("variants") {
+        if !chain.iter().any(|level| level == variant.text()) {
+            elsewhere.extend(own_parameters(variant.text(), recipes).iter().map(|(key, _)| key.text.as_str()));
+        }
+    }
+
     let kept = with.entries().iter().filter(|(key, _)| !elsewhere.contains(key.text.as_str()));
     Some(Node { place: with.place, value: Value::Map(kept.cloned().collect()) })
 }
 
-/// Returns the documents of a chain; `None` when one of them has an error already.
-fn documents<'a>(chain: &[String], recipes: &'a Documents, problems: &Problems) -> Option<Vec<(&'a Source, &'a Node)>> {
-    let sound = |name: &String| recipes.get(name).filter(|document| !problems.has_error_in(&document.source.path));
-    chain.iter().map(|name| sound(name).map(|document| (&document.source, &document.root))).collect()
+/// Returns the documents of a chain; `None` if one of them has an error already, since others would only follow from it.
+fn chain_documents<'a>(
+    chain: &[String],
+    recipes: &'a Documents,
+    problems: &Problems,
+) -> Option<Vec<(&'a Source, &'a Node)>> {
+    let mut documents = Vec::new();
+    for name in chain {
+        let Document { source, root } = recipes.get(name)?;
+        if problems.has_error_in(&source.path) {
+            return None;
+        }
+        documents.push((source, root));
+    }
+    Some(documents)
 }
 
+/// Plans a variant: the base image with one more recipe at the top.
 fn plan_variant(
     base: &Plan,
     variant: &Node,
@@ -267,28 +367,33 @@ fn plan_variant(
     recipes: &Documents,
     problems: &mut Problems,
 ) -> Option<Plan> {
+    let Document { source, root } = document;
     let name = variant.text();
     let Some(recipe) = recipes.get(name) else {
-        let help = remedy(name, recipes.keys().map(String::as_str));
-        problems.error_with_help(&document.source, variant.place, &format!("unknown recipe `{name}`"), &help);
+        report_unknown_recipe(source, name, variant.place, recipes, problems);
         return None;
     };
+
+    // The recipe has to agree, so that it is not put on a level that it was not written for.
     let top = base.chain.last()?;
-    if !lower(&recipe.root).iter().any(|(lower, _)| *lower == ANY || lower == top) {
-        let message = format!("the recipe `{name}` does not stand on `{top}`");
-        problems.error_with_help(&document.source, variant.place, &message, "write `from: any` in it");
+    if !from_names(&recipe.root).iter().any(|(lower, _)| *lower == ANY || lower == top) {
+        let message = format!("the recipe `{name}` cannot be put on top of `{top}`: its `from` does not name it");
+        problems.error_with_help(source, variant.place, &message, &format!("write `from: any` in `{name}`"));
         return None;
     }
+
     let chain: Vec<String> = base.chain.iter().cloned().chain([name.to_owned()]).collect();
-    let documents = documents(&chain, recipes, problems)?;
-    let with = given(&document.root, &chain, recipes);
-    let values = parameters::resolve(&documents, &document.source, with.as_ref(), variant.place, problems);
+    let documents = chain_documents(&chain, recipes, problems)?;
+    let with = chain_values(root, &chain, recipes);
+    let values = parameters::resolve(&documents, source, with.as_ref(), variant.place, problems);
+
     Some(Plan {
         image: format!("{}-{name}", base.image),
         variant: Some(name.to_owned()),
         chain,
         values,
         parent: Some(base.image.clone()),
+        // Platforms and file are those of the base image.
         ..base.clone()
     })
 }

@@ -1,9 +1,11 @@
-//! The project folder: all recipes and base images, which stands on which, and their definitions.
+//! The project folder: all recipes and base images, and the definitions that they make.
 
+use crate::recipe::ArchiveDefinition;
 use crate::recipe::Definition;
 use crate::recipe::Diagnostic;
 use crate::recipe::Error;
 use crate::recipe::Ledger;
+use crate::recipe::Level;
 use crate::recipe::Owner;
 use crate::recipe::Publish;
 use crate::recipe::Rebuild;
@@ -32,24 +34,25 @@ use crate::recipe::suggest::nearest;
 use crate::recipe::validate::Parameters;
 use crate::recipe::validate::validate;
 use crate::sys::beneath::Beneath;
+use crate::values::Digest;
 use crate::values::Platform;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Largest YAML file.
+/// Largest YAML file: far more than people write, and small enough to parse and fill in for every platform.
 const LARGEST: u64 = 1 << 20;
 
-/// Where the script ledger is.
+/// Path of the script ledger.
 const LEDGER_FILE: &str = "recipes/scripts.yaml";
 
-/// A file with its tree.
+/// A parsed YAML file.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
-    /// The file.
+    /// Text of the file.
     pub(crate) source: Source,
-    /// Its content.
+    /// Root of its tree.
     pub(crate) root: Node,
 }
 
@@ -62,17 +65,20 @@ pub struct Project {
     folder: PathBuf,
     recipes: Documents,
     images: Documents,
+    /// Images whose recipes have no errors, parents before children.
     plans: Vec<Plan>,
+    /// Problems that the files themselves show, before parameters are filled in.
     problems: Problems,
 }
 
 impl Project {
     /// Reads `recipes/*.yaml` and `base-images/*.yaml` below `folder`.
     ///
-    /// Problems inside the files are kept for [`Self::definitions`] and [`Self::check`], so that all come at once.
+    /// Problems inside the files are kept for [`Self::definitions`] and [`Self::check`], which report all of them
+    /// together.
     ///
     /// # Errors
-    /// [`Error::NoProject`] when there is no recipe, [`Error::Files`] when a folder cannot be listed.
+    /// [`Error::NoProject`] if there is no recipe, [`Error::Files`] if a folder cannot be listed.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let mut problems = Problems::default();
         let recipes = load(folder, "recipes", &RECIPE, &mut problems)?;
@@ -80,40 +86,48 @@ impl Project {
         if recipes.is_empty() && images.is_empty() && !problems.has_error() {
             return Err(Error::NoProject(folder.to_owned()));
         }
+
+        // Recipes first: an image is only planned from recipes without errors.
         check_recipes(&recipes, &mut problems);
         let plans = plan(&recipes, &images, &mut problems);
         Ok(Self { folder: folder.to_owned(), recipes, images, plans, problems })
     }
 
-    /// Returns the names of all images, parents before children; those in broken files are left out.
+    /// Returns the names of all images, parents before children. Images in files with errors are left out.
     #[must_use]
     pub fn images(&self) -> Vec<&str> {
         self.plans.iter().map(|plan| plan.image.as_str()).collect()
     }
 
-    /// Returns for every image the repositories, so many at most, of others that have the same recipe at their root, and
-    /// so may have some of the same layers. Looks at the files of the project alone, not at what they name.
+    /// Returns for every image at most `most` repositories of other images with the same root recipe, which may have some
+    /// of the same layers. Only the project's own files are read, not the files that they name.
     #[must_use]
     pub fn related(&self, most: usize) -> BTreeMap<String, Vec<String>> {
-        let repository =
-            |plan: &Plan| self.images.get(&plan.base)?.root.get("publish")?.get("repository").map(Node::text);
-        let known = |plan| Some((plan, repository(plan)?));
-        let all: Vec<(&Plan, &str)> = self.plans.iter().filter_map(known).collect();
-        let related = |(plan, own): &(&Plan, &str)| {
-            let same = all.iter().filter(|(other, name)| other.chain.first() == plan.chain.first() && name != own);
-            let mut names: Vec<String> = Vec::new();
-            for (_, name) in same {
-                // with many images most of them need not be looked at
-                if names.len() == most {
+        let published: Vec<(&Plan, &str)> =
+            self.plans.iter().filter_map(|plan| Some((plan, self.repository(plan)?))).collect();
+
+        let mut related = BTreeMap::new();
+        for (plan, own) in &published {
+            let mut repositories: Vec<String> = Vec::new();
+            for (other, repository) in &published {
+                // Projects can have thousands of images, and this is quadratic otherwise.
+                if repositories.len() == most {
                     break;
                 }
-                if !names.iter().any(|known| known == name) {
-                    names.push((*name).to_owned());
+
+                let is_related = other.chain.first() == plan.chain.first() && repository != own;
+                if is_related && !repositories.iter().any(|known| known == repository) {
+                    repositories.push((*repository).to_owned());
                 }
             }
-            (plan.image.clone(), names)
-        };
-        all.iter().map(related).collect()
+            related.insert(plan.image.clone(), repositories);
+        }
+        related
+    }
+
+    /// Returns the repository that an image is published in.
+    fn repository(&self, plan: &Plan) -> Option<&str> {
+        self.images.get(&plan.base)?.root.at(&["publish", "repository"]).map(Node::text)
     }
 
     /// Returns the definition of one image.
@@ -121,11 +135,11 @@ impl Project {
     /// # Errors
     /// [`Error::UnknownImage`], or [`Error::Invalid`] with the problems of all files and of this image.
     pub fn definition(&self, image: &str) -> Result<Definition, Error> {
-        let unknown = || self.unknown(image);
-        self.definitions(&[image])?.into_iter().find(|found| found.image == image).ok_or_else(unknown)
+        let mut definitions = self.definitions(&[image])?.into_iter();
+        definitions.find(|definition| definition.image == image).ok_or_else(|| self.unknown(image))
     }
 
-    /// Returns the definitions of the named images (none named: all), parents before children.
+    /// Returns the definitions of the named images, or of all if no name is given; parents come before children.
     ///
     /// # Errors
     /// [`Error::UnknownImage`], or [`Error::Invalid`] with the problems of all files and of these images.
@@ -134,19 +148,21 @@ impl Project {
         if problems.has_error() {
             return Err(Error::Invalid(problems.sorted()));
         }
+
+        // After the problems: an image in a file with errors is not unknown.
         match names.iter().find(|name| !self.plans.iter().any(|plan| plan.image == **name)) {
             Some(name) => Err(self.unknown(name)),
             None => Ok(definitions),
         }
     }
 
-    /// Returns all problems of all files and images, warnings too.
+    /// Returns all problems of all files and images, including warnings.
     #[must_use]
     pub fn check(&self) -> Vec<Diagnostic> {
         self.define(&[]).1.sorted()
     }
 
-    /// Returns what is no error but should be looked at, as far as the files themselves show it.
+    /// Returns the warnings that the files themselves show, without filling in parameters.
     #[must_use]
     pub fn warnings(&self) -> Vec<Diagnostic> {
         let mut problems = self.problems.clone().sorted();
@@ -157,8 +173,9 @@ impl Project {
     /// Reads the script ledger, `recipes/scripts.yaml`; a missing one is empty.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with all its problems, [`Error::Files`] when it cannot be read.
+    /// [`Error::Invalid`] with all its problems, [`Error::Files`] if it cannot be read.
     pub fn ledger(&self) -> Result<Ledger, Error> {
+        // One ledger covers the scripts of all recipes, so it may be larger than any of them.
         match Beneath::new(&self.folder).read_text(LEDGER_FILE, 16 * LARGEST) {
             Ok(text) => Ledger::parse(LEDGER_FILE, &text),
             Err(error) if error.is_missing() => Ok(Ledger::default()),
@@ -172,94 +189,142 @@ impl Project {
         Error::UnknownImage { image: shown(image), suggestion, known }
     }
 
+    /// Returns the definitions of the named images, or of all, as far as they have no errors, and all problems.
     fn define(&self, names: &[&str]) -> (Vec<Definition>, Problems) {
+        // A copy, because each call adds the problems of other images.
         let mut problems = self.problems.clone();
         let mut files = Files::new(&self.folder);
-        let wanted = |plan: &&Plan| names.is_empty() || names.contains(&plan.image.as_str());
-        let definitions = self
-            .plans
-            .iter()
-            .filter(wanted)
-            .filter_map(|plan| self.complete(plan, &mut files, &mut problems))
-            .collect();
+
+        let mut definitions = Vec::new();
+        for plan in &self.plans {
+            if names.is_empty() || names.contains(&plan.image.as_str()) {
+                definitions.extend(self.complete(plan, &mut files, &mut problems));
+            }
+        }
+
         (definitions, problems)
     }
 
     /// Fills in one image for all its platforms.
     fn complete(&self, plan: &Plan, files: &mut Files, problems: &mut Problems) -> Option<Definition> {
         let base = self.images.get(&plan.base)?;
-        let mut inputs = BTreeMap::from([(base.source.path.clone(), base.source.digest)]);
-        let mut levels = BTreeMap::new();
-        let mut archives = Vec::new();
+        let mut filled = FilledImage {
+            inputs: BTreeMap::from([(base.source.path.clone(), base.source.digest)]),
+            ..FilledImage::default()
+        };
         for platform in &plan.platforms {
-            let values = values_for(*platform, &plan.values);
-            let mut accounts = AccountCheck::default();
-            let mut found = Vec::new();
-            for name in &plan.chain {
-                let Document { source, root } = self.recipes.get(name)?;
-                inputs.insert(source.path.clone(), source.digest);
-                let filled = parameters::fill(source, root, &values, problems);
-                validate(source, &filled, &RECIPE, Parameters::Filled, problems);
-                accounts.add(source, &filled, problems);
-                let mut reader = Reader { source, files, inputs: &mut inputs, problems };
-                found.push(reader.level(&filled));
-                if found.len() == 1 && archives.is_empty() {
-                    archives = reader.archives(&filled);
-                }
-            }
-            levels.insert(*platform, found);
+            self.fill_platform(plan, *platform, &mut filled, files, problems)?;
         }
-        let user = levels.values().all(|levels| merged_config(levels).user.is_some());
-        if !user {
+
+        // A user can come from any level, so only the whole image shows that there is none.
+        if filled.levels.values().any(|levels| merged_config(levels).user.is_none()) {
             let place = base.root.get("recipe").map(|node| node.place).unwrap_or_default();
             let message = format!("no level of the image `{}` sets `config.user`", plan.image);
             problems.error_with_help(&base.source, place, &message, "images never run as root");
         }
-        let field = |path: &[&str]| path.iter().try_fold(&base.root, |node, key| node.get(key));
-        let suffix = plan.variant.as_ref().map(|variant| format!("-{variant}")).unwrap_or_default();
+
         Some(Definition {
             image: plan.image.clone(),
             parent: plan.parent.clone(),
             platforms: plan.platforms.clone(),
             parameters: plan.values.clone(),
-            archives,
-            levels,
-            inputs,
-            publish: Publish {
-                repository: text(field(&["publish", "repository"])),
-                tags: texts(field(&["publish", "tags"])).into_iter().map(|tag| tag + &suffix).collect(),
+            archives: filled.archives,
+            levels: filled.levels,
+            inputs: filled.inputs,
+            publish: publish(&base.root, plan.variant.as_deref()),
+            version_of: maybe(base.root.get("version-of")),
+            purpose: text(base.root.get("purpose")),
+            owner: Owner {
+                name: text(base.root.at(&["owner", "name"])),
+                contact: text(base.root.at(&["owner", "contact"])),
             },
-            version_of: maybe(field(&["version-of"])),
-            purpose: text(field(&["purpose"])),
-            owner: Owner { name: text(field(&["owner", "name"])), contact: text(field(&["owner", "contact"])) },
             rebuild: Rebuild {
-                every: seconds(field(&["rebuild", "every"])),
-                urgent_within: seconds(field(&["rebuild", "urgent-within"])),
+                every: seconds(base.root.at(&["rebuild", "every"])),
+                urgent_within: seconds(base.root.at(&["rebuild", "urgent-within"])),
             },
         })
     }
+
+    /// Fills in the recipes of one image for one platform. `None` if a recipe is missing, which was reported before.
+    fn fill_platform(
+        &self,
+        plan: &Plan,
+        platform: Platform,
+        image: &mut FilledImage,
+        files: &mut Files,
+        problems: &mut Problems,
+    ) -> Option<()> {
+        let values = values_for(platform, &plan.values);
+        let mut accounts = AccountCheck::default();
+        let mut levels = Vec::new();
+        for name in &plan.chain {
+            let Document { source, root } = self.recipes.get(name)?;
+            image.inputs.insert(source.path.clone(), source.digest);
+
+            // The second validation sees the values that the first one skipped because of their parameters.
+            let recipe = parameters::fill(source, root, &values, problems);
+            validate(source, &recipe, &RECIPE, Parameters::Filled, problems);
+            accounts.add(source, &recipe, problems);
+
+            let mut reader = Reader { source, files, inputs: &mut image.inputs, problems };
+            levels.push(reader.level(&recipe));
+            // Only the root recipe has archives, and they are the same for all platforms.
+            if levels.len() == 1 && image.archives.is_empty() {
+                image.archives = reader.archives(&recipe);
+            }
+        }
+
+        image.levels.insert(platform, levels);
+        Some(())
+    }
 }
 
+/// What the recipes of an image give, collected over its platforms.
+#[derive(Default)]
+struct FilledImage {
+    archives: Vec<ArchiveDefinition>,
+    levels: BTreeMap<Platform, Vec<Level>>,
+    inputs: BTreeMap<String, Digest>,
+}
+
+/// Reads where an image is published.
+fn publish(base: &Node, variant: Option<&str>) -> Publish {
+    // A variant is published in the repository of its base image, so its tags must differ.
+    let suffix = variant.map(|variant| format!("-{variant}")).unwrap_or_default();
+    let tags = texts(base.at(&["publish", "tags"]));
+
+    Publish {
+        repository: text(base.at(&["publish", "repository"])),
+        tags: tags.into_iter().map(|tag| tag + &suffix).collect(),
+    }
+}
+
+/// Adds the built-in parameters of a platform to the values of an image.
 fn values_for(platform: Platform, values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let architecture = platform.architecture();
     let [arch, triplet] = parameters::BUILT_IN;
+
     let mut values = values.clone();
     values.insert(arch.to_owned(), architecture.debian().to_owned());
     values.insert(triplet.to_owned(), architecture.triplet().to_owned());
     values
 }
 
-/// Reads all YAML files of a kind; only those without a problem are returned.
+/// Reads all YAML files in the folder `kind`. Files that are not YAML are reported and left out.
 fn load(folder: &Path, kind: &str, record: &'static Record, problems: &mut Problems) -> Result<Documents, Error> {
     let mut documents = Documents::new();
     let project = Beneath::new(folder);
     for file in project.list(kind)? {
         let Some(name) = file.strip_suffix(".yaml") else { continue };
-        let other = name.ends_with(".lock") || name == "registry" || kind == "recipes" && name == "scripts";
-        if other || name.starts_with('.') {
+
+        // Locks, the registry file and the ledger are in the same folders, and editors leave hidden files there.
+        let has_other_format = name.ends_with(".lock") || name == "registry" || kind == "recipes" && name == "scripts";
+        if has_other_format || name.starts_with('.') {
             continue;
         }
+
         let path = format!("{kind}/{file}");
+        // One unreadable file must not hide the problems of the others.
         let text = match project.read_text(&path, LARGEST) {
             Ok(text) => text,
             Err(error) => {
@@ -267,16 +332,21 @@ fn load(folder: &Path, kind: &str, record: &'static Record, problems: &mut Probl
                 continue;
             }
         };
+
+        // The file's name is the name of the recipe or image.
         if Scalar::Name.check(name).is_err() {
-            let message = format!("the file's name is not {}", Scalar::Name.words());
+            let message = format!("the file's name is not {}", Scalar::Name.description());
             problems.add(Diagnostic::of_file(&path, &message));
         }
+
         let source = Source::new(path, text);
         if let Some(root) = parse(&source, problems) {
+            // Base images have no parameters in their own values.
             let phase = if kind == "recipes" { Parameters::Open } else { Parameters::Filled };
             validate(&source, &root, record, phase, problems);
             documents.insert(name.to_owned(), Document { source, root });
         }
     }
+
     Ok(documents)
 }

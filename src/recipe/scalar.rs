@@ -1,4 +1,4 @@
-//! The kinds of single values in our YAML files: what each allows, in words, as a check and as a JSON Schema pattern.
+//! The kinds of single values in sockel's YAML files. Each has a description, a check and a JSON Schema pattern.
 
 use crate::recipe::suggest::remedy;
 use crate::tree::has_whiteout;
@@ -8,15 +8,31 @@ use crate::values::Platform;
 use crate::values::diagnostic::shortened;
 use crate::values::shown::shown;
 
-/// Longest value that is looked at, in bytes; file contents may be longer.
+/// Longest value, in bytes, but for file contents: as long as a path may be (PATH_MAX of Linux).
 const LONGEST: usize = 4096;
+
+/// Longest name of a recipe or image, in bytes: it becomes a part of tags and of file names, which are limited.
+const LONGEST_NAME: usize = 100;
+
+/// Longest user or group name (useradd(8)).
+const LONGEST_ACCOUNT: usize = 32;
+
+/// Longest repository name: many clients allow 255 characters for host and name together (OCI distribution specification, "Pulling
+/// manifests").
+const LONGEST_REPOSITORY: usize = 255;
+
+/// Longest tag (OCI distribution specification, "Pulling manifests").
+const LONGEST_TAG: usize = 128;
+
+/// Longest identifier of a vulnerability; those of all known lists are shorter than half of it.
+const LONGEST_VULNERABILITY: usize = 64;
 
 /// A kind of single value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scalar {
     /// Any text.
     Text,
-    /// Text that is not blank: reasons, titles.
+    /// Text that is not blank, such as a reason or a title.
     Reason,
     /// Name of a recipe, image, archive or pocket.
     Name,
@@ -30,33 +46,33 @@ pub(crate) enum Scalar {
     Target,
     /// Path pattern.
     Glob,
-    /// Path below the recipe's folder.
+    /// Relative path of a file below the recipe's folder.
     File,
     /// Octal permission bits.
     Mode,
     /// Numeric `uid:gid`.
     Owner,
-    /// Numeric `uid:gid` with a uid that is not root's.
+    /// Numeric `uid:gid` whose uid is not root's.
     User,
     /// User or group id that is not root's.
     Id,
     /// User or group name (useradd(8)).
     Account,
-    /// `3d`, `12h`, `30m`, `45s`.
+    /// Duration such as `3d`, `12h`, `30m` or `45s`.
     Duration,
     /// `true` or `false`.
     Boolean,
-    /// A small number.
+    /// A number from 1 to 64.
     Count,
-    /// `8080/tcp`.
+    /// Port such as `8080/tcp`.
     Port,
     /// Address of an archive.
     Url,
-    /// Address pattern of a snapshot service.
+    /// Address template of a snapshot service.
     Snapshot,
     /// OpenPGP fingerprint.
     Fingerprint,
-    /// `linux/amd64`.
+    /// Platform such as `linux/amd64`.
     Platform,
     /// Package relation (Debian policy 7.1) without alternatives.
     Relation,
@@ -70,34 +86,34 @@ pub(crate) enum Scalar {
     Signal,
     /// Repository name (OCI distribution specification).
     Repository,
-    /// Tag pattern (OCI distribution specification).
+    /// Tag template (OCI distribution specification).
     Tag,
     /// Hexadecimal SHA-256.
     Sha256,
-    /// `https://host/project` or `oci:DIR`.
+    /// Where images are published: `https://host/project` or `oci:DIR`.
     Destination,
-    /// `64MiB`, `50GiB`.
+    /// Size such as `64MiB` or `50GiB`.
     Size,
-    /// `2026-12-31`.
+    /// Date such as `2026-12-31`.
     Day,
-    /// `CVE-2026-1234` and identifiers of other lists.
+    /// Identifier of a vulnerability, such as `CVE-2026-1234`.
     Vulnerability,
-    /// One of these words; first what they are.
+    /// One of these words, after a noun for them.
     Word(&'static str, &'static [&'static str]),
 }
 
 /// Why a value does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Misfit {
-    /// What is wrong.
+    /// The problem in words.
     pub(crate) message: String,
-    /// What would be right; may be empty.
+    /// How to fix it; may be empty.
     pub(crate) help: String,
 }
 
 impl Scalar {
-    /// Says what is allowed, to stand behind "must be".
-    pub(crate) fn words(self) -> &'static str {
+    /// Returns what is allowed, in words that can follow "must be".
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Reason => "text that is not empty",
@@ -137,7 +153,8 @@ impl Scalar {
         }
     }
 
-    /// Returns the pattern for editors; `None` where any text will do. Coarser than [`Self::check`] in places.
+    /// Returns the pattern for editors, or `None` if any text will do. It is coarser than [`Self::check`], which decides, and
+    /// lets `$` in where a reference to a parameter may be.
     pub(crate) fn pattern(self) -> Option<&'static str> {
         Some(match self {
             Self::Text | Self::Target | Self::Word(..) | Self::Boolean => return None,
@@ -171,106 +188,94 @@ impl Scalar {
         })
     }
 
-    /// Tells whether a value fits.
+    /// Checks that a value fits.
     pub(crate) fn check(self, text: &str) -> Result<(), Misfit> {
-        if let Self::Word(what, words) = self {
-            if words.contains(&text) {
-                return Ok(());
-            }
-            let help = remedy(text, words.iter().copied());
-            return Err(Misfit { message: format!("unknown {what} `{}`", quoted(text)), help });
-        }
         if self.fits(text) {
             return Ok(());
         }
-        let message = match self {
+
+        Err(match self {
+            Self::Word(noun, words) => Misfit {
+                message: format!("unknown {noun} `{}`", quoted(text)),
+                help: remedy(text, words.iter().copied()),
+            },
+            _ => Misfit { message: self.message(text), help: self.help(text).to_owned() },
+        })
+    }
+
+    /// Tells whether an id, or the user of `uid:gid`, is that of root.
+    fn is_root(self, text: &str) -> bool {
+        let user = text.split(':').next().unwrap_or_default();
+        matches!(self, Self::User | Self::Id) && user.parse() == Ok(0_u32)
+    }
+
+    /// Returns the message for a value that does not fit.
+    fn message(self, text: &str) -> String {
+        match self {
             Self::Reason => "this must not be empty".to_owned(),
-            Self::User | Self::Id if text.split(':').next().is_some_and(|id| id.parse() == Ok(0_u32)) => {
-                format!("`{}` is root", quoted(text))
-            }
+            _ if self.is_root(text) => format!("`{}` is root", quoted(text)),
             Self::Path | Self::Target if has_whiteout(text) => {
                 format!("`{}` is a whiteout, or below one", quoted(text))
             }
-            _ => format!("`{}` is not {}", quoted(text), self.words()),
-        };
-        let help = match self {
+            _ => format!("`{}` is not {}", quoted(text), self.description()),
+        }
+    }
+
+    /// Returns the help for a value that does not fit; empty if the message says enough.
+    fn help(self, text: &str) -> &'static str {
+        match self {
+            _ if self.is_root(text) => "images never run as root",
             Self::Mode if u32::from_str_radix(text, 8).is_ok_and(|mode| mode & 0o6000 != 0) => {
-                "no setuid and setgid files in an image".to_owned()
+                "no setuid and setgid files in an image"
             }
             Self::Path | Self::Target if has_whiteout(text) => {
                 "names that begin with `.wh.` delete files of lower layers: a recipe leaves files out with `exclude`"
-                    .to_owned()
             }
-            Self::User if text.parse() != Ok(0_u32) && !text.contains(':') => {
-                "numbers only: a cluster cannot check that a name is not root".to_owned()
-            }
-            Self::User | Self::Id if message.ends_with("is root") => "images never run as root".to_owned(),
-            _ => String::new(),
-        };
-        Err(Misfit { message, help })
+            // Kubernetes refuses an image with a user's name if the pod has `runAsNonRoot`.
+            Self::User if !text.contains(':') => "numbers only: a cluster cannot check that a name is not root",
+            _ => "",
+        }
     }
 
     fn fits(self, text: &str) -> bool {
-        let only = |allowed: fn(char) -> bool| !text.is_empty() && text.chars().all(allowed);
-        let begins = |allowed: fn(char) -> bool| text.chars().next().is_some_and(allowed);
+        // File contents are limited by the size of their file only.
         if self != Self::Text && text.len() > LONGEST {
             return false;
         }
+
         match self {
+            // No argument or variable can hold a NUL (execve(2)).
             Self::Text => !text.contains('\0'),
             Self::Reason => !text.trim().is_empty() && !text.contains('\0'),
-            Self::Name => begins(plain) && only(|c| plain(c) || matches!(c, '.' | '-')) && text.len() <= 100,
-            Self::Parameter => begins(|c| c.is_ascii_lowercase()) && only(|c| plain(c) || c == '-'),
-            Self::Value => only(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '~' | '-')),
-            Self::Path => text == "/" || text.strip_prefix('/').is_some_and(is_clean) && !has_whiteout(text),
+            Self::Name => is_name(text),
+            Self::Parameter => text.starts_with(|c: char| c.is_ascii_lowercase()) && consists_of(text, "-"),
+            Self::Value => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c)),
+            Self::Path => is_absolute_path(text),
             Self::Target => !text.is_empty() && !text.chars().any(char::is_control) && !has_whiteout(text),
             Self::Glob => text.starts_with('/') && glob(text).is_some(),
             Self::File => is_clean(text),
-            Self::Mode => text.len() <= 5 && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o1777),
+            Self::Mode => is_mode(text),
             Self::Owner => owner(text).is_some(),
             Self::User => owner(text).is_some_and(|(user, _)| user != 0),
             Self::Id => identifier(text).is_some_and(|id| id != 0),
-            Self::Account => {
-                begins(|c| c.is_ascii_lowercase() || c == '_')
-                    && only(|c| plain(c) || matches!(c, '_' | '-'))
-                    && text.len() <= 32
-            }
+            Self::Account => is_account(text),
             Self::Duration => duration(text).is_some(),
             Self::Boolean => matches!(text, "true" | "false"),
             Self::Count => text.parse().is_ok_and(|count: usize| (1..=64).contains(&count)),
             Self::Port => is_port(text),
             Self::Url => is_url(text),
             Self::Snapshot => text.contains("{timestamp}") && is_url(&text.replace("{timestamp}", "0")),
-            Self::Fingerprint => matches!(fingerprint(text).len(), 40 | 64) && hexadecimal(&fingerprint(text)),
+            Self::Fingerprint => is_fingerprint(text),
             Self::Platform => text.parse::<Platform>().is_ok(),
             Self::Relation => is_relation(text),
             Self::Package => is_package(text),
             Self::Variable => !text.is_empty() && !text.contains(['=', '\0']) && !text.contains(char::is_whitespace),
-            Self::Zone => is_clean(text) && only(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-')),
-            Self::Signal => {
-                text.strip_prefix("SIG").is_some_and(|name| !name.is_empty())
-                    && only(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '+' | '-'))
-                    || text.parse().is_ok_and(|number: u8| (1..=64).contains(&number))
-            }
-            Self::Repository => {
-                text.len() <= 255
-                    && text.split('/').all(|part| {
-                        part.starts_with(plain)
-                            && part.ends_with(plain)
-                            && part.chars().all(|c| plain(c) || matches!(c, '.' | '_' | '-'))
-                    })
-            }
-            Self::Tag => {
-                let filled = text.replace("{fixed}", "1").replace("{version}", "1").replace("{date}", "1");
-                filled.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-                    && filled.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-                    && filled.len() <= 128
-            }
+            Self::Zone => is_zone(text),
+            Self::Signal => is_signal(text),
+            Self::Repository => is_repository(text),
+            Self::Tag => is_tag(text),
             Self::Sha256 => Digest::from_hex(text).is_ok(),
-            Self::Destination => {
-                text.strip_prefix("oci:").is_some_and(|folder| !folder.is_empty() && !folder.contains('\0'))
-                    || is_url(text)
-            }
+            Self::Destination => is_destination(text),
             Self::Size => size(text).is_some(),
             Self::Day => day(text).is_some(),
             Self::Vulnerability => is_vulnerability(text),
@@ -279,16 +284,35 @@ impl Scalar {
     }
 }
 
+/// Returns a text of the file as a message can quote it: short, and without characters that a terminal obeys.
 fn quoted(text: &str) -> String {
     shown(&shortened(text))
 }
 
-fn plain(letter: char) -> bool {
+/// Tells whether a letter is a lower-case ASCII letter or a digit.
+fn is_plain(letter: char) -> bool {
     letter.is_ascii_lowercase() || letter.is_ascii_digit()
 }
 
-fn hexadecimal(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Tells whether a text has only lower-case ASCII letters, digits and the letters of `others`.
+fn consists_of(text: &str, others: &str) -> bool {
+    text.chars().all(|letter| is_plain(letter) || others.contains(letter))
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(is_plain) && consists_of(text, ".-") && text.len() <= LONGEST_NAME
+}
+
+/// Tells whether a text is the name of an account as useradd(8) allows it.
+fn is_account(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && consists_of(text, "_-")
+        && text.len() <= LONGEST_ACCOUNT
+}
+
+fn is_absolute_path(text: &str) -> bool {
+    // A whiteout would delete files of lower layers that this level does not own.
+    text == "/" || text.strip_prefix('/').is_some_and(is_clean) && !has_whiteout(text)
 }
 
 /// Tells whether a relative path has neither empty, `.` and `..` parts nor control characters.
@@ -296,19 +320,77 @@ fn is_clean(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.chars().any(char::is_control)
 }
 
-/// Compiles a path pattern: `*` and `?` stop at slashes, `**` does not.
+/// Tells whether a text is an octal mode without setuid and setgid. The sticky bit is allowed: `/tmp` needs it.
+fn is_mode(text: &str) -> bool {
+    text.len() <= 5 && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o1777)
+}
+
+/// Tells whether a text is a full fingerprint, of a version 4 or a version 6 key (RFC 9580 §5.5.4).
+fn is_fingerprint(text: &str) -> bool {
+    // Key ids are short enough to be forged, so they pin nothing.
+    let fingerprint = fingerprint(text);
+    matches!(fingerprint.len(), 40 | 64) && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Tells whether a text can be a time zone: a path below `/usr/share/zoneinfo`.
+fn is_zone(text: &str) -> bool {
+    is_clean(text) && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
+}
+
+/// Tells whether a text is a signal's name (`SIGRTMIN+3` too) or number.
+fn is_signal(text: &str) -> bool {
+    // Linux has signals 1 to 64 (signal(7)).
+    if text.parse().is_ok_and(|number: u8| (1..=64).contains(&number)) {
+        return true;
+    }
+
+    // Only the form: which names exist depends on the architecture of the machine that runs the image.
+    text.strip_prefix("SIG").is_some_and(|name| !name.is_empty())
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '+' | '-'))
+}
+
+fn is_repository(text: &str) -> bool {
+    // The grammar of the specification, but for the number of separators in a row, which the registry checks.
+    text.len() <= LONGEST_REPOSITORY
+        && text
+            .split('/')
+            .all(|part| part.starts_with(is_plain) && part.ends_with(is_plain) && consists_of(part, "._-"))
+}
+
+/// Tells whether a tag template gives a tag.
+fn is_tag(text: &str) -> bool {
+    // The shortest value stands for each placeholder; a tag that becomes too long is found when it is filled in.
+    let filled = text.replace("{fixed}", "1").replace("{version}", "1").replace("{date}", "1");
+
+    filled.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && filled.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && filled.len() <= LONGEST_TAG
+}
+
+fn is_destination(text: &str) -> bool {
+    match text.strip_prefix("oci:") {
+        Some(folder) => !folder.is_empty() && !folder.contains('\0'),
+        None => is_url(text),
+    }
+}
+
+/// Compiles a path pattern: `*` and `?` match no slash, `**` does.
 pub(crate) fn glob(text: &str) -> Option<globset::Glob> {
+    // A backslash escapes a special letter on every system, also where it separates folders.
     globset::GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().ok()
 }
 
 /// Reads a user or group id; 4294967295 means "unchanged" to chown(2) and is no id.
 pub(crate) fn identifier(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+    // `parse` alone would take a leading `+`.
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+
+    text.parse().ok().filter(|id| is_digits && *id != u32::MAX)
 }
 
 /// Reads numeric `uid:gid`.
 pub(crate) fn owner(text: &str) -> Option<(u32, u32)> {
+    // Numbers only: names would depend on the accounts of the image that a file ends up in.
     let (user, group) = text.split_once(':')?;
     Some((identifier(user)?, identifier(group)?))
 }
@@ -322,12 +404,15 @@ pub(crate) fn duration(text: &str) -> Option<u64> {
         b'd' => 86_400,
         _ => return None,
     };
+
     let digits = &text[..text.len() - 1];
     let number: u64 = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+
+    // No duration of zero: a limit of nothing is a mistake, and would read as no limit.
     number.checked_mul(unit).filter(|seconds| *seconds > 0)
 }
 
-/// Returns bytes; units are powers of 1024 (IEC 80000-13).
+/// Reads a size into bytes; units are powers of 1024 (IEC 80000-13).
 pub(crate) fn size(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let shift = match unit {
@@ -337,64 +422,78 @@ pub(crate) fn size(text: &str) -> Option<u64> {
         "TiB" => 40,
         _ => return None,
     };
+
+    // At most 1 EiB: registries keep quotas in signed 64-bit numbers.
     let number: u64 = digits.parse().ok()?;
     number.checked_mul(1 << shift).filter(|bytes| (1..=1 << 60).contains(bytes))
 }
 
 /// Returns the first moment of a day in UTC.
 pub(crate) fn day(text: &str) -> Option<Epoch> {
+    // A text that is no date must not become a time through what is appended to it.
     let is_day = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     format!("{text}T00:00:00Z").parse().ok().filter(|_| is_day)
 }
 
 /// Tells whether a text looks like `CVE-2026-1234`, `GHSA-abcd-efgh-ijkl`, `DSA-5000-1`, …
 fn is_vulnerability(text: &str) -> bool {
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
-    let kind = text.split('-').next().unwrap_or_default();
-    text.len() <= 64
-        && text.split('-').count() > 1
-        && text.split('-').all(word)
-        && kind.len() > 1
-        && kind.bytes().all(|byte| byte.is_ascii_uppercase())
+    let Some((list, rest)) = text.split_once('-') else { return false };
+
+    // The list's name in capitals, then words between hyphens; Red Hat's have a colon (`RHSA-2026:1234`).
+    text.len() <= LONGEST_VULNERABILITY
+        && list.len() > 1
+        && list.bytes().all(|byte| byte.is_ascii_uppercase())
+        && rest
+            .split('-')
+            .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':'))
 }
 
-/// Writes a fingerprint as archives give it: upper case, no spaces.
+/// Returns a fingerprint in upper case without spaces, whichever way it was copied.
 pub(crate) fn fingerprint(text: &str) -> String {
     text.chars().filter(|letter| *letter != ' ').map(|letter| letter.to_ascii_uppercase()).collect()
 }
 
 fn is_port(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(number, protocol)| {
-        identifier(number).is_some_and(|number| (1..=65_535).contains(&number))
-            && matches!(protocol, "tcp" | "udp" | "sctp")
-    })
+    let Some((number, protocol)) = text.split_once('/') else { return false };
+
+    identifier(number).is_some_and(|number| (1..=65_535).contains(&number))
+        && matches!(protocol, "tcp" | "udp" | "sctp")
 }
 
 fn is_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.host_str().is_some()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && !text.contains(char::is_whitespace)
-    })
+    let Ok(url) = url::Url::parse(text) else { return false };
+
+    // Recipes are committed for everybody to read, so no address may carry a login. The parser drops line breaks and
+    // tabs silently, hence the last check.
+    matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && !text.contains(char::is_whitespace)
 }
 
+/// Tells whether a text is a package name (Debian policy 5.6.7).
 fn is_package(text: &str) -> bool {
-    text.len() >= 2 && text.starts_with(plain) && text.chars().all(|c| plain(c) || matches!(c, '+' | '-' | '.'))
+    // The policy requires two letters at least.
+    text.len() >= 2 && text.starts_with(is_plain) && consists_of(text, "+-.")
 }
 
+/// Tells whether a text is a package name, alone or with a version in parentheses (Debian policy 7.1).
 fn is_relation(text: &str) -> bool {
-    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
-    if !is_package(name) || rest.is_empty() {
-        return is_package(name) && name == text;
+    let Some((name, rest)) = text.split_once(' ') else { return is_package(text) };
+    if !is_package(name) {
+        return false;
     }
+
     let Some(inner) = rest.trim().strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return false };
     let version = inner.trim_start_matches(['<', '>', '=']);
     let operator = &inner[..inner.len() - version.len()];
     let version = version.trim();
-    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '~' | ':');
-    matches!(operator, "<<" | "<=" | "=" | ">=" | ">>") && !version.is_empty() && version.chars().all(letters)
+
+    // `<` and `>` alone are refused: they are deprecated and mean `<=` and `>=` to dpkg.
+    matches!(operator, "<<" | "<=" | "=" | ">=" | ">>")
+        && !version.is_empty()
+        && version.chars().all(|c| c.is_ascii_alphanumeric() || ".+-~:".contains(c))
 }
 
 #[cfg(test)]

@@ -1,54 +1,54 @@
-//! The YAML as people write it: one table of keys, from which come the checks, the suggestions and the JSON Schema.
+//! The keys of all YAML files in one table, from which the checks, the suggestions and the JSON Schema come.
 
 use crate::recipe::scalar::Scalar;
 use serde_json::Value;
 use serde_json::json;
 
-/// What may stand at a place.
+/// The form of a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shape {
     /// A single value.
     One(Scalar),
     /// A list without repetitions.
     List(Scalar),
-    /// A list in which words may be repeated: command lines.
+    /// A list of words that may be repeated: a command line.
     Words,
     /// A single value or a list.
     OneOrMore(Scalar),
     /// A list of records.
     Records(&'static Record),
-    /// A map with keys that people choose.
+    /// A map whose keys people choose.
     Map(Scalar, &'static Shape),
-    /// A map with the keys of a table.
+    /// A map with known keys.
     Record(&'static Record),
 }
 
 /// A map with known keys.
 #[derive(Debug)]
 pub(crate) struct Record {
-    /// What it is, to stand behind "of".
+    /// Noun for the map in messages, such as `a recipe`.
     pub(crate) what: &'static str,
-    /// Its keys.
+    /// The known keys.
     pub(crate) fields: &'static [Field],
 }
 
 /// A known key.
 #[derive(Debug)]
 pub(crate) struct Field {
-    /// The key.
+    /// Name of the key.
     pub(crate) name: &'static str,
-    /// Whether it must be there.
+    /// Whether the key must be present.
     pub(crate) required: bool,
-    /// What may stand behind it.
+    /// Form of its value.
     pub(crate) shape: Shape,
-    /// One line about it, for editors.
+    /// One line about the key, for editors and for messages about its absence.
     pub(crate) about: &'static str,
 }
 
-/// Plain generators, which a recipe switches on by name, in the order in which they run.
+/// Plain generators, which a recipe enables by name, in the order in which they run.
 pub(crate) const GENERATORS: &[&str] = &["filesystem", "nsswitch", "locale", "os-release", "ld-so-cache"];
 
-/// What can reproduce the effect of a maintainer script.
+/// Generators and recipe keys that can reproduce the effect of a maintainer script.
 const REPRODUCERS: &[&str] = &[
     "accounts",
     "certificates",
@@ -65,6 +65,7 @@ const REPRODUCERS: &[&str] = &[
     "package-database",
 ];
 
+/// Maintainer scripts and other control files that dpkg acts on (deb-preinst(5), deb-triggers(5), debconf's `config`).
 const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm", "config", "triggers"];
 
 const fn required(name: &'static str, shape: Shape, about: &'static str) -> Field {
@@ -95,12 +96,12 @@ pub(crate) static RECIPE: Record = Record {
         optional(
             "from",
             OneOrMore(S::Name),
-            "The recipe below; several: the first, or the one whose own parameter an image gives; `any` for variants; absent for a root.",
+            "Recipe of the level below; of several, the one whose own parameter an image sets, else the first; `any` for variants; absent in a root recipe.",
         ),
         optional(
             "parameters",
             Map(S::Parameter, &Shape::Record(&PARAMETER)),
-            "Values that images choose; used as ${name} here and in higher levels.",
+            "Values that images choose; written ${name} here and in higher levels.",
         ),
         optional(
             "archives",
@@ -108,15 +109,15 @@ pub(crate) static RECIPE: Record = Record {
             "APT archives that packages come from; only in a root recipe.",
         ),
         optional("packages", List(S::Relation), "Packages to install, with their dependencies."),
-        optional("exclude", Shape::Record(&EXCLUDE), "What is left out, each with its reason."),
+        optional("exclude", Shape::Record(&EXCLUDE), "Packages and paths to leave out, each with its reason."),
         optional("include-paths", List(S::Glob), "Paths kept although excluded here or in a lower level."),
-        optional("links", Map(S::Path, &One(S::Target)), "Symbolic links: path to target."),
+        optional("links", Map(S::Path, &One(S::Target)), "Targets of symbolic links, by path."),
         optional(
             "directories",
             Map(S::Path, &Shape::Record(&ATTRIBUTES)),
-            "Folders to create, or whose attributes to set.",
+            "Folders to create, or to set the attributes of.",
         ),
-        optional("files", Map(S::Path, &Shape::Record(&FILE)), "Files that the recipe brings along."),
+        optional("files", Map(S::Path, &Shape::Record(&FILE)), "Files that the recipe provides."),
         optional("copy", Map(S::Path, &Shape::Record(&COPY)), "Copies of package files of this or lower levels."),
         optional(
             "replaces",
@@ -132,7 +133,7 @@ pub(crate) static RECIPE: Record = Record {
             One(S::Word("form of the package database", &["status.d", "dpkg"])),
             "Form of the package database in the image.",
         ),
-        optional("layers", One(S::Count), "Most layers that the level becomes (default 3)."),
+        optional("layers", One(S::Count), "Most layers that the level is split into (default 3)."),
         optional(
             "config",
             Shape::Record(&CONFIG),
@@ -144,8 +145,8 @@ pub(crate) static RECIPE: Record = Record {
 static PARAMETER: Record = Record {
     what: "a parameter",
     fields: &[
-        optional("default", One(S::Value), "Value where an image gives none."),
-        optional("allowed", List(S::Value), "All values that an image may give."),
+        optional("default", One(S::Value), "Value if an image sets none."),
+        optional("allowed", List(S::Value), "All values that an image may set."),
         optional("title", REASON, "One line about it, for people."),
         optional("from", One(S::Parameter), "Parameter that this one is derived from."),
         optional("map", Map(S::Value, &One(S::Value)), "Value for every value of the parameter named in `from`."),
@@ -155,15 +156,15 @@ static PARAMETER: Record = Record {
 static ARCHIVE: Record = Record {
     what: "an archive",
     fields: &[
-        required("uri", One(S::Url), "Official address; mirrors go before it."),
+        required("uri", One(S::Url), "Official address; mirrors are tried before it."),
         optional(
             "uris",
             Map(S::Word("architecture", &["amd64", "arm64"]), &One(S::Url)),
-            "Official address of single architectures.",
+            "Official addresses of single architectures.",
         ),
-        optional("snapshot", One(S::Snapshot), "Address pattern of the snapshot service."),
+        optional("snapshot", One(S::Snapshot), "Address template of the snapshot service, with {timestamp}."),
         required("keys", List(S::File), "Armored OpenPGP certificates, relative to the recipe."),
-        required("fingerprints", List(S::Fingerprint), "Pinned fingerprints; the signature must be by one of these."),
+        required("fingerprints", List(S::Fingerprint), "Pinned fingerprints; one of these keys must have signed."),
         required("origin", REASON, "Required Origin of the Release file."),
         required("label", REASON, "Required Label of the Release file."),
         required("components", List(S::File), "Components to read."),
@@ -179,20 +180,20 @@ static POCKET: Record = Record {
     what: "a pocket",
     fields: &[
         required("suite", One(S::File), "Path below dists/."),
-        optional("expected-suite", REASON, "Required Suite of the Release file, where it differs."),
+        optional("expected-suite", REASON, "Required Suite of the Release file, if it differs."),
         required("codename", REASON, "Required Codename of the Release file."),
-        optional("uri", One(S::Url), "Official address, where it differs from the archive's."),
-        optional("frozen", One(S::Boolean), "Never changes again."),
-        optional("warn-after", One(S::Duration), "Age from which a warning is due."),
-        optional("max-age", One(S::Duration), "Age from which it is refused."),
+        optional("uri", One(S::Url), "Official address, if it differs from the archive's."),
+        optional("frozen", One(S::Boolean), "The suite never changes again."),
+        optional("warn-after", One(S::Duration), "Age from which sockel warns about the pocket."),
+        optional("max-age", One(S::Duration), "Age from which sockel refuses the pocket."),
     ],
 };
 
 static EXCLUDE: Record = Record {
     what: "`exclude`",
     fields: &[
-        optional("packages", Map(S::Package, &REASON), "Dependencies left out: package to reason."),
-        optional("paths", Map(S::Glob, &REASON), "Paths left out: pattern to reason."),
+        optional("packages", Map(S::Package, &REASON), "Reasons for dependencies to leave out, by package."),
+        optional("paths", Map(S::Glob, &REASON), "Reasons for paths to leave out, by pattern."),
     ],
 };
 
@@ -265,9 +266,9 @@ static CONFIG: Record = Record {
         optional(
             "writable",
             Map(S::Path, &REASON),
-            "Paths that need a writable mount with a read-only root, with reasons.",
+            "Paths that need a writable mount if the root is read-only, with reasons.",
         ),
-        optional("stop-signal", One(S::Signal), "Signal that ends the service."),
+        optional("stop-signal", One(S::Signal), "Signal that stops the service."),
         optional("labels", Map(S::Reason, &TEXT), "Labels."),
     ],
 };
@@ -279,12 +280,12 @@ pub(crate) static BASE_IMAGE: Record = Record {
         required("recipe", One(S::Name), "The highest level's recipe."),
         optional("with", Map(S::Parameter, &One(S::Value)), "Values of parameters."),
         required("platforms", List(S::Platform), "Platforms to build."),
-        required("publish", Shape::Record(&PUBLISH), "Where and under which tags it is published."),
-        optional("version-of", One(S::Package), "Package whose upstream version is the image's version."),
+        required("publish", Shape::Record(&PUBLISH), "Repository and tags of the published image."),
+        optional("version-of", One(S::Package), "Package whose upstream version becomes the image's version."),
         optional("variants", List(S::Name), "Recipes to put on top, one image each, named <image>-<variant>."),
-        optional("rebuild", Shape::Record(&REBUILD), "How often it is rebuilt."),
-        required("purpose", REASON, "What the image is for."),
-        required("owner", Shape::Record(&OWNER), "Who answers for it."),
+        optional("rebuild", Shape::Record(&REBUILD), "How often the image is rebuilt."),
+        required("purpose", REASON, "Purpose of the image."),
+        required("owner", Shape::Record(&OWNER), "Who is responsible for the image."),
     ],
 };
 
@@ -303,8 +304,8 @@ static PUBLISH: Record = Record {
 static REBUILD: Record = Record {
     what: "`rebuild`",
     fields: &[
-        optional("every", One(S::Duration), "Normal cadence."),
-        optional("urgent-within", One(S::Duration), "Cadence when a security update is pending."),
+        optional("every", One(S::Duration), "Normal interval."),
+        optional("urgent-within", One(S::Duration), "Longest delay when a security update is pending."),
     ],
 };
 
@@ -329,14 +330,14 @@ static SCRIPT: Record = Record {
     what: "a ledger entry",
     fields: &[
         required("package", One(S::Package), "Binary package."),
-        required("script", One(S::Word("maintainer script", SCRIPTS)), "Which of its scripts."),
-        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "What was decided."),
+        required("script", One(S::Word("maintainer script", SCRIPTS)), "Name of the script."),
+        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
         optional(
             "by",
             One(S::Word("generator or recipe key", REPRODUCERS)),
             "What reproduces the effect; only with `reproduced`.",
         ),
-        required("reason", REASON, "Why that is right."),
+        required("reason", REASON, "Reason for the decision."),
         required("sha256", List(S::Sha256), "Digests of all known forms of the script."),
     ],
 };
@@ -468,7 +469,7 @@ pub enum SchemaKind {
     Registry,
 }
 
-/// Returns the JSON Schema (draft 2020-12) of a kind of file, for editors; ends with a newline.
+/// Returns the JSON Schema (draft 2020-12) of a kind of file, for editors. It ends with a newline.
 #[must_use]
 pub fn json_schema(kind: SchemaKind) -> String {
     let (record, title) = match kind {
@@ -477,27 +478,35 @@ pub fn json_schema(kind: SchemaKind) -> String {
         SchemaKind::Ledger => (&LEDGER, "sockel script ledger"),
         SchemaKind::Registry => (&REGISTRY, "sockel registry file"),
     };
+
     let mut schema = of_record(record);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!(title);
+
+    // The files are committed, so equal tables must give equal bytes.
     schema.sort_all_objects();
     format!("{schema:#}\n")
 }
 
+/// Returns the schema of a map with known keys.
 fn of_record(record: &Record) -> Value {
-    let properties: serde_json::Map<String, Value> = record
-        .fields
-        .iter()
-        .map(|field| {
-            let mut schema = of_shape(field.shape);
-            schema["description"] = json!(field.about);
-            (field.name.to_owned(), schema)
-        })
-        .collect();
-    let required: Vec<&str> = record.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let mut properties = serde_json::Map::new();
+    let mut required = Vec::new();
+    for field in record.fields {
+        let mut schema = of_shape(field.shape);
+        schema["description"] = json!(field.about);
+        properties.insert(field.name.to_owned(), schema);
+
+        if field.required {
+            required.push(field.name);
+        }
+    }
+
+    // Editors underline a mistyped key only if no other keys are allowed.
     json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
 }
 
+/// Returns the schema of a value.
 fn of_shape(shape: Shape) -> Value {
     match shape {
         One(scalar) => of_scalar(scalar),
@@ -507,6 +516,7 @@ fn of_shape(shape: Shape) -> Value {
         Records(record) => json!({ "type": "array", "items": of_record(record) }),
         Map(key, value) => {
             let mut names = of_scalar(key);
+            // Keys are text in JSON Schema, even those that look like numbers.
             names["type"] = json!("string");
             json!({ "type": "object", "propertyNames": names, "additionalProperties": of_shape(*value) })
         }
@@ -514,8 +524,9 @@ fn of_shape(shape: Shape) -> Value {
     }
 }
 
-/// Numbers count as text, because `java: 25` and `java: "25"` mean the same.
+/// Returns the schema of a single value.
 fn of_scalar(scalar: Scalar) -> Value {
+    // Numbers are allowed beside text, because `java: 25` and `java: "25"` mean the same.
     match (scalar, scalar.pattern()) {
         (S::Boolean, _) => json!({ "type": "boolean" }),
         (S::Word(_, ["1"]), _) => json!({ "const": 1 }),

@@ -1,4 +1,4 @@
-//! A text file with its places: what a byte range is in lines and columns, and the problems found in it.
+//! A text file with its places, which map byte ranges to lines and columns, and the problems found in it.
 
 use crate::values::Digest;
 use crate::values::cover;
@@ -6,10 +6,10 @@ use crate::values::diagnostic::Diagnostic;
 use crate::values::diagnostic::Severity;
 use crate::values::shown::shown;
 
-/// More problems than anyone reads in one go.
+/// Most problems that are kept: more than anyone reads in one go.
 const MOST_PROBLEMS: usize = 500;
 
-/// The longest part of a line that is shown.
+/// Longest part of a line that a message shows, in characters.
 const LONGEST_LINE: usize = 1_000;
 
 /// A range of bytes in a file.
@@ -17,7 +17,7 @@ const LONGEST_LINE: usize = 1_000;
 pub(crate) struct Place {
     /// First byte.
     pub(crate) start: usize,
-    /// Behind the last byte.
+    /// First byte after the range.
     pub(crate) end: usize,
 }
 
@@ -30,21 +30,23 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// Digest of its bytes.
     pub(crate) digest: Digest,
-    lines: Vec<usize>,
+    /// Byte offset of the start of every line.
+    line_starts: Vec<usize>,
 }
 
 impl Source {
     /// Takes a file's text.
     pub(crate) fn new(path: String, text: String) -> Self {
         let digest = Digest::of(text.as_bytes());
-        let behind = memchr::memchr_iter(b'\n', text.as_bytes()).map(|offset| offset + 1);
-        let lines = std::iter::once(0).chain(behind).collect();
-        Self { path, text, digest, lines }
+        let after_newlines = memchr::memchr_iter(b'\n', text.as_bytes()).map(|offset| offset + 1);
+        let line_starts = std::iter::once(0).chain(after_newlines).collect();
+
+        Self { path, text, digest, line_starts }
     }
 
     /// Returns the line of a place, from 1.
     pub(crate) fn line(&self, place: Place) -> usize {
-        self.lines.partition_point(|start| *start <= place.start).max(1)
+        self.line_starts.partition_point(|start| *start <= place.start).max(1)
     }
 
     /// Returns the text at a place; empty where the place is not in the file.
@@ -55,24 +57,30 @@ impl Source {
     /// Makes a problem; of a place with several lines the first is shown.
     fn diagnostic(&self, severity: Severity, place: Place, message: &str) -> Diagnostic {
         let line = self.line(place);
-        let start = self.lines.get(line - 1).copied().unwrap_or(0);
-        let rest = self.text.get(start..).unwrap_or_default();
-        let text = rest.lines().next().unwrap_or_default();
-        let before = self.text.get(start..place.start).unwrap_or_default().chars().count();
+        let line_start = self.line_starts.get(line - 1).copied().unwrap_or(0);
+        let rest = self.text.get(line_start..).unwrap_or_default();
+        let line_text = rest.lines().next().unwrap_or_default();
+
+        let before = self.text.get(line_start..place.start).unwrap_or_default().chars().count();
         let inside = self.slice(place).lines().next().unwrap_or_default().trim_end().chars().count();
-        let shown = if before + inside > LONGEST_LINE { 0 } else { LONGEST_LINE };
+
+        // A line cut off before the place would underline nothing, so such a line is not shown at all.
+        let limit = if before + inside > LONGEST_LINE { 0 } else { LONGEST_LINE };
+        // Passwords in addresses are covered before the line is cut: a cut through one would hide where it ends.
+        let excerpt: String = line_text.chars().take(2 * limit).collect();
+
         Diagnostic {
             severity,
             line,
             column: before + 1,
             length: inside.max(1),
-            text: cover(&text.chars().take(2 * shown).collect::<String>()).chars().take(shown).collect(),
+            text: cover(&excerpt).chars().take(limit).collect(),
             ..Diagnostic::of_file(&self.path, message)
         }
     }
 }
 
-/// Collects problems; the same one is kept once, because several images and platforms read the same lines.
+/// Collects problems. Equal ones are kept once, because several images and platforms read the same lines.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Problems {
     list: Vec<Diagnostic>,
@@ -86,9 +94,11 @@ impl Problems {
 
     /// Adds an error with a remedy.
     pub(crate) fn error_with_help(&mut self, source: &Source, place: Place, message: &str, help: &str) {
+        // Checked here as well as in `add`: finding line and column costs more than the check.
         if self.is_full() {
             return;
         }
+
         let help = Some(shown(help)).filter(|help| !help.is_empty());
         self.add(Diagnostic { help, ..source.diagnostic(Severity::Error, place, message) });
     }
@@ -99,12 +109,12 @@ impl Problems {
         self.add(Diagnostic { help, ..source.diagnostic(Severity::Warning, place, message) });
     }
 
-    /// Tells whether no more are taken; making one costs time that a hostile file must not multiply.
+    /// Tells whether the list is full. Callers stop then: a hostile file must not multiply the time that a problem costs.
     pub(crate) fn is_full(&self) -> bool {
         self.list.len() >= MOST_PROBLEMS
     }
 
-    /// Adds a finished problem.
+    /// Adds a problem unless it is in the list already.
     pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
         if !self.is_full() && !self.list.contains(&diagnostic) {
             self.list.push(diagnostic);

@@ -1,4 +1,4 @@
-//! Holds a YAML tree against the table of keys and reports everything that does not fit.
+//! Checks a YAML tree against the table of keys and reports everything that does not fit.
 
 use crate::recipe::parse::Key;
 use crate::recipe::parse::Node;
@@ -17,12 +17,12 @@ use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Which values are looked at.
+/// Whether parameters are filled in already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parameters {
-    /// Values with `${…}` are left for later.
+    /// They are not: values with `${…}` are checked later.
     Open,
-    /// All parameters are filled in.
+    /// They are: every value is checked.
     Filled,
 }
 
@@ -37,6 +37,7 @@ pub(crate) fn validate(
     Validator { source, parameters, problems }.shape(node, Shape::Record(record), record.what, node.place);
 }
 
+/// Checks the values of one file.
 struct Validator<'a> {
     source: &'a Source,
     parameters: Parameters,
@@ -44,20 +45,23 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    /// Checks one value; `name` and `key` say which.
+    /// Checks the value of the key `name`, which is at the place `key`.
     fn shape(&mut self, node: &Node, shape: Shape, name: &str, key: Place) {
         match (shape, &node.value) {
+            // A value and its form agree in kind: look at what is inside.
             (Shape::One(scalar) | Shape::OneOrMore(scalar), Value::Scalar(text)) => {
                 self.scalar(text, scalar, node.place);
             }
             (Shape::List(scalar) | Shape::OneOrMore(scalar), Value::List(items)) => {
                 self.items(items, Shape::One(scalar), name);
-                self.repetitions(items);
+                self.check_values_differ(items);
             }
+            // Command lines repeat words (`-D a -D b`), so these are not compared.
             (Shape::Words, Value::List(items)) => self.items(items, Shape::One(Scalar::Text), name),
             (Shape::Records(record), Value::List(items)) => self.items(items, Shape::Record(record), name),
             (Shape::Map(scalar, value), Value::Map(entries)) => {
-                self.keys(entries);
+                self.check_keys_differ(entries);
+                // Keys that people choose are values too, such as paths.
                 for (key, node) in entries {
                     self.scalar(&key.text, scalar, key.place);
                     self.shape(node, *value, &key.text, key.place);
@@ -74,88 +78,109 @@ impl Validator<'_> {
         }
     }
 
+    /// Checks a single value.
     fn scalar(&mut self, text: &str, scalar: Scalar, place: Place) {
+        // What a reference becomes is not known yet; the text is checked again once it is filled in.
         if self.parameters == Parameters::Open && text.contains("${") {
             return;
         }
+
         if let Err(Misfit { message, help }) = scalar.check(text) {
             self.problems.error_with_help(self.source, place, &message, &help);
         }
     }
 
+    /// Checks a map with known keys, which is under a key at `place`.
     fn record(&mut self, entries: &[(Key, Node)], record: &'static Record, place: Place) {
-        self.keys(entries);
-        let given: BTreeSet<&str> = entries.iter().map(|(key, _)| key.text.as_str()).collect();
+        self.check_keys_differ(entries);
+
+        let present: BTreeSet<&str> = entries.iter().map(|(key, _)| key.text.as_str()).collect();
         for (key, node) in entries {
             match record.fields.iter().find(|field| field.name == key.text) {
                 Some(field) => self.shape(node, field.shape, field.name, key.place),
+                // Finding a similar name costs time, which a hostile file must not multiply.
                 None if self.problems.is_full() => {}
-                None => {
-                    let message = format!("unknown key `{}` in {}", quoted(&key.text), record.what);
-                    let absent = |name: &&str| !given.contains(name);
-                    let names = || record.fields.iter().map(|field| field.name);
-                    let help = match nearest(&key.text, names()) {
-                        Some(name) => format!("did you mean `{name}`?"),
-                        None => remedy(&key.text, names().filter(absent)),
-                    };
-                    self.problems.error_with_help(self.source, key.place, &message, &help);
-                }
+                None => self.unknown_key(key, record, &present),
             }
         }
+
+        // An absent key has no place, so the key of the whole map is underlined.
         for field in record.fields.iter().filter(|field| field.required) {
-            if !given.contains(field.name) {
+            if !present.contains(field.name) {
                 let message = format!("{} needs the key `{}`", record.what, field.name);
                 self.problems.error_with_help(self.source, place, &message, field.about);
             }
         }
     }
 
-    fn keys(&mut self, entries: &[(Key, Node)]) {
+    /// Reports a key that the table does not have.
+    fn unknown_key(&mut self, key: &Key, record: &'static Record, present: &BTreeSet<&str>) {
+        let names: Vec<&str> = record.fields.iter().map(|field| field.name).collect();
+
+        // A similar name is suggested even if it is present; the list of known keys leaves such names out.
+        let help = match nearest(&key.text, names.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => remedy(&key.text, names.into_iter().filter(|name| !present.contains(name))),
+        };
+
+        let message = format!("unknown key `{}` in {}", quoted(&key.text), record.what);
+        self.problems.error_with_help(self.source, key.place, &message, &help);
+    }
+
+    /// Reports repeated keys. YAML parsers disagree about which of them counts, so people would too.
+    fn check_keys_differ(&mut self, entries: &[(Key, Node)]) {
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
         for (key, _) in entries {
             if let Some(first) = seen.get(key.text.as_str()) {
-                self.repeated("key", &key.text, *first, key.place);
+                self.report_repeated("key", &key.text, *first, key.place);
             } else {
                 seen.insert(&key.text, key.place);
             }
         }
     }
 
-    fn repetitions(&mut self, items: &[Node]) {
+    /// Reports repeated values of a list.
+    fn check_values_differ(&mut self, items: &[Node]) {
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
         for item in items.iter().filter(|item| matches!(item.value, Value::Scalar(_))) {
             if let Some(first) = seen.get(item.text()) {
-                self.repeated("value", item.text(), *first, item.place);
+                self.report_repeated("value", item.text(), *first, item.place);
             } else {
                 seen.insert(item.text(), item.place);
             }
         }
     }
 
-    fn repeated(&mut self, what: &str, text: &str, first: Place, second: Place) {
-        let message = format!("the {what} `{}` is there twice", quoted(text));
+    /// Reports that a key or value appears at two places.
+    fn report_repeated(&mut self, kind: &str, text: &str, first: Place, second: Place) {
+        let message = format!("the {kind} `{}` appears twice", quoted(text));
         let help = format!("first in line {}", self.source.line(first));
         self.problems.error_with_help(self.source, second, &message, &help);
     }
 
+    /// Reports a value of another kind than the table has for its key.
     fn wrong_kind(&mut self, node: &Node, shape: Shape, name: &str, key: Place) {
         let (expected, help) = match shape {
-            Shape::One(scalar) => (scalar.words().to_owned(), ""),
-            Shape::List(scalar) => (format!("a list; each entry {}", scalar.words()), ""),
-            Shape::OneOrMore(scalar) => (format!("one or a list of: {}", scalar.words()), ""),
+            Shape::One(scalar) => (scalar.description().to_owned(), ""),
+            Shape::List(scalar) => (format!("a list; each entry {}", scalar.description()), ""),
+            Shape::OneOrMore(scalar) => (format!("one or a list of: {}", scalar.description()), ""),
             Shape::Words => ("a list of words".to_owned(), "for example `[ java, -jar, app.jar ]`"),
             Shape::Records(record) => (format!("a list; each entry {}", record.what), ""),
+            // The usual mistake here is a list of the entries, without their reasons.
             Shape::Map(_, Shape::One(Scalar::Reason)) => {
                 ("a map".to_owned(), "give every entry its reason: `entry: \"reason\"`")
             }
             Shape::Map(..) | Shape::Record(_) => ("a map".to_owned(), "write `key: value` pairs"),
         };
+
         let message = format!("`{}` must be {expected}, not {}", quoted(name), node.kind());
+        // There is no value to underline where it is absent.
         let place = if node.value == Value::Null { key } else { node.place };
         self.problems.error_with_help(self.source, place, &message, help);
     }
 }
 
+/// Returns a text of the file as a message can quote it: short, and without characters that a terminal obeys.
 fn quoted(text: &str) -> String {
     shown(&shortened(text))
 }

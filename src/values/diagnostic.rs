@@ -1,4 +1,4 @@
-//! One problem in a file that people write: where it is, what is wrong, what to do, and how that looks on a terminal.
+//! One problem in a file that people write: its place, its message, its remedy, and how it looks on a terminal.
 
 use crate::values::cover;
 use crate::values::shown::shown;
@@ -9,13 +9,13 @@ use annotate_snippets::Renderer;
 use annotate_snippets::Snippet;
 use serde::Serialize;
 
-/// How bad a problem is.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// The work cannot go on.
+    /// No definition can be made.
     Error,
-    /// Somebody should look at it.
+    /// Somebody should look at it, but the definition is usable.
     Warning,
 }
 
@@ -24,24 +24,24 @@ pub enum Severity {
 pub struct Diagnostic {
     /// File, relative to the project folder.
     pub file: String,
-    /// Line, from 1; 0 where the whole file is meant.
+    /// Line, from 1; 0 if the problem concerns the whole file.
     pub line: usize,
-    /// Column in characters, from 1; 0 where the whole file is meant.
+    /// Column in characters, from 1; 0 if the problem concerns the whole file.
     pub column: usize,
     /// Number of characters underlined in [`Self::text`].
     pub length: usize,
-    /// How bad it is.
+    /// Severity of the problem.
     pub severity: Severity,
-    /// What is wrong: lower case, no full stop, values in backticks.
+    /// The problem in words: lower case, no full stop, values in backticks.
     pub message: String,
-    /// What would be right, where that is known.
+    /// How to fix it, if that is known.
     pub help: Option<String>,
-    /// The line of the file; empty where it is too long to show.
+    /// The line of the file; empty if it is too long to show.
     pub text: String,
 }
 
 impl Diagnostic {
-    /// Makes a problem of a whole file.
+    /// Makes an error that concerns a whole file.
     #[must_use]
     pub fn of_file(file: &str, message: &str) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Diagnostic {
         }
     }
 
-    /// Returns the problem as people read it: message, place with the offending text underlined, help.
+    /// Renders the problem for people: message, place with the offending text underlined, help.
     ///
     /// `width` is the terminal's, in columns; `color` switches ANSI colours on. There is no newline at the end.
     #[must_use]
@@ -66,6 +66,8 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.message.as_str());
+
+        // File names come from the checkout, and may hold control characters that a terminal would obey.
         let file = shown(&self.file);
         let group = if self.line == 0 {
             title.element(Origin::path(file))
@@ -75,28 +77,37 @@ impl Diagnostic {
             let annotation = AnnotationKind::Primary.span(self.bytes());
             title.element(Snippet::source(self.text.as_str()).line_start(self.line).path(file).annotation(annotation))
         };
+
         let group = match &self.help {
             Some(help) => group.element(Level::HELP.message(help.as_str())),
             None => group,
         };
+
+        // Fewer than 40 columns leave no room for a line of a file.
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.term_width(width.max(40)).render(&[group])
     }
 
     /// Returns the byte range of the underlined text in [`Self::text`].
     fn bytes(&self) -> std::ops::Range<usize> {
-        let offset =
-            |characters: usize| self.text.char_indices().nth(characters).map_or(self.text.len(), |(offset, _)| offset);
         let start = self.column.saturating_sub(1);
-        offset(start)..offset(start.saturating_add(self.length))
+        self.byte_offset(start)..self.byte_offset(start.saturating_add(self.length))
+    }
+
+    /// Returns the byte offset of the character with this number in [`Self::text`], or its length.
+    fn byte_offset(&self, character: usize) -> usize {
+        self.text.char_indices().nth(character).map_or(self.text.len(), |(offset, _)| offset)
     }
 }
 
 /// Shortens a quoted value so that one message stays one line.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 80;
-    // an address may hold a password by mistake; what follows the part that is shown tells where it ends
+
+    // An address may contain a password by mistake. It is covered before the text is cut, because what follows the
+    // cut tells where the password ends.
     let text = cover(&text.chars().take(10 * LONGEST).collect::<String>());
+
     if text.chars().count() <= LONGEST {
         return text;
     }

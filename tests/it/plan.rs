@@ -61,8 +61,8 @@ fn flags_that_mean_nothing_are_refused() {
     project.run(&["lock"]).good();
     for (line, said) in [
         ("plan --source https://h/x.git", "cannot use `--source`"),
-        ("plan --engine argo", "the image with sockel is not known"),
-        ("plan --engine tekton --image h/i:1", "the Git repository is not known"),
+        ("plan --engine argo", "the image with sockel is not set"),
+        ("plan --engine tekton --image h/i:1", "the Git repository is not set"),
         ("plan --engine argo --per-platform", "the jobs share no store"),
         ("plan --engine argo --login-secret A/b", "Kubernetes has no such names"),
         ("plan --engine gitlab --image -x", "cannot use `-x` for `--image`"),

@@ -277,7 +277,7 @@ layers:
       |
     7 | packages: [ "openjdk-${jaav}-jre", OpenJDK, zip, zip ]
       |                                    ^^^^^^^
-    error: the value `zip` is there twice
+    error: the value `zip` appears twice
      --> recipes/java.yaml:7:50
       |
     7 | packages: [ "openjdk-${jaav}-jre", OpenJDK, zip, zip ]
@@ -354,7 +354,7 @@ layers:
        |
     15 | config: { user: "0:0", ports: [ 8080 ], user: root }
        |                                 ^^^^
-    error: the key `user` is there twice
+    error: the key `user` appears twice
       --> recipes/java.yaml:15:41
        |
     15 | config: { user: "0:0", ports: [ 8080 ], user: root }
@@ -383,7 +383,7 @@ fn one_problem_each() {
             "recipes/java.yaml",
             "from: [ ubuntu, debian ]",
             "from: java",
-            "3:7: the recipe `java` stands on itself, by way of `java`",
+            "3:7: circular `from`: the recipe `java` leads back to itself through `java`",
         ),
         (
             "recipes/java.yaml",
@@ -393,21 +393,21 @@ fn one_problem_each() {
         ),
         ("recipes/java.yaml", "packages: [", "packages:\n\t- [", "7:2: "),
         ("recipes/java.yaml", "${arch}/bin", "${arhc}/bin", "7:62: unknown parameter `arhc`"),
-        ("recipes/java.yaml", "$${HOME}", "${HOME}", "9:44: `${HOME}` is no parameter"),
+        ("recipes/java.yaml", "$${HOME}", "${HOME}", "9:44: `${HOME}` is not a valid parameter reference"),
         (
             "recipes/java.yaml",
             "links: { \"/usr/bin/java\"",
             "links: { \"/etc/java.source\"",
             "7:10: `/etc/java.source` is in `files` and in `links`",
         ),
-        ("recipes/ubuntu.yaml", "\"24.04\": noble, ", "", "5:34: `map` has nothing for the value `24.04` of `ubuntu`"),
+        ("recipes/ubuntu.yaml", "\"24.04\": noble, ", "", "5:34: `map` has no entry for the value `24.04` of `ubuntu`"),
         ("recipes/ubuntu.yaml", "group: app", "group: apps", "23:38: unknown group `apps`"),
         ("recipes/ubuntu.yaml", "/usr/share/man/**", "/usr/[", "20:12: `/usr/[` is not an absolute path pattern"),
         ("recipes/ubuntu.yaml", "user: \"10001:10001\"", "user: \"0:10001\"", "27:9: `0:10001` is root"),
         ("recipes/ubuntu.yaml", "  user: \"10001:10001\"\n", "", "1:9: no level of the image"),
         ("recipes/keys/ubuntu.asc", "PUBLIC", "PRIVATE", "10:13: `keys/ubuntu.asc` is not an armored"),
-        ("recipes/dev.yaml", "from: any", "from: debian", "6:13: the recipe `dev` does not stand on `java`"),
-        ("base-images/java-25.yaml", "recipe: java", "recipe: dev", "1:9: the recipe `dev` stands on any other"),
+        ("recipes/dev.yaml", "from: any", "from: debian", "6:13: the recipe `dev` cannot be put on top of `java`"),
+        ("base-images/java-25.yaml", "recipe: java", "recipe: dev", "1:9: the recipe `dev` is only for variants"),
         ("base-images/java-25.yaml", "java: 25", "java: 26", "2:32: `26` is not allowed here"),
         ("base-images/java-25.yaml", "ubuntu:", "codename:", "2:9: the parameter `codename` is derived from `ubuntu`"),
         (
@@ -435,6 +435,19 @@ fn one_problem_each() {
 }
 
 #[test]
+fn a_chain_that_is_too_long_is_reported() {
+    let folder = project(&[("base-images/java-25.yaml", &BASE.replace("recipe: java", "recipe: level-16"))]);
+    for level in 1..=16 {
+        let lower = if level == 1 { "ubuntu".to_owned() } else { format!("level-{}", level - 1) };
+        let text = format!("name: level-{level}\ntitle: One more\nfrom: {lower}\n");
+        let path = folder.path().join(format!("recipes/level-{level}.yaml"));
+        fs::write_atomic(&path, text.as_bytes()).expect("written");
+    }
+    let found = Project::open(folder.path()).expect("opens").check();
+    assert_eq!(found[0].message, "the recipe `level-16` has more than 16 levels", "{found:#?}");
+}
+
+#[test]
 fn unused_parameters_are_warned_about() {
     let java = JAVA.replace("  java: {", "  idle: { default: 1 }\n  java: {");
     let folder = project(&[("recipes/java.yaml", &java)]);
@@ -459,7 +472,7 @@ fn reads_the_ledger() {
     for (text, expected) in [
         (format!("format: 1\nscripts:\n{}{}", entry(&one), entry(&one)), "14:15: this digest is in the ledger already"),
         (good.replace("    by: filesystem\n", ""), "3:5: `reproduced` needs the key `by`"),
-        (good.replace("reproduced", "not-needed"), "6:9: `by` stands only with"),
+        (good.replace("reproduced", "not-needed"), "6:9: `by` is only allowed with"),
         (good.replace("by: filesystem", "by: filesystm"), "6:9: unknown generator or recipe key `filesystm`"),
     ] {
         let Err(Error::Invalid(found)) = Ledger::parse("recipes/scripts.yaml", &text) else { panic!("{text}") };
