@@ -245,7 +245,7 @@ impl RebaseDelivery<'_> {
             }
         }
 
-        // configurations and manifests are new by what they say of the base: all are written
+        // written in any case: `layout::write` leaves blobs alone that exist with the right bytes
         for document in documents.all() {
             blobs.insert(reader.store.add(document)?, document.len() as u64);
         }

@@ -57,7 +57,7 @@ pub fn trace(application: &Picture) -> Trace {
     for image in &application.platforms {
         sources.extend([&image.manifest["annotations"], &image.config["config"]["Labels"]]);
     }
-    // buildah annotates the index of an image for several platforms as well
+    // an index has annotations of its own
     sources.extend(application.index.as_ref().map(|index| &index["annotations"]));
 
     let mut trace = Trace::default();

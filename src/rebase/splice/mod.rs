@@ -111,7 +111,7 @@ fn config(parts: &Parts<'_>, settings: Value) -> Value {
     config["config"] = settings;
     label_base(parts, &mut config);
 
-    // registries and cleaners sort by it: the result is not older than any part of it
+    // the later time of both, not the time of the move: the same inputs give the same digest
     config["created"] = later(&application.config["created"], &new.config["created"]).clone();
     let own_layers = application.layers.iter().skip(old.layers.len());
     let diff_ids: Vec<Digest> = new.layers.iter().chain(own_layers).map(|layer| layer.diff_id).collect();
