@@ -11,7 +11,7 @@ use std::ops::Range;
 /// Deepest nesting. Manifests have some 20 levels, and trees of 64 are safe for recursion.
 const DEEPEST: usize = 64;
 
-/// Most nodes in one file. A file of the largest size that is read cannot have many more that mean something.
+/// Most nodes in one file. The largest file that is read has 4 MiB: with more nodes, each would have less than 9 bytes.
 const MOST_NODES: usize = 500_000;
 
 /// A value with its place.
