@@ -96,10 +96,10 @@ impl Documents {
 }
 
 /// Returns the requested tags that do not point to the result yet.
-pub(super) async fn tags_to_move(order: &Order<'_>, documents: &Documents) -> Result<Vec<String>, Error> {
+pub(super) async fn tags_to_move(request: &Order<'_>, documents: &Documents) -> Result<Vec<String>, Error> {
     let mut tags = Vec::new();
-    for tag in order.tags {
-        if order.place.digest(tag).await? != Some(documents.digest) {
+    for tag in request.tags {
+        if request.place.digest(tag).await? != Some(documents.digest) {
             tags.push(tag.clone());
         }
     }
@@ -109,17 +109,17 @@ pub(super) async fn tags_to_move(order: &Order<'_>, documents: &Documents) -> Re
 /// Writes all documents and moves tags. Returns what was transferred, if anything had to be, and the tags that moved.
 pub(super) async fn deliver(
     documents: &Documents,
-    order: &Order<'_>,
+    request: &Order<'_>,
     reader: &Reader<'_>,
 ) -> Result<(Option<Transfer>, Vec<String>), Error> {
-    let tags = tags_to_move(order, documents).await?;
+    let tags = tags_to_move(request, documents).await?;
     // also the second run after one that was killed between manifests and tags moves them
     if documents.manifests.is_empty() && tags.is_empty() {
         return Ok((None, tags));
     }
 
-    let delivery = RebaseDelivery { documents, order, reader };
-    let transfer = match order.place {
+    let delivery = RebaseDelivery { documents, request, reader };
+    let transfer = match request.place {
         Place::Registry { registry, repository } => delivery.to_registry(registry, repository, &tags).await?,
         Place::Layout(folder) => delivery.to_layout(folder).await?,
     };
@@ -127,19 +127,19 @@ pub(super) async fn deliver(
 }
 
 /// Fails if the application's tag moved since the application was read: nobody's newer build is overwritten.
-async fn check_not_moved(order: &Order<'_>) -> Result<(), Error> {
+async fn check_not_moved(request: &Order<'_>) -> Result<(), Error> {
     // a digest cannot move
-    let is_digest = order.reference.parse::<Digest>().is_ok();
-    if is_digest || order.place.digest(order.reference).await? == Some(order.application.digest) {
+    let is_digest = request.reference.parse::<Digest>().is_ok();
+    if is_digest || request.place.digest(request.reference).await? == Some(request.application.digest) {
         return Ok(());
     }
-    Err(Error::Moved { image: order.place.name_of(order.reference) })
+    Err(Error::Moved { image: request.place.name_of(request.reference) })
 }
 
 /// New documents of an application, with their destination.
 struct RebaseDelivery<'a> {
     documents: &'a Documents,
-    order: &'a Order<'a>,
+    request: &'a Order<'a>,
     reader: &'a Reader<'a>,
 }
 
@@ -148,7 +148,7 @@ impl RebaseDelivery<'_> {
         let transfer = self.push(registry, repository).await?;
 
         // pushing took its time: the check stands directly before the tags
-        check_not_moved(self.order).await?;
+        check_not_moved(self.request).await?;
         let root = match self.documents.manifests.last() {
             Some(root) => root.clone(),
             None => registry.manifest(repository, &self.documents.digest.to_string()).await?.bytes,
@@ -162,7 +162,7 @@ impl RebaseDelivery<'_> {
     /// Pushes by digest. Layers are expected in the application's repository or in the base's. A layer that is in neither, as
     /// when the base is in another registry, is pulled into the store, and the push is repeated.
     async fn push(&self, registry: &Registry, repository: &str) -> Result<Transfer, Error> {
-        let Self { documents, order, reader } = self;
+        let Self { documents, request, reader } = self;
         for document in documents.all() {
             reader.store.add(document)?;
         }
@@ -170,12 +170,12 @@ impl RebaseDelivery<'_> {
         let mount_from: Vec<String> = self.mount_source(repository).into_iter().collect();
         // a push reads blobs from the store, unless the registry has them
         let mut in_registry: Vec<Digest> = documents.layers.keys().copied().collect();
-        for image in &order.application.platforms {
+        for image in &request.application.platforms {
             in_registry.extend(image.layers.iter().map(|layer| layer.blob.digest));
         }
 
         // no tags: these move after a last look at the application's own tag
-        let target = documents.root(order.application);
+        let target = documents.root(request.application);
         let push = Push {
             layout: reader.store.folder(),
             target: &target,
@@ -204,8 +204,8 @@ impl RebaseDelivery<'_> {
 
     /// Returns the repository of the new base, if blobs can be mounted from there.
     fn mount_source(&self, repository: &str) -> Option<String> {
-        match self.order.base {
-            Place::Registry { repository: base, .. } if self.order.base.is_beside(self.order.place) => {
+        match self.request.base {
+            Place::Registry { repository: base, .. } if self.request.base.is_beside(self.request.place) => {
                 Some(base.clone()).filter(|base| base != repository)
             }
             _ => None,
@@ -214,8 +214,8 @@ impl RebaseDelivery<'_> {
 
     /// Brings a layer of the new base into the store.
     async fn pull_layer(&self, layer: &Named) -> Result<(), Error> {
-        let Self { order, reader, .. } = self;
-        let folder = order.base.folder_with(layer, LARGEST_LAYER, reader).await?;
+        let Self { request, reader, .. } = self;
+        let folder = request.base.folder_with(layer, LARGEST_LAYER, reader).await?;
         // a pull from a registry ends in the store
         if reader.store.has_blob(&layer.digest, layer.size) {
             return Ok(());
@@ -231,7 +231,7 @@ impl RebaseDelivery<'_> {
     }
 
     async fn to_layout(&self, folder: &Path) -> Result<Transfer, Error> {
-        let Self { documents, order, reader } = self;
+        let Self { documents, request, reader } = self;
         let mut transfer = Transfer { manifests: documents.manifests.len(), ..Transfer::default() };
         let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
         for layer in documents.layers.values() {
@@ -252,12 +252,12 @@ impl RebaseDelivery<'_> {
         transfer.uploaded.count += documents.configs.len();
         transfer.uploaded.bytes += documents.configs.iter().map(|config| config.len() as u64).sum::<u64>();
 
-        let target = documents.root(order.application);
+        let target = documents.root(request.application);
         let mut references = Vec::new();
-        for tag in order.tags {
+        for tag in request.tags {
             references.push(Reference { name: tag.clone(), target: target.clone() });
         }
-        check_not_moved(order).await?;
+        check_not_moved(request).await?;
         // copies and hashes layers; the store cannot be lent to another thread
         block_in_place(|| layout::write(folder, &references, &blobs, reader.store))?;
         Ok(transfer)

@@ -139,48 +139,48 @@ pub struct Platform {
 ///
 /// # Errors
 /// [`Error::Refused`] with every objection; [`Error::Moved`]; others as named. No tag has moved then.
-pub async fn rebase(order: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased, Error> {
-    let trace = trace(order.application);
-    let search = BaseSearch { order, trace: &trace, reader };
+pub async fn rebase(request: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased, Error> {
+    let trace = trace(request.application);
+    let search = BaseSearch { request, trace: &trace, reader };
     let candidates = search.candidates().await?;
     let current = search.current_bases(&candidates).await?;
     let successor = search.successor(&current, &candidates).await?;
 
     // objections that cost nothing come before those that need layers to be read
-    let moves = platforms::pair(order, &current, &successor)?;
-    let checked = files::check(&moves, order, reader).await?;
+    let moves = platforms::pair(request, &current, &successor)?;
+    let checked = files::check(&moves, request, reader).await?;
     if !checked.reasons.is_empty() {
-        return Err(order.refused(checked.reasons));
+        return Err(request.refused(checked.reasons));
     }
 
     // documents are made in a dry run, too: their digests are the answer
-    let (documents, platforms) = platforms::documents(order, &moves, &current, &successor)?;
-    let is_same = documents.digest == order.application.digest;
+    let (documents, platforms) = platforms::documents(request, &moves, &current, &successor)?;
+    let is_same = documents.digest == request.application.digest;
     let mut notes = checked.notes;
     for name in &documents.conflicts {
         notes.push(format!("`{name}` keeps the application's value; the new base has changed it, too"));
     }
     // an index that stays the same keeps its attestations
     if !is_same {
-        let foreign = order.application.foreign.iter();
+        let foreign = request.application.foreign.iter();
         notes.extend(foreign.map(|entry| format!("dropped, because it describes the old image: {entry}")));
     }
 
-    let (transfer, tags) = if order.dry_run {
-        (None, deliver::tags_to_move(order, &documents).await?)
+    let (transfer, tags) = if request.dry_run {
+        (None, deliver::tags_to_move(request, &documents).await?)
     } else {
-        deliver::deliver(&documents, order, reader).await?
+        deliver::deliver(&documents, request, reader).await?
     };
-    let state = match (is_same, order.dry_run) {
+    let state = match (is_same, request.dry_run) {
         (true, _) => State::UpToDate,
         (false, true) => State::WouldRebase,
         (false, false) => State::Rebased,
     };
     Ok(Rebased {
-        image: order.place.name_of(order.reference),
+        image: request.place.name_of(request.reference),
         state,
         base: successor.name,
-        old: order.application.digest,
+        old: request.application.digest,
         new: documents.digest,
         platforms,
         transfer,

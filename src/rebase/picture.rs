@@ -97,11 +97,11 @@ impl Face {
 /// [`Error::NotAnImage`] for an artifact that cannot be rebased at all, others as named.
 pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Result<Option<Picture>, Error> {
     let Some(root) = place.document(reference, reader).await? else { return Ok(None) };
-    let loading = Loading { place, reference, reader };
+    let loader = ImageLoader { place, reference, reader };
     let Some(digest) = oci::digest_of(&root.descriptor) else {
-        return Err(loading.not_an_image("its digest is not a SHA-256 digest"));
+        return Err(loader.not_an_image("its digest is not a SHA-256 digest"));
     };
-    let document = loading.parse(&root)?;
+    let document = loader.parse(&root)?;
     let descriptor = root.descriptor.clone();
     let mut picture = Picture { descriptor, digest, index: None, platforms: Vec::new(), foreign: Vec::new() };
 
@@ -109,21 +109,21 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
     if document.content.manifests.is_empty() && !document.content.blobs.is_empty() {
         let media_type = root.descriptor.media_type().to_string();
         let entry = json!({ "mediaType": media_type, "digest": digest, "size": root.descriptor.size() });
-        picture.platforms.push(loading.platform(document, entry).await?);
+        picture.platforms.push(loader.platform(document, entry).await?);
         return Ok(Some(picture));
     }
 
-    loading.add_platforms(&mut picture, &document).await?;
+    loader.add_platforms(&mut picture, &document).await?;
     // attestations may be all that is in an index
     picture.index = Some(document.json);
     if picture.platforms.is_empty() {
-        return Err(loading.not_an_image("its index names no image"));
+        return Err(loader.not_an_image("its index names no image"));
     }
 
     // every platform gets the new base's image of the same name: with two of one name, both would get the same
     let mut names = BTreeSet::new();
     if let Some(twice) = picture.platforms.iter().find(|image| !names.insert(&image.platform)) {
-        return Err(loading.not_an_image(&format!("it has two images for {}", twice.platform)));
+        return Err(loader.not_an_image(&format!("it has two images for {}", twice.platform)));
     }
     Ok(Some(picture))
 }
@@ -135,13 +135,13 @@ struct ParsedDocument {
 }
 
 /// An image that is being read.
-struct Loading<'a> {
+struct ImageLoader<'a> {
     place: &'a Place<'a>,
     reference: &'a str,
     reader: &'a Reader<'a>,
 }
 
-impl Loading<'_> {
+impl ImageLoader<'_> {
     fn not_an_image(&self, cause: &str) -> Error {
         Error::NotAnImage { image: self.place.name_of(self.reference), cause: cause.to_owned() }
     }

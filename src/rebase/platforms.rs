@@ -57,12 +57,12 @@ fn bytes_of(layers: &[Layer]) -> u64 {
 /// # Errors
 /// [`Error::Refused`] with every objection to the new base.
 pub(crate) fn pair<'a>(
-    order: &'a Order<'_>,
+    request: &'a Order<'_>,
     current: &'a BTreeMap<String, Standing>,
     successor: &'a Successor,
 ) -> Result<Vec<Move<'a>>, Error> {
     let (mut moves, mut reasons) = (Vec::new(), Vec::new());
-    for application in &order.application.platforms {
+    for application in &request.application.platforms {
         let platform = &application.platform;
         let old = &current.get(platform).expect("the search returned a base for every platform").image;
         let Some(new) = successor.image.platforms.iter().find(|image| image.platform == *platform) else {
@@ -73,12 +73,12 @@ pub(crate) fn pair<'a>(
         // what stays where it is needs no approval
         let paired = Move { application, old, new };
         if !paired.is_done() {
-            let case = Case { application, old, new, allows_older: order.older };
+            let case = Case { application, old, new, allows_older: request.older };
             reasons.extend(judge::reasons(&case).into_iter().map(|reason| format!("{platform}: {reason}")));
         }
         moves.push(paired);
     }
-    if reasons.is_empty() { Ok(moves) } else { Err(order.refused(reasons)) }
+    if reasons.is_empty() { Ok(moves) } else { Err(request.refused(reasons)) }
 }
 
 /// Makes all new documents, and sums up every platform.
@@ -86,12 +86,12 @@ pub(crate) fn pair<'a>(
 /// # Errors
 /// [`Error::Refused`] if a platform's documents cannot be made.
 pub(crate) fn documents(
-    order: &Order<'_>,
+    request: &Order<'_>,
     moves: &[Move<'_>],
     current: &BTreeMap<String, Standing>,
     successor: &Successor,
 ) -> Result<(Documents, Vec<Platform>), Error> {
-    let mut documents = Documents::of(order.application);
+    let mut documents = Documents::of(request.application);
     let (mut entries, mut platforms, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for paired in moves {
         let Move { application, old, new } = *paired;
@@ -110,16 +110,16 @@ pub(crate) fn documents(
         }
     }
     if !reasons.is_empty() {
-        return Err(order.refused(reasons));
+        return Err(request.refused(reasons));
     }
 
     // an index whose manifests all stay the same stays the same, too
-    if let Some(index) = &order.application.index
+    if let Some(index) = &request.application.index
         && moves.iter().any(|paired| !paired.is_done())
     {
         let parts = IndexSplice {
             application: index,
-            application_digest: &order.application.digest,
+            application_digest: &request.application.digest,
             old: current.values().find_map(|base| base.index.as_ref()),
             new: successor.image.index.as_ref(),
             base_name: &successor.name,

@@ -159,7 +159,7 @@ struct BaseMatches {
 
 /// The search for the base of one application.
 pub(crate) struct BaseSearch<'a> {
-    pub(crate) order: &'a Order<'a>,
+    pub(crate) request: &'a Order<'a>,
     pub(crate) trace: &'a Trace,
     pub(crate) reader: &'a Reader<'a>,
 }
@@ -167,7 +167,7 @@ pub(crate) struct BaseSearch<'a> {
 impl BaseSearch<'_> {
     /// Lists the images of the base's repository, and those there that the application names by digest.
     pub(crate) async fn candidates(&self) -> Result<Vec<Listed>, Error> {
-        let place = self.order.base;
+        let place = self.request.base;
         let mut by_digest = self.tagged().await?;
         if by_digest.len() > MOST_IMAGES {
             return Err(Error::TooMany { place: place.name_of("*"), limit: MOST_IMAGES });
@@ -188,7 +188,7 @@ impl BaseSearch<'_> {
 
     /// Returns the digests that tags point to, each with its tags.
     async fn tagged(&self) -> Result<BTreeMap<Digest, BTreeSet<String>>, Error> {
-        let place = self.order.base;
+        let place = self.request.base;
         let mut references = place.references().await?;
         // cosign and others keep signatures and attestations under tags that are named after an image's digest
         references.retain(|reference| !reference.starts_with("sha256-"));
@@ -217,7 +217,7 @@ impl BaseSearch<'_> {
         references: BTreeSet<String>,
         bytes_read: &Cell<usize>,
     ) -> Result<Option<Listed>, Error> {
-        let place = self.order.base;
+        let place = self.request.base;
         let Some(manifest) = place.document(&digest.to_string(), self.reader).await? else { return Ok(None) };
         bytes_read.set(bytes_read.get() + manifest.bytes.len());
         if bytes_read.get() > MOST_BYTES {
@@ -255,7 +255,7 @@ impl BaseSearch<'_> {
 
         let reasons = self.objections(&matches, candidates.len());
         if !reasons.is_empty() {
-            return Err(self.order.refused(reasons));
+            return Err(self.request.refused(reasons));
         }
         Ok(matches.best.into_iter().map(|(platform, (_, base))| (platform, base)).collect())
     }
@@ -266,8 +266,8 @@ impl BaseSearch<'_> {
         current: &BTreeMap<String, Standing>,
         candidates: &[Listed],
     ) -> Result<Successor, Error> {
-        let place = self.order.base;
-        let (digest_or_tag, name) = match self.order.onto {
+        let place = self.request.base;
+        let (digest_or_tag, name) = match self.request.onto {
             // need not be among the candidates: whoever names a base may choose one of another line, and hears the objections
             Some(reference) => (reference.to_owned(), reference.to_owned()),
             None => {
@@ -278,7 +278,7 @@ impl BaseSearch<'_> {
                     let place = place.name_of("*");
                     let reason =
                         format!("no tag in `{place}` points to an image `{title}` with the parameters of its base");
-                    self.order.refused(vec![reason])
+                    self.request.refused(vec![reason])
                 })?;
                 (newest.digest.to_string(), newest.best_reference(&self.trace.names))
             }
@@ -299,11 +299,11 @@ impl BaseSearch<'_> {
 
     /// Compares every platform of the application with an image.
     async fn compare(&self, candidate: &Listed, matches: &mut BaseMatches) {
-        let image = picture::read(self.order.base, &candidate.digest.to_string(), self.reader).await;
+        let image = picture::read(self.request.base, &candidate.digest.to_string(), self.reader).await;
         // what is no image, or has lost a part, is nobody's base
         let Ok(Some(image)) = image else { return };
 
-        for application in &self.order.application.platforms {
+        for application in &self.request.application.platforms {
             let platform = &application.platform;
             for base in image.platforms.iter().filter(|base| base.platform == *platform) {
                 let most_shared = matches.most_shared.entry(platform.clone()).or_default();
@@ -333,7 +333,7 @@ impl BaseSearch<'_> {
 
     /// Tells whether no other image can be a better base of any platform.
     fn is_settled(&self, matches: &BaseMatches) -> bool {
-        self.order.application.platforms.iter().all(|application| {
+        self.request.application.platforms.iter().all(|application| {
             let best = matches.best.get(&application.platform);
             // an inherited name and lock that are the base's own leave no room for an image in between
             best.is_some_and(|(_, base)| has_inherited_identity(&base.image, application))
@@ -343,11 +343,11 @@ impl BaseSearch<'_> {
     /// Returns a reason for each platform whose base is not known.
     fn objections(&self, matches: &BaseMatches, candidates: usize) -> Vec<String> {
         let mut reasons = Vec::new();
-        for application in &self.order.application.platforms {
+        for application in &self.request.application.platforms {
             let platform = &application.platform;
             match matches.best.get(platform) {
                 None => {
-                    let place = self.order.base.name_of("*");
+                    let place = self.request.base.name_of("*");
                     let shared = matches.most_shared.get(platform).copied().unwrap_or(0);
                     let layers = application.layers.len();
                     reasons.push(format!(

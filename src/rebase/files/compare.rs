@@ -17,7 +17,7 @@ const FREE_FOLDERS: [&str; 4] = ["etc/", "usr/share/doc/", "usr/share/man/", "us
 
 /// Compares an application's own entries with the differences between its bases.
 pub(crate) fn compare(application: &PathEntries, bases: &Bases) -> Checked {
-    let mut comparison = Comparison { application, bases, problems: BTreeMap::new() };
+    let mut comparison = FileComparison { application, bases, problems: BTreeMap::new() };
     for (path, entry) in application {
         comparison.add_entry(path, entry);
         comparison.add_ancestors(path);
@@ -27,26 +27,26 @@ pub(crate) fn compare(application: &PathEntries, bases: &Bases) -> Checked {
 
 /// Whether a problem prevents the move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
+enum ObjectionWeight {
     Reason,
     Note,
 }
 
-struct Comparison<'a> {
+struct FileComparison<'a> {
     application: &'a PathEntries,
     bases: &'a Bases,
     /// Paths with the same problem, each as people write it.
-    problems: BTreeMap<(Weight, &'static str), BTreeSet<String>>,
+    problems: BTreeMap<(ObjectionWeight, &'static str), BTreeSet<String>>,
 }
 
-impl Comparison<'_> {
+impl FileComparison<'_> {
     /// Compares what the application has at a path.
     fn add_entry(&mut self, path: &str, entry: &Fact) {
         match entry {
             Fact::Gone => self.add_whiteout(path),
             // folders are merged, so that only a change to something else matters
             Fact::Folder if self.becomes_no_folder(path) => {
-                self.add(Weight::Reason, "it has a folder where the new base has a file or link", path);
+                self.add(ObjectionWeight::Reason, "it has a folder where the new base has a file or link", path);
             }
             Fact::Folder => {}
             _ if self.is_changed(path) => {
@@ -73,7 +73,7 @@ impl Comparison<'_> {
         let target = resolve(path, target);
         let is_removed = self.bases.old.contains_key(&target) && !self.bases.new.contains_key(&target);
         if is_removed && !self.application.contains_key(&target) {
-            self.add(Weight::Reason, "it has links to files that the new base removes", &target);
+            self.add(ObjectionWeight::Reason, "it has links to files that the new base removes", &target);
         }
     }
 
@@ -82,7 +82,11 @@ impl Comparison<'_> {
         for (end, _) in path.match_indices('/') {
             let ancestor = &path[..end];
             if self.becomes_no_folder(ancestor) {
-                self.add(Weight::Reason, "it has files below a path that is no folder in the new base", ancestor);
+                self.add(
+                    ObjectionWeight::Reason,
+                    "it has files below a path that is no folder in the new base",
+                    ancestor,
+                );
             }
         }
     }
@@ -95,7 +99,7 @@ impl Comparison<'_> {
         self.bases.new.get(path).is_some_and(|entry| *entry != Fact::Folder) && self.is_changed(path)
     }
 
-    fn add(&mut self, weight: Weight, problem: &'static str, path: &str) {
+    fn add(&mut self, weight: ObjectionWeight, problem: &'static str, path: &str) {
         self.problems.entry((weight, problem)).or_default().insert(with_owner(path, self.bases));
     }
 
@@ -104,8 +108,8 @@ impl Comparison<'_> {
         for ((weight, problem), paths) in self.problems {
             let text = format!("{problem}: {}", first_of(&paths));
             match weight {
-                Weight::Reason => checked.reasons.push(text),
-                Weight::Note => checked.notes.push(text),
+                ObjectionWeight::Reason => checked.reasons.push(text),
+                ObjectionWeight::Note => checked.notes.push(text),
             }
         }
         checked
@@ -113,8 +117,12 @@ impl Comparison<'_> {
 }
 
 /// Returns how much a problem at a path matters.
-fn weight_of(path: &str) -> Weight {
-    if FREE_FOLDERS.iter().any(|folder| path.starts_with(folder)) { Weight::Note } else { Weight::Reason }
+fn weight_of(path: &str) -> ObjectionWeight {
+    if FREE_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+        ObjectionWeight::Note
+    } else {
+        ObjectionWeight::Reason
+    }
 }
 
 /// Returns the paths of files, at or below a path, that only the new base has.

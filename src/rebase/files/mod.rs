@@ -91,22 +91,22 @@ pub(crate) struct Bases {
 }
 
 /// Compares all platforms that move, as far as the request asks for it.
-pub(crate) async fn check(moves: &[Move<'_>], order: &Order<'_>, reader: &Reader<'_>) -> Result<Checked, Error> {
+pub(crate) async fn check(moves: &[Move<'_>], request: &Order<'_>, reader: &Reader<'_>) -> Result<Checked, Error> {
     let mut checked = Checked::default();
     let moves: Vec<&Move<'_>> = moves.iter().filter(|platform| !platform.is_done()).collect();
-    if order.check == Check::Never || moves.is_empty() {
+    if request.check == Check::Never || moves.is_empty() {
         return Ok(checked);
     }
 
-    let bytes = bytes_to_pull(&moves, order, reader);
-    if order.check == Check::Auto && bytes > AUTO_BYTES {
+    let bytes = bytes_to_pull(&moves, request, reader);
+    if request.check == Check::Auto && bytes > AUTO_BYTES {
         checked.notes.push(format!("files are not checked: {} MB would have to be pulled", bytes / 1_000_000));
         return Ok(checked);
     }
 
     checked.is_checked = true;
     for platform in moves {
-        let found = check_platform(platform, order, reader).await?;
+        let found = check_platform(platform, request, reader).await?;
         let name = &platform.application.platform;
         checked.reasons.extend(found.reasons.into_iter().map(|text| format!("{name}: {text}")));
         checked.notes.extend(found.notes.into_iter().map(|text| format!("{name}: {text}")));
@@ -115,11 +115,11 @@ pub(crate) async fn check(moves: &[Move<'_>], order: &Order<'_>, reader: &Reader
 }
 
 /// Returns the size of all layers that a comparison would have to pull.
-fn bytes_to_pull(moves: &[&Move<'_>], order: &Order<'_>, reader: &Reader<'_>) -> u64 {
+fn bytes_to_pull(moves: &[&Move<'_>], request: &Order<'_>, reader: &Reader<'_>) -> u64 {
     // platforms may share layers, which are pulled once
     let mut missing: BTreeMap<Digest, u64> = BTreeMap::new();
     for platform in moves {
-        let differing = DifferingLayers::of(platform, order);
+        let differing = DifferingLayers::of(platform, request);
         for stack in [differing.own, differing.old, differing.new] {
             let layers = stack.layers.iter().filter(|layer| !stack.place.is_at_hand(&layer.blob, reader));
             missing.extend(layers.map(|layer| (layer.blob.digest, layer.blob.size)));
@@ -130,8 +130,8 @@ fn bytes_to_pull(moves: &[&Move<'_>], order: &Order<'_>, reader: &Reader<'_>) ->
     missing.values().fold(0, |sum, size| sum.saturating_add(*size))
 }
 
-async fn check_platform(platform: &Move<'_>, order: &Order<'_>, reader: &Reader<'_>) -> Result<Checked, Error> {
-    let differing = DifferingLayers::of(platform, order);
+async fn check_platform(platform: &Move<'_>, request: &Order<'_>, reader: &Reader<'_>) -> Result<Checked, Error> {
+    let differing = DifferingLayers::of(platform, request);
 
     // one budget for all three; the application's own files need no digest: that it has a file there at all is the finding
     let own = differing.own.read(StackedLayers::new(layers::limits()), reader).await?;
@@ -154,12 +154,15 @@ struct DifferingLayers<'a> {
 }
 
 impl<'a> DifferingLayers<'a> {
-    fn of(platform: &Move<'a>, order: &Order<'a>) -> Self {
+    fn of(platform: &Move<'a>, request: &Order<'a>) -> Self {
         let Move { application, old, new } = *platform;
         Self {
-            own: LayerStack { place: order.place, layers: application.layers.iter().skip(old.layers.len()).collect() },
-            old: LayerStack { place: order.base, layers: layers_missing_in(&old.layers, &new.layers) },
-            new: LayerStack { place: order.base, layers: layers_missing_in(&new.layers, &old.layers) },
+            own: LayerStack {
+                place: request.place,
+                layers: application.layers.iter().skip(old.layers.len()).collect(),
+            },
+            old: LayerStack { place: request.base, layers: layers_missing_in(&old.layers, &new.layers) },
+            new: LayerStack { place: request.base, layers: layers_missing_in(&new.layers, &old.layers) },
         }
     }
 }
