@@ -1,7 +1,7 @@
 //! Work that keeps a processor or a disk busy, away from the threads that run futures.
 //!
-//! A future that hashes a layer of a gigabyte holds its thread until it is done: answers of registries wait meanwhile, and
-//! time limits of requests run out.
+//! A future that hashes a layer of a gigabyte holds its thread until it is done: meanwhile, answers of registries wait and
+//! requests reach their time limits.
 
 use std::panic::resume_unwind;
 use tokio::task;

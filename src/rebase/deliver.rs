@@ -113,7 +113,7 @@ pub(super) async fn deliver(
     reader: &Reader<'_>,
 ) -> Result<(Option<Transfer>, Vec<String>), Error> {
     let tags = tags_to_move(request, documents).await?;
-    // also the second run after one that was killed between manifests and tags moves them
+    // without new documents there may still be new names for the application with `--tag`
     if documents.manifests.is_empty() && tags.is_empty() {
         return Ok((None, tags));
     }
@@ -147,7 +147,7 @@ impl RebaseDelivery<'_> {
     async fn to_registry(&self, registry: &Registry, repository: &str, tags: &[String]) -> Result<Transfer, Error> {
         let transfer = self.push(registry, repository).await?;
 
-        // pushing took its time: the check stands directly before the tags
+        // pushing may have taken minutes: checked again directly before the tags move
         check_not_moved(self.request).await?;
         let root = match self.documents.manifests.last() {
             Some(root) => root.clone(),

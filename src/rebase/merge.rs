@@ -48,7 +48,7 @@ pub fn settings(old: &Value, application: &Value, new: &Value) -> Merged {
     Merged { settings: Value::Object(settings), conflicts }
 }
 
-/// Merges the annotations of three manifests, or labels. What is no object counts as empty.
+/// Merges the annotations of three manifests, or labels. A value that is not an object counts as empty.
 #[must_use]
 pub fn annotations(old: &Value, application: &Value, new: &Value) -> Map<String, Value> {
     let versions = Ways { old: Some(old), application: Some(application), new: Some(new) };
@@ -85,7 +85,7 @@ impl<'a> Ways<'a> {
         self.application
     }
 
-    /// Returns the three values as objects. What is no object counts as empty.
+    /// Returns the three values as objects. A value that is not an object counts as empty.
     fn objects(&self) -> [Map<String, Value>; 3] {
         [self.old, self.application, self.new]
             .map(|value| value.and_then(Value::as_object).cloned().unwrap_or_default())

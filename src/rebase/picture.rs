@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 /// Most layers of an image. Engines stop at 127 or 128; what has more than this was made to cost memory.
 const MOST_LAYERS: usize = 1000;
 
-/// Most characters of a stranger's text that a message repeats.
+/// Most characters of untrusted text that a message repeats.
 const MOST_SHOWN: usize = 80;
 
 /// An image with all its platforms.
@@ -31,7 +31,7 @@ pub struct Picture {
     pub index: Option<Value>,
     /// Its platforms in the index's order.
     pub platforms: Vec<Face>,
-    /// Entries of the index that are no images, such as attestations: one text each.
+    /// Entries of the index that are not images, such as attestations: one text each.
     pub foreign: Vec<String>,
 }
 
@@ -200,7 +200,7 @@ impl ImageLoader<'_> {
     }
 }
 
-/// Returns the kind of an index's entry that is no image. BuildKit's attestations name the platform `unknown/unknown`
+/// Returns the kind of an index entry that is not an image. BuildKit's attestations name the platform `unknown/unknown`
 /// (BuildKit, docs/attestations/attestation-storage.md).
 fn foreign_kind(entry: &Value) -> Option<String> {
     let reference_type = entry["annotations"]["vnd.docker.reference.type"].as_str();
@@ -256,7 +256,7 @@ fn platform_name(config: &Value) -> Result<String, String> {
     Ok(name.trim_end_matches('/').chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect())
 }
 
-/// Cuts a stranger's text to a length that fits into a message.
+/// Cuts untrusted text to a length that fits into a message.
 fn excerpt(text: &str) -> String {
     text.chars().take(MOST_SHOWN).collect()
 }

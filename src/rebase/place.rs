@@ -152,7 +152,7 @@ impl Place<'_> {
                 Err(oci::Error::Damaged { path: folder.clone(), cause }.into())
             }
             Self::Registry { registry, repository } => {
-                // the manifest is a stranger's: the size in it decides how much is downloaded
+                // the size comes from an untrusted manifest and decides how much is downloaded
                 if blob.size > limit {
                     let what = format!("read blob {} of `{repository}`", blob.digest);
                     let cause = format!("it has more than {limit} bytes");

@@ -210,7 +210,7 @@ impl BaseSearch<'_> {
         Ok(by_digest)
     }
 
-    /// Reads the manifest or index of an image; `None` if there is none, or what is there cannot be one.
+    /// Reads the manifest or index of an image; `None` if it is missing or is another kind of artifact.
     async fn open(
         &self,
         digest: Digest,
@@ -226,7 +226,7 @@ impl BaseSearch<'_> {
             return Err(registry::Error::Malformed { what, cause }.into());
         }
 
-        // other artifacts may share the repository: they are no bases, and no reason to stop
+        // other artifacts may share the repository: they cannot be bases, and must not stop the search
         let media_type = manifest.descriptor.media_type().to_string();
         let Ok(document) = document::read(&manifest.bytes, Some(&media_type)) else { return Ok(None) };
         let Ok(json) = serde_json::from_slice::<Value>(&manifest.bytes) else { return Ok(None) };
@@ -268,7 +268,7 @@ impl BaseSearch<'_> {
     ) -> Result<Successor, Error> {
         let place = self.request.base;
         let (digest_or_tag, name) = match self.request.onto {
-            // need not be among the candidates: whoever names a base may choose one of another line, and hears the objections
+            // not limited to the candidates: an image of another line is read, too, and judged
             Some(reference) => (reference.to_owned(), reference.to_owned()),
             None => {
                 // one index for all platforms: what comes after one platform's base comes after all
@@ -300,7 +300,7 @@ impl BaseSearch<'_> {
     /// Compares every platform of the application with an image.
     async fn compare(&self, candidate: &Listed, matches: &mut BaseMatches) {
         let image = picture::read(self.request.base, &candidate.digest.to_string(), self.reader).await;
-        // what is no image, or has lost a part, is nobody's base
+        // an artifact of another kind, or an image with missing parts, is not a base
         let Ok(Some(image)) = image else { return };
 
         for application in &self.request.application.platforms {

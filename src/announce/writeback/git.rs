@@ -105,7 +105,7 @@ impl<'a> Checkout<'a> {
 
     /// Waits until no other write-back uses the checkout, and keeps others out until the returned file is closed.
     pub(super) fn lock(&self) -> Result<std::fs::File, Error> {
-        // within `.git`, where it is no file of the work tree; in a linked work tree that is another folder
+        // in Git's own folder, outside of the work tree; Git knows where that is for a linked work tree
         let path = self.output("find its folder", &["rev-parse", "--git-path", "sockel.lock"], &[])?;
         let path = String::from_utf8_lossy(&path).trim_end().to_owned();
         Ok(fs::lock(&self.folder.join(path), fs::Lock::Exclusive)?)

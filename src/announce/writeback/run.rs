@@ -172,7 +172,7 @@ impl<'a> CheckoutScan<'a> {
         let edited = match edit::edit(&text, self.images) {
             Ok(edited) => edited,
             Err(reason) => {
-                // of charts, many templates are no YAML: only those that name an image are worth a note
+                // many templates of charts are not YAML: only those that name an image are worth a note
                 if self.images.iter().any(|image| text.contains(&image.repository)) {
                     self.leave_file(path, format!("the file is not valid YAML, as templates never are: {reason}"));
                 }

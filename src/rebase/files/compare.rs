@@ -84,7 +84,7 @@ impl FileComparison<'_> {
             if self.becomes_no_folder(ancestor) {
                 self.add(
                     ObjectionWeight::Reason,
-                    "it has files below a path that is no folder in the new base",
+                    "it has files below a path that is not a folder in the new base",
                     ancestor,
                 );
             }
@@ -233,7 +233,7 @@ mod tests {
             (
                 "usr/lib/becomes-link/mine",
                 own(),
-                "below a path that is no folder in the new base: `/usr/lib/becomes-link`",
+                "below a path that is not a folder in the new base: `/usr/lib/becomes-link`",
                 "",
             ),
             ("usr/lib/becomes-link", Fact::Folder, "it has a folder where the new base has a file or link", ""),

@@ -1,4 +1,4 @@
-//! Layers of strangers, read and stacked: what they contain at every path, and which package owns it.
+//! Untrusted layers, read and stacked: what they contain at every path, and which package owns it.
 
 use crate::oci;
 use crate::rebase::Error;
@@ -58,7 +58,7 @@ impl StackedLayers {
         Self { owners: Some(owners), ..Self::new(limits) }
     }
 
-    /// Puts a compressed layer on top. Reads all of it: nothing for a thread that runs futures.
+    /// Puts a compressed layer on top. This blocks while all of it is read, and must not run in a future.
     pub(crate) fn add_blob(mut self, path: &Path, media_type: &str) -> Result<Self, Error> {
         let stream = oci::decompressed(media_type, fs::open(path)?)?;
         self.add(stream).map_err(|cause| fs::Error::new("read", path, cause))?;
@@ -91,7 +91,7 @@ impl StackedLayers {
             Ok(Next::Go)
         })?;
 
-        // whiteouts hide lower layers alone, wherever they stand in the archive: they are applied after all members are read
+        // whiteouts hide lower layers only, whatever their position in the archive: they are applied after all members are read
         for hidden in hidden_paths {
             self.hide(hidden, &mut upper);
         }
@@ -110,7 +110,7 @@ impl StackedLayers {
             self.entries.remove(&path);
         }
 
-        // a folder in the same layer is no reason to forget the whiteout, a file replaces it
+        // a folder in the same layer does not cancel the whiteout, a file takes its place
         if upper.get(&hidden).is_none_or(|entry| *entry == Fact::Folder) {
             upper.insert(hidden, Fact::Gone);
         }

@@ -4,7 +4,7 @@
 //! entries for the same path are compared, and these findings are objections to a move:
 //! - the application replaces a file that the new base patches (a library, or dpkg's records): the patch would not reach the
 //!   application, and a scanner would read the wrong record;
-//! - it has files below a path that is no folder in the new base, or a folder where the new base has a file or link;
+//! - it has files below a path that is not a folder in the new base, or a folder where the new base has a file or link;
 //! - it hides a folder to which the new base adds files;
 //! - it has a link to a file that the new base removes.
 //!

@@ -167,7 +167,7 @@ impl<'a> Finder<'a> {
         })
     }
 
-    /// Keeps what was found. A reference that has the new digest already is no finding.
+    /// Keeps what was found, unless the reference has the new digest already.
     fn record(&mut self, found: Result<Edit, Left>) {
         match found {
             Ok(edit) if edit.old == Some(edit.new) => {}
