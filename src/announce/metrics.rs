@@ -1,6 +1,6 @@
-//! Figures of a run in Prometheus' text format
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4): for node_exporter's textfile collector,
-//! or a Pushgateway.
+//! Metrics of a run in Prometheus' text format
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4), for node_exporter's textfile collector or a
+//! Pushgateway.
 
 use crate::sys::http;
 use crate::sys::http::Body;
@@ -13,104 +13,123 @@ use crate::values::Epoch;
 use crate::values::shown::shown;
 use std::fmt::Write;
 
-/// What a scheduled run did.
+/// The metrics of a scheduled run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// When it ended.
+    /// When the run ended.
     pub ended: Epoch,
     /// When a run last ended without a failure, as far as this store knows.
     pub last_success: Option<Epoch>,
-    /// How long it took.
+    /// Duration of the run in seconds.
     pub seconds: f64,
-    /// Nothing failed.
+    /// Whether nothing failed.
     pub success: bool,
-    /// Image by image.
+    /// The images, one by one.
     pub images: Vec<Image>,
 }
 
-/// What a run did about one image.
+/// The metrics of one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     /// Its name.
     pub name: String,
-    /// Newest state of the archives that its packages come from.
+    /// The newest state of the archives that its packages come from.
     pub locked: Option<Epoch>,
-    /// It could not be locked, built or published.
+    /// Whether it could not be locked, built or published.
     pub failed: bool,
-    /// Packages that changed.
+    /// Number of packages that changed.
     pub changed: usize,
-    /// Packages of which newer versions are there that it does not have after the run.
+    /// Number of packages with newer versions that the image does not have after the run.
     pub behind: usize,
-    /// Layers that were found, and that were made.
+    /// Number of layers that were found in a cache, and that were made.
     pub layers: [usize; 2],
-    /// CVE numbers that these fix.
+    /// Number of CVEs that the changed packages fix.
     pub fixed: usize,
-    /// Bytes that were sent, mounted, and found in the registry.
+    /// Bytes that were uploaded, mounted, and in the registry already.
     pub bytes: [u64; 3],
 }
 
-/// Returns the figures as text.
+/// Returns the metrics as text.
 #[must_use]
 pub fn text(run: &Run) -> String {
-    let mut out = String::new();
-    let whole = |out: &mut String, name: &str, help: &str, value: f64| {
-        let _ = writeln!(out, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge\nsockel_{name} {value}");
-    };
-    whole(&mut out, "last_run_timestamp_seconds", "When the last run ended.", precise(run.ended.0));
+    let mut metrics = Exposition { images: &run.images, text: String::new() };
+    metrics.gauge("last_run_timestamp_seconds", "When the last run ended.", precise(run.ended.0));
     if let Some(success) = run.last_success {
-        whole(
-            &mut out,
-            "last_success_timestamp_seconds",
-            "When a run last ended without a failure.",
-            precise(success.0),
-        );
+        let help = "When a run last ended without a failure.";
+        metrics.gauge("last_success_timestamp_seconds", help, precise(success.0));
     }
-    whole(&mut out, "last_run_success", "Whether nothing failed in the last run.", f64::from(u8::from(run.success)));
-    whole(&mut out, "last_run_duration_seconds", "How long the last run took.", run.seconds);
-    let count = |number: usize| precise(i64::try_from(number).unwrap_or(i64::MAX));
-    let age = |image: &Image| image.locked.map(|locked| precise(run.ended.0 - locked.0));
-    type Value<'a> = (&'a str, &'a str, &'a dyn Fn(&Image) -> Option<f64>);
-    let values: [Value<'_>; 5] = [
-        ("image_age_seconds", "Age of the archives' state that an image was locked from.", &age),
-        ("image_failed", "Whether an image could not be updated.", &|image| Some(f64::from(u8::from(image.failed)))),
-        ("image_packages_changed", "Packages that the last run changed.", &|image| Some(count(image.changed))),
-        ("image_packages_behind", "Packages with newer versions that it does not have.", &|image| {
-            Some(count(image.behind))
-        }),
-        ("image_cves_fixed", "CVE numbers that these changes fix.", &|image| Some(count(image.fixed))),
-    ];
-    for (name, help, value) in values {
-        let _ = writeln!(out, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge");
-        for image in &run.images {
-            if let Some(value) = value(image) {
-                let _ = writeln!(out, "sockel_{name}{{image=\"{}\"}} {value}", escaped(&image.name));
-            }
-        }
-    }
-    let mut ways = |name: &str, help: &str, of: &dyn Fn(&Image) -> Vec<(&'static str, u64)>| {
-        let _ = writeln!(out, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge");
-        for image in &run.images {
-            for (way, value) in of(image) {
-                let _ = writeln!(out, "sockel_{name}{{image=\"{}\",way=\"{way}\"}} {value}", escaped(&image.name));
-            }
-        }
-    };
-    ways("image_blob_bytes", "Bytes of blobs by the way they took.", &|image| {
+    metrics.gauge("last_run_success", "Whether nothing failed in the last run.", flag(run.success));
+    metrics.gauge("last_run_duration_seconds", "How long the last run took.", run.seconds);
+
+    // an image that was never locked has no age
+    metrics.image_gauge("image_age_seconds", "Age of the archives' state that an image was locked from.", |image| {
+        Some(precise(run.ended.0 - image.locked?.0))
+    });
+    metrics.image_gauge("image_failed", "Whether an image could not be updated.", |image| Some(flag(image.failed)));
+    metrics.image_gauge("image_packages_changed", "Packages that the last run changed.", |image| {
+        Some(count(image.changed))
+    });
+    metrics.image_gauge("image_packages_behind", "Packages with newer versions that it does not have.", |image| {
+        Some(count(image.behind))
+    });
+    metrics.image_gauge("image_cves_fixed", "CVE numbers that these changes fix.", |image| Some(count(image.fixed)));
+
+    metrics.image_gauges_by_way("image_blob_bytes", "Bytes of blobs by the way they took.", |image| {
         ["uploaded", "mounted", "there"].into_iter().zip(image.bytes).collect()
     });
-    ways("image_layers", "Layers, found in a cache or made.", &|image| {
+    metrics.image_gauges_by_way("image_layers", "Layers, found in a cache or made.", |image| {
         ["found", "made"].into_iter().zip(image.layers.map(|number| number as u64)).collect()
     });
-    out
+    metrics.text
 }
 
-/// Why a Pushgateway did not take the figures.
+/// A text that metrics are added to.
+struct Exposition<'a> {
+    images: &'a [Image],
+    text: String,
+}
+
+impl Exposition<'_> {
+    /// Begins a metric. All its lines must follow as one group ("Comments, help text, and type information").
+    fn header(&mut self, name: &str, help: &str) {
+        let _never_fails = writeln!(self.text, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge");
+    }
+
+    /// Adds a metric of the whole run.
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.header(name, help);
+        let _never_fails = writeln!(self.text, "sockel_{name} {value}");
+    }
+
+    /// Adds a metric of each image that has it.
+    fn image_gauge(&mut self, name: &str, help: &str, value_of: impl Fn(&Image) -> Option<f64>) {
+        self.header(name, help);
+        for image in self.images {
+            if let Some(value) = value_of(image) {
+                let _never_fails = writeln!(self.text, "sockel_{name}{{image=\"{}\"}} {value}", escaped(&image.name));
+            }
+        }
+    }
+
+    /// Adds a metric with several values for each image, which differ by the label `way`.
+    fn image_gauges_by_way(&mut self, name: &str, help: &str, values_of: impl Fn(&Image) -> Vec<(&'static str, u64)>) {
+        self.header(name, help);
+        for image in self.images {
+            let label = escaped(&image.name);
+            for (way, value) in values_of(image) {
+                let _never_fails = writeln!(self.text, "sockel_{name}{{image=\"{label}\",way=\"{way}\"}} {value}");
+            }
+        }
+    }
+}
+
+/// Why metrics could not be pushed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be talked to.
+    /// The gateway cannot be reached.
     #[error("cannot push metrics: {0}")]
     Http(#[from] http::Error),
-    /// It refuses.
+    /// The gateway refuses the metrics.
     #[error("cannot push metrics: the gateway answers with status {0}")]
     Refused(u16),
     /// The address cannot have a path.
@@ -118,14 +137,17 @@ pub enum Error {
     Address(String),
 }
 
-/// Replaces this project's figures in a Pushgateway (<https://github.com/prometheus/pushgateway#put-method>).
+/// Replaces this project's metrics in a Pushgateway (<https://github.com/prometheus/pushgateway#put-method>).
 ///
 /// # Errors
-/// When it cannot be reached, or does not want them.
+/// When the gateway cannot be reached, or refuses them.
 pub async fn push(host: &Host, gateway: &url::Url, text: String) -> Result<(), Error> {
     let mut url = gateway.clone();
-    let no_path = |()| Error::Address(gateway.to_string());
-    url.path_segments_mut().map_err(no_path)?.pop_if_empty().extend(["metrics", "job", "sockel"]);
+    let not_a_gateway = Error::Address(gateway.to_string());
+    // a gateway may be below a path of a proxy: what the address has stays
+    url.path_segments_mut().map_err(|()| not_a_gateway)?.pop_if_empty().extend(["metrics", "job", "sockel"]);
+
+    // PUT replaces the whole group: images that are gone do not stay
     let mut request = Request::new(Method::PUT, url, Body::Bytes(text.into_bytes().into()));
     request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     let answer = host.send(&request).await?;
@@ -134,16 +156,24 @@ pub async fn push(host: &Host, gateway: &url::Url, text: String) -> Result<(), E
     if (200..300).contains(&status) { Ok(()) } else { Err(Error::Refused(status)) }
 }
 
-/// Counts and times are far below 2^53, where whole numbers have no gaps.
+/// Returns a whole number as Prometheus has it. Counts and times are far below 2^53, so that none is rounded.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 fn precise(number: i64) -> f64 {
     number as f64
 }
 
-/// Escapes a label's value.
+fn count(number: usize) -> f64 {
+    precise(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+/// Escapes the value of a label: backslash, quote and line break ("Text format details").
 fn escaped(text: &str) -> String {
-    let line = |line: &str| shown(line).replace('\\', r"\\").replace('"', "\\\"");
-    text.split('\n').map(line).collect::<Vec<_>>().join(r"\n")
+    let lines = text.split('\n').map(|line| shown(line).replace('\\', r"\\").replace('"', "\\\""));
+    lines.collect::<Vec<_>>().join(r"\n")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What happened, told to others: Git checkouts, webhooks, metrics.
+//! Announces what happened: in Git checkouts, to webhooks, as metrics.
 //!
 //! - **In**: what was published.
 //! - **Out**: commits in checkouts that clusters follow, messages to receivers.
-//! - **Invariants**: what was published stays published, whatever becomes of telling it; nothing is told twice as news.
+//! - **Invariants**: what was published stays published, even if an announcement fails; nothing is announced twice as news.
 //! - **Not here**: publishing itself (`publish`), deciding what is due (`due`).
 
 pub mod metrics;

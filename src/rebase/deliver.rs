@@ -1,4 +1,5 @@
-//! New documents to where the application is: layers mounted, manifests by digest, tags last.
+//! New documents on their way to the application's repository or folder: layers are mounted where possible, manifests go by
+//! digest, and tags move last.
 
 use crate::oci;
 use crate::oci::layout;
@@ -11,44 +12,48 @@ use crate::oci::registry::Registry;
 use crate::oci::registry::document::Named;
 use crate::rebase::Error;
 use crate::rebase::Order;
+use crate::rebase::blocking::on_pool;
+use crate::rebase::files::LARGEST_LAYER;
 use crate::rebase::picture::Picture;
-use crate::rebase::place;
 use crate::rebase::place::Place;
 use crate::rebase::place::Reader;
+use crate::rebase::place::blob_path;
 use crate::rebase::splice::Spliced;
 use crate::sys::fs;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
+use tokio::task::block_in_place;
 
-/// Largest layer that is fetched from another registry.
-const LARGEST: u64 = 16 << 30;
-
-/// What a delivery cost.
+/// Blobs and documents that a delivery transferred.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Transfer {
-    /// Layers that the base's repository had.
+    /// Layers that were mounted from the base's repository.
     pub mounted: Blobs,
-    /// Blobs that were there.
+    /// Blobs that existed already.
     pub skipped: Blobs,
-    /// Configurations, and layers that had to be fetched from elsewhere and sent.
+    /// Configurations, and layers that were pulled from elsewhere and uploaded.
     pub uploaded: Blobs,
     /// Manifests and indexes that were written.
     pub manifests: usize,
 }
 
-/// All that is new, and what stands for the whole.
+/// All new documents of an application. Without any, its digest is that of the application as it is.
 pub(super) struct Documents {
-    /// Of the image or index that tags are to stand for.
+    /// Digest of the index, or of the only manifest: what tags will point to.
     pub(super) digest: Digest,
     media_type: String,
     configs: Vec<Vec<u8>>,
-    /// Those that others name first.
+    /// Manifests, then the index that names them: a registry may refuse one that names something missing.
     manifests: Vec<Vec<u8>>,
+    /// Layers of the new bases that the application did not have.
     layers: BTreeMap<Digest, Named>,
+    /// Settings that application and new base changed to different values, on any platform.
+    pub(super) conflicts: BTreeSet<String>,
 }
 
 impl Documents {
@@ -56,24 +61,17 @@ impl Documents {
     pub(super) fn of(application: &Picture) -> Self {
         let media_type = application.descriptor.media_type().to_string();
         let digest = application.digest;
-        Self { digest, media_type, configs: Vec::new(), manifests: Vec::new(), layers: BTreeMap::new() }
+        let (configs, manifests) = (Vec::new(), Vec::new());
+        Self { digest, media_type, configs, manifests, layers: BTreeMap::new(), conflicts: BTreeSet::new() }
     }
 
-    /// Adds a platform; of an application without an index it is the whole.
+    /// Adds a platform. For an application without an index its manifest is the root.
     pub(super) fn add(&mut self, spliced: Spliced) {
+        self.conflicts.extend(spliced.conflicts);
         self.configs.push(spliced.config);
-        self.layers.extend(spliced.brought.into_iter().map(|layer| (layer.blob.digest, layer.blob)));
+        self.layers.extend(spliced.added.into_iter().map(|layer| (layer.blob.digest, layer.blob)));
         self.digest = spliced.digest;
         self.manifests.push(spliced.manifest);
-    }
-
-    /// Returns what stands for the whole.
-    fn target(&self, order: &Order<'_>) -> Descriptor {
-        let size = match self.manifests.last() {
-            Some(root) => root.len() as u64,
-            None => order.application.descriptor.size(),
-        };
-        oci::descriptor(&self.media_type, &self.digest, size)
     }
 
     /// Adds the index over all platforms.
@@ -81,148 +79,193 @@ impl Documents {
         self.digest = Digest::of(&bytes);
         self.manifests.push(bytes);
     }
+
+    /// Returns the descriptor of the index, or of the only manifest.
+    fn root(&self, application: &Picture) -> Descriptor {
+        let size = match self.manifests.last() {
+            Some(root) => root.len() as u64,
+            None => application.descriptor.size(),
+        };
+        oci::descriptor(&self.media_type, &self.digest, size)
+    }
+
+    /// Returns configurations, manifests and index, in the order in which they are written.
+    fn all(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.configs.iter().chain(&self.manifests)
+    }
 }
 
-/// Returns the tags that do not stand for the result yet.
-pub(super) async fn tags_to_move(order: &Order<'_>, documents: &Documents) -> Result<Vec<String>, Error> {
-    let mut moved = Vec::new();
-    for tag in order.tags {
-        if order.place.digest(tag).await? != Some(documents.digest) {
-            moved.push(tag.clone());
+/// Returns the requested tags that do not point to the result yet.
+pub(super) async fn tags_to_move(request: &Order<'_>, documents: &Documents) -> Result<Vec<String>, Error> {
+    let mut tags = Vec::new();
+    for tag in request.tags {
+        if request.place.digest(tag).await? != Some(documents.digest) {
+            tags.push(tag.clone());
         }
     }
-    Ok(moved)
+    Ok(tags)
 }
 
-/// Writes everything; returns what that cost, and the tags that were moved.
+/// Writes all documents and moves tags. Returns what was transferred, if anything had to be, and the tags that moved.
 pub(super) async fn deliver(
     documents: &Documents,
-    order: &Order<'_>,
+    request: &Order<'_>,
     reader: &Reader<'_>,
 ) -> Result<(Option<Transfer>, Vec<String>), Error> {
-    let moved = tags_to_move(order, documents).await?;
-    if documents.manifests.is_empty() && moved.is_empty() {
-        return Ok((None, moved));
+    let tags = tags_to_move(request, documents).await?;
+    // without new documents there may still be new names for the application with `--tag`
+    if documents.manifests.is_empty() && tags.is_empty() {
+        return Ok((None, tags));
     }
-    match order.place {
-        Place::Registry { registry, repository } => {
-            let transfer = to_registry(documents, (registry, repository), order, reader).await?;
-            still_there(order).await?;
-            let bytes = match documents.manifests.last() {
-                Some(root) => root.clone(),
-                None => registry.manifest(repository, &documents.digest.to_string()).await?.bytes,
+
+    let delivery = RebaseDelivery { documents, request, reader };
+    let transfer = match request.place {
+        Place::Registry { registry, repository } => delivery.to_registry(registry, repository, &tags).await?,
+        Place::Layout(folder) => delivery.to_layout(folder).await?,
+    };
+    Ok((Some(transfer), tags))
+}
+
+/// Fails if the application's tag moved since the application was read: nobody's newer build is overwritten.
+async fn check_not_moved(request: &Order<'_>) -> Result<(), Error> {
+    // a digest cannot move
+    let is_digest = request.reference.parse::<Digest>().is_ok();
+    if is_digest || request.place.digest(request.reference).await? == Some(request.application.digest) {
+        return Ok(());
+    }
+    Err(Error::Moved { image: request.place.name_of(request.reference) })
+}
+
+/// New documents of an application, with their destination.
+struct RebaseDelivery<'a> {
+    documents: &'a Documents,
+    request: &'a Order<'a>,
+    reader: &'a Reader<'a>,
+}
+
+impl RebaseDelivery<'_> {
+    async fn to_registry(&self, registry: &Registry, repository: &str, tags: &[String]) -> Result<Transfer, Error> {
+        let transfer = self.push(registry, repository).await?;
+
+        // pushing may have taken minutes: checked again directly before the tags move
+        check_not_moved(self.request).await?;
+        let root = match self.documents.manifests.last() {
+            Some(root) => root.clone(),
+            None => registry.manifest(repository, &self.documents.digest.to_string()).await?.bytes,
+        };
+        for tag in tags {
+            registry.put_manifest(repository, tag, &self.documents.media_type, root.clone()).await?;
+        }
+        Ok(transfer)
+    }
+
+    /// Pushes by digest. Layers are expected in the application's repository or in the base's. A layer that is in neither, as
+    /// when the base is in another registry, is pulled into the store, and the push is repeated.
+    async fn push(&self, registry: &Registry, repository: &str) -> Result<Transfer, Error> {
+        let Self { documents, request, reader } = self;
+        for document in documents.all() {
+            reader.store.add(document)?;
+        }
+
+        let mount_from: Vec<String> = self.mount_source(repository).into_iter().collect();
+        // a push reads blobs from the store, unless the registry has them
+        let mut in_registry: Vec<Digest> = documents.layers.keys().copied().collect();
+        for image in &request.application.platforms {
+            in_registry.extend(image.layers.iter().map(|layer| layer.blob.digest));
+        }
+
+        // no tags: these move after a last look at the application's own tag
+        let target = documents.root(request.application);
+        let push = Push {
+            layout: reader.store.folder(),
+            target: &target,
+            repository,
+            tags: &[],
+            mount_from: &mount_from,
+            elsewhere: &in_registry,
+            chunk: None,
+            is_new: true,
+        };
+        loop {
+            let digest = match registry.push(&push, reader.reporter).await {
+                Ok(Pushed { mounted, skipped, uploaded, manifests, .. }) => {
+                    return Ok(Transfer { mounted, skipped, uploaded, manifests });
+                }
+                Err(registry::Error::Absent { digest }) => digest,
+                Err(error) => return Err(error.into()),
             };
-            for tag in &moved {
-                registry.put_manifest(repository, tag, &documents.media_type, bytes.clone()).await?;
-            }
-            Ok((Some(transfer), moved))
-        }
-        Place::Layout(folder) => {
-            let transfer = to_layout(documents, folder, order, reader).await?;
-            Ok((Some(transfer), moved))
-        }
-    }
-}
-
-/// Nobody's newer build is overwritten: the tag must still stand for what was read.
-async fn still_there(order: &Order<'_>) -> Result<(), Error> {
-    let is_digest = order.reference.parse::<Digest>().is_ok();
-    if is_digest || order.place.digest(order.reference).await? == Some(order.application.digest) {
-        return Ok(());
-    }
-    Err(Error::Moved { image: order.place.name_of(order.reference) })
-}
-
-/// Pushes by digest. Layers are expected to be in the application's repository or the base's; one that is in neither, as
-/// when the base is in another registry, is fetched, and the push repeated.
-async fn to_registry(
-    documents: &Documents,
-    (registry, repository): (&Registry, &str),
-    order: &Order<'_>,
-    reader: &Reader<'_>,
-) -> Result<Transfer, Error> {
-    let mount_from = match order.base {
-        Place::Registry { repository: from, .. } if order.base.is_beside(order.place) && from != repository => {
-            vec![from.clone()]
-        }
-        _ => Vec::new(),
-    };
-    for document in documents.configs.iter().chain(&documents.manifests) {
-        reader.store.add(document)?;
-    }
-    let own = order.application.faces.iter().flat_map(|face| face.layers.iter().map(|layer| layer.blob.digest));
-    let elsewhere: Vec<Digest> = documents.layers.keys().copied().chain(own).collect();
-    let target = documents.target(order);
-    let push = Push {
-        layout: reader.store.folder(),
-        target: &target,
-        repository,
-        tags: &[],
-        mount_from: &mount_from,
-        elsewhere: &elsewhere,
-        chunk: None,
-        is_new: true,
-    };
-    loop {
-        match registry.push(&push, reader.reporter).await {
-            Ok(Pushed { mounted, skipped, uploaded, manifests, .. }) => {
-                return Ok(Transfer { mounted, skipped, uploaded, manifests });
-            }
-            Err(registry::Error::Absent { digest }) => match documents.layers.get(&digest) {
-                // every round brings one layer here
-                Some(layer) if !reader.store.has_blob(&digest, layer.size) => fetch(layer, order, reader).await?,
+            match documents.layers.get(&digest) {
+                // every round brings a layer into the store that was not there, so that the loop ends
+                Some(layer) if !reader.store.has_blob(&digest, layer.size) => self.pull_layer(layer).await?,
                 _ => return Err(registry::Error::Absent { digest }.into()),
-            },
-            Err(error) => return Err(error.into()),
+            }
         }
+    }
+
+    /// Returns the repository of the new base, if blobs can be mounted from there.
+    fn mount_source(&self, repository: &str) -> Option<String> {
+        match self.request.base {
+            Place::Registry { repository: base, .. } if self.request.base.is_beside(self.request.place) => {
+                Some(base.clone()).filter(|base| base != repository)
+            }
+            _ => None,
+        }
+    }
+
+    /// Brings a layer of the new base into the store.
+    async fn pull_layer(&self, layer: &Named) -> Result<(), Error> {
+        let Self { request, reader, .. } = self;
+        let folder = request.base.folder_with(layer, LARGEST_LAYER, reader).await?;
+        // a pull from a registry ends in the store
+        if reader.store.has_blob(&layer.digest, layer.size) {
+            return Ok(());
+        }
+
+        // hashed on its way: another program may be writing in the folder
+        let (path, kept, digest) = (blob_path(&folder, &layer.digest), reader.store.blob(&layer.digest), layer.digest);
+        let from = path.clone();
+        if on_pool(move || fs::copy_verified(&from, &kept, &digest)).await? {
+            return Ok(());
+        }
+        Err(oci::Error::Damaged { path, cause: "its bytes do not have this digest".to_owned() }.into())
+    }
+
+    async fn to_layout(&self, folder: &Path) -> Result<Transfer, Error> {
+        let Self { documents, request, reader } = self;
+        let mut transfer = Transfer { manifests: documents.manifests.len(), ..Transfer::default() };
+        let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+        for layer in documents.layers.values() {
+            let exists = has_intact_blob(folder, layer).await?;
+            let blob_count = if exists { &mut transfer.skipped } else { &mut transfer.uploaded };
+            blob_count.count += 1;
+            blob_count.bytes += layer.size;
+            if !exists {
+                self.pull_layer(layer).await?;
+                blobs.insert(layer.digest, layer.size);
+            }
+        }
+
+        // written in any case: `layout::write` leaves blobs alone that exist with the right bytes
+        for document in documents.all() {
+            blobs.insert(reader.store.add(document)?, document.len() as u64);
+        }
+        transfer.uploaded.count += documents.configs.len();
+        transfer.uploaded.bytes += documents.configs.iter().map(|config| config.len() as u64).sum::<u64>();
+
+        let target = documents.root(request.application);
+        let mut references = Vec::new();
+        for tag in request.tags {
+            references.push(Reference { name: tag.clone(), target: target.clone() });
+        }
+        check_not_moved(request).await?;
+        // copies and hashes layers; the store cannot be lent to another thread
+        block_in_place(|| layout::write(folder, &references, &blobs, reader.store))?;
+        Ok(transfer)
     }
 }
 
-/// Brings a layer of the new base into the store.
-async fn fetch(layer: &Named, order: &Order<'_>, reader: &Reader<'_>) -> Result<(), Error> {
-    let from = order.base.folder_with(layer, LARGEST, reader).await?;
-    let kept = reader.store.blob(&layer.digest);
-    if reader.store.has_blob(&layer.digest, layer.size) {
-        return Ok(());
-    }
-    let path = place::path(&from, &layer.digest);
-    if fs::copy_verified(&path, &kept, &layer.digest)? {
-        return Ok(());
-    }
-    Err(oci::Error::Damaged { path, cause: "its bytes do not have this digest".to_owned() }.into())
-}
-
-async fn to_layout(
-    documents: &Documents,
-    folder: &Path,
-    order: &Order<'_>,
-    reader: &Reader<'_>,
-) -> Result<Transfer, Error> {
-    let mut transfer = Transfer::default();
-    let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
-    for layer in documents.layers.values() {
-        let path = place::path(folder, &layer.digest);
-        let is_there = fs::size(&path) == Some(layer.size) && fs::digest_of(&path)? == layer.digest;
-        let part = if is_there { &mut transfer.skipped } else { &mut transfer.uploaded };
-        part.count += 1;
-        part.bytes += layer.size;
-        if !is_there {
-            fetch(layer, order, reader).await?;
-            blobs.insert(layer.digest, layer.size);
-        }
-    }
-    for document in documents.configs.iter().chain(&documents.manifests) {
-        blobs.insert(reader.store.add(document)?, document.len() as u64);
-    }
-    for config in &documents.configs {
-        transfer.uploaded.count += 1;
-        transfer.uploaded.bytes += config.len() as u64;
-    }
-    transfer.manifests = documents.manifests.len();
-    let target = documents.target(order);
-    let name = |tag: &String| Reference { name: tag.clone(), target: target.clone() };
-    let references: Vec<Reference> = order.tags.iter().map(name).collect();
-    still_there(order).await?;
-    layout::write(folder, &references, &blobs, reader.store)?;
-    Ok(transfer)
+/// Tells whether a folder has all bytes of a blob.
+async fn has_intact_blob(folder: &Path, blob: &Named) -> Result<bool, Error> {
+    let path = blob_path(folder, &blob.digest);
+    Ok(fs::size(&path) == Some(blob.size) && on_pool(move || fs::digest_of(&path)).await? == blob.digest)
 }

@@ -1,107 +1,141 @@
-//! Whether a base is a compatible successor of another one; every reason against it, at once.
+//! Whether a new base is a compatible successor of the current one. All objections are returned together.
 //!
-//! Two images are of one *line* when sockel made both under the same name with the same parameters (`java=25,ubuntu=26.04`):
-//! then they differ in patches alone. Within a line, nothing goes back in time, the user stays (files of the application
-//! belong to it), and an application that took over only the entrypoint or only the command does not get the other half of
-//! another pair.
+//! Two images belong to the same *line* when sockel built both under the same name with the same parameters
+//! (`java=25,ubuntu=26.04`): then they differ in patches alone. Within a line, three things must hold: the new base is not
+//! older, the user stays the same (the application's files belong to it), and entrypoint and command do not come from
+//! different images. The last one matters for applications that override only one of the two.
 
 use crate::rebase::picture::Face;
-use crate::rebase::splice::moment;
+use crate::rebase::time;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Name of an image.
+/// Label and annotation: the name of an image.
 pub(crate) const TITLE: &str = "org.opencontainers.image.title";
-/// When it was made.
+/// Label and annotation: when an image was created.
 pub(crate) const CREATED: &str = "org.opencontainers.image.created";
-/// Parameters of its recipe: `java=25,ubuntu=26.04`.
+/// Label and annotation: the parameters of an image's recipe, `java=25,ubuntu=26.04`.
 pub(crate) const PARAMETERS: &str = "io.sockel.parameters";
-/// Digest of its lock: only images of ours have one.
+/// Label and annotation: the digest of an image's lock. Only images that sockel built have one.
 pub(crate) const LOCK: &str = "io.sockel.lock";
 
-/// What one platform would be moved from and to.
+/// One platform of an application with its current and its new base.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     /// The application.
     pub application: &'a Face,
-    /// What it stands on.
+    /// Its current base.
     pub old: &'a Face,
-    /// What it shall stand on.
+    /// Its new base.
     pub new: &'a Face,
-    /// Going back in time was asked for.
-    pub older: bool,
+    /// Whether the new base may be older than the current one.
+    pub allows_older: bool,
 }
 
-/// Returns everything that speaks against it.
+/// Returns every objection to the move.
 #[must_use]
 pub fn reasons(case: &Case<'_>) -> Vec<String> {
-    let Case { old, new, .. } = case;
+    let Case { old, new, .. } = *case;
     let mut reasons = Vec::new();
-    let ours = [("the base that it stands on", old), ("the new base", new)];
-    reasons.extend(
-        ours.iter()
-            .filter(|(_, face)| said(face, LOCK).is_none())
-            .map(|(what, _)| format!("{what} is not made by sockel: it has no label `{LOCK}`")),
-    );
-    let (title, other) = (said(old, TITLE).unwrap_or_default(), said(new, TITLE).unwrap_or_default());
-    if title != other {
-        reasons.push(format!("the new base is `{other}`, and it stands on `{title}`"));
+
+    // name and parameters are compared below: only in images of sockel do they say what an image is made of
+    for (role, base) in [("its current base", old), ("the new base", new)] {
+        if annotation_or_label(base, LOCK).is_none() {
+            reasons.push(format!("{role} was not built by sockel: it has no label `{LOCK}`"));
+        }
     }
-    reasons.extend(parameters(old, new));
-    let text = |face: &Face, key: &str| face.config["config"][key].as_str().unwrap_or_default().to_owned();
-    let (user, other) = (text(old, "User"), text(new, "User"));
-    if user != other {
-        reasons.push(format!("the new base runs as user `{other}` instead of `{user}`"));
+
+    let (old_title, new_title) = (title(old), title(new));
+    if old_title != new_title {
+        reasons.push(format!("the new base is `{new_title}` instead of `{old_title}`"));
     }
-    if !case.older && created(new) < created(old) {
-        let time = |face: &Face| face.config["created"].as_str().unwrap_or("an unknown time").to_owned();
-        reasons.push(format!("the new base is older: of {} instead of {}", time(new), time(old)));
+    reasons.extend(changed_parameters(old, new));
+
+    // files that the application brought belong to the old user: another one may be unable to read or write them
+    let (old_user, new_user) = (text(setting(old, "User")), text(setting(new, "User")));
+    if old_user != new_user {
+        reasons.push(format!("the new base runs as user `{new_user}` instead of `{old_user}`"));
     }
-    reasons.extend(halves(case));
+
+    // an older base of the same line lacks patches that the application has already
+    if !case.allows_older && created(new) < created(old) {
+        let (new, old) = (created_text(new), created_text(old));
+        reasons.push(format!("the new base is older: created {new} instead of {old}"));
+    }
+
+    reasons.extend(mixed_command_line(case));
     reasons
 }
 
-/// Returns what an image says about itself, in its manifest or its configuration.
-pub(crate) fn said<'a>(face: &'a Face, name: &str) -> Option<&'a str> {
-    face.annotation(name).or_else(|| face.label(name)).filter(|text| !text.is_empty())
+/// Returns a non-empty annotation of an image's manifest, or else the label of that name.
+pub(crate) fn annotation_or_label<'a>(image: &'a Face, name: &str) -> Option<&'a str> {
+    image.annotation(name).or_else(|| image.label(name)).filter(|text| !text.is_empty())
 }
 
-/// Returns when an image was made; one that does not say so is older than all others.
-pub(crate) fn created(face: &Face) -> Option<(i64, u32)> {
-    face.config["created"].as_str().and_then(moment)
+/// Returns when an image was created. One without a readable time sorts before all others.
+pub(crate) fn created(image: &Face) -> Option<time::Instant> {
+    image.config["created"].as_str().and_then(time::parse)
 }
 
-fn parameters(old: &Face, new: &Face) -> Vec<String> {
-    let read = |face: &Face| -> BTreeMap<String, String> {
-        let text = said(face, PARAMETERS).unwrap_or_default();
-        let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-    };
-    let (before, after) = (read(old), read(new));
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let differs = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    let value = |map: &BTreeMap<String, String>, name: &str| {
-        map.get(name).map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"))
-    };
-    let tell = |name: &String| {
-        format!("parameter `{name}` is {} in the new base instead of {}", value(&after, name), value(&before, name))
-    };
-    differs.map(tell).collect()
+fn created_text(image: &Face) -> &str {
+    image.config["created"].as_str().unwrap_or("at an unknown time")
 }
 
-/// Entrypoint and command are one line to run: half of the old base's and half of the new one's was never tried.
-fn halves(case: &Case<'_>) -> Option<String> {
-    let Case { application, old, new, .. } = case;
-    let value = |face: &'_ Face, key: &str| -> Value { face.config["config"][key].clone() };
-    let is_own = |key: &str| value(application, key) != value(old, key);
-    let is_moved = |key: &str| value(new, key) != value(old, key);
-    let mixed = |own: &str, taken: &str| is_own(own) && !is_own(taken) && is_moved(taken);
-    let tell = |own: &str, taken: &str| {
-        format!("it has a `{own}` of its own for a `{taken}` of its base, and the new base has another one")
-    };
-    [("Cmd", "Entrypoint"), ("Entrypoint", "Cmd")]
-        .into_iter()
-        .find(|(own, taken)| mixed(own, taken))
-        .map(|(own, taken)| tell(own, taken))
+fn title(image: &Face) -> &str {
+    annotation_or_label(image, TITLE).unwrap_or_default()
+}
+
+/// Returns one of the settings with which containers are started.
+fn setting<'a>(image: &'a Face, key: &str) -> &'a Value {
+    &image.config["config"][key]
+}
+
+fn text(setting: &Value) -> &str {
+    setting.as_str().unwrap_or_default()
+}
+
+/// Returns an objection for each parameter that the two images do not have in common.
+fn changed_parameters(old: &Face, new: &Face) -> Vec<String> {
+    let (old_values, new_values) = (parameters(old), parameters(new));
+    let names: BTreeSet<&str> = old_values.keys().chain(new_values.keys()).copied().collect();
+
+    let mut reasons = Vec::new();
+    for name in names {
+        let (before, after) = (old_values.get(name), new_values.get(name));
+        if before != after {
+            let (before, after) = (parameter_text(before), parameter_text(after));
+            reasons.push(format!("parameter `{name}` is {after} in the new base instead of {before}"));
+        }
+    }
+    reasons
+}
+
+/// Reads `java=25,ubuntu=26.04`.
+fn parameters(image: &Face) -> BTreeMap<&str, &str> {
+    let list = annotation_or_label(image, PARAMETERS).unwrap_or_default();
+    list.split(',').filter_map(|pair| pair.split_once('=')).collect()
+}
+
+fn parameter_text(value: Option<&&str>) -> String {
+    value.map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"))
+}
+
+/// Objects when entrypoint and command would come from different images: together they are one command line, and nobody
+/// has tried the application's half with the new base's half.
+fn mixed_command_line(case: &Case<'_>) -> Option<String> {
+    let Case { application, old, new, .. } = *case;
+    for (own, inherited) in [("Cmd", "Entrypoint"), ("Entrypoint", "Cmd")] {
+        let is_overridden = setting(application, own) != setting(old, own);
+        let is_inherited = setting(application, inherited) == setting(old, inherited);
+        // merging lets inherited settings follow the new base (see [`crate::rebase::merge`])
+        let would_change = setting(new, inherited) != setting(old, inherited);
+
+        if is_overridden && is_inherited && would_change {
+            return Some(format!(
+                "it sets its own `{own}` for the `{inherited}` of its base, but the new base has another `{inherited}`"
+            ));
+        }
+    }
+    None
 }

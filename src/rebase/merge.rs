@@ -1,61 +1,64 @@
-//! Settings of three images into one: what an application took over unchanged from its old base follows the new base, what
-//! it changed stays.
+//! Merging the settings of three images: what an application inherited unchanged from its old base follows the new base, and
+//! what it changed stays.
 //!
-//! The same rule everywhere (*three ways*): where the application says what the old base said, the new base speaks;
-//! otherwise the application does. Not being there is a value like any other. `Env` is merged by variable, `Labels`,
-//! `ExposedPorts` and `Volumes` by key, annotations by name; everything else (`Entrypoint`, `Cmd`, `User`, `WorkingDir`,
-//! `StopSignal`, Docker's `Healthcheck`, …) as a whole (image-spec config.md, "Properties").
+//! This is a three-way merge with the old base as the common ancestor: where the application has the value of the old base,
+//! the value of the new base is taken, otherwise the application's. A missing value counts as a value. `Env` is merged by
+//! variable, `Labels`, `ExposedPorts` and `Volumes` by key, annotations by name; everything else (`Entrypoint`, `Cmd`, `User`,
+//! `WorkingDir`, `StopSignal`, Docker's `Healthcheck`, …) as a whole (image-spec config.md, "Properties").
 
 use serde_json::Map;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Settings that are objects whose keys have nothing to do with each other.
+/// Settings that are objects with independent keys.
 const BY_KEY: [&str; 3] = ["Labels", "ExposedPorts", "Volumes"];
 
-/// Merged settings, and names where application and new base have both changed something, each in its way.
+/// Merged settings, and the names of conflicting ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
-    /// The settings: the value of `config` in a configuration.
+    /// The settings: the value of `config` in an image configuration.
     pub settings: Value,
-    /// `Env PATH`, `Cmd`, …: the application's value stays. Labels and annotations are not worth telling.
-    pub both: Vec<String>,
+    /// Settings that application and new base changed to different values: `Env PATH`, `Cmd`, …. The application's value
+    /// is kept. Labels and annotations are not listed: they start nothing.
+    pub conflicts: Vec<String>,
 }
 
 /// Merges the settings of an application, its old and its new base.
 #[must_use]
 pub fn settings(old: &Value, application: &Value, new: &Value) -> Merged {
-    let empty = Map::new();
-    let object = |value: &'_ Value| value.as_object().cloned().unwrap_or_else(|| empty.clone());
-    let (old, application, new) = (object(old), object(application), object(new));
-    let mut both = Vec::new();
-    let mut merged = Map::new();
+    let versions = Ways { old: Some(old), application: Some(application), new: Some(new) };
+    let [old, application, new] = versions.objects();
+    let mut conflicts = Vec::new();
+    let mut settings = Map::new();
+
     for key in keys([&old, &application, &new]) {
-        let ways = Ways { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
+        let versions = Ways { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
         let value = match key.as_str() {
-            "Env" if !ways.is_plain() => environment(&ways, &mut both),
-            _ if BY_KEY.contains(&key.as_str()) && !ways.is_plain() => entries(&ways, &key, &mut both),
-            _ => ways.decide(&key, &mut both).cloned(),
+            // a side that changed nothing needs no look inside, and keeps the order and form of the other side's value
+            _ if versions.is_one_sided() => versions.choose(&key, &mut conflicts).cloned(),
+            "Env" => environment(&versions, &mut conflicts),
+            name if BY_KEY.contains(&name) => by_key(&versions, &key, &mut conflicts),
+            _ => versions.choose(&key, &mut conflicts).cloned(),
         };
         if let Some(value) = value {
-            merged.insert(key, value);
+            settings.insert(key, value);
         }
     }
-    Merged { settings: Value::Object(merged), both }
+    Merged { settings: Value::Object(settings), conflicts }
 }
 
-/// Merges annotations of three manifests, or labels; a value that is not there is empty.
+/// Merges the annotations of three manifests, or labels. A value that is not an object counts as empty.
 #[must_use]
-pub fn texts(old: &Value, application: &Value, new: &Value) -> Map<String, Value> {
-    let ways = Ways { old: Some(old), application: Some(application), new: Some(new) };
-    match entries(&ways, "annotations", &mut Vec::new()) {
+pub fn annotations(old: &Value, application: &Value, new: &Value) -> Map<String, Value> {
+    let versions = Ways { old: Some(old), application: Some(application), new: Some(new) };
+    match by_key(&versions, "annotations", &mut Vec::new()) {
         Some(Value::Object(map)) => map,
         _ => Map::new(),
     }
 }
 
-/// One setting, three times.
+/// The same setting in three images.
 #[derive(Clone, Copy)]
 struct Ways<'a> {
     old: Option<&'a Value>,
@@ -64,19 +67,28 @@ struct Ways<'a> {
 }
 
 impl<'a> Ways<'a> {
-    /// Tells whether one side alone decides, so that nothing within has to be looked at.
-    fn is_plain(&self) -> bool {
+    /// Tells whether at most one of application and new base changed the setting.
+    fn is_one_sided(&self) -> bool {
         self.application == self.old || self.new == self.old
     }
 
-    fn decide(&self, name: &str, both: &mut Vec<String>) -> Option<&'a Value> {
+    /// Returns the value to keep, and notes a conflict under `name`.
+    fn choose(&self, name: &str, conflicts: &mut Vec<String>) -> Option<&'a Value> {
         if self.application == self.old {
             return self.new;
         }
+
+        // both may have made the same change
         if self.new != self.old && self.new != self.application {
-            both.push(name.to_owned());
+            conflicts.push(name.to_owned());
         }
         self.application
+    }
+
+    /// Returns the three values as objects. A value that is not an object counts as empty.
+    fn objects(&self) -> [Map<String, Value>; 3] {
+        [self.old, self.application, self.new]
+            .map(|value| value.and_then(Value::as_object).cloned().unwrap_or_default())
     }
 }
 
@@ -85,30 +97,36 @@ fn keys(maps: [&Map<String, Value>; 3]) -> BTreeSet<String> {
 }
 
 /// Merges objects by key.
-fn entries(ways: &Ways<'_>, name: &str, both: &mut Vec<String>) -> Option<Value> {
-    let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
-    let (old, application, new) = (object(ways.old), object(ways.application), object(ways.new));
+fn by_key(versions: &Ways<'_>, name: &str, conflicts: &mut Vec<String>) -> Option<Value> {
+    let [old, application, new] = versions.objects();
     let mut merged = Map::new();
+    let mut own_conflicts = Vec::new();
+
     for key in keys([&old, &application, &new]) {
-        let ways = Ways { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
-        let mut own = Vec::new();
-        if let Some(value) = ways.decide(&format!("{name} {key}"), &mut own) {
+        let versions = Ways { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
+        if let Some(value) = versions.choose(&format!("{name} {key}"), &mut own_conflicts) {
             merged.insert(key, value.clone());
         }
-        if name != "Labels" && name != "annotations" {
-            both.append(&mut own);
-        }
     }
-    let keeps_empty = ways.application.is_some_and(|value| !value.is_null());
+
+    // labels of builders and of the base differ all the time, and no container starts differently for it
+    if name != "Labels" && name != "annotations" {
+        conflicts.append(&mut own_conflicts);
+    }
+
+    // an empty object and a missing one mean the same, but have other bytes: the application's form stays
+    let keeps_empty = versions.application.is_some_and(|value| !value.is_null());
     (!merged.is_empty() || keeps_empty).then_some(Value::Object(merged))
 }
 
-/// Merges lists of `NAME=value`: first the new base's variables in its order, then those that only the application has.
-fn environment(ways: &Ways<'_>, both: &mut Vec<String>) -> Option<Value> {
-    let (old, application, new) = (variables(ways.old), variables(ways.application), variables(ways.new));
-    let (Some(old), Some(application), Some(new)) = (old, application, new) else {
-        return ways.decide("Env", both).cloned();
+/// Merges lists of `NAME=value`: first the new base's variables in its order, then those of the application alone.
+fn environment(versions: &Ways<'_>, conflicts: &mut Vec<String>) -> Option<Value> {
+    let lists = (variables(versions.old), variables(versions.application), variables(versions.new));
+    // a list with something else than texts is kept or replaced as a whole
+    let (Some(old), Some(application), Some(new)) = lists else {
+        return versions.choose("Env", conflicts).cloned();
     };
+
     let mut names: Vec<&str> = Vec::new();
     let mut seen = BTreeSet::new();
     for (name, _) in new.iter().chain(&application) {
@@ -116,29 +134,30 @@ fn environment(ways: &Ways<'_>, both: &mut Vec<String>) -> Option<Value> {
             names.push(name);
         }
     }
-    let by_name = |list: &[(&'_ str, &'_ Value)]| -> BTreeMap<String, Value> {
-        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect()
-    };
-    let (old, application_values, new_values) = (by_name(&old), by_name(&application), by_name(&new));
+
+    // of a variable that is set twice, the last value counts
+    let by_name = [old, application, new].map(BTreeMap::from_iter);
     let mut merged = Vec::new();
     for name in names {
-        let ways = Ways { old: old.get(name), application: application_values.get(name), new: new_values.get(name) };
-        merged.extend(ways.decide(&format!("Env {name}"), both).cloned());
+        let [old, application, new] = [&by_name[0], &by_name[1], &by_name[2]].map(|values| values.get(name).copied());
+        let versions = Ways { old, application, new };
+        merged.extend(versions.choose(&format!("Env {name}"), conflicts).cloned());
     }
     Some(Value::Array(merged))
 }
 
-/// Reads a list of variables, nothing being an empty one; `None` where it is something else.
+/// Reads a list of variables: each name with its entry `NAME=value`. A missing list is empty; `None` for anything else than
+/// a list of texts.
 fn variables(list: Option<&Value>) -> Option<Vec<(&str, &Value)>> {
-    let one = |entry| {
-        let text = Value::as_str(entry)?;
-        Some((text.split_once('=').map_or(text, |(name, _)| name), entry))
-    };
     match list {
         None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(list)) => list.iter().map(one).collect(),
+        Some(Value::Array(list)) => list.iter().map(|entry| Some((variable_name(entry.as_str()?), entry))).collect(),
         Some(_) => None,
     }
+}
+
+fn variable_name(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -176,7 +195,7 @@ mod tests {
             "User": "10001:10001", "WorkingDir": "/app",
         });
         assert_eq!(merged.settings, expected);
-        assert_eq!(merged.both, ["Cmd", "Env PATH", "StopSignal"]);
+        assert_eq!(merged.conflicts, ["Cmd", "Env PATH", "StopSignal"]);
     }
 
     #[test]
@@ -244,7 +263,7 @@ mod tests {
         fn an_unchanged_base_changes_nothing(old in setting(), application in setting()) {
             let merged = settings(&old, &application, &old);
             prop_assert_eq!(merged.settings, application);
-            prop_assert!(merged.both.is_empty());
+            prop_assert!(merged.conflicts.is_empty());
         }
 
         #[test]

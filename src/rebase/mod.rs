@@ -1,33 +1,38 @@
-//! An application image onto a patched base, without rebuilding it.
+//! Moves an application image onto a patched base without rebuilding it.
 //!
 //! - **In**: an application image that anybody built `FROM` one of ours (docker build, buildah, kaniko, jib), and the
 //!   repository of its base.
-//! - **Out**: the same application on the newest compatible base: new configuration, manifest and index, whose upper layers
-//!   are the same digests; [`Rebased`] says what that means for those who pull it.
-//! - **Invariants**: nothing moves without proof: the application's layers begin with the old base's (by diffID), and the
-//!   new base is of the same line ([`judge`]); otherwise every reason against it is told at once. The same inputs give the
-//!   same digests; there is no clock. An application on the newest base is left as it is. No layer is read or sent
-//!   when both live in one registry, except to check files ([`files`]). Manifests come before tags, and a tag that somebody
-//!   else has moved meanwhile is not touched.
+//! - **Out**: the same application on the newest compatible base: a new configuration, manifest and index, whose upper layers
+//!   have the same digests. [`Rebased`] says what that means for those who pull it.
+//! - **Invariants**: nothing moves without proof. The application's layers begin with the old base's (by diffID), and the new
+//!   base is of the same line ([`judge`]); otherwise all objections are reported together. The same inputs give the same
+//!   digests: no clock is read. An application on the newest base is not touched. No layer is read or sent if both are in one
+//!   registry, except to check files ([`files`]). Manifests are written before tags, and a tag that somebody else moved in the
+//!   meantime is not touched.
 //! - **Not here**: new bases (`build`, `publish`), layers of images that we build ourselves ([`crate::layer`]).
 //!
 //! ```text
 //! picture (application) ─► search (old base, successor) ─► judge ─► files ─► splice ─► deliver
 //! ```
 //!
-//! What is not carried over: signatures, SBOMs and attestations name the old digest and are not valid for the new one.
-//! BuildKit keeps its attestations in the index; they are dropped, and that is said.
+//! Signatures, SBOMs and attestations are not carried over: they name the old digest and are not valid for the new one.
+//! BuildKit keeps its attestations in the index; they are dropped, with a note.
 
+mod blocking;
 mod deliver;
+mod error;
 pub mod files;
 pub mod judge;
 pub mod merge;
 pub mod picture;
 pub mod place;
+mod platforms;
 mod search;
 pub mod splice;
+pub mod time;
 
 pub use deliver::Transfer;
+pub use error::Error;
 pub use picture::Picture;
 pub use place::Place;
 pub use place::Reader;
@@ -36,22 +41,20 @@ pub use search::trace;
 
 use crate::fault::Explain;
 use crate::fault::Turn;
-use crate::oci;
 use crate::oci::registry;
+use crate::oci;
 use crate::rebase::deliver::Documents;
 use crate::rebase::judge::Case;
 use crate::rebase::picture::Face;
+use crate::rebase::platforms::Move;
+use crate::rebase::search::BaseSearch;
 use crate::rebase::search::Standing;
 use crate::rebase::splice::Parts;
 use crate::rebase::splice::Spliced;
 use crate::store;
 use crate::sys::fs;
 use crate::values::Digest;
-use crate::values::shown::shown;
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 /// Most reasons that an error names.
 const SHOWN: usize = 40;
@@ -165,137 +168,143 @@ fn list(reasons: &[String]) -> String {
     }
 }
 
-/// An application to move, and where.
+/// A request to move an application onto another base.
 #[derive(Clone, Copy)]
 pub struct Order<'a> {
     /// The application.
     pub application: &'a Picture,
-    /// Where it is, and where the result goes.
+    /// Where the application is, and where the result goes.
     pub place: &'a Place<'a>,
-    /// The tag, name or digest that it was found under.
+    /// The tag, name or digest of the application.
     pub reference: &'a str,
     /// Where its bases are.
     pub base: &'a Place<'a>,
-    /// The new base; the newest of its line when none is named.
+    /// The new base. By default, the newest of the current base's line.
     pub onto: Option<&'a str>,
-    /// The named base may be older.
+    /// Whether the new base may be older than the current one.
     pub older: bool,
-    /// Tags that shall stand for the result.
+    /// Tags that will point to the result.
     pub tags: &'a [String],
-    /// Whether layers are read.
+    /// Whether layers are read to compare files.
     pub check: files::Check,
-    /// Only look.
+    /// Whether to report only, and write nothing.
     pub dry_run: bool,
 }
 
-/// What became of an application.
+impl Order<'_> {
+    fn refused(&self, reasons: Vec<String>) -> Error {
+        Error::Refused { image: self.place.name_of(self.reference), reasons }
+    }
+}
+
+/// The result of a move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Rebased {
-    /// How people write it.
+    /// Reference of the application.
     pub image: String,
     /// What happened.
     pub state: State,
-    /// How people write the base that it stands on now.
+    /// Reference of its base after the move.
     pub base: String,
-    /// The image before.
+    /// Digest of the application before.
     pub old: Digest,
-    /// The image now.
+    /// Digest of the application after.
     pub new: Digest,
     /// Its platforms.
     pub platforms: Vec<Platform>,
-    /// What the delivery cost; none where nothing was delivered.
+    /// What was transferred; none if nothing was written.
     pub transfer: Option<Transfer>,
-    /// Tags that did not stand for it before.
+    /// Tags that moved to the result.
     pub tags: Vec<String>,
     /// Whether files of the application were compared with what the base changed.
     pub files_checked: bool,
-    /// What people should know.
+    /// Findings that did not prevent the move.
     pub notes: Vec<String>,
 }
 
-/// What happened to an application in the end.
+/// What happened to an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It stands on that base already.
+    /// It has that base already.
     UpToDate,
-    /// It stands on the new base now.
+    /// It was moved onto the new base.
     Rebased,
-    /// It would, were this not a dry run.
+    /// It would have been moved, but this was a dry run.
     WouldRebase,
 }
 
-/// What became of one platform.
+/// What happened to one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Platform {
     /// `linux/amd64`
     pub platform: String,
-    /// Manifest of the old base.
+    /// Digest of the old base's manifest.
     pub old_base: Digest,
-    /// Manifest of the new base.
+    /// Digest of the new base's manifest.
     pub new_base: Digest,
-    /// Layers that the application had before.
+    /// Number of layers that the application had before.
     pub kept: usize,
-    /// Layers that it had not.
+    /// Number of layers that it did not have before.
     pub replaced: usize,
-    /// Bytes of those: what a consumer pulls anew.
+    /// Bytes of the layers that it did not have before: what a consumer pulls.
     pub pull_bytes: u64,
     /// Bytes of all layers.
     pub total_bytes: u64,
-    /// Manifest of the application before.
+    /// Digest of the application's manifest before.
     pub old: Digest,
-    /// Manifest of the application now.
+    /// Digest of the application's manifest after.
     pub new: Digest,
-}
-
-/// A base to stand on.
-struct Successor {
-    picture: Picture,
-    name: String,
 }
 
 /// Moves an application onto another base.
 ///
 /// # Errors
-/// [`Error::Refused`] with every reason; [`Error::Moved`]; others as named. No tag has moved then.
-pub async fn rebase(order: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased, Error> {
-    let image = order.place.name_of(order.reference);
-    let refused = |reasons: Vec<String>| Error::Refused { image: image.clone(), reasons };
-    let trace = trace(order.application);
-    let listed = search::list(order.base, &trace, reader).await?;
-    let standing = search::standing((order.application, &trace), &listed, order.base, reader).await?;
-    let standing = standing.map_err(refused)?;
-    let successor = successor(order, (&standing, &trace), &listed, reader).await?;
-    let moves = moves(order, &standing, &successor).map_err(refused)?;
-    let mut notes: Vec<String> = Vec::new();
-    let checked = files::check(&moves, order, reader).await?;
+/// [`Error::Refused`] with every objection; [`Error::Moved`]; others as named. No tag has moved then.
+pub async fn rebase(request: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased, Error> {
+    let trace = trace(request.application);
+    let search = BaseSearch { request, trace: &trace, reader };
+    let candidates = search.candidates().await?;
+    let current = search.current_bases(&candidates).await?;
+    let successor = search.successor(&current, &candidates).await?;
+
+    // objections that cost nothing come before those that need layers to be read
+    let moves = platforms::pair(request, &current, &successor)?;
+    let checked = files::check(&moves, request, reader).await?;
     if !checked.reasons.is_empty() {
-        return Err(refused(checked.reasons));
+        return Err(request.refused(checked.reasons));
     }
-    notes.extend(checked.notes);
-    let (documents, platforms) = documents(order, (&standing, &successor), &moves, &mut notes).map_err(refused)?;
-    let is_same = documents.digest == order.application.digest;
+
+    // documents are made in a dry run, too: their digests are the answer
+    let (documents, platforms) = platforms::documents(request, &moves, &current, &successor)?;
+    let is_same = documents.digest == request.application.digest;
+    let mut notes = checked.notes;
+    for name in &documents.conflicts {
+        notes.push(format!("`{name}` keeps the application's value; the new base has changed it, too"));
+    }
+    // an index that stays the same keeps its attestations
     if !is_same {
-        let dropped = |what: &String| format!("dropped, because it is about the old image: {what}");
-        notes.extend(order.application.foreign.iter().map(dropped));
+        let foreign = request.application.foreign.iter();
+        notes.extend(foreign.map(|entry| format!("dropped, because it describes the old image: {entry}")));
     }
-    let (transfer, tags) = if order.dry_run {
-        (None, deliver::tags_to_move(order, &documents).await?)
+
+    let (transfer, tags) = if request.dry_run {
+        (None, deliver::tags_to_move(request, &documents).await?)
     } else {
-        deliver::deliver(&documents, order, reader).await?
+        deliver::deliver(&documents, request, reader).await?
     };
-    let state = match (is_same, order.dry_run) {
+    let state = match (is_same, request.dry_run) {
         (true, _) => State::UpToDate,
         (false, true) => State::WouldRebase,
         (false, false) => State::Rebased,
     };
     Ok(Rebased {
-        image,
+        image: request.place.name_of(request.reference),
         state,
         base: successor.name,
-        old: order.application.digest,
+        old: request.application.digest,
         new: documents.digest,
         platforms,
         transfer,
@@ -303,140 +312,4 @@ pub async fn rebase(order: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased, E
         files_checked: checked.is_checked,
         notes,
     })
-}
-
-/// Reads the base that was named, or the newest one of the line.
-async fn successor(
-    order: &Order<'_>,
-    (standing, trace): (&BTreeMap<String, Standing>, &Trace),
-    listed: &[search::Listed],
-    reader: &Reader<'_>,
-) -> Result<Successor, Error> {
-    let reference = match order.onto {
-        Some(reference) => (reference.to_owned(), reference.to_owned()),
-        None => {
-            let old = standing.values().next().expect("an image has a platform");
-            let found = search::successor(old, trace, listed).ok_or_else(|| {
-                let title = judge::said(&old.face, judge::TITLE).unwrap_or("without a name");
-                let (image, place) = (order.place.name_of(order.reference), order.base.name_of("*"));
-                let reason = format!("no tag in `{place}` stands for its base `{title}` with the same parameters");
-                Error::Refused { image, reasons: vec![reason] }
-            })?;
-            (found.digest.to_string(), found.best_reference(&trace.names))
-        }
-    };
-    let (digest, name) = reference;
-    let picture = picture::read(order.base, &digest, reader).await?;
-    let picture = picture.ok_or_else(|| Error::Missing { image: order.base.name_of(&name) })?;
-    Ok(Successor { picture, name: order.base.name_of(&name) })
-}
-
-/// One platform of an application with its bases.
-pub(crate) struct Move<'a> {
-    pub(crate) application: &'a Face,
-    pub(crate) old: &'a Face,
-    pub(crate) new: &'a Face,
-}
-
-impl Move<'_> {
-    /// Tells whether there is nothing to do.
-    pub(crate) fn is_done(&self) -> bool {
-        self.old.digest == self.new.digest
-    }
-}
-
-/// Pairs every platform with its new base, or returns every reason why that is not right.
-fn moves<'a>(
-    order: &'a Order<'_>,
-    standing: &'a BTreeMap<String, Standing>,
-    successor: &'a Successor,
-) -> Result<Vec<Move<'a>>, Vec<String>> {
-    let (mut moves, mut reasons) = (Vec::new(), Vec::new());
-    for application in &order.application.faces {
-        let platform = &application.platform;
-        let old = &standing.get(platform).expect("every platform stands on something").face;
-        let Some(new) = successor.picture.faces.iter().find(|face| face.platform == *platform) else {
-            reasons.push(format!("{platform}: the new base `{}` has no image for it", successor.name));
-            continue;
-        };
-        let one = Move { application, old, new };
-        if !one.is_done() {
-            let against = judge::reasons(&Case { application, old, new, older: order.older });
-            reasons.extend(against.into_iter().map(|reason| format!("{platform}: {reason}")));
-        }
-        moves.push(one);
-    }
-    if reasons.is_empty() { Ok(moves) } else { Err(reasons) }
-}
-
-/// Makes all new documents.
-fn documents(
-    order: &Order<'_>,
-    (standing, successor): (&BTreeMap<String, Standing>, &Successor),
-    moves: &[Move<'_>],
-    notes: &mut Vec<String>,
-) -> Result<(Documents, Vec<Platform>), Vec<String>> {
-    let mut documents = Documents::of(order.application);
-    let (mut children, mut platforms, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
-    let mut both: BTreeSet<String> = BTreeSet::new();
-    for one in moves {
-        let Move { application, old, new } = *one;
-        if one.is_done() {
-            children.push(application.descriptor.clone());
-            platforms.push(outcome(one, None));
-            continue;
-        }
-        match splice::splice(&Parts { application, old, new, base_name: &successor.name }) {
-            Ok(spliced) => {
-                children.push(child(application, &spliced));
-                platforms.push(outcome(one, Some(&spliced)));
-                both.extend(spliced.both.iter().cloned());
-                documents.add(spliced);
-            }
-            Err(reason) => reasons.push(format!("{}: {reason}", application.platform)),
-        }
-    }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
-    notes.extend(both.iter().map(|name| format!("`{name}` stays as the application has it; the base has changed it")));
-    if let Some(index) = &order.application.index
-        && moves.iter().any(|one| !one.is_done())
-    {
-        let old = standing.values().find_map(|found| found.index.as_ref());
-        let new = (successor.name.as_str(), &successor.picture.digest);
-        let of = (index, &order.application.digest);
-        documents.set_index(splice::index(of, children, (old, new), successor.picture.index.as_ref()));
-    }
-    Ok((documents, platforms))
-}
-
-/// Returns the index's entry for a new manifest; what it says about the platform stays.
-fn child(application: &Face, spliced: &Spliced) -> Value {
-    let mut entry = application.descriptor.clone();
-    entry["digest"] = spliced.digest.to_string().into();
-    entry["size"] = spliced.manifest.len().into();
-    if let Some(entry) = entry.as_object_mut() {
-        // the manifest itself may be embedded (image-spec descriptor.md, "Embedded Content")
-        entry.remove("data");
-    }
-    entry
-}
-
-fn outcome(one: &Move<'_>, spliced: Option<&Spliced>) -> Platform {
-    let own = one.application.layers.iter();
-    let bytes = |layers: &[picture::Layer]| layers.iter().map(|layer| layer.blob.size).sum::<u64>();
-    let brought = spliced.map_or(&[][..], |spliced| &spliced.brought);
-    let total = own.skip(one.old.layers.len()).chain(&one.new.layers).map(|layer| layer.blob.size).sum();
-    Platform {
-        platform: one.application.platform.clone(),
-        old_base: one.old.digest,
-        new_base: one.new.digest,
-        kept: spliced.map_or(one.application.layers.len(), |spliced| spliced.kept),
-        replaced: brought.len(),
-        pull_bytes: bytes(brought),
-        total_bytes: total,
-        old: one.application.digest,
-        new: spliced.map_or(one.application.digest, |spliced| spliced.digest),
-    }
 }

@@ -1,42 +1,46 @@
-//! One image as it is: its index, and of every platform manifest, configuration and layers.
+//! An image as it is: its index, and the manifest, configuration and layers of every platform.
 
 use crate::oci;
 use crate::oci::registry::Manifest;
 use crate::oci::registry::document;
+use crate::oci::registry::document::Document;
 use crate::oci::registry::document::Named;
 use crate::rebase::Error;
 use crate::rebase::place::Place;
 use crate::rebase::place::Reader;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
-use serde_json::Map;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::json;
+use std::collections::BTreeSet;
 
-/// Most layers that an image may have; engines stop at 127 or 128.
+/// Most layers of an image. Engines stop at 127 or 128; what has more than this was made to cost memory.
 const MOST_LAYERS: usize = 1000;
+
+/// Most characters of untrusted text that a message repeats.
+const MOST_SHOWN: usize = 80;
 
 /// An image with all its platforms.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    /// Its digest, size and media type.
+    /// Digest, size and media type of its index, or of its only manifest.
     pub descriptor: Descriptor,
-    /// Its digest.
+    /// Digest of the same document.
     pub digest: Digest,
-    /// The index as it is, where it is one.
+    /// Its index, if it has one.
     pub index: Option<Value>,
-    /// Its platforms, in the index's order.
-    pub faces: Vec<Face>,
-    /// What an index names besides: attestations and the like, one text each.
+    /// Its platforms in the index's order.
+    pub platforms: Vec<Face>,
+    /// Entries of the index that are not images, such as attestations: one text each.
     pub foreign: Vec<String>,
 }
 
 /// One platform of an image.
 #[derive(Debug, Clone)]
 pub struct Face {
-    /// `linux/arm64/v8`, as the configuration says.
+    /// `linux/arm64/v8`, as the configuration names it.
     pub platform: String,
-    /// Its manifest's digest, size and media type; with what the index says about it.
+    /// The index's entry for the manifest: digest, size, media type, and what else it contains.
     pub descriptor: Value,
     /// Digest of the manifest.
     pub digest: Digest,
@@ -44,23 +48,23 @@ pub struct Face {
     pub media_type: String,
     /// The manifest.
     pub manifest: Value,
-    /// The configuration.
+    /// The image configuration.
     pub config: Value,
-    /// Its layers, from the bottom up.
+    /// Its layers, lowest first.
     pub layers: Vec<Layer>,
 }
 
-/// A layer: what it is called packed and unpacked.
+/// A layer with its uncompressed and its compressed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// Digest of the uncompressed tar.
+    /// Digest of the uncompressed tar archive.
     pub diff_id: Digest,
     /// Digest, size and media type of the blob.
     pub blob: Named,
 }
 
 impl Face {
-    /// Returns a label, or an annotation of the manifest: `org.opencontainers.image.title`, ….
+    /// Returns a label of the configuration.
     #[must_use]
     pub fn label(&self, name: &str) -> Option<&str> {
         self.config["config"]["Labels"][name].as_str()
@@ -72,151 +76,187 @@ impl Face {
         self.manifest["annotations"][name].as_str()
     }
 
-    /// Tells how many layers two images have in common from the bottom up; diffIDs decide, since whoever built the upper
-    /// one may have packed the layers again.
+    /// Returns the number of layers that two images share, counted from the lowest. DiffIDs are compared, because the
+    /// builder of the upper image may have compressed the layers again.
     #[must_use]
-    pub fn common(&self, other: &Self) -> usize {
+    pub fn shared_layers(&self, other: &Self) -> usize {
         self.layers.iter().zip(&other.layers).take_while(|(own, other)| own.diff_id == other.diff_id).count()
     }
 
-    /// Tells whether this image stands on the other one: that one's layers are its lowest ones.
+    /// Tells whether this image is built on another one: its lowest layers are exactly the layers of that image.
     #[must_use]
-    pub fn stands_on(&self, base: &Self) -> bool {
-        !base.layers.is_empty() && self.common(base) == base.layers.len()
+    pub fn is_built_on(&self, base: &Self) -> bool {
+        // an image without layers would be the base of everything
+        !base.layers.is_empty() && self.shared_layers(base) == base.layers.len()
     }
 }
 
-/// Reads an image; `None` where there is nothing of that name.
+/// Reads an image; `None` if it does not exist.
 ///
 /// # Errors
-/// [`Error::NotAnImage`] for what cannot be moved onto another base in any case, others as named.
+/// [`Error::NotAnImage`] for an artifact that cannot be rebased at all, others as named.
 pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Result<Option<Picture>, Error> {
     let Some(root) = place.document(reference, reader).await? else { return Ok(None) };
-    let no_image = |cause: String| Error::NotAnImage { image: place.name_of(reference), cause };
-    let digest = oci::digest_of(&root.descriptor).ok_or_else(|| no_image("its digest is no SHA-256".to_owned()))?;
-    let document = parsed(&root).map_err(&no_image)?;
-    let described = Value::Object(Map::from_iter([
-        ("mediaType".to_owned(), root.descriptor.media_type().to_string().into()),
-        ("digest".to_owned(), digest.to_string().into()),
-        ("size".to_owned(), root.descriptor.size().into()),
-    ]));
-    let mut picture =
-        Picture { descriptor: root.descriptor.clone(), digest, index: None, faces: Vec::new(), foreign: Vec::new() };
-    if document.1.manifests.is_empty() && document.1.blobs.is_empty() {
-        return Err(no_image("it is an index without any image".to_owned()));
-    }
-    if document.1.manifests.is_empty() {
-        picture.faces.push(face(place, (document, described), reader).await?.map_err(&no_image)?);
+    let loader = ImageLoader { place, reference, reader };
+    let Some(digest) = oci::digest_of(&root.descriptor) else {
+        return Err(loader.not_an_image("its digest is not a SHA-256 digest"));
+    };
+    let document = loader.parse(&root)?;
+    let descriptor = root.descriptor.clone();
+    let mut picture = Picture { descriptor, digest, index: None, platforms: Vec::new(), foreign: Vec::new() };
+
+    // an image for a single platform needs no index
+    if document.content.manifests.is_empty() && !document.content.blobs.is_empty() {
+        let media_type = root.descriptor.media_type().to_string();
+        let entry = json!({ "mediaType": media_type, "digest": digest, "size": root.descriptor.size() });
+        picture.platforms.push(loader.platform(document, entry).await?);
         return Ok(Some(picture));
     }
-    for (child, described) in document.1.manifests.iter().zip(document.0["manifests"].as_array().into_iter().flatten())
-    {
-        if let Some(what) = foreign(described) {
-            picture.foreign.push(format!("{what} {}", child.digest));
-            continue;
-        }
-        let manifest = place.document(&child.digest.to_string(), reader).await?;
-        let manifest = manifest.ok_or_else(|| no_image(format!("its manifest {} is missing", child.digest)))?;
-        let document = parsed(&manifest).map_err(&no_image)?;
-        if !document.1.manifests.is_empty() {
-            return Err(no_image("it is an index of indexes".to_owned()));
-        }
-        picture.faces.push(face(place, (document, described.clone()), reader).await?.map_err(&no_image)?);
+
+    loader.add_platforms(&mut picture, &document).await?;
+    // attestations may be all that is in an index
+    picture.index = Some(document.json);
+    if picture.platforms.is_empty() {
+        return Err(loader.not_an_image("its index names no image"));
     }
-    picture.index = Some(document.0);
-    let mut platforms = BTreeMap::new();
-    for face in &picture.faces {
-        if platforms.insert(&face.platform, ()).is_some() {
-            return Err(no_image(format!("it has two images for {}", face.platform)));
-        }
-    }
-    if picture.faces.is_empty() {
-        return Err(no_image("it is an index without any image".to_owned()));
+
+    // every platform gets the new base's image of the same name: with two of one name, both would get the same
+    let mut names = BTreeSet::new();
+    if let Some(twice) = picture.platforms.iter().find(|image| !names.insert(&image.platform)) {
+        return Err(loader.not_an_image(&format!("it has two images for {}", twice.platform)));
     }
     Ok(Some(picture))
 }
 
-/// Returns the document as it is, and what it names.
-fn parsed(manifest: &Manifest) -> Result<(Value, document::Document), String> {
-    let media_type = manifest.descriptor.media_type().to_string();
-    let document = document::read(&manifest.bytes, Some(&media_type))?;
-    let value = serde_json::from_slice(&manifest.bytes).map_err(|error| error.to_string())?;
-    Ok((value, document))
+/// A manifest or index: its JSON with every field, and the descriptors that it names.
+struct ParsedDocument {
+    json: Value,
+    content: Document,
 }
 
-/// Tells what an entry of an index is that is no image: BuildKit's attestations name the platform `unknown/unknown`
+/// An image that is being read.
+struct ImageLoader<'a> {
+    place: &'a Place<'a>,
+    reference: &'a str,
+    reader: &'a Reader<'a>,
+}
+
+impl ImageLoader<'_> {
+    fn not_an_image(&self, cause: &str) -> Error {
+        Error::NotAnImage { image: self.place.name_of(self.reference), cause: cause.to_owned() }
+    }
+
+    fn parse(&self, manifest: &Manifest) -> Result<ParsedDocument, Error> {
+        let media_type = manifest.descriptor.media_type().to_string();
+        let content = document::read(&manifest.bytes, Some(&media_type)).map_err(|cause| self.not_an_image(&cause))?;
+        let json = serde_json::from_slice(&manifest.bytes).map_err(|error| self.not_an_image(&error.to_string()))?;
+        Ok(ParsedDocument { json, content })
+    }
+
+    /// Reads every image that an index names.
+    async fn add_platforms(&self, picture: &mut Picture, index: &ParsedDocument) -> Result<(), Error> {
+        let entries = index.json["manifests"].as_array().into_iter().flatten();
+        for (named, entry) in index.content.manifests.iter().zip(entries) {
+            if let Some(kind) = foreign_kind(entry) {
+                picture.foreign.push(format!("{kind} {}", named.digest));
+                continue;
+            }
+
+            let Some(manifest) = self.place.document(&named.digest.to_string(), self.reader).await? else {
+                return Err(self.not_an_image(&format!("its manifest {} is missing", named.digest)));
+            };
+            let document = self.parse(&manifest)?;
+            // image-spec image-index.md allows nested indexes; following them would need a limit on their depth
+            if !document.content.manifests.is_empty() {
+                return Err(self.not_an_image("its index contains another index"));
+            }
+            picture.platforms.push(self.platform(document, entry.clone()).await?);
+        }
+        Ok(())
+    }
+
+    /// Reads what a manifest names. `entry` describes the manifest as an index does.
+    async fn platform(&self, document: ParsedDocument, entry: Value) -> Result<Face, Error> {
+        // configuration first, then the layers
+        let Some((config, layers)) = document.content.blobs.split_first() else {
+            return Err(self.not_an_image("its manifest names no blobs"));
+        };
+        // artifacts such as Helm charts have manifests, too, with a configuration of another kind
+        if !is_image_config(&config.media_type) {
+            let cause = format!("its configuration has the media type `{}`", excerpt(&config.media_type));
+            return Err(self.not_an_image(&cause));
+        }
+
+        let bytes = self.place.config(config, self.reader).await?;
+        let config: Value = serde_json::from_slice(&bytes).map_err(|error| self.not_an_image(&error.to_string()))?;
+        let layers = layers_of(&config, layers).map_err(|cause| self.not_an_image(&cause))?;
+        let platform = platform_name(&config).map_err(|cause| self.not_an_image(&cause))?;
+
+        let Some(digest) = entry["digest"].as_str().and_then(|text| text.parse().ok()) else {
+            return Err(self.not_an_image("its digest is not a SHA-256 digest"));
+        };
+        let (media_type, manifest) = (document.content.media_type, document.json);
+        Ok(Face { platform, descriptor: entry, digest, media_type, manifest, config, layers })
+    }
+}
+
+/// Returns the kind of an index entry that is not an image. BuildKit's attestations name the platform `unknown/unknown`
 /// (BuildKit, docs/attestations/attestation-storage.md).
-fn foreign(described: &Value) -> Option<String> {
-    let kind = described["annotations"]["vnd.docker.reference.type"].as_str();
-    let text = |key: &str| described["platform"][key].as_str();
-    match (kind, text("os"), text("architecture")) {
-        (Some(kind), ..) => Some(kind.chars().take(40).collect()),
+fn foreign_kind(entry: &Value) -> Option<String> {
+    let reference_type = entry["annotations"]["vnd.docker.reference.type"].as_str();
+    let (os, architecture) = (entry["platform"]["os"].as_str(), entry["platform"]["architecture"].as_str());
+    match (reference_type, os, architecture) {
+        (Some(kind), ..) => Some(excerpt(kind)),
         (None, Some("unknown"), _) | (None, _, Some("unknown")) => Some("manifest without a platform".to_owned()),
-        _ => described.get("artifactType").map(|_| "artifact".to_owned()),
+        _ => entry.get("artifactType").map(|_| "artifact".to_owned()),
     }
-}
-
-async fn face(
-    place: &Place<'_>,
-    ((manifest, document), descriptor): ((Value, document::Document), Value),
-    reader: &Reader<'_>,
-) -> Result<Result<Face, String>, Error> {
-    let Some((config, layers)) = document.blobs.split_first() else { return Ok(Err("it has no blobs".to_owned())) };
-    if !is_image_config(&config.media_type) {
-        return Ok(Err(format!("its configuration is `{}`", config.media_type.chars().take(80).collect::<String>())));
-    }
-    let bytes = place.config(config, reader).await?;
-    let parts = serde_json::from_slice::<Value>(&bytes).map_err(|error| error.to_string());
-    let parts = parts.and_then(|config| Ok((layers_of(&config, layers)?, platform(&config)?, config)));
-    let digest = descriptor["digest"].as_str().and_then(|text| text.parse().ok());
-    let (Some(digest), media_type) = (digest, document.media_type) else {
-        return Ok(Err("its digest is no SHA-256".to_owned()));
-    };
-    Ok(parts.map(|(layers, platform, config)| Face {
-        platform,
-        descriptor,
-        digest,
-        media_type,
-        manifest,
-        config,
-        layers,
-    }))
 }
 
 fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json")
 }
 
-fn layers_of(config: &Value, layers: &[Named]) -> Result<Vec<Layer>, String> {
+/// Pairs the layers of a manifest with the diffIDs of its configuration: both list them from the lowest (image-spec
+/// config.md, "rootfs").
+fn layers_of(config: &Value, blobs: &[Named]) -> Result<Vec<Layer>, String> {
     let diff_ids = config["rootfs"]["diff_ids"].as_array().map_or(&[][..], Vec::as_slice);
-    if diff_ids.len() != layers.len() {
-        return Err(format!("it has {} layers and {} diffIDs", layers.len(), diff_ids.len()));
+    if diff_ids.len() != blobs.len() {
+        return Err(format!("it has {} layers and {} diffIDs", blobs.len(), diff_ids.len()));
     }
-    if layers.len() > MOST_LAYERS {
+    if blobs.len() > MOST_LAYERS {
         return Err(format!("it has more than {MOST_LAYERS} layers"));
     }
-    let one = |(diff_id, blob): (&Value, &Named)| {
-        let diff_id = diff_id.as_str().and_then(|text| text.parse().ok());
-        let diff_id = diff_id.ok_or_else(|| "a diffID is no SHA-256".to_owned())?;
+
+    let mut layers = Vec::with_capacity(blobs.len());
+    for (diff_id, blob) in diff_ids.iter().zip(blobs) {
+        let Some(diff_id) = diff_id.as_str().and_then(|text| text.parse().ok()) else {
+            return Err("a diffID is not a SHA-256 digest".to_owned());
+        };
+        // part of every media type of a layer, OCI's and Docker's (image-spec layer.md; Docker, manifest v2 schema 2)
         if !blob.media_type.contains("tar") {
-            return Err(format!("a layer is `{}`", blob.media_type.chars().take(80).collect::<String>()));
+            return Err(format!("a layer has the media type `{}`", excerpt(&blob.media_type)));
         }
-        Ok(Layer { diff_id, blob: blob.clone() })
-    };
-    diff_ids.iter().zip(layers).map(one).collect()
+        layers.push(Layer { diff_id, blob: blob.clone() });
+    }
+    Ok(layers)
 }
 
-fn platform(config: &Value) -> Result<String, String> {
-    let text = |key: &str| config[key].as_str().unwrap_or_default();
-    let (os, architecture) = (text("os"), text("architecture"));
+/// Returns `os/architecture` or `os/architecture/variant`.
+fn platform_name(config: &Value) -> Result<String, String> {
+    let [os, architecture, variant] =
+        ["os", "architecture", "variant"].map(|key| config[key].as_str().unwrap_or_default());
     if os.is_empty() || architecture.is_empty() || !config["config"].is_object() {
         return Err("its configuration names no platform or has no settings".to_owned());
     }
-    // arm64 is v8 whether it is said or not (image-spec image-index.md, "Platform Variants")
-    let variant = match text("variant") {
-        "v8" if architecture == "arm64" => "",
-        variant => variant,
-    };
-    let whole = format!("{os}/{architecture}/{variant}");
-    Ok(whole.trim_end_matches('/').chars().filter(|c| !c.is_control()).take(80).collect())
+
+    // arm64 means v8 with or without the variant (image-spec image-index.md, "Platform Variants")
+    let variant = if architecture == "arm64" && variant == "v8" { "" } else { variant };
+    let name = format!("{os}/{architecture}/{variant}");
+    // the name appears in every message about the platform
+    Ok(name.trim_end_matches('/').chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect())
+}
+
+/// Cuts untrusted text to a length that fits into a message.
+fn excerpt(text: &str) -> String {
+    text.chars().take(MOST_SHOWN).collect()
 }

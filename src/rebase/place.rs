@@ -1,5 +1,6 @@
-//! Where images are: a repository of a registry, or an OCI layout folder. Documents are read with suspicion and kept in the
-//! store, so that the next look at the same image costs nothing.
+//! Where images are: a repository of a registry, or an OCI layout folder.
+//!
+//! Documents are verified and kept in the store, so that reading the same image again costs no request.
 
 use crate::oci;
 use crate::oci::layout;
@@ -9,6 +10,7 @@ use crate::oci::registry::Registry;
 use crate::oci::registry::document;
 use crate::oci::registry::document::Named;
 use crate::rebase::Error;
+use crate::rebase::blocking::on_pool;
 use crate::report::Reporter;
 use crate::store::Store;
 use crate::sys::fs;
@@ -17,7 +19,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Largest configuration that is read.
+/// Largest image configuration that is read, in bytes. Most have less than 20 kB; the history and labels of an image with
+/// the most layers that engines accept still fit.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
 /// A repository, or a layout folder with all its images.
@@ -34,22 +37,23 @@ pub enum Place<'a> {
     Layout(PathBuf),
 }
 
-/// Where documents are kept, and who hears about downloads.
+/// Where documents are kept, and who is told about downloads.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    /// The store.
+    /// The store that keeps documents and downloaded blobs.
     pub store: &'a Store,
-    /// Hears what is going on.
+    /// The receiver of progress events.
     pub reporter: &'a dyn Reporter,
 }
 
 impl Place<'_> {
-    /// Returns how people write an image here: `host/repository:tag` or `oci:DIR:NAME`.
+    /// Returns the name of an image here as people write it: `host/repository:tag` or `oci:DIR:NAME`.
     #[must_use]
     pub fn name_of(&self, reference: &str) -> String {
         match self {
             Self::Registry { registry, repository } => {
                 let port = registry.url().port().map(|port| format!(":{port}")).unwrap_or_default();
+                // a tag has no colon, a digest always has one (distribution-spec, "Pulling manifests")
                 let separator = if reference.contains(':') { '@' } else { ':' };
                 format!("{}{port}/{repository}{separator}{reference}", registry.url().host_str().unwrap_or_default())
             }
@@ -57,7 +61,7 @@ impl Place<'_> {
         }
     }
 
-    /// Tells whether blobs of the other place need not travel to get here.
+    /// Tells whether both places are in one registry, which can mount blobs, or are the same folder.
     #[must_use]
     pub fn is_beside(&self, other: &Place<'_>) -> bool {
         match (self, other) {
@@ -67,7 +71,7 @@ impl Place<'_> {
         }
     }
 
-    /// Returns all tags (of a folder: all names).
+    /// Returns all tags of a repository, or all names in a folder.
     pub(crate) async fn references(&self) -> Result<BTreeSet<String>, Error> {
         match self {
             Self::Registry { registry, repository } => Ok(registry.tags(repository).await?),
@@ -75,56 +79,58 @@ impl Place<'_> {
         }
     }
 
-    /// Returns the digest that a tag or name stands for.
+    /// Returns the digest that a tag or name points to.
     pub(crate) async fn digest(&self, reference: &str) -> Result<Option<Digest>, Error> {
-        let found = match self {
+        let descriptor = match self {
             Self::Registry { registry, repository } => registry.head(repository, reference).await?,
             Self::Layout(folder) => layout::find(folder, reference)?,
         };
-        Ok(found.as_ref().and_then(oci::digest_of))
+        Ok(descriptor.as_ref().and_then(oci::digest_of))
     }
 
-    /// Tells whether there is a manifest or index of this digest.
+    /// Tells whether there is a manifest or index with this digest.
     pub(crate) async fn has(&self, digest: &Digest) -> Result<bool, Error> {
         match self {
             Self::Registry { .. } => Ok(self.digest(&digest.to_string()).await?.is_some()),
-            Self::Layout(folder) => Ok(kept(folder, digest).is_some()),
+            Self::Layout(folder) => Ok(kept_document(folder, digest).is_some()),
         }
     }
 
-    /// Returns a manifest or index by tag, name or digest, verified; `None` where it is not there.
+    /// Returns a verified manifest or index by tag, name or digest; `None` if it does not exist.
     pub(crate) async fn document(&self, reference: &str, reader: &Reader<'_>) -> Result<Option<Manifest>, Error> {
+        // what a digest names never changes: the store's copy is as good as the registry's
         let digest: Option<Digest> = reference.parse().ok();
         if let Some(digest) = digest
-            && let Some(found) = kept(reader.store.folder(), &digest)
+            && let Some(document) = kept_document(reader.store.folder(), &digest)
         {
-            return Ok(Some(found));
+            return Ok(Some(document));
         }
-        match self {
+
+        let document = match self {
             Self::Registry { registry, repository } => match registry.manifest(repository, reference).await {
-                Ok(found) => {
-                    reader.store.add(&found.bytes)?;
-                    Ok(Some(found))
-                }
-                Err(registry::Error::Missing { .. }) => Ok(None),
-                Err(error) => Err(error.into()),
+                Ok(document) => document,
+                Err(registry::Error::Missing { .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
             },
             Self::Layout(folder) => {
                 let digest = match digest {
                     Some(digest) => Some(digest),
                     None => self.digest(reference).await?,
                 };
-                let Some(found) = digest.and_then(|digest| kept(folder, &digest)) else { return Ok(None) };
-                reader.store.add(&found.bytes)?;
-                Ok(Some(found))
+                let Some(document) = digest.and_then(|digest| kept_document(folder, &digest)) else { return Ok(None) };
+                document
             }
-        }
+        };
+        reader.store.add(&document.bytes)?;
+        Ok(Some(document))
     }
 
-    /// Returns the bytes of a configuration.
+    /// Returns the verified bytes of an image configuration.
     pub(crate) async fn config(&self, blob: &Named, reader: &Reader<'_>) -> Result<Vec<u8>, Error> {
         let folder = self.folder_with(blob, CONFIG_LIMIT, reader).await?;
-        let path = path(&folder, &blob.digest);
+        let path = blob_path(&folder, &blob.digest);
+
+        // hashed again: the bytes that are used here are the ones that must be right, and the file may change in between
         let bytes = fs::read(&path, CONFIG_LIMIT)?;
         let found = Digest::of(&bytes);
         if found == blob.digest {
@@ -133,45 +139,49 @@ impl Place<'_> {
         Err(oci::Error::Damaged { path, cause: format!("its bytes have digest {found}") }.into())
     }
 
-    /// Returns a folder that has a blob: the layout, or the store once the blob is there.
+    /// Returns a folder that has a blob: the layout itself, or the store after the blob was pulled into it.
     pub(crate) async fn folder_with(&self, blob: &Named, limit: u64, reader: &Reader<'_>) -> Result<PathBuf, Error> {
         match self {
             Self::Layout(folder) => {
-                let path = path(folder, &blob.digest);
-                if fs::size(&path) == Some(blob.size) && fs::digest_of(&path)? == blob.digest {
+                let path = blob_path(folder, &blob.digest);
+                // the size first: it costs nothing and reveals most damaged files
+                if fs::size(&path) == Some(blob.size) && on_pool(move || fs::digest_of(&path)).await? == blob.digest {
                     return Ok(folder.clone());
                 }
                 let cause = format!("blob {} is missing or has other bytes", blob.digest);
                 Err(oci::Error::Damaged { path: folder.clone(), cause }.into())
             }
             Self::Registry { registry, repository } => {
-                let store = reader.store.folder();
+                // the size comes from an untrusted manifest and decides how much is downloaded
                 if blob.size > limit {
                     let what = format!("read blob {} of `{repository}`", blob.digest);
                     let cause = format!("it has more than {limit} bytes");
                     return Err(registry::Error::Malformed { what, cause }.into());
                 }
+                let store = reader.store.folder();
                 registry.pull_blob(repository, (blob.digest, blob.size), store, reader.reporter).await?;
                 Ok(store.to_owned())
             }
         }
     }
 
-    /// Tells whether reading a blob moves no bytes over the network.
+    /// Tells whether a blob can be read without a download.
     pub(crate) fn is_at_hand(&self, blob: &Named, reader: &Reader<'_>) -> bool {
         matches!(self, Self::Layout(_)) || reader.store.has_blob(&blob.digest, blob.size)
     }
 }
 
-/// Returns where a folder has a blob, or would have.
-pub(crate) fn path(folder: &Path, digest: &Digest) -> PathBuf {
+/// Returns the path of a blob in a layout folder or store (image-spec image-layout.md, "Blobs").
+pub(crate) fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join("blobs/sha256").join(digest.hex())
 }
 
-/// Returns a document that a store or layout folder has.
-fn kept(folder: &Path, digest: &Digest) -> Option<Manifest> {
-    let bytes = fs::read(&path(folder, digest), document::LIMIT).ok()?;
-    let sound = Digest::of(&bytes) == *digest;
-    let document = document::read(&bytes, None).ok().filter(|_| sound)?;
+/// Returns a verified document from a store or layout folder. A damaged one counts as missing, so that it is pulled again.
+fn kept_document(folder: &Path, digest: &Digest) -> Option<Manifest> {
+    let bytes = fs::read(&blob_path(folder, digest), document::LIMIT).ok()?;
+    if Digest::of(&bytes) != *digest {
+        return None;
+    }
+    let document = document::read(&bytes, None).ok()?;
     Some(Manifest { descriptor: oci::descriptor(&document.media_type, digest, bytes.len() as u64), bytes })
 }

@@ -270,7 +270,7 @@ fn media_types_of_docker_stay_and_attestations_go() {
     lab.patch();
     let web = lab.web();
     let answer = lab.project.run(&["rebase", &web, "--format", "json"]);
-    assert!(answer.stderr.contains("about the old image: attestation-manifest sha256:"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("it describes the old image: attestation-manifest sha256:"), "{}", answer.stderr);
     assert_eq!(json(&answer.good())["state"], "rebased");
     let index = lab.document("shop/web", "1");
     assert_eq!(index["manifests"].as_array().map(Vec::len), Some(1));
@@ -295,16 +295,16 @@ fn every_reason_is_told_and_no_tag_moves() {
     // what its base stands on is not enough
     for way in [["--base", &there], ["--onto", &base]] {
         let said = lab.refused(&way);
-        assert!(said.contains("another image of ours lies between it and `base`"), "{said}");
+        assert!(said.contains("it is not built directly on `base`"), "{said}");
     }
     let said = lab.refused(&["--base", &format!("{}/team/nothing", lab.registry.url())]);
-    assert!(said.contains("it stands on none of the 0 image(s)"), "{said}");
+    assert!(said.contains("it is not built on any of the 0 image(s)"), "{said}");
     lab.patch();
     lab.project.run(&["rebase", &lab.web()]).good();
     // going back must be asked for
     let old = format!("{}/team/app:old", lab.registry.url());
     let said = lab.refused(&["--onto", &old]);
-    assert!(said.contains("linux/amd64: the new base is older: of 2025-06-01T0"), "{said}");
+    assert!(said.contains("linux/amd64: the new base is older: created 2025-06-01T0"), "{said}");
     assert_eq!(lab.rebase(&["--onto", &old, "--older"])["state"], "rebased");
     // another user and another value of a parameter, both said
     lab.project.edit("recipes/base.yaml", "default: \"1\"", "default: \"2\"");
@@ -329,7 +329,7 @@ fn halves_of_a_command_line_are_not_mixed() {
     lab.project.edit("recipes/app.yaml", "entrypoint: [ run,", "entrypoint: [ start,");
     lab.patch();
     let said = lab.refused(&[]);
-    assert!(said.contains("it has a `Cmd` of its own for a `Entrypoint` of its base"), "{said}");
+    assert!(said.contains("it sets its own `Cmd` for the `Entrypoint` of its base"), "{said}");
     // what takes over both halves gets both anew
     lab.tag("team/app", "1", "new");
     lab.tag("team/app", "old", "1");
@@ -378,7 +378,7 @@ fn a_tag_that_moved_meanwhile_is_left_alone() {
         .with("docker-content-digest", &Digest::of(b"newer").to_string());
     lab.registry.fault(Fault::new("HEAD", "/v2/shop/web/manifests/1", Trouble::Answer(newer)).always());
     let said = lab.project.run(&["rebase", &lab.web()]).fails(3);
-    assert!(said.contains("its tag has been moved to another image meanwhile"), "{said}");
+    assert!(said.contains("its tag was moved to another image in the meantime"), "{said}");
     assert_eq!(lab.registry.tags("shop/web")["1"], old);
 }
 
@@ -456,5 +456,5 @@ fn what_is_no_image_is_an_error() {
     contents.repository("shop/web").tags.insert("1".to_owned(), digest);
     drop(contents);
     let said = run(&lab.web()).fails(1);
-    assert!(said.contains("its configuration is `application/vnd.oci.empty.v1+json`"), "{said}");
+    assert!(said.contains("its configuration has the media type `application/vnd.oci.empty.v1+json`"), "{said}");
 }

@@ -9,17 +9,17 @@ use ring::rand::SystemRandom;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Media type of one event in a body (HTTP protocol binding 1.0.2, 3.2 "Structured Content Mode").
+/// Media type of a body with one event (HTTP protocol binding 1.0.2, 3.2 "Structured Content Mode").
 pub(super) const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
-/// What our events are; a change that receivers must know about gets another number.
+/// Type of our events. A change that breaks receivers gets another number.
 const TYPE: &str = "io.sockel.image.published.v1";
 
-/// One event. Attributes as in "CloudEvents", 1.0.2, "Context Attributes".
+/// An event with the attributes of "CloudEvents", 1.0.2, "Context Attributes".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Event {
     specversion: String,
-    /// Of this event alone; the same each time it is sent, so that receivers can tell.
+    /// Unique for each event, and the same each time the event is sent: receivers use it to drop repetitions.
     pub(super) id: String,
     source: String,
     #[serde(rename = "type")]
@@ -30,14 +30,14 @@ pub(super) struct Event {
     data: Data,
 }
 
-/// What is told about an image.
+/// The published image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Data {
     image: String,
     repository: String,
     digest: Digest,
-    /// What goes behind `FROM` or into a manifest.
+    /// The reference for `FROM` or a manifest, with the digest.
     reference: String,
     tags: Vec<String>,
     moved: Vec<String>,
@@ -45,24 +45,26 @@ struct Data {
     reason: Reason,
 }
 
-/// Why there is a new image, as far as that is known.
+/// Why there is a new image, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Reason {
-    /// How urgent that is.
+    /// How urgent the update is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub urgency: Option<Urgency>,
-    /// CVE numbers that its new packages fix.
+    /// Numbers of the CVEs that its new packages fix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixes: Vec<String>,
 }
 
 impl Event {
-    /// Tells about a published image; none when the system has no random numbers.
+    /// Makes an event for a published image; `None` if the system has no random numbers.
     pub(super) fn of(published: &Published, reason: Reason, now: Epoch) -> Option<Self> {
         let Published { image, repository, digest, tags, moved, .. } = published;
+        // unique without a counter that all machines would have to share
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).ok()?;
+
         Some(Self {
             specversion: "1.0".to_owned(),
             id: random.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -83,8 +85,8 @@ impl Event {
         })
     }
 
-    /// Returns the bytes that are signed and sent.
+    /// Returns the bytes to sign and send.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("it is made of texts")
+        serde_json::to_vec(self).expect("an event has only texts as keys")
     }
 }

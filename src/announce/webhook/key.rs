@@ -1,4 +1,4 @@
-//! Signatures of messages as Standard Webhooks has them
+//! Signatures of messages as Standard Webhooks defines them
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, "Signature scheme").
 
 use crate::announce::webhook::Error;
@@ -10,25 +10,26 @@ use ring::hmac;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Most bytes of a key file.
-const MOST_BYTES: u64 = 64 << 10;
+/// Largest key file. A key has about 100 bytes; comments around a PEM block may be longer.
+const LARGEST_FILE: u64 = 64 << 10;
 
-/// What a shared secret begins with.
+/// Prefix of a shared secret ("Signature scheme", "Symmetric").
 const SHARED: &str = "whsec_";
 
 /// Lengths of a shared secret in bytes that the specification allows.
 const SHARED_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What signs messages to one receiver.
+/// The key that signs messages to one receiver.
 pub enum Key {
     /// A secret that the receiver has, too (HMAC-SHA256, `v1`).
     Shared(hmac::Key),
-    /// A key of ours whose public half the receiver has (Ed25519, `v1a`).
+    /// A private key of ours. The receiver has its public half (Ed25519, `v1a`).
     Own(Signer),
 }
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // no secret in messages and logs
         f.write_str("Key")
     }
 }
@@ -37,26 +38,21 @@ impl Key {
     /// Reads `whsec_` and Base64, or an Ed25519 private key in a PEM file.
     ///
     /// # Errors
-    /// When the file cannot be read or is neither.
+    /// When the file cannot be read or has neither.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let wrong = |cause: &str| Error::Key { path: path.display().to_string(), cause: cause.to_owned() };
-        let text = Zeroizing::new(fs::read_text(path, MOST_BYTES).map_err(|error| wrong(&error.cause.to_string()))?);
+        let key_error = |cause: String| Error::Key { path: path.display().to_string(), cause };
+        let text = fs::read_text(path, LARGEST_FILE).map_err(|error| key_error(error.cause.to_string()))?;
+        // secrets do not stay in memory
+        let text = Zeroizing::new(text);
         if text.contains("-----BEGIN") {
-            return Signer::read(path).map(Self::Own).map_err(|error| wrong(&error.to_string()));
+            return Signer::read(path).map(Self::Own).map_err(|error| key_error(error.to_string()));
         }
-        let base64 = text.trim().strip_prefix(SHARED).ok_or_else(|| {
-            wrong("it is neither `whsec_` with a secret in Base64 nor an Ed25519 private key in a PEM file")
-        })?;
-        let secret = BASE64_STANDARD.decode(base64).map_err(|_| wrong("its Base64 is broken"))?;
-        let secret = Zeroizing::new(secret);
-        if !SHARED_BYTES.contains(&secret.len()) {
-            return Err(wrong(&format!("the secret has {} bytes instead of 24 to 64", secret.len())));
-        }
-        Ok(Self::Shared(hmac::Key::new(hmac::HMAC_SHA256, &secret)))
+        shared_key(&text).map(Self::Shared).map_err(key_error)
     }
 
-    /// Returns the value of `webhook-signature`.
+    /// Returns the value of the header `webhook-signature`.
     pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        // `id.timestamp.body`: neither of the first two may be exchanged
         let mut message = format!("{id}.{timestamp}.").into_bytes();
         message.extend_from_slice(body);
         match self {
@@ -64,6 +60,19 @@ impl Key {
             Self::Own(signer) => format!("v1a,{}", signer.sign(&message)),
         }
     }
+}
+
+/// Reads a shared secret; errors never repeat any of it.
+fn shared_key(text: &str) -> Result<hmac::Key, String> {
+    let Some(base64) = text.trim().strip_prefix(SHARED) else {
+        let expected = "`whsec_` with a secret in Base64 nor an Ed25519 private key in a PEM file";
+        return Err(format!("it is neither {expected}"));
+    };
+    let secret = Zeroizing::new(BASE64_STANDARD.decode(base64).map_err(|_| "its Base64 is broken")?);
+    if !SHARED_BYTES.contains(&secret.len()) {
+        return Err(format!("the secret has {} bytes instead of 24 to 64", secret.len()));
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &secret))
 }
 
 #[cfg(test)]

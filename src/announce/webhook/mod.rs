@@ -1,8 +1,9 @@
-//! Messages to receivers that prefer to be told (webhooks): one signed CloudEvent for each image whose tags moved.
+//! Webhooks: each receiver gets one signed CloudEvent for each image whose tags moved.
 //!
-//! What was not delivered is kept in the store and sent again, with the same identifier, when the image is published the
-//! next time. A run that was killed between publishing and telling is noticed by a machine that remembers what it told
-//! last. So a receiver hears of each image at least once, and drops what it has heard before by `webhook-id`.
+//! Delivery is at least once. A message that could not be delivered is kept in the store and sent again, with the same
+//! identifier, when the image is published the next time. The store also remembers the digest that was announced last: if a
+//! run was killed between publishing and announcing, the next run notices and announces the image. Receivers drop
+//! repetitions by `webhook-id`.
 
 mod event;
 mod key;
@@ -32,37 +33,37 @@ use serde::Deserialize;
 use serde::Serialize;
 use url::Url;
 
-/// Records of what a receiver was told last about a repository's image.
-const TOLD: &str = "told";
+/// Kind of the store's records of what was announced last to a receiver, one for each image of a repository.
+const RECORDS: &str = "told";
 
-/// Why somebody was not told.
+/// Why a receiver did not get a message.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is nothing to sign with.
+    /// The key that signs messages cannot be read.
     #[error("cannot read key `{path}` of a webhook: {cause}")]
     Key {
-        /// The file.
+        /// The key file.
         path: String,
-        /// Why.
+        /// What is wrong with it.
         cause: String,
     },
-    /// The receiver cannot be talked to.
-    #[error("cannot tell `{receiver}`: {cause}")]
+    /// The receiver cannot be reached.
+    #[error("cannot notify `{receiver}`: {cause}")]
     Http {
-        /// Where it is.
+        /// Address of the receiver, without secrets.
         receiver: String,
-        /// Why.
+        /// The failure of the request.
         cause: http::Error,
     },
-    /// It does not want the message.
-    #[error("cannot tell `{receiver}`: it answers with status {status}")]
+    /// The receiver refuses the message.
+    #[error("cannot notify `{receiver}`: it answers with status {status}")]
     Refused {
-        /// Where it is.
+        /// Address of the receiver, without secrets.
         receiver: String,
-        /// What it says.
+        /// The HTTP status of the answer.
         status: u16,
     },
-    /// The store cannot remember.
+    /// The record cannot be written.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -96,18 +97,18 @@ impl Explain for Error {
 /// What becomes of a message that was not delivered.
 const SENT_LATER: &str = "what was published stays; it is told when the image is published the next time";
 
-/// A receiver.
+/// A receiver of messages.
 #[derive(Debug)]
 pub struct Receiver {
     /// Where messages go.
     pub url: Url,
-    /// What signs them.
+    /// The key that signs them.
     pub key: Key,
-    /// The conversation with it.
+    /// The connection to it.
     pub host: Host,
 }
 
-/// What is remembered about a receiver and an image.
+/// What was announced last to a receiver about an image.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Told {
     digest: Digest,
@@ -116,52 +117,65 @@ struct Told {
 }
 
 impl Receiver {
-    /// Tells about an image, if there is something to tell; returns whether there was.
+    /// Sends a message about an image if there is news, or one that could not be delivered before. Returns whether a message
+    /// was sent.
     ///
     /// # Errors
-    /// When the receiver cannot be reached or does not want it; the message is kept for the next time.
+    /// When the receiver cannot be reached or refuses the message, which is kept for the next time.
     pub async fn tell(&self, published: &Published, reason: Reason, store: &Store) -> Result<bool, Error> {
-        let key = self.record(published);
-        let told: Option<Told> = store.remembered(TOLD, &key);
+        let key = self.record_key(published);
+        let last: Option<Told> = store.remembered(RECORDS, &key);
         let is_news = match published.state {
             State::Published => !published.moved.is_empty(),
-            // it was published by a run that did not come to tell
-            State::UpToDate => told.as_ref().is_some_and(|told| told.digest != published.digest),
+            // another run published it and was killed before it could announce it
+            State::UpToDate => last.as_ref().is_some_and(|last| last.digest != published.digest),
             State::WouldPublish | State::Failed | State::NewerPublished => return Ok(false),
         };
-        let event = match told.and_then(|told| told.pending) {
-            _ if is_news => Event::of(published, reason, clock::now()),
-            pending => pending,
+        let event = if is_news {
+            // takes the place of an older message that is still pending: its image is outdated
+            Event::of(published, reason, clock::now())
+        } else {
+            last.and_then(|last| last.pending)
         };
         let Some(event) = event else { return Ok(false) };
-        let told = Told { digest: published.digest, pending: Some(event) };
-        store.keep(TOLD, &key, &told)?;
-        self.send(told.pending.as_ref().expect("it was just put there")).await?;
-        store.keep(TOLD, &key, &Told { pending: None, ..told })?;
+
+        // kept before it is sent: a run that is killed in between sends it again with the same identifier
+        let (digest, pending) = (published.digest, Some(event.clone()));
+        store.keep(RECORDS, &key, &Told { digest, pending })?;
+        self.send(&event).await?;
+        store.keep(RECORDS, &key, &Told { digest, pending: None })?;
         Ok(true)
     }
 
-    fn record(&self, published: &Published) -> Digest {
+    fn record_key(&self, published: &Published) -> Digest {
         Digest::of(format!("{}\n{}\n{}", self.url, published.repository, published.image).as_bytes())
     }
 
     async fn send(&self, event: &Event) -> Result<(), Error> {
         let (body, now) = (event.bytes(), clock::now().0);
-        let text = |text: &str| HeaderValue::from_str(text).expect("hexadecimal digits, numbers and Base64");
-        let headers = [
-            ("webhook-id", text(&event.id)),
-            ("webhook-timestamp", text(&now.to_string())),
-            ("webhook-signature", text(&self.key.sign(&event.id, now, &body))),
-        ];
+        let signature = self.key.sign(&event.id, now, &body);
         let mut request = Request::new(Method::POST, self.url.clone(), Body::Bytes(body.into()));
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        request.headers.extend(headers.map(|(name, value)| (HeaderName::from_static(name), value)));
+
+        // the time of each attempt: receivers refuse old messages, so that none can be replayed
+        let headers = [
+            ("webhook-id", event.id.clone()),
+            ("webhook-timestamp", now.to_string()),
+            ("webhook-signature", signature),
+        ];
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(&value).expect("hexadecimal digits, numbers and Base64");
+            request.headers.insert(HeaderName::from_static(name), value);
+        }
+
+        // addresses of webhooks often have a token in them
         let receiver = http::mask(self.url.as_str());
         let answer = match self.host.send(&request).await {
             Ok(answer) => answer,
             Err(cause) => return Err(Error::Http { receiver, cause }),
         };
         let status = answer.status();
+        // the connection can be used again once the body was read
         answer.drain().await;
         if (200..300).contains(&status) { Ok(()) } else { Err(Error::Refused { receiver, status }) }
     }

@@ -1,4 +1,5 @@
-//! YAML of other people as trees with places: several documents, anchors and aliases included, nothing resolved.
+//! YAML files of other people as trees of nodes with their places. A file may have several documents; anchors and aliases are
+//! kept as they are, not resolved.
 
 use serde_yaml::granit_parser;
 use serde_yaml::granit_parser::Event;
@@ -7,50 +8,50 @@ use serde_yaml::granit_parser::ScalarStyle;
 use serde_yaml::granit_parser::StructureStyle;
 use std::ops::Range;
 
-/// Deepest nesting: deeper than any manifest, and shallow enough for recursion.
+/// Deepest nesting. Manifests have some 20 levels, and trees of 64 are safe for recursion.
 const DEEPEST: usize = 64;
 
-/// Most nodes in one file.
+/// Most nodes in one file. The largest file that is read has 4 MiB: with more nodes, each would have less than 9 bytes.
 const MOST_NODES: usize = 500_000;
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
-    /// Bytes of the file, quotes included.
+    /// Its bytes in the file, quotes included.
     pub(super) place: Range<usize>,
-    /// It has an anchor, so that it counts elsewhere, too.
+    /// Whether it has an anchor, so that aliases elsewhere refer to it.
     pub(super) is_anchored: bool,
-    /// It has a tag (`!!str`).
+    /// Whether it has a tag (`!!str`).
     pub(super) is_tagged: bool,
-    /// What it is.
+    /// The value itself.
     pub(super) value: Value,
 }
 
-/// What stands at a place.
+/// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Text, quotes and escapes undone.
+    /// A text, number or the like.
     Scalar {
-        /// The text.
+        /// Its text without quotes and escapes.
         text: String,
         /// Whether it is written without quotes.
         is_plain: bool,
     },
     /// A list.
     List(Vec<Node>),
-    /// A map in the order of the file; keys may be repeated.
+    /// A map in the order of the file. Keys may be repeated.
     Map {
         /// Whether it is written in braces.
         is_flow: bool,
         /// Keys and values.
         entries: Vec<(Node, Node)>,
     },
-    /// Stands for an anchor.
+    /// A reference to an anchor.
     Alias,
 }
 
 impl Node {
-    /// Returns the text; `None` where this is no scalar.
+    /// Returns the text; `None` if this is not a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
@@ -58,7 +59,7 @@ impl Node {
         }
     }
 
-    /// Tells whether this is nothing: an empty value, `~` or `null`.
+    /// Tells whether this is a missing value, `~` or `null` (YAML 1.2.2, 10.3.2 "Tag Resolution").
     pub(super) fn is_null(&self) -> bool {
         match &self.value {
             Value::Scalar { text, is_plain: true } => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
@@ -80,6 +81,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| error.info().to_string())?;
+        // places are used as ranges of the text later: none may be outside of it
         let start = span.start.byte_offset().unwrap_or(0).min(text.len());
         let end = span.end.byte_offset().unwrap_or(start).clamp(start, text.len());
         builder.take(event, start..end)?;
@@ -87,37 +89,39 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
     Ok(builder.documents)
 }
 
+/// Makes trees of the parser's events.
 #[derive(Default)]
 struct Builder {
     documents: Vec<Node>,
-    /// Lists and maps that are not complete yet; a map's keys and values take turns.
+    /// Lists and maps that are not complete yet, with their nodes so far. In a map, keys and values alternate.
     open: Vec<(Node, Vec<Node>)>,
     nodes: usize,
 }
 
 impl Builder {
     fn take(&mut self, event: Event<'_>, place: Range<usize>) -> Result<(), String> {
-        let end = place.end;
-        let node = |is_anchored, is_tagged, value| Node { place, is_anchored, is_tagged, value };
+        // the parser numbers anchors from 1
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let is_plain = style == ScalarStyle::Plain;
-                self.add(node(anchor != 0, tag.is_some(), Value::Scalar { text: text.into_owned(), is_plain }))
+                let value = Value::Scalar { text: text.into_owned(), is_plain: style == ScalarStyle::Plain };
+                self.add(Node { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
             }
-            Event::Alias(_) => self.add(node(false, false, Value::Alias)),
+            Event::Alias(_) => self.add(Node { place, is_anchored: false, is_tagged: false, value: Value::Alias }),
             Event::SequenceStart(_, anchor, tag) => {
-                self.start(node(anchor != 0, tag.is_some(), Value::List(Vec::new())))
+                let value = Value::List(Vec::new());
+                self.start(Node { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
             }
             Event::MappingStart(style, anchor, tag) => {
-                let is_flow = style == StructureStyle::Flow;
-                self.start(node(anchor != 0, tag.is_some(), Value::Map { is_flow, entries: Vec::new() }))
+                let value = Value::Map { is_flow: style == StructureStyle::Flow, entries: Vec::new() };
+                self.start(Node { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
             }
-            Event::SequenceEnd | Event::MappingEnd => self.end(end),
+            Event::SequenceEnd | Event::MappingEnd => self.end(place.end),
             _ => Ok(()),
         }
     }
 
     fn start(&mut self, node: Node) -> Result<(), String> {
+        // the parser limits block and flow nesting separately: this is the limit of both together
         if self.open.len() >= DEEPEST {
             return Err(format!("more than {DEEPEST} levels of nesting"));
         }
@@ -127,6 +131,7 @@ impl Builder {
 
     fn end(&mut self, end: usize) -> Result<(), String> {
         let Some((mut node, items)) = self.open.pop() else { return Ok(()) };
+        // the start event has the place of the first character alone
         node.place.end = end.max(node.place.end);
         match &mut node.value {
             Value::Map { entries, .. } => {
@@ -145,6 +150,7 @@ impl Builder {
         if self.nodes > MOST_NODES {
             return Err(format!("more than {MOST_NODES} values in one file"));
         }
+
         match self.open.last_mut() {
             Some((_, items)) => items.push(node),
             None => self.documents.push(node),

@@ -1,4 +1,4 @@
-//! Why nothing is written back.
+//! Why a checkout is not changed.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -6,27 +6,27 @@ use crate::sys::fs;
 use crate::sys::process;
 use std::path::PathBuf;
 
-/// Files of a checkout cannot be changed.
+/// Why a checkout is not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder is no checkout.
-    #[error("cannot write back to `{}`: it is in no Git checkout: {cause}", folder.display())]
+    /// The folder is not part of a Git checkout.
+    #[error("cannot write back to `{}`: it is not in a Git checkout: {cause}", folder.display())]
     NoCheckout {
         /// The folder.
         folder: PathBuf,
-        /// What Git said.
+        /// Git's message.
         cause: String,
     },
     /// The checkout's own configuration would have Git run a program.
-    #[error("cannot write back to `{}`: its own configuration has Git run programs: {}", folder.display(), keys.join(", "))]
+    #[error("cannot write back to `{}`: its own Git configuration runs programs: {}", folder.display(), keys.join(", "))]
     RunsCode {
         /// The folder.
         folder: PathBuf,
-        /// The settings.
+        /// The settings that do.
         keys: Vec<String>,
     },
-    /// Files that would be changed have changes that are not committed.
-    #[error("cannot write back to `{}`: not committed changes in {}", folder.display(), files.join(", "))]
+    /// Files that have to be changed have uncommitted changes.
+    #[error("cannot write back to `{}`: uncommitted changes in {}", folder.display(), files.join(", "))]
     Dirty {
         /// The folder.
         folder: PathBuf,
@@ -36,22 +36,22 @@ pub enum Error {
     /// The author is not `NAME <MAIL>`.
     #[error("cannot write back: `{0}` is not an author of the form `NAME <MAIL>`")]
     Author(String),
-    /// Git refused.
+    /// A Git command failed.
     #[error("cannot {verb} in `{}`: {cause}", folder.display())]
     Git {
         /// `list files`, `commit`, …
         verb: &'static str,
         /// The folder.
         folder: PathBuf,
-        /// What Git said.
+        /// Git's message.
         cause: String,
     },
-    /// The remote did not take the commit, which stays in the checkout.
+    /// The remote refused the commit, which stays in the checkout.
     #[error("cannot push `{}`: {cause}", folder.display())]
     Push {
         /// The folder.
         folder: PathBuf,
-        /// What Git said.
+        /// Git's message.
         cause: String,
     },
     /// Git cannot be run.
@@ -63,7 +63,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether another try may help without any change.
+    /// Tells whether the cause is outside of this machine, so that a retry may succeed.
     #[must_use]
     pub fn is_outside(&self) -> bool {
         matches!(self, Self::Push { .. })
@@ -75,14 +75,18 @@ impl Error {
         let hint = match self {
             Self::NoCheckout { .. } => "name a folder of a Git checkout",
             Self::RunsCode { .. } => {
-                "nothing of a checkout is executed: take them out of it, or write what you need into your own configuration \
+                // whoever can write to a checkout must not run programs here; the operator's own configuration may
+                "nothing of a checkout is executed: remove these settings, or move what you need to your own configuration \
                  (`git config --global`)"
             }
-            Self::Dirty { .. } => "commit or discard those changes, then publish again: what is published stays",
+            Self::Dirty { .. } => {
+                "commit or discard these changes, then publish again: what is published stays published"
+            }
+            // messages of git-commit(1) without a name or address of the committer
             Self::Git { cause, .. } if cause.contains("user.email") || cause.contains("identity") => {
                 "name an author with `--write-back-author 'NAME <MAIL>'`"
             }
-            Self::Push { .. } => "the commit is in the checkout: bring it up to date with its remote and push again",
+            Self::Push { .. } => "the commit is in the checkout: update the checkout from its remote and push again",
             Self::Process(_) => "install `git`",
             Self::File(error) => return error.hints(),
             Self::Author(_) | Self::Git { .. } => return Vec::new(),

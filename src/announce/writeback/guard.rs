@@ -1,77 +1,78 @@
 //! What keeps a checkout from running code when Git works in it.
 //!
-//! Who may write to a deployment repository, or to the checkout's `.git`, must not run programs where images are published.
+//! Whoever can write to a deployment repository, or to the checkout's `.git`, must not run programs where images are published.
 //! Git runs programs that its configuration names, and that configuration may come from the checkout: from `.git/config`,
 //! from what that includes, and from plain files of a commit that look like a bare repository. Three things stop it:
 //!
 //! 1. **Environment.** Git gets the variables of [`crate::sys::process::USUAL`] and of [`INHERITED`], and [`ENVIRONMENT`].
-//!    No `GIT_*` of ours but the names of author and committer: others name programs (`GIT_SSH_COMMAND`, `GIT_ASKPASS`,
-//!    `GIT_EXTERNAL_DIFF`), configuration (`GIT_CONFIG_COUNT`) or another repository (`GIT_DIR`).
-//! 2. **Settings** that a write-back never needs are switched off by `-c`, which stands above all files ([`SETTINGS`]).
-//! 3. **Refusal.** Settings that name programs and that the operator may well need in his own configuration (credential
-//!    helpers, ssh commands, LFS filters) are refused where the checkout has them ([`refused`]). Names of filters, diff and
-//!    merge drivers are free, so they cannot be switched off one by one; reading the configuration runs nothing.
+//!    Of our `GIT_*` variables it gets the names of author and committer only: others name programs (`GIT_SSH_COMMAND`,
+//!    `GIT_ASKPASS`, `GIT_EXTERNAL_DIFF`), configuration (`GIT_CONFIG_COUNT`) or another repository (`GIT_DIR`).
+//! 2. **Settings** that a write-back never needs are switched off by `-c`, which overrides all files ([`SETTINGS`]).
+//! 3. **Refusal.** Settings that name programs, and that operators need in their own configuration (credential helpers, ssh
+//!    commands, LFS filters), are refused if the checkout has them ([`is_refused`]). Filters, diff and merge drivers may have
+//!    any name, so they cannot be switched off one by one; reading the configuration runs nothing.
 //!
-//! What the user's and the system's configuration say holds: a push needs credential helpers, ssh settings and certificates.
-//! They are the operator's, as is the ssh agent (`SSH_AUTH_SOCK`).
+//! The user's and the system's configuration apply: a push needs credential helpers, ssh settings and certificates. They
+//! belong to the operator, as does the ssh agent (`SSH_AUTH_SOCK`).
 //!
 //! # Sources
 //! git-config(1), git(1) "Environment Variables", gitattributes(5), githooks(5), gitremote-helpers(7), and for LFS
 //! git-lfs-config(5). Git reads `safe.bareRepository` (since 2.38) from protected configuration alone, as `-c` is.
 
+use crate::sys::fs;
 use std::path::Path;
 
-/// What Git gets besides what every program gets: the ssh agent for the push, and who commits.
+/// Variables that Git inherits in addition to those of every program: the ssh agent for the push, author and committer.
 pub(super) const INHERITED: &[&str] =
     &["SSH_AUTH_SOCK", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
 
-/// What Git is told by its environment.
+/// Variables that are set for Git.
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
-    // nobody is there to be asked: neither on the terminal nor by a program (`core.askPass`, `SSH_ASKPASS`)
+    // nobody can answer: neither on the terminal nor to a program (`core.askPass`, `SSH_ASKPASS`)
     ("GIT_TERMINAL_PROMPT", "0"),
     ("GIT_ASKPASS", ""),
-    // messages are read by programs
+    // `Error::hints` looks for words of messages
     ("LC_ALL", "C"),
-    // stands above all `protocol.*.allow`: no `ext::`, no remote helper that a remote's address names
+    // overrides all `protocol.*.allow`: no `ext::`, no remote helper that a remote's address names
     ("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh"),
-    // a missing object is not fetched by the way, from a remote that the checkout names (Git 2.45, 2.39.4)
+    // missing objects are not fetched on demand from a remote that the checkout names (Git 2.45, 2.39.4)
     ("GIT_NO_LAZY_FETCH", "1"),
 ];
 
-/// Settings that hold whatever any file says, each because Git would run, or start, something.
+/// Settings that override all configuration files. Without each of them, Git could run a program.
 pub(super) const SETTINGS: &[&str] = &[
-    // plain files of a commit that look like a repository are none
+    // plain files of a commit that look like a bare repository are not taken for one
     "safe.bareRepository=explicit",
     "core.fsmonitor=false",
     // githooks(5): `pre-commit`, `post-commit`, `reference-transaction`, `post-index-change`, `pre-push`, …
     "core.hooksPath=/dev/null",
-    // gitattributes(5): one source of drivers less; those of the work tree stay
+    // gitattributes(5): one source of drivers less; the files in the work tree still apply
     "core.attributesFile=/dev/null",
     "core.pager=cat",
     "core.editor=false",
     "sequence.editor=false",
-    // gpg.program and its relatives; a robot's commit is not signed
+    // `gpg.program` and the like; a robot's commit is not signed
     "commit.gpgSign=false",
     "tag.gpgSign=false",
     "push.gpgSign=false",
     "log.showSignature=false",
     "commit.verbose=false",
-    // submodules are checkouts with configuration of their own
+    // submodules have a configuration of their own
     "submodule.recurse=false",
     "push.recurseSubmodules=no",
     "diff.ignoreSubmodules=all",
     "status.submoduleSummary=false",
-    // `gc.recentObjectsHook`, and programs that run on after us
+    // `gc.recentObjectsHook`, and programs that outlive this one
     "gc.auto=0",
     "maintenance.auto=false",
 ];
 
-/// Returns whether a setting of the checkout's own configuration is refused: one that names a program which Git would run for
-/// us, and which no other setting switches off. `key` is written as `git config --list` writes it: section and last name in
-/// small letters.
+/// Tells whether a setting of the checkout's own configuration is refused: one that names a program which Git would run for
+/// us, and that no other setting switches off. `key` is written as `git config --list` writes it, with section and last name
+/// in lower case.
 ///
-/// Not here: diff and merge drivers (nothing of ours compares contents or merges; gitattributes(5)), trailers, aliases.
-pub(super) fn refused(key: &str, value: &str) -> bool {
+/// Not refused: diff and merge drivers (no command of ours compares contents or merges; gitattributes(5)), trailers, aliases.
+pub(super) fn is_refused(key: &str, value: &str) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let name = rest.rsplit('.').next().unwrap_or(rest);
     let names_program = match section {
@@ -83,7 +84,7 @@ pub(super) fn refused(key: &str, value: &str) -> bool {
         "lfs" => rest.starts_with("extension.") || rest.starts_with("customtransfer."),
         // with a remote on this machine, and a remote helper of any name (gitremote-helpers(7))
         "remote" => matches!(name, "receivepack" | "uploadpack" | "vcs" | "proxy" | "proxyauthmethod"),
-        // git-config(1), `http.*` and `http.<url>.*`: who answers, whom Git believes, and where logins go
+        // git-config(1), `http.*` and `http.<url>.*`: they decide who answers, whom Git trusts, and where logins go
         "http" => {
             name.starts_with("proxy")
                 || name.starts_with("ssl")
@@ -92,30 +93,33 @@ pub(super) fn refused(key: &str, value: &str) -> bool {
         }
         _ => false,
     };
-    // an empty value takes back what another file says
+
+    // an empty value resets what another file sets
     names_program && !value.is_empty()
 }
 
-/// Tells whether a setting may name the repository to push to, and that is a folder within the checkout: Git would run that
-/// repository's hooks.
-pub(super) fn pushes_into((key, value): (&str, &str), top: &Path) -> bool {
+/// Tells whether a setting may make a push go to a folder within the checkout: Git would run the hooks of the repository
+/// there.
+pub(super) fn pushes_into(key: &str, value: &str, top: &Path) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let name = rest.rsplit('.').next().unwrap_or(rest);
-    let (place, names_place) = match section {
-        "remote" => (value, matches!(name, "url" | "pushurl" | "pushdefault")),
-        "branch" => (value, matches!(name, "remote" | "pushremote")),
-        // the address that stands instead is the subsection
-        "url" => (rest.strip_suffix(name).map_or("", |base| base.trim_end_matches('.')), true),
-        _ => ("", false),
+    let place = match section {
+        "remote" if matches!(name, "url" | "pushurl" | "pushdefault") => value,
+        "branch" if matches!(name, "remote" | "pushremote") => value,
+        // `url.<base>.insteadOf`: the subsection replaces the beginning of an address
+        "url" => rest.strip_suffix(name).map_or("", |base| base.trim_end_matches('.')),
+        _ => return false,
     };
     let place = place.strip_prefix("file://").unwrap_or(place);
-    // gitfaq, git-fetch(1) "GIT URLS": a colon before the first slash is another machine
-    let is_elsewhere = place.split('/').next().is_some_and(|first| first.contains(':'));
-    if !names_place || place.is_empty() || is_elsewhere {
+
+    // git-fetch(1), "GIT URLS": a colon before the first slash names another machine
+    let is_remote = place.split('/').next().is_some_and(|first| first.contains(':'));
+    if place.is_empty() || is_remote {
         return false;
     }
+
     // a plain name is a remote's, unless there is such a folder
-    crate::sys::fs::absolute(&top.join(place)).is_ok_and(|place| place.starts_with(top))
+    fs::absolute(&top.join(place)).is_ok_and(|place| place.starts_with(top))
 }
 
 #[cfg(test)]
@@ -144,7 +148,7 @@ mod tests {
             "http.curloptresolve",
             "http.cookiefile",
         ] {
-            assert!(refused(key, "/tmp/x"), "{key}");
+            assert!(is_refused(key, "/tmp/x"), "{key}");
         }
     }
 
@@ -174,7 +178,7 @@ mod tests {
             ("commit.gpgsign", "true"),
             ("gc.auto", "0"),
         ] {
-            assert!(!refused(key, value), "{key}");
+            assert!(!is_refused(key, value), "{key}");
         }
     }
 
@@ -184,7 +188,7 @@ mod tests {
         let outer = folder.path().canonicalize().expect("there");
         let top = outer.join("checkout");
         for name in ["checkout/evil.git", "checkout/.git", "other.git"] {
-            crate::sys::fs::create_dir(&outer.join(name)).expect("made");
+            fs::create_dir(&outer.join(name)).expect("made");
         }
         let inside = top.join("evil.git").display().to_string();
         for (key, value) in [
@@ -195,7 +199,7 @@ mod tests {
             ("remote.pushdefault", "../checkout/evil.git"),
             (&format!("url.{inside}.pushinsteadof"), "https://h/"),
         ] {
-            assert!(pushes_into((key, value), &top), "{key} {value}");
+            assert!(pushes_into(key, value, &top), "{key} {value}");
         }
         for (key, value) in [
             ("remote.origin.url", "../other.git"),
@@ -207,7 +211,7 @@ mod tests {
             ("url.https://h/.insteadof", "evil.git"),
             ("core.worktree", "."),
         ] {
-            assert!(!pushes_into((key, value), &top), "{key} {value}");
+            assert!(!pushes_into(key, value, &top), "{key} {value}");
         }
     }
 }

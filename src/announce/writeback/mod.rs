@@ -1,18 +1,18 @@
-//! New digests into the files of a Git checkout that clusters follow (the pull principle), as one commit.
+//! Writes new digests into the files of a Git checkout that clusters follow (GitOps), as one commit.
 //!
-//! Changed are references to a published repository under one of the image's tags, in the forms that people use:
+//! It changes references to a published repository under one of the image's tags, in the forms that people use:
 //!
 //! ```yaml
 //! image: registry.example.org/base/java:25@sha256:…     # Kubernetes manifests, values files
 //! images: [ { name: registry.example.org/base/java, newTag: "25", digest: sha256:… } ]     # Kustomize
 //! image: { registry: registry.example.org, repository: base/java, tag: "25", digest: sha256:… }   # Helm values
 //! ```
-//! A digest is replaced, or added where there is none. Another tag is somebody's decision and stays; so do references
-//! without a tag, behind anchors and aliases, with templates (`{{ }}`), or written in a way that cannot be changed safely.
-//! Each of them is said. Every other byte of a file stays as it is.
+//! A digest is replaced, or added if there is none. References with another tag are left alone, because that tag is
+//! somebody's decision; so are references without a tag, in anchors and aliases, with templates (`{{ }}`), or written in a way
+//! that cannot be changed safely. Each of them is reported. Every other byte of a file stays the same.
 //!
-//! - **Invariants**: all files or none; only files that Git knows, and that nobody else is changing; nothing to change, no
-//!   commit. A run that was killed between writing and committing is completed by the next one.
+//! - **Invariants**: all files or none; only files that Git tracks and that nobody else is changing; no commit without a
+//!   change. A run that was killed between writing and committing is completed by the next one.
 
 mod document;
 mod edit;
@@ -34,26 +34,27 @@ use crate::publish::Published;
 use crate::publish::State;
 use crate::values::Digest;
 
-/// A published image, as files name it.
+/// A published image, as files refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Image name.
     pub image: String,
     /// `host/repository`
     pub repository: String,
-    /// Tags that stand for it.
+    /// Its tags.
     pub tags: Vec<String>,
-    /// What they stand for.
+    /// The digest that its tags point to.
     pub digest: Digest,
 }
 
 impl Image {
-    /// Returns what can be referred to of a publication; `None` for an image that is not published.
+    /// Returns how files refer to a published image; `None` for an image that is not published.
     #[must_use]
     pub fn of(published: &Published) -> Option<Self> {
-        let is_there = published.state != State::Failed;
+        if published.state == State::Failed {
+            return None;
+        }
         let Published { image, repository, tags, digest, .. } = published;
-        let (image, repository, tags) = (image.clone(), repository.clone(), tags.clone());
-        is_there.then_some(Self { image, repository, tags, digest: *digest })
+        Some(Self { image: image.clone(), repository: repository.clone(), tags: tags.clone(), digest: *digest })
     }
 }

@@ -1,4 +1,4 @@
-//! A whole write-back: files are read, changed in memory, written together, committed, pushed.
+//! A whole write-back: files are read, changed in memory, written together, committed and pushed.
 
 use crate::announce::writeback::Error;
 use crate::announce::writeback::Image;
@@ -10,21 +10,22 @@ use crate::sys::beneath::Beneath;
 use crate::sys::fs;
 use crate::values::Digest;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Largest file that is looked at.
+/// Largest file that is read. Manifests have some kB, values files of large charts some 100 kB.
 const LARGEST: u64 = 4 << 20;
 
 /// How to write back.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// `NAME <MAIL>` of author and committer; without it Git's own configuration counts.
+    /// `NAME <MAIL>` of author and committer. By default, Git's own configuration decides.
     pub author: Option<&'a str>,
-    /// Push with the checkout's own remote and branch.
+    /// Whether to push, with the checkout's own remote and branch.
     pub push: bool,
-    /// Only say what would be changed.
+    /// Whether to report only, and write nothing.
     pub dry_run: bool,
 }
 
@@ -40,7 +41,7 @@ pub struct Change {
     pub image: String,
     /// `host/repository:tag`
     pub reference: String,
-    /// Digest before; none where there was only a tag.
+    /// Digest before; none if there was only a tag.
     pub old: Option<Digest>,
     /// Digest after.
     pub new: Digest,
@@ -52,15 +53,15 @@ pub struct Change {
 pub struct Note {
     /// File, relative to the folder.
     pub file: String,
-    /// Line, from 1; 0 for all of the file.
+    /// Line, from 1; 0 for the whole file.
     pub line: usize,
-    /// What was left alone.
+    /// The reference as far as it could be read, or the file.
     pub reference: String,
-    /// Why.
+    /// The reason to leave it alone.
     pub reason: String,
 }
 
-/// What was done.
+/// The result of a write-back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct WrittenBack {
@@ -68,25 +69,16 @@ pub struct WrittenBack {
     pub changes: Vec<Change>,
     /// References that were left alone.
     pub left: Vec<Note>,
-    /// The commit; none when there was nothing to change.
+    /// The commit; none if there was nothing to change.
     pub commit: Option<String>,
     /// Whether the branch was pushed.
     pub pushed: bool,
 }
 
-/// A file on its way.
-struct Draft {
-    path: String,
-    old: String,
-    edited: Edited,
-    /// A killed run has written it already.
-    is_written: bool,
-}
-
-/// Looks whether a folder is one of a Git checkout, and an author one.
+/// Checks that a folder is in a Git checkout, and that an author has the right form.
 ///
 /// # Errors
-/// [`Error::NoCheckout`], [`Error::Author`]
+/// [`Error::NoCheckout`], [`Error::RunsCode`], [`Error::Author`]
 pub fn check(folder: &Path, author: Option<&str>) -> Result<(), Error> {
     author.map(Author::parse).transpose()?;
     Checkout::open(folder).map(drop)
@@ -95,98 +87,161 @@ pub fn check(folder: &Path, author: Option<&str>) -> Result<(), Error> {
 /// Puts the digests of published images into the files of a checkout and commits them.
 ///
 /// # Errors
-/// [`Error`]; then no file is changed, unless it is the push that failed.
+/// [`Error`]. No file is changed then, unless the push failed.
 pub fn write_back(folder: &Path, images: &[Image], options: &Options<'_>) -> Result<WrittenBack, Error> {
     let author = options.author.map(Author::parse).transpose()?;
     let checkout = Checkout::open(folder)?;
-    let _alone = checkout.lock()?;
-    let mut done = WrittenBack::default();
-    let drafts = drafts(folder, &checkout, images, &mut done)?;
+    let _lock = checkout.lock()?;
+    let (drafts, mut report) = CheckoutScan::new(folder, &checkout, images)?.run()?;
     if options.dry_run {
-        return Ok(done);
+        return Ok(report);
     }
+
     if !drafts.is_empty() {
         let files: Vec<String> = drafts.iter().map(|draft| draft.path.clone()).collect();
-        let message = message(&done.changes, images);
-        let committed = write(folder, &drafts).and_then(|()| checkout.commit(&files, &message, author.as_ref()));
+        let message = commit_message(&report.changes, images);
+        let committed = write_all(folder, &drafts).and_then(|()| checkout.commit(&files, &message, author.as_ref()));
         match committed {
-            Ok(commit) => done.commit = Some(commit),
+            Ok(commit) => report.commit = Some(commit),
             Err(error) => {
-                // all or nothing: what cannot be put back is what Git still has
-                for draft in &drafts {
-                    let _as_good_as_it_gets = fs::write_atomic(&folder.join(&draft.path), draft.old.as_bytes());
-                }
+                restore(folder, &drafts);
                 return Err(error);
             }
         }
     }
+
+    // also without a commit of this run: the push of an earlier one may have failed
     if options.push {
         checkout.push()?;
-        done.pushed = true;
+        report.pushed = true;
     }
-    Ok(done)
+    Ok(report)
 }
 
-/// Returns the files that have to be changed, with what was found in all files.
-fn drafts(
-    folder: &Path,
-    checkout: &Checkout<'_>,
-    images: &[Image],
-    done: &mut WrittenBack,
-) -> Result<Vec<Draft>, Error> {
-    let changed = checkout.changed()?;
-    let (mut drafts, mut dirty) = (Vec::new(), Vec::new());
-    for (path, is_usual) in checkout.files()? {
-        let all = |reason: String| Note { file: path.clone(), line: 0, reference: path.clone(), reason };
-        // a file that was removed is changed by somebody
-        let Ok(bytes) = Beneath::new(folder).read(&path, LARGEST) else { continue };
-        let Ok(text) = String::from_utf8(bytes) else { continue };
-        if !may_name(&text, images) {
-            continue;
+/// A file that has to be changed.
+struct Draft {
+    path: String,
+    /// The committed text.
+    old: String,
+    edited: Edited,
+    /// Whether a run that was killed has written it already.
+    is_written: bool,
+}
+
+/// The search through a checkout for files that have to be changed.
+struct CheckoutScan<'a> {
+    folder: &'a Path,
+    checkout: &'a Checkout<'a>,
+    images: &'a [Image],
+    /// Files with uncommitted changes.
+    uncommitted: BTreeSet<String>,
+    drafts: Vec<Draft>,
+    /// Files that have to be changed but have uncommitted changes.
+    dirty: Vec<String>,
+    report: WrittenBack,
+}
+
+impl<'a> CheckoutScan<'a> {
+    fn new(folder: &'a Path, checkout: &'a Checkout<'a>, images: &'a [Image]) -> Result<Self, Error> {
+        let uncommitted = checkout.changed()?;
+        let (drafts, dirty, report) = (Vec::new(), Vec::new(), WrittenBack::default());
+        Ok(Self { folder, checkout, images, uncommitted, drafts, dirty, report })
+    }
+
+    /// Returns the files that have to be changed, and the references in all files.
+    fn run(mut self) -> Result<(Vec<Draft>, WrittenBack), Error> {
+        for (path, is_regular) in self.checkout.files()? {
+            self.scan_file(&path, is_regular)?;
         }
-        let names_one = images.iter().any(|image| text.contains(&image.repository));
-        let edited = match edit::edit(&text, images) {
+
+        // all files or none: one that somebody is working on stops the others
+        if self.dirty.is_empty() {
+            return Ok((self.drafts, self.report));
+        }
+        Err(Error::Dirty { folder: self.folder.to_owned(), files: self.dirty })
+    }
+
+    fn scan_file(&mut self, path: &str, is_regular: bool) -> Result<(), Error> {
+        // Git tracks it, but it was removed, replaced by a link or is too large: not a file to change
+        let Ok(bytes) = Beneath::new(self.folder).read(path, LARGEST) else { return Ok(()) };
+        let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+        if !may_name(&text, self.images) {
+            return Ok(());
+        }
+
+        let edited = match edit::edit(&text, self.images) {
             Ok(edited) => edited,
             Err(reason) => {
-                if names_one {
-                    done.left
-                        .push(all(format!("the file cannot be read as YAML, which templates never can: {reason}")));
+                // many templates of charts are not YAML: only those that name an image are worth a note
+                if self.images.iter().any(|image| text.contains(&image.repository)) {
+                    self.leave_file(path, format!("the file is not valid YAML, as templates never are: {reason}"));
                 }
-                continue;
+                return Ok(());
             }
         };
-        if !is_usual {
+        if !is_regular {
+            // writing would make a regular file of it
             if !edited.edits.is_empty() {
-                done.left.push(all("the file is executable, a link, or part of a merge".to_owned()));
+                self.leave_file(path, "the file is executable, a link, or part of a merge".to_owned());
             }
-            continue;
+            return Ok(());
         }
-        let mut draft = Draft { path: path.clone(), old: text, edited, is_written: false };
-        if changed.contains(&path) {
-            match interrupted(checkout, &draft, images)? {
-                Some(found) => draft = found,
-                None if !draft.edited.edits.is_empty() => dirty.push(path.clone()),
+
+        let mut draft = Draft { path: path.to_owned(), old: text, edited, is_written: false };
+        if self.uncommitted.contains(path) {
+            match interrupted(self.checkout, &draft, self.images)? {
+                Some(interrupted) => draft = interrupted,
+                None if !draft.edited.edits.is_empty() => self.dirty.push(path.to_owned()),
                 None => {}
             }
         }
-        tell(&draft, done);
-        if !draft.edited.edits.is_empty() {
-            drafts.push(draft);
-        }
+        self.add(draft);
+        Ok(())
     }
-    match dirty.is_empty() {
-        true => Ok(drafts),
-        false => Err(Error::Dirty { folder: folder.to_owned(), files: dirty }),
+
+    fn leave_file(&mut self, path: &str, reason: String) {
+        self.report.left.push(Note { file: path.to_owned(), line: 0, reference: path.to_owned(), reason });
+    }
+
+    /// Reports what was found in a file, and keeps the file if it has to be changed.
+    fn add(&mut self, draft: Draft) {
+        for edit in &draft.edited.edits {
+            self.report.changes.push(Change {
+                file: draft.path.clone(),
+                line: line_of(&draft.old, edit.place.start),
+                image: edit.image.clone(),
+                reference: edit.reference.clone(),
+                old: edit.old,
+                new: edit.new,
+            });
+        }
+        for left in &draft.edited.left {
+            self.report.left.push(Note {
+                file: draft.path.clone(),
+                line: line_of(&draft.old, left.place),
+                reference: left.reference.clone(),
+                reason: left.reason.clone(),
+            });
+        }
+        if !draft.edited.edits.is_empty() {
+            self.drafts.push(draft);
+        }
     }
 }
 
-/// Tells whether a file is worth reading closely: Helm splits names, so the last part is all that is sure to be there.
+/// Returns the number of the line, from 1, with a position in bytes.
+fn line_of(text: &str, position: usize) -> usize {
+    text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// Tells whether a file is worth parsing. Helm splits names, so that only the last part is certain to appear.
 fn may_name(text: &str, images: &[Image]) -> bool {
     images.iter().any(|image| text.contains(image.repository.rsplit('/').next().unwrap_or_default()))
 }
 
-/// Recognises the work of a killed run: the file is exactly what the committed one would become.
+/// Recognises the work of a run that was killed: the file is exactly what the committed one would become.
 fn interrupted(checkout: &Checkout<'_>, draft: &Draft, images: &[Image]) -> Result<Option<Draft>, Error> {
+    // a file that is not committed yet, or not readable there, is somebody's work
     let Ok(committed) = checkout.committed(&draft.path) else { return Ok(None) };
     let Ok(old) = String::from_utf8(committed) else { return Ok(None) };
     let Ok(edited) = edit::edit(&old, images) else { return Ok(None) };
@@ -194,51 +249,47 @@ fn interrupted(checkout: &Checkout<'_>, draft: &Draft, images: &[Image]) -> Resu
     Ok(is_ours.then(|| Draft { path: draft.path.clone(), old, edited, is_written: true }))
 }
 
-fn tell(draft: &Draft, done: &mut WrittenBack) {
-    let line = |offset: usize| draft.old.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
-    let file = || draft.path.clone();
-    for edit in &draft.edited.edits {
-        let (image, reference) = (edit.image.clone(), edit.reference.clone());
-        let line = line(edit.place.start);
-        done.changes.push(Change { file: file(), line, image, reference, old: edit.old, new: edit.new });
-    }
-    for left in &draft.edited.left {
-        let (reference, reason) = (left.reference.clone(), left.reason.clone());
-        done.left.push(Note { file: file(), line: line(left.place), reference, reason });
-    }
-}
-
-/// Writes all files; when one cannot be written, the caller puts the others back.
-fn write(folder: &Path, drafts: &[Draft]) -> Result<(), Error> {
+/// Writes all files. If one cannot be written, the caller restores the others.
+fn write_all(folder: &Path, drafts: &[Draft]) -> Result<(), Error> {
     for draft in drafts.iter().filter(|draft| !draft.is_written) {
         fs::write_atomic(&folder.join(&draft.path), draft.edited.text.as_bytes())?;
     }
     Ok(())
 }
 
-/// Returns the commit's message: which image, from which digest to which, in which files.
-fn message(changes: &[Change], images: &[Image]) -> String {
+/// Puts the committed texts back.
+fn restore(folder: &Path, drafts: &[Draft]) {
+    for draft in drafts {
+        // a file that cannot be restored is not lost: Git has it, and the first error is the one to report
+        let _ignored = fs::write_atomic(&folder.join(&draft.path), draft.old.as_bytes());
+    }
+}
+
+/// Returns the commit message: which images, from which digest to which, in which files.
+fn commit_message(changes: &[Change], images: &[Image]) -> String {
     let names: BTreeSet<&str> = changes.iter().map(|change| &*change.image).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let subject = match &names[..] {
-        [one] => {
-            let digest = images.iter().find(|image| image.image == *one).map(|image| image.digest.short());
-            format!("update {one} to {}", digest.unwrap_or_default())
+        [name] => {
+            let digest = images.iter().find(|image| image.image == *name).map(|image| image.digest.short());
+            format!("update {name} to {}", digest.unwrap_or_default())
         }
-        [one, two] => format!("update {one} and {two}"),
+        [first, second] => format!("update {first} and {second}"),
         _ => format!("update {} base images", names.len()),
     };
-    let mut text = subject + "\n";
-    let moves: BTreeSet<(&str, Option<Digest>, Digest)> =
-        changes.iter().map(|change| (&*change.reference, change.old, change.new)).collect();
-    for (reference, old, new) in moves {
-        let old_text = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
-        let _never_fails = write!(text, "\n{reference}\n  {old_text}\n  -> {new}\n");
-        let is_it = |change: &&Change| (&*change.reference, change.old) == (reference, old);
-        let files: BTreeSet<&str> = changes.iter().filter(is_it).map(|change| &*change.file).collect();
+
+    // one paragraph for all files with the same change
+    let mut files: BTreeMap<(&str, Option<Digest>, Digest), BTreeSet<&str>> = BTreeMap::new();
+    for change in changes {
+        files.entry((&*change.reference, change.old, change.new)).or_default().insert(&*change.file);
+    }
+    let mut message = subject + "\n";
+    for ((reference, old, new), files) in files {
+        let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
+        let _never_fails = write!(message, "\n{reference}\n  {old}\n  -> {new}\n");
         for file in files {
-            let _never_fails = writeln!(text, "  in {}", file.escape_debug());
+            let _never_fails = writeln!(message, "  in {}", file.escape_debug());
         }
     }
-    text
+    message
 }

@@ -1,4 +1,4 @@
-//! Golden documents, histories, times, and reasons against a move.
+//! Golden documents, histories, and objections to a move.
 
 use super::*;
 use crate::rebase::judge;
@@ -153,7 +153,7 @@ fn a_rebased_configuration() {
       "schemaVersion": 2
     }
     "#);
-    assert_eq!((spliced.kept, spliced.brought.len()), (2, 2));
+    assert_eq!((spliced.kept, spliced.added.len()), (2, 2));
     assert_eq!(self::spliced(&application(), &old(), &new()).2, spliced);
 }
 
@@ -209,36 +209,11 @@ fn dockers_manifests_name_what_they_can() {
 }
 
 #[test]
-fn times_are_compared_whatever_their_form() {
-    let order = [
-        "no time",
-        "1970-01-01T00:00:00Z",
-        "2026-01-01T00:00:00+14:00",
-        "2026-01-01T00:00:00Z",
-        "2026-01-01T00:00:00.000000001Z",
-        "2026-01-01T00:00:00.1Z",
-        "2026-01-01T00:00:00.123456789123-00:30",
-        "2026-01-01t02:00:00z",
-    ];
-    let moments: Vec<_> = order.iter().map(|text| moment(text)).collect();
-    assert!(moments.is_sorted() && moments[0].is_none() && moments[1..].iter().all(Option::is_some), "{moments:?}");
-    for text in [
-        "2026-01-01T00:00:00",
-        "2026-01-01T00:00:00+1:00",
-        "2026-01-01T00:00:00.",
-        "ää-01-01T00:00:00Z",
-        "2026-01-01T00:00:00+-1:0",
-    ] {
-        assert_eq!(moment(text), None, "{text}");
-    }
-}
-
-#[test]
 fn reasons_are_told_together() {
     let case = |change: fn(&mut Face, &mut Face)| {
         let (mut own, mut after) = (application(), new());
         change(&mut own, &mut after);
-        judge::reasons(&Case { application: &own, old: &old(), new: &after, older: false })
+        judge::reasons(&Case { application: &own, old: &old(), new: &after, allows_older: false })
     };
     assert_eq!(case(|_, _| {}), Vec::<String>::new());
     let told = case(|_, new| {
@@ -248,18 +223,21 @@ fn reasons_are_told_together() {
         new.config["created"] = "2025-01-01T00:00:00Z".into();
     });
     insta::assert_snapshot!(told.join("\n"), @"
-    the new base is not made by sockel: it has no label `io.sockel.lock`
-    the new base is `java-21`, and it stands on `java-25`
+    the new base was not built by sockel: it has no label `io.sockel.lock`
+    the new base is `java-21` instead of `java-25`
     parameter `java` is `21` in the new base instead of `25`
     parameter `x` is `1` in the new base instead of not set
     the new base runs as user `10002` instead of `10001`
-    the new base is older: of 2025-01-01T00:00:00Z instead of 2026-01-01T00:00:00Z
+    the new base is older: created 2025-01-01T00:00:00Z instead of 2026-01-01T00:00:00Z
     ");
     let told = case(|own, new| {
         own.config["config"]["Cmd"] = json!(["mine"]);
         new.config["config"]["Entrypoint"] = json!(["/other"]);
     });
-    assert_eq!(told, ["it has a `Cmd` of its own for a `Entrypoint` of its base, and the new base has another one"]);
+    assert_eq!(
+        told,
+        ["it sets its own `Cmd` for the `Entrypoint` of its base, but the new base has another `Entrypoint`"]
+    );
     let told = case(|own, new| {
         own.config["config"]["Cmd"] = json!(["mine"]);
         own.config["config"]["Entrypoint"] = json!(["/mine"]);

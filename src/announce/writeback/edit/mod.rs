@@ -13,87 +13,110 @@ use std::collections::BTreeMap;
 /// A file's text with new digests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Edited {
-    /// All of it.
+    /// The whole text.
     pub(super) text: String,
-    /// What was changed.
+    /// The changes to it.
     pub(super) edits: Vec<Edit>,
-    /// What was left alone.
+    /// References that were left alone.
     pub(super) left: Vec<Left>,
 }
 
-/// Puts the digests of these images into a file.
+/// Puts the digests of images into a file.
 ///
 /// # Errors
-/// Why the file cannot be changed as a whole, for people.
+/// Why the file cannot be changed at all, for people.
 pub(super) fn edit(text: &str, images: &[Image]) -> Result<Edited, String> {
     let old = document::parse(text)?;
     let find::Findings { mut edits, left } = find::find(text, &old, images);
     edits.sort_by_key(|edit| (edit.place.start, edit.place.end));
+    let new_text = apply(text, &edits)?;
+
+    // the proof: parsed again, the file differs in the expected digests alone
+    let new = document::parse(&new_text).map_err(|error| format!("a change would break it: {error}"))?;
+    let comparison = TreeComparison { expected: edits.iter().map(|edit| (&*edit.path, &edit.expected)).collect() };
+    if old.len() != new.len() || !comparison.all_match(old.iter().zip(&new), &mut Vec::new()) {
+        return Err("a change would change more than a digest".to_owned());
+    }
+    Ok(Edited { text: new_text, edits, left })
+}
+
+/// Returns the text with all edits, which are in the order of their places.
+fn apply(text: &str, edits: &[Edit]) -> Result<String, String> {
+    // an edit adds some 80 bytes
     let mut new = String::with_capacity(text.len() + 100 * edits.len());
-    let mut done = 0;
-    for edit in &edits {
-        let kept = text.get(done..edit.place.start).ok_or("two changes overlap")?;
+    let mut copied = 0;
+    for edit in edits {
+        let kept = text.get(copied..edit.place.start).ok_or("two changes overlap")?;
         new.push_str(kept);
         new.push_str(&edit.text);
-        done = edit.place.end;
+        copied = edit.place.end;
     }
-    new.push_str(text.get(done..).ok_or("a change is outside of the file")?);
-    let expected: BTreeMap<&[usize], &Expected> = edits.iter().map(|edit| (&*edit.path, &edit.expected)).collect();
-    let parsed = document::parse(&new).map_err(|error| format!("a change would break it: {error}"))?;
-    let is_same = parsed.len() == old.len()
-        && old.iter().zip(&parsed).enumerate().all(|(at, (old, new))| is_same(old, new, &mut vec![at], &expected));
-    match is_same {
-        true => Ok(Edited { text: new, edits, left }),
-        false => Err("a change would change more than a digest".to_owned()),
-    }
+
+    new.push_str(text.get(copied..).ok_or("a change is outside of the file")?);
+    Ok(new)
 }
 
-/// Tells whether two trees differ in what is expected, and in nothing else. As deep as the parser lets trees be.
-fn is_same(old: &Node, new: &Node, path: &mut Vec<usize>, expected: &BTreeMap<&[usize], &Expected>) -> bool {
-    if (old.is_anchored, old.is_tagged) != (new.is_anchored, new.is_tagged) {
-        return false;
-    }
-    match (&old.value, &new.value, expected.get(&**path)) {
-        (Value::Scalar { .. }, Value::Scalar { text, .. }, Some(Expected::Text(wanted))) => text == wanted,
-        (Value::Scalar { .. } | Value::Alias, _, None) => old.value == new.value,
-        (Value::List(old), Value::List(new), None) => {
-            old.len() == new.len()
-                && old.iter().zip(new).enumerate().all(|(at, (old, new))| child(old, new, at, path, expected))
-        }
-        (Value::Map { is_flow, entries: old }, Value::Map { is_flow: new_flow, entries: new }, change) => {
-            let mut new: Vec<&(Node, Node)> = new.iter().collect();
-            match change {
-                Some(Expected::Added(at, digest)) if at + 1 < new.len() => {
-                    let (key, value) = new.remove(at + 1);
-                    if key.text() != Some("digest") || value.text() != Some(digest) {
-                        return false;
-                    }
-                }
-                Some(_) => return false,
-                None => {}
+/// A comparison of a file's trees before and after the change.
+struct TreeComparison<'a> {
+    /// What must differ, by the path of the node.
+    expected: BTreeMap<&'a [usize], &'a Expected>,
+}
+
+impl TreeComparison<'_> {
+    /// Compares pairs of nodes that are numbered in their parent. `path` is the parent's.
+    fn all_match<'n>(&self, pairs: impl Iterator<Item = (&'n Node, &'n Node)>, path: &mut Vec<usize>) -> bool {
+        for (number, (old, new)) in pairs.enumerate() {
+            path.push(number);
+            let matches = self.matches(old, new, path);
+            path.pop();
+            if !matches {
+                return false;
             }
-            let keys_are_same = || old.iter().zip(&new).all(|(old, new)| key_is_same(&old.0, &new.0));
-            let mut values = old.iter().zip(&new).enumerate();
-            is_flow == new_flow
-                && old.len() == new.len()
-                && keys_are_same()
-                && values.all(|(at, (old, new))| child(&old.1, &new.1, at, path, expected))
         }
-        _ => false,
+        true
+    }
+
+    /// Tells whether two trees differ exactly as expected. Recursion is bounded by the parser's limit on nesting.
+    fn matches(&self, old: &Node, new: &Node, path: &mut Vec<usize>) -> bool {
+        if (old.is_anchored, old.is_tagged) != (new.is_anchored, new.is_tagged) {
+            return false;
+        }
+
+        match (&old.value, &new.value, self.expected.get(&**path)) {
+            (Value::Scalar { .. }, Value::Scalar { text, .. }, Some(Expected::Text(expected))) => text == expected,
+            (Value::Scalar { .. } | Value::Alias, _, None) => old.value == new.value,
+            (Value::List(old), Value::List(new), None) => {
+                old.len() == new.len() && self.all_match(old.iter().zip(new), path)
+            }
+            (Value::Map { is_flow, entries: old }, Value::Map { is_flow: new_flow, entries: new }, change) => {
+                let Some(new) = without_added(new, change.copied()) else { return false };
+                // keys are never changed
+                let keys_match = old.iter().zip(&new).all(|(old, new)| key_matches(&old.0, &new.0));
+                let values = old.iter().zip(&new).map(|(old, new)| (&old.1, &new.1));
+                is_flow == new_flow && old.len() == new.len() && keys_match && self.all_match(values, path)
+            }
+            _ => false,
+        }
     }
 }
 
-fn child(old: &Node, new: &Node, at: usize, path: &mut Vec<usize>, expected: &BTreeMap<&[usize], &Expected>) -> bool {
-    path.push(at);
-    let is_same = is_same(old, new, path, expected);
-    path.pop();
-    is_same
+/// Returns a map's entries without the one that a change added; `None` if they are not what the change makes of them.
+fn without_added<'n>(entries: &'n [(Node, Node)], change: Option<&Expected>) -> Option<Vec<&'n (Node, Node)>> {
+    let mut entries: Vec<&(Node, Node)> = entries.iter().collect();
+    match change {
+        None => Some(entries),
+        Some(Expected::Added(after, digest)) if after + 1 < entries.len() => {
+            let (key, value) = entries.remove(after + 1);
+            let is_added = key.text() == Some("digest") && value.text() == Some(digest);
+            is_added.then_some(entries)
+        }
+        Some(_) => None,
+    }
 }
 
-/// Keys are never changed, whatever they are made of.
-fn key_is_same(old: &Node, new: &Node) -> bool {
-    // a path that no change has
-    is_same(old, new, &mut vec![usize::MAX], &BTreeMap::new())
+/// Tells whether two keys, which may be whole trees, are the same.
+fn key_matches(old: &Node, new: &Node) -> bool {
+    TreeComparison { expected: BTreeMap::new() }.matches(old, new, &mut Vec::new())
 }
 
 #[cfg(test)]
