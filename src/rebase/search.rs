@@ -126,7 +126,7 @@ pub(crate) async fn list(place: &Place<'_>, trace: &Trace, reader: &Reader<'_>) 
         if bytes.get() > MOST_BYTES {
             let what = format!("list the images of `{}`", place.name_of("*"));
             let cause = format!("their manifests have more than {MOST_BYTES} bytes");
-            return Err(registry::Error::Malformed { what, cause }.into());
+            return Err(registry::Error::Malformed { action: what, cause }.into());
         }
         let media_type = found.descriptor.media_type().to_string();
         let read = document::read(&found.bytes, Some(&media_type)).ok();

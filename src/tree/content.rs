@@ -54,7 +54,7 @@ impl<'a> Contents<'a> {
     #[must_use]
     pub fn is_fresh(&self, content: &Content) -> bool {
         match &content.source {
-            // no payload was written for it: the entry came from memory or from the store's record of the tree
+            // hashed in any case: the entry may come from a tree that the store kept
             Source::Inline(_) => false,
             Source::Payload { key, .. } => {
                 self.fresh.lock().expect("no thread panics while it holds this").contains(key)
