@@ -21,15 +21,15 @@ pub(super) struct Session {
 }
 
 /// The result of opening a session.
-type Opened = Result<Session, Trouble>;
+type OpenedSession = Result<Session, Trouble>;
 
 /// Sessions that are being opened, or are open and unused.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Mutex<Vec<oneshot::Receiver<Opened>>>);
+pub(super) struct Ahead(Mutex<Vec<oneshot::Receiver<OpenedSession>>>);
 
 impl Ahead {
     /// Announces sessions. The caller opens them and sends the results, or drops the senders.
-    pub(super) fn announce(&self) -> Vec<oneshot::Sender<Opened>> {
+    pub(super) fn announce(&self) -> Vec<oneshot::Sender<OpenedSession>> {
         let (senders, receivers) = (0..SESSIONS).map(|_| oneshot::channel()).unzip();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = receivers;
         senders
@@ -37,7 +37,7 @@ impl Ahead {
 
     /// Waits for an announced session and removes it; `None` when there is none left. The error is returned as well, because
     /// a registry that refused to open a session need not be asked again.
-    pub(super) async fn take(&self) -> Option<Opened> {
+    pub(super) async fn take(&self) -> Option<OpenedSession> {
         // a statement of its own: the list must not stay locked while the session is opened
         let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         next.await.ok()

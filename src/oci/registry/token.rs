@@ -146,13 +146,13 @@ pub(super) struct Token {
 }
 
 /// The place of the token for one scope. The task that holds the lock requests a new token; the others wait for it.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Arc<Token>>>>;
+pub(super) type TokenSlot = Arc<tokio::sync::Mutex<Option<Arc<Token>>>>;
 
 /// What is known about the authentication at a registry: its challenge, and the tokens that it accepts.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     challenge: Mutex<Option<Challenge>>,
-    slots: Mutex<BTreeMap<Scope, Slot>>,
+    slots: Mutex<BTreeMap<Scope, TokenSlot>>,
     /// Serial number of the next token.
     serial: AtomicU64,
     /// Held by the request that finds out the challenge.
@@ -195,7 +195,7 @@ impl Passes {
     }
 
     /// Returns the place of the token for a scope.
-    pub(super) fn slot(&self, scope: &Scope) -> Slot {
+    pub(super) fn slot(&self, scope: &Scope) -> TokenSlot {
         Arc::clone(guard(&self.slots).entry(scope.clone()).or_default())
     }
 
