@@ -1,4 +1,4 @@
-//! An OCI layout folder (image-spec image-layout.md): one for all images, references named `<image>:<tag>`.
+//! OCI layout folders (image-spec image-layout.md). One folder holds all images, under references `<image>:<tag>`.
 
 use crate::oci::Error;
 use crate::oci::canonical;
@@ -16,6 +16,7 @@ use oci_spec::image::MediaType;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -29,134 +30,203 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Content of the file `oci-layout`.
 pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// Largest index or manifest that is read: registries refuse larger ones too.
+/// Largest index or manifest that is read. Registries refuse larger ones, too.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 
-/// Most manifests of one index, and their bytes in all, as for registries.
+/// Most manifests of one index, and most bytes of them in total; the same limits hold for images in registries.
 const MOST_MANIFESTS: usize = 1000;
 const MANIFESTS_LIMIT: u64 = 32 << 20;
 
-/// A named image: what the reference points to, and every blob that it needs.
+/// Kind of the store's records about layouts: the blobs that were seen to be intact, with their stamps.
+const SEEN_INTACT: &str = "layout";
+
+/// Blobs that are written at the same time: hashing takes a processor while other writes wait for the disk.
+const WRITERS: usize = 4;
+
+/// A named image: an entry of `index.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// `<image>:<tag>`
+    /// Name of the image, `<image>:<tag>`.
     pub name: String,
-    /// Manifest or index.
+    /// Descriptor of its manifest or index.
     pub target: Descriptor,
 }
 
-/// Writes images from the store into a layout folder, adding to what is there. Blobs first, `index.json` last, so that
-/// a reader never sees a reference to something missing. Nothing is touched when all is there already. Every blob is
-/// hashed on its way, and one that was damaged since is written again.
+/// Writes images from the store into a layout folder, beside those that it already has. Blobs are written first and
+/// `index.json` last, so that a reader never sees a reference to a missing blob. Every blob is hashed while it is copied; a
+/// damaged one is replaced. When the folder already has everything, no file is touched.
 ///
 /// # Errors
-/// When the folder is something else, or cannot be written; [`store::Error::WrongDigest`] when the store was damaged.
+/// When the folder is not a layout or cannot be written; [`store::Error::WrongDigest`] when the store is damaged.
 pub fn write(
     folder: &Path,
     references: &[Reference],
     blobs: &BTreeMap<Digest, u64>,
     store: &Store,
 ) -> Result<(), Error> {
-    no_links(folder)?;
-    let blob_folder = folder.join("blobs/sha256");
+    refuse_links(folder)?;
+    refuse_foreign_files(folder)?;
+    fs::create_dir(&folder.join("blobs/sha256"))?;
+
+    let _lock = lock(folder)?;
+    remove_temporary_files(folder)?;
+
+    add_blobs(folder, blobs, store)?;
+    add_references(folder, references)
+}
+
+/// Refuses a folder with other files in it: a mistyped path must not fill somebody's home with blobs.
+fn refuse_foreign_files(folder: &Path) -> Result<(), Error> {
     let marker = folder.join("oci-layout");
-    let foreign = |name: &String| name != "blobs" && !name.starts_with(fs::TEMPORARY);
-    let has_no_marker = || fs::size(&marker).is_none();
-    // asked again: another build may have begun the layout between the first question and the list
-    if has_no_marker() && fs::list(folder)?.iter().any(foreign) && has_no_marker() {
-        let cause = "the folder has other files and is no OCI layout".to_owned();
-        return Err(Error::Damaged { path: folder.to_owned(), cause });
+    if fs::size(&marker).is_some() || !fs::list(folder)?.iter().any(|name| is_foreign(name)) {
+        return Ok(());
     }
-    fs::create_dir(&blob_folder)?;
-    // two builds may write one layout: the marker doubles as lock file, so it must stay the same file from its first
-    // moment on, and is not written like others
-    let mut alone = fs::lock(&marker, fs::Lock::Exclusive)?;
+
+    // looked at again: another build may have begun the layout between the first look and the list
+    if fs::size(&marker).is_some() {
+        return Ok(());
+    }
+    let cause = "the folder has other files and is not an OCI layout".to_owned();
+    Err(Error::Damaged { path: folder.to_owned(), cause })
+}
+
+/// Tells whether a file cannot come from a build that was killed before it wrote the marker.
+fn is_foreign(name: &str) -> bool {
+    name != "blobs" && !name.starts_with(fs::TEMPORARY)
+}
+
+/// Waits until no other build writes this layout, and writes the marker `oci-layout` if it is missing.
+///
+/// The marker doubles as the lock file. So it must stay the same file from its first moment on, and cannot be replaced
+/// atomically like all others.
+fn lock(folder: &Path) -> Result<File, Error> {
+    let marker = folder.join("oci-layout");
+    let mut lock = fs::lock(&marker, fs::Lock::Exclusive)?;
+
     if fs::size(&marker) == Some(0) {
-        alone.write_all(MARKER).map_err(|cause| fs::Error::new("write", &marker, cause))?;
+        lock.write_all(MARKER).map_err(|cause| fs::Error::new("write", &marker, cause))?;
     }
-    // what a killed build left
-    for folder in [folder, &blob_folder] {
+    Ok(lock)
+}
+
+/// Removes what a killed build left. Only the owner of the lock may do that: others would lose files in use.
+fn remove_temporary_files(folder: &Path) -> Result<(), Error> {
+    for folder in [folder, &folder.join("blobs/sha256")] {
         for name in fs::list(folder)?.iter().filter(|name| name.starts_with(fs::TEMPORARY)) {
             fs::remove(&folder.join(name))?;
         }
     }
-    give(folder, blobs, store)?;
+    Ok(())
+}
+
+/// Adds the blobs that the layout does not have, and replaces damaged ones. A blob that was seen to be intact and has not
+/// been touched since is not read again.
+fn add_blobs(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
+    // the store knows each layout by its absolute path
+    let key = Digest::of(fs::absolute(folder)?.as_os_str().as_encoded_bytes());
+    let before: BTreeMap<Digest, Stamp> = store.result(SEEN_INTACT, &key).unwrap_or_default();
+
+    let mut missing = Vec::new();
+    for (digest, size) in blobs {
+        if !is_intact(&blob_path(folder, digest), digest, *size, before.get(digest)) {
+            missing.push(digest);
+        }
+    }
+    // threads take from the end of the queue: the largest blobs first, so that the last one to be finished is small
+    missing.sort_by_key(|digest| blobs[digest]);
+    copy_from_store(folder, missing, store)?;
+
+    // blobs of other images in this layout stay known as long as they exist
+    let mut seen = before.clone();
+    seen.retain(|digest, _| blobs.contains_key(digest) || fs::size(&blob_path(folder, digest)).is_some());
+    for digest in blobs.keys() {
+        if let Some(stamp) = Stamp::of(&blob_path(folder, digest)) {
+            seen.insert(*digest, stamp);
+        }
+    }
+
+    if seen != before {
+        // without the record, the next run reads all blobs again
+        let _not_kept = store.keep(SEEN_INTACT, &key, &seen);
+    }
+    Ok(())
+}
+
+/// Tells whether a blob is a plain file with the right bytes. `seen` is its stamp when it was last seen to be intact.
+fn is_intact(path: &Path, digest: &Digest, size: u64, seen: Option<&Stamp>) -> bool {
+    let Ok(Some(look)) = own::look(path) else { return false };
+
+    // a file with other names (hard links) does not belong to the layout alone, and is replaced
+    if !look.is_file || look.names != 1 || look.stamp.size != size {
+        return false;
+    }
+    seen == Some(&look.stamp) || fs::digest_of(path).is_ok_and(|found| found == *digest)
+}
+
+/// Copies blobs from the store into a layout, on several threads.
+fn copy_from_store(folder: &Path, queue: Vec<&Digest>, store: &Store) -> Result<(), store::Error> {
+    let queue = Mutex::new(queue);
+
+    let results: Vec<Result<(), store::Error>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..WRITERS).map(|_| scope.spawn(|| copy_queued(folder, &queue, store))).collect();
+        // every thread is waited for, even when one has failed: nothing is written after this function returns
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+
+    results.into_iter().collect()
+}
+
+/// Copies blobs until the queue is empty.
+fn copy_queued(folder: &Path, queue: &Mutex<Vec<&Digest>>, store: &Store) -> Result<(), store::Error> {
+    loop {
+        // a statement of its own: the queue must not stay locked while the blob is copied
+        let next = queue.lock().expect("no thread panics while it holds this").pop();
+        let Some(digest) = next else { return Ok(()) };
+        store.give(digest, &blob_path(folder, digest))?;
+    }
+}
+
+/// Adds references to `index.json`, in place of those with the same names.
+fn add_references(folder: &Path, references: &[Reference]) -> Result<(), Error> {
     let path = folder.join("index.json");
     let old = if fs::size(&path).is_some() { read_index(folder)? } else { ImageIndex::default() };
-    let index = merge(&old, references);
-    let bytes = canonical(&index);
+    let bytes = canonical(&merge(&old, references));
+
+    // an unchanged file keeps its time, for tools that watch it
     if fs::read(&path, DOCUMENT_LIMIT).ok().as_deref() != Some(&bytes) {
         fs::write_atomic(&path, &bytes)?;
     }
     Ok(())
 }
 
-/// Kind of the store's records of layouts.
-const KNOWN: &str = "layout";
-
-/// Blobs that are written at one time: hashing takes a processor, writing waits for the disk.
-const TOGETHER: usize = 4;
-
-/// Brings blobs into the layout that it does not have, or not undamaged. What was seen to be whole and has not been
-/// touched since is not read again; a file that has other names is not the layout's alone, and makes room.
-fn give(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
-    let blob_folder = folder.join("blobs/sha256");
-    let key = Digest::of(fs::absolute(folder)?.as_os_str().as_encoded_bytes());
-    let mut known: BTreeMap<Digest, Stamp> = store.result(KNOWN, &key).unwrap_or_default();
-    let before = known.clone();
-    let is_there = |digest: &Digest, size: u64| {
-        let target = blob_folder.join(digest.hex());
-        match own::look(&target) {
-            Ok(Some(look)) if look.is_file && look.names == 1 && look.stamp.size == size => {
-                known.get(digest) == Some(&look.stamp) || fs::digest_of(&target).is_ok_and(|found| found == *digest)
-            }
-            _ => false,
+/// Refuses a layout whose own parts are symbolic links: files would be written to wherever they lead. The layout folder
+/// itself may be reached through one.
+fn refuse_links(folder: &Path) -> Result<(), Error> {
+    for part in ["oci-layout", "index.json", "blobs", "blobs/sha256"] {
+        let path = folder.join(part);
+        if fs::is_link(&path) {
+            let cause = "it is a symbolic link, which is not allowed in an OCI layout".to_owned();
+            return Err(Error::Damaged { path, cause });
         }
-    };
-    let mut missing: Vec<(&Digest, &u64)> = blobs.iter().filter(|(digest, size)| !is_there(digest, **size)).collect();
-    // the largest last, where they are taken from
-    missing.sort_by_key(|(_, size)| **size);
-    let missing = Mutex::new(missing);
-    let next = || missing.lock().expect("no thread panics while it holds this").pop();
-    let work = || -> Result<(), store::Error> {
-        while let Some((digest, _)) = next() {
-            store.give(digest, &blob_folder.join(digest.hex()))?;
-        }
-        Ok(())
-    };
-    let results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..TOGETHER).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    results.into_iter().collect::<Result<(), _>>()?;
-    known.retain(|digest, _| blobs.contains_key(digest) || fs::size(&blob_folder.join(digest.hex())).is_some());
-    let stamp = |digest: &Digest| Some((*digest, Stamp::of(&blob_folder.join(digest.hex()))?));
-    known.extend(blobs.keys().filter_map(stamp));
-    if known != before {
-        // without it all is read again the next time
-        let _not_kept = store.keep(KNOWN, &key, &known);
     }
     Ok(())
 }
 
-/// Refuses a layout whose own parts are links: what is written into it would be written elsewhere. The folder itself may be
-/// reached through one.
-fn no_links(folder: &Path) -> Result<(), Error> {
-    let parts = ["oci-layout", "index.json", "blobs", "blobs/sha256"];
-    match parts.map(|part| folder.join(part)).into_iter().find(|path| fs::is_link(path)) {
-        Some(path) => Err(Error::Damaged { path, cause: "it is a symbolic link, and layouts have none".to_owned() }),
-        None => Ok(()),
-    }
+/// Returns the path of a blob in a layout.
+fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
+    folder.join("blobs/sha256").join(digest.hex())
 }
 
-/// Returns the index with these references in place of those of the same names, sorted by name.
+/// Returns an index with these references, in place of those with the same names, sorted by name.
 #[must_use]
 pub fn merge(old: &ImageIndex, references: &[Reference]) -> ImageIndex {
+    // entries without a name, which other tools may write, are kept under their digests
     let mut manifests: BTreeMap<String, Descriptor> = BTreeMap::new();
     for descriptor in old.manifests() {
         let name = reference_name(descriptor).unwrap_or_else(|| descriptor.digest().to_string());
         manifests.insert(name, descriptor.clone());
     }
+
     for Reference { name, target } in references {
         let mut target = target.clone();
         let mut annotations = target.annotations().clone().unwrap_or_default();
@@ -164,6 +234,7 @@ pub fn merge(old: &ImageIndex, references: &[Reference]) -> ImageIndex {
         target.set_annotations(Some(annotations));
         manifests.insert(name.clone(), target);
     }
+
     let mut index = ImageIndex::default();
     index.set_schema_version(2);
     index.set_media_type(Some(MediaType::ImageIndex));
@@ -171,6 +242,7 @@ pub fn merge(old: &ImageIndex, references: &[Reference]) -> ImageIndex {
     index
 }
 
+/// Returns the name that `index.json` gives to a manifest.
 fn reference_name(descriptor: &Descriptor) -> Option<String> {
     descriptor.annotations().as_ref()?.get(REF_NAME).cloned()
 }
@@ -184,7 +256,7 @@ pub fn read_index(folder: &Path) -> Result<ImageIndex, Error> {
     parse(&path, &fs::read(&path, DOCUMENT_LIMIT)?)
 }
 
-/// Returns the descriptor that a reference name stands for.
+/// Returns the descriptor of a named image; `None` when the layout does not have it.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -193,65 +265,73 @@ pub fn find(folder: &Path, name: &str) -> Result<Option<Descriptor>, Error> {
     Ok(index.manifests().iter().find(|descriptor| reference_name(descriptor).as_deref() == Some(name)).cloned())
 }
 
-/// Reads the manifests below a descriptor: itself, or all those of the index that it names.
+/// Reads the manifests of an image: one per platform if its descriptor is that of an index.
 ///
 /// # Errors
 /// When a document is missing, too large or malformed.
 pub fn manifests(folder: &Path, target: &Descriptor) -> Result<Vec<(Descriptor, ImageManifest)>, Error> {
-    match target.media_type() {
-        MediaType::ImageIndex => {
-            let index: ImageIndex = document(folder, target)?;
-            let announced = index.manifests().iter().map(Descriptor::size).fold(0, u64::saturating_add);
-            if index.manifests().len() > MOST_MANIFESTS || announced > MANIFESTS_LIMIT {
-                let cause = format!("it has more than {MOST_MANIFESTS} manifests, or {MANIFESTS_LIMIT} bytes of them");
-                return Err(Error::Damaged { path: place(folder, target)?.0, cause });
-            }
-            let read = |child: &Descriptor| {
-                Ok((child.clone(), document_within(folder, child, child.size().min(DOCUMENT_LIMIT))?))
-            };
-            index.manifests().iter().map(read).collect()
-        }
-        _ => Ok(vec![(target.clone(), document(folder, target)?)]),
+    if *target.media_type() != MediaType::ImageIndex {
+        return Ok(vec![(target.clone(), document(folder, target, DOCUMENT_LIMIT)?)]);
     }
+
+    // all manifests are in memory at the same time, so a foreign layout must not have any number of them
+    let index: ImageIndex = document(folder, target, DOCUMENT_LIMIT)?;
+    let total = index.manifests().iter().map(Descriptor::size).fold(0, u64::saturating_add);
+    if index.manifests().len() > MOST_MANIFESTS || total > MANIFESTS_LIMIT {
+        let cause = format!("it has more than {MOST_MANIFESTS} manifests, or {MANIFESTS_LIMIT} bytes of them");
+        return Err(Error::Damaged { path: locate(folder, target)?.0, cause });
+    }
+
+    let mut manifests = Vec::new();
+    for descriptor in index.manifests() {
+        // the limit above counts declared sizes, so no manifest may be larger than declared
+        let limit = descriptor.size().min(DOCUMENT_LIMIT);
+        manifests.push((descriptor.clone(), document(folder, descriptor, limit)?));
+    }
+    Ok(manifests)
 }
 
-/// Returns the bytes of a blob, at most `limit`, which have the digest that the descriptor names.
+/// Returns the bytes of a blob after verifying its digest.
 ///
 /// # Errors
-/// When it is missing, larger, or other bytes.
+/// When it is missing, has more than `limit` bytes, or does not have the digest of the descriptor.
 pub fn blob(folder: &Path, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
-    let (path, digest) = place(folder, descriptor)?;
+    let (path, digest) = locate(folder, descriptor)?;
     let bytes = fs::read(&path, limit)?;
-    same(&path, digest, Digest::of(&bytes))?;
+    compare(&path, digest, Digest::of(&bytes))?;
     Ok(bytes)
 }
 
-/// Returns where a blob is, after reading all of it: its bytes have the digest that the descriptor names.
+/// Returns the path of a blob after reading all of it and verifying its digest.
 ///
 /// # Errors
 /// As [`blob`].
 pub fn verified(folder: &Path, descriptor: &Descriptor) -> Result<PathBuf, Error> {
-    let (path, digest) = place(folder, descriptor)?;
-    same(&path, digest, fs::digest_of(&path)?)?;
+    let (path, digest) = locate(folder, descriptor)?;
+    compare(&path, digest, fs::digest_of(&path)?)?;
     Ok(path)
 }
 
-fn place(folder: &Path, descriptor: &Descriptor) -> Result<(PathBuf, Digest), Error> {
+/// Returns the path and the digest of the blob that a descriptor names.
+fn locate(folder: &Path, descriptor: &Descriptor) -> Result<(PathBuf, Digest), Error> {
     let digest = digest_of(descriptor).ok_or_else(|| Error::Damaged {
         path: folder.to_owned(),
         cause: format!("`{}` is not a SHA-256 digest", descriptor.digest()),
     })?;
-    Ok((folder.join("blobs/sha256").join(digest.hex()), digest))
+
+    // built from the parsed digest, never from the text: hex digits cannot leave the folder
+    Ok((blob_path(folder, &digest), digest))
 }
 
-fn same(path: &Path, expected: Digest, found: Digest) -> Result<(), Error> {
-    match expected == found {
-        true => Ok(()),
-        false => Err(Error::Damaged { path: path.to_owned(), cause: format!("its bytes have digest {found}") }),
+/// Refuses a blob whose bytes do not have the expected digest.
+fn compare(path: &Path, expected: Digest, found: Digest) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
     }
+    Err(Error::Damaged { path: path.to_owned(), cause: format!("its bytes have digest {found}") })
 }
 
-/// Returns the names of all references, sorted.
+/// Returns the names of all images in the layout, sorted.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -259,14 +339,12 @@ pub fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
     Ok(read_index(folder)?.manifests().iter().filter_map(reference_name).collect())
 }
 
-fn document<T: DeserializeOwned>(folder: &Path, descriptor: &Descriptor) -> Result<T, Error> {
-    document_within(folder, descriptor, DOCUMENT_LIMIT)
+/// Reads and verifies the document that a descriptor names, of at most `limit` bytes.
+fn document<T: DeserializeOwned>(folder: &Path, descriptor: &Descriptor, limit: u64) -> Result<T, Error> {
+    parse(&locate(folder, descriptor)?.0, &blob(folder, descriptor, limit)?)
 }
 
-fn document_within<T: DeserializeOwned>(folder: &Path, descriptor: &Descriptor, limit: u64) -> Result<T, Error> {
-    parse(&place(folder, descriptor)?.0, &blob(folder, descriptor, limit)?)
-}
-
+/// Parses a JSON document; errors name its file.
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })
 }

@@ -1,4 +1,4 @@
-//! OCI formats: documents in canonical JSON, images written as layout folder or archive, and registries.
+//! OCI formats: documents in canonical JSON, images in layout folders and archives, and registries.
 
 pub mod archive;
 pub mod layout;
@@ -30,22 +30,22 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A folder or archive is not what it should be.
+    /// A layout folder or archive is malformed or damaged.
     #[error("cannot read image layout `{}`: {cause}", path.display())]
     Damaged {
-        /// Which file.
+        /// The malformed file.
         path: PathBuf,
         /// What is wrong with it.
         cause: String,
     },
-    /// The image format cannot hold this image.
+    /// The archive format cannot represent this image.
     #[error("cannot write {format} `{}`: {cause}", path.display())]
     Unfit {
-        /// `docker-archive`, …
+        /// The archive format: `docker-archive`, …
         format: &'static str,
-        /// Which file.
+        /// The archive that was to be written.
         path: PathBuf,
-        /// Why not.
+        /// The property of the image that the format cannot represent.
         cause: String,
     },
 }
@@ -68,7 +68,7 @@ impl Explain for Error {
     }
 }
 
-/// Returns the document as JSON with sorted keys and no white space: the same value has the same bytes.
+/// Returns a document as JSON with sorted keys and without white space: equal documents have equal bytes.
 ///
 /// # Panics
 /// Never in practice: OCI documents have string keys and no infinite numbers.
@@ -78,13 +78,14 @@ pub fn canonical<T: Serialize>(document: &T) -> Vec<u8> {
     serde_json::to_vec(&Sorted(&value)).expect("values serialise")
 }
 
-/// Serialises objects in byte order of their keys, whatever order the value keeps them in.
+/// Serialises objects in byte order of their keys, in whatever order the value keeps them.
 struct Sorted<'a>(&'a Value);
 
 impl Serialize for Sorted<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(object) => {
+                // `serde_json` may be built to keep the order of insertion; a digest must not depend on that
                 let sorted: BTreeMap<&String, Sorted<'_>> =
                     object.iter().map(|(key, value)| (key, Sorted(value))).collect();
                 serializer.collect_map(sorted)
@@ -105,13 +106,14 @@ pub fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Descriptor {
     Descriptor::new(MediaType::from(media_type), size, digest)
 }
 
-/// Returns the digest in a descriptor, when it is a SHA-256 one.
+/// Returns the digest of a descriptor if it is a SHA-256 digest.
 #[must_use]
 pub fn digest_of(descriptor: &Descriptor) -> Option<Digest> {
     descriptor.digest().to_string().parse().ok()
 }
 
-/// Returns a layer's tar stream, by the ending of its media type (image-spec layer.md): gzip, zstd or plain.
+/// Returns the tar stream of a layer blob. The suffix of its media type names the compression (image-spec layer.md): gzip,
+/// zstd or none.
 ///
 /// # Errors
 /// When a decoder cannot be set up.
@@ -120,6 +122,7 @@ pub fn decompressed(media_type: &str, blob: File) -> Result<Box<dyn Read>, Error
         let decoder = zstd::Decoder::new(blob).map_err(|cause| fs::Error::new("read", Path::new("layer"), cause))?;
         Ok(Box::new(decoder))
     } else if media_type.ends_with("gzip") {
+        // without a plus sign: Docker's type ends in `.tar.gzip`; layers of sockel have many gzip members
         Ok(Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(blob))))
     } else {
         Ok(Box::new(io::BufReader::new(blob)))

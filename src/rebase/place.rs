@@ -156,7 +156,7 @@ impl Place<'_> {
                 if blob.size > limit {
                     let what = format!("read blob {} of `{repository}`", blob.digest);
                     let cause = format!("it has more than {limit} bytes");
-                    return Err(registry::Error::Malformed { what, cause }.into());
+                    return Err(registry::Error::Malformed { action: what, cause }.into());
                 }
                 let store = reader.store.folder();
                 registry.pull_blob(repository, (blob.digest, blob.size), store, reader.reporter).await?;

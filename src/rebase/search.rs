@@ -223,7 +223,7 @@ impl BaseSearch<'_> {
         if bytes_read.get() > MOST_BYTES {
             let what = format!("list the images of `{}`", place.name_of("*"));
             let cause = format!("their manifests have more than {MOST_BYTES} bytes");
-            return Err(registry::Error::Malformed { what, cause }.into());
+            return Err(registry::Error::Malformed { action: what, cause }.into());
         }
 
         // other artifacts may share the repository: they cannot be bases, and must not stop the search

@@ -1,31 +1,32 @@
-//! Compression with fixed settings: the same bytes in, the same bytes out, whatever the number of threads.
+//! Compression with fixed settings: the same input gives the same bytes, with any number of threads.
 //!
 //! A layer is a sequence of independently compressed members: gzip members (RFC 1952 §2.2) or zstd frames (RFC 8878
-//! §3). Measured choice of library and level: `benches/README.md`.
+//! §3). `benches/README.md` has the measurements behind the choice of libraries and levels.
 
 use serde::Deserialize;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 
-/// Format of layer blobs.
+/// Compression format of layer blobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// gzip members by libdeflate: read by every consumer.
+    /// gzip members, made by libdeflate; every consumer reads them.
     #[default]
     Gzip,
-    /// zstd frames: smaller and faster, refused by some consumers (umoci, jib, Docker before 23).
+    /// zstd frames: smaller and faster, but not read by some consumers (umoci, jib, Docker before 23).
     Zstd,
 }
 
-/// libdeflate's level.
+/// Compression level of libdeflate.
 const GZIP_LEVEL: i32 = 6;
-/// zstd's level.
+/// Compression level of zstd.
 const ZSTD_LEVEL: i32 = 3;
 
 impl Compression {
-    /// Returns how many bytes go into one member; large enough for the ratio, small enough for memory and parallelism.
+    /// Returns how many uncompressed bytes go into one member: enough for a good ratio, few enough for memory and
+    /// parallelism.
     #[must_use]
     pub fn member_size(self) -> usize {
         match self {
@@ -34,7 +35,7 @@ impl Compression {
         }
     }
 
-    /// Returns a text that changes whenever the output bytes could: library, major settings, member size.
+    /// Returns a text that changes whenever the compressed bytes could: library, settings, member size.
     #[must_use]
     pub fn fingerprint(self) -> &'static str {
         match self {
@@ -43,7 +44,7 @@ impl Compression {
         }
     }
 
-    /// Returns the OCI media type of a layer (image-spec layer.md).
+    /// Returns the media type of a layer with this compression (image-spec layer.md).
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -52,7 +53,7 @@ impl Compression {
         }
     }
 
-    /// Returns a compressor, to be kept by one thread.
+    /// Returns a compressor for one thread, which should reuse it.
     ///
     /// # Panics
     /// Never in practice: both levels are valid for their libraries.
@@ -61,23 +62,24 @@ impl Compression {
         match self {
             Self::Gzip => {
                 let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
-                Compressor::Gzip { compressor: Box::new(libdeflater::Compressor::new(level)), room: Vec::new() }
+                Compressor::Gzip { compressor: Box::new(libdeflater::Compressor::new(level)), buffer: Vec::new() }
             }
             Self::Zstd => Compressor::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid")),
         }
     }
 }
 
-/// Makes members.
+/// Compresses members, one after another.
 pub enum Compressor {
-    /// gzip
+    /// Writes gzip members.
     Gzip {
-        /// The library's.
+        /// The compressor of libdeflate.
         compressor: Box<libdeflater::Compressor>,
-        /// Room for the largest member so far: clearing it anew for each one costs more than copying the result.
-        room: Vec<u8>,
+        /// Output buffer, as large as the largest member needed so far. Clearing a new one for each member costs more than
+        /// copying the result.
+        buffer: Vec<u8>,
     },
-    /// zstd
+    /// Writes zstd frames.
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -89,15 +91,17 @@ impl Compressor {
     #[must_use]
     pub fn member(&mut self, bytes: &[u8]) -> Vec<u8> {
         match self {
-            Self::Gzip { compressor, room } => {
+            Self::Gzip { compressor, buffer } => {
+                // it never shrinks: old bytes behind the result are harmless
                 let bound = compressor.gzip_compress_bound(bytes.len());
-                if room.len() < bound {
-                    room.resize(bound, 0);
+                if buffer.len() < bound {
+                    buffer.resize(bound, 0);
                 }
-                let length = compressor.gzip_compress(bytes, room).expect("the buffer has the library's bound");
-                room[..length].to_vec()
+
+                let length = compressor.gzip_compress(bytes, buffer).expect("the buffer has the library's bound");
+                buffer[..length].to_vec()
             }
-            Self::Zstd(compressor) => compressor.compress(bytes).expect("memory is the only thing that can lack"),
+            Self::Zstd(compressor) => compressor.compress(bytes).expect("only memory can run out"),
         }
     }
 }
@@ -111,7 +115,7 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The text names no layer format.
+/// A text that names no layer compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a layer compression (gzip, zstd)")]
 pub struct UnknownCompression(pub String);

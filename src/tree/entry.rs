@@ -1,4 +1,4 @@
-//! One path of a root file system: what it is, who owns it, and where it came from.
+//! One path of a root file system: its type, its attributes and its origin.
 
 use crate::values::Digest;
 use serde::Deserialize;
@@ -6,13 +6,13 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
-/// Where an entry came from; the reason why every byte of an image can be explained.
+/// Where an entry comes from. Every path of an image has an origin, so every byte can be explained.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// A binary package, by name.
+    /// A binary package, by its name.
     Package(String),
-    /// A recipe file, by recipe name.
+    /// A recipe, by its name.
     Recipe(String),
     /// A generator, by its name.
     Generator(String),
@@ -28,14 +28,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Bytes of a regular file: their digest, and where to read them.
+/// Content of a regular file: its digest and where its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// SHA-256 of the bytes.
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
-    /// Where the bytes are.
+    /// Where to read the bytes.
     pub source: Source,
 }
 
@@ -47,15 +47,15 @@ pub enum Source {
     Payload {
         /// Key of the unpacked package.
         key: Digest,
-        /// First byte.
+        /// Offset of the first byte in the payload.
         offset: u64,
     },
-    /// Here: written by a recipe or generator.
+    /// In the entry itself: written by a recipe or a generator.
     Inline(Arc<[u8]>),
 }
 
 impl Content {
-    /// Returns content that is carried along, for small generated files.
+    /// Returns content that the entry itself holds, for small generated files.
     #[must_use]
     pub fn inline(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
@@ -63,7 +63,7 @@ impl Content {
     }
 }
 
-/// What kind of thing a path is. Devices, sockets and FIFOs do not exist in our images.
+/// File type of an entry. Images of sockel contain no devices, sockets or FIFOs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -71,38 +71,39 @@ pub enum Kind {
     Directory,
     /// A regular file.
     File(Content),
-    /// A symbolic link with its target as written.
+    /// A symbolic link, with its target exactly as written.
     Symlink(String),
-    /// Another name for a regular file of the same package; its content is repeated so that it can stand alone.
+    /// Another name for a regular file of the same package. Its content is repeated, so that the entry can become a
+    /// regular file when the first name is left out.
     Hardlink {
         /// Path of the first name, in the same form as [`Entry::path`].
         target: String,
-        /// The bytes of the file.
+        /// Content of the file.
         content: Content,
     },
 }
 
-/// One path with its attributes. Owners are numeric; setuid, setgid and sticky bits are part of `mode`.
+/// One path with its attributes. Owners are numeric; `mode` includes the setuid, setgid and sticky bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Path without leading or trailing slash, `/`-separated, no `.` or `..` parts, UTF-8.
     pub path: String,
-    /// What it is.
+    /// File type, with the content or the link target.
     pub kind: Kind,
     /// Permission bits, at most `0o7777`.
     pub mode: u32,
-    /// Numeric owner.
+    /// Numeric user ID of the owner.
     pub uid: u32,
-    /// Numeric group.
+    /// Numeric group ID.
     pub gid: u32,
     /// Modification time, seconds since 1970.
     pub mtime: i64,
-    /// Where it came from.
+    /// Where the entry comes from.
     pub origin: Origin,
 }
 
 impl Entry {
-    /// Returns the content, for regular files and hard links.
+    /// Returns the content of a regular file or hard link.
     #[must_use]
     pub fn content(&self) -> Option<&Content> {
         match &self.kind {

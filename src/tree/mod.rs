@@ -1,6 +1,7 @@
-//! A root file system as a value: paths with attributes, no root rights and no disk needed.
+//! A root file system as a value: paths with their attributes, held in memory, built without root rights.
 //!
-//! A tree does not hold file contents but says where they are ([`Source`]); they are read when a layer is written.
+//! A tree does not hold file contents. Each entry records where its bytes are ([`Source`]); they are read when a layer is
+//! written.
 
 pub mod compress;
 mod content;
@@ -17,84 +18,103 @@ pub use entry::Origin;
 pub use entry::Source;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::btree_map;
 
-/// Paths in byte order, each with its entry. Folders on the way to a path may be left out; [`Tree::missing_folders`] names them.
+/// Longest path (Linux `PATH_MAX`) and longest name in it (`NAME_MAX`), in bytes.
+const PATH_MAX: usize = 4096;
+const NAME_MAX: usize = 255;
+
+/// Most symbolic links that one lookup follows, as in Linux (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
+
+/// Entries in byte order of their paths. Parent folders may be absent; [`Tree::missing_folders`] lists them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     entries: BTreeMap<String, Entry>,
 }
 
-/// Why a tree cannot be.
+/// Why an entry cannot be part of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Two origins bring the same path.
+    /// Two origins provide the same path.
     #[error("cannot put `/{path}` from {second} into the tree: {first} brings it too")]
     Duplicate {
         /// The path.
         path: String,
-        /// Who had it first.
+        /// Origin of the entry that is already in the tree.
         first: Origin,
-        /// Who came second.
+        /// Origin of the entry that was added.
         second: Origin,
     },
-    /// Something stands below a path that is no folder.
+    /// A path lies below something that is not a folder.
     #[error("cannot put `/{path}` from {origin} into the tree: `/{parent}` is not a folder")]
     NotAFolder {
         /// The path.
         path: String,
-        /// Its would-be parent.
+        /// The path above it that is not a folder.
         parent: String,
-        /// Who brings the path.
+        /// Origin of the path.
         origin: Origin,
     },
-    /// A recipe copies a file that nobody brings.
+    /// A recipe copies a file that no entry provides.
     #[error("cannot copy `{from}` to `{to}`: there is no such file in this level or below")]
     NothingToCopy {
-        /// What was to be copied.
+        /// Path of the missing source.
         from: String,
-        /// Where to.
+        /// Path of the copy.
         to: String,
     },
     /// The path leaves the root, or is not in normal form.
     #[error("cannot use path `{0}`: it is empty, absolute, not in normal form or leaves the root")]
     BadPath(String),
-    /// A name in the path is an order to whoever unpacks the layer.
+    /// A name in the path is a whiteout, which deletes files when the layer is unpacked.
     #[error("cannot use path `{0}`: names that begin with `{WHITEOUT}` delete files of lower layers")]
     Whiteout(String),
 }
 
-/// How names begin that delete files of lower layers instead of bringing any (image-spec layer.md, "Whiteouts"). Names
-/// that go on with `.wh.` again (`.wh..wh..opq`, `.wh..wh.plnk`, …) are orders as well or kept for them.
+/// Prefix of whiteouts: names that delete files of lower layers (image-spec layer.md, "Whiteouts"). Names that repeat the
+/// prefix (`.wh..wh..opq`, `.wh..wh.plnk`, …) are opaque whiteouts, or reserved by AUFS.
 pub const WHITEOUT: &str = ".wh.";
 
-/// Tells whether a part of a path is a whiteout: no recipe, package or generator may write one.
+/// Tells whether any name in a path is a whiteout. No recipe, package or generator may write one.
 #[must_use]
 pub fn has_whiteout(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with(WHITEOUT))
 }
 
-/// Refuses paths that are not in the form of [`Entry::path`]: hostile packages may bring any.
+/// Refuses paths that are not in the form of [`Entry::path`]: a hostile package may contain any path.
 ///
 /// # Errors
 /// [`Error::BadPath`] or [`Error::Whiteout`].
 pub fn check_path(path: &str) -> Result<(), Error> {
-    let part_is_good = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 255;
-    if path.len() > 4096 || path.contains('\0') || !path.split('/').all(part_is_good) {
-        return Err(Error::BadPath(path.chars().take(200).collect()));
+    if path.len() > PATH_MAX || path.contains('\0') || !path.split('/').all(is_normal_name) {
+        return Err(Error::BadPath(excerpt(path)));
     }
+
     check_target(path)
 }
 
-/// Refuses targets of links that no path of an image can have.
+/// Tells whether one name of a path is in normal form and fits into a directory entry.
+fn is_normal_name(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && name.len() <= NAME_MAX
+}
+
+/// Returns the beginning of a path for messages: a hostile one may be megabytes long.
+fn excerpt(path: &str) -> String {
+    path.chars().take(200).collect()
+}
+
+/// Refuses link targets with whiteouts in them: no path of an image has such a name.
 ///
 /// # Errors
 /// [`Error::Whiteout`].
 pub fn check_target(target: &str) -> Result<(), Error> {
-    if has_whiteout(target) { Err(Error::Whiteout(target.chars().take(200).collect())) } else { Ok(()) }
+    if has_whiteout(target) { Err(Error::Whiteout(excerpt(target))) } else { Ok(()) }
 }
 
-fn check(entry: &Entry) -> Result<(), Error> {
+/// Checks the path of an entry, and the target if it is a link.
+fn check_entry(entry: &Entry) -> Result<(), Error> {
     check_path(&entry.path)?;
     match &entry.kind {
         Kind::Symlink(target) | Kind::Hardlink { target, .. } => check_target(target),
@@ -102,46 +122,51 @@ fn check(entry: &Entry) -> Result<(), Error> {
     }
 }
 
-/// Returns the folder that a path is in, or `None` at the root.
+/// Returns the folder that contains a path; `None` for names directly below the root.
 #[must_use]
 pub fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent)
 }
 
 impl Tree {
-    /// Adds an entry. A folder may come from several origins: the first one's attributes stay.
+    /// Adds an entry. Several origins may provide the same folder; the attributes of the first one are kept.
     ///
     /// # Errors
     /// [`Error::Duplicate`], [`Error::BadPath`] or [`Error::Whiteout`].
     pub fn add(&mut self, entry: Entry) -> Result<(), Error> {
-        check(&entry)?;
+        check_entry(&entry)?;
+
         match self.entries.entry(entry.path.clone()) {
             btree_map::Entry::Vacant(vacant) => {
                 vacant.insert(entry);
                 Ok(())
             }
-            btree_map::Entry::Occupied(old) => match (&old.get().kind, &entry.kind) {
+            btree_map::Entry::Occupied(existing) => match (&existing.get().kind, &entry.kind) {
+                // nearly every package ships `/usr`; Debian expects them to share it
                 (Kind::Directory, Kind::Directory) => Ok(()),
-                _ => Err(Error::Duplicate { path: entry.path, first: old.get().origin.clone(), second: entry.origin }),
+                _ => {
+                    let first = existing.get().origin.clone();
+                    Err(Error::Duplicate { path: entry.path, first, second: entry.origin })
+                }
             },
         }
     }
 
-    /// Puts an entry in, whatever was there; returns what was.
+    /// Adds an entry in place of any other with its path; returns the entry that was replaced.
     ///
     /// # Errors
     /// [`Error::BadPath`] or [`Error::Whiteout`].
     pub fn replace(&mut self, entry: Entry) -> Result<Option<Entry>, Error> {
-        check(&entry)?;
+        check_entry(&entry)?;
         Ok(self.entries.insert(entry.path.clone(), entry))
     }
 
-    /// Removes a path.
+    /// Removes the entry at a path and returns it. Entries below a folder stay.
     pub fn remove(&mut self, path: &str) -> Option<Entry> {
         self.entries.remove(path)
     }
 
-    /// Keeps only the entries that the function says yes to.
+    /// Keeps only the entries for which `keep` returns true.
     pub fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) {
         self.entries.retain(|_, entry| keep(entry));
     }
@@ -159,35 +184,43 @@ impl Tree {
         self.entries.get(path)
     }
 
-    /// Follows symbolic links in every part of a path, as the kernel would from this root; returns the final entry.
-    /// At most 40 links (path_resolution(7)); a link that leaves the root ends at the root.
+    /// Follows the symbolic links in every part of a path, as the kernel would with this tree as root; returns the final
+    /// entry. At most 40 links are followed (path_resolution(7)); `..` never leads above the root.
     #[must_use]
     pub fn resolve(&self, path: &str) -> Option<&Entry> {
-        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut done: Vec<String> = Vec::new();
+        // the names still to be walked, the next one last
+        let mut remaining: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut resolved: Vec<String> = Vec::new();
         let mut links = 0;
-        while let Some(part) = rest.pop() {
-            match part.as_str() {
+
+        while let Some(name) = remaining.pop() {
+            match name.as_str() {
                 "" | "." => continue,
                 ".." => {
-                    done.pop();
+                    // at the root this does nothing: the kernel stays there, too
+                    resolved.pop();
                     continue;
                 }
-                _ => done.push(part),
+                _ => resolved.push(name),
             }
-            if let Some(Entry { kind: Kind::Symlink(target), .. }) = self.entries.get(&done.join("/")) {
+
+            if let Some(Entry { kind: Kind::Symlink(target), .. }) = self.entries.get(&resolved.join("/")) {
+                // links may form a loop
                 links += 1;
-                if links > 40 {
+                if links > LINKS_MAX {
                     return None;
                 }
-                done.pop();
+
+                // the target takes the place of the link's name: relative to its folder, or from the root
+                resolved.pop();
                 if target.starts_with('/') {
-                    done.clear();
+                    resolved.clear();
                 }
-                rest.extend(target.split('/').rev().map(str::to_owned));
+                remaining.extend(target.split('/').rev().map(str::to_owned));
             }
         }
-        self.entries.get(&done.join("/"))
+
+        self.entries.get(&resolved.join("/"))
     }
 
     /// Returns all entries in byte order of their paths.
@@ -195,38 +228,43 @@ impl Tree {
         self.entries.values()
     }
 
-    /// Returns the entries below a folder, in byte order, the folder itself left out.
+    /// Returns the entries below a folder in byte order, without the folder itself.
     pub fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let prefix = format!("{folder}/");
+
+        // byte order keeps all paths with one prefix together
         self.entries
             .range(prefix.clone()..)
             .take_while(move |(path, _)| path.starts_with(&prefix))
             .map(|(_, entry)| entry)
     }
 
-    /// Returns how many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Tells whether there is no entry.
+    /// Tells whether the tree has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Checks that everything stands in a folder, looking for folders here and then in `lower`; returns the paths of
-    /// folders that neither has, parents first.
+    /// Checks that every path lies in folders, of this tree or of `lower`. Returns the folders that neither tree has,
+    /// outer ones first.
     ///
     /// # Errors
-    /// All [`Error::NotAFolder`]s.
+    /// One [`Error::NotAFolder`] for each path that lies below something else.
     pub fn missing_folders(&self, lower: &Self) -> Result<Vec<String>, Vec<Error>> {
-        let mut missing = std::collections::BTreeSet::new();
+        // byte order puts a folder before everything in it
+        let mut missing = BTreeSet::new();
         let mut errors = Vec::new();
+
         for entry in self.iter() {
             let mut path = entry.path.as_str();
             while let Some(folder) = parent(path) {
+                // this tree is laid over `lower`, so its own entry decides
                 match self.get(folder).or_else(|| lower.get(folder)).map(|found| &found.kind) {
                     Some(Kind::Directory) => {}
                     Some(_) => {
@@ -240,12 +278,13 @@ impl Tree {
                 path = folder;
             }
         }
+
         if errors.is_empty() { Ok(missing.into_iter().collect()) } else { Err(errors) }
     }
 }
 
 impl FromIterator<Entry> for Tree {
-    /// Collects entries; of two with one path the later stays.
+    /// Collects entries without checking them; of two with the same path the later one is kept.
     fn from_iter<T: IntoIterator<Item = Entry>>(entries: T) -> Self {
         Self { entries: entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect() }
     }

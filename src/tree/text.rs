@@ -1,11 +1,11 @@
-//! A tree as text, one line a path: for golden files, tests and `diff`, which then say *what* differs.
+//! A tree as text, one line per path: tests and golden files then show *which* attribute differs.
 
 use crate::tree::Entry;
 use crate::tree::Kind;
 use crate::tree::Tree;
 use std::fmt::Write as _;
 
-/// Returns one line: path, mode, owner, then size and digest, or link target. Times are left out.
+/// Returns one line: path, mode and owner, then size and digest or the link target. Times are left out.
 #[must_use]
 pub fn line(entry: &Entry) -> String {
     let Entry { path, mode, uid, gid, .. } = entry;
@@ -17,7 +17,7 @@ pub fn line(entry: &Entry) -> String {
     }
 }
 
-/// Returns all lines in byte order of their paths.
+/// Returns the lines of all entries in byte order of their paths.
 #[must_use]
 pub fn dump(tree: &Tree) -> String {
     let mut text = String::new();

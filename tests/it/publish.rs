@@ -247,7 +247,7 @@ fn states_of_harbor_have_words_and_codes() {
             "POST",
             "*/artifacts?from=*",
             word("BAD_REQUEST", "artifact staging/base:1 not found", 400),
-            "the image is not there any more",
+            "the image no longer exists",
             3,
         ),
     ];

@@ -1,4 +1,4 @@
-//! Where images go: `oci:DIR`, or `https://host[:port]/project[/prefix]`; and the grammar of repositories and tags.
+//! Destinations of images, `oci:DIR` or `https://host[:port]/project[/prefix]`; and the grammar of repositories and tags.
 
 use crate::oci::registry::challenge::is_loopback;
 use crate::oci::registry::challenge::shown_host;
@@ -7,67 +7,81 @@ use crate::values::Digest;
 use std::path::PathBuf;
 use url::Url;
 
-/// Longest repository name that registries take.
+/// Longest repository name that registries accept.
 const LONGEST: usize = 255;
 
 /// Longest tag (distribution-spec, "Pulling manifests").
 pub(super) const LONGEST_TAG: usize = 128;
 
-/// Where images go.
+/// Destination or source of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A folder in OCI layout.
+    /// A folder with an OCI layout.
     Layout(PathBuf),
-    /// A registry.
+    /// A registry, with a common prefix of its repositories.
     Registry {
-        /// Scheme, host and port alone.
+        /// Address of the registry: only scheme, host and port.
         url: Url,
-        /// What all repositories begin with: project and prefix, without a slash at either end; may be empty.
+        /// Beginning of all repository names: project and prefix, without a slash at either end; may be empty.
         prefix: String,
     },
 }
 
 impl Address {
-    /// Reads an address. Plain http is for this machine and for hosts (`host` or `host:port`) named insecure.
+    /// Parses an address. Plain http is allowed for this machine and for the hosts in `insecure` (`host` or `host:port`).
     ///
     /// # Errors
     /// [`Error::Name`].
     pub fn parse(text: &str, insecure: &[String]) -> Result<Self, Error> {
-        // an address may hold a password by mistake: it is never repeated as it is
-        let unsound =
-            |cause: &str| Error::Name { text: crate::sys::http::mask(text), kind: "target", cause: cause.to_owned() };
         if let Some(folder) = text.strip_prefix("oci:") {
-            let has_name = !folder.is_empty();
-            return has_name.then(|| Self::Layout(folder.into())).ok_or_else(|| unsound("the folder is missing"));
+            if folder.is_empty() {
+                return Err(invalid_target(text, "the folder is missing"));
+            }
+            return Ok(Self::Layout(folder.into()));
         }
+
+        // `host/project` without a scheme is refused: what is meant is not guessed
         if !text.starts_with("https://") && !text.starts_with("http://") {
-            return Err(unsound("it begins neither with `oci:` nor with `https://`"));
+            return Err(invalid_target(text, "it begins neither with `oci:` nor with `https://`"));
         }
-        let mut url = Url::parse(text).map_err(|error| unsound(&error.to_string()))?;
+        let mut url = Url::parse(text).map_err(|error| invalid_target(text, &error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(unsound("logins do not belong into addresses"));
+            return Err(invalid_target(text, "logins do not belong in addresses"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(unsound("it has more than host and path"));
+            return Err(invalid_target(text, "it has more than host and path"));
         }
         if !may_be_talked_to(&url, insecure) {
-            return Err(unsound("plain http is only for this machine and for hosts that are named insecure"));
+            let cause = "plain http is only for this machine and for hosts that are named insecure";
+            return Err(invalid_target(text, cause));
         }
+
         let prefix = url.path().trim_matches('/').to_owned();
         if !prefix.is_empty() {
             check_repository(&prefix)?;
         }
+
         url.set_path("/");
         Ok(Self::Registry { url, prefix })
     }
 }
 
-/// Tells whether an address is encrypted, of this machine, or of a host (`host` or `host:port`) that is named insecure.
+/// Returns the error for an address that cannot be used. It may contain a password by mistake, so it is never repeated as
+/// it is.
+fn invalid_target(text: &str, cause: &str) -> Error {
+    Error::Name { text: crate::sys::http::mask(text), kind: "target", cause: cause.to_owned() }
+}
+
+/// Tells whether an address may be contacted: it is encrypted, on this machine, or its host (`host` or `host:port`) is one
+/// of the insecure ones.
 #[must_use]
 pub fn may_be_talked_to(url: &Url, insecure: &[String]) -> bool {
+    if url.scheme() != "http" || is_loopback(url) {
+        return true;
+    }
+
     let (host, with_port) = (url.host_str().unwrap_or_default(), shown_host(url));
-    let is_named = || insecure.iter().any(|named| *named == host || *named == with_port);
-    url.scheme() != "http" || is_loopback(url) || is_named()
+    insecure.iter().any(|named| *named == host || *named == with_port)
 }
 
 /// Checks a repository name (distribution-spec, "Pulling manifests").
@@ -75,25 +89,32 @@ pub fn may_be_talked_to(url: &Url, insecure: &[String]) -> bool {
 /// # Errors
 /// [`Error::Name`].
 pub fn check_repository(text: &str) -> Result<(), Error> {
-    let unsound = |cause: String| Error::Name { text: text.to_owned(), kind: "repository", cause };
-    if text.len() > LONGEST {
-        return Err(unsound(format!("it has more than {LONGEST} characters")));
-    }
-    if text.split('/').all(is_component) {
+    let cause = if text.len() > LONGEST {
+        format!("it has more than {LONGEST} characters")
+    } else if !text.split('/').all(is_component) {
+        "it must be lower-case letters and digits, with `.`, `_`, `__` or `-` in between, and `/` between parts"
+            .to_owned()
+    } else {
         return Ok(());
-    }
-    Err(unsound(
-        "it must be small letters and digits, with `.`, `_`, `__` or `-` in between, and `/` between parts".to_owned(),
-    ))
+    };
+    Err(Error::Name { text: text.to_owned(), kind: "repository", cause })
 }
 
 /// Tells whether a text is one part of a repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_component(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let separators = text.split(|c: char| is_plain(u8::try_from(c).unwrap_or(0)));
-    let is_separator = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
-    let ends = [text.bytes().next(), text.bytes().next_back()];
-    ends.iter().all(|end| end.is_some_and(is_plain)) && separators.into_iter().all(is_separator)
+    let begins_and_ends = text.starts_with(is_alphanumeric) && text.ends_with(is_alphanumeric);
+    // what lies between two letters or digits is a separator, or nothing
+    begins_and_ends && text.split(is_alphanumeric).all(is_separator)
+}
+
+/// Tells whether a character is a lower-case ASCII letter or a digit.
+fn is_alphanumeric(character: char) -> bool {
+    character.is_ascii_lowercase() || character.is_ascii_digit()
+}
+
+/// Tells whether a text may be between the letters and digits of a repository name.
+fn is_separator(text: &str) -> bool {
+    matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-')
 }
 
 /// Checks a tag (distribution-spec, "Pulling manifests").
@@ -101,16 +122,19 @@ fn is_component(text: &str) -> bool {
 /// # Errors
 /// [`Error::Name`].
 pub fn check_tag(text: &str) -> Result<(), Error> {
-    let unsound = |cause: &str| Error::Name { text: text.to_owned(), kind: "tag", cause: cause.to_owned() };
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let begins = text.bytes().next().is_some_and(is_word);
-    if text.len() > LONGEST_TAG {
-        Err(unsound(&format!("it has more than {LONGEST_TAG} characters")))
-    } else if !begins || !text.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-')) {
-        Err(unsound("only letters, digits, `_`, and after the first `.` and `-` are allowed"))
+    let cause = if text.len() > LONGEST_TAG {
+        format!("it has more than {LONGEST_TAG} characters")
+    } else if !text.starts_with(is_word) || !text.chars().all(|c| is_word(c) || matches!(c, '.' | '-')) {
+        "only letters, digits and `_` are allowed, and after the first character `.` and `-`".to_owned()
     } else {
-        Ok(())
-    }
+        return Ok(());
+    };
+    Err(Error::Name { text: text.to_owned(), kind: "tag", cause })
+}
+
+/// Tells whether a character may be the first one of a tag.
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
 }
 
 /// Checks a tag or digest.
@@ -144,9 +168,9 @@ mod tests {
             ("http://harbor.example/x", "plain http"),
             ("https://u:secret@harbor.example/x", "logins do not belong"),
             ("https://harbor.example/x?y", "more than host and path"),
-            ("https://harbor.example/Base", "small letters"),
-            ("https://harbor.example/a//b", "small letters"),
-            ("https://harbor.example/a:1", "small letters"),
+            ("https://harbor.example/Base", "lower-case letters"),
+            ("https://harbor.example/a//b", "lower-case letters"),
+            ("https://harbor.example/a:1", "lower-case letters"),
             ("harbor.example/base", "begins neither"),
             ("oci:", "folder is missing"),
         ];

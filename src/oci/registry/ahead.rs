@@ -1,6 +1,6 @@
-//! Upload sessions that are opened while blobs are still looked up. A session belongs to no blob before its last request
-//! (distribution-spec, "POST then PUT"), and a new image nearly always has something to send: its configuration and one
-//! layer. So these two do not wait for one more round trip.
+//! Upload sessions that are opened while blobs are still looked up, which saves a round trip. A session belongs to no blob
+//! before its last request (distribution-spec, "POST then PUT"), and a new image nearly always has two blobs to send: its
+//! configuration and one layer.
 
 use crate::oci::registry::session::Trouble;
 use std::sync::Mutex;
@@ -8,35 +8,37 @@ use std::sync::PoisonError;
 use tokio::sync::oneshot;
 use url::Url;
 
-/// How many: registries do not like sessions that nobody uses.
+/// Sessions that are opened: registries keep unused ones for days, so not more than are probably needed.
 const SESSIONS: usize = 2;
 
-/// Where an upload goes on.
+/// An open upload session.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// Address of its next request.
     pub(super) url: Url,
-    /// Least bytes of one chunk.
+    /// Fewest bytes of a chunk, except the last one.
     pub(super) least: u64,
 }
 
-/// What became of opening a session.
-type Opened = Result<Session, Trouble>;
+/// The result of opening a session.
+type OpenedSession = Result<Session, Trouble>;
 
-/// Sessions that are being opened, or open and unused.
+/// Sessions that are being opened, or are open and unused.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Mutex<Vec<oneshot::Receiver<Opened>>>);
+pub(super) struct Ahead(Mutex<Vec<oneshot::Receiver<OpenedSession>>>);
 
 impl Ahead {
-    /// Announces sessions; who opens one hands it over here, or drops the sender.
-    pub(super) fn announce(&self) -> Vec<oneshot::Sender<Opened>> {
+    /// Announces sessions. The caller opens them and sends the results, or drops the senders.
+    pub(super) fn announce(&self) -> Vec<oneshot::Sender<OpenedSession>> {
         let (senders, receivers) = (0..SESSIONS).map(|_| oneshot::channel()).unzip();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = receivers;
         senders
     }
 
-    /// Returns a session that is nobody else's, once it is open, or why it could not be opened: a registry that refused
-    /// is not asked once more. None when there is none left.
-    pub(super) async fn take(&self) -> Option<Opened> {
+    /// Waits for an announced session and removes it; `None` when there is none left. The error is returned as well, because
+    /// a registry that refused to open a session need not be asked again.
+    pub(super) async fn take(&self) -> Option<OpenedSession> {
+        // a statement of its own: the list must not stay locked while the session is opened
         let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         next.await.ok()
     }

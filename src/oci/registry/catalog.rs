@@ -1,5 +1,5 @@
-//! What a repository has: its tags, page by page, and taking a manifest away (distribution-spec, "Listing Tags",
-//! "Deleting Manifests").
+//! Lists the tags of a repository, page by page, and deletes manifests (distribution-spec, "Listing Tags", "Deleting
+//! Manifests").
 
 use crate::oci::registry::Registry;
 use crate::oci::registry::address::LONGEST_TAG;
@@ -8,87 +8,114 @@ use crate::oci::registry::document;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::session::Call;
 use crate::oci::registry::token::Scope;
+use crate::sys::http::Answer;
 use crate::sys::http::Body;
 use crate::sys::http::Method;
 use crate::sys::http::Request;
 use crate::values::Digest;
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use url::Url;
 
-/// Tags that one request asks for, and most that are taken of one repository.
+/// Tags of one page: as many as registries commonly allow.
 const PAGE: usize = 1000;
+
+/// Most tags of one repository: a registry must not fill our memory.
 const MOST_TAGS: usize = 100_000;
 
+/// One page of a repository's tags.
 #[derive(Deserialize)]
 struct Page {
+    /// `null` in some registries when there are none.
     #[serde(default)]
     tags: Option<Vec<String>>,
 }
 
 impl Registry {
-    /// Returns the tags of a repository, sorted; none where there is no such repository.
+    /// Returns the tags of a repository, sorted. A repository that does not exist has none.
     ///
     /// # Errors
-    /// When the registry cannot be asked, refuses, or has more tags than anybody can look through.
+    /// When the registry cannot be reached or refuses the request, or has too many tags.
     pub async fn tags(&self, repository: &str) -> Result<BTreeSet<String>, Error> {
         check_repository(repository)?;
-        let what = format!("list the tags of `{repository}`");
-        let malformed = |cause: &str| Error::Malformed { what: what.clone(), cause: cause.to_owned() };
+
+        let action = format!("list the tags of `{repository}`");
         let mut tags: BTreeSet<String> = BTreeSet::new();
-        // the specification's `last` instead of what a `Link` header names: no answer decides where a token goes
+        // `last` of the specification instead of the address in the `Link` header: no answer decides where a token goes
         let mut last: Option<String> = None;
         loop {
-            let mut url = self.path(&format!("{repository}/tags/list"));
-            url.query_pairs_mut().append_pair("n", &PAGE.to_string());
-            if let Some(last) = &last {
-                url.query_pairs_mut().append_pair("last", last);
-            }
-            let request = Request::new(Method::GET, url, Body::Empty);
-            let answer = self.send(&Call { what: &what, scope: &Scope::pull(repository), request }).await?;
+            let request = Request::new(Method::GET, self.page_url(repository, last.as_deref()), Body::Empty);
+            let answer = self.send(&Call { action: &action, scope: &Scope::pull(repository), request }).await?;
             match answer.status() {
                 200 => {}
                 404 => {
                     answer.drain().await;
                     return Ok(tags);
                 }
-                _ => return Err(self.refused(&what, answer).await),
+                _ => return Err(self.refused(&action, answer).await),
             }
+
             let has_more = answer.header("link").is_some_and(|link| link.contains("next"));
-            let bytes =
-                answer.bytes(document::LIMIT).await.map_err(|_| malformed("the answer is too long or broke"))?;
-            let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed("it is no list of tags"))?;
-            let page = page.tags.unwrap_or_default();
-            if page.iter().any(|tag| tag.len() > LONGEST_TAG) {
-                return Err(malformed("it has texts that are no tags"));
-            }
+            let page = read_page(answer).await.map_err(|cause| malformed(&action, cause))?;
             let before = tags.len();
             last = page.last().cloned();
             tags.extend(page);
+
             if tags.len() > MOST_TAGS {
-                return Err(malformed(&format!("it has more than {MOST_TAGS} tags")));
+                return Err(malformed(&action, format!("it has more than {MOST_TAGS} tags")));
             }
+            // a registry that ignores `last` repeats its first page: without new tags there are no more
             if !has_more || tags.len() == before {
                 return Ok(tags);
             }
         }
     }
 
-    /// Deletes a manifest with all its tags; one that is not there is fine.
+    /// Returns the address of the page of tags that follows the tag `last`.
+    fn page_url(&self, repository: &str, last: Option<&str>) -> Url {
+        let mut url = self.path(&format!("{repository}/tags/list"));
+        url.query_pairs_mut().append_pair("n", &PAGE.to_string());
+        if let Some(last) = last {
+            url.query_pairs_mut().append_pair("last", last);
+        }
+        url
+    }
+
+    /// Deletes a manifest with all its tags. A manifest that does not exist is no error.
     ///
     /// # Errors
-    /// When the registry refuses, as registries do where deleting is switched off.
+    /// When the registry refuses the request, as many do because deletion is disabled.
     pub async fn delete(&self, repository: &str, digest: &Digest) -> Result<(), Error> {
         check_repository(repository)?;
-        let what = format!("delete manifest `{digest}` of `{repository}`");
+
+        let action = format!("delete manifest `{digest}` of `{repository}`");
         let request = self.manifest_request(Method::DELETE, repository, &digest.to_string());
-        let scope = &Scope::delete(repository);
-        let answer = self.send(&Call { what: &what, scope, request }).await?;
+        let answer = self.send(&Call { action: &action, scope: &Scope::delete(repository), request }).await?;
+
         match answer.status() {
             200 | 202 | 404 => {
                 answer.drain().await;
                 Ok(())
             }
-            _ => Err(self.refused(&what, answer).await),
+            _ => Err(self.refused(&action, answer).await),
         }
     }
+}
+
+/// Reads the tags in an answer, in its order.
+async fn read_page(answer: Answer) -> Result<Vec<String>, String> {
+    let bytes = answer.bytes(document::LIMIT).await.map_err(|_| "the answer is too long or broke off")?;
+    let page: Page = serde_json::from_slice(&bytes).map_err(|_| "the answer is not a list of tags")?;
+
+    // tags of other tools need not be ones that we would write, but they go into messages and requests
+    let tags = page.tags.unwrap_or_default();
+    if tags.iter().any(|tag| tag.len() > LONGEST_TAG) {
+        return Err("the answer has tags that are too long".to_owned());
+    }
+    Ok(tags)
+}
+
+/// Returns the error for an answer that is not a usable list of tags.
+fn malformed(action: &str, cause: String) -> Error {
+    Error::Malformed { action: action.to_owned(), cause }
 }

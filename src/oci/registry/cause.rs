@@ -1,34 +1,34 @@
-//! What a Harbor's refusals mean: one table from status, code and words to cause, whose turn it is, and remedy.
+//! The meaning of Harbor's refusals: a table from status, code and words to the cause, who has to act, and a hint.
 //!
-//! The registry under `/v2` and Harbor's own API answer alike, so both look here. Rows come from real answers of Harbor
-//! 2.16 and its source. What may succeed later with the same input is [`Turn::Outside`]; what needs another input or
-//! set-up is [`Turn::Input`]; what a policy refuses is [`Turn::Policy`].
+//! The registry under `/v2` and Harbor's own API give the same answers, so both use this table. Its rows come from real
+//! answers of Harbor 2.16 and from its source. A refusal that may pass with the same input is [`Turn::Outside`]; one that
+//! needs other input or settings is [`Turn::Input`]; one by a policy is [`Turn::Policy`].
 
 use crate::fault::Turn;
 use std::fmt;
 
-/// Why a Harbor refuses something.
+/// Why Harbor refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Nothing can be changed for a time.
+    /// Harbor is in read-only mode.
     ReadOnly,
-    /// The project has no room left.
+    /// The project's storage quota is used up.
     Quota,
-    /// There is no such project.
+    /// The project does not exist.
     NoProject,
-    /// The image was deleted by somebody, or by a retention rule.
+    /// Somebody or a retention rule deleted the image.
     Gone,
-    /// Reading and writing is allowed, deleting is not.
+    /// The account may read and write, but not delete.
     NoDeleteRight,
     /// Content trust: the image has no signature.
     Unsigned,
-    /// The project hands out no images with such vulnerabilities, or none that were not scanned.
+    /// The project's policy forbids to pull images with such vulnerabilities, or images that were not scanned.
     Withheld,
     /// The scanner does not answer.
     UnhealthyScanner,
 }
 
-/// One answer of Harbor's. An empty code or word fits any.
+/// One kind of answer. An empty code or an empty list of words matches any.
 struct Row {
     status: &'static [u16],
     code: &'static str,
@@ -36,14 +36,14 @@ struct Row {
     cause: Cause,
 }
 
-/// The first row that fits counts; all words of a row must be there, in small letters.
+/// The first row that matches decides. All words of a row, in lower case, must occur in the message.
 const TABLE: &[Row] = &[
     // src/server/middleware/readonly
     Row { status: &[403], code: "", words: &["system is in read only mode"], cause: Cause::ReadOnly },
-    // src/server/middleware/quota: other denials have the same code
+    // src/server/middleware/quota: the code alone is not enough, other denials have it as well
     Row { status: &[403, 413], code: "", words: &["configured upper limit"], cause: Cause::Quota },
     Row { status: &[403, 413], code: "", words: &["quota"], cause: Cause::Quota },
-    // src/server/middleware/v2auth answers 401, the API 404
+    // src/server/middleware/v2auth answers 401, the API 404; the words exclude a missing artifact
     Row { status: &[401, 404], code: "", words: &["project ", " not found"], cause: Cause::NoProject },
     Row { status: &[401, 403], code: "", words: &["action: delete"], cause: Cause::NoDeleteRight },
     // src/server/middleware/quota/copy_artifact.go
@@ -53,23 +53,28 @@ const TABLE: &[Row] = &[
     Row { status: &[412], code: "PROJECTPOLICYVIOLATION", words: &[], cause: Cause::Withheld },
 ];
 
+impl Row {
+    /// Tells whether an answer is of this kind. `message` is in lower case.
+    fn matches(&self, status: u16, code: &str, message: &str) -> bool {
+        self.status.contains(&status)
+            && (self.code.is_empty() || self.code == code)
+            && self.words.iter().all(|word| message.contains(word))
+    }
+}
+
 impl Cause {
-    /// Returns what an answer means, if it is one that the table knows.
+    /// Returns the cause of a refusal, if the table has it.
     #[must_use]
     pub fn of(status: u16, code: &str, message: &str) -> Option<Self> {
         let message = message.to_ascii_lowercase();
-        let fits = |row: &&Row| {
-            row.status.contains(&status)
-                && (row.code.is_empty() || row.code == code)
-                && row.words.iter().all(|word| message.contains(word))
-        };
-        TABLE.iter().find(fits).map(|row| row.cause)
+        TABLE.iter().find(|row| row.matches(status, code, &message)).map(|row| row.cause)
     }
 
-    /// Tells whose turn it is.
+    /// Tells who has to act.
     #[must_use]
     pub fn turn(self) -> Turn {
         match self {
+            // an administrator, a retention rule or a restart changes these without any change here
             Self::ReadOnly | Self::Quota | Self::Gone | Self::UnhealthyScanner => Turn::Outside,
             Self::NoProject | Self::NoDeleteRight => Turn::Input,
             Self::Unsigned | Self::Withheld => Turn::Policy,
@@ -82,9 +87,9 @@ impl Cause {
         match self {
             Self::ReadOnly => "wait until Harbor's administrator ends the read-only mode",
             Self::Quota => "enlarge the project's quota, or delete artifacts and run Harbor's garbage collection",
-            Self::NoProject => "check the project's name; `sockel publish --setup` makes projects",
+            Self::NoProject => "check the project's name; `sockel publish --setup` creates projects",
             Self::Gone => {
-                "somebody or a retention rule deleted it: publish again, and let staging keep more (`keep` in `setup`)"
+                "somebody or a retention rule deleted it: publish again, and have staging keep more (`keep` in `setup`)"
             }
             Self::NoDeleteRight => "give the account the right `repository: delete` in this project",
             Self::Unsigned => {
@@ -93,7 +98,7 @@ impl Cause {
             Self::Withheld => {
                 "the project's allow-list lacks what the gate exempts: `sockel publish --setup` brings it up to date"
             }
-            Self::UnhealthyScanner => "start Harbor's scanner again: its state is at \"Interrogation Services\"",
+            Self::UnhealthyScanner => "restart Harbor's scanner: its state is shown at \"Interrogation Services\"",
         }
     }
 }
@@ -104,8 +109,8 @@ impl fmt::Display for Cause {
             Self::ReadOnly => "Harbor is in read-only mode",
             Self::Quota => "the project's storage quota is used up",
             Self::NoProject => "there is no such project",
-            Self::Gone => "the image is not there any more",
-            Self::NoDeleteRight => "the account may not delete there",
+            Self::Gone => "the image no longer exists",
+            Self::NoDeleteRight => "the account may not delete anything in this project",
             Self::Unsigned => "Harbor hands out signed images only, and this one is not signed",
             Self::Withheld => "Harbor withholds the image because of its vulnerabilities",
             Self::UnhealthyScanner => "Harbor's scanner does not answer",
@@ -130,7 +135,7 @@ mod tests {
             (401, "UNAUTHORIZED", "project absent not found: project absent not found", "no such project", input),
             (404, "NOT_FOUND", "project nope not found", "no such project", input),
             (401, "UNAUTHORIZED", "unauthorized to access repository: a/b, action: delete", "delete", input),
-            (400, "BAD_REQUEST", "artifact t1/a/b:nope not found", "not there any more", outside),
+            (400, "BAD_REQUEST", "artifact t1/a/b:nope not found", "no longer exists", outside),
             (412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", "not signed", policy),
             (412, "PROJECTPOLICYVIOLATION", withheld, "withholds", policy),
         ];

@@ -1,4 +1,4 @@
-//! How a registry wants to know who we are: its `WWW-Authenticate` headers (RFC 9110, 11.6.1; distribution's token
+//! The authentication challenge of a registry: its `WWW-Authenticate` headers (RFC 9110, 11.6.1; distribution's token
 //! specification).
 
 pub use crate::sys::http::is_loopback;
@@ -6,77 +6,85 @@ pub use crate::sys::http::is_loopback;
 use std::collections::BTreeMap;
 use url::Url;
 
-/// Longest header that is read.
+/// Longest header that is read; real ones have some hundred bytes.
 const LONGEST: usize = 16 << 10;
 
-/// What a registry asks for.
+/// The authentication scheme that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
     /// User and password with every request.
     Basic,
     /// A token from a token server.
     Bearer {
-        /// The token server.
+        /// Address of the token server.
         realm: Url,
-        /// How the registry is called there.
+        /// Name of the registry at the token server.
         service: Option<String>,
     },
 }
 
-/// Reads the headers of a 401. A token is preferred: passwords then travel less.
+/// Reads the headers of a 401. `Bearer` is preferred to `Basic`, because the password is then sent less often.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The cause, for messages.
 pub fn parse<'a>(headers: impl IntoIterator<Item = &'a str>, registry: &Url) -> Result<Challenge, String> {
-    let mut basic = false;
-    let mut other = Vec::new();
+    let mut offers_basic = false;
+    let mut schemes = Vec::new();
+
+    // a header may have several challenges, and there may be several headers
     for header in headers.into_iter().filter(|header| header.len() <= LONGEST) {
         let Ok(challenges) = http_auth::parse_challenges(header) else {
-            other.push("something that cannot be read".to_owned());
+            schemes.push("something unreadable".to_owned());
             continue;
         };
+
         for challenge in challenges {
             if challenge.scheme.eq_ignore_ascii_case("bearer") {
+                // names are case-insensitive (RFC 9110, 11.2), values are not
                 let parameters = challenge.params.iter();
-                return bearer(
-                    parameters.map(|(name, value)| (name.to_ascii_lowercase(), value.to_unescaped())).collect(),
-                    registry,
-                );
+                let parameters =
+                    parameters.map(|(name, value)| (name.to_ascii_lowercase(), value.to_unescaped())).collect();
+                return bearer(parameters, registry);
             }
-            basic |= challenge.scheme.eq_ignore_ascii_case("basic");
-            other.push(format!("`{}`", shortened(challenge.scheme)));
+            offers_basic |= challenge.scheme.eq_ignore_ascii_case("basic");
+            schemes.push(format!("`{}`", excerpt(challenge.scheme)));
         }
     }
-    match (basic, other.as_slice()) {
+
+    match (offers_basic, schemes.as_slice()) {
         (true, _) => Ok(Challenge::Basic),
         (false, []) => Err("the registry does not say how".to_owned()),
-        (false, schemes) => Err(format!("only `Basic` and `Bearer` are known, not {}", schemes.join(", "))),
+        (false, schemes) => Err(format!("only `Basic` and `Bearer` are supported, not {}", schemes.join(", "))),
     }
 }
 
-fn shortened(scheme: &str) -> String {
+/// Returns the beginning of a scheme's name for messages.
+fn excerpt(scheme: &str) -> String {
     scheme.chars().take(20).collect()
 }
 
+/// Returns a `Bearer` challenge after checking that its token server may receive our password.
 fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<Challenge, String> {
     let realm = parameters.remove("realm").ok_or("the registry does not name its token server")?;
-    let realm = Url::parse(&realm).map_err(|_| "the address of its token server is not sound".to_owned())?;
+    let realm = Url::parse(&realm).map_err(|_| "the address of its token server is malformed".to_owned())?;
     if !realm.username().is_empty() || realm.password().is_some() || realm.host_str().is_none() {
-        return Err("the address of its token server is not sound".to_owned());
+        return Err("the address of its token server is malformed".to_owned());
     }
-    // Our password goes there. Who has it by right may say where it is exchanged, as all registries with a token server
-    // of their own do. But it never goes from an encrypted conversation to an open one, nor openly to another host: to
-    // this machine only from a registry on this machine.
+
+    // The password is sent there. The registry is entitled to it and may name the server that takes it, as all registries
+    // with a token server do. But it is never sent in the clear after an encrypted request, nor in the clear to another
+    // host; to this machine only if the registry is on this machine as well.
     let is_near = realm.host() == registry.host() || (is_loopback(&realm) && is_loopback(registry));
     match realm.scheme() {
         "https" => {}
         "http" if registry.scheme() == "http" && is_near => {}
-        _ => return Err(format!("its token server `{}` is not reached by https", shown_host(&realm))),
+        _ => return Err(format!("its token server `{}` does not use https", shown_host(&realm))),
     }
+
     Ok(Challenge::Bearer { realm, service: parameters.remove("service").filter(|service| !service.is_empty()) })
 }
 
-/// Returns host and port of an address, for messages.
+/// Returns the host of an address, with the port if it has one, for messages.
 pub(super) fn shown_host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -111,16 +119,16 @@ mod tests {
                 bearer("https://t.example/a?b=c", Some("a \"b\"")),
             ),
             (&[], Err("the registry does not say how".to_owned())),
-            (&["Negotiate"], Err("only `Basic` and `Bearer` are known, not `Negotiate`".to_owned())),
+            (&["Negotiate"], Err("only `Basic` and `Bearer` are supported, not `Negotiate`".to_owned())),
             (&["Bearer service=x"], Err("the registry does not name its token server".to_owned())),
-            (&["Bearer realm=\"/service/token\""], Err("the address of its token server is not sound".to_owned())),
+            (&["Bearer realm=\"/service/token\""], Err("the address of its token server is malformed".to_owned())),
             (
                 &["Bearer realm=\"https://u:p@t.example/\""],
-                Err("the address of its token server is not sound".to_owned()),
+                Err("the address of its token server is malformed".to_owned()),
             ),
             (
                 &["Bearer realm=\"http://t.example/token\""],
-                Err("its token server `t.example` is not reached by https".to_owned()),
+                Err("its token server `t.example` does not use https".to_owned()),
             ),
         ];
         for (headers, expected) in table {

@@ -1,5 +1,5 @@
-//! Manifests and indexes as a registry has them (image-spec manifest.md, image-index.md; Docker image manifest v2,
-//! schema 2): what they name, read with suspicion.
+//! Reads manifests and indexes of any origin (image-spec manifest.md, image-index.md; Docker image manifest v2, schema 2),
+//! and returns the descriptors in them.
 
 use crate::oci;
 use crate::oci::registry::error::shown;
@@ -8,13 +8,13 @@ use oci_distribution::manifest;
 use oci_spec::image::Descriptor;
 use serde::Deserialize;
 
-/// Largest manifest or index: what the specification has registries accept, and no more.
+/// Largest manifest or index: the size that registries should at least accept (distribution-spec, "Pushing Manifests").
 pub const LIMIT: u64 = 4 << 20;
 
-/// Most manifests that one index may name.
+/// Most manifests of one index.
 const MOST_CHILDREN: usize = 1000;
 
-/// What `Accept` names, best first.
+/// Media types for the header `Accept`, the preferred one first.
 pub(super) const ACCEPTED: [&str; 4] = [
     manifest::OCI_IMAGE_INDEX_MEDIA_TYPE,
     manifest::OCI_IMAGE_MEDIA_TYPE,
@@ -22,10 +22,10 @@ pub(super) const ACCEPTED: [&str; 4] = [
     manifest::IMAGE_MANIFEST_MEDIA_TYPE,
 ];
 
-/// Something that a document names.
+/// A descriptor in a document: a blob, a manifest or an index with its digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
-    /// Its digest.
+    /// SHA-256 of its bytes.
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
@@ -33,17 +33,18 @@ pub struct Named {
     pub media_type: String,
 }
 
-/// What a manifest or index says.
+/// The parts of a manifest or index that matter for pulling and pushing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Its media type.
     pub media_type: String,
-    /// Manifests that an index names.
+    /// Manifests in an index; none in a manifest.
     pub manifests: Vec<Named>,
-    /// Configuration and layers that a manifest names, in that order.
+    /// Configuration and layers in a manifest, in this order; none in an index.
     pub blobs: Vec<Named>,
 }
 
+/// The fields that tell manifests and indexes apart. All others are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -54,38 +55,32 @@ struct Raw {
     manifests: Option<Vec<Descriptor>>,
 }
 
-/// Reads a document that was declared to be of this media type.
+/// Reads a document. `declared` is the media type that an answer or a descriptor gives it.
 ///
 /// # Errors
-/// What is wrong, for people. A document that could be read as manifest and as index is neither (CVE-2021-41190).
+/// The cause, for messages. A document that could be read both as a manifest and as an index is refused (CVE-2021-41190).
 pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, String> {
     if bytes.len() as u64 > LIMIT {
         return Err(format!("it has more than {LIMIT} bytes"));
     }
-    // what derives from serde takes lists for objects, other readers do not
+    // serde takes a list of values for a struct, other readers do not: all must see the same document
     if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err("it is no manifest".to_owned());
+        return Err("it is not a manifest".to_owned());
     }
-    // depth is bounded by serde_json
-    let raw: Raw =
-        serde_json::from_slice(bytes).map_err(|error| format!("it is no manifest: {}", shown(&error.to_string())))?;
+
+    // serde_json limits the depth, so a hostile document cannot exhaust the stack
+    let raw: Raw = serde_json::from_slice(bytes)
+        .map_err(|error| format!("it is not a manifest: {}", shown(&error.to_string())))?;
+    // schema 1 has neither configuration nor descriptors
     if raw.schema_version != 2 {
-        return Err(format!("its schema version is {}, only 2 is known", raw.schema_version));
+        return Err(format!("its schema version is {}, only 2 is supported", raw.schema_version));
     }
-    let declared = declared.map(|text| text.split(';').next().unwrap_or_default().trim());
-    let media_type = match (declared.filter(|text| !text.is_empty()), raw.media_type) {
-        (Some(declared), Some(own)) if declared != own => {
-            return Err(format!("it is `{}` and says `{}`", shown(declared), shown(&own)));
-        }
-        (Some(declared), _) => declared.to_owned(),
-        (None, Some(own)) => own,
-        (None, None) if raw.manifests.is_some() => manifest::OCI_IMAGE_INDEX_MEDIA_TYPE.to_owned(),
-        (None, None) => manifest::OCI_IMAGE_MEDIA_TYPE.to_owned(),
-    };
+
+    let media_type = media_type(declared, &raw)?;
     match (is_index(&media_type), raw.config, raw.layers, raw.manifests) {
         (Some(true), None, None, Some(manifests)) => {
             if manifests.len() > MOST_CHILDREN {
-                return Err(format!("it names {} manifests, {MOST_CHILDREN} at most", manifests.len()));
+                return Err(format!("it lists {} manifests; at most {MOST_CHILDREN} are allowed", manifests.len()));
             }
             Ok(Document { media_type, manifests: named(&manifests)?, blobs: Vec::new() })
         }
@@ -94,12 +89,30 @@ pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, String> {
             blobs.extend(named(&layers)?);
             Ok(Document { media_type, manifests: Vec::new(), blobs })
         }
-        (None, ..) => Err(format!("`{}` is no manifest", shown(&media_type))),
+        (None, ..) => Err(format!("`{}` is not the media type of a manifest", shown(&media_type))),
+        // fields of both, or not all fields of one
         _ => Err("it is neither manifest nor index".to_owned()),
     }
 }
 
-/// Tells manifests from indexes by their media type; `None` for everything else.
+/// Returns the media type of a document. If it is declared and in the document as well, both must be the same.
+fn media_type(declared: Option<&str>, raw: &Raw) -> Result<String, String> {
+    // parameters such as `; charset=utf-8` do not belong to the type
+    let declared = declared.map(|text| text.split(';').next().unwrap_or_default().trim());
+
+    match (declared.filter(|text| !text.is_empty()), &raw.media_type) {
+        (Some(declared), Some(own)) if declared != own => {
+            Err(format!("it is declared as `{}`, but says that it is `{}`", shown(declared), shown(own)))
+        }
+        (Some(declared), _) => Ok(declared.to_owned()),
+        (None, Some(own)) => Ok(own.clone()),
+        // the field is optional in OCI documents (image-spec manifest.md), so these must be OCI's
+        (None, None) if raw.manifests.is_some() => Ok(manifest::OCI_IMAGE_INDEX_MEDIA_TYPE.to_owned()),
+        (None, None) => Ok(manifest::OCI_IMAGE_MEDIA_TYPE.to_owned()),
+    }
+}
+
+/// Tells whether a media type is that of an index (`true`) or of a manifest (`false`); `None` for all others.
 fn is_index(media_type: &str) -> Option<bool> {
     match media_type {
         manifest::OCI_IMAGE_INDEX_MEDIA_TYPE | manifest::IMAGE_MANIFEST_LIST_MEDIA_TYPE => Some(true),
@@ -108,13 +121,15 @@ fn is_index(media_type: &str) -> Option<bool> {
     }
 }
 
+/// Returns descriptors with their parsed digests.
 fn named(descriptors: &[Descriptor]) -> Result<Vec<Named>, String> {
-    let one = |descriptor: &Descriptor| {
+    let mut named = Vec::new();
+    for descriptor in descriptors {
         let digest = oci::digest_of(descriptor)
             .ok_or_else(|| format!("`{}` is not a SHA-256 digest", shown(descriptor.digest().as_ref())))?;
-        Ok(Named { digest, size: descriptor.size(), media_type: descriptor.media_type().to_string() })
-    };
-    descriptors.iter().map(one).collect()
+        named.push(Named { digest, size: descriptor.size(), media_type: descriptor.media_type().to_string() });
+    }
+    Ok(named)
 }
 
 #[cfg(test)]
@@ -155,14 +170,18 @@ mod tests {
             (
                 json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }),
                 Some(IMAGE),
-                "it is `application/vnd.oci.image.manifest.v1+json` and says `application/vnd.oci.image.index.v1+json`",
+                "it is declared as `application/vnd.oci.image.manifest.v1+json`, but says that it is `application/vnd.oci.image.index.v1+json`",
             ),
-            (json!({ "schemaVersion": 1, "manifests": [] }), None, "its schema version is 1, only 2 is known"),
-            (json!({ "schemaVersion": 2, "manifests": [] }), Some("text/html"), "`text/html` is no manifest"),
+            (json!({ "schemaVersion": 1, "manifests": [] }), None, "its schema version is 1, only 2 is supported"),
+            (
+                json!({ "schemaVersion": 2, "manifests": [] }),
+                Some("text/html"),
+                "`text/html` is not the media type of a manifest",
+            ),
             (
                 json!({ "schemaVersion": 2, "manifests": vec![one(1); 1001] }),
                 None,
-                "it names 1001 manifests, 1000 at most",
+                "it lists 1001 manifests; at most 1000 are allowed",
             ),
         ];
         for (document, declared, expected) in table {
@@ -170,7 +189,7 @@ mod tests {
         }
         let index = json!({ "schemaVersion": 2, "manifests": [sha512] }).to_string();
         assert!(read(index.as_bytes(), None).is_err_and(|text| text.ends_with("is not a SHA-256 digest")));
-        assert_eq!(read(br#"[2,null,null,null,[]]"#, None), Err("it is no manifest".to_owned()));
+        assert_eq!(read(br#"[2,null,null,null,[]]"#, None), Err("it is not a manifest".to_owned()));
         let deep = format!("{{\"schemaVersion\":2,\"manifests\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(read(deep.as_bytes(), None).is_err());
         let hidden =

@@ -1,4 +1,5 @@
-//! What a registry refuses, in words and with a remedy; reads its error envelope (distribution-spec, "Error Codes").
+//! Errors of registries: their messages and hints, and the error format of the specification (distribution-spec, "Error
+//! Codes").
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -15,145 +16,145 @@ use std::path::PathBuf;
 /// Largest error body that is read.
 pub(super) const BODY_LIMIT: u64 = 64 << 10;
 
-/// Most problems that are kept of one answer, and characters of a message.
+/// Most problems that are kept of one answer, and most characters of a message: a registry must not flood a terminal.
 const MOST_PROBLEMS: usize = 8;
 const LONGEST_MESSAGE: usize = 400;
 
-/// What can go wrong between us and a registry.
+/// What can go wrong in the communication with a registry.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer, or only failures, as often as was tried.
+    /// No attempt got an answer that is not a failure.
     #[error(transparent)]
     Http(#[from] http::Error),
     /// A local file could not be read or written.
     #[error(transparent)]
     File(#[from] fs::Error),
-    /// The text is no repository, tag or digest.
+    /// The text is not a valid repository, tag, digest or target.
     #[error("cannot use `{text}` as {kind}: {cause}")]
     Name {
-        /// What was given.
+        /// The invalid text.
         text: String,
-        /// What it should have been.
+        /// What it should be: `repository`, `tag` or `target`.
         kind: &'static str,
         /// What is wrong with it.
         cause: String,
     },
-    /// The registry has no such thing (404).
-    #[error("cannot {what}: {}", words("the registry has no such thing", problems))]
+    /// The registry does not have it (404).
+    #[error("cannot {action}: {}", describe(problems, "not found in the registry"))]
     Missing {
-        /// What was tried.
-        what: String,
+        /// What was tried, as messages name it after "cannot".
+        action: String,
         /// What the registry says.
         problems: Vec<Problem>,
     },
-    /// Harbor refuses it for a known reason.
-    #[error("cannot {what}: {cause}{}", words_after(problems))]
+    /// Harbor refuses the request for a known reason.
+    #[error("cannot {action}: {cause}{}", describe_in_parentheses(problems))]
     Known {
-        /// What was tried.
-        what: String,
-        /// Why.
+        /// What was tried, as messages name it after "cannot".
+        action: String,
+        /// The reason.
         cause: Cause,
         /// What the registry says.
         problems: Vec<Problem>,
     },
-    /// The tag is immutable and stands for another image.
-    #[error("cannot move tag `{tag}` of `{repository}`: it is immutable and stands for another image")]
+    /// The tag is immutable and points to another image.
+    #[error("cannot move tag `{tag}` of `{repository}`: it is immutable and points to another image")]
     Immutable {
-        /// Repository.
+        /// Repository of the tag.
         repository: String,
         /// The tag.
         tag: String,
     },
-    /// This account may not do that (401 or 403).
-    #[error("cannot {what}: {} may not do that{}", account(user.as_deref()), words_after(problems))]
+    /// The account lacks the right (401 or 403).
+    #[error("cannot {action}: {} may not do that{}", account(user.as_deref()), describe_in_parentheses(problems))]
     Denied {
-        /// What was tried.
-        what: String,
-        /// Who tried; `None` without a login.
+        /// What was tried, as messages name it after "cannot".
+        action: String,
+        /// User or robot account; `None` without a login.
         user: Option<String>,
         /// What the registry says.
         problems: Vec<Problem>,
     },
-    /// The registry wants to know who we are, and we have no login.
-    #[error("cannot {what}: the registry asks for a login")]
+    /// The registry requires a login, and none was found.
+    #[error("cannot {action}: the registry asks for a login")]
     LoginNeeded {
-        /// What was tried.
-        what: String,
+        /// What was tried, as messages name it after "cannot".
+        action: String,
     },
-    /// User and password are not accepted.
+    /// The registry or its token server rejects user or password.
     #[error("cannot log in at `{host}` as `{user}`: name or password is not accepted")]
     LoginRefused {
-        /// Who refused: the registry or its token server.
+        /// Host of the registry or token server that rejects them.
         host: String,
         /// User or robot account.
         user: String,
     },
-    /// The token has no rights: Harbor's answer to a wrong, disabled or expired robot account.
+    /// The token grants no rights. Harbor answers so to a wrong secret, and to a disabled or expired robot account.
     #[error("cannot log in at `{host}`: {} gets a token without any rights on {scope}", account(user.as_deref()))]
     NoRights {
-        /// The token server.
+        /// Host of the token server.
         host: String,
         /// User or robot account; `None` without a login.
         user: Option<String>,
-        /// What was asked for.
+        /// Repositories that the token was requested for.
         scope: String,
     },
-    /// The registry asks for a login in a way that is not understood.
+    /// The registry's challenge or its token server's answer cannot be used.
     #[error("cannot log in at `{host}`: {cause}")]
     Challenge {
-        /// The registry.
+        /// Host of the registry or token server.
         host: String,
-        /// What is wrong.
+        /// What is wrong with it.
         cause: String,
     },
-    /// Any other refusal.
-    #[error("cannot {what}: {} (status {status})", words("the registry refused", problems))]
+    /// The registry refuses the request for any other reason.
+    #[error("cannot {action}: {} (status {status})", describe(problems, "the registry refused"))]
     Refused {
-        /// What was tried.
-        what: String,
+        /// What was tried, as messages name it after "cannot".
+        action: String,
         /// HTTP status code.
         status: u16,
         /// What the registry says.
         problems: Vec<Problem>,
     },
-    /// An answer does not follow the specification.
-    #[error("cannot {what}: {cause}")]
+    /// An answer violates the specification or exceeds a limit.
+    #[error("cannot {action}: {cause}")]
     Malformed {
-        /// What was tried.
-        what: String,
+        /// What was tried, as messages name it after "cannot".
+        action: String,
         /// What is wrong with the answer.
         cause: String,
     },
-    /// Bytes do not have the digest that they were asked for under.
-    #[error("cannot {what}: its bytes have digest {found} instead of {expected}")]
+    /// A blob or manifest does not have the expected digest.
+    #[error("cannot {action}: its bytes have digest {found} instead of {expected}")]
     WrongDigest {
-        /// What was tried.
-        what: String,
-        /// What was asked for.
+        /// What was tried, as messages name it after "cannot".
+        action: String,
+        /// The digest that was requested or sent.
         expected: Digest,
-        /// What came.
+        /// The digest of the bytes, or the one that the registry announces.
         found: Digest,
     },
-    /// A blob that was to be mounted cannot be, and is not here to be sent.
-    #[error("cannot push blob {digest}: the registry does not mount it, and it is not in the store")]
+    /// A blob can neither be mounted nor be sent.
+    #[error("cannot push blob {digest}: the registry cannot mount it, and it is not in the store")]
     Absent {
-        /// Which.
+        /// Digest of the blob.
         digest: Digest,
     },
-    /// A local image is not complete or not sound.
+    /// The local image is incomplete or damaged.
     #[error("cannot push `{}`: {cause}", path.display())]
     Damaged {
-        /// File of the layout.
+        /// File of the layout that is missing or damaged.
         path: PathBuf,
         /// What is wrong with it.
         cause: String,
     },
 }
 
-/// One entry of an error envelope.
+/// One entry of the list `errors` in a registry's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// `DENIED`, `BLOB_UNKNOWN`, …; empty when the registry gave none.
+    /// Its code: `DENIED`, `BLOB_UNKNOWN`, …; empty when the registry gave none.
     pub code: String,
     /// Its message, shortened and without control characters.
     pub message: String,
@@ -161,6 +162,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // many registries repeat the meaning of the code as message
         match (meaning(&self.code), self.message.as_str()) {
             ("", "") => f.write_str(&self.code),
             ("", message) if self.code.is_empty() => f.write_str(message),
@@ -172,31 +174,33 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Returns what a code says, or nothing for those that say nothing or are not known.
+/// Returns what a code means in words; empty for unknown codes and those without a meaning (`UNKNOWN`).
 fn meaning(code: &str) -> &'static str {
     let Ok(known) = serde_json::from_value::<OciErrorCode>(Value::String(code.to_owned())) else { return "" };
+
     match known {
         OciErrorCode::BlobUnknown => "blob unknown",
-        OciErrorCode::BlobUploadInvalid => "the upload is broken",
-        OciErrorCode::BlobUploadUnknown => "the upload is not known any more",
-        OciErrorCode::DigestInvalid => "the digest does not fit the bytes",
-        OciErrorCode::ManifestBlobUnknown => "the manifest names a blob that is not there",
+        OciErrorCode::BlobUploadInvalid => "the upload is invalid",
+        OciErrorCode::BlobUploadUnknown => "the upload session is unknown",
+        OciErrorCode::DigestInvalid => "the digest does not match the bytes",
+        OciErrorCode::ManifestBlobUnknown => "the manifest refers to a blob that does not exist",
         OciErrorCode::ManifestInvalid => "the manifest is not accepted",
         OciErrorCode::ManifestUnknown => "manifest unknown",
         OciErrorCode::NameInvalid => "the repository name is not accepted",
         OciErrorCode::NameUnknown => "repository or project unknown",
-        OciErrorCode::SizeInvalid => "the size does not fit the bytes",
+        OciErrorCode::SizeInvalid => "the size does not match the bytes",
         OciErrorCode::Unauthorized => "login required",
         OciErrorCode::Denied => "access denied",
         OciErrorCode::Unsupported => "not supported by this registry",
         OciErrorCode::Toomanyrequests => "too many requests",
+        // beyond the specification, as Harbor gives them
         OciErrorCode::Other(code) if code == "PROJECTPOLICYVIOLATION" => "the project's policy forbids it",
         OciErrorCode::Other(code) if code == "REQUEST_ENTITY_TOO_LARGE" => "too large for this registry",
         _ => "",
     }
 }
 
-/// Reads an error envelope; an answer that is none has no problems.
+/// Reads the problems in the body of an answer; a body in another format has none.
 #[must_use]
 pub fn problems(body: &[u8]) -> Vec<Problem> {
     #[derive(Deserialize)]
@@ -204,15 +208,30 @@ pub fn problems(body: &[u8]) -> Vec<Problem> {
         errors: Vec<Value>,
     }
     let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return Vec::new() };
-    let text = |entry: &Value, key| entry.get(key).and_then(Value::as_str).map(shown).unwrap_or_default();
-    let problem = |entry: &Value| Problem { code: text(entry, "code"), message: text(entry, "message") };
-    let known = |problem: &Problem| !problem.code.is_empty() || !problem.message.is_empty();
-    envelope.errors.iter().map(problem).filter(known).take(MOST_PROBLEMS).collect()
+
+    // entries are read one by one, so that a malformed one does not hide the others
+    let mut problems = Vec::new();
+    for entry in &envelope.errors {
+        let problem = Problem { code: text_field(entry, "code"), message: text_field(entry, "message") };
+        if !problem.code.is_empty() || !problem.message.is_empty() {
+            problems.push(problem);
+        }
+    }
+    problems.truncate(MOST_PROBLEMS);
+    problems
 }
 
-/// Returns a foreign text so that it can be shown: one line, not too long.
+/// Returns a field of a JSON object if it is text, ready to be shown.
+fn text_field(entry: &Value, key: &str) -> String {
+    entry.get(key).and_then(Value::as_str).map(shown).unwrap_or_default()
+}
+
+/// Returns a foreign text in a form that can be shown: one line of limited length.
 pub(super) fn shown(text: &str) -> String {
+    // control characters could move the cursor, or fake lines of our own
     let printable = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+
+    // one more character than allowed tells whether something is cut off
     let mut shown: String = printable.take(LONGEST_MESSAGE + 1).collect();
     if shown.chars().count() > LONGEST_MESSAGE {
         shown.pop();
@@ -221,37 +240,42 @@ pub(super) fn shown(text: &str) -> String {
     shown.trim().to_owned()
 }
 
-fn words(otherwise: &str, problems: &[Problem]) -> String {
+/// Returns the problems as text; `otherwise` when there are none.
+fn describe(problems: &[Problem], otherwise: &str) -> String {
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     if texts.is_empty() { otherwise.to_owned() } else { texts.join("; ") }
 }
 
-fn words_after(problems: &[Problem]) -> String {
-    // what it says about a missing right is always the same
-    let telling: Vec<String> =
+/// Returns the problems in parentheses, to follow a cause that is already known.
+fn describe_in_parentheses(problems: &[Problem]) -> String {
+    // a code without a message only repeats the cause
+    let texts: Vec<String> =
         problems.iter().filter(|problem| !problem.message.is_empty()).map(ToString::to_string).collect();
-    if telling.is_empty() { String::new() } else { format!(" ({})", telling.join("; ")) }
+    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
 }
 
+/// Returns the name of an account for messages.
 fn account(user: Option<&str>) -> String {
     user.map_or_else(|| "an anonymous user".to_owned(), |user| format!("`{user}`"))
 }
 
-/// Returns what a status and an envelope mean for somebody who tried `what`.
+/// Returns the error for a refused request. `action` is what was tried, as messages name it after "cannot".
 #[must_use]
-pub fn refusal(what: String, status: u16, problems: Vec<Problem>, user: Option<&str>) -> Error {
+pub fn refusal(action: String, status: u16, problems: Vec<Problem>, user: Option<&str>) -> Error {
+    // Harbor gives the same status and code for different reasons, so its words are looked at first
     if let Some(cause) = problems.iter().find_map(|problem| Cause::of(status, &problem.code, &problem.message)) {
-        return Error::Known { what, cause, problems };
+        return Error::Known { action, cause, problems };
     }
+
     match status {
-        401 | 403 => Error::Denied { what, user: user.map(str::to_owned), problems },
-        404 => Error::Missing { what, problems },
-        _ => Error::Refused { what, status, problems },
+        401 | 403 => Error::Denied { action, user: user.map(str::to_owned), problems },
+        404 => Error::Missing { action, problems },
+        _ => Error::Refused { action, status, problems },
     }
 }
 
 impl Error {
-    /// Tells whether the input or the rights have to change: another try alone fails as well.
+    /// Tells whether input, rights or settings must change: a retry alone fails again.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.turn() != Turn::Outside
@@ -264,21 +288,21 @@ impl Error {
             Self::Http(error) => return error.hints(),
             Self::File(error) => return error.hints(),
             Self::Known { cause, .. } => cause.hint(),
-            Self::Immutable { .. } => "give the new image a new tag; an immutable one is never moved",
+            Self::Immutable { .. } => "give the new image a new tag; an immutable tag is never moved",
             Self::Denied { user: None, .. } | Self::LoginNeeded { .. } => {
                 "log in: `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` with the registry's host in `SOCKEL_REGISTRY`, a robot file, or Docker's `config.json`"
             }
             Self::Denied { .. } => "give the account push and pull rights on the project, or use another account",
             Self::LoginRefused { .. } => "check name and password; a robot's full name has its prefix: `robot$…`",
             Self::NoRights { user: Some(_), .. } => {
-                "the robot's secret is wrong, or it is disabled, expired, or has no rights on this project: make a new one"
+                "the robot's secret is wrong, or the robot is disabled, expired or without rights on this project: create a new one"
             }
             Self::NoRights { .. } => "log in with an account that has rights on this project",
             Self::Missing { problems, .. } if problems.iter().any(|problem| problem.code == "NAME_UNKNOWN") => {
-                "make the project first, or check its name"
+                "create the project first, or check its name"
             }
             Self::Refused { status: 413, .. } => {
-                "something before the registry limits the size of requests: raise that, or upload in chunks"
+                "a proxy in front of the registry limits the size of requests: raise the limit, or upload in chunks"
             }
             Self::Refused { status: 412, .. } => {
                 "the registry's policy forbids it: see the project's configuration there"
@@ -298,7 +322,7 @@ impl Explain for Error {
             | Self::Malformed { .. }
             | Self::WrongDigest { .. }
             | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
-            // the registry's rule, not a fault of anybody; answers to HEAD have no words
+            // A rule of the registry. A bare 412 is one, too: answers to HEAD have no body that could explain it.
             Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
             _ => Turn::Input,
         }
@@ -314,7 +338,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn told(status: u16, body: &str) -> String {
+    fn message(status: u16, body: &str) -> String {
         refusal("push x".to_owned(), status, problems(body.as_bytes()), Some("robot$a")).to_string()
     }
 
@@ -339,7 +363,7 @@ mod tests {
                 r#"{"errors":[{"code":"NAME_UNKNOWN","message":"project base not found"}]}"#,
                 "cannot push x: there is no such project (repository or project unknown: project base not found)",
             ),
-            (404, "", "cannot push x: the registry has no such thing"),
+            (404, "", "cannot push x: not found in the registry"),
             (
                 400,
                 r#"{"errors":[{"code":"MANIFEST_INVALID"},{"code":"WEIRD","message":"a\nb"}]}"#,
@@ -350,7 +374,7 @@ mod tests {
             (400, r#"{"errors":[1,null,{"code":5},[]]}"#, "cannot push x: the registry refused (status 400)"),
         ];
         for (status, body, expected) in table {
-            assert_eq!(told(status, body), expected);
+            assert_eq!(message(status, body), expected);
         }
         let error = refusal(String::new(), 403, problems(quota.as_bytes()), None);
         assert!(
@@ -367,7 +391,7 @@ mod tests {
             for body in [body.as_slice(), envelope.as_bytes()] {
                 let found = problems(body);
                 prop_assert!(found.len() <= MOST_PROBLEMS);
-                prop_assert!(words("", &found).chars().count() <= MOST_PROBLEMS * (2 * LONGEST_MESSAGE + 80));
+                prop_assert!(describe(&found, "").chars().count() <= MOST_PROBLEMS * (2 * LONGEST_MESSAGE + 80));
             }
         }
     }

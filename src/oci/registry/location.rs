@@ -1,34 +1,38 @@
-//! Where an upload goes on: the `Location` of an upload session (distribution-spec, "Pushing blobs"), relative or
-//! absolute, with or without a query.
+//! Addresses of upload sessions: the `Location` header (distribution-spec, "Pushing blobs"), relative or absolute, with or
+//! without a query.
 
 use crate::values::Digest;
 use url::Url;
 
-/// Longest header that is read: sessions keep their state in it.
+/// Longest header that is read. Registries keep the state of a session in it, which takes some kilobytes.
 const LONGEST: usize = 16 << 10;
 
-/// Returns the address that a `Location` means in the answer to a request for `base`.
+/// Resolves the `Location` in the answer to a request for `base`.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The cause, for messages.
 pub fn resolve(base: &Url, location: &str) -> Result<Url, String> {
     if location.len() > LONGEST {
-        return Err("the upload's address is too long".to_owned());
+        return Err("the upload address is too long".to_owned());
     }
-    let mut url = base.join(location.trim()).map_err(|_| "the upload's address is not sound".to_owned())?;
+
+    let mut url = base.join(location.trim()).map_err(|_| "the upload address is malformed".to_owned())?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("the upload's address is not sound".to_owned());
+        return Err("the upload address is malformed".to_owned());
     }
-    let carries_login = !url.username().is_empty() || url.password().is_some();
-    if carries_login {
-        return Err("the upload's address carries a login".to_owned());
+    // the HTTP client would send it as a header, to a host that the registry chose
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the upload address has a login".to_owned());
     }
+
+    // a fragment is never sent (RFC 9110, 4.2.3)
     url.set_fragment(None);
     if base.scheme() == "https" && url.scheme() == "http" {
         if url.host() != base.host() {
-            return Err("the upload's address leads from https to an open connection".to_owned());
+            return Err("the upload address leads from https to plain http".to_owned());
         }
-        // a registry that does not know of the https before it names itself so: it means the place we talk to
+        // A registry behind a proxy that ends TLS may not know that it is reached over https, nor at which port. It means
+        // the address of the request.
         let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
         url = base.clone();
         url.set_path(&path);
@@ -37,9 +41,10 @@ pub fn resolve(base: &Url, location: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Returns the address that completes an upload: the session's, and the digest besides what is there already.
+/// Returns the address that completes an upload: that of the session, with the digest added to its query.
 #[must_use]
 pub fn completed(mut session: Url, digest: &Digest) -> Url {
+    // the session's own parameters are its state, and stay as they are
     session.query_pairs_mut().append_pair("digest", &digest.to_string());
     session
 }
@@ -61,11 +66,11 @@ mod tests {
             ("https://store.example/u/1", Ok("https://store.example/u/1")),
             ("//store.example/u", Ok("https://store.example/u")),
             ("http://r.example/u/1?_state=x", Ok("https://r.example:8443/u/1?_state=x")),
-            ("http://store.example/u/1", Err("the upload's address leads from https to an open connection")),
-            ("https://u:p@r.example:8443/", Err("the upload's address carries a login")),
-            ("file:///etc/passwd", Err("the upload's address is not sound")),
-            ("https://[", Err("the upload's address is not sound")),
-            ("data:text/plain,x", Err("the upload's address is not sound")),
+            ("http://store.example/u/1", Err("the upload address leads from https to plain http")),
+            ("https://u:p@r.example:8443/", Err("the upload address has a login")),
+            ("file:///etc/passwd", Err("the upload address is malformed")),
+            ("https://[", Err("the upload address is malformed")),
+            ("data:text/plain,x", Err("the upload address is malformed")),
         ];
         for (location, expected) in table {
             let found = resolve(&BASE.parse().expect("an address"), location);

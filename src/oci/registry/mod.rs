@@ -1,13 +1,12 @@
-//! Registries (OCI distribution specification): images go there and come from there, fast, and again where the network
-//! failed.
+//! A client for registries (OCI distribution specification): pushes and pulls images, and retries what may pass.
 //!
-//! - **In**: an image in a layout folder, the name of a repository, tags; or what is to be fetched.
-//! - **Out**: the image under its tags, and what that cost ([`Pushed`]); or its blobs in a folder, verified.
-//! - **Holds**: blobs before the manifests that name them, those before their index, tags last. A tag that stands for the
-//!   image already is not touched. Another host never gets credentials. Statuses that another try does not mend (400, 403,
-//!   409, 412) are never tried again; everything else at most as often as [`HostOptions::attempts`] says, and an upload
-//!   that broke is begun anew: Harbor's registry cannot resume one.
-//! - **Not here**: Harbor's own interface, the order of publishing steps: the stage `publish`.
+//! - **In**: an image in a layout folder with its repository and tags; or the reference of an image to pull.
+//! - **Out**: the image in the registry under its tags, and what was sent ([`Pushed`]); or its verified blobs in a folder.
+//! - **Holds**: blobs are pushed before the manifests that name them, manifests before their index, tags last. A tag that
+//!   already points to the image is not written. Credentials are sent to no other host. Status codes that a retry cannot
+//!   fix (400, 403, 409, 412) are not retried; everything else is tried up to [`HostOptions::attempts`] times. A failed
+//!   upload restarts from the beginning, because Harbor's registry cannot resume one.
+//! - **Not here**: Harbor's own API and the order of the steps of publishing, which are in the stage `publish`.
 
 pub mod address;
 pub mod challenge;
@@ -51,10 +50,10 @@ use crate::values::Login;
 use oci_spec::image::Descriptor;
 use url::Url;
 
-/// Header with the digest of what an answer is about.
+/// Header with the digest of the blob or manifest that an answer is about.
 const DIGEST: &str = "docker-content-digest";
 
-/// One registry, who we are there, and what is known about it.
+/// One registry, with our login and the tokens that it gave us.
 #[derive(Debug)]
 pub struct Registry {
     url: Url,
@@ -63,17 +62,18 @@ pub struct Registry {
     passes: Passes,
 }
 
-/// A manifest or index as the registry has it.
+/// A manifest or index of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Its media type, digest and size.
+    /// Media type, digest and size.
     pub descriptor: Descriptor,
-    /// Its bytes, verified.
+    /// The document, with the digest of the descriptor.
     pub bytes: Vec<u8>,
 }
 
 impl Registry {
-    /// Returns a registry that nobody has talked to yet; costs nothing. Of the address, scheme, host and port count.
+    /// Returns a client for the registry at this address, without connecting to it. Path and query of the address are
+    /// ignored.
     #[must_use]
     pub fn new(mut url: Url, options: HostOptions, login: Option<Login>) -> Self {
         url.set_path("/");
@@ -81,46 +81,48 @@ impl Registry {
         Self { url, host: Host::new(options), login, passes: Passes::default() }
     }
 
-    /// Returns its address.
+    /// Returns the address of the registry: scheme, host and port.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Returns the conversation with its host, for interfaces besides the registry's.
+    /// Returns the HTTP client for its host, for other APIs of that host.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// Returns who we are there.
+    /// Returns the login that is used at this registry.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }
 
-    /// Looks up a tag or digest; `None` when it is not there.
+    /// Looks up a tag or digest; `None` when the registry does not have it.
     ///
     /// # Errors
-    /// When the registry cannot be asked or refuses to tell.
+    /// When the registry cannot be reached or refuses the request.
     pub async fn head(&self, repository: &str, reference: &str) -> Result<Option<Descriptor>, Error> {
         self.head_within(repository, reference, &Scope::pull(repository)).await
     }
 
-    /// As [`Registry::head`], with a token that is needed anyway.
+    /// As [`Registry::head`], with a token that the caller needs anyway.
     async fn head_within(&self, repository: &str, reference: &str, scope: &Scope) -> Result<Option<Descriptor>, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
-        let what = format!("look up `{reference}` in `{repository}`");
+
+        let action = format!("look up `{reference}` in `{repository}`");
         let request = self.manifest_request(Method::HEAD, repository, reference);
-        let answer = self.send(&Call { what: &what, scope, request }).await?;
+        let answer = self.send(&Call { action: &action, scope, request }).await?;
+
         match answer.status() {
-            200 => match described(&answer) {
+            200 => match descriptor_in_headers(&answer) {
                 Some(found) => {
                     answer.drain().await;
                     Ok(Some(found))
                 }
-                // a registry that does not tell the digest has to be asked for the bytes
+                // the digest header is optional: without it, only the bytes tell the digest
                 None => {
                     drop(answer);
                     Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
@@ -130,19 +132,19 @@ impl Registry {
                 answer.drain().await;
                 Ok(None)
             }
-            _ => Err(self.refused(&what, answer).await),
+            _ => Err(self.refused(&action, answer).await),
         }
     }
 
-    /// Returns a manifest or index, verified where its digest is known.
+    /// Returns a manifest or index. Its digest is verified if the reference or the answer names one.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::WrongDigest`], [`Error::Malformed`], others as named.
+    /// [`Error::Missing`], [`Error::WrongDigest`], [`Error::Malformed`] and those of any request.
     pub async fn manifest(&self, repository: &str, reference: &str) -> Result<Manifest, Error> {
         self.manifest_within(repository, reference, &Scope::pull(repository), document::LIMIT).await
     }
 
-    /// As [`Registry::manifest`], with a token that is needed anyway, and at most so many bytes.
+    /// As [`Registry::manifest`], with a token that the caller needs anyway, and at most `limit` bytes.
     async fn manifest_within(
         &self,
         repository: &str,
@@ -152,34 +154,46 @@ impl Registry {
     ) -> Result<Manifest, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
-        let what = format!("read manifest `{reference}` of `{repository}`");
+
+        let action = format!("read manifest `{reference}` of `{repository}`");
         let request = self.manifest_request(Method::GET, repository, reference);
-        let mut failures = 0;
-        let (bytes, media_type, told) = loop {
-            let mut answer = self.send(&Call { what: &what, scope, request: request.clone() }).await?;
-            if answer.status() != 200 {
-                return Err(self.refused(&what, answer).await);
-            }
-            let media_type = answer.header(header::CONTENT_TYPE.as_str()).map(str::to_owned);
-            let told = answer.header(DIGEST).and_then(|text| text.parse().ok());
-            match answer.read(limit).await {
-                Ok(bytes) => break (bytes, media_type, told),
-                Err(failure) => self.host.pause(failure, &mut failures).await?,
-            }
-        };
+        let (bytes, headers) = self.read_manifest(&Call { action: &action, scope, request }, limit).await?;
+
+        // a digest as reference is our own knowledge, so it takes precedence over what the registry announces
         let found = Digest::of(&bytes);
-        if let Some(expected) = reference.parse().ok().or(told).filter(|expected| *expected != found) {
-            return Err(Error::WrongDigest { what, expected, found });
+        let expected = reference.parse().ok().or(headers.digest);
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            return Err(Error::WrongDigest { action, expected, found });
         }
-        let document =
-            document::read(&bytes, media_type.as_deref()).map_err(|cause| Error::Malformed { what, cause })?;
+
+        let document = document::read(&bytes, headers.media_type.as_deref())
+            .map_err(|cause| Error::Malformed { action, cause })?;
         Ok(Manifest { descriptor: oci::descriptor(&document.media_type, &found, bytes.len() as u64), bytes })
     }
 
-    /// Stores a manifest or index under a tag or its digest; returns its digest.
+    /// Reads the bytes of a manifest, of at most `limit` bytes. Repeats the request when the body breaks off.
+    async fn read_manifest(&self, call: &Call<'_>, limit: u64) -> Result<(Vec<u8>, ManifestHeaders), Error> {
+        let mut failures = 0;
+        loop {
+            let mut answer = self.send(call).await?;
+            if answer.status() != 200 {
+                return Err(self.refused(call.action, answer).await);
+            }
+
+            // of the same answer as the bytes: a tag may move between two attempts
+            let media_type = answer.header(header::CONTENT_TYPE.as_str()).map(str::to_owned);
+            let headers = ManifestHeaders { media_type, digest: announced_digest(&answer) };
+            match answer.read(limit).await {
+                Ok(bytes) => return Ok((bytes, headers)),
+                Err(failure) => self.host.pause(failure, &mut failures).await?,
+            }
+        }
+    }
+
+    /// Writes a manifest or index under a tag or its digest; returns its digest.
     ///
     /// # Errors
-    /// [`Error::Immutable`] for an immutable tag that stands for something else, others as named.
+    /// [`Error::Immutable`] for an immutable tag that points to something else, and those of any request.
     pub async fn put_manifest(
         &self,
         repository: &str,
@@ -191,6 +205,7 @@ impl Registry {
         self.put_within(repository, reference, manifest, &Scope::push(repository, [])).await
     }
 
+    /// As [`Registry::put_manifest`], with a token that the caller needs anyway.
     async fn put_within(
         &self,
         repository: &str,
@@ -200,45 +215,45 @@ impl Registry {
     ) -> Result<Digest, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
-        let what = format!("push manifest `{reference}` of `{repository}`");
+
+        let action = format!("push manifest `{reference}` of `{repository}`");
         let mut request = self.manifest_request(Method::PUT, repository, reference);
         request.body = Body::Bytes(manifest.bytes.clone());
-        let unsound = |_| Error::Malformed { what: what.clone(), cause: "its media type is not sound".to_owned() };
-        let media_type = HeaderValue::from_str(manifest.media_type).map_err(unsound)?;
+        let media_type = HeaderValue::from_str(manifest.media_type).map_err(|_| Error::Malformed {
+            action: action.clone(),
+            cause: "its media type is not a valid header".to_owned(),
+        })?;
         request.headers.insert(header::CONTENT_TYPE, media_type);
+
         let expected = Digest::of(manifest.bytes);
-        let answer = self.send(&Call { what: &what, scope, request }).await?;
+        let answer = self.send(&Call { action: &action, scope, request }).await?;
         match answer.status() {
-            200..=299 => {
-                let told = answer.header(DIGEST).and_then(|text| text.parse::<Digest>().ok());
-                answer.drain().await;
-                match told.filter(|found| *found != expected) {
-                    Some(found) => Err(Error::WrongDigest { what, expected, found }),
-                    None => Ok(expected),
-                }
-            }
-            // an immutable tag is refused for the same image, too: somebody may have been faster
+            200..=299 => confirm(answer, &action, expected).await.map(|()| expected),
+            // Harbor refuses writes to an immutable tag even for the same image; a parallel push may have been faster
             412 => {
-                let refused = self.refused(&what, answer).await;
+                let refused = self.refused(&action, answer).await;
                 match self.head_within(repository, reference, scope).await?.and_then(|found| oci::digest_of(&found)) {
                     Some(found) if found == expected => Ok(expected),
                     Some(_) => Err(Error::Immutable { repository: repository.to_owned(), tag: reference.to_owned() }),
                     None => Err(refused),
                 }
             }
-            _ => Err(self.refused(&what, answer).await),
+            _ => Err(self.refused(&action, answer).await),
         }
     }
 
+    /// Returns a request about a manifest, without a body.
     fn manifest_request(&self, method: Method, repository: &str, reference: &str) -> Request {
         let url = self.path(&format!("{repository}/manifests/{reference}"));
         let mut request = Request::new(method, url, Body::Empty);
+
+        // without `Accept`, old registries convert manifests to schema 1, whose digest is another
         let accepted = HeaderValue::from_str(&document::ACCEPTED.join(", ")).expect("media types are a header value");
         request.headers.insert(header::ACCEPT, accepted);
         request
     }
 
-    /// Returns an address below `/v2/`; the path is made of checked names.
+    /// Returns an address below `/v2/`. The path is made of checked names, so it needs no escaping.
     fn path(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         url.set_path(&format!("/v2/{path}"));
@@ -246,10 +261,34 @@ impl Registry {
     }
 }
 
-/// Returns what an answer to HEAD says about a manifest, when it says everything.
-fn described(answer: &Answer) -> Option<Descriptor> {
-    let digest: Digest = answer.header(DIGEST)?.parse().ok()?;
+/// What the headers of an answer say about the manifest in its body.
+struct ManifestHeaders {
+    media_type: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// Returns the descriptor of a manifest from the headers of an answer, if they are complete.
+fn descriptor_in_headers(answer: &Answer) -> Option<Descriptor> {
+    let digest = announced_digest(answer)?;
+    // parameters such as `; charset=utf-8` do not belong to the type
     let media_type = answer.header(header::CONTENT_TYPE.as_str())?.split(';').next()?.trim();
     let size = answer.header(header::CONTENT_LENGTH.as_str())?.parse().ok()?;
     Some(oci::descriptor(media_type, &digest, size))
+}
+
+/// Returns the digest that an answer announces; none where it is not a SHA-256 digest.
+fn announced_digest(answer: &Answer) -> Option<Digest> {
+    answer.header(DIGEST)?.parse().ok()
+}
+
+/// Takes the answer to a successful write. A digest in it must be that of the bytes that were sent.
+async fn confirm(answer: Answer, action: &str, expected: Digest) -> Result<(), Error> {
+    let announced = announced_digest(&answer);
+    // an answer that is read to its end leaves the connection to the next request
+    answer.drain().await;
+
+    match announced.filter(|found| *found != expected) {
+        Some(found) => Err(Error::WrongDigest { action: action.to_owned(), expected, found }),
+        None => Ok(()),
+    }
 }

@@ -1,4 +1,4 @@
-//! An image on its way from a registry: verified while it streams, resumed where it broke.
+//! Pulls images from a registry: verifies blobs while they stream, and resumes downloads where they broke off.
 
 use crate::oci;
 use crate::oci::registry::Manifest;
@@ -7,6 +7,7 @@ use crate::oci::registry::address::check_repository;
 use crate::oci::registry::document;
 use crate::oci::registry::document::Document;
 use crate::oci::registry::document::Named;
+use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::session::Call;
 use crate::oci::registry::session::Trouble;
@@ -36,20 +37,23 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Largest blob that is fetched.
+/// Largest blob that is downloaded: more than any layer of an image should have.
 const LARGEST: u64 = 16 << 30;
 
-/// Manifests and indexes of one image, at most, and how deeply they are nested.
+/// Most manifests and indexes of one image.
 const MOST_DOCUMENTS: usize = 1000;
 
-/// Most bytes of them all: in memory at one time. An index of twenty platforms with attestations has about 100 kB.
+/// Most bytes of all manifests and indexes of an image, which are in memory at the same time. An index of twenty platforms
+/// with attestations has about 100 kB.
 const DOCUMENTS_LIMIT: u64 = 32 << 20;
+
+/// Deepest nesting of indexes.
 const DEEPEST: usize = 3;
 
-/// An attempt that brought this many bytes starts a new count of attempts.
+/// An attempt that received this many bytes resets the count of failures: a slow but working connection is not given up.
 const PROGRESS: u64 = 1 << 20;
 
-/// Time between two looks whether another command has finished the same blob.
+/// Time between two attempts to get the lock of a blob that another command downloads.
 const WAIT: Duration = Duration::from_millis(200);
 
 /// Where an image comes from and goes to.
@@ -57,18 +61,28 @@ struct Pull<'a> {
     registry: &'a Registry,
     repository: &'a str,
     scope: Scope,
-    /// A store or a layout folder: both have `blobs/sha256/<hex>`.
+    /// A store or a layout folder: both keep blobs in `blobs/sha256/<hex>`.
     into: &'a Path,
     reporter: &'a dyn Reporter,
 }
 
+/// A blob that is being downloaded.
+struct Download<'a> {
+    /// `read blob …`: what follows "cannot" in messages.
+    action: &'a str,
+    blob: &'a Named,
+    file: Partial,
+    /// Bytes of the blob whose arrival was reported. A restart does not report them again.
+    reported: u64,
+}
+
 impl Registry {
-    /// Brings everything that a tag or digest stands for into a store or layout folder (`<into>/blobs/sha256/`), and
-    /// returns what it stands for. Unfinished blobs stay in `<into>/partial/` for the next attempt. Of an index that
-    /// names many platforms, one can be had by its own digest.
+    /// Downloads everything that a tag or digest names into a store or layout folder (`<into>/blobs/sha256/`); returns its
+    /// descriptor. Unfinished blobs stay in `<into>/partial/` for the next attempt. To get one platform of an index, pull its
+    /// manifest by digest.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::WrongDigest`], [`Error::Malformed`], others as named.
+    /// [`Error::Missing`], [`Error::WrongDigest`], [`Error::Malformed`] and those of any request.
     pub async fn pull(
         &self,
         repository: &str,
@@ -76,18 +90,20 @@ impl Registry {
         into: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Descriptor, Error> {
-        fs::create_dir(&into.join("blobs/sha256"))?;
-        fs::create_dir(&into.join("partial"))?;
-        let pull = Pull { registry: self, repository, scope: Scope::pull(repository), into, reporter };
+        let pull = Pull::prepare(self, repository, into, reporter)?;
         let root = self.manifest(repository, reference).await?;
         let documents = pull.documents(&root).await?;
+
+        // layers are often shared between platforms
         let all = documents.iter().flat_map(|(_, document)| &document.blobs);
         let blobs: BTreeMap<Digest, &Named> = all.map(|blob| (blob.digest, blob)).collect();
-        let work = stream::iter(blobs.into_values().map(|blob| pull.blob(blob))).buffer_unordered(self.host.parallel());
-        work.try_collect::<Vec<()>>().await?;
-        // what names others comes after them
+        let downloads = blobs.into_values().map(|blob| pull.blob(blob));
+        stream::iter(downloads).buffer_unordered(self.host.parallel()).try_collect::<Vec<()>>().await?;
+
+        // in reverse, so that every document is written after those that it names: readers never see an incomplete image
         for (manifest, _) in documents.iter().rev() {
-            let path = pull.target(&oci::digest_of(&manifest.descriptor).expect("of our making"));
+            let path =
+                pull.target(&oci::digest_of(&manifest.descriptor).expect("our descriptors have SHA-256 digests"));
             if fs::read(&path, document::LIMIT).ok().as_ref() != Some(&manifest.bytes) {
                 fs::write_atomic(&path, &manifest.bytes)?;
             }
@@ -95,26 +111,39 @@ impl Registry {
         Ok(root.descriptor)
     }
 
-    /// Brings one blob of this digest and size into a store or layout folder, unless it is there.
+    /// Downloads one blob, given by its digest and size, into a store or layout folder, unless it is already there.
     ///
     /// # Errors
     /// As [`Registry::pull`].
     pub async fn pull_blob(
         &self,
         repository: &str,
-        (digest, size): (Digest, u64),
+        blob: (Digest, u64),
         into: &Path,
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
         check_repository(repository)?;
+        let pull = Pull::prepare(self, repository, into, reporter)?;
+        pull.blob(&Named { digest: blob.0, size: blob.1, media_type: String::new() }).await
+    }
+}
+
+impl<'a> Pull<'a> {
+    /// Makes the folders that a pull needs.
+    fn prepare(
+        registry: &'a Registry,
+        repository: &'a str,
+        into: &'a Path,
+        reporter: &'a dyn Reporter,
+    ) -> Result<Self, Error> {
         fs::create_dir(&into.join("blobs/sha256"))?;
         fs::create_dir(&into.join("partial"))?;
-        let pull = Pull { registry: self, repository, scope: Scope::pull(repository), into, reporter };
-        pull.blob(&Named { digest, size, media_type: String::new() }).await
+        Ok(Self { registry, repository, scope: Scope::pull(repository), into, reporter })
     }
 }
 
 impl Pull<'_> {
+    /// Returns the path of a finished blob.
     fn target(&self, digest: &Digest) -> PathBuf {
         self.into.join("blobs/sha256").join(digest.hex())
     }
@@ -123,6 +152,8 @@ impl Pull<'_> {
     async fn documents(&self, root: &Manifest) -> Result<Vec<(Manifest, Document)>, Error> {
         let mut found: Vec<(Manifest, Document)> = Vec::new();
         let mut level = vec![root.clone()];
+
+        // level by level: a hostile image must neither nest without end nor list more than the limits
         for _ in 0..=DEEPEST {
             let mut wanted: BTreeMap<Digest, Named> = BTreeMap::new();
             for manifest in std::mem::take(&mut level) {
@@ -135,164 +166,217 @@ impl Pull<'_> {
             if wanted.is_empty() {
                 return Ok(found);
             }
-            if found.len() + wanted.len() > MOST_DOCUMENTS {
-                let cause = format!("it has more than {MOST_DOCUMENTS} manifests");
-                return Err(self.malformed(root.descriptor.digest().as_ref(), cause));
-            }
-            let known = found.iter().map(|(manifest, _)| manifest.bytes.len() as u64);
-            let bytes = known.chain(wanted.values().map(|child| child.size)).fold(0, u64::saturating_add);
-            if bytes > DOCUMENTS_LIMIT {
-                let cause = format!("its manifests have more than {DOCUMENTS_LIMIT} bytes");
-                return Err(self.malformed(root.descriptor.digest().as_ref(), cause));
-            }
-            let children = stream::iter(wanted.into_values().map(|child| self.child(child)));
-            level = children.buffered(self.registry.host.parallel()).try_collect().await?;
+
+            self.check_limits(root, &found, &wanted)?;
+            let children = wanted.into_values().map(|child| self.child(child));
+            level = stream::iter(children).buffered(self.registry.host.parallel()).try_collect().await?;
         }
         Err(self.malformed(root.descriptor.digest().as_ref(), "indexes are nested too deeply".to_owned()))
     }
 
-    fn malformed(&self, reference: &str, cause: String) -> Error {
-        Error::Malformed { what: format!("read manifest `{reference}` of `{}`", self.repository), cause }
+    /// Refuses an image with too many manifests, or too large ones, before the wanted ones are requested.
+    fn check_limits(
+        &self,
+        root: &Manifest,
+        found: &[(Manifest, Document)],
+        wanted: &BTreeMap<Digest, Named>,
+    ) -> Result<(), Error> {
+        let reference = root.descriptor.digest().as_ref();
+        if found.len() + wanted.len() > MOST_DOCUMENTS {
+            return Err(self.malformed(reference, format!("it has more than {MOST_DOCUMENTS} manifests")));
+        }
+
+        // declared sizes may be anything, so their sum may overflow
+        let known = found.iter().map(|(manifest, _)| manifest.bytes.len() as u64);
+        let bytes = known.chain(wanted.values().map(|child| child.size)).fold(0, u64::saturating_add);
+        if bytes > DOCUMENTS_LIMIT {
+            return Err(self.malformed(reference, format!("its manifests have more than {DOCUMENTS_LIMIT} bytes")));
+        }
+        Ok(())
     }
 
-    /// Returns a manifest that another one names, from here when it is here.
+    /// Returns the error for a manifest that cannot be used.
+    fn malformed(&self, reference: &str, cause: String) -> Error {
+        Error::Malformed { action: format!("read manifest `{reference}` of `{}`", self.repository), cause }
+    }
+
+    /// Returns a manifest that an index names, from the local folder if it is there.
     async fn child(&self, child: Named) -> Result<Manifest, Error> {
-        let kept = fs::read(&self.target(&child.digest), child.size.min(document::LIMIT)).ok();
-        if let Some(bytes) = kept.filter(|bytes| Digest::of(bytes) == child.digest) {
+        // the sum of the declared sizes was checked, so no manifest may be larger than declared
+        let limit = child.size.min(document::LIMIT);
+        let local = fs::read(&self.target(&child.digest), limit).ok();
+        if let Some(bytes) = local.filter(|bytes| Digest::of(bytes) == child.digest) {
             return Ok(Manifest { descriptor: oci::descriptor(&child.media_type, &child.digest, child.size), bytes });
         }
+
         let digest = child.digest.to_string();
-        // what it is announced with is what it counts for
-        let limit = child.size.min(document::LIMIT);
         let manifest = self.registry.manifest_within(self.repository, &digest, &self.scope, limit).await?;
+
+        // consumers go by the index, so the registry must serve what the index says
         if manifest.bytes.len() as u64 != child.size {
             return Err(self.malformed(&digest, format!("it does not have {} bytes", child.size)));
         }
-        let found = manifest.descriptor.media_type().to_string();
-        if found != child.media_type {
-            return Err(self.malformed(&digest, format!("it is `{found}` and its index says `{}`", child.media_type)));
+        let media_type = manifest.descriptor.media_type().to_string();
+        if media_type != child.media_type {
+            let cause = format!("its media type is `{media_type}`, but its index says `{}`", child.media_type);
+            return Err(self.malformed(&digest, cause));
         }
         Ok(manifest)
     }
 
-    /// Brings a blob here, unless it is.
+    /// Downloads a blob, unless it is already there and intact.
     async fn blob(&self, blob: &Named) -> Result<(), Error> {
-        let target = self.target(&blob.digest);
-        let is_there =
-            || fs::size(&target) == Some(blob.size) && fs::digest_of(&target).is_ok_and(|found| found == blob.digest);
-        if is_there() {
+        if self.has(blob) {
             return Ok(());
         }
-        let what = format!("read blob {} of `{}`", blob.digest, self.repository);
+
+        let action = format!("read blob {} of `{}`", blob.digest, self.repository);
         if blob.size > LARGEST {
-            return Err(Error::Malformed { what, cause: format!("it has more than {LARGEST} bytes") });
+            return Err(Error::Malformed { action, cause: format!("it has more than {LARGEST} bytes") });
         }
+
         let partial = self.into.join("partial").join(blob.digest.hex());
         let lock_path = partial.with_extension("lock");
-        // never wait inside the system: the other command may be waiting for a blob that is fetched here
+        // polled, never waited for in a system call: that would stop this thread's other downloads, for which the owner of
+        // the lock may be waiting in turn
         let _lock = loop {
             match fs::try_lock(&lock_path)? {
                 Some(lock) => break lock,
                 None => tokio::time::sleep(WAIT).await,
             }
         };
-        if !is_there() {
+
+        // another command may have finished it in the meantime
+        if !self.has(blob) {
             let title = format!("{} {}", self.repository, blob.digest.short());
             self.reporter.event(Event::Started { stage: Stage::Download, total: blob.size, what: title.clone() });
-            self.complete(&what, blob, &partial).await?;
-            fs::rename(&partial, &target)?;
+            self.complete(&action, blob, &partial).await?;
+            fs::rename(&partial, &self.target(&blob.digest))?;
             self.reporter.event(Event::Finished { stage: Stage::Download, what: title });
         }
         Ok(fs::remove(&lock_path)?)
     }
 
-    /// Completes and verifies an unfinished file. One that another command left may be damaged, and gets a second try.
-    async fn complete(&self, what: &str, blob: &Named, path: &Path) -> Result<(), Error> {
+    /// Tells whether a finished blob is there and intact.
+    fn has(&self, blob: &Named) -> bool {
+        let target = self.target(&blob.digest);
+        fs::size(&target) == Some(blob.size) && fs::digest_of(&target).is_ok_and(|found| found == blob.digest)
+    }
+
+    /// Completes an unfinished file and verifies its digest.
+    async fn complete(&self, action: &str, blob: &Named, path: &Path) -> Result<(), Error> {
         let mut reported = 0;
         loop {
-            let mut partial = Partial::open(path, blob.size)?;
-            let was_begun = partial.done() > 0;
-            self.fetch(what, blob, (&mut partial, &mut reported)).await?;
-            let found = partial.hasher.finish();
+            let file = Partial::open(path, blob.size)?;
+            let was_resumed = file.length() > 0;
+            let mut download = Download { action, blob, file, reported };
+            self.download(&mut download).await?;
+            reported = download.reported;
+
+            let found = download.file.hasher.finish();
             if found == blob.digest {
                 return Ok(());
             }
             fs::remove(path)?;
-            if !was_begun {
-                return Err(Error::WrongDigest { what: what.to_owned(), expected: blob.digest, found });
+
+            // The part that an earlier command left may have been damaged, so a resumed download gets a second try. Bytes that
+            // came in one go are the registry's.
+            if !was_resumed {
+                return Err(Error::WrongDigest { action: action.to_owned(), expected: blob.digest, found });
             }
         }
     }
 
-    async fn fetch(&self, what: &str, blob: &Named, (file, told): (&mut Partial, &mut u64)) -> Result<(), Error> {
+    /// Downloads the missing bytes of a blob; tries again where that may help.
+    async fn download(&self, download: &mut Download<'_>) -> Result<(), Error> {
         let mut failures = 0;
-        while file.done() < blob.size {
-            let before = file.done();
-            let Err(trouble) = self.attempt(what, blob, (file, told)).await else { continue };
-            if file.done().saturating_sub(before) >= PROGRESS {
+        while download.file.length() < download.blob.size {
+            let before = download.file.length();
+            let Err(trouble) = self.download_once(download).await else { continue };
+
+            if download.file.length().saturating_sub(before) >= PROGRESS {
                 failures = 0;
             }
-            self.registry.rest(trouble, &mut failures).await?;
+            self.registry.pause(trouble, &mut failures).await?;
         }
         Ok(())
     }
 
-    async fn attempt(&self, what: &str, blob: &Named, (file, told): (&mut Partial, &mut u64)) -> Result<(), Trouble> {
+    /// Makes one request for the missing bytes of a blob.
+    async fn download_once(&self, download: &mut Download<'_>) -> Result<(), Trouble> {
+        let Download { action, blob, .. } = *download;
         let url = self.registry.path(&format!("{}/blobs/{}", self.repository, blob.digest));
         let mut request = Request::new(Method::GET, url, Body::Empty);
-        // a body that is packed once more on its way would not have the digest
+        // a body that a proxy compresses on its way would not have the digest
         request.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if file.done() > 0 {
-            let range = HeaderValue::from_str(&format!("bytes={}-", file.done())).expect("digits");
+        if download.file.length() > 0 {
+            let range = HeaderValue::from_str(&format!("bytes={}-", download.file.length())).expect("digits");
             request.headers.insert(header::RANGE, range);
         }
-        let mut answer = self.registry.send_once(&Call { what, scope: &self.scope, request }).await?;
-        self.begin(what, blob, file, &mut answer).await?;
+
+        let mut answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
+        self.check_range(download, &mut answer).await?;
+
         while let Some(bytes) = answer.part().await? {
-            if file.done() + bytes.len() as u64 > blob.size {
-                return Err(self.wrong_size(what, blob).into());
+            // stops a registry that sends without end
+            if download.file.length() + bytes.len() as u64 > blob.size {
+                return Err(download.wrong_size().into());
             }
-            file.append(&bytes)?;
-            if file.done() > *told {
-                self.reporter.event(Event::Advanced { stage: Stage::Download, by: file.done() - *told });
-                *told = file.done();
-            }
+            download.file.append(&bytes)?;
+            self.report(download);
         }
-        if file.done() < blob.size { Err(Failure::short(answer.url()).into()) } else { Ok(()) }
+
+        if download.file.length() < blob.size { Err(Failure::short(answer.url()).into()) } else { Ok(()) }
     }
 
-    /// Makes the file ready for what an answer brings.
-    async fn begin(&self, what: &str, blob: &Named, file: &mut Partial, answer: &mut Answer) -> Result<(), Trouble> {
+    /// Reports the bytes that arrived since the last report.
+    fn report(&self, download: &mut Download<'_>) {
+        let length = download.file.length();
+        if length > download.reported {
+            self.reporter.event(Event::Advanced { stage: Stage::Download, by: length - download.reported });
+            download.reported = length;
+        }
+    }
+
+    /// Checks which bytes an answer brings, and makes the file ready for them.
+    async fn check_range(&self, download: &mut Download<'_>, answer: &mut Answer) -> Result<(), Trouble> {
+        let length = download.file.length();
         match (answer.status(), answer.content_range()) {
+            // the whole blob, also where the registry ignores `Range`
             (200, _) => {
-                let length = answer.header(header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
-                if length.is_some_and(|length| length != blob.size) {
-                    return Err(self.wrong_size(what, blob).into());
+                let announced =
+                    answer.header(header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
+                if announced.is_some_and(|announced| announced != download.blob.size) {
+                    return Err(download.wrong_size().into());
                 }
-                Ok(file.restart()?)
+                Ok(download.file.restart()?)
             }
-            (206, Some((start, total))) if start == file.done() && start > 0 => {
-                let fits = total.is_none_or(|total| total == blob.size);
-                if fits { Ok(()) } else { Err(self.wrong_size(what, blob).into()) }
+            // the missing part; the total may be left out (RFC 9110, 14.4)
+            (206, Some((start, total))) if start == length && start > 0 => {
+                let fits = total.is_none_or(|total| total == download.blob.size);
+                if fits { Ok(()) } else { Err(download.wrong_size().into()) }
             }
-            // not the part that was asked for: begin again, a time counted as failure
-            (206 | 416, _) if file.done() > 0 => {
-                file.restart()?;
+            // another part, or none: starts again, which counts as a failure so that it does not go on without end
+            (206 | 416, _) if length > 0 => {
+                download.file.restart()?;
                 Err(Failure::short(answer.url()).into())
             }
             (status, _) => {
-                let body = answer.read(crate::oci::registry::error::BODY_LIMIT).await.unwrap_or_default();
-                Err(self.registry.refusal(what, status, &body).into())
+                let body = answer.read(BODY_LIMIT).await.unwrap_or_default();
+                Err(self.registry.refusal(download.action, status, &body).into())
             }
         }
     }
+}
 
-    fn wrong_size(&self, what: &str, blob: &Named) -> Error {
-        Error::Malformed { what: what.to_owned(), cause: format!("it does not have {} bytes", blob.size) }
+impl Download<'_> {
+    /// Returns the error for an answer with too many or too few bytes.
+    fn wrong_size(&self) -> Error {
+        Error::Malformed { action: self.action.to_owned(), cause: format!("it does not have {} bytes", self.blob.size) }
     }
 }
 
-/// An unfinished file, and the digest of what it has.
+/// An unfinished file, with the digest of its bytes so far.
 struct Partial {
     path: PathBuf,
     file: File,
@@ -300,27 +384,39 @@ struct Partial {
 }
 
 impl Partial {
+    /// Opens or creates an unfinished file of at most `size` bytes, and hashes what it already has.
     fn open(path: &Path, size: u64) -> Result<Self, Error> {
-        let tie = |cause| fs::Error::new("write", path, cause);
+        // a link would have us write to another file
         fs::remove_link(path)?;
-        let file = OpenOptions::new().create(true).append(true).truncate(false).open(path).map_err(tie)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|cause| fs::Error::new("write", path, cause))?;
         let mut partial = Self { path: path.to_owned(), file, hasher: Hasher::default() };
+
+        // more bytes than the blob has cannot be a part of it
         if fs::size(path).unwrap_or(0) > size {
             partial.restart()?;
         }
-        std::io::copy(&mut fs::open(path)?, &mut partial.hasher).map_err(tie)?;
+        std::io::copy(&mut fs::open(path)?, &mut partial.hasher)
+            .map_err(|cause| fs::Error::new("write", path, cause))?;
         Ok(partial)
     }
 
-    fn done(&self) -> u64 {
+    /// Returns the number of bytes that the file has.
+    fn length(&self) -> u64 {
         self.hasher.length()
     }
 
+    /// Empties the file.
     fn restart(&mut self) -> Result<(), Error> {
         self.hasher = Hasher::default();
         Ok(self.file.set_len(0).map_err(|cause| fs::Error::new("write", &self.path, cause))?)
     }
 
+    /// Appends bytes to the file.
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(|cause| fs::Error::new("write", &self.path, cause))?;
         self.hasher.update(bytes);

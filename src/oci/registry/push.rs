@@ -1,4 +1,4 @@
-//! A whole image on its way to a registry: what is missing there, its blobs, its manifests, its tags.
+//! Pushes a whole image to a registry: looks up what is missing there, then sends blobs, manifests and tags in this order.
 
 use crate::oci;
 use crate::oci::registry::Registry;
@@ -34,78 +34,80 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Indexes within indexes, at most.
+/// Deepest nesting of indexes.
 const DEEPEST: usize = 3;
 
-/// Blobs that are looked after at one time; requests have their own budget.
-const AHEAD: usize = 32;
+/// Blobs that are looked up at the same time. That costs a registry little, and the HTTP client limits its requests itself.
+const LOOKUPS: usize = 32;
 
-/// Time between two reports of bytes that left.
+/// Time between two reports of sent bytes: often enough for a smooth display.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What is pushed, and where to.
+/// An image to be pushed, and its destination.
 #[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
     /// Folder of an OCI layout.
     pub layout: &'a Path,
-    /// Index or manifest in it.
+    /// The image's index or manifest in that folder.
     pub target: &'a Descriptor,
-    /// Repository, with its project.
+    /// Repository, including its project.
     pub repository: &'a str,
-    /// Tags that are to stand for it, in the order in which they are moved. Without any it is pushed by digest.
+    /// Tags that shall point to the image, in the order in which they are moved. Without tags it is pushed by digest.
     pub tags: &'a [String],
     /// Repositories of the same registry that may have some of the blobs.
     pub mount_from: &'a [String],
-    /// Blobs that the folder need not have, because they can be mounted; see [`Error::Absent`].
+    /// Blobs that the folder may lack, because they can be mounted; see [`Error::Absent`].
     pub elsewhere: &'a [Digest],
-    /// Most bytes of one request, for proxies that limit that; costs speed.
+    /// Most bytes of one request, for proxies with a limit; slower than without.
     pub chunk: Option<u64>,
-    /// The image is probably not there: everything is looked up at once. Otherwise the tags alone, first.
+    /// The repository probably lacks the image, so everything is looked up at the same time. Otherwise the tags are looked
+    /// up first, and alone.
     pub is_new: bool,
 }
 
-/// A number of blobs, and their bytes.
+/// A number of blobs and their total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Blobs {
-    /// How many.
+    /// Number of blobs.
     pub count: usize,
-    /// Bytes of all.
+    /// Bytes of all blobs together.
     pub bytes: u64,
 }
 
 impl Blobs {
+    /// Counts one more blob.
     fn add(&mut self, blob: &Named) {
         self.count += 1;
         self.bytes += blob.size;
     }
 }
 
-/// What a push did.
+/// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Pushed {
-    /// The image.
+    /// Digest of the image.
     pub digest: Digest,
     /// Blobs that were sent.
     pub uploaded: Blobs,
-    /// Blobs that other repositories had.
+    /// Blobs that were mounted from other repositories.
     pub mounted: Blobs,
-    /// Blobs that were there.
+    /// Blobs that the repository already had.
     pub skipped: Blobs,
-    /// Manifests and indexes that were written, by digest.
+    /// Number of manifests and indexes that were written.
     pub manifests: usize,
-    /// Tags that did not stand for this image before.
+    /// Tags that did not point to this image before.
     pub tags_moved: Vec<String>,
 }
 
-/// The bytes of a manifest to be written.
+/// A manifest or index to be written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Upload<'a> {
     pub(super) media_type: &'a str,
     pub(super) bytes: &'a Bytes,
 }
 
-/// A manifest or index of the image.
+/// A manifest or index of the image in the layout.
 #[derive(Debug)]
 struct Node {
     digest: Digest,
@@ -115,238 +117,329 @@ struct Node {
 }
 
 impl Node {
+    /// Returns its bytes and media type for a request.
     fn upload(&self) -> Upload<'_> {
         Upload { media_type: &self.media_type, bytes: &self.bytes }
     }
 }
 
 impl Registry {
-    /// Brings an image to a repository and its tags to the image. Everything that is there is left alone, so that a push
-    /// that failed can simply be repeated.
+    /// Pushes an image and moves its tags to it. What the registry already has is left alone, so a failed push can simply be
+    /// repeated.
     ///
     /// # Errors
-    /// [`Error::Damaged`] before anything is sent; otherwise no tag stands for an image that is not complete.
+    /// [`Error::Damaged`] before anything is sent. After any other error, no tag points to an incomplete image.
     pub async fn push(&self, push: &Push<'_>, reporter: &dyn Reporter) -> Result<Pushed, Error> {
         check_repository(push.repository)?;
         push.mount_from.iter().try_for_each(|from| check_repository(from))?;
         push.tags.iter().try_for_each(|tag| check_tag(tag))?;
-        // children before what names them
+
         let nodes = Image::read(push)?;
-        let root = nodes.last().expect("an image is at least one manifest");
-        let scope = &Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
+        let scope = Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
+        let image = ImagePush { registry: self, push, nodes, scope, reporter };
+
+        self.discover_challenge().await?;
+        image.run().await
+    }
+}
+
+/// One push of an image.
+struct ImagePush<'a> {
+    registry: &'a Registry,
+    push: &'a Push<'a>,
+    /// Manifests and indexes, each after those that it names; so the image itself is the last one.
+    nodes: Vec<Node>,
+    scope: Scope,
+    reporter: &'a dyn Reporter,
+}
+
+impl ImagePush<'_> {
+    /// Sends what is missing, then moves the tags.
+    async fn run(&self) -> Result<Pushed, Error> {
         let mut pushed = Pushed {
-            digest: root.digest,
+            digest: self.root().digest,
             uploaded: Blobs::default(),
             mounted: Blobs::default(),
             skipped: Blobs::default(),
             manifests: 0,
             tags_moved: Vec::new(),
         };
-        self.greet().await?;
-        let mut to_move = Vec::new();
-        let mut is_known = false;
-        if !push.is_new {
-            to_move = self.tags_to_move(push, root, scope).await?;
-            is_known = to_move.is_empty() && !push.tags.is_empty() || self.is_there(push, root, scope).await?;
-        }
-        if is_known {
-            // what is there has its blobs with it
-            blobs(&nodes).values().for_each(|blob| pushed.skipped.add(blob));
-        } else {
-            // at once: every round trip counts
-            let wanted: Vec<Named> = blobs(&nodes).into_values().collect();
-            let uploads = Uploads::new(self, push, scope);
-            let brought = push_blobs(&uploads, wanted, (&mut pushed, reporter));
-            let is_there = async { if push.is_new { self.is_there(push, root, scope).await } else { Ok(false) } };
-            let (is_there, ()) = try_join(is_there, brought).await?;
-            let named = async {
-                if is_there {
-                    return self.tags_to_move(push, root, scope).await;
-                }
-                self.push_manifests(push, scope, &nodes).await?;
-                pushed.manifests = nodes.len();
-                // no tag can stand for what was not there
-                Ok(push.tags.to_vec())
-            };
-            let (named, ()) = join(named, uploads.give_back()).await;
-            to_move = named?;
-        }
-        let move_tag = |tag: &String| {
-            let tag = tag.clone();
-            async move { self.put_within(push.repository, &tag, root.upload(), scope).await }
+
+        pushed.tags_moved = match self.tags_of_known_image().await? {
+            Some(tags) => {
+                // a registry accepts a manifest only after its blobs, so it has them as well
+                blobs(&self.nodes).values().for_each(|blob| pushed.skipped.add(blob));
+                tags
+            }
+            None => self.push_content(&mut pushed).await?,
         };
-        let moved = stream::iter(to_move.iter().map(move_tag)).buffered(self.host.parallel());
-        // one that is refused does not keep the others from the same complete image
-        for result in moved.collect::<Vec<_>>().await {
-            result?;
-        }
-        pushed.tags_moved = to_move;
+
+        self.move_tags(&pushed.tags_moved).await?;
         Ok(pushed)
     }
 
-    /// Returns the tags that do not stand for this image.
-    async fn tags_to_move(&self, push: &Push<'_>, root: &Node, scope: &Scope) -> Result<Vec<String>, Error> {
-        let look = |tag: &String| {
-            let tag = tag.clone();
-            async move {
-                let found = self.head_within(push.repository, &tag, scope).await?;
-                let stands = found.and_then(|found| oci::digest_of(&found)) == Some(root.digest);
-                Ok::<_, Error>((!stands).then_some(tag))
-            }
+    /// Returns the image's own manifest or index.
+    fn root(&self) -> &Node {
+        self.nodes.last().expect("an image is at least one manifest")
+    }
+
+    /// Looks up the image before anything else, unless it is probably new. Returns the tags to move if the repository has
+    /// the image, and `None` if it may not.
+    async fn tags_of_known_image(&self) -> Result<Option<Vec<String>>, Error> {
+        if self.push.is_new {
+            return Ok(None);
+        }
+
+        // tags that point to the image prove that it exists
+        let tags = self.tags_to_move().await?;
+        let all_point_to_it = tags.is_empty() && !self.push.tags.is_empty();
+        let exists = all_point_to_it || self.exists().await?;
+        Ok(exists.then_some(tags))
+    }
+
+    /// Sends blobs, then manifests; returns the tags to move.
+    async fn push_content(&self, pushed: &mut Pushed) -> Result<Vec<String>, Error> {
+        let uploads = Uploads::new(self.registry, self.push, &self.scope);
+        let transfer = BlobTransfer {
+            uploads: &uploads,
+            turns: Semaphore::new(self.registry.host.parallel()),
+            reporter: self.reporter,
         };
-        let moved: Vec<Option<String>> = stream::iter(push.tags.iter().map(look)).buffered(AHEAD).try_collect().await?;
-        Ok(moved.into_iter().flatten().collect())
+
+        // the image is looked up while its blobs are: every round trip counts
+        let lookup = async { if self.push.is_new { self.exists().await } else { Ok(false) } };
+        let wanted: Vec<Named> = blobs(&self.nodes).into_values().collect();
+        let (exists, ways) = try_join(lookup, transfer.run(wanted)).await?;
+        for (blob, way) in ways {
+            let counted = match way {
+                Way::Skipped => &mut pushed.skipped,
+                Way::Mounted => &mut pushed.mounted,
+                Way::Uploaded => &mut pushed.uploaded,
+            };
+            counted.add(&blob);
+        }
+
+        // unused upload sessions are given back meanwhile; that must not delay the manifests
+        let manifests = async {
+            if exists {
+                return self.tags_to_move().await;
+            }
+            self.push_manifests().await?;
+            pushed.manifests = self.nodes.len();
+            // no tag can point to an image that did not exist
+            Ok(self.push.tags.to_vec())
+        };
+        let (tags, ()) = join(manifests, uploads.give_back()).await;
+        tags
+    }
+
+    /// Writes the image under each of these tags.
+    async fn move_tags(&self, tags: &[String]) -> Result<(), Error> {
+        let moves = tags.iter().cloned().map(|tag| async move {
+            self.registry.put_within(self.push.repository, &tag, self.root().upload(), &self.scope).await
+        });
+        let results: Vec<_> = stream::iter(moves).buffered(self.registry.host.parallel()).collect().await;
+
+        // all tags are tried before one error is returned: the image is complete, whichever tag is refused
+        results.into_iter().try_for_each(|result| result.map(drop))
+    }
+
+    /// Returns the tags that do not point to this image.
+    async fn tags_to_move(&self) -> Result<Vec<String>, Error> {
+        let lookups = self.push.tags.iter().cloned().map(|tag| async move {
+            let found = self.registry.head_within(self.push.repository, &tag, &self.scope).await?;
+            let points_here = found.and_then(|found| oci::digest_of(&found)) == Some(self.root().digest);
+            Ok::<_, Error>((!points_here).then_some(tag))
+        });
+        let to_move: Vec<Option<String>> = stream::iter(lookups).buffered(LOOKUPS).try_collect().await?;
+        Ok(to_move.into_iter().flatten().collect())
     }
 
     /// Tells whether the repository has the image, and so everything that it names.
-    async fn is_there(&self, push: &Push<'_>, root: &Node, scope: &Scope) -> Result<bool, Error> {
-        Ok(self.head_within(push.repository, &root.digest.to_string(), scope).await?.is_some())
+    async fn exists(&self) -> Result<bool, Error> {
+        let digest = self.root().digest.to_string();
+        Ok(self.registry.head_within(self.push.repository, &digest, &self.scope).await?.is_some())
     }
 
-    /// Writes manifests by digest, those that others name first; the image itself only when no tag takes it along.
-    async fn push_manifests(&self, push: &Push<'_>, scope: &Scope, nodes: &[Node]) -> Result<(), Error> {
-        let (root, others) = nodes.split_last().expect("an image is at least one manifest");
-        let put = |node: &Node| {
-            let (digest, upload) = (node.digest.to_string(), (node.media_type.clone(), node.bytes.clone()));
-            async move {
-                let upload = Upload { media_type: &upload.0, bytes: &upload.1 };
-                self.put_within(push.repository, &digest, upload, scope).await
-            }
-        };
+    /// Writes manifests by digest, each after those that it names.
+    async fn push_manifests(&self) -> Result<(), Error> {
+        let (root, others) = self.nodes.split_last().expect("an image is at least one manifest");
+        // an index names no blobs itself
         let (indexes, images): (Vec<&Node>, Vec<&Node>) = others.iter().partition(|node| node.blobs.is_empty());
-        let work = stream::iter(images.into_iter().map(put)).buffer_unordered(self.host.parallel());
-        work.try_collect::<Vec<_>>().await?;
-        let last = push.tags.is_empty().then_some(root);
-        for index in indexes.into_iter().chain(last) {
-            put(index).await?;
+
+        // manifests of images name only blobs, so their order does not matter
+        let puts = images.into_iter().map(|node| self.put_by_digest(node));
+        stream::iter(puts).buffer_unordered(self.registry.host.parallel()).try_collect::<Vec<()>>().await?;
+
+        for index in indexes {
+            self.put_by_digest(index).await?;
+        }
+
+        // with tags, the image itself is written under the first of them
+        if self.push.tags.is_empty() {
+            self.put_by_digest(root).await?;
         }
         Ok(())
     }
+
+    /// Writes a manifest or index under its digest.
+    async fn put_by_digest(&self, node: &Node) -> Result<(), Error> {
+        let digest = node.digest.to_string();
+        self.registry.put_within(self.push.repository, &digest, node.upload(), &self.scope).await.map(drop)
+    }
 }
 
-/// Brings those blobs to the registry that it does not have.
-async fn push_blobs(
-    uploads: &Uploads<'_>,
-    mut wanted: Vec<Named>,
-    (pushed, reporter): (&mut Pushed, &dyn Reporter),
-) -> Result<(), Error> {
-    // the largest first: the last to end is then a small one
-    wanted.sort_by_key(|blob| std::cmp::Reverse(blob.size));
-    // registries lose sessions when many are open
-    let turns = Semaphore::new(uploads.registry.host.parallel());
-    let bring = |blob: &Named| {
-        let blob = blob.clone();
-        let turns = &turns;
-        async move {
-            if uploads.has(&blob).await? {
-                reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::There });
-                return Ok::<_, Error>((blob, Way::Skipped));
+/// The transfer of an image's blobs.
+struct BlobTransfer<'a> {
+    uploads: &'a Uploads<'a>,
+    /// Limits the uploads at one time: registries lose sessions when many are open.
+    turns: Semaphore,
+    reporter: &'a dyn Reporter,
+}
+
+impl BlobTransfer<'_> {
+    /// Sends or mounts the blobs that the repository lacks; returns for each one how it got there.
+    async fn run(&self, mut wanted: Vec<Named>) -> Result<Vec<(Named, Way)>, Error> {
+        // largest first, so that the last blob to be finished is a small one
+        wanted.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+        let transfers = wanted.into_iter().map(|blob| self.transfer(blob));
+        let all = stream::iter(transfers).buffer_unordered(LOOKUPS).try_collect::<Vec<_>>();
+
+        let open_ahead = async {
+            if self.uploads.may_send {
+                self.uploads.open_ahead().await;
             }
-            let _turn = turns.acquire().await.expect("never closed");
-            let what = format!("{} {}", uploads.repository, blob.digest.short());
-            reporter.event(Event::Started { stage: Stage::Upload, total: blob.size, what: what.clone() });
-            let way = uploads.bring(&blob).await?;
-            if way == Way::Mounted {
-                reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::Mounted });
-            }
-            reporter.event(Event::Finished { stage: Stage::Upload, what });
-            Ok((blob, way))
-        }
-    };
-    let work = stream::iter(wanted.iter().map(bring)).buffer_unordered(AHEAD).try_collect::<Vec<_>>();
-    // asked for first, because every blob that is missing waits for it
-    let ahead = async {
-        if uploads.may_send {
-            uploads.open_ahead().await;
-        }
-        Ok(())
-    };
-    let work = try_join3(uploads.sources(), ahead, work);
-    let mut work = pin!(work);
-    let mut ticks = tokio::time::interval(TICK);
-    let tell = || match uploads.sent.swap(0, Ordering::Relaxed) {
-        0 => {}
-        by => reporter.event(Event::Advanced { stage: Stage::Upload, by }),
-    };
-    let ways = loop {
-        tokio::select! {
-            ways = &mut work => break ways,
-            _ = ticks.tick() => tell(),
-        }
-    };
-    tell();
-    for (blob, way) in ways?.2 {
-        let part = match way {
-            Way::Skipped => &mut pushed.skipped,
-            Way::Mounted => &mut pushed.mounted,
-            Way::Uploaded => &mut pushed.uploaded,
+            Ok(())
         };
-        part.add(&blob);
+
+        // the sources of mounts are polled first, because every blob that is missing waits for them
+        let (_, (), ways) = self.with_progress(try_join3(self.uploads.sources(), open_ahead, all)).await?;
+        Ok(ways)
     }
-    Ok(())
+
+    /// Sends or mounts one blob if the repository lacks it.
+    async fn transfer(&self, blob: Named) -> Result<(Named, Way), Error> {
+        if self.uploads.exists(&blob).await? {
+            self.reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::There });
+            return Ok((blob, Way::Skipped));
+        }
+
+        // taken after the lookup, so that no lookup waits for an upload
+        let _turn = self.turns.acquire().await.expect("never closed");
+        let title = format!("{} {}", self.uploads.repository, blob.digest.short());
+        self.reporter.event(Event::Started { stage: Stage::Upload, total: blob.size, what: title.clone() });
+
+        let way = self.uploads.upload(&blob).await?;
+        if way == Way::Mounted {
+            self.reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::Mounted });
+        }
+        self.reporter.event(Event::Finished { stage: Stage::Upload, what: title });
+        Ok((blob, way))
+    }
+
+    /// Waits for some work, and reports the sent bytes meanwhile.
+    async fn with_progress<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut ticks = tokio::time::interval(TICK);
+
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                _ = ticks.tick() => self.report_sent(),
+            }
+        };
+        // what was sent since the last tick
+        self.report_sent();
+        result
+    }
+
+    /// Reports the bytes that were sent since the last report.
+    fn report_sent(&self) {
+        match self.uploads.sent.swap(0, Ordering::Relaxed) {
+            0 => {}
+            by => self.reporter.event(Event::Advanced { stage: Stage::Upload, by }),
+        }
+    }
 }
 
-/// Returns the blobs of manifests, each once.
+/// Returns the blobs of all manifests by digest: layers are often shared between platforms.
 fn blobs<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeMap<Digest, Named> {
     let all = nodes.into_iter().flat_map(|node| &node.blobs);
     all.map(|blob| (blob.digest, blob.clone())).collect()
 }
 
-/// Reads an image from a layout folder.
+/// Reads an image from a layout folder, and checks that it is complete.
 struct Image<'a> {
     layout: &'a Path,
     elsewhere: &'a [Digest],
+    /// Manifests and indexes, each after those that it names.
     nodes: Vec<Node>,
     seen: BTreeSet<Digest>,
 }
 
 impl Image<'_> {
+    /// Returns the manifests and indexes of an image, each after those that it names.
     fn read(push: &Push<'_>) -> Result<Vec<Node>, Error> {
         let digest = oci::digest_of(push.target).ok_or_else(|| Error::Damaged {
             path: push.layout.to_owned(),
             cause: format!("`{}` is not a SHA-256 digest", push.target.digest()),
         })?;
         let media_type = push.target.media_type().to_string();
+        let root = Named { digest, size: push.target.size(), media_type };
+
         let (layout, elsewhere) = (push.layout, push.elsewhere);
         let mut image = Image { layout, elsewhere, nodes: Vec::new(), seen: BTreeSet::new() };
-        image.add(&Named { digest, size: push.target.size(), media_type }, 0)?;
+        image.add(&root, 0)?;
         Ok(image.nodes)
     }
 
+    /// Returns the path of a blob in the layout.
     fn path(&self, digest: &Digest) -> PathBuf {
         self.layout.join("blobs/sha256").join(digest.hex())
     }
 
+    /// Adds a manifest or index after everything that it names.
     fn add(&mut self, named: &Named, depth: usize) -> Result<(), Error> {
+        // an index may name a manifest twice, for two platforms
         if !self.seen.insert(named.digest) {
             return Ok(());
         }
+
         let path = self.path(&named.digest);
-        let damaged = |cause: String| Error::Damaged { path: path.clone(), cause };
         if depth > DEEPEST {
-            return Err(damaged("indexes are nested too deeply".to_owned()));
+            return Err(Error::Damaged { path, cause: "indexes are nested too deeply".to_owned() });
         }
+
+        // the layout may be another tool's: nothing is sent that does not have its digest
         let bytes = fs::read(&path, document::LIMIT)?;
         let found = Digest::of(&bytes);
         if found != named.digest {
-            return Err(damaged(format!("its bytes have digest {found}")));
+            return Err(Error::Damaged { path, cause: format!("its bytes have digest {found}") });
         }
-        let document = document::read(&bytes, Some(&named.media_type)).map_err(&damaged)?;
-        for child in &document.manifests {
-            self.add(child, depth + 1)?;
+        let document =
+            document::read(&bytes, Some(&named.media_type)).map_err(|cause| Error::Damaged { path, cause })?;
+
+        for manifest in &document.manifests {
+            self.add(manifest, depth + 1)?;
         }
         for blob in &document.blobs {
-            let path = self.path(&blob.digest);
-            let size = fs::size(&path);
-            let is_near = size.is_none() && self.elsewhere.contains(&blob.digest);
-            if size != Some(blob.size) && !is_near {
-                let found = size.map_or_else(|| "it is missing".to_owned(), |size| format!("it has {size} bytes"));
-                return Err(Error::Damaged { path, cause: format!("{found} instead of {}", blob.size) });
-            }
+            self.check_blob(blob)?;
         }
-        let node =
-            Node { digest: named.digest, media_type: document.media_type, bytes: bytes.into(), blobs: document.blobs };
-        self.nodes.push(node);
+
+        let (digest, media_type) = (named.digest, document.media_type);
+        self.nodes.push(Node { digest, media_type, bytes: bytes.into(), blobs: document.blobs });
         Ok(())
+    }
+
+    /// Checks that a blob exists with its size, or may be elsewhere. Its digest is verified when it is sent.
+    fn check_blob(&self, blob: &Named) -> Result<(), Error> {
+        let path = self.path(&blob.digest);
+        let cause = match fs::size(&path) {
+            Some(size) if size == blob.size => return Ok(()),
+            None if self.elsewhere.contains(&blob.digest) => return Ok(()),
+            Some(size) => format!("it has {size} bytes instead of {}", blob.size),
+            None => "it is missing".to_owned(),
+        };
+        Err(Error::Damaged { path, cause })
     }
 }

@@ -1,4 +1,5 @@
-//! One request to a registry with what it wants to know about us: learns how, fetches tokens, renews a refused one once.
+//! One authorised request to a registry: finds out which scheme the registry wants, fetches tokens, and replaces a refused
+//! token once.
 
 use crate::oci::registry::Registry;
 use crate::oci::registry::challenge;
@@ -23,11 +24,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// A request, what it is for, and the rights that it needs.
+/// A request with its purpose and the rights that it needs.
 #[derive(Debug, Clone)]
 pub(super) struct Call<'a> {
-    /// `read manifest …`: what follows "cannot" in messages.
-    pub(super) what: &'a str,
+    /// What the request does, as messages name it after "cannot": `read manifest …`.
+    pub(super) action: &'a str,
     pub(super) scope: &'a Scope,
     pub(super) request: Request,
 }
@@ -35,33 +36,33 @@ pub(super) struct Call<'a> {
 /// Why an attempt failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Another attempt may mend it, after the pause that the host asked for.
-    Passing(Error, Option<Duration>),
-    /// It does not.
-    Final(Error),
+    /// A retry may succeed, after the pause that the host asked for.
+    Transient(Error, Option<Duration>),
+    /// A retry fails in the same way.
+    Permanent(Error),
 }
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        let (passes, pause) = (failure.may_pass(), failure.asked_pause());
+        let (may_pass, pause) = (failure.may_pass(), failure.asked_pause());
         let error = Error::Http(failure.error);
-        if passes { Self::Passing(error, pause) } else { Self::Final(error) }
+        if may_pass { Self::Transient(error, pause) } else { Self::Permanent(error) }
     }
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        Self::Final(error)
+        Self::Permanent(error)
     }
 }
 
 impl From<crate::sys::http::Error> for Trouble {
     fn from(error: crate::sys::http::Error) -> Self {
-        Self::Final(error.into())
+        Self::Permanent(error.into())
     }
 }
 
-/// How a request says who it comes from.
+/// How a request is authorised.
 #[derive(Debug)]
 enum Pass {
     Nobody,
@@ -70,13 +71,13 @@ enum Pass {
 }
 
 impl Registry {
-    /// Sends a request until it is answered, or the attempts are used up.
+    /// Sends a request until it is answered or the attempts are used up.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let mut failures = 0;
         loop {
             match self.send_once(call).await {
                 Ok(answer) => return Ok(answer),
-                Err(trouble) => self.rest(trouble, &mut failures).await?,
+                Err(trouble) => self.pause(trouble, &mut failures).await?,
             }
         }
     }
@@ -84,128 +85,147 @@ impl Registry {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// What is wrong, when it does not pass or the attempts are used up.
-    pub(super) async fn rest(&self, trouble: Trouble, failures: &mut u32) -> Result<(), Error> {
+    /// The cause of the failure, when a retry cannot help or the attempts are used up.
+    pub(super) async fn pause(&self, trouble: Trouble, failures: &mut u32) -> Result<(), Error> {
         match trouble {
-            Trouble::Final(error) => Err(error),
-            Trouble::Passing(error, pause) if !self.host.rest(failures, pause).await => Err(error),
-            Trouble::Passing(..) => Ok(()),
+            Trouble::Permanent(error) => Err(error),
+            Trouble::Transient(error, pause) if !self.host.rest(failures, pause).await => Err(error),
+            Trouble::Transient(..) => Ok(()),
         }
     }
 
-    /// Sends a request once. Credentials go to the registry alone: another host gets the bare request.
+    /// Sends a request once. Credentials are sent to the registry alone: another host gets the request without them.
     pub(super) async fn send_once(&self, call: &Call<'_>) -> Result<Answer, Trouble> {
-        if !self.is_here(&call.request.url) {
+        if !self.is_own_origin(&call.request.url) {
             return Ok(self.host.send_once(&call.request).await?);
         }
-        // with a login it is known that the registry will ask: one request finds out how, the others wait for that
-        let mut first = if self.login.is_some() { self.passes.first().await } else { None };
-        let mut pass = self.pass(call, None).await?;
+
+        // Whoever has a login expects a challenge. Of many parallel requests, one finds out which scheme the registry
+        // wants, and the others wait for the result instead of being refused each.
+        let mut discovery = if self.login.is_some() { self.passes.discovery().await } else { None };
+        let mut pass = self.authorize(call, None).await?;
+
+        // two rounds: the second one has answered the challenge, or has a new token
         for is_last in [false, true] {
             let mut request = call.request.clone();
             if let Some(value) = pass.header()? {
                 request.headers.insert(header::AUTHORIZATION, value);
             }
             let answer = self.host.send_once(&request).await?;
-            if first.is_some() && answer.status() != 401 {
-                self.passes.is_open();
+
+            if discovery.is_some() && answer.status() != 401 {
+                self.passes.note_open();
             }
-            if answer.status() != 401 || !answer.url().parse().is_ok_and(|url| self.is_here(&url)) {
+            // after a redirect the 401 may be another host's, which must not decide how we log in
+            if answer.status() != 401 || !answer.url().parse().is_ok_and(|url| self.is_own_origin(&url)) {
                 return Ok(answer);
             }
-            let challenges = texts(&answer, header::WWW_AUTHENTICATE.as_str());
+
+            let challenges = header_values(&answer, header::WWW_AUTHENTICATE.as_str());
             let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
             pass = match &pass {
                 Pass::Nobody if !is_last => {
                     self.learn(&challenges)?;
-                    drop(first.take());
-                    self.pass(call, None).await?
+                    // the scheme is known: the waiting requests may go on while this one fetches its token
+                    drop(discovery.take());
+                    self.authorize(call, None).await?
                 }
-                Pass::Token(token) if !is_last => self.pass(call, Some(token.serial)).await?,
-                _ => return Err(self.refused_pass(call, &pass, &body).into()),
+                Pass::Token(token) if !is_last => self.authorize(call, Some(token.serial)).await?,
+                _ => return Err(self.unauthorized(call, &pass, &body).into()),
             };
         }
         unreachable!("the last round returns")
     }
 
-    fn is_here(&self, url: &Url) -> bool {
+    /// Tells whether an address belongs to this registry: scheme, host and port.
+    fn is_own_origin(&self, url: &Url) -> bool {
         url.origin() == self.url.origin()
     }
 
-    /// Asks how the registry wants to know who comes (distribution-spec, "Determining Support"), so that of many requests
-    /// at once not each is refused first.
-    pub(super) async fn greet(&self) -> Result<(), Error> {
+    /// Asks which scheme the registry wants (distribution-spec, "Determining Support"), so that of many parallel requests
+    /// not each one is refused first. Without a login there is nothing to find out.
+    pub(super) async fn discover_challenge(&self) -> Result<(), Error> {
         if self.login.is_none() || self.passes.challenge().is_some() {
             return Ok(());
         }
+
         let answer = self.host.send(&Request::new(Method::GET, self.path(""), Body::Empty)).await?;
-        let challenges = texts(&answer, header::WWW_AUTHENTICATE.as_str());
-        let is_asked = answer.status() == 401;
+        let challenges = header_values(&answer, header::WWW_AUTHENTICATE.as_str());
+        let is_challenged = answer.status() == 401;
         answer.drain().await;
-        if is_asked { self.learn(&challenges) } else { Ok(()) }
+
+        if is_challenged { self.learn(&challenges) } else { Ok(()) }
     }
 
+    /// Remembers the challenge in these `WWW-Authenticate` headers.
     fn learn(&self, challenges: &[String]) -> Result<(), Error> {
-        let host = challenge::shown_host(&self.url);
-        let found = challenge::parse(challenges.iter().map(String::as_str), &self.url);
-        self.passes.learn(found.map_err(|cause| Error::Challenge { host, cause: self.scrub(&cause) })?);
+        let challenge = challenge::parse(challenges.iter().map(String::as_str), &self.url).map_err(|cause| {
+            let host = challenge::shown_host(&self.url);
+            Error::Challenge { host, cause: self.scrub(&cause) }
+        })?;
+        self.passes.learn(challenge);
         Ok(())
     }
 
-    fn refused_pass(&self, call: &Call<'_>, pass: &Pass, body: &[u8]) -> Error {
+    /// Returns the error for a request that was refused with its authorisation.
+    fn unauthorized(&self, call: &Call<'_>, pass: &Pass, body: &[u8]) -> Error {
         match (pass, &self.login) {
+            // the password itself was refused; a refused token lacks rights
             (Pass::Basic(_), Some(login)) => {
                 Error::LoginRefused { host: challenge::shown_host(&self.url), user: login.user.clone() }
             }
-            _ => self.refusal(call.what, 401, body),
+            _ => self.refusal(call.action, 401, body),
         }
     }
 
-    /// Returns what goes with a request for this, after the registry refused the token with that serial number.
-    async fn pass(&self, call: &Call<'_>, refused: Option<u64>) -> Result<Pass, Trouble> {
+    /// Returns the authorisation of a request. `refused` is the serial number of the token that the registry refused.
+    async fn authorize(&self, call: &Call<'_>, refused: Option<u64>) -> Result<Pass, Trouble> {
         let (realm, service) = match (self.passes.challenge(), &self.login) {
             (None, _) => return Ok(Pass::Nobody),
             (Some(Challenge::Basic), Some(login)) => return Ok(Pass::Basic(login.basic())),
-            (Some(Challenge::Basic), None) => return Err(Error::LoginNeeded { what: call.what.to_owned() }.into()),
+            (Some(Challenge::Basic), None) => {
+                return Err(Error::LoginNeeded { action: call.action.to_owned() }.into());
+            }
             (Some(Challenge::Bearer { realm, service }), _) => (realm, service),
         };
+
+        // locked until the token is here: parallel requests with the same scope share one token
         let slot = self.passes.slot(call.scope);
         let mut slot = slot.lock().await;
         if let Some(token) = slot.as_ref().filter(|token| token.is_good(refused)) {
             return Ok(Pass::Token(Arc::clone(token)));
         }
-        let asked_at = Instant::now();
-        let answer = self.token(call, realm, service.as_deref()).await?;
-        let token = self.passes.issue(answer, asked_at);
+
+        // the lifetime counts from before the request, so that a slow answer does not prolong it
+        let requested_at = Instant::now();
+        let answer = self.fetch_token(call, realm, service.as_deref()).await?;
+        let token = self.passes.issue(answer, requested_at);
         *slot = Some(Arc::clone(&token));
         Ok(Pass::Token(token))
     }
 
-    async fn token(&self, call: &Call<'_>, mut realm: Url, service: Option<&str>) -> Result<token::Answer, Trouble> {
+    /// Asks the token server for a token with the scope of a request.
+    async fn fetch_token(&self, call: &Call<'_>, realm: Url, service: Option<&str>) -> Result<token::Answer, Trouble> {
         let host = challenge::shown_host(&realm);
+        let answer = self.host.send_once(&self.token_request(call, realm, service)?).await?;
+
         let user = self.login.as_ref().map(|login| login.user.clone());
-        for (name, value) in service.map(|service| ("service", service.to_owned())).into_iter().chain(scopes(call)) {
-            realm.query_pairs_mut().append_pair(name, &value);
-        }
-        let mut request = Request::new(Method::GET, realm, Body::Empty);
-        if let Some(login) = &self.login {
-            request.headers.insert(header::AUTHORIZATION, sensitive(&login.basic())?);
-        }
-        let answer = self.host.send_once(&request).await?;
         match (answer.status(), user) {
             (200, user) => {
                 let body = answer.bytes(token::ANSWER_LIMIT).await?;
                 let answer = token::parse(&body).map_err(|cause| Error::Challenge { host: host.clone(), cause })?;
+                // Harbor refuses no login here: a wrong password gets a token without rights
                 if answer.is_empty {
                     return Err(Error::NoRights { host, user, scope: call.scope.to_string() }.into());
                 }
                 Ok(answer)
             }
+            // a proxy may answer in place of the token server; its 403 says nothing about our login
             (403, _) if answer.proxy().is_some() => {
                 Err(self.refused(&format!("get a token from `{host}`"), answer).await.into())
             }
             (401 | 403, Some(user)) => Err(Error::LoginRefused { host, user }.into()),
-            (401 | 403, None) => Err(Error::LoginNeeded { what: call.what.to_owned() }.into()),
+            (401 | 403, None) => Err(Error::LoginNeeded { action: call.action.to_owned() }.into()),
             (status, _) => {
                 let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
                 Err(self.refusal(&format!("get a token from `{host}`"), status, &body).into())
@@ -213,63 +233,90 @@ impl Registry {
         }
     }
 
-    /// Turns an answer that refuses into an error.
-    pub(super) async fn refused(&self, what: &str, answer: Answer) -> Error {
+    /// Returns the request for a token (distribution's token specification, "Requesting a Token").
+    fn token_request(&self, call: &Call<'_>, mut realm: Url, service: Option<&str>) -> Result<Request, Error> {
+        // appended, because the realm may have parameters of its own
+        if let Some(service) = service {
+            realm.query_pairs_mut().append_pair("service", service);
+        }
+        for scope in call.scope.parameters() {
+            realm.query_pairs_mut().append_pair("scope", &scope);
+        }
+
+        let mut request = Request::new(Method::GET, realm, Body::Empty);
+        if let Some(login) = &self.login {
+            request.headers.insert(header::AUTHORIZATION, sensitive_header(&login.basic())?);
+        }
+        Ok(request)
+    }
+
+    /// Turns an answer that refuses a request into an error.
+    pub(super) async fn refused(&self, action: &str, answer: Answer) -> Error {
         let status = answer.status();
         let (url, proxy) = (answer.url().to_owned(), answer.proxy().map(str::to_owned));
-        // registries say who they are, or speak in their own envelope
-        let is_registry = answer.headers().contains_key("docker-distribution-api-version");
+        let names_registry = answer.headers().contains_key("docker-distribution-api-version");
         let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
-        match proxy.filter(|_| !is_registry && error::problems(&body).is_empty() && status != 404) {
+
+        // Behind a proxy, an answer is the registry's if it has the registry's header or error format. A 404 counts as the
+        // registry's in any case: it means that something does not exist, which callers expect.
+        let is_registrys = names_registry || !error::problems(&body).is_empty() || status == 404;
+        match proxy.filter(|_| !is_registrys) {
             Some(proxy) => crate::sys::http::Error::Proxy { url, proxy, status }.into(),
-            None => self.refusal(what, status, &body),
+            None => self.refusal(action, status, &body),
         }
     }
 
-    pub(super) fn refusal(&self, what: &str, status: u16, body: &[u8]) -> Error {
+    /// Turns status and body of a refusal into an error.
+    pub(super) fn refusal(&self, action: &str, status: u16, body: &[u8]) -> Error {
         let mut problems = error::problems(body);
         for problem in &mut problems {
             problem.code = self.scrub(&problem.code);
             problem.message = self.scrub(&problem.message);
         }
-        refusal(what.to_owned(), status, problems, self.login.as_ref().map(|login| login.user.as_str()))
+        refusal(action.to_owned(), status, problems, self.login.as_ref().map(|login| login.user.as_str()))
     }
 
-    /// Returns a text of the registry's without our password, should it have repeated that.
+    /// Removes our password from a text of the registry, in case it repeats what it was sent.
     fn scrub(&self, text: &str) -> String {
         let Some(login) = &self.login else { return text.to_owned() };
+
+        // as it is, and encoded as in the header
         let basic = login.basic();
-        let secrets = [login.password.expose(), basic.expose().trim_start_matches("Basic ")];
-        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let mut scrubbed = text.to_owned();
+        for secret in [login.password.expose(), basic.expose().trim_start_matches("Basic ")] {
+            // `replace` finds an empty text everywhere
+            if !secret.is_empty() {
+                scrubbed = scrubbed.replace(secret, "***");
+            }
+        }
+        scrubbed
     }
 }
 
 impl Pass {
+    /// Returns the value of the `Authorization` header; none for anonymous requests.
     fn header(&self) -> Result<Option<HeaderValue>, Error> {
         match self {
             Self::Nobody => Ok(None),
-            Self::Basic(value) => sensitive(value).map(Some),
-            Self::Token(token) => sensitive(&Secret::new(format!("Bearer {}", token.text.expose()))).map(Some),
+            Self::Basic(value) => sensitive_header(value).map(Some),
+            Self::Token(token) => sensitive_header(&Secret::new(format!("Bearer {}", token.text.expose()))).map(Some),
         }
     }
 }
 
-fn scopes(call: &Call<'_>) -> impl Iterator<Item = (&'static str, String)> {
-    call.scope.parameters().map(|scope| ("scope", scope))
-}
-
-fn texts(answer: &Answer, name: &str) -> Vec<String> {
+/// Returns all values of a header that are text.
+fn header_values(answer: &Answer, name: &str) -> Vec<String> {
     let values = answer.headers().get_all(name).iter();
     values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
 }
 
-fn sensitive(secret: &Secret) -> Result<HeaderValue, Error> {
-    let unsound = |_| Error::Malformed {
-        what: "log in".to_owned(),
+/// Returns a header value that no log shows.
+fn sensitive_header(secret: &Secret) -> Result<HeaderValue, Error> {
+    // neither the value nor a cause that may quote it belongs into the message
+    let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| Error::Malformed {
+        action: "log in".to_owned(),
         cause: "the password or token cannot be sent in a header".to_owned(),
-    };
-    let mut value = HeaderValue::from_str(secret.expose()).map_err(unsound)?;
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

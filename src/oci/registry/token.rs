@@ -1,5 +1,5 @@
-//! Tokens of a registry's token server (distribution's token specification): what is asked for, what comes back, and
-//! which are kept.
+//! Tokens of a registry's token server (distribution's token specification): their scopes, the server's answer, and the
+//! tokens that are kept.
 
 use crate::oci::registry::challenge::Challenge;
 use crate::values::Secret;
@@ -18,37 +18,44 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Cause of errors about an answer that is not as the specification defines it.
+const MALFORMED: &str = "the token server's answer is malformed";
+
 /// Largest answer of a token server that is read.
 pub(super) const ANSWER_LIMIT: u64 = 1 << 20;
 
-/// Longest token: it travels in a header.
+/// Longest token: it is sent in a header, which servers limit.
 const LONGEST: usize = 64 << 10;
 
-/// Lifetime of a token whose answer gives none, as the specification has it.
+/// Lifetime of a token whose answer names none, as the specification defines it.
 const USUAL_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Longest lifetime that is believed: a larger number must not overflow the clock.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// What a token is for: repositories and what is done there.
+/// The rights of a token: repositories, and the actions in each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Scope(BTreeMap<String, BTreeSet<&'static str>>);
 
 impl Scope {
-    /// Returns the right to read.
+    /// Returns the right to read a repository.
     pub(super) fn pull(repository: &str) -> Self {
         Self::default().with(repository, &["pull"])
     }
 
-    /// Returns the right to write, and to read where blobs are mounted from: a mount needs both in one token.
+    /// Returns the right to write to a repository and to read those that blobs are mounted from. A mount needs both in one
+    /// token.
     pub(super) fn push<'a>(repository: &str, mount_from: impl IntoIterator<Item = &'a str>) -> Self {
         let scope = Self::default().with(repository, &["pull", "push"]);
         mount_from.into_iter().fold(scope, |scope, from| scope.with(from, &["pull"]))
     }
 
-    /// Returns the right to delete.
+    /// Returns the right to delete in a repository.
     pub(super) fn delete(repository: &str) -> Self {
         Self::default().with(repository, &["pull", "delete"])
     }
 
+    /// Adds actions in a repository.
     fn with(mut self, repository: &str, actions: &[&'static str]) -> Self {
         self.0.entry(repository.to_owned()).or_default().extend(actions);
         self
@@ -56,8 +63,10 @@ impl Scope {
 
     /// Returns the values of the `scope` parameters.
     pub(super) fn parameters(&self) -> impl Iterator<Item = String> {
-        let actions = |actions: &BTreeSet<&str>| actions.iter().copied().collect::<Vec<_>>().join(",");
-        self.0.iter().map(move |(repository, set)| format!("repository:{repository}:{}", actions(set)))
+        self.0.iter().map(|(repository, actions)| {
+            let actions: Vec<&str> = actions.iter().copied().collect();
+            format!("repository:{repository}:{}", actions.join(","))
+        })
     }
 }
 
@@ -68,43 +77,52 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A token server's answer.
+/// The answer of a token server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The token.
     pub token: Secret,
-    /// How long it lives.
+    /// Time from the request until the token expires.
     pub lifetime: Duration,
-    /// Whether it says of itself that it gives no rights at all.
+    /// The token says of itself that it grants no rights at all.
     pub is_empty: bool,
 }
 
-/// Reads a token server's answer.
+/// Reads the answer of a token server.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The cause, for messages; never anything of the answer, which may have a token in it.
 pub fn parse(body: &[u8]) -> Result<Answer, String> {
-    let unsound = || "the token server's answer is not sound".to_owned();
-    let answer: Value = serde_json::from_slice(body).map_err(|_| unsound())?;
-    let text = |key| answer.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let token = text("token").or_else(|| text("access_token")).ok_or("the token server's answer has no token")?;
+    let answer: Value = serde_json::from_slice(body).map_err(|_| MALFORMED)?;
+
+    // servers that speak OAuth 2.0 name it `access_token`; those that send both may leave one empty
+    let token =
+        ["token", "access_token"].into_iter().find_map(|key| answer.get(key)?.as_str().filter(|t| !t.is_empty()));
+    let token = token.ok_or("the token server's answer has no token")?;
+    // it goes into a header as it is
     if token.len() > LONGEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(unsound());
+        return Err(MALFORMED.to_owned());
     }
+
     let seconds = answer.get("expires_in").and_then(Value::as_f64).filter(|seconds| *seconds >= 0.0);
-    let lifetime = seconds.map_or(USUAL_LIFETIME, |seconds| {
-        Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(LONGEST_LIFETIME).min(LONGEST_LIFETIME)
-    });
-    Ok(Answer { token: Secret::new(token.to_owned()), lifetime, is_empty: gives_nothing(token) })
+    let lifetime = match seconds {
+        // at least a second, or every request would need a new token
+        Some(seconds) => {
+            Duration::try_from_secs_f64(seconds.max(1.0)).map_or(LONGEST_LIFETIME, |time| time.min(LONGEST_LIFETIME))
+        }
+        None => USUAL_LIFETIME,
+    };
+    Ok(Answer { token: Secret::new(token.to_owned()), lifetime, is_empty: grants_nothing(token) })
 }
 
-/// Tells whether a token is a JWT (RFC 7519) whose `access` claim has no action in it. Other tokens are not judged.
-fn gives_nothing(token: &str) -> bool {
+/// Tells whether a token is a JWT (RFC 7519) whose `access` claim has no actions. Other tokens are opaque, and count as
+/// granting something.
+fn grants_nothing(token: &str) -> bool {
+    // The signature is not verified: that is the registry's part. A forged claim would only change our message.
     let Some(claims) = token.split('.').nth(1) else { return false };
     let Ok(claims) = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')) else { return false };
     let Ok(claims) = serde_json::from_slice::<Value>(&claims) else { return false };
-    let has_actions =
-        |entry: &Value| entry.get("actions").and_then(Value::as_array).is_some_and(|actions| !actions.is_empty());
+
     match claims.get("access") {
         Some(Value::Null) => true,
         Some(Value::Array(access)) => !access.iter().any(has_actions),
@@ -112,74 +130,92 @@ fn gives_nothing(token: &str) -> bool {
     }
 }
 
+/// Tells whether an entry of an `access` claim grants any action.
+fn has_actions(entry: &Value) -> bool {
+    entry.get("actions").and_then(Value::as_array).is_some_and(|actions| !actions.is_empty())
+}
+
 /// A token in use.
 #[derive(Debug)]
 pub(super) struct Token {
-    /// Tells tokens apart.
+    /// Number that tells tokens of this run apart.
     pub(super) serial: u64,
     pub(super) text: Secret,
-    /// From here on a new one is asked for.
+    /// From this time on, a new token is requested.
     renewed_at: Instant,
 }
 
-/// Where the token for one scope is kept. Whoever holds it asks for a new one; the others wait for that.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Arc<Token>>>>;
+/// The place of the token for one scope. The task that holds the lock requests a new token; the others wait for it.
+pub(super) type TokenSlot = Arc<tokio::sync::Mutex<Option<Arc<Token>>>>;
 
-/// How a registry wants to be talked to, and the tokens that it accepts.
+/// What is known about the authentication at a registry: its challenge, and the tokens that it accepts.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     challenge: Mutex<Option<Challenge>>,
-    slots: Mutex<BTreeMap<Scope, Slot>>,
+    slots: Mutex<BTreeMap<Scope, TokenSlot>>,
+    /// Serial number of the next token.
     serial: AtomicU64,
-    first: tokio::sync::Mutex<()>,
+    /// Held by the request that finds out the challenge.
+    discovery: tokio::sync::Mutex<()>,
+    /// A request without authentication was answered.
     is_open: AtomicBool,
 }
 
 impl Passes {
-    /// Returns what the registry asked for, once it did.
+    /// Returns the challenge of the registry, once it is known.
     pub(super) fn challenge(&self) -> Option<Challenge> {
         guard(&self.challenge).clone()
     }
 
-    /// Remembers what the registry asks for; the first one counts: Harbor names `Basic` to those who came with a token.
+    /// Remembers the challenge of the registry.
     pub(super) fn learn(&self, challenge: Challenge) {
+        // the first one is kept: Harbor challenges requests that have a token with `Basic`
         guard(&self.challenge).get_or_insert(challenge);
     }
 
-    /// Waits until another request has found out what the registry asks for; whoever gets the guard finds out.
-    pub(super) async fn first(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let is_known = || self.is_open.load(Ordering::Relaxed) || guard(&self.challenge).is_some();
-        if is_known() {
+    /// Waits while another request finds out the challenge. If it is still unknown then, returns a guard: the caller's
+    /// request shall find it out, and the others wait until the guard is dropped.
+    pub(super) async fn discovery(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.is_discovered() {
             return None;
         }
-        let first = self.first.lock().await;
-        (!is_known()).then_some(first)
+
+        let discovery = self.discovery.lock().await;
+        (!self.is_discovered()).then_some(discovery)
     }
 
-    /// Remembers that the registry answers everybody, as far as is known.
-    pub(super) fn is_open(&self) {
+    /// Tells whether it is known how the registry treats requests without authentication.
+    fn is_discovered(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed) || guard(&self.challenge).is_some()
+    }
+
+    /// Remembers that the registry answered a request without authentication. It may still challenge others.
+    pub(super) fn note_open(&self) {
         self.is_open.store(true, Ordering::Relaxed);
     }
 
-    /// Returns where the token for a scope is kept.
-    pub(super) fn slot(&self, scope: &Scope) -> Slot {
+    /// Returns the place of the token for a scope.
+    pub(super) fn slot(&self, scope: &Scope) -> TokenSlot {
         Arc::clone(guard(&self.slots).entry(scope.clone()).or_default())
     }
 
-    /// Returns a token that was asked for at this time, for a slot.
-    pub(super) fn issue(&self, answer: Answer, asked_at: Instant) -> Arc<Token> {
+    /// Returns the token of an answer to a request that was sent at this time.
+    pub(super) fn issue(&self, answer: Answer, requested_at: Instant) -> Arc<Token> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Token { serial, text: answer.token, renewed_at: asked_at + answer.lifetime * 4 / 5 })
+        // renewed early, so that it does not expire on its way
+        let renewed_at = requested_at + answer.lifetime * 4 / 5;
+        Arc::new(Token { serial, text: answer.token, renewed_at })
     }
 }
 
 impl Token {
-    /// Tells whether it can be used, after the registry refused the one with that serial number.
+    /// Tells whether the token can be used. `refused` is the serial number of the token that the registry refused.
     pub(super) fn is_good(&self, refused: Option<u64>) -> bool {
         refused != Some(self.serial) && Instant::now() < self.renewed_at
     }
 }
 
+/// Locks a mutex.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no thread panics while it holds this")
 }
@@ -210,12 +246,12 @@ mod tests {
             (r#"{"token":"a","expires_in":-5}"#, Ok(("a", 60))),
             (r#"{"token":"a","expires_in":1e300}"#, Ok(("a", 86400))),
             (r#"{"token":"a","expires_in":"300"}"#, Ok(("a", 60))),
-            (r#"{"token":"a\nb"}"#, Err("the token server's answer is not sound")),
-            (r#"{"token":"a b"}"#, Err("the token server's answer is not sound")),
+            (r#"{"token":"a\nb"}"#, Err("the token server's answer is malformed")),
+            (r#"{"token":"a b"}"#, Err("the token server's answer is malformed")),
             (r#"{"token":7}"#, Err("the token server's answer has no token")),
             ("{}", Err("the token server's answer has no token")),
             ("[]", Err("the token server's answer has no token")),
-            ("<html>", Err("the token server's answer is not sound")),
+            ("<html>", Err("the token server's answer is malformed")),
         ];
         for (body, expected) in table {
             let found = parse(body.as_bytes());

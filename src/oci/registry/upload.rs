@@ -1,11 +1,12 @@
-//! One blob on its way to a registry: is it there, can it be mounted, else POST and one streaming PUT; begun anew as a
-//! whole when it broke (distribution-spec, "Pushing blobs").
+//! One blob on its way to a registry: is it already there, can it be mounted, else POST and one streaming PUT. An upload
+//! that fails restarts from the beginning (distribution-spec, "Pushing blobs").
 
-use crate::oci::registry::DIGEST;
 use crate::oci::registry::Push;
 use crate::oci::registry::Registry;
 use crate::oci::registry::ahead::Ahead;
 use crate::oci::registry::ahead::Session;
+use crate::oci::registry::announced_digest;
+use crate::oci::registry::confirm;
 use crate::oci::registry::document::Named;
 use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
@@ -21,11 +22,10 @@ use crate::sys::http::Request;
 use crate::sys::http::Sent;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
-use crate::values::Digest;
-use crate::values::Hasher;
 use futures_util::future::join_all;
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-/// Where blobs go, and how.
+/// The uploads of one push: where blobs come from, where they go, and how.
 #[derive(Debug)]
 pub(super) struct Uploads<'a> {
     pub(super) registry: &'a Registry,
@@ -44,37 +44,48 @@ pub(super) struct Uploads<'a> {
     pub(super) scope: Scope,
     /// Folder of an OCI layout.
     pub(super) layout: PathBuf,
-    /// Repositories that blobs may be mounted from.
+    /// Repositories from which blobs may be mounted.
     pub(super) mount_from: &'a [String],
-    /// Those of them that exist, once that is known.
+    /// Those of them that exist and that we may read, once that is known.
     pub(super) sources: OnceCell<Vec<String>>,
-    /// Those of them that the registry did not let us mount from.
+    /// Those of them from which the registry refused a mount.
     pub(super) unusable: Mutex<BTreeSet<String>>,
     /// Sessions for the first blobs that have to be sent.
     pub(super) ahead: Ahead,
     /// Most bytes of one request.
     pub(super) chunk: Option<u64>,
-    /// Some blobs are probably sent, none is thought to be elsewhere only.
+    /// Blobs will probably be sent: the layout should have all of them.
     pub(super) may_send: bool,
-    /// Bytes that left.
+    /// Bytes sent since the last report of progress.
     pub(super) sent: Arc<AtomicU64>,
 }
 
-/// How a blob got there.
+/// How a blob got into the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// It was there.
+    /// The repository already had it.
     Skipped,
-    /// Another repository of the registry had it.
+    /// It was mounted from another repository of the registry.
     Mounted,
     /// It was sent.
     Uploaded,
 }
 
-/// What a registry offers after POST.
+/// What a registry offers in answer to a POST.
 enum Start {
     Mounted,
     Session(Session),
+}
+
+/// One attempt to upload a blob.
+struct Attempt<'a> {
+    /// `push blob …`: what follows "cannot" in messages.
+    action: String,
+    blob: &'a Named,
+    /// Counts the bytes that are sent.
+    sent: &'a Sent,
+    /// An earlier attempt failed.
+    is_retry: bool,
 }
 
 impl<'a> Uploads<'a> {
@@ -98,339 +109,366 @@ impl<'a> Uploads<'a> {
 
 impl Uploads<'_> {
     /// Tells whether the repository has a blob.
-    pub(super) async fn has(&self, blob: &Named) -> Result<bool, Error> {
-        let what = self.what("look up", blob);
-        let answer = self.registry.send(&self.head(&what, self.repository, blob)).await?;
-        self.judge_head(&what, answer).await.map_err(|trouble| match trouble {
-            Trouble::Final(error) | Trouble::Passing(error, _) => error,
-        })
+    pub(super) async fn exists(&self, blob: &Named) -> Result<bool, Error> {
+        let action = format!("look up blob {} of `{}`", blob.digest, self.repository);
+        let answer = self.registry.send(&self.head(&action, self.repository, blob)).await?;
+        self.exists_by(&action, answer).await
     }
 
-    /// Returns those repositories to mount from that exist and that we may read.
+    /// Returns the repositories to mount from that exist and that we may read.
     pub(super) async fn sources(&self) -> Result<&Vec<String>, Error> {
-        let look = |from: &String| {
-            let (from, what) = (from.clone(), format!("look up `{from}`"));
-            let mut url = self.registry.path(&format!("{from}/tags/list"));
-            url.set_query(Some("n=1"));
-            async move {
-                let request = Request::new(Method::GET, url, Body::Empty);
-                match self.registry.send(&Call { what: &what, scope: &self.scope, request }).await {
-                    Ok(answer) => {
-                        let exists = answer.status() == 200;
-                        answer.drain().await;
-                        Ok(exists.then_some(from))
-                    }
-                    Err(Error::Denied { .. }) => Ok(None),
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        let own = |from: &&String| *from != self.repository;
-        let found = async {
-            let found: Vec<Option<String>> = try_join_all(self.mount_from.iter().filter(own).map(look)).await?;
-            Ok(found.into_iter().flatten().collect())
-        };
-        self.sources.get_or_try_init(|| found).await
+        self.sources.get_or_try_init(|| self.find_sources()).await
     }
 
-    /// Brings a blob to the repository that was not there a moment ago.
-    pub(super) async fn bring(&self, blob: &Named) -> Result<Way, Error> {
-        let counted = Arc::clone(&self.sent);
-        let sent = Sent::new(move |bytes| _ = counted.fetch_add(bytes, Ordering::Relaxed));
-        let mut failures = 0;
-        loop {
-            match self.attempt(blob, failures > 0, &sent).await {
-                Ok(way) => return Ok(way),
-                Err(trouble) => self.registry.rest(trouble, &mut failures).await?,
+    /// Asks for all repositories to mount from at the same time.
+    async fn find_sources(&self) -> Result<Vec<String>, Error> {
+        let others = self.mount_from.iter().filter(|from| *from != self.repository);
+        let readable = try_join_all(others.map(|from| self.if_readable(from.clone()))).await?;
+        Ok(readable.into_iter().flatten().collect())
+    }
+
+    /// Returns the repository if it exists and we may read it.
+    async fn if_readable(&self, repository: String) -> Result<Option<String>, Error> {
+        let action = format!("look up `{repository}`");
+        // a single tag is enough: only the status is of interest
+        let mut url = self.registry.path(&format!("{repository}/tags/list"));
+        url.set_query(Some("n=1"));
+        let request = Request::new(Method::GET, url, Body::Empty);
+
+        match self.registry.send(&Call { action: &action, scope: &self.scope, request }).await {
+            Ok(answer) => {
+                let exists = answer.status() == 200;
+                answer.drain().await;
+                Ok(exists.then_some(repository))
             }
+            // mounting only saves bytes, so a missing right is no reason to fail
+            Err(Error::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    async fn attempt(&self, blob: &Named, is_again: bool, sent: &Sent) -> Result<Way, Trouble> {
-        let what = self.what("push", blob);
-        // what broke last may have been the answer alone
-        if is_again {
-            let answer = self.registry.send_once(&self.head(&what, self.repository, blob)).await?;
-            if self.judge_head(&what, answer).await? {
+    /// Mounts or sends a blob that the repository did not have a moment ago; tries again where that may help.
+    pub(super) async fn upload(&self, blob: &Named) -> Result<Way, Error> {
+        let counter = Arc::clone(&self.sent);
+        let sent = Sent::new(move |bytes| _ = counter.fetch_add(bytes, Ordering::Relaxed));
+        let action = format!("push blob {} of `{}`", blob.digest, self.repository);
+        let mut attempt = Attempt { action, blob, sent: &sent, is_retry: false };
+
+        let mut failures = 0;
+        loop {
+            match self.upload_once(&attempt).await {
+                Ok(way) => return Ok(way),
+                Err(trouble) => self.registry.pause(trouble, &mut failures).await?,
+            }
+            attempt.is_retry = true;
+        }
+    }
+
+    /// Makes one attempt to mount or send a blob.
+    async fn upload_once(&self, attempt: &Attempt<'_>) -> Result<Way, Trouble> {
+        let Attempt { action, blob, .. } = attempt;
+
+        // the last attempt may have succeeded, and only its answer got lost
+        if attempt.is_retry {
+            let answer = self.registry.send_once(&self.head(action, self.repository, blob)).await?;
+            if self.exists_by(action, answer).await? {
                 return Ok(Way::Uploaded);
             }
         }
-        let Session { url, least } = match self.start(&what, blob, is_again).await? {
+
+        let session = match self.start(attempt).await? {
             Start::Mounted => return Ok(Way::Mounted),
             Start::Session(session) => session,
         };
-        self.check(blob).await?;
-        match self.chunk {
-            Some(chunk) if chunk.max(least) < blob.size => {
-                let url = self.send_chunks(&what, url, blob, (chunk.max(least).max(1), sent)).await?;
-                self.complete(&what, url, blob, Body::Empty).await?;
+        self.verify_before_sending(blob).await?;
+
+        // the registry's minimum takes precedence over our maximum: smaller chunks would be refused
+        match self.chunk.map(|chunk| chunk.max(session.least).max(1)) {
+            Some(chunk) if chunk < blob.size => {
+                let url = self.send_chunks(attempt, session.url, chunk).await?;
+                self.complete(attempt, url, Body::Empty).await?;
             }
-            _ => self.complete(&what, url, blob, self.body(blob, (0, blob.size), sent)).await?,
+            _ => self.complete(attempt, session.url, self.body(attempt, 0..blob.size)).await?,
         }
         Ok(Way::Uploaded)
     }
 
-    /// Reads a blob before it is sent: what leaves has the digest that it is sent under.
-    async fn check(&self, blob: &Named) -> Result<(), Trouble> {
-        let path = self.file(blob);
+    /// Verifies the digest of a local blob before it is sent, so that damaged bytes never leave this machine.
+    async fn verify_before_sending(&self, blob: &Named) -> Result<(), Trouble> {
+        let path = self.blob_path(blob);
         if fs::size(&path).is_none() {
             return Err(Error::Absent { digest: blob.digest }.into());
         }
-        let read = path.clone();
-        let found = spawn_blocking(move || fs::digest_of(&read))
+
+        // hashing a large layer takes seconds, in which other transfers must go on
+        let hashed = path.clone();
+        let found = spawn_blocking(move || fs::digest_of(&hashed))
             .await
-            .unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
-        let found = found.map_err(Error::from)?;
+            .unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+            .map_err(Error::from)?;
+
         if found == blob.digest {
             return Ok(());
         }
         Err(Error::Damaged { path, cause: format!("its bytes have digest {found}") }.into())
     }
 
-    fn what(&self, verb: &str, blob: &Named) -> String {
-        format!("{verb} blob {} of `{}`", blob.digest, self.repository)
-    }
-
-    fn head<'a>(&'a self, what: &'a str, repository: &str, blob: &Named) -> Call<'a> {
+    /// Returns a request that asks whether a repository has a blob.
+    fn head<'b>(&'b self, action: &'b str, repository: &str, blob: &Named) -> Call<'b> {
         let url = self.registry.path(&format!("{repository}/blobs/{}", blob.digest));
-        Call { what, scope: &self.scope, request: Request::new(Method::HEAD, url, Body::Empty) }
+        Call { action, scope: &self.scope, request: Request::new(Method::HEAD, url, Body::Empty) }
     }
 
-    async fn judge_head(&self, what: &str, answer: Answer) -> Result<bool, Trouble> {
+    /// Tells whether a blob exists, by the answer to [`Uploads::head`].
+    async fn exists_by(&self, action: &str, answer: Answer) -> Result<bool, Error> {
         match answer.status() {
-            200 => {
+            status @ (200 | 404) => {
                 answer.drain().await;
-                Ok(true)
+                Ok(status == 200)
             }
-            404 => {
-                answer.drain().await;
-                Ok(false)
-            }
-            _ => Err(self.registry.refused(what, answer).await.into()),
+            _ => Err(self.registry.refused(action, answer).await),
         }
     }
 
-    /// Mounts the blob or opens an upload session: a mount that fails opens one as well.
-    async fn start(&self, what: &str, blob: &Named, is_again: bool) -> Result<Start, Trouble> {
-        if let Some(from) = self.source(blob).await?
-            && let Some(start) = self.mount(what, blob, &from).await?
+    /// Mounts a blob or opens an upload session. A mount that fails opens a session as well.
+    async fn start(&self, attempt: &Attempt<'_>) -> Result<Start, Trouble> {
+        if let Some(from) = self.mount_source(attempt.blob).await?
+            && let Some(start) = self.mount(attempt, &from).await?
         {
             return Ok(start);
         }
-        // one that was opened long ago may be what broke
-        let ahead = if is_again { None } else { self.ahead.take().await };
+
+        // a retry gets a new session: one that was opened long ago may have expired
+        let ahead = if attempt.is_retry { None } else { self.ahead.take().await };
         let session = match ahead {
             Some(session) => session,
-            None => self.open(what).await,
+            None => self.open(&attempt.action).await,
         };
         session.map(Start::Session)
     }
 
     /// Opens an upload session.
-    async fn open(&self, what: &str) -> Result<Session, Trouble> {
+    async fn open(&self, action: &str) -> Result<Session, Trouble> {
         let url = self.registry.path(&format!("{}/blobs/uploads/", self.repository));
-        let request = Request::new(Method::POST, url, Body::Empty);
-        let answer = self.registry.send_once(&Call { what, scope: &self.scope, request: request.clone() }).await?;
+        let request = Request::new(Method::POST, url.clone(), Body::Empty);
+        let answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
+
         match answer.status() {
-            202 => self.session(what, &request.url, answer).await,
-            _ => Err(self.registry.refused(what, answer).await.into()),
+            202 => read_session(action, &url, answer).await,
+            _ => Err(self.registry.refused(action, answer).await.into()),
         }
     }
 
-    /// Opens sessions before anybody needs them.
+    /// Opens sessions before blobs need them.
     pub(super) async fn open_ahead(&self) {
-        let what = format!("open an upload to `{}`", self.repository);
-        let open = self.ahead.announce().into_iter().map(|user| async {
-            let _nobody_listens_any_more = user.send(self.open(&what).await);
+        let action = format!("open an upload to `{}`", self.repository);
+        let opened = self.ahead.announce().into_iter().map(|receiver| async {
+            // the push may have failed in the meantime, so that nobody receives the session
+            let _not_received = receiver.send(self.open(&action).await);
         });
-        join_all(open).await;
+        join_all(opened).await;
     }
 
-    /// Gives back sessions that nobody needed; registries forget them anyway after some days.
+    /// Ends sessions that no blob needed. That is a courtesy: registries remove them after some days, so failures do not
+    /// matter.
     pub(super) async fn give_back(&self) {
-        let what = format!("end an upload to `{}`", self.repository);
+        let action = format!("end an upload to `{}`", self.repository);
         while let Some(opened) = self.ahead.take().await {
-            let Ok(Session { url, .. }) = opened else { continue };
-            let request = Request::new(Method::DELETE, url, Body::Empty);
-            if let Ok(answer) = self.registry.send_once(&Call { what: &what, scope: &self.scope, request }).await {
+            let Ok(session) = opened else { continue };
+            let request = Request::new(Method::DELETE, session.url, Body::Empty);
+            if let Ok(answer) = self.registry.send_once(&Call { action: &action, scope: &self.scope, request }).await {
                 answer.drain().await;
             }
         }
     }
 
-    /// Returns a repository to mount from. Of several, one is taken that has the blob; the last one is just tried: a
-    /// failed mount costs nothing. Configurations belong to one image alone.
-    async fn source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
+    /// Returns a repository to mount a blob from.
+    async fn mount_source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
+        // a configuration belongs to one image alone, so no other repository has it
         if blob.media_type.contains(".config.") {
             return Ok(None);
         }
-        let sources = self.sources().await?;
-        let usable: Vec<&String> = {
-            let unusable = self.unusable.lock().expect("no thread panics while it holds this");
-            let is_usable = |from: &&String| *from != self.repository && !unusable.contains(*from);
-            sources.iter().filter(is_usable).collect()
-        };
+
+        let usable = self.usable_sources().await?;
+        // the last one is tried without asking: a failed mount costs nothing
         let Some((last, others)) = usable.split_last() else { return Ok(None) };
         for from in others {
-            let what = format!("look up blob {} of `{from}`", blob.digest);
-            match self.registry.send_once(&self.head(&what, from, blob)).await {
+            let action = format!("look up blob {} of `{from}`", blob.digest);
+            match self.registry.send_once(&self.head(&action, from, blob)).await {
                 Ok(answer) => {
                     let status = answer.status();
                     answer.drain().await;
                     match status {
-                        200 => return Ok(Some((*from).clone())),
+                        200 => return Ok(Some(from.clone())),
                         404 => {}
-                        _ => self.is_unusable(from),
+                        _ => self.mark_unusable(from),
                     }
                 }
-                Err(Trouble::Final(Error::Denied { .. })) => self.is_unusable(from),
+                Err(Trouble::Permanent(Error::Denied { .. })) => self.mark_unusable(from),
                 Err(trouble) => return Err(trouble),
             }
         }
-        Ok(Some((*last).clone()))
+        Ok(Some(last.clone()))
     }
 
-    fn is_unusable(&self, from: &str) {
+    /// Returns the repositories to mount from, without those that turned out to be unusable.
+    async fn usable_sources(&self) -> Result<Vec<String>, Error> {
+        let sources = self.sources().await?;
+        let unusable = self.unusable.lock().expect("no thread panics while it holds this");
+        Ok(sources.iter().filter(|from| !unusable.contains(*from)).cloned().collect())
+    }
+
+    /// Notes that nothing can be mounted from a repository, so that later blobs do not try.
+    fn mark_unusable(&self, from: &str) {
         self.unusable.lock().expect("no thread panics while it holds this").insert(from.to_owned());
     }
 
-    async fn mount(&self, what: &str, blob: &Named, from: &str) -> Result<Option<Start>, Trouble> {
+    /// Asks the registry to mount a blob from another repository; `None` when it does neither that nor opens a session.
+    async fn mount(&self, attempt: &Attempt<'_>, from: &str) -> Result<Option<Start>, Trouble> {
+        let Attempt { action, blob, .. } = attempt;
         let mut url = self.registry.path(&format!("{}/blobs/uploads/", self.repository));
         url.query_pairs_mut().append_pair("mount", &blob.digest.to_string()).append_pair("from", from);
-        let request = Request::new(Method::POST, url, Body::Empty);
-        let answer = match self.registry.send_once(&Call { what, scope: &self.scope, request: request.clone() }).await {
+        let request = Request::new(Method::POST, url.clone(), Body::Empty);
+
+        let answer = match self.registry.send_once(&Call { action, scope: &self.scope, request }).await {
             Ok(answer) => answer,
-            // no right to read there: the token of both is refused for this request alone
-            Err(Trouble::Final(Error::Denied { .. })) => {
-                self.is_unusable(from);
+            // the token covers both repositories, but the account has no right to read this one
+            Err(Trouble::Permanent(Error::Denied { .. })) => {
+                self.mark_unusable(from);
                 return Ok(None);
             }
             Err(trouble) => return Err(trouble),
         };
+
         match answer.status() {
             201 => {
-                let told = answer.header(DIGEST).and_then(|text| text.parse::<Digest>().ok());
+                let announced = announced_digest(&answer);
                 answer.drain().await;
-                Ok(told.is_none_or(|told| told == blob.digest).then_some(Start::Mounted))
+                // a registry that mounted something else did not mount this blob
+                Ok(announced.is_none_or(|digest| digest == blob.digest).then_some(Start::Mounted))
             }
-            202 => self.session(what, &request.url, answer).await.map(Start::Session).map(Some),
+            202 => read_session(action, &url, answer).await.map(Start::Session).map(Some),
             _ => {
                 answer.drain().await;
-                self.is_unusable(from);
+                self.mark_unusable(from);
                 Ok(None)
             }
         }
     }
 
-    async fn session(&self, what: &str, asked: &Url, answer: Answer) -> Result<Session, Trouble> {
-        let url = next(what, asked, &answer)?;
-        let least = answer.header("oci-chunk-min-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        answer.drain().await;
-        Ok(Session { url, least })
+    /// Returns a part of a blob as the body of a request.
+    fn body(&self, attempt: &Attempt<'_>, bytes: Range<u64>) -> Body {
+        let length = bytes.end - bytes.start;
+        Body::File { path: self.blob_path(attempt.blob), offset: bytes.start, length, sent: attempt.sent.clone() }
     }
 
-    fn body(&self, blob: &Named, (offset, length): (u64, u64), sent: &Sent) -> Body {
-        Body::File { path: self.file(blob), offset, length, sent: sent.clone() }
-    }
-
-    fn file(&self, blob: &Named) -> PathBuf {
+    /// Returns the path of a blob in the layout.
+    fn blob_path(&self, blob: &Named) -> PathBuf {
         self.layout.join("blobs/sha256").join(blob.digest.hex())
     }
 
-    /// Sends the bytes in several requests; returns where the upload is completed.
-    async fn send_chunks(
-        &self,
-        what: &str,
-        mut url: Url,
-        blob: &Named,
-        (chunk, sent): (u64, &Sent),
-    ) -> Result<Url, Trouble> {
+    /// Sends a blob in several requests of at most `chunk` bytes; returns the address that completes the upload.
+    async fn send_chunks(&self, attempt: &Attempt<'_>, mut url: Url, chunk: u64) -> Result<Url, Trouble> {
+        let Attempt { action, blob, .. } = attempt;
+
         let mut offset = 0;
         while offset < blob.size {
-            let length = chunk.min(blob.size - offset);
-            let mut request = Request::new(Method::PATCH, url, self.body(blob, (offset, length), sent));
-            octets(&mut request);
-            let range = HeaderValue::from_str(&format!("{offset}-{}", offset + length - 1)).expect("digits");
+            let end = offset + chunk.min(blob.size - offset);
+            let mut request = Request::new(Method::PATCH, url.clone(), self.body(attempt, offset..end));
+            set_octet_stream(&mut request);
+            // the last byte is included (distribution-spec, "Pushing a blob in chunks")
+            let range = HeaderValue::from_str(&format!("{offset}-{}", end - 1)).expect("digits");
             request.headers.insert(header::CONTENT_RANGE, range);
-            let asked = request.url.clone();
-            let answer = self.registry.send_once(&Call { what, scope: &self.scope, request }).await?;
+
+            let answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
             if !(200..300).contains(&answer.status()) {
-                return Err(self.broken(what, answer, blob).await);
+                return Err(self.upload_error(attempt, answer).await);
             }
-            offset += length;
-            // registries that took less would be told wrong offsets from here on
-            let end = answer.header(header::RANGE.as_str()).and_then(range_end);
-            if end.is_some_and(|end| end + 1 != offset) {
+            offset = end;
+
+            // a registry that took only a part would get all further chunks with wrong offsets
+            let last = answer.header(header::RANGE.as_str()).and_then(range_end);
+            if last.is_some_and(|last| last + 1 != offset) {
                 let cause = "the registry did not take all bytes".to_owned();
-                return Err(Trouble::Passing(Error::Malformed { what: what.to_owned(), cause }, None));
+                return Err(Trouble::Transient(Error::Malformed { action: action.clone(), cause }, None));
             }
-            url = next(what, &asked, &answer)?;
+
+            // each answer may move the session
+            url = next_location(action, &url, &answer)?;
             answer.drain().await;
         }
         Ok(url)
     }
 
-    /// Ends an upload session with its digest and what bytes there still are.
-    async fn complete(&self, what: &str, url: Url, blob: &Named, body: Body) -> Result<(), Trouble> {
-        let mut request = Request::new(Method::PUT, location::completed(url, &blob.digest), body);
-        octets(&mut request);
-        let answer = self.registry.send_once(&Call { what, scope: &self.scope, request }).await?;
+    /// Completes an upload session with the digest of the blob and the bytes that were not sent in chunks.
+    async fn complete(&self, attempt: &Attempt<'_>, session: Url, body: Body) -> Result<(), Trouble> {
+        let Attempt { action, blob, .. } = attempt;
+        let mut request = Request::new(Method::PUT, location::completed(session, &blob.digest), body);
+        set_octet_stream(&mut request);
+
+        let answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
         if !(200..300).contains(&answer.status()) {
-            return Err(self.broken(what, answer, blob).await);
+            return Err(self.upload_error(attempt, answer).await);
         }
-        let told = answer.header(DIGEST).and_then(|text| text.parse::<Digest>().ok());
-        answer.drain().await;
-        match told.filter(|found| *found != blob.digest) {
-            Some(found) => Err(Error::WrongDigest { what: what.to_owned(), expected: blob.digest, found }.into()),
-            None => Ok(()),
-        }
+        Ok(confirm(answer, action, blob.digest).await?)
     }
 
-    /// Judges a refused part of an upload. Sessions get lost in busy registries; a new one may do.
-    async fn broken(&self, what: &str, mut answer: Answer, blob: &Named) -> Trouble {
+    /// Returns the error for a part of an upload that was refused.
+    async fn upload_error(&self, attempt: &Attempt<'_>, mut answer: Answer) -> Trouble {
         let status = answer.status();
-        let error = match status {
-            404 | 416 => {
-                let body = answer.read(BODY_LIMIT).await.unwrap_or_default();
-                self.registry.host.was_busy(answer);
-                return Trouble::Passing(self.registry.refusal(what, status, &body), None);
-            }
-            _ => self.registry.refused(what, answer).await,
-        };
-        if status == 400
-            && let Err(damaged) = self.verify(blob)
-        {
-            return Trouble::Final(damaged);
+
+        // busy registries lose sessions: a new one may work, with fewer requests at a time
+        if matches!(status, 404 | 416) {
+            let body = answer.read(BODY_LIMIT).await.unwrap_or_default();
+            self.registry.host.was_busy(answer);
+            return Trouble::Transient(self.registry.refusal(&attempt.action, status, &body), None);
         }
-        Trouble::Final(error)
+
+        let refused = self.registry.refused(&attempt.action, answer).await;
+        // bytes that do not have the digest get a 400; then the local file may have changed while it was sent
+        if status == 400
+            && let Err(damaged) = self.verify_after_refusal(attempt.blob)
+        {
+            return Trouble::Permanent(damaged);
+        }
+        Trouble::Permanent(refused)
     }
 
-    /// Finds out whether it is the file that is wrong, once the registry says that something is.
-    fn verify(&self, blob: &Named) -> Result<(), Error> {
-        let path = self.file(blob);
-        let mut hasher = Hasher::default();
-        let copied = std::io::copy(&mut fs::open(&path)?, &mut hasher);
-        copied.map_err(|cause| fs::Error::new("read", &path, cause))?;
-        let found = hasher.finish();
+    /// Verifies the digest of a local blob that the registry refused.
+    fn verify_after_refusal(&self, blob: &Named) -> Result<(), Error> {
+        let path = self.blob_path(blob);
+        let found = fs::digest_of(&path)?;
+        if found == blob.digest {
+            return Ok(());
+        }
         let cause = format!("its bytes have digest {found} instead of {}", blob.digest);
-        if found == blob.digest { Ok(()) } else { Err(Error::Damaged { path, cause }) }
+        Err(Error::Damaged { path, cause })
     }
 }
 
-fn octets(request: &mut Request) {
+/// Reads an upload session from the answer to a POST.
+async fn read_session(action: &str, requested: &Url, answer: Answer) -> Result<Session, Trouble> {
+    let url = next_location(action, requested, &answer)?;
+    let least = answer.header("oci-chunk-min-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    answer.drain().await;
+    Ok(Session { url, least })
+}
+
+/// Declares the body of a request to be raw bytes.
+fn set_octet_stream(request: &mut Request) {
     request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
 }
 
-/// Returns where an upload goes on.
-fn next(what: &str, asked: &Url, answer: &Answer) -> Result<Url, Error> {
-    let malformed = |cause: String| Error::Malformed { what: what.to_owned(), cause };
-    let text = answer
-        .header(header::LOCATION.as_str())
-        .ok_or_else(|| malformed("the registry does not say where the upload goes on".to_owned()))?;
-    location::resolve(asked, text).map_err(malformed)
+/// Returns the address for the next request of an upload session.
+fn next_location(action: &str, requested: &Url, answer: &Answer) -> Result<Url, Error> {
+    let resolved = match answer.header(header::LOCATION.as_str()) {
+        Some(text) => location::resolve(requested, text),
+        None => Err("the registry does not name the next address of the upload".to_owned()),
+    };
+    resolved.map_err(|cause| Error::Malformed { action: action.to_owned(), cause })
 }
 
-/// Reads the last byte's offset of `Range: 0-<end>` or `bytes=0-<end>`.
+/// Returns the offset of the last byte in `Range: 0-<end>` or `bytes=0-<end>`.
 fn range_end(text: &str) -> Option<u64> {
     text.trim().trim_start_matches("bytes=").split_once('-')?.1.parse().ok()
 }

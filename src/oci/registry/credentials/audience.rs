@@ -1,41 +1,46 @@
-//! The registry that a login is for: a login is sent there and nowhere else.
+//! The audience of a login: the one registry that it may be sent to.
 
 use crate::oci::registry::challenge::is_loopback;
 use url::Url;
 
-/// Names of Docker's own registry, which are one host to everybody (distribution's reference, "familiar names").
+/// Names of Docker Hub, which all tools treat as one host (distribution's reference, "familiar names").
 pub(super) const DOCKER: [&str; 3] = ["index.docker.io", "docker.io", "registry-1.docker.io"];
 
-/// The registry that a login is for, as a person names it: `host[:port]`, or with `https://` or `http://` before it.
+/// The registry that a login is for, as users write it: `host[:port]`, optionally with `https://` or `http://`.
 ///
-/// Without a scheme it means https, and on this machine http as well: the login never crosses a network in the clear,
-/// whatever address a checkout gives, unless `http://` was written.
+/// Without a scheme it means https, and http only on this machine. So the login never crosses a network in the clear,
+/// whatever address a checkout gives, unless the user wrote `http://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audience {
     url: Url,
+    /// It was written without a scheme.
     is_bare: bool,
 }
 
 impl Audience {
-    /// Reads a text such as `registry.example.org:8443`.
+    /// Parses a text such as `registry.example.org:8443`.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// The cause, for messages.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const UNSOUND: &str = "it is not `HOST`, `HOST:PORT` or an address of these";
+        const INVALID: &str = "it is not `HOST`, `HOST:PORT` or an address of these";
         let text = text.trim();
         let is_bare = !text.contains("://");
         let url = if is_bare { Url::parse(&format!("https://{text}")) } else { Url::parse(text) };
-        let url = url.map_err(|_| UNSOUND)?;
+        let url = url.map_err(|_| INVALID)?;
+
+        // a login in this text would be shown in messages
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("logins do not belong into addresses");
+            return Err("logins do not belong in addresses");
         }
-        let is_alone = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+
+        // a path is refused rather than ignored: it would promise a limit to one project, which is not enforced
+        let is_host_only = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let is_web = matches!(url.scheme(), "https" | "http") && url.host_str().is_some_and(|host| !host.is_empty());
-        if is_alone && is_web { Ok(Self { url, is_bare }) } else { Err(UNSOUND) }
+        if is_host_only && is_web { Ok(Self { url, is_bare }) } else { Err(INVALID) }
     }
 
-    /// Returns the registry at an address as an audience.
+    /// Returns the audience of logins for the registry at an address.
     #[must_use]
     pub fn of(registry: &Url) -> Self {
         let mut url = registry.clone();
@@ -43,31 +48,35 @@ impl Audience {
         Self { url, is_bare: false }
     }
 
-    /// Tells whether a registry is the one that is meant.
+    /// Tells whether the login may be sent to a registry.
     #[must_use]
     pub fn covers(&self, registry: &Url) -> bool {
-        let is_scheme = registry.scheme() == self.url.scheme() || (self.is_bare && is_loopback(registry));
-        is_scheme && self.is_host_of(registry)
+        let same_scheme = registry.scheme() == self.url.scheme() || (self.is_bare && is_loopback(registry));
+        same_scheme && self.is_host_of(registry)
     }
 
-    /// Tells whether only the missing `http://` keeps the login from a registry.
+    /// Tells whether the login may not be sent to a registry only because that uses plain http.
     #[must_use]
     pub fn covers_but_for_http(&self, registry: &Url) -> bool {
         self.is_host_of(registry) && !self.covers(registry)
     }
 
-    /// Ports that the scheme implies are none, on both sides.
+    /// Tells whether host and port are those of a registry.
     fn is_host_of(&self, registry: &Url) -> bool {
-        let name = |url: &Url| {
-            let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
-            if DOCKER.contains(&host.as_str()) { DOCKER[0].to_owned() } else { host }
-        };
-        let is_port = match self.url.port() {
+        // `Url` drops the default port of the scheme, and the schemes may differ (`localhost:80` and `http://localhost`)
+        let same_port = match self.url.port() {
             None => registry.port().is_none(),
             port => registry.port_or_known_default() == port,
         };
-        name(&self.url) == name(registry) && is_port
+        same_port && host_name(&self.url) == host_name(registry)
     }
+}
+
+/// Returns the host of an address in a form that can be compared.
+fn host_name(url: &Url) -> &str {
+    // a final dot only marks the name as complete (RFC 1034, 3.1)
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    if DOCKER.contains(&host) { DOCKER[0] } else { host }
 }
 
 impl std::fmt::Display for Audience {

@@ -1,17 +1,17 @@
-//! Who we are at a registry, and the one registry that each login is for.
+//! Finds the login for a registry. Each login is for one registry only.
 //!
-//! In this order, the first that knows the registry counts:
+//! The first of these sources that has a login for the registry is used:
 //!
-//! | source | the registry that its login is for |
+//! | source | registry that its login is for |
 //! |---|---|
-//! | a robot's file: Harbor's answer to a new robot (`{"name","secret"}`) or a line `user:password` | what its own `"registry"` says; without that, the target of the registry file below whose folder it lies; elsewhere, what `SOCKEL_REGISTRY` says |
-//! | `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` | what `SOCKEL_REGISTRY` says; without that, the place to publish to that the command line names |
+//! | a robot file: Harbor's answer to a new robot (`{"name","secret"}`) or a line `user:password` | its own `"registry"`; without one, the target of the registry file if it lies below the folder of that file, otherwise `SOCKEL_REGISTRY` |
+//! | `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` | `SOCKEL_REGISTRY`; without it, the registry that the command line names as target |
 //! | `REGISTRY_AUTH_FILE` (containers-auth.json(5)) | its key |
 //! | `config.json` in `DOCKER_CONFIG` or `~/.docker`, with its credential helpers | its key |
 //! | podman's `auth.json` in `XDG_RUNTIME_DIR/containers` or `~/.config/containers` | its key |
 //!
-//! The operator decides where a login goes, never a checkout: a registry file may name a robot's file and a target, but
-//! not both for a secret that lies outside of its own folder.
+//! The operator decides where a login is sent, never a checkout: a registry file may name a robot file and a target, but
+//! must not send a secret from outside its own folder to a target of its choice.
 
 mod audience;
 mod config;
@@ -39,8 +39,8 @@ use url::Url;
 /// Largest file of credentials.
 const LIMIT: u64 = 1 << 20;
 
-/// Variables that credential helpers get besides those of every program: what the clouds' and the stores' own documentation
-/// says that they read. Nothing of sockel's and nothing of a pipeline's is among them.
+/// Variables that credential helpers get in addition to those of every program: the ones that the documentation of clouds
+/// and password stores names. None belongs to sockel or to a pipeline.
 const OF_HELPERS: &[&str] = &[
     // docker-credential-helpers: where Docker's and the tool's configuration is; pass(1), gpg(1); the session's key ring
     "DOCKER_CONFIG",
@@ -74,16 +74,16 @@ const OF_HELPERS: &[&str] = &[
     "AZURE_AUTHORITY_HOST",
 ];
 
-/// Longest time for a credential helper: some ask a person or a server.
+/// Longest time for a credential helper: some ask the user or a server.
 const HELPER_TIME: Duration = Duration::from_secs(30);
 
-/// What can go wrong while a login is looked for. Nothing of a file's content is in it.
+/// What can go wrong in the search for a login. No error contains anything of a file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] fs::Error),
-    /// A file has no login where it should.
+    /// A file has no usable login.
     #[error("cannot read login `{}`: {cause}", path.display())]
     Unsound {
         /// The file.
@@ -91,34 +91,34 @@ pub enum Error {
         /// What is wrong with it.
         cause: &'static str,
     },
-    /// Only one of two variables is set.
-    #[error("cannot log in as the environment says: `{missing}` is not set")]
+    /// Only one of the two variables of a login is set.
+    #[error("cannot use the login of the environment: `{missing}` is not set")]
     Half {
-        /// The variable that is missing.
+        /// The variable that is not set.
         missing: &'static str,
     },
-    /// `SOCKEL_REGISTRY` names no registry.
+    /// `SOCKEL_REGISTRY` is not a registry.
     #[error("cannot use `SOCKEL_REGISTRY`: {cause}")]
     Audience {
         /// What is wrong with it.
         cause: &'static str,
     },
-    /// A robot's file is for another registry than the one that it is named for.
+    /// A robot file is for another registry.
     #[error("cannot log in at `{registry}` with `{}`: it is for `{audience}`", path.display())]
     Elsewhere {
         /// The file.
         path: PathBuf,
-        /// Where it should be used.
+        /// The registry that it should be used for.
         registry: String,
-        /// What it is for.
+        /// The registry that it is for.
         audience: String,
     },
-    /// Only a checkout says what a robot's file is for.
+    /// Only the registry file, which is part of a checkout, says which registry a robot file is for.
     #[error("cannot log in at `{registry}` with `{}`: only the registry file says that it is for this registry", path.display())]
     Unbound {
         /// The file.
         path: PathBuf,
-        /// Where it should be used.
+        /// The registry that it should be used for.
         registry: String,
     },
     /// A credential helper failed.
@@ -126,7 +126,7 @@ pub enum Error {
     Helper {
         /// Docker's configuration that names it.
         path: PathBuf,
-        /// What happened.
+        /// How it failed.
         cause: String,
     },
 }
@@ -138,17 +138,17 @@ impl Error {
         let hint = match self {
             Self::File(error) => return error.hints(),
             Self::Unsound { .. } => {
-                "a robot's file is Harbor's `{\"name\": …, \"secret\": …}` or one line `user:password`"
+                "a robot file is Harbor's `{\"name\": …, \"secret\": …}` or one line `user:password`"
             }
             Self::Half { .. } => "set both `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD`, or neither",
             Self::Audience { .. } => "give the registry that the login is for: `HOST` or `HOST:PORT`",
             Self::Elsewhere { .. } => "name another file in `credentials`, or correct the target of the registry file",
             Self::Unbound { registry, .. } => {
                 return vec![format!(
-                    "add `\"registry\": \"{registry}\"` to the robot's file, or set `SOCKEL_REGISTRY={registry}`"
+                    "add `\"registry\": \"{registry}\"` to the robot file, or set `SOCKEL_REGISTRY={registry}`"
                 )];
             }
-            Self::Helper { .. } => "log in anew with the tool that the helper belongs to, or name a robot's file",
+            Self::Helper { .. } => "log in again with the tool that the helper belongs to, or name a robot file",
         };
         vec![hint.to_owned()]
     }
@@ -164,138 +164,176 @@ impl Explain for Error {
     }
 }
 
-/// A login and where it comes from, for messages.
+/// A login with its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Who we are.
+    /// User and password.
     pub login: Login,
-    /// A file, or `environment`.
+    /// Its source for messages: the path of a file, or `environment`.
     pub origin: String,
 }
 
-/// A registry that a login is looked for.
+/// The registry for which a login is searched.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// The registry.
     pub registry: &'a Url,
-    /// The repository or project there.
+    /// The repository or project in it.
     pub repository: &'a str,
-    /// The command line names this registry as the place to publish to.
+    /// The command line names this registry as the target.
     pub is_named: bool,
-    /// The robot's file that the registry file names, where this registry is its target.
+    /// The robot file that the registry file names, if this registry is the target of that file.
     pub robot: Option<RobotFile<'a>>,
 }
 
-/// A robot's file that a registry file names for its target.
+/// A robot file that a registry file names for its target.
 #[derive(Debug, Clone, Copy)]
 pub struct RobotFile<'a> {
     /// The file.
     pub path: &'a Path,
-    /// Folder of the registry file.
+    /// Folder of the registry file, which the checkout controls.
     pub folder: &'a Path,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Search {
-    /// The login; `None` when nobody knows one.
+    /// The login; `None` when no source has one.
     pub source: Option<Source>,
-    /// Why the login of the environment is not used though nothing else was found; to be shown.
+    /// Why the login of the environment was not used although no other was found; to be shown to the user.
     pub unused: Option<String>,
 }
 
-/// Finds a login for a registry.
+/// Finds the login for a registry.
 ///
 /// # Errors
-/// When something that should know it cannot be read. A file that merely may exist and is not readable as JSON is an
-/// error, too: to go on without a login would hide it.
+/// When a source cannot be read. That includes optional files that exist but are not valid: continuing without a login would
+/// hide the problem.
 pub fn find(wanted: &Wanted<'_>) -> Result<Search, Error> {
     find_in(&env::get, wanted)
 }
 
-/// As [`find`], with the environment as a value.
+/// As [`find`], with the environment as a parameter for tests.
 fn find_in(variable: &dyn Fn(Variable) -> Option<OsString>, wanted: &Wanted<'_>) -> Result<Search, Error> {
     let audience = audience(variable)?;
-    let found = |source| Ok(Search { source: Some(source), unused: None });
+
+    // a named file that cannot be used is an error: no other login is tried in its place
     if let Some(robot) = &wanted.robot {
-        return found(of_robot(robot, wanted.registry, audience.as_ref())?);
+        return Ok(of_robot(robot, wanted.registry, audience.as_ref())?.into());
     }
+
     let mut unused = None;
     if let Some(login) = of_environment(variable)? {
-        match why_not(wanted, audience.as_ref()) {
-            None => return found(Source { login, origin: "environment".to_owned() }),
+        match why_unused(wanted, audience.as_ref()) {
+            None => return Ok(Source { login, origin: "environment".to_owned() }.into()),
             reason => unused = reason,
         }
     }
+
+    // the login of the environment may be for another registry, and this one's in a file
     for path in files(variable) {
         if let Some(login) = of_file(&path, wanted)? {
-            return found(Source { login, origin: path.display().to_string() });
+            return Ok(Source { login, origin: path.display().to_string() }.into());
         }
     }
     Ok(Search { source: None, unused })
 }
 
-/// Returns the registry that `SOCKEL_REGISTRY` names.
+impl From<Source> for Search {
+    fn from(source: Source) -> Self {
+        Self { source: Some(source), unused: None }
+    }
+}
+
+/// Returns the registry in `SOCKEL_REGISTRY`.
 fn audience(variable: &dyn Fn(Variable) -> Option<OsString>) -> Result<Option<Audience>, Error> {
     let text = variable(Variable::Registry).map(|text| text.to_string_lossy().into_owned());
     text.map(|text| Audience::parse(&text).map_err(|cause| Error::Audience { cause })).transpose()
 }
 
-/// Reads a robot's file, if it is for this registry.
-fn of_robot(robot: &RobotFile<'_>, registry: &Url, said: Option<&Audience>) -> Result<Source, Error> {
+/// Returns the login of a robot file if it is for this registry. `operators` is the registry in `SOCKEL_REGISTRY`.
+fn of_robot(robot: &RobotFile<'_>, registry: &Url, operators: Option<&Audience>) -> Result<Source, Error> {
     let path = robot.path.to_owned();
-    let unsound = |cause| Error::Unsound { path: path.clone(), cause };
-    let Robot { login, registry: own } = self::robot(&fs::read(&path, LIMIT)?).map_err(unsound)?;
-    let own = own.map(|text| Audience::parse(&text).map_err(unsound)).transpose()?;
-    let folder = if robot.folder.as_os_str().is_empty() { Path::new(".") } else { robot.folder };
-    // a link inside may lead outside
-    let is_inside = || Ok::<_, Error>(fs::absolute(&path)?.starts_with(fs::absolute(folder)?));
-    let audience = match own.as_ref() {
-        None if is_inside()? => return Ok(Source { login, origin: path.display().to_string() }),
-        own => own.or(said),
-    };
+    let origin = path.display().to_string();
+    let (login, own) = read_robot_file(&path)?;
+
+    // the checkout's own secret may be sent to the checkout's own target
+    if own.is_none() && robot.is_in_checkout()? {
+        return Ok(Source { login, origin });
+    }
+
+    // what the file says about itself takes precedence: one operator may have robots at several registries
+    let audience = own.as_ref().or(operators);
     let registry_name = Audience::of(registry).to_string().trim_start_matches("https://").to_owned();
     match audience {
-        Some(audience) if audience.covers(registry) => Ok(Source { login, origin: path.display().to_string() }),
+        Some(audience) if audience.covers(registry) => Ok(Source { login, origin }),
         Some(audience) => Err(Error::Elsewhere { path, registry: registry_name, audience: audience.to_string() }),
         None => Err(Error::Unbound { path, registry: registry_name }),
     }
 }
 
-/// Returns the login that two variables give together.
+/// Reads the login in a robot file, and the registry that it names.
+fn read_robot_file(path: &Path) -> Result<(Login, Option<Audience>), Error> {
+    let bytes = fs::read(path, LIMIT)?;
+    parse_robot_file(&bytes).map_err(|cause| Error::Unsound { path: path.to_owned(), cause })
+}
+
+/// Parses a robot file with its audience.
+fn parse_robot_file(bytes: &[u8]) -> Result<(Login, Option<Audience>), &'static str> {
+    let Robot { login, registry } = robot(bytes)?;
+    Ok((login, registry.map(|text| Audience::parse(&text)).transpose()?))
+}
+
+impl RobotFile<'_> {
+    /// Tells whether the file lies below the folder of the registry file.
+    fn is_in_checkout(&self) -> Result<bool, Error> {
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { self.folder };
+        // resolved, because a link in the checkout may lead to a secret elsewhere
+        Ok(fs::absolute(self.path)?.starts_with(fs::absolute(folder)?))
+    }
+}
+
+/// Returns the login in `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD`.
 fn of_environment(variable: &dyn Fn(Variable) -> Option<OsString>) -> Result<Option<Login>, Error> {
-    let text = |name| variable(name).and_then(|value| value.into_string().ok());
-    match (text(Variable::RegistryUser), text(Variable::RegistryPassword)) {
+    // logins are text (RFC 7617, 2.1), so a value that is not UTF-8 counts as not set
+    let user = variable(Variable::RegistryUser).and_then(|value| value.into_string().ok());
+    let password = variable(Variable::RegistryPassword).and_then(|value| value.into_string().ok());
+
+    match (user, password) {
         (Some(user), Some(password)) => Ok(Some(Login { user, password: Secret::new(password) })),
+        // half a login is a mistake, and continuing with another one would hide it
         (Some(_), None) => Err(Error::Half { missing: Variable::RegistryPassword.name() }),
         (None, Some(_)) => Err(Error::Half { missing: Variable::RegistryUser.name() }),
         (None, None) => Ok(None),
     }
 }
 
-/// Returns why the login of the environment is not for this registry; `None` when it is.
-fn why_not(wanted: &Wanted<'_>, audience: Option<&Audience>) -> Option<String> {
+/// Returns why the login of the environment is not used for this registry; `None` when it may be used.
+fn why_unused(wanted: &Wanted<'_>, audience: Option<&Audience>) -> Option<String> {
     let name = Audience::of(wanted.registry).to_string();
     let short = name.trim_start_matches("https://");
-    let unused = |why: String| Some(format!("the login of the environment is not used for `{short}`: {why}"));
-    match audience {
-        None if wanted.is_named => None,
-        None => unused(format!("nothing says that it is for this registry; if it is, set `SOCKEL_REGISTRY={short}`")),
-        Some(audience) if audience.covers(wanted.registry) => None,
+
+    let cause = match audience {
+        // who types the registry on the command line means its login; a registry file is not trusted with that
+        None if wanted.is_named => return None,
+        None => format!("nothing says that it is for this registry; if it is, set `SOCKEL_REGISTRY={short}`"),
+        Some(audience) if audience.covers(wanted.registry) => return None,
         Some(audience) if audience.covers_but_for_http(wanted.registry) => {
-            unused(format!("it would go over plain http; if it may, set `SOCKEL_REGISTRY={name}`"))
+            format!("it would be sent over plain http; to allow that, set `SOCKEL_REGISTRY={name}`")
         }
-        Some(audience) => unused(format!("`SOCKEL_REGISTRY` says that it is for `{audience}`")),
-    }
+        Some(audience) => format!("`SOCKEL_REGISTRY` says that it is for `{audience}`"),
+    };
+    Some(format!("the login of the environment is not used for `{short}`: {cause}"))
 }
 
-/// Looks a registry up in a file of Docker's or podman's that may exist.
+/// Returns the login in a file of Docker or podman. The file need not exist.
 fn of_file(path: &Path, wanted: &Wanted<'_>) -> Result<Option<Login>, Error> {
     let bytes = match fs::read(path, LIMIT) {
         Ok(bytes) => bytes,
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+
     let found = config::search(&bytes, &shown_host(wanted.registry), wanted.repository);
     match found.map_err(|cause| Error::Unsound { path: path.to_owned(), cause })? {
         Found::Nothing => Ok(None),
@@ -306,36 +344,45 @@ fn of_file(path: &Path, wanted: &Wanted<'_>) -> Result<Option<Login>, Error> {
     }
 }
 
-/// Returns the files that may know logins, best first.
+/// Returns the files that may have logins, in the order in which they are searched.
 fn files(variable: &dyn Fn(Variable) -> Option<OsString>) -> Vec<PathBuf> {
-    let folder = |name| variable(name).map(PathBuf::from);
-    let home = folder(Variable::Home);
-    let below_home = |path: &str| home.as_ref().map(|home| home.join(path));
-    let docker = folder(Variable::DockerConfig).or_else(|| below_home(".docker"));
-    let settings = folder(Variable::ConfigHome).or_else(|| below_home(".config"));
-    let podman = |folder: PathBuf| folder.join("containers/auth.json");
-    let all = [
-        folder(Variable::RegistryAuthFile),
+    const PODMAN: &str = "containers/auth.json";
+    let [home, auth_file, docker, runtime, settings] = [
+        Variable::Home,
+        Variable::RegistryAuthFile,
+        Variable::DockerConfig,
+        Variable::RuntimeDir,
+        Variable::ConfigHome,
+    ]
+    .map(|name| variable(name).map(PathBuf::from));
+
+    // jobs of a pipeline often have no home
+    let docker = docker.or_else(|| home.as_ref().map(|home| home.join(".docker")));
+    let settings = settings.or_else(|| home.as_ref().map(|home| home.join(".config")));
+
+    let files = [
+        auth_file,
         docker.map(|folder| folder.join("config.json")),
-        folder(Variable::RuntimeDir).map(podman),
-        settings.map(podman),
+        runtime.map(|folder| folder.join(PODMAN)),
+        settings.map(|folder| folder.join(PODMAN)),
     ];
-    all.into_iter().flatten().collect()
+    files.into_iter().flatten().collect()
 }
 
-/// What a robot's file says.
+/// The content of a robot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Robot {
-    /// Name and secret.
+    /// Name and secret of the robot account.
     pub login: Login,
-    /// The registry that it is for, where it says so.
+    /// The registry that it is for, if the file names one.
     pub registry: Option<String>,
 }
 
-/// Reads a robot's file: JSON as Harbor hands it out, with a `registry` besides where somebody added it, or a line.
+/// Parses a robot file: JSON as Harbor returns it, to which an operator may have added `registry`, or one line
+/// `user:password`.
 ///
 /// # Errors
-/// What is wrong, without anything of it.
+/// The cause, for messages; never anything of the content.
 pub fn robot(bytes: &[u8]) -> Result<Robot, &'static str> {
     #[derive(Deserialize)]
     struct Json {
@@ -343,29 +390,31 @@ pub fn robot(bytes: &[u8]) -> Result<Robot, &'static str> {
         secret: String,
         registry: Option<String>,
     }
+
     let text = std::str::from_utf8(bytes).map_err(|_| "the text is not UTF-8")?.trim();
     let (login, registry) = if text.starts_with('{') {
-        let json: Json = serde_json::from_str(text).map_err(|_| "it is no JSON with `name` and `secret`")?;
+        let json: Json = serde_json::from_str(text).map_err(|_| "it is not JSON with `name` and `secret`")?;
         (Login { user: json.name, password: Secret::new(json.secret) }, json.registry)
     } else {
         let (user, password) = text.split_once(':').ok_or("it is neither JSON nor `user:password`")?;
         (Login { user: user.to_owned(), password: Secret::new(password.to_owned()) }, None)
     };
-    let login = sound(login).ok_or("name or password is empty or has control characters")?;
+
+    let login = sendable(login).ok_or("name or password is empty or has control characters")?;
     Ok(Robot { login, registry })
 }
 
-/// Returns a login that can be sent (RFC 7617, 2: no colon in the name, no control characters).
-fn sound(login: Login) -> Option<Login> {
+/// Returns a login if it can be sent (RFC 7617, 2: no colon in the name, no control characters).
+fn sendable(login: Login) -> Option<Login> {
     let password = login.password.expose();
-    let is_sound = !login.user.is_empty()
+    let is_sendable = !login.user.is_empty()
         && !password.is_empty()
         && !login.user.contains(':')
         && !login.user.chars().chain(password.chars()).any(char::is_control);
-    is_sound.then_some(login)
+    is_sendable.then_some(login)
 }
 
-/// Asks a credential helper (docker-credential-helpers, "protocol"); `None` when it does not know the server.
+/// Asks a credential helper for a login (docker-credential-helpers, "protocol"); `None` when it has none for this server.
 fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -373,11 +422,12 @@ fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
         username: String,
         secret: String,
     }
+
     let program = format!("docker-credential-{name}");
     let run = Run {
         program: &program,
         arguments: &["get"],
-        // nothing of a project is where a helper looks first
+        // a helper may read its working folder, which must not be a checkout
         folder: Path::new("/"),
         environment: &[],
         inherited: OF_HELPERS,
@@ -386,18 +436,23 @@ fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
         limit: LIMIT,
     };
     let finished = run.run().map_err(|error| error.to_string())?;
+
+    // there is no status for "unknown": helpers say so in words, which differ
     if !finished.success {
         let text = String::from_utf8_lossy(&finished.output).to_ascii_lowercase();
-        let unknown = text.contains("credentials not found") || text.contains("not logged in");
-        return if unknown { Ok(None) } else { Err(format!("`{program}` failed")) };
+        let is_unknown = text.contains("credentials not found") || text.contains("not logged in");
+        return if is_unknown { Ok(None) } else { Err(format!("`{program}` failed")) };
     }
-    let unsound = || format!("`{program}` did not answer with user and password");
-    let found: Credentials = serde_json::from_slice(&finished.output).map_err(|_| unsound())?;
-    let login = Login { user: found.username, password: Secret::new(found.secret) };
-    if login.user == "<token>" {
+
+    let credentials = serde_json::from_slice(&finished.output).ok();
+    let login =
+        credentials.map(|found: Credentials| Login { user: found.username, password: Secret::new(found.secret) });
+    // the user name that marks an identity token instead of a password
+    if login.as_ref().is_some_and(|login| login.user == "<token>") {
         return Err(format!("`{program}` has an identity token; only user and password are supported"));
     }
-    sound(login).map(Some).ok_or_else(unsound)
+    let login = login.and_then(sendable);
+    login.map(Some).ok_or_else(|| format!("`{program}` did not answer with user and password"))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn reads_what_docker_and_podman_write() {
         ("helped.example", "x", Ok(helper("pass", "helped.example"))),
         ("docker.io", "x", Ok(Found::Login(login("a", "b")))),
         ("token.example", "x", Err("it has an identity token; only user and password are supported")),
-        ("broken.example", "x", Err("its login of this registry is not sound")),
+        ("broken.example", "x", Err("its login for this registry is malformed")),
     ];
     for (host, repository, expected) in table {
         assert_eq!(search(file.as_bytes(), host, repository), expected, "{host}/{repository}");
