@@ -13,8 +13,8 @@ mod osv;
 pub use feed::Feed;
 
 use crate::advisory::osv::Advisory;
-use crate::apt::changelog::Entry;
 use crate::apt::changelog;
+use crate::apt::changelog::Entry;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::store;

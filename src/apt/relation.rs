@@ -342,7 +342,10 @@ mod tests {
             ("a (1)", "`a (1)`: the version bound is not `(<operator> <version>)` with one of << <= = >= >>"),
             ("a (>= 1", "`a (>= 1`: the version bound is not `(<operator> <version>)` with one of << <= = >= >>"),
             ("a (>= )", "`a (>= )`: cannot read version ``: it is empty"),
-            ("a (>= 1 2)", "`a (>= 1 2)`: cannot read version `1 2`: it has characters that are not allowed in versions"),
+            (
+                "a (>= 1 2)",
+                "`a (>= 1 2)`: cannot read version `1 2`: it has characters that are not allowed in versions",
+            ),
             ("a [amd64]", "`a [amd64]`: architecture restrictions belong to source packages"),
             ("a (>= 1) <!nocheck>", "`a (>= 1) <!nocheck>`: build profiles belong to source packages"),
             ("a b", "`a b`: `b` follows the relation"),

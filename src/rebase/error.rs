@@ -1,5 +1,7 @@
 //! Why an application is not moved.
 
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::oci;
 use crate::oci::registry;
 use crate::store;
@@ -78,6 +80,28 @@ impl Error {
             Self::Oci(_) | Self::NotAnImage { .. } | Self::Missing { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Registry(error) => error.turn(),
+            Self::Oci(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+            Self::Refused { .. } => Turn::Policy,
+            Self::Moved { .. } => Turn::Outside,
+            Self::TooMany { .. } | Self::NotAnImage { .. } | Self::Missing { .. } => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Self::hints(self)
+    }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::Refused { .. })
     }
 }
 

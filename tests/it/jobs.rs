@@ -122,7 +122,7 @@ fn stale_locks_are_named_with_their_reasons() {
     let Error::StaleLocks(stale) = &error else { panic!("{error}") };
     assert!(stale.contains_key("runtime") && !stale.contains_key("base"), "{stale:?}");
     assert_eq!(error.turn(), Turn::Input);
-    assert!(error.hints()[0].contains("sockel lock runtime"), "{:?}", error.hints());
+    assert_eq!(error.hints(), ["run `sockel lock app runtime`"]);
 
     let request = BuildRequest { locks: LockUse::AsTheyAre, ..into_layout(&project) };
     let error = jobs::build::run(&request, &Run::new(&project).session).expect_err("refuses");
@@ -210,7 +210,9 @@ fn update_looks_writes_and_publishes() {
     assert!(outcome.wrote && !outcome.has_failed());
     assert!(project.text("base-images/base.lock.yaml").contains("2.1"));
     assert_eq!(outcome.published_image("app").map(|image| image.state), Some(PublishState::Published));
-    assert!(outcome.images.iter().all(|image| image.layers_made > 0));
+    // the other layers were built before, and a patched library changes none of them
+    let layers: Vec<bool> = outcome.images.iter().map(|image| image.layers_found > 0).collect();
+    assert!(outcome.images[0].layers_made > 0 && layers.iter().all(|found| *found), "{layers:?}");
     assert!(project.text("sockel.prom").contains("sockel_"));
 }
 
@@ -279,13 +281,13 @@ fn show_finds_origins() {
     let project = built();
     let request = ShowRequest {
         image: "app".to_owned(),
-        path: Some("/lib/libc.so.6".to_owned()),
+        path: Some("/usr/lib/libc.so.6".to_owned()),
         layers: true,
         largest: Some(2),
         ..ShowRequest::default()
     };
     let shown = jobs::show::run(&request, &offline(&project).session).expect("shows");
-    assert_eq!(shown.path.map(|entry| entry.path), Some("lib/libc.so.6".to_owned()));
+    assert_eq!(shown.path.map(|entry| entry.path), Some("usr/lib/libc.so.6".to_owned()));
     assert_eq!(shown.largest.map(|entries| entries.len()), Some(2));
     assert!(shown.layers.is_some_and(|layers| layers.len() > 2));
 

@@ -212,6 +212,7 @@ impl Error {
             Self::Offline { .. } => "run once without `--offline`; what is fetched is kept",
             Self::Http(cause) => return cause.hints(),
             // the message says it all
+            Self::File(error) => return error.hints(),
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]
