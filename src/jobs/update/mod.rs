@@ -24,6 +24,7 @@ use crate::jobs::workspace::Workspace;
 use crate::lock::file::Lock;
 use crate::publish::Order;
 use crate::publish::Published;
+use crate::publish::State as PublishState;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::update::ImageUpdate;
@@ -307,15 +308,13 @@ fn remember(outcome: &UpdateOutcome, request: &UpdateRequest, memory: Memory<'_>
 }
 
 fn found(image: &UpdatedImage, outcome: &UpdateOutcome, request: &UpdateRequest) -> Found {
-    use crate::publish::State;
-
     let urgent = image.update.urgency == Some(advisory::Urgency::Urgent);
     if !outcome.wrote {
         return Found::Looked { urgent };
     }
     let is_current = outcome
         .published_image(&image.update.image)
-        .is_some_and(|published| matches!(published.state, State::Published | State::UpToDate));
+        .is_some_and(|published| matches!(published.state, PublishState::Published | PublishState::UpToDate));
     if request.action == UpdateAction::Publish && !is_current {
         return Found::Stuck { urgent };
     }
