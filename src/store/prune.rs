@@ -88,7 +88,8 @@ impl Store {
         }
         // what was made from an index goes with it
         for file in fs::walk(&folder.join(DECODED))? {
-            let index = file.path.file_name().map(|name| folder.join(INDEXES).join(name));
+            // a stamp is named as the index that it is for
+            let index = file.path.file_stem().map(|name| folder.join(INDEXES).join(name));
             if index.and_then(|index| fs::size(&index)).is_none() {
                 fs::remove(&file.path)?;
                 pruned.files += 1;
@@ -115,8 +116,9 @@ impl Store {
         for name in fs::list(&blobs)? {
             let path = blobs.join(&name);
             verified.checked += 1;
-            if Digest::from_hex(&name) != Ok(fs::digest_of(&path)?) {
-                fs::remove(&path)?;
+            let is_right = fs::size(&path).is_some() && Digest::from_hex(&name) == Ok(fs::digest_of(&path)?);
+            if !is_right {
+                fs::remove_any(&path)?;
                 verified.removed.push(format!("blobs/sha256/{name}"));
             }
         }

@@ -57,12 +57,7 @@ pub fn look(path: &Path) -> Result<Option<Look>> {
             owner: found.uid(),
             mode: found.mode() & 0o7777,
             names: found.nlink(),
-            stamp: Stamp {
-                size: found.len(),
-                inode: found.ino(),
-                modified: (found.mtime(), found.mtime_nsec()),
-                changed: (found.ctime(), found.ctime_nsec()),
-            },
+            stamp: Stamp::from(&found),
         })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::new("look at", path, error)),
@@ -74,6 +69,23 @@ impl Stamp {
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         look(path).ok().flatten().filter(|look| look.is_file).map(|look| look.stamp)
+    }
+
+    /// Returns the stamp of a file that is open, whatever its name leads to by now.
+    #[must_use]
+    pub fn of_open(file: &fs::File) -> Option<Self> {
+        file.metadata().ok().as_ref().map(Self::from)
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(found: &fs::Metadata) -> Self {
+        Self {
+            size: found.len(),
+            inode: found.ino(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
     }
 }
 

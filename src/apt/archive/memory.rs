@@ -6,6 +6,7 @@
 //!          by-hash/<hex>    InRelease files and compressed indexes by their SHA-256; may be removed at any time. States of
 //!                           the past stay until `cache prune`: they prove the locks that name them
 //!          decoded/<hex>    what became of such an index, see `decoded`; goes with it
+//!          decoded/<hex>.stamp   what that file was like when all of it was right
 //! ```
 
 use crate::apt::archive::Error;
@@ -28,6 +29,9 @@ pub(super) const BY_HASH: &str = "by-hash";
 
 /// Folder of decoded indexes, by the digest of the compressed file.
 pub(super) const DECODED: &str = "decoded";
+
+/// How the names of stamps of decoded indexes end.
+pub(super) const STAMP: &str = "stamp";
 
 /// Format of the memory file.
 const FORMAT: u32 = 1;

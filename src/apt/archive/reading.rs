@@ -58,8 +58,12 @@ fn read_one(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<Component
     if let Some(index) = decoded::find(folder, choice) {
         return Ok(ComponentIndex { component, architecture, index });
     }
-    let index = decode(folder, pocket, choice)?;
+    let mut index = decode(folder, pocket, choice)?;
     decoded::keep(folder, choice, &index)?;
+    // most of it need not stay in memory
+    if let Some(kept) = decoded::find(folder, choice) {
+        index = kept;
+    }
     Ok(ComponentIndex { component, architecture, index })
 }
 

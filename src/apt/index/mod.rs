@@ -1,7 +1,7 @@
 //! Packages indexes (Debian repository format): from a byte stream to candidates.
 //!
-//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena; a [`Package`] is made when
-//! somebody asks for it. An archive of 70,000 packages takes some 45 MB.
+//! Of each stanza only the fields in `field::KEPT` are kept, as one record of text; a [`Package`] is made of it when
+//! somebody asks for it. An archive of 70,000 packages takes some 45 MB, or 5 MB where its records stay in a file.
 
 mod decoded;
 mod field;
@@ -12,9 +12,13 @@ mod tests;
 pub use field::check_path;
 
 use crate::apt::Package;
+use crate::apt::index::read::Scanned;
 use crate::apt::relation::InvalidRelation;
 use crate::apt::version;
+use crate::sys::fs;
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::ops::Range;
@@ -121,18 +125,44 @@ pub enum Error {
 /// All packages of one Packages file, sorted by name, newest version first.
 #[derive(Debug)]
 pub struct Index {
-    /// Kept fields of all stanzas: a tag byte, the value, a line feed, and so on.
-    arena: String,
+    records: Records,
+    /// Names of packages and provided names, one after the other.
+    names: String,
     stanzas: Vec<Stanza>,
     provides: Vec<Provided>,
 }
 
-/// Where a stanza is in the arena.
+/// The kept fields of all stanzas: a tag byte, the value, a line feed, and so on.
+#[derive(Debug)]
+enum Records {
+    /// In memory.
+    Arena(String),
+    /// At the beginning of a file in decoded form.
+    File(File),
+}
+
+impl Records {
+    /// Returns the record of a stanza, whose place was checked.
+    fn get(&self, stanza: &Stanza) -> Result<Cow<'_, str>, Error> {
+        let Stanza { start, end, .. } = *stanza;
+        match self {
+            Self::Arena(arena) => Ok(Cow::Borrowed(slice(arena, start, end - start))),
+            Self::File(file) => {
+                let bytes = fs::read_at(file, u64::from(start), (end - start) as usize).map_err(Error::Read)?;
+                let text = String::from_utf8(bytes);
+                Ok(Cow::Owned(text.map_err(|_| Error::Read(io::Error::other("its decoded form is not UTF-8")))?))
+            }
+        }
+    }
+}
+
+/// Where a stanza is.
 #[derive(Debug, Clone, Copy)]
 struct Stanza {
+    /// Start of its record.
     start: u32,
     end: u32,
-    /// Start of the package name.
+    /// Start of the package name among the names.
     name: u32,
     name_length: u32,
 }
@@ -140,7 +170,7 @@ struct Stanza {
 /// A name in a `Provides` field.
 #[derive(Debug, Clone, Copy)]
 struct Provided {
-    /// Start of the name in the arena.
+    /// Start of the name among the names.
     name: u32,
     name_length: u32,
     /// Number of the stanza, in sorted order.
@@ -148,18 +178,32 @@ struct Provided {
 }
 
 impl Stanza {
-    fn name<'a>(&self, arena: &'a str) -> &'a str {
-        slice(arena, self.name, self.name_length)
-    }
-
-    fn record<'a>(&self, arena: &'a str) -> &'a str {
-        slice(arena, self.start, self.end - self.start)
+    fn name<'a>(&self, names: &'a str) -> &'a str {
+        slice(names, self.name, self.name_length)
     }
 }
 
-fn slice(arena: &str, start: u32, length: u32) -> &str {
+fn slice(text: &str, start: u32, length: u32) -> &str {
     let start = start as usize;
-    &arena[start..start + length as usize]
+    &text[start..start + length as usize]
+}
+
+/// Gathers names that come in sorted order, each once.
+#[derive(Default)]
+struct Names {
+    text: String,
+    last: (u32, u32),
+}
+
+impl Names {
+    /// Returns start and length of a name. Positions fit: the names are part of an arena smaller than 4 GiB, see `read`.
+    fn add(&mut self, name: &str) -> (u32, u32) {
+        if slice(&self.text, self.last.0, self.last.1) != name {
+            self.last = (self.text.len() as u32, name.len() as u32);
+            self.text.push_str(name);
+        }
+        self.last
+    }
 }
 
 impl Index {
@@ -176,8 +220,21 @@ impl Index {
         });
         refuse_conflicts(&arena, &stanzas)?;
         stanzas.dedup_by(|right, left| same_version(&arena, left, right));
-        let provides = provided_names(&arena, &stanzas, limits)?;
-        Ok(Self { arena, stanzas, provides })
+        let provided = provided_names(&arena, &stanzas, limits)?;
+
+        // searching looks at names alone, so these are kept apart from what is seldom read
+        let mut names = Names::default();
+        let stanzas = stanzas.iter().map(|scanned| {
+            let (name, name_length) = names.add(scanned.name(&arena));
+            Stanza { start: scanned.start, end: scanned.end, name, name_length }
+        });
+        let stanzas = stanzas.collect();
+        let provides = provided.into_iter().map(|(text, stanza)| {
+            let (name, name_length) = names.add(text);
+            Provided { name, name_length, stanza }
+        });
+        let provides = provides.collect();
+        Ok(Self { records: Records::Arena(arena), names: names.text, stanzas, provides })
     }
 
     /// Returns the number of packages, every version counted.
@@ -195,20 +252,20 @@ impl Index {
     /// Returns the distinct package names in byte order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.stanzas
-            .chunk_by(|left, right| left.name(&self.arena) == right.name(&self.arena))
-            .map(|group| group.first().map_or("", |stanza| stanza.name(&self.arena)))
+            .chunk_by(|left, right| left.name(&self.names) == right.name(&self.names))
+            .map(|group| group.first().map_or("", |stanza| stanza.name(&self.names)))
     }
 
     /// Returns the packages of a name, newest version first.
     pub fn by_name(&self, name: &str) -> impl Iterator<Item = Result<Package, Error>> {
-        let range = equal_range(&self.stanzas, |stanza| stanza.name(&self.arena).cmp(name));
+        let range = equal_range(&self.stanzas, |stanza| stanza.name(&self.names).cmp(name));
         self.stanzas[range].iter().map(|stanza| self.package(stanza))
     }
 
     /// Returns the packages that list a name in `Provides`, sorted by their own name, newest version first; each once.
     pub fn providers(&self, virtual_name: &str) -> impl Iterator<Item = Result<Package, Error>> {
         let range = equal_range(&self.provides, |provided| {
-            slice(&self.arena, provided.name, provided.name_length).cmp(virtual_name)
+            slice(&self.names, provided.name, provided.name_length).cmp(virtual_name)
         });
         self.provides[range]
             .chunk_by(|left, right| left.stanza == right.stanza)
@@ -222,7 +279,7 @@ impl Index {
     }
 
     fn package(&self, stanza: &Stanza) -> Result<Package, Error> {
-        field::package(stanza.record(&self.arena), stanza.name(&self.arena))
+        field::package(&self.records.get(stanza)?, stanza.name(&self.names))
     }
 }
 
@@ -242,17 +299,17 @@ fn compare(left: &str, right: &str) -> Ordering {
 }
 
 /// Tells whether two stanzas speak of the same package in the same version and architecture.
-fn same_version(arena: &str, left: &Stanza, right: &Stanza) -> bool {
-    let value = |stanza: &Stanza, tag| field::value(stanza.record(arena), tag).unwrap_or("");
+fn same_version(arena: &str, left: &Scanned, right: &Scanned) -> bool {
+    let value = |stanza: &Scanned, tag| field::value(stanza.record(arena), tag).unwrap_or("");
     left.name(arena) == right.name(arena)
         && value(left, field::ARCHITECTURE) == value(right, field::ARCHITECTURE)
         && version::compare(value(left, field::VERSION), value(right, field::VERSION)).is_eq()
 }
 
 /// Checks that what is listed twice has one content, for else the order of the index would choose.
-fn refuse_conflicts(arena: &str, stanzas: &[Stanza]) -> Result<(), Error> {
+fn refuse_conflicts(arena: &str, stanzas: &[Scanned]) -> Result<(), Error> {
     for pair in stanzas.windows(2) {
-        let value = |stanza: &Stanza, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
+        let value = |stanza: &Scanned, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
         if same_version(arena, &pair[0], &pair[1]) && value(&pair[0], field::SHA256) != value(&pair[1], field::SHA256) {
             return Err(Error::Conflicting {
                 name: pair[0].name(arena).to_owned(),
@@ -264,27 +321,18 @@ fn refuse_conflicts(arena: &str, stanzas: &[Stanza]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Collects the names in all `Provides` fields, sorted.
-fn provided_names(arena: &str, stanzas: &[Stanza], limits: &Limits) -> Result<Vec<Provided>, Error> {
+/// Collects the names in all `Provides` fields, sorted, each with the number of its stanza.
+fn provided_names<'a>(arena: &'a str, stanzas: &[Scanned], limits: &Limits) -> Result<Vec<(&'a str, u32)>, Error> {
     let mut provides = Vec::new();
     for (number, stanza) in (0_u32..).zip(stanzas) {
-        let record = stanza.record(arena);
-        let Some(field) = field::value(record, field::PROVIDES) else { continue };
-        for item in field.split(',') {
-            let name = field::leading_name(item);
-            if name.is_empty() {
-                continue;
-            }
+        let Some(field) = field::value(stanza.record(arena), field::PROVIDES) else { continue };
+        for name in field.split(',').map(field::leading_name).filter(|name| !name.is_empty()) {
             if provides.len() == limits.provides {
                 return Err(Error::TooLarge { what: "provided names", limit: limits.provides as u64 });
             }
-            // positions fit: the arena is smaller than 4 GiB, see `read`
-            let offset = stanza.start as usize + (name.as_ptr() as usize - record.as_ptr() as usize);
-            provides.push(Provided { name: offset as u32, name_length: name.len() as u32, stanza: number });
+            provides.push((name, number));
         }
     }
-    let key = |provided: &Provided| (slice(arena, provided.name, provided.name_length), provided.stanza);
-    provides.sort_unstable_by(|left, right| key(left).cmp(&key(right)));
-    provides.shrink_to_fit();
+    provides.sort_unstable();
     Ok(provides)
 }

@@ -2,16 +2,37 @@
 
 use crate::apt::index::Error;
 use crate::apt::index::Limits;
-use crate::apt::index::Stanza;
 use crate::apt::index::field;
+use crate::apt::index::slice;
 use std::io;
 use std::io::Read;
 
 /// Bytes asked for at a time.
 const BLOCK: usize = 256 << 10;
 
+/// Where a stanza is in the arena.
+pub(super) struct Scanned {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Start of the package name.
+    name: u32,
+    name_length: u32,
+}
+
+impl Scanned {
+    /// Returns the package name.
+    pub(super) fn name<'a>(&self, arena: &'a str) -> &'a str {
+        slice(arena, self.name, self.name_length)
+    }
+
+    /// Returns the kept fields.
+    pub(super) fn record<'a>(&self, arena: &'a str) -> &'a str {
+        slice(arena, self.start, self.end - self.start)
+    }
+}
+
 /// Reads the whole stream into an arena and the places of its stanzas, in the order of the stream.
-pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Vec<Stanza>), Error> {
+pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Vec<Scanned>), Error> {
     let mut scanner = Scanner::new(limits);
     let mut buffer = vec![0; BLOCK];
     let (mut filled, mut total) = (0, 0_u64);
@@ -47,7 +68,7 @@ pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Ve
 struct Scanner<'a> {
     limits: &'a Limits,
     arena: Vec<u8>,
-    stanzas: Vec<Stanza>,
+    stanzas: Vec<Scanned>,
     number: u64,
     /// Start of the current stanza in the arena.
     start: usize,
@@ -145,7 +166,7 @@ impl<'a> Scanner<'a> {
         // all positions are below the memory limit, which `reserve` keeps below 4 GiB
         let [start, end, name, name_length] =
             [self.start, self.arena.len(), name, name_length].map(|position| position as u32);
-        self.stanzas.push(Stanza { start, end, name, name_length });
+        self.stanzas.push(Scanned { start, end, name, name_length });
         self.start = self.arena.len();
         self.seen = 0;
         self.last = Last::None;
@@ -165,7 +186,7 @@ impl<'a> Scanner<'a> {
         Error::NoField { line: self.number, text: String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned() }
     }
 
-    fn finish(mut self) -> Result<(String, Vec<Stanza>), Error> {
+    fn finish(mut self) -> Result<(String, Vec<Scanned>), Error> {
         self.number += 1;
         self.end_stanza()?;
         self.arena.shrink_to_fit();
