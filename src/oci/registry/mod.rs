@@ -155,15 +155,16 @@ impl Registry {
         check_reference(reference)?;
         let what = format!("read manifest `{reference}` of `{repository}`");
         let request = self.manifest_request(Method::GET, repository, reference);
-        let mut failures = 0;
+        let (mut failures, mut patience) = (0, self.host.patience());
         let (bytes, media_type, told) = loop {
-            let mut answer = self.send(&Call { what: &what, scope, request: request.clone() }).await?;
+            let call = Call { what: &what, scope, request: request.clone() };
+            let mut answer = self.send_within(&call, &mut patience).await?;
             if answer.status() != 200 {
                 return Err(self.refused(&what, answer).await);
             }
             let media_type = answer.header(header::CONTENT_TYPE.as_str()).map(str::to_owned);
             let told = answer.header(DIGEST).and_then(|text| text.parse().ok());
-            match answer.read(limit).await {
+            match answer.read(limit, &mut patience).await {
                 Ok(bytes) => break (bytes, media_type, told),
                 Err(failure) => self.host.pause(failure, &mut failures).await?,
             }

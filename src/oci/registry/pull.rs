@@ -281,7 +281,10 @@ impl Pull<'_> {
                 Err(Failure::short(answer.url()).into())
             }
             (status, _) => {
-                let body = answer.read(crate::oci::registry::error::BODY_LIMIT).await.unwrap_or_default();
+                let body = answer
+                    .read(crate::oci::registry::error::BODY_LIMIT, &mut self.registry.host.patience())
+                    .await
+                    .unwrap_or_default();
                 Err(self.registry.refusal(what, status, &body).into())
             }
         }

@@ -14,6 +14,7 @@ use crate::sys::http::Answer;
 use crate::sys::http::Body;
 use crate::sys::http::Failure;
 use crate::sys::http::Method;
+use crate::sys::http::Patience;
 use crate::sys::http::Request;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
@@ -35,17 +36,26 @@ pub(super) struct Call<'a> {
 /// Why an attempt failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Another attempt may mend it, after the pause that the host asked for.
-    Passing(Error, Option<Duration>),
+    /// Another attempt may mend it.
+    Passing(Error, Delay),
     /// It does not.
     Final(Error),
 }
 
+/// How much time an attempt cost, and will cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Delay {
+    /// The pause that the host asked for.
+    asked: Option<Duration>,
+    /// How long was waited for a host that said nothing.
+    silence: Duration,
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        let (passes, pause) = (failure.may_pass(), failure.asked_pause());
+        let (passes, delay) = (failure.may_pass(), Delay { asked: failure.asked_pause(), silence: failure.silence() });
         let error = Error::Http(failure.error);
-        if passes { Self::Passing(error, pause) } else { Self::Final(error) }
+        if passes { Self::Passing(error, delay) } else { Self::Final(error) }
     }
 }
 
@@ -70,12 +80,18 @@ enum Pass {
 }
 
 impl Registry {
-    /// Sends a request until it is answered, or the attempts are used up.
+    /// Sends a request without a file until it is answered, or the attempts are used up.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        self.send_within(call, &mut self.host.patience()).await
+    }
+
+    /// As [`Registry::send`], where the answer is not the first thing that was waited for.
+    pub(super) async fn send_within(&self, call: &Call<'_>, patience: &mut Patience) -> Result<Answer, Error> {
         let mut failures = 0;
         loop {
             match self.send_once(call).await {
                 Ok(answer) => return Ok(answer),
+                Err(Trouble::Passing(error, delay)) if !patience.lose(delay.silence) => return Err(error),
                 Err(trouble) => self.rest(trouble, &mut failures).await?,
             }
         }
@@ -88,7 +104,7 @@ impl Registry {
     pub(super) async fn rest(&self, trouble: Trouble, failures: &mut u32) -> Result<(), Error> {
         match trouble {
             Trouble::Final(error) => Err(error),
-            Trouble::Passing(error, pause) if !self.host.rest(failures, pause).await => Err(error),
+            Trouble::Passing(error, delay) if !self.host.rest(failures, delay.asked).await => Err(error),
             Trouble::Passing(..) => Ok(()),
         }
     }

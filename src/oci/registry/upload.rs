@@ -11,6 +11,7 @@ use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::location;
 use crate::oci::registry::session::Call;
+use crate::oci::registry::session::Delay;
 use crate::oci::registry::session::Trouble;
 use crate::oci::registry::token::Scope;
 use crate::sys::fs;
@@ -362,7 +363,7 @@ impl Uploads<'_> {
             let end = answer.header(header::RANGE.as_str()).and_then(range_end);
             if end.is_some_and(|end| end + 1 != offset) {
                 let cause = "the registry did not take all bytes".to_owned();
-                return Err(Trouble::Passing(Error::Malformed { what: what.to_owned(), cause }, None));
+                return Err(Trouble::Passing(Error::Malformed { what: what.to_owned(), cause }, Delay::default()));
             }
             url = next(what, &asked, &answer)?;
             answer.drain().await;
@@ -391,9 +392,9 @@ impl Uploads<'_> {
         let status = answer.status();
         let error = match status {
             404 | 416 => {
-                let body = answer.read(BODY_LIMIT).await.unwrap_or_default();
+                let body = answer.read(BODY_LIMIT, &mut self.registry.host.patience()).await.unwrap_or_default();
                 self.registry.host.was_busy(answer);
-                return Trouble::Passing(self.registry.refusal(what, status, &body), None);
+                return Trouble::Passing(self.registry.refusal(what, status, &body), Delay::default());
             }
             _ => self.registry.refused(what, answer).await,
         };

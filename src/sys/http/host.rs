@@ -10,8 +10,10 @@ use crate::sys::http::Request;
 use crate::sys::http::budget::Budget;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::sys::http::pace::DOCUMENT_TIME;
 use crate::sys::http::pace::LEAST;
 use crate::sys::http::pace::Pace;
+use crate::sys::http::pace::Patience;
 use crate::sys::http::proxy::Proxies;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry;
@@ -45,6 +47,8 @@ pub struct HostOptions {
     pub idle_timeout: Duration,
     /// Least bytes of an answer's body in each such span of time; see [`Pace`].
     pub least_bytes: u64,
+    /// Longest time that waiting for one document takes, all attempts together.
+    pub document_time: Duration,
     /// How often one request is made when the cause may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
@@ -64,6 +68,7 @@ impl HostOptions {
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             least_bytes: LEAST,
+            document_time: DOCUMENT_TIME,
             attempts: 6,
             backoff: Duration::from_millis(500),
             parallel: 4,
@@ -99,10 +104,11 @@ impl Host {
     /// # Errors
     /// The last failure. Any other status is an answer.
     pub async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        let mut failures = 0;
+        let (mut failures, mut patience) = (0, self.patience());
         loop {
             match self.send_once(request).await {
                 Ok(answer) => return Ok(answer),
+                Err(failure) if !patience.lose(failure.silence()) => return Err(failure.error),
                 Err(failure) => self.pause(failure, &mut failures).await?,
             }
         }
@@ -138,7 +144,7 @@ impl Host {
         let sending = request.prepare(client, &pulse)?.send();
         let sent = tokio::select! {
             sent = sending => sent.map_err(|cause| Failure::of(url, &cause).through(proxy, &cause)),
-            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
+            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url, self.options.idle_timeout)),
         };
         let response = match sent {
             Ok(response) => response,
@@ -161,7 +167,8 @@ impl Host {
                 Err(failure)
             }
             _ => {
-                let pace = Pace { span: self.options.idle_timeout, least: self.options.least_bytes };
+                let HostOptions { idle_timeout, least_bytes, document_time, .. } = self.options;
+                let pace = Pace { span: idle_timeout, least: least_bytes, document: document_time };
                 Ok(Answer::new((mask(url), proxy), response, pace, permit))
             }
         }
@@ -195,6 +202,11 @@ impl Host {
         }
         retry::jitter(self.options.backoff, *failures, asked_pause).await;
         true
+    }
+
+    /// Returns the patience for one document.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.options.document_time)
     }
 
     /// Takes an answer that only a busy host gives: fewer requests from now on.

@@ -25,11 +25,13 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     may_pass: bool,
     asked_pause: Option<Duration>,
+    /// How long the host said nothing, where that is what failed.
+    silence: Duration,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, may_pass: false, asked_pause: None }
+        Self { error, may_pass: false, asked_pause: None, silence: Duration::ZERO }
     }
 }
 
@@ -42,7 +44,11 @@ impl Failure {
             && !error.is_builder()
             && !cause.contains("certificate")
             && !error::is_refused_certificate(&cause);
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass, asked_pause: None }
+        Self { may_pass, ..Self::unreachable(url, cause) }
+    }
+
+    fn unreachable(url: &str, cause: String) -> Self {
+        Self { may_pass: true, ..Error::Unreachable { url: mask(url), cause }.into() }
     }
 
     /// Says that what failed was the way through a proxy, where it was one.
@@ -63,22 +69,31 @@ impl Failure {
         self.may_pass
     }
 
-    /// Makes a failure of a host that says nothing any more.
-    pub(crate) fn silent(url: &str) -> Self {
-        let cause = "no answer in time".to_owned();
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+    /// Returns how long was waited for a host that said nothing.
+    pub(crate) fn silence(&self) -> Duration {
+        self.silence
+    }
+
+    /// Makes a failure of a host that has said nothing for so long.
+    pub(crate) fn silent(url: &str, silence: Duration) -> Self {
+        Self { silence, ..Self::unreachable(url, "no answer in time".to_owned()) }
+    }
+
+    /// Makes a failure of a host that did not send all of a document in time.
+    pub(crate) fn late(url: &str, total: Duration) -> Self {
+        let cause = format!("not all of it came in {} seconds", total.as_secs_f32());
+        Self { may_pass: false, ..Self::unreachable(url, cause) }
     }
 
     /// Makes a failure of a host that sends too slowly.
     pub(crate) fn slow(url: &str, pace: Pace) -> Self {
         let cause = format!("less than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+        Self::unreachable(url, cause)
     }
 
     /// Makes a failure of a body that ended too early.
     pub(crate) fn short(url: &str) -> Self {
-        let cause = "the connection broke off".to_owned();
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+        Self::unreachable(url, "the connection broke off".to_owned())
     }
 
     /// Makes a failure of a server that has no time now; `Retry-After` is honoured.
@@ -88,7 +103,7 @@ impl Failure {
         let now = text(header::DATE).and_then(date::parse).unwrap_or_else(clock::now);
         let asked_pause = text(header::RETRY_AFTER).and_then(|text| retry_after(text, now));
         let status = response.status().as_u16();
-        Self { error: Error::of_status(url, status, proxy), may_pass: status != 501, asked_pause }
+        Self { may_pass: status != 501, asked_pause, ..Error::of_status(url, status, proxy).into() }
     }
 }
 
