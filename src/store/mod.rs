@@ -36,8 +36,10 @@ pub use writer::BlobWriter;
 
 use crate::store::place::Place;
 use crate::sys::fs;
+use crate::sys::own;
 use crate::sys::own::Stamp;
 use crate::values::Digest;
+use crate::values::shown::shown;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -66,6 +68,14 @@ pub enum Error {
         /// Its format.
         found: String,
     },
+    /// The file with the format says something else.
+    #[error("cannot use store: `{}` says `{found}`, which is no format", path.display())]
+    Version {
+        /// That file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
     /// The folder, or a part of it, is not ours alone to change.
     #[error("cannot use store `{}`: {cause}", path.display())]
     Unsafe {
@@ -90,6 +100,10 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Newer { .. } => vec!["use the newer sockel, or another folder with `--store DIR`".to_owned()],
+            Self::Version { path, .. } => vec![format!(
+                "if the folder is a store, remove `{}`: everything in it has a digest of its own; else name another one with `--store DIR`",
+                path.display()
+            )],
             Self::File(error) => error.hints(),
             Self::Unsafe { path, .. } => vec![format!(
                 "look at `{}` and remove it if it is not needed, or name another folder with `--store DIR`",
@@ -119,9 +133,12 @@ impl Store {
         let Place { folder, warning } = place::find(folder)?;
         let version = folder.join(VERSION);
         let is_new = match fs::read_text(&version, 64) {
+            // a machine that lost power may leave an empty file; what is in the store has digests of its own
+            Ok(text) if text.trim().is_empty() => true,
             Ok(text) => match text.trim().parse::<u32>() {
                 Ok(number) if number <= FORMAT => false,
-                _ => return Err(Error::Newer { folder, found: text.trim().to_owned() }),
+                Ok(_) => return Err(Error::Newer { folder, found: text.trim().to_owned() }),
+                Err(_) => return Err(Error::Version { path: version, found: shown(text.trim()) }),
             },
             Err(error) if error.is_missing() => true,
             Err(error) => return Err(error.into()),
@@ -153,8 +170,17 @@ impl Store {
         self.warning.as_deref()
     }
 
+    /// Removes a folder that stands where a file of the store belongs; a file is replaced by the one that takes its name.
+    fn make_way(path: &Path) -> Result<(), Error> {
+        if own::look(path)?.is_some_and(|found| found.is_dir) {
+            fs::remove_dir(path)?;
+        }
+        Ok(())
+    }
+
     /// Writes a file by way of `tmp/`, where a killed command's left-overs are found.
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        Self::make_way(path)?;
         let mut file = fs::temporary(&self.folder.join("tmp"))?;
         file.write_all(bytes).map_err(|cause| fs::Error::new("write", path, cause))?;
         Ok(fs::publish(file, path)?)
@@ -228,6 +254,7 @@ impl Store {
     /// # Errors
     /// When it cannot be renamed.
     pub fn adopt(&self, partial: &Path, digest: &Digest) -> Result<(), Error> {
+        Self::make_way(&self.blob(digest))?;
         fs::rename(partial, &self.blob(digest))?;
         self.stamp_blob(digest);
         Ok(())
