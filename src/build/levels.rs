@@ -29,6 +29,7 @@ use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::thread;
 
@@ -40,7 +41,7 @@ pub struct Assembled {
     /// All levels laid over each other.
     pub whole: Tree,
     /// Package trees by level.
-    packages: Vec<BTreeMap<String, Unpacked>>,
+    packages: Vec<BTreeMap<String, Arc<Unpacked>>>,
 }
 
 /// The layers of one image for one platform.
@@ -98,10 +99,13 @@ impl<'a> Levels<'a> {
         let assembled = assemble(order, platform, &unpacked, self.contents)?;
         let mut lower = Tree::default();
         let mut plans = Vec::new();
-        for (tree, locked) in assembled.levels.iter().zip(&order.lock.levels) {
+        for (number, (tree, locked)) in assembled.levels.iter().zip(&order.lock.levels).enumerate() {
             let sources = sources(locked, platform);
             plans.extend(split::split(&locked.recipe, tree, &lower, &locked.layers, &sources));
-            lower = overlay(&lower, tree);
+            // nothing lies over the last one
+            if number + 1 < assembled.levels.len() {
+                lower = overlay(&lower, tree);
+            }
         }
         let layers = self.all(plans).map_err(wrap)?;
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
@@ -159,7 +163,7 @@ impl<'a> Levels<'a> {
 pub fn assemble(
     order: &Order<'_>,
     platform: Platform,
-    unpacked: &BTreeMap<Digest, Unpacked>,
+    unpacked: &BTreeMap<Digest, Arc<Unpacked>>,
     contents: &Contents<'_>,
 ) -> Result<Assembled, Error> {
     let Order { definition, lock } = order;
@@ -173,7 +177,7 @@ pub fn assemble(
     for (index, locked) in lock.levels.iter().enumerate() {
         let missing = || stale(format!("level `{}` is not locked for {platform}", locked.recipe));
         let packages = locked.packages.get(&platform).ok_or_else(missing)?;
-        let tree = |package: &LockedPackage| Some((package.name.clone(), unpacked.get(&package.sha256)?.clone()));
+        let tree = |package: &LockedPackage| Some((package.name.clone(), Arc::clone(unpacked.get(&package.sha256)?)));
         assembled.packages.push(packages.iter().filter_map(tree).collect());
         let parts = level::Parts {
             levels: &levels[..=index],

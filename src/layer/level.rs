@@ -20,6 +20,7 @@ use crate::values::CONTENT_MTIME;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a level is made of.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +28,7 @@ pub struct Parts<'a> {
     /// The recipe levels from the root to this one.
     pub levels: &'a [Level],
     /// Packages of every level so far by name, this level's last: `packages.last()` belongs to `levels.last()`.
-    pub packages: &'a [BTreeMap<String, Unpacked>],
+    pub packages: &'a [BTreeMap<String, Arc<Unpacked>>],
     /// All lower levels, merged.
     pub lower: &'a Tree,
     /// For which processor.
@@ -72,7 +73,7 @@ pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Erro
     }
     merge.folders();
     merge.check()?;
-    let entries = merge.tree.iter().cloned();
+    let entries = merge.tree.into_entries().into_iter();
     Ok(entries.map(|entry| Entry { mtime: entry.mtime.min(parts.epoch.0), ..entry }).collect())
 }
 
@@ -89,7 +90,7 @@ fn database(parts: &Parts<'_>, level: &Level, tree: &Tree, contents: &Contents<'
             Ok(entries)
         }
         PackageDatabase::Dpkg => {
-            let all: Vec<&Unpacked> = parts.packages.iter().flat_map(BTreeMap::values).collect();
+            let all: Vec<&Unpacked> = parts.packages.iter().flat_map(BTreeMap::values).map(Arc::as_ref).collect();
             let is_there = |path: &str| is_there(path) || parts.lower.get(path).is_some();
             Ok(dpkg::database(&all, contents, &is_there)?)
         }
@@ -100,7 +101,7 @@ fn database(parts: &Parts<'_>, level: &Level, tree: &Tree, contents: &Contents<'
 struct Merge<'a> {
     level: &'a Level,
     levels: &'a [Level],
-    packages: &'a [BTreeMap<String, Unpacked>],
+    packages: &'a [BTreeMap<String, Arc<Unpacked>>],
     lower: &'a Tree,
     tree: Tree,
     problems: Vec<tree::Error>,
@@ -110,7 +111,7 @@ impl Merge<'_> {
     /// Adds what packages bring, less what is excluded.
     fn packages(
         &mut self,
-        packages: &BTreeMap<String, Unpacked>,
+        packages: &BTreeMap<String, Arc<Unpacked>>,
         exclusions: &Exclusions,
         contents: &Contents<'_>,
     ) -> Result<(), Error> {

@@ -52,9 +52,9 @@ pub const NORMALISER: u32 = 1;
 pub const SIZE_LIMIT: u64 = 4 << 30;
 
 /// Most paths that one package may bring, and their bytes; the largest packages of Debian have some 60,000. What is kept
-/// of them while a package is unpacked stays below 256 MiB.
-const ENTRY_LIMIT: u64 = 250_000;
-const NAMES_LIMIT: u64 = 32 << 20;
+/// of them while an image is built stays below 256 MiB: some 2 KB a path.
+const ENTRY_LIMIT: u64 = 100_000;
+const NAMES_LIMIT: u64 = 12 << 20;
 
 /// Why a .deb cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -239,7 +239,7 @@ fn entries(data: impl Read, payload: &mut Payload<'_>) -> Result<Vec<Entry>, Err
         Ok(Next::Go)
     });
     read.map_err(|cause| broken(&package, cause))?;
-    Ok(tree.iter().cloned().collect())
+    Ok(tree.into_entries())
 }
 
 fn add<R: Read>(member: &mut ::tar::Entry<'_, R>, payload: &mut Payload<'_>, tree: &mut Tree) -> Result<(), Error> {

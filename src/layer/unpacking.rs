@@ -14,6 +14,7 @@ use crate::tree::Contents;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -33,7 +34,7 @@ struct State {
     /// How many are not finished, for the last one to say so.
     left: usize,
     what: String,
-    done: BTreeMap<Digest, Unpacked>,
+    done: BTreeMap<Digest, Arc<Unpacked>>,
     error: Option<Error>,
 }
 
@@ -45,7 +46,7 @@ impl<'a> Unpacking<'a> {
         let mut todo = VecDeque::new();
         for deb in debs {
             match unpack::find(&deb.digest, contents.store()) {
-                Some(unpacked) => drop(done.insert(deb.digest, unpacked)),
+                Some(unpacked) => drop(done.insert(deb.digest, Arc::new(unpacked))),
                 None => todo.push_back(deb),
             }
         }
@@ -85,13 +86,13 @@ impl<'a> Unpacking<'a> {
     ///
     /// # Panics
     /// When asked again after an error, or for a package that was not ordered.
-    pub fn wait(&self, debs: &[Digest]) -> Result<BTreeMap<Digest, Unpacked>, Error> {
+    pub fn wait(&self, debs: &[Digest]) -> Result<BTreeMap<Digest, Arc<Unpacked>>, Error> {
         let mut state = self.state();
         loop {
             if let Some(error) = state.error.take() {
                 return Err(error);
             }
-            if let Some(all) = debs.iter().map(|deb| Some((*deb, state.done.get(deb)?.clone()))).collect() {
+            if let Some(all) = debs.iter().map(|deb| Some((*deb, Arc::clone(state.done.get(deb)?)))).collect() {
                 return Ok(all);
             }
             assert!(state.left > 0, "only ordered packages are waited for");
@@ -108,7 +109,7 @@ impl<'a> Unpacking<'a> {
             match result {
                 Ok(unpacked) => {
                     self.contents.note_fresh(unpack::key(&deb.digest));
-                    state.done.insert(deb.digest, unpacked);
+                    state.done.insert(deb.digest, Arc::new(unpacked));
                     state.left -= 1;
                 }
                 Err(error) => {

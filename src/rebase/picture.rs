@@ -16,6 +16,14 @@ use std::collections::BTreeMap;
 /// Most layers that an image may have; engines stop at 127 or 128.
 const MOST_LAYERS: usize = 1000;
 
+/// Most platforms that an image may have: the widest official images have some 20.
+const MOST_PLATFORMS: usize = 64;
+
+/// Most bytes that index, manifests and configurations of one image may have, and most values in them. Three images are in
+/// memory at a time, and a value takes up to some 200 bytes there, however short it was. Ours have 50 kB and 2,000 values.
+const MOST_BYTES: u64 = 8 << 20;
+const MOST_VALUES: usize = 200_000;
+
 /// An image with all its platforms.
 #[derive(Debug, Clone)]
 pub struct Picture {
@@ -86,6 +94,25 @@ impl Face {
     }
 }
 
+/// What the documents of one image may still bring.
+struct Room {
+    bytes: u64,
+    values: usize,
+}
+
+impl Room {
+    /// Makes room for a document before it is read.
+    fn take(&mut self, document: &[u8]) -> Result<(), String> {
+        // every value stands behind one of these, in texts they are counted as well
+        let values = document.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+        let bytes = self.bytes.checked_sub(document.len() as u64);
+        self.bytes = bytes.ok_or_else(|| format!("its documents have more than {MOST_BYTES} bytes"))?;
+        let values = self.values.checked_sub(values);
+        self.values = values.ok_or_else(|| format!("its documents have more than {MOST_VALUES} values"))?;
+        Ok(())
+    }
+}
+
 /// Reads an image; `None` where there is nothing of that name.
 ///
 /// # Errors
@@ -94,7 +121,8 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
     let Some(root) = place.document(reference, reader).await? else { return Ok(None) };
     let no_image = |cause: String| Error::NotAnImage { image: place.name_of(reference), cause };
     let digest = oci::digest_of(&root.descriptor).ok_or_else(|| no_image("its digest is no SHA-256".to_owned()))?;
-    let document = parsed(&root).map_err(&no_image)?;
+    let mut room = Room { bytes: MOST_BYTES, values: MOST_VALUES };
+    let document = parsed(&root, &mut room).map_err(&no_image)?;
     let described = Value::Object(Map::from_iter([
         ("mediaType".to_owned(), root.descriptor.media_type().to_string().into()),
         ("digest".to_owned(), digest.to_string().into()),
@@ -106,7 +134,7 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
         return Err(no_image("it is an index without any image".to_owned()));
     }
     if document.1.manifests.is_empty() {
-        picture.faces.push(face(place, (document, described), reader).await?.map_err(&no_image)?);
+        picture.faces.push(face(place, (document, described), reader, &mut room).await?.map_err(&no_image)?);
         return Ok(Some(picture));
     }
     for (child, described) in document.1.manifests.iter().zip(document.0["manifests"].as_array().into_iter().flatten())
@@ -115,13 +143,17 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
             picture.foreign.push(format!("{what} {}", child.digest));
             continue;
         }
+        if picture.faces.len() == MOST_PLATFORMS {
+            return Err(no_image(format!("it has more than {MOST_PLATFORMS} platforms")));
+        }
         let manifest = place.document(&child.digest.to_string(), reader).await?;
         let manifest = manifest.ok_or_else(|| no_image(format!("its manifest {} is missing", child.digest)))?;
-        let document = parsed(&manifest).map_err(&no_image)?;
+        let document = parsed(&manifest, &mut room).map_err(&no_image)?;
         if !document.1.manifests.is_empty() {
             return Err(no_image("it is an index of indexes".to_owned()));
         }
-        picture.faces.push(face(place, (document, described.clone()), reader).await?.map_err(&no_image)?);
+        let read = face(place, (document, described.clone()), reader, &mut room).await?;
+        picture.faces.push(read.map_err(&no_image)?);
     }
     picture.index = Some(document.0);
     let mut platforms = BTreeMap::new();
@@ -137,7 +169,8 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
 }
 
 /// Returns the document as it is, and what it names.
-fn parsed(manifest: &Manifest) -> Result<(Value, document::Document), String> {
+fn parsed(manifest: &Manifest, room: &mut Room) -> Result<(Value, document::Document), String> {
+    room.take(&manifest.bytes)?;
     let media_type = manifest.descriptor.media_type().to_string();
     let document = document::read(&manifest.bytes, Some(&media_type))?;
     let value = serde_json::from_slice(&manifest.bytes).map_err(|error| error.to_string())?;
@@ -160,12 +193,16 @@ async fn face(
     place: &Place<'_>,
     ((manifest, document), descriptor): ((Value, document::Document), Value),
     reader: &Reader<'_>,
+    room: &mut Room,
 ) -> Result<Result<Face, String>, Error> {
     let Some((config, layers)) = document.blobs.split_first() else { return Ok(Err("it has no blobs".to_owned())) };
     if !is_image_config(&config.media_type) {
         return Ok(Err(format!("its configuration is `{}`", config.media_type.chars().take(80).collect::<String>())));
     }
     let bytes = place.config(config, reader).await?;
+    if let Err(cause) = room.take(&bytes) {
+        return Ok(Err(cause));
+    }
     let parts = serde_json::from_slice::<Value>(&bytes).map_err(|error| error.to_string());
     let parts = parts.and_then(|config| Ok((layers_of(&config, layers)?, platform(&config)?, config)));
     let digest = descriptor["digest"].as_str().and_then(|text| text.parse().ok());

@@ -208,6 +208,12 @@ impl Tree {
         self.entries.is_empty()
     }
 
+    /// Returns all entries in byte order of paths.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries.into_values().collect()
+    }
+
     /// Checks that everything stands in a folder, looking for folders here and then in `lower`; returns the paths of
     /// folders that neither has, parents first.
     ///

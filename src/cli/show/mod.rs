@@ -21,6 +21,7 @@ use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 mod text;
 
@@ -147,8 +148,9 @@ fn entries(order: &Order<'_>, platform: Platform, context: &Context) -> Result<V
     Ok(build::assemble(order, platform, &unpacked, &contents)?.whole.iter().cloned().collect())
 }
 
-fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, unpack::Unpacked>> {
-    lock.packages(platform).map(|package| Some((package.sha256, unpack::find(&package.sha256, store)?))).collect()
+fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Arc<unpack::Unpacked>>> {
+    let found = |digest: Digest| Some((digest, Arc::new(unpack::find(&digest, store)?)));
+    lock.packages(platform).map(|package| found(package.sha256)).collect()
 }
 
 fn largest(mut entries: Vec<Entry>, number: usize) -> Vec<Entry> {
