@@ -40,7 +40,7 @@ const MOST_FETCHED: u64 = 512 << 20;
 /// When an address cannot be read, or offline was never read.
 pub fn fetch(names: &[String], store: &Store, http: &Http) -> Result<Vec<Feed>, Error> {
     let one = |name: &String| {
-        if !name.starts_with("http://") && !name.starts_with("https://") {
+        if !is_address(name) {
             return Ok(Feed { name: name.clone(), path: PathBuf::from(name) });
         }
         let wrong = |cause: String| Error::Feed { feed: cover(name), cause };
@@ -50,9 +50,12 @@ pub fn fetch(names: &[String], store: &Store, http: &Http) -> Result<Vec<Feed>, 
         let known: Validators = store.result("advisories", &key).filter(|_| has_file).unwrap_or_default();
         if !(http.is_offline() && has_file) {
             let answer = http.block_on(http.get_if_changed(name, MOST_FETCHED, &known));
-            match answer.and_then(|answer| answer).map_err(|cause| wrong(cause.to_string()))? {
-                Conditional::Unchanged => (),
-                Conditional::Changed { bytes, validators } => {
+            match answer.and_then(|answer| answer) {
+                // no other feed will do better
+                Err(error) if error.is_input() => return Err(error.into()),
+                Err(error) => return Err(wrong(error.to_string())),
+                Ok(Conditional::Unchanged) => (),
+                Ok(Conditional::Changed { bytes, validators }) => {
                     fs::create_dir(path.parent().expect("it is in the store"))?;
                     fs::write_atomic(&path, &bytes)?;
                     store.keep("advisories", &key, &validators)?;
@@ -93,6 +96,11 @@ pub(super) fn read_all(feeds: &[Feed], asked: &BTreeSet<&str>) -> Result<Vec<Adv
         }
     }
     Ok(all)
+}
+
+/// Tells whether a feed is somewhere else.
+pub(super) fn is_address(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
 }
 
 fn is_record(path: &Path) -> bool {

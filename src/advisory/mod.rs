@@ -15,6 +15,7 @@ pub use feed::Feed;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
+use crate::sys::http;
 use crate::values::Digest;
 use serde::Deserialize;
 use serde::Serialize;
@@ -32,12 +33,28 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// The network door itself failed.
+    #[error(transparent)]
+    Http(#[from] http::Error),
     /// The feed's file cannot be read.
     #[error(transparent)]
     File(#[from] fs::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Tells whether a file or a setting must change: a feed that lies on this machine is one.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Feed { feed, .. } => !feed::is_address(feed),
+            Self::Http(error) => error.is_input(),
+            Self::File(error) => error.is_input(),
+            Self::Store(_) => false,
+        }
+    }
 }
 
 /// A distribution release as OSV calls it.

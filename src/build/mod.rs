@@ -102,6 +102,28 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Tells whether the archives do not have some package any more.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        match self {
+            Self::Fetch(error) => !error.gone().is_empty(),
+            Self::Proof(error) => error.has_gone(),
+            _ => false,
+        }
+    }
+
+    /// Says of packages that are gone that they were chosen from an index that was read just now.
+    #[must_use]
+    pub fn just_listed(self) -> Self {
+        match self {
+            Self::Fetch(error) => Self::Fetch(error.just_listed()),
+            Self::Proof(error) => Self::Proof(error.just_listed()),
+            other => other,
+        }
+    }
+}
+
 /// One image to build.
 #[derive(Debug, Clone, Copy)]
 pub struct Order<'a> {

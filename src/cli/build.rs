@@ -112,9 +112,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             context.printer.warn("locking anew");
             let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
             workspace.renew(&definitions, &mut locks, &how, &hands)?;
-            once(&locks)
+            once(&locks).map_err(build::Error::just_listed)
         }
-        other => other,
+        other => other.map_err(|error| workspace.explained(error, &definitions, &locks, &hands)),
     }?;
     for output in &outputs {
         match output::write(output, &built, &hands.store) {

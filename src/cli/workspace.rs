@@ -1,6 +1,7 @@
 //! What commands have in hand: the project's definitions, its lock files, the store and the door to the network.
 
 use crate::apt::host;
+use crate::build;
 use crate::build::Equipment;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -190,6 +191,25 @@ impl<'a> Workspace<'a> {
             let _ = self.ledger.set(self.project.ledger()?);
         }
         Ok(self.ledger.get().expect("it was read above"))
+    }
+
+    /// Looks why packages are gone: where a choice from the newest states is the same, the archive is not complete, and
+    /// choosing again would lead in a circle.
+    pub(crate) fn explained(
+        &self,
+        error: build::Error,
+        definitions: &[Definition],
+        locks: &BTreeMap<String, Lock>,
+        hands: &Hands,
+    ) -> build::Error {
+        if !error.has_gone() || hands.http.is_offline() {
+            return error;
+        }
+        let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
+        match self.relock(definitions, locks, &how, hands) {
+            Ok(outcomes) if outcomes.iter().all(Outcome::is_unchanged) => error.just_listed(),
+            _ => error,
+        }
     }
 
     /// Chooses packages for these images anew; nothing is written to the project.

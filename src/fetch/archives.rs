@@ -86,7 +86,18 @@ impl Outside for Online<'_> {
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
         let wanted = |needed: &Needed<'_>| wanted(needed, self.mirrors, None);
-        control::read(needed, wanted, self.store, self.http, self.reporter)
+        control::read(needed, wanted, self.store, self.http, self.reporter).map_err(just_listed)
+    }
+}
+
+/// Says of packages that are gone that they were chosen from an index that was read just now.
+pub(super) fn just_listed(error: lock::Error) -> lock::Error {
+    match error {
+        lock::Error::Outside(cause) => match cause.downcast::<fetch::Error>() {
+            Ok(error) => outside(error.just_listed()),
+            Err(cause) => lock::Error::Outside(cause),
+        },
+        other => other,
     }
 }
 

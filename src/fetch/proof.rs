@@ -6,6 +6,7 @@
 
 use crate::fetch;
 use crate::fetch::Mirrors;
+use crate::fetch::archives;
 use crate::fetch::states::LockedArchives;
 use crate::fetch::states::States;
 use crate::lock;
@@ -116,13 +117,11 @@ fn keys(claims: &[Claim<'_>], ledger: &Ledger, engine: u32) -> Vec<Digest> {
     let mut all = Vec::new();
     for Claim { definition, lock } in claims {
         let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent));
-        let identity: Vec<String> =
-            definition.identity().into_iter().map(|(part, digest)| format!("{part} {digest}")).collect();
         let text = format!(
             "proof {RULES} {engine} {ledger}\n{}\n{}\n{}",
             lock.digest(),
             parent.map(ToString::to_string).unwrap_or_default(),
-            identity.join("\n"),
+            definition.identity_text(),
         );
         let key = Digest::of(text.as_bytes());
         keys.insert(&definition.image, key);
@@ -132,6 +131,24 @@ fn keys(claims: &[Claim<'_>], ledger: &Ledger, engine: u32) -> Vec<Digest> {
 }
 
 impl Error {
+    /// Says of packages that are gone that they were chosen from an index that was read just now.
+    #[must_use]
+    pub fn just_listed(self) -> Self {
+        let Self::Unproven(all) = self else { return self };
+        let listed = |unproven: Unproven| match unproven.doubt {
+            Doubt::Failed(error) => Unproven { doubt: Doubt::Failed(archives::just_listed(error)), ..unproven },
+            doubt => Unproven { doubt, ..unproven },
+        };
+        Self::Unproven(all.into_iter().map(listed).collect())
+    }
+
+    /// Tells whether some package is gone from the archives.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        let Self::Unproven(all) = self else { return false };
+        all.iter().any(|unproven| matches!(&unproven.doubt, Doubt::Failed(error) if is_gone(error)))
+    }
+
     /// Tells whether locking anew may help: a package is gone, superseded, or not what was locked.
     #[must_use]
     pub fn asks_for_new_locks(&self) -> bool {

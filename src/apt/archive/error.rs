@@ -186,11 +186,29 @@ impl Error {
         matches!(self, Self::IndexGone { .. } | Self::Unreachable { .. } | Self::Stale { .. } | Self::Http(_))
     }
 
+    /// Tells whether files of the project or settings must change: key files that cannot be read, or without the key that is
+    /// pinned, certificates, an address.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Signature { cause, .. } => cause.is_input(),
+            Self::Http(error) => error.is_input(),
+            Self::File(error) => error.is_input(),
+            _ => false,
+        }
+    }
+
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let one = |text: &str| vec![text.to_owned()];
         match self {
+            Self::Signature { cause: signature::Error::Key(_), .. } => {
+                one("write the key file again, from the distribution's own keys, with `gpg --armor --export`")
+            }
+            Self::Signature { cause: signature::Error::NoKey(_), .. } => {
+                one("the key files and the fingerprints in the recipe do not fit together: correct one of them")
+            }
             Self::Signature { .. } => {
                 one("compare the fingerprints in the recipe with those that the distribution publishes")
             }

@@ -32,7 +32,6 @@ use crate::sys::http;
 use crate::update::lease;
 use serde::Serialize;
 use std::error::Error as StdError;
-use std::io;
 
 /// Whose turn it is after a failure; decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -236,11 +235,12 @@ impl From<lock::Error> for Failure {
 impl From<advisory::Error> for Failure {
     fn from(error: advisory::Error) -> Self {
         let kind = match &error {
-            advisory::Error::Feed { .. } => Kind::Outside,
-            advisory::Error::File(error) => file_kind(error),
             advisory::Error::Store(error) => store_kind(error),
+            error if error.is_input() => Kind::Input,
+            _ => Kind::Outside,
         };
-        Self::of(kind, &error, Vec::new())
+        let hints = if let advisory::Error::Http(error) = &error { error.hints() } else { Vec::new() };
+        Self::of(kind, &error, hints)
     }
 }
 
@@ -332,6 +332,13 @@ impl From<bundle::Error> for Failure {
             bundle::Error::File(error) => file_kind(error),
             bundle::Error::Store(error) => store_kind(error),
             bundle::Error::Oci(error) => oci_kind(error),
+            bundle::Error::Http(error) => http_kind(error),
+            bundle::Error::Fetch(error) => fetch_kind(error),
+            bundle::Error::Gone { cause, .. } | bundle::Error::Pocket(cause) | bundle::Error::Archive { cause, .. }
+                if cause.is_input() =>
+            {
+                Kind::Input
+            }
             error if error.is_outside() => Kind::Outside,
             _ => Kind::Input,
         };
@@ -357,7 +364,7 @@ impl From<webhook::Error> for Failure {
         let again = || "what was published stays; it is told when the image is published the next time".to_owned();
         let (kind, hints) = match &error {
             webhook::Error::Key { .. } => (Kind::Input, vec!["`openssl genpkey -algorithm ed25519` makes a key; `whsec_` before Base64 of 32 random bytes is a shared secret".to_owned()]),
-            webhook::Error::Http { cause, .. } => (Kind::Outside, cause.hints().into_iter().chain([again()]).collect()),
+            webhook::Error::Http { cause, .. } => (http_kind(cause), cause.hints().into_iter().chain([again()]).collect()),
             webhook::Error::Refused { status: 410, .. } => {
                 (Kind::Outside, vec!["the receiver is gone for good: take it out of `announce`".to_owned()])
             }
@@ -425,7 +432,7 @@ impl From<credentials::Error> for Failure {
 
 impl From<http::Error> for Failure {
     fn from(error: http::Error) -> Self {
-        Self::of(Kind::Outside, &error, error.hints())
+        Self::of(http_kind(&error), &error, error.hints())
     }
 }
 
@@ -437,20 +444,12 @@ impl From<oci::Error> for Failure {
 
 /// A missing file or a wrong name is for people to mend; everything else is the disk's.
 fn file_kind(error: &fs::Error) -> Kind {
-    match error.cause.kind() {
-        io::ErrorKind::NotFound
-        | io::ErrorKind::PermissionDenied
-        | io::ErrorKind::AlreadyExists
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::IsADirectory
-        | io::ErrorKind::DirectoryNotEmpty
-        | io::ErrorKind::InvalidFilename
-        | io::ErrorKind::InvalidInput
-        | io::ErrorKind::InvalidData
-        // what `sys::fs` itself says: too large, not UTF-8
-        | io::ErrorKind::Other => Kind::Input,
-        _ => Kind::Outside,
-    }
+    if error.is_input() { Kind::Input } else { Kind::Outside }
+}
+
+/// Files of certificates are for people to mend; everything else is the network's.
+fn http_kind(error: &http::Error) -> Kind {
+    if error.is_input() { Kind::Input } else { Kind::Outside }
 }
 
 fn registry_kind(error: &registry::Error) -> Kind {
@@ -471,15 +470,17 @@ fn turn_kind(turn: Turn) -> Kind {
 fn store_kind(error: &store::Error) -> Kind {
     match error {
         store::Error::File(error) => file_kind(error),
-        store::Error::Newer { .. } | store::Error::Unsafe { .. } => Kind::Input,
+        store::Error::Newer { .. } | store::Error::Version { .. } | store::Error::Unsafe { .. } => Kind::Input,
         _ => Kind::Outside,
     }
 }
 
 fn fetch_kind(error: &fetch::Error) -> Kind {
     match error {
+        fetch::Error::Http(error) => http_kind(error),
+        fetch::Error::Failed(problems) if problems.iter().any(fetch::Problem::is_input) => Kind::Input,
         // the archive is outside, though only a new lock will help
-        fetch::Error::Gone { .. } | fetch::Error::Failed(_) | fetch::Error::Http(_) => Kind::Outside,
+        fetch::Error::Gone { .. } | fetch::Error::Failed(_) => Kind::Outside,
     }
 }
 
@@ -511,7 +512,7 @@ fn outside(cause: &(dyn StdError + Send + Sync + 'static)) -> (Kind, Vec<String>
     if let Some(archive::Error::File(error)) = cause.downcast_ref() {
         (file_kind(error), error.hints())
     } else if let Some(error) = cause.downcast_ref::<archive::Error>() {
-        (Kind::Outside, error.hints())
+        (if error.is_input() { Kind::Input } else { Kind::Outside }, error.hints())
     } else if let Some(error) = cause.downcast_ref::<fetch::Error>() {
         // packages that an index just named and the archive has not: the index is older than the pool
         let kind = if matches!(error, fetch::Error::Gone { .. }) { Kind::Outside } else { fetch_kind(error) };

@@ -126,7 +126,7 @@ fn built(
     let http = offline.as_ref().unwrap_or(&hands.http);
     let built = build::build(&orders, &options, hands.equipment(http, workspace.ledger()?));
     hands.progress.close();
-    Ok(built?)
+    Ok(built.map_err(|error| workspace.explained(error, definitions, locks, hands))?)
 }
 
 fn setup(

@@ -136,6 +136,8 @@ impl<'a> Builder<'a> {
         let order =
             |definition: &&'o Definition| Some(build::Order { definition, lock: locks.get(&definition.image)? });
         let orders: Vec<build::Order<'_>> = definitions.iter().filter_map(order).collect();
-        Ok(build::build(&orders, &self.options(), self.hands.equipment(&self.hands.http, self.ledger))?)
+        let built = build::build(&orders, &self.options(), self.hands.equipment(&self.hands.http, self.ledger));
+        // these locks were chosen in this run
+        Ok(built.map_err(build::Error::just_listed)?)
     }
 }

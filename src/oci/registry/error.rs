@@ -261,6 +261,8 @@ impl Error {
     pub fn turn(&self) -> Turn {
         match self {
             Self::Known { cause, .. } => cause.turn(),
+            // certificates of ours
+            Self::Http(error) if error.is_input() => Turn::Input,
             Self::Http(_)
             | Self::Malformed { .. }
             | Self::WrongDigest { .. }

@@ -202,6 +202,7 @@ impl Error {
             | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
             | Self::File(_) => Turn::Input,
             Self::Known { cause, .. } => cause.turn(),
+            Self::Unreachable { cause, .. } if cause.is_input() => Turn::Input,
             Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
             _ => Turn::Outside,
         }

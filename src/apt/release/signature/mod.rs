@@ -43,6 +43,9 @@ pub enum Error {
     /// A pinned key file holds no certificate.
     #[error("cannot verify signature: a key file cannot be read: {0}")]
     Key(String),
+    /// The key files have none of the pinned keys.
+    #[error("cannot verify signature: {}", .0.join("; "))]
+    NoKey(Vec<String>),
     /// No pinned key made a signature that holds.
     #[error("cannot verify signature: {}", .0.join("; "))]
     Untrusted(Vec<String>),
@@ -52,18 +55,19 @@ pub enum Error {
 /// subkey) is enough. `keys` are OpenPGP certificates, armored or binary.
 ///
 /// # Errors
-/// [`Error`]; for [`Error::Untrusted`] with the reason of every signature.
+/// [`Error`]; for [`Error::Untrusted`] and [`Error::NoKey`] with the reason of every key and signature.
 pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch) -> Result<Verified, Error> {
     let Cleartext { text, armor } = cleartext::split(file)?;
     let signatures = signatures(armor)?;
     let ring = Keyring::read(keys)?;
-    let mut problems = Vec::new();
+    let (mut problems, mut found) = (Vec::new(), false);
     for fingerprint in fingerprints {
         let pinned = plain(fingerprint);
         let Some(primary) = ring.find(&pinned) else {
             problems.push(format!("no key file has the pinned key {pinned}"));
             continue;
         };
+        found = true;
         let signers = match certificate::signers(primary, &ring, now) {
             Ok(signers) => signers,
             Err(problem) => {
@@ -91,7 +95,15 @@ pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch
     if problems.is_empty() {
         problems.push("no key is pinned".to_owned());
     }
-    Err(Error::Untrusted(problems))
+    if found { Err(Error::Untrusted(problems)) } else { Err(Error::NoKey(problems)) }
+}
+
+impl Error {
+    /// Tells whether the key files or fingerprints must change, whatever the archive signs.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::NoKey(_))
+    }
 }
 
 /// Checks one signature by a key that may sign.
