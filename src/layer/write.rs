@@ -108,12 +108,13 @@ pub fn write(
     let (jobs, todo) = mpsc::sync_channel::<Job>(options.threads);
     let (ordered, pieces) = mpsc::sync_channel::<Piece>(options.threads * 3);
     let todo = Mutex::new(todo);
+    // all buffers go round: members of their own, made here and freed there, leave holes in the memory of every thread
     let (used, spare) = mpsc::channel::<Vec<u8>>();
     let (tar, (blob, places)) = thread::scope(|scope| {
         for _ in 0..options.threads.max(1) {
-            scope.spawn(|| compress(options.compression, &todo, &used));
+            scope.spawn(|| compress(options.compression, &todo));
         }
-        let collector = scope.spawn(|| collect(pieces, store));
+        let collector = scope.spawn(|| collect(pieces, &used, store));
         let mut producer = Producer {
             hasher: Hasher::default(),
             buffer: vec![0; options.compression.member_size()],
@@ -152,45 +153,64 @@ pub fn write(
 struct Job {
     buffer: Vec<u8>,
     filled: usize,
-    answer: SyncSender<Vec<u8>>,
+    answer: SyncSender<Member>,
+}
+
+/// A compressed member: the first bytes of a buffer.
+struct Member {
+    buffer: Vec<u8>,
+    length: usize,
 }
 
 /// The next part of the blob, in order.
 enum Piece {
     /// A member of a chunk that is on its way.
-    Member { chunk: usize, member: Receiver<Vec<u8>> },
+    Member { chunk: usize, member: Receiver<Member> },
     /// A chunk that an older layer has.
     Copy { chunk: usize, place: Place },
 }
 
-fn compress(compression: Compression, todo: &Mutex<Receiver<Job>>, used: &Sender<Vec<u8>>) {
+fn compress(compression: Compression, todo: &Mutex<Receiver<Job>>) {
     let mut compressor = compression.compressor();
     loop {
         let job = todo.lock().expect("no worker panics while it waits").recv();
-        let Ok(Job { buffer, filled, answer }) = job else { return };
+        let Ok(Job { mut buffer, filled, answer }) = job else { return };
+        let member = compressor.member(&buffer[..filled]);
+        let length = member.len();
+        // what cannot be compressed becomes somewhat longer
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        buffer[..length].copy_from_slice(member);
         // the collector is gone only after an error, which it reports itself
-        let _gone = answer.send(compressor.member(&buffer[..filled]));
-        let _gone = used.send(buffer);
+        let _gone = answer.send(Member { buffer, length });
     }
 }
 
-/// Writes pieces in order; returns the unfinished blob and where each chunk lies in it.
-fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<(BlobWriter<'_>, Vec<(usize, Place)>), store::Error> {
+/// Writes pieces in order and gives their buffers back; returns the unfinished blob and where each chunk lies in it.
+fn collect<'a>(
+    pieces: Receiver<Piece>,
+    used: &Sender<Vec<u8>>,
+    store: &'a Store,
+) -> Result<(BlobWriter<'a>, Vec<(usize, Place)>), store::Error> {
     let mut blob = store.writer()?;
     let mut places: Vec<(usize, Place, Crc)> = Vec::new();
     for piece in pieces {
         let offset = blob.length();
         match piece {
             Piece::Member { chunk, member } => {
-                let Ok(member) = member.recv() else { break };
+                let Ok(Member { buffer, length }) = member.recv() else { break };
+                let member = &buffer[..length];
                 if places.last().is_none_or(|(last, ..)| *last != chunk) {
                     let unknown = Digest::of(b"");
                     places.push((chunk, Place { layer: unknown, offset, length: 0, crc: 0 }, Crc::new()));
                 }
                 let (_, place, crc) = places.last_mut().expect("pushed above");
                 place.length += member.len() as u64;
-                crc.update(&member);
-                blob.write(&member)?;
+                crc.update(member);
+                blob.write(member)?;
+                // the producer is gone once it has read everything
+                let _gone = used.send(buffer);
             }
             Piece::Copy { chunk, place } => {
                 let mut crc = Crc::new();
@@ -244,7 +264,7 @@ fn find_chunk(key: &Digest, store: &Store) -> Option<Place> {
 /// Makes the tar stream, hashes it, and hands members out.
 struct Producer<'a> {
     hasher: Hasher,
-    /// The next member, always of full size; buffers come back from the workers.
+    /// The next member, always of full size; buffers come back from the collector.
     buffer: Vec<u8>,
     filled: usize,
     spare: Receiver<Vec<u8>>,
@@ -332,7 +352,9 @@ impl Producer<'_> {
         if self.reused {
             return;
         }
-        let next = self.spare.try_recv().unwrap_or_else(|_| vec![0; self.buffer.len()]);
+        let size = self.buffer.len();
+        let mut next = self.spare.try_recv().unwrap_or_default();
+        next.resize(size, 0);
         let buffer = std::mem::replace(&mut self.buffer, next);
         let (answer, member) = mpsc::sync_channel(1);
         // both ends stay open unless the collector met an error, which is reported by it

@@ -61,44 +61,53 @@ impl Compression {
         match self {
             Self::Gzip => {
                 let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
-                Compressor::Gzip { compressor: Box::new(libdeflater::Compressor::new(level)), room: Vec::new() }
+                let library = Library::Gzip(Box::new(libdeflater::Compressor::new(level)));
+                Compressor { library, room: Vec::new() }
             }
-            Self::Zstd => Compressor::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid")),
+            Self::Zstd => {
+                let library = Library::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid"));
+                Compressor { library, room: Vec::new() }
+            }
         }
     }
 }
 
 /// Makes members.
-pub enum Compressor {
-    /// gzip
-    Gzip {
-        /// The library's.
-        compressor: Box<libdeflater::Compressor>,
-        /// Room for the largest member so far: clearing it anew for each one costs more than copying the result.
-        room: Vec<u8>,
-    },
-    /// zstd
+pub struct Compressor {
+    library: Library,
+    /// Room for the largest member so far: clearing it anew for each one costs more than copying the result.
+    room: Vec<u8>,
+}
+
+/// What compresses.
+enum Library {
+    Gzip(Box<libdeflater::Compressor>),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
 impl Compressor {
-    /// Compresses one member.
+    /// Compresses one member; its bytes stay until the next one.
     ///
     /// # Panics
     /// Never in practice: the output buffer has the size that the library itself asks for.
     #[must_use]
-    pub fn member(&mut self, bytes: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Gzip { compressor, room } => {
-                let bound = compressor.gzip_compress_bound(bytes.len());
-                if room.len() < bound {
-                    room.resize(bound, 0);
-                }
-                let length = compressor.gzip_compress(bytes, room).expect("the buffer has the library's bound");
-                room[..length].to_vec()
-            }
-            Self::Zstd(compressor) => compressor.compress(bytes).expect("memory is the only thing that can lack"),
+    pub fn member(&mut self, bytes: &[u8]) -> &[u8] {
+        let bound = match &mut self.library {
+            Library::Gzip(library) => library.gzip_compress_bound(bytes.len()),
+            Library::Zstd(_) => zstd::zstd_safe::compress_bound(bytes.len()),
+        };
+        if self.room.len() < bound {
+            self.room.resize(bound, 0);
         }
+
+        let room = self.room.as_mut_slice();
+        let length = match &mut self.library {
+            Library::Gzip(library) => library.gzip_compress(bytes, room).expect("the room has the library's bound"),
+            Library::Zstd(library) => {
+                library.compress_to_buffer(bytes, room).expect("memory is the only thing that can lack")
+            }
+        };
+        &self.room[..length]
     }
 }
 
