@@ -36,6 +36,9 @@ pub trait Explain: std::error::Error {
     fn asks_for_new_lock(&self) -> bool {
         false
     }
+
+    /// Notes that the archives' newest index lists what they do not have: then a new lock does not help.
+    fn note_still_listed(&mut self) {}
 }
 
 /// Any explained error, where a stage hands on what its caller brought and need not know its type.
@@ -76,5 +79,9 @@ impl Explain for AnyError {
 
     fn asks_for_new_lock(&self) -> bool {
         self.0.asks_for_new_lock()
+    }
+
+    fn note_still_listed(&mut self) {
+        self.0.note_still_listed();
     }
 }

@@ -8,16 +8,17 @@ use sockel::values::Digest;
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let made_from = Digest::of(b"");
     ask_all(bytes.to_vec(), &made_from);
-    // two bytes say how many stanzas and provided names there are, the rest is given right counts and digests
-    let Some(([stanzas, provides], body)) = bytes.split_first_chunk() else { return };
-    let (stanzas, provides) = (u32::from(stanzas % 16), u32::from(provides % 16));
-    let Some(arena) = (body.len() as u32).checked_sub(stanzas * 16 + provides * 12) else { return };
+    // three bytes say how long the names are and how many stanzas and provided names there are, the rest is given right
+    // counts and digests
+    let Some(([names, stanzas, provides], body)) = bytes.split_first_chunk() else { return };
+    let (names, stanzas, provides) = (u32::from(*names), u32::from(stanzas % 16), u32::from(provides % 16));
+    let Some(records) = (body.len() as u32).checked_sub(names + stanzas * 16 + provides * 12) else { return };
     let empty = Index::read(&b""[..], &Limits::ARCHIVE).expect("nothing is an index");
     let mut form = Vec::new();
     empty.encode(&made_from, &mut form).expect("memory can be written");
     let mut sealed = body.to_vec();
-    sealed.extend([arena, stanzas, provides].iter().flat_map(|count| count.to_le_bytes()));
-    sealed.extend(&form[12..form.len() - 64]);
+    sealed.extend([records, names, stanzas, provides].iter().flat_map(|count| count.to_le_bytes()));
+    sealed.extend(&form[16..form.len() - 64]);
     sealed.extend(Digest::of(&sealed).hex().into_bytes());
     ask_all(sealed, &made_from);
 });

@@ -47,7 +47,7 @@ pub fn fetch(names: &[String], store: &Store, http: &Http) -> Result<Vec<Feed>, 
 }
 
 fn fetch_one(name: &str, store: &Store, http: &Http) -> Result<Feed, Error> {
-    if !name.starts_with("http://") && !name.starts_with("https://") {
+    if !is_address(name) {
         return Ok(Feed { name: name.to_owned(), path: PathBuf::from(name) });
     }
 
@@ -63,7 +63,12 @@ fn fetch_one(name: &str, store: &Store, http: &Http) -> Result<Feed, Error> {
     // validators without their file would make the server answer that nothing has changed
     let known: Validators = store.result(VALIDATORS, &key).filter(|_| has_file).unwrap_or_default();
     let answer = http.block_on(http.get_if_changed(name, MOST_FETCHED, &known));
-    let answer = answer.flatten().map_err(|cause| feed.error(cause.to_string()))?;
+    let answer = match answer.flatten() {
+        Ok(answer) => answer,
+        // a fault of this machine, which every other feed would meet as well
+        Err(error) if error.is_input() => return Err(error.into()),
+        Err(error) => return Err(feed.error(error.to_string())),
+    };
     if let Conditional::Changed { bytes, validators } = answer {
         fs::create_dir(feed.path.parent().expect("it is in the store"))?;
         fs::write_atomic(&feed.path, &bytes)?;
@@ -71,6 +76,11 @@ fn fetch_one(name: &str, store: &Store, http: &Http) -> Result<Feed, Error> {
         store.keep(VALIDATORS, &key, &validators)?;
     }
     Ok(feed)
+}
+
+/// Tells whether a feed is at an address, and not on this machine.
+pub(super) fn is_address(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
 }
 
 /// Reads the advisories of the feeds about the `wanted` source packages.

@@ -20,6 +20,7 @@ use crate::fault::Turn;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
+use crate::sys::http;
 use crate::values::Digest;
 use serde::Deserialize;
 use serde::Serialize;
@@ -37,6 +38,9 @@ pub enum Error {
         /// The reason.
         cause: String,
     },
+    /// The network door itself failed.
+    #[error(transparent)]
+    Http(#[from] http::Error),
     /// The feed's file cannot be read.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -48,17 +52,31 @@ pub enum Error {
 impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
-            Self::Feed { .. } => Turn::Outside,
-            Self::File(error) => error.turn(),
             Self::Store(error) => error.turn(),
+            error if error.is_input() => Turn::Input,
+            Self::Feed { .. } | Self::File(_) | Self::Http(_) => Turn::Outside,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Feed { .. } => Vec::new(),
+            Self::Http(error) => error.hints(),
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
+        }
+    }
+}
+
+impl Error {
+    /// Tells whether a file or a setting must change: a feed that lies on this machine is one.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Feed { feed, .. } => !feed::is_address(feed),
+            Self::Http(error) => error.is_input(),
+            Self::File(error) => error.is_input(),
+            Self::Store(_) => false,
         }
     }
 }

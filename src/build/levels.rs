@@ -99,10 +99,13 @@ impl<'a> Levels<'a> {
         let assembled = assemble(order, platform, &unpacked, self.contents)?;
         let mut lower = Tree::default();
         let mut plans = Vec::new();
-        for (tree, locked) in assembled.levels.iter().zip(&order.lock.levels) {
+        for (number, (tree, locked)) in assembled.levels.iter().zip(&order.lock.levels).enumerate() {
             let sources = sources(locked, platform);
             plans.extend(split::split(&locked.recipe, tree, &lower, &locked.layers, &sources));
-            lower.extend(tree.iter().cloned());
+            // nothing lies over the last one
+            if number + 1 < assembled.levels.len() {
+                lower.extend(tree.iter().cloned());
+            }
         }
         let layers = self.all(plans).map_err(wrap)?;
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
@@ -174,7 +177,7 @@ pub fn assemble(
     for (index, locked) in lock.levels.iter().enumerate() {
         let missing = || stale(format!("level `{}` is not locked for {platform}", locked.recipe));
         let packages = locked.packages.get(&platform).ok_or_else(missing)?;
-        let tree = |package: &LockedPackage| Some((package.name.clone(), unpacked.get(&package.sha256)?.clone()));
+        let tree = |package: &LockedPackage| Some((package.name.clone(), Arc::clone(unpacked.get(&package.sha256)?)));
         assembled.packages.push(packages.iter().filter_map(tree).collect());
         let parts = level::Parts {
             levels: &levels[..=index],

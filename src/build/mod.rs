@@ -85,6 +85,52 @@ pub enum Error {
     Output(#[from] oci::Error),
 }
 
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Proof(error) => error.turn(),
+            Self::Fetch(error) => error.turn(),
+            Self::Layer { cause, .. } => cause.turn(),
+            Self::Image(error) => error.turn(),
+            Self::StaleLock { .. } => Turn::Input,
+            Self::Store(error) => error.turn(),
+            Self::Output(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Proof(error) => error.hints(),
+            Self::Fetch(error) => error.hints(),
+            Self::Layer { cause, .. } => cause.hints(),
+            Self::Image(error) => error.hints(),
+            Self::StaleLock { image, .. } => vec![format!("lock again with `sockel lock {image}`")],
+            Self::Store(error) => error.hints(),
+            Self::Output(error) => error.hints(),
+        }
+    }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::Proof(_))
+    }
+
+    fn asks_for_new_lock(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.asks_for_new_lock(),
+            Self::Proof(error) => error.asks_for_new_lock(),
+            _ => false,
+        }
+    }
+
+    fn note_still_listed(&mut self) {
+        match self {
+            Self::Fetch(error) => error.note_still_listed(),
+            Self::Proof(error) => error.note_still_listed(),
+            _ => (),
+        }
+    }
+}
+
 impl Error {
     /// Tells whether something in the store was damaged. It was taken out or will be noticed, so another try mends it.
     #[must_use]
@@ -101,44 +147,6 @@ impl Error {
             _ => return false,
         };
         matches!(store, store::Error::WrongDigest { .. })
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Proof(error) => error.turn(),
-            Self::Fetch(error) => error.turn(),
-            Self::Layer { cause, .. } => cause.turn(),
-            Self::Image(error) => error.turn(),
-            Self::StaleLock { .. } => Turn::Input,
-            Self::Store(error) => error.turn(),
-            Self::Output(error) => error.turn(),
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Proof(error) => Explain::hints(error),
-            Self::Fetch(error) => Explain::hints(error),
-            Self::Layer { cause, .. } => Explain::hints(&**cause),
-            Self::Image(error) => error.hints(),
-            Self::StaleLock { image, .. } => vec![format!("lock again with `sockel lock {image}`")],
-            Self::Store(error) => Explain::hints(error),
-            Self::Output(error) => error.hints(),
-        }
-    }
-
-    fn lists_reasons(&self) -> bool {
-        matches!(self, Self::Proof(_))
-    }
-
-    fn asks_for_new_lock(&self) -> bool {
-        match self {
-            Self::Fetch(error) => error.asks_for_new_lock(),
-            Self::Proof(error) => error.asks_for_new_lock(),
-            _ => false,
-        }
     }
 }
 

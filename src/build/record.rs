@@ -141,8 +141,6 @@ pub(super) fn name(image: &str, tags: &[String]) -> String {
 #[must_use]
 pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, String)>) -> Digest {
     let Order { definition, lock } = order;
-    let identity: Vec<String> =
-        definition.identity().into_iter().map(|(part, digest)| format!("{part} {digest}")).collect();
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
     let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
     let text = format!(
@@ -152,7 +150,7 @@ pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, 
         definition.image,
         lock.digest(),
         platforms.join(" "),
-        identity.join("\n"),
+        definition.identity_text(),
     );
     Digest::of(text.as_bytes())
 }

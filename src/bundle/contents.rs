@@ -2,6 +2,7 @@
 
 use crate::apt::release;
 use crate::bundle::ARTIFACT;
+use crate::bundle::title;
 use crate::oci;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -193,7 +194,7 @@ impl Kind {
 impl Contents {
     /// Sorts everything, so that the same contents have the same bytes.
     #[must_use]
-    pub(super) fn sorted(mut self) -> Self {
+    pub fn sorted(mut self) -> Self {
         self.images.sort();
         self.pockets.iter_mut().for_each(|pocket| pocket.indexes.sort());
         self.pockets.sort();
@@ -287,37 +288,99 @@ impl Contents {
                 problems.push(format!("`{shown}` has {} bytes, {largest} at most", file.size));
             }
         }
-        let mut used = BTreeSet::new();
-        for (digest, kind, whose) in self.uses() {
+        // a file may be there for several reasons: one key for two archives, one index for two pockets
+        let mut titles_of: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for Use { digest, kind, whose, title } in self.uses() {
             match files.get(&digest) {
-                Some(found) if *found == kind => _ = used.insert(digest),
+                Some(found) if *found == kind => titles_of.entry(digest).or_default().push(title),
                 Some(_) => problems.push(format!("{} of {} is a file of another kind", digest, shown_text(&whose))),
                 None => problems.push(format!("{} of {} is not among its files", digest, shown_text(&whose))),
             }
         }
-        let extra = self.files.iter().filter(|file| !used.contains(&file.digest));
-        problems.extend(extra.map(|file| format!("nothing says what `{}` is for", shown(&file.title))));
+        for file in &self.files {
+            let title = shown(&file.title);
+            match titles_of.get(&file.digest) {
+                None => problems.push(format!("nothing says what `{title}` is for")),
+                Some(titles) if !titles.contains(&file.title) => {
+                    problems.push(format!("the title `{title}` should be `{}`", shown(&titles[0])));
+                }
+                Some(_) => (),
+            }
+        }
+
         for pocket in &self.pockets {
             if (pocket.locked == pocket.in_release) != (pocket.proof == Proof::Locked) {
                 problems.push(format!("pocket `{}` says a wrong proof", shown(&pocket.title())));
             }
+            for index in pocket.indexes.iter().filter(|index| !index.is_where_it_belongs()) {
+                problems.push(format!("index `{}` is at a wrong path", shown(&index.path)));
+            }
+        }
+        if *self != self.clone().sorted() || self.has_doubles() {
+            problems.push("its list of contents is not in order".to_owned());
         }
         problems
     }
 
-    /// Returns every mention of a file: its digest, of which kind it must be, and what mentions it.
-    fn uses(&self) -> Vec<(Digest, Kind, String)> {
-        let mut uses: Vec<(Digest, Kind, String)> = Vec::new();
-        uses.extend(self.images.iter().map(|image| (image.lock, Kind::Lock, format!("image `{}`", image.image))));
-        for pocket in &self.pockets {
-            uses.push((pocket.in_release, Kind::InRelease, format!("pocket `{}`", pocket.title())));
-            let index = |index: &BundledIndex| (index.digest, Kind::Index, format!("index `{}`", index.path));
-            uses.extend(pocket.indexes.iter().map(index));
+    /// Tells whether something is listed twice; files are looked at one by one.
+    fn has_doubles(&self) -> bool {
+        let indexes = self.pockets.iter().any(|pocket| has_doubles(&pocket.indexes));
+        // platforms are sorted where they come from
+        let platforms = self.images.iter().any(|image| !image.platforms.is_sorted_by(|one, next| one < next));
+        let lists = has_doubles(&self.images) || has_doubles(&self.pockets) || has_doubles(&self.keys);
+        lists || indexes || platforms || has_doubles(&self.packages)
+    }
+
+    /// Returns every mention of a file.
+    fn uses(&self) -> Vec<Use> {
+        let mut uses = Vec::new();
+        for image in &self.images {
+            let (whose, title) = (format!("image `{}`", image.image), title::lock(&image.image));
+            uses.push(Use { digest: image.lock, kind: Kind::Lock, whose, title });
         }
-        uses.extend(self.keys.iter().map(|key| (key.digest, Kind::Key, format!("archive `{}`", key.archive))));
-        let package = |p: &BundledPackage| (p.digest, Kind::Package, format!("package `{} {}`", p.name, p.version));
-        uses.extend(self.packages.iter().map(package));
+        for pocket in &self.pockets {
+            let (whose, title) = (format!("pocket `{}`", pocket.title()), title::in_release(pocket));
+            uses.push(Use { digest: pocket.in_release, kind: Kind::InRelease, whose, title });
+            for index in &pocket.indexes {
+                let (whose, title) = (format!("index `{}`", index.path), title::index(pocket, &index.path));
+                uses.push(Use { digest: index.digest, kind: Kind::Index, whose, title });
+            }
+        }
+        for key in &self.keys {
+            let (whose, title) = (format!("archive `{}`", key.archive), title::key(key));
+            uses.push(Use { digest: key.digest, kind: Kind::Key, whose, title });
+        }
+        for package in &self.packages {
+            let (whose, title) = (format!("package `{} {}`", package.name, package.version), title::package(package));
+            uses.push(Use { digest: package.digest, kind: Kind::Package, whose, title });
+        }
         uses
+    }
+}
+
+/// A mention of a file.
+struct Use {
+    /// Which file.
+    digest: Digest,
+    /// Of which kind it must be.
+    kind: Kind,
+    /// What mentions it, for messages.
+    whose: String,
+    /// What the file is called for that.
+    title: String,
+}
+
+/// Tells whether a sorted list has something twice.
+fn has_doubles<T: PartialEq>(sorted: &[T]) -> bool {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+impl BundledIndex {
+    /// Tells whether the path is the one that archives give an index of this component and architecture, whatever it is
+    /// compressed with (Debian repository format, "Packages indices").
+    fn is_where_it_belongs(&self) -> bool {
+        let plain = format!("{}/binary-{}/Packages", self.component, self.architecture);
+        self.path.strip_prefix(&plain).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
     }
 }
 
@@ -407,28 +470,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn contents(titles: &[&str]) -> Contents {
-        let key = |title: &&str| BundledKey { archive: "a".to_owned(), digest: Digest::of(title.as_bytes()) };
-        let file = |title: &&str| File {
-            title: (*title).to_owned(),
-            digest: Digest::of(title.as_bytes()),
-            size: 1,
-            kind: Kind::Key,
-        };
-        let contents = Contents {
-            format: FORMAT,
-            images: Vec::new(),
-            pockets: Vec::new(),
-            keys: titles.iter().map(key).collect(),
-            packages: Vec::new(),
-            files: titles.iter().map(file).collect(),
-        };
+    fn contents(keys: &[&str]) -> Contents {
+        let keys: Vec<BundledKey> =
+            keys.iter().map(|key| BundledKey { archive: "a".to_owned(), digest: Digest::of(key.as_bytes()) }).collect();
+        let file = |key: &BundledKey| File { title: title::key(key), digest: key.digest, size: 1, kind: Kind::Key };
+        let files = keys.iter().map(file).collect();
+        let contents =
+            Contents { format: FORMAT, images: Vec::new(), pockets: Vec::new(), keys, packages: Vec::new(), files };
         contents.sorted()
     }
 
     #[test]
     fn order_does_not_matter() {
-        let (one, other) = (contents(&["keys/a", "keys/b"]), contents(&["keys/b", "keys/a"]));
+        let (one, other) = (contents(&["one", "two"]), contents(&["two", "one"]));
         assert_eq!((one.to_json(), one.manifest()), (other.to_json(), other.manifest()));
         assert_eq!(Contents::parse(&one.to_json(), &one.manifest()), Ok(one));
     }
@@ -445,11 +499,14 @@ mod tests {
 
     #[test]
     fn all_problems_are_said_at_once() {
-        let mut bad = contents(&["keys/a", "keys/b", "../c"]);
-        bad.files[2].title = "keys/a".to_owned();
-        bad.keys.pop();
+        let mut bad = contents(&["one", "two", "three"]);
+        bad.files[0].title = "../c".to_owned();
+        bad.files[2].title = bad.files[1].title.clone();
+        bad.keys.retain(|key| key.digest != bad.files[1].digest);
+        bad.keys.push(bad.keys[0].clone());
         let problems = Contents::parse(&bad.to_json(), &bad.manifest()).expect_err("it is bad");
-        assert_eq!(problems.len(), 3, "{problems:?}");
+        // no path, and not the right one; the same title twice, once wrong; nothing says what for; a key twice
+        assert_eq!(problems.len(), 6, "{problems:?}");
     }
 
     proptest! {
@@ -459,7 +516,7 @@ mod tests {
             at in any::<prop::sample::Index>(),
             to in any::<u8>(),
         ) {
-            let good = contents(&["keys/a", "keys/b"]);
+            let good = contents(&["one", "two"]);
             let _any = Contents::parse(&bytes, &bytes);
             let mut config = good.to_json();
             let place = at.index(config.len());

@@ -176,6 +176,11 @@ impl Explain for Error {
             Self::File(error) => error.turn(),
             Self::Store(error) => error.turn(),
             Self::Oci(error) => error.turn(),
+            Self::Http(error) => error.turn(),
+            Self::Fetch(error) => error.turn(),
+            Self::Gone { cause, .. } | Self::Pocket(cause) | Self::Archive { cause, .. } if cause.is_input() => {
+                Turn::Input
+            }
             error if error.is_outside() => Turn::Outside,
             _ => Turn::Input,
         }

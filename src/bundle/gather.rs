@@ -1,6 +1,7 @@
 //! Locks to the files of a bundle: everything that they name, fetched, verified and proven.
 
 use crate::apt::archive;
+use crate::apt::archive::IndexFile;
 use crate::apt::archive::PastPocket;
 use crate::apt::archive::Pocket;
 use crate::bundle::BundledImage;
@@ -14,6 +15,7 @@ use crate::bundle::File;
 use crate::bundle::Kind;
 use crate::bundle::Order;
 use crate::bundle::Proof;
+use crate::bundle::title;
 use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::Wanted;
@@ -169,18 +171,15 @@ pub fn gather(orders: &[Order<'_>], gathering: &Gathering<'_>) -> Result<Content
     for order in orders {
         let Order { definition, lock } = *order;
         let image = lock.image.clone();
-        let title = format!("locks/{image}.lock.yaml");
-        let digest = add(lock.to_yaml().as_bytes(), title, Kind::Lock, gathering.store, &mut contents)?;
+        let digest = add(lock.to_yaml().as_bytes(), title::lock(&image), Kind::Lock, gathering.store, &mut contents)?;
         let platforms = platforms(order, gathering.platforms);
         contents.images.push(BundledImage { image, lock: digest, decisions: lock.digest(), platforms });
         for archive in &definition.archives {
             for key in &archive.keys {
-                let name = archive.name.clone();
-                let title = format!("keys/{name}/{}.pgp", Digest::of(key).short());
-                let digest = add(key, title, Kind::Key, gathering.store, &mut contents)?;
-                let key = BundledKey { archive: name, digest };
-                if !contents.keys.contains(&key) {
-                    contents.keys.push(key);
+                let bundled = BundledKey { archive: archive.name.clone(), digest: Digest::of(key) };
+                add(key, title::key(&bundled), Kind::Key, gathering.store, &mut contents)?;
+                if !contents.keys.contains(&bundled) {
+                    contents.keys.push(bundled);
                 }
             }
         }
@@ -217,9 +216,9 @@ fn packages(orders: &[Order<'_>], gathering: &Gathering<'_>, contents: &mut Cont
     fetch::fetch(&wanted, gathering.store, gathering.http, gathering.reporter)?;
     for (digest, (_, package)) in all {
         let LockedPackage { name, version, architecture, size, .. } = package.clone();
-        let title = format!("packages/{}/{name}_{version}_{architecture}.deb", digest.short());
-        contents.files.push(File { title, digest, size, kind: Kind::Package });
-        contents.packages.push(BundledPackage { name, version, architecture, digest });
+        let package = BundledPackage { name, version, architecture, digest };
+        contents.files.push(File { title: title::package(&package), digest, size, kind: Kind::Package });
+        contents.packages.push(package);
     }
     Ok(())
 }
@@ -250,34 +249,35 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
         let (locked, date) = (locked.inrelease, past.facts.date);
         return Err(Error::Unproven { pocket, locked, date, packages: unproven });
     }
-    let in_release = past.facts.inrelease;
-    let folder = format!("dists/{}/{}/{}", locked.archive, locked.suite, in_release.short());
-    add(&bytes, format!("{folder}/InRelease"), Kind::InRelease, gathering.store, contents)?;
-    let mut indexes = Vec::new();
-    for file in &past.files {
-        let blob = gathering.store.blob(&file.sha256);
-        if !gathering.store.has_blob(&file.sha256, file.size) {
-            fs::copy(&archive::kept(&gathering.store.archives(), &file.sha256), &blob)?;
-        }
-        let title = format!("{folder}/{}", file.path);
-        list(File { title, digest: file.sha256, size: file.size, kind: Kind::Index }, contents);
-        indexes.push(BundledIndex {
-            component: file.component.clone(),
-            architecture: file.architecture.clone(),
-            path: file.path.clone(),
-            digest: file.sha256,
-        });
-    }
-    contents.pockets.push(BundledPocket {
+    let mut bundled = BundledPocket {
         archive: locked.archive.clone(),
         pocket: locked.pocket.clone(),
         suite: locked.suite.clone(),
         locked: locked.inrelease,
-        in_release,
+        in_release: past.facts.inrelease,
         proof,
         date: past.facts.date,
-        signed_by: past.facts.signed_by,
-        indexes,
-    });
+        signed_by: past.facts.signed_by.clone(),
+        indexes: Vec::new(),
+    };
+    add(&bytes, title::in_release(&bundled), Kind::InRelease, store, contents)?;
+
+    for file in &past.files {
+        if !store.has_blob(&file.sha256, file.size) {
+            fs::copy(&archive::kept(&store.archives(), &file.sha256), &store.blob(&file.sha256))?;
+        }
+        let title = title::index(&bundled, &file.path);
+        list(File { title, digest: file.sha256, size: file.size, kind: Kind::Index }, contents);
+        bundled.indexes.push(BundledIndex::of(file));
+    }
+    contents.pockets.push(bundled);
     Ok(())
+}
+
+impl BundledIndex {
+    /// Describes an index file that a signed state lists.
+    pub(super) fn of(file: &IndexFile) -> Self {
+        let IndexFile { component, architecture, path, sha256, .. } = file.clone();
+        Self { component, architecture, path, digest: sha256 }
+    }
 }

@@ -5,7 +5,8 @@
 //!   that a build needs no archive at all.
 //! - **Invariants**: the same locks and the same states of archives give the same digest. Of a bundle nothing is used but
 //!   bytes whose digest is in the project's own lock, and that an InRelease file signed by the project's own pinned keys
-//!   lists; what the bundle says about itself is only believed where it can be checked. All that is wrong is said at once.
+//!   lists; whatever the bundle says about what a build uses must be what the build finds out by itself. All that is
+//!   wrong is said at once.
 //! - **Not here**: building (`build`), logins (`cli`), the newest state of archives (`lock`).
 //!
 //! # The artifact
@@ -19,6 +20,9 @@
 //! | Packages index | `application/vnd.sockel.bundle.index.v1` | `dists/<archive>/<suite>/<digest>/<component>/…/Packages.xz` |
 //! | OpenPGP key | `application/pgp-keys` | `keys/<archive>/<digest>.pgp` |
 //! | package | `application/vnd.debian.binary-package` | `packages/<digest>/<name>_<version>_<architecture>.deb` |
+//!
+//! In the `index.json` of a layout or archive, the name and the annotations of the bundle are free, because tools that copy
+//! artifacts rewrite them: they say how it is found, and nothing about what it is.
 //!
 //! # When the InRelease file of a lock is gone
 //! Archives keep one InRelease file a suite. The lock's own is taken from the store, from a mirror that still serves it,
@@ -37,8 +41,10 @@ mod gather;
 mod open;
 mod place;
 mod source;
+mod statement;
 mod supply;
 mod tape;
+mod title;
 mod write;
 
 pub use contents::BundledImage;

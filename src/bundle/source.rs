@@ -22,12 +22,16 @@ use futures_util::TryStreamExt;
 use futures_util::stream;
 use oci_spec::image::Descriptor;
 use oci_spec::image::ImageIndex;
+use oci_spec::image::MediaType;
 use std::io;
 use std::io::Read;
 use std::path::PathBuf;
 
 /// Largest manifest or index.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// Version of every OCI index (image-spec image-index.md).
+const SCHEMA_VERSION: u32 = 2;
 
 /// Blobs that are fetched at one time.
 const PARALLEL: usize = 8;
@@ -106,6 +110,12 @@ impl<'a> Source<'a> {
 fn from_index(opened: &Opened<'_>, index: &[u8]) -> Result<Vec<u8>, String> {
     let index: ImageIndex =
         serde_json::from_slice(index).map_err(|error| format!("its `index.json` cannot be read: {error}"))?;
+    if index.schema_version() != SCHEMA_VERSION {
+        return Err(format!("its `index.json` has schema version {}, not {SCHEMA_VERSION}", index.schema_version()));
+    }
+    if index.media_type().as_ref().is_some_and(|found| *found != MediaType::ImageIndex) {
+        return Err("its `index.json` is no OCI index".to_owned());
+    }
     let is_named = |descriptor: &&Descriptor| {
         let name = descriptor.annotations().as_ref().and_then(|all| all.get(REF_NAME));
         name.is_some_and(|name| name == REFERENCE)
@@ -120,10 +130,16 @@ fn from_index(opened: &Opened<'_>, index: &[u8]) -> Result<Vec<u8>, String> {
     };
     let digest = oci::digest_of(descriptor).ok_or("its manifest has no SHA-256 digest")?;
     let bytes = opened.read(&format!("blobs/sha256/{}", digest.hex()), DOCUMENT_LIMIT)?;
-    match Digest::of(&bytes) {
-        found if found == digest => Ok(bytes),
-        found => Err(format!("its manifest has digest {found} instead of {digest}")),
+    let found = Digest::of(&bytes);
+    if found != digest {
+        return Err(format!("its manifest has digest {found} instead of {digest}"));
     }
+    // a descriptor says the same as what it leads to (image-spec descriptor.md)
+    let artifact = descriptor.artifact_type().as_ref().map(ToString::to_string);
+    let is_true = descriptor.size() == bytes.len() as u64
+        && *descriptor.media_type() == MediaType::ImageManifest
+        && artifact.is_none_or(|artifact| artifact == ARTIFACT);
+    if is_true { Ok(bytes) } else { Err("its `index.json` says something else about its manifest".to_owned()) }
 }
 
 impl Opened<'_> {

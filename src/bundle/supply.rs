@@ -13,6 +13,7 @@ use crate::bundle::gather::State;
 use crate::bundle::gather::platforms;
 use crate::bundle::gather::states;
 use crate::bundle::gather::title;
+use crate::bundle::statement;
 use crate::fetch::Mirrors;
 use crate::lock::file::LockedPackage;
 use crate::report::Event;
@@ -82,9 +83,15 @@ pub fn supply(bundle: &Bundle<'_>, orders: &[Order<'_>], supplying: &Supplying<'
             None => missing.push(format!("the signed state of {}/{}", state.locked.archive, state.locked.pocket)),
         }
     }
+    missing.extend(without_image(bundle, orders, supplying.platforms));
     if !missing.is_empty() {
         return Err(Error::Missing { place: bundle.place.clone(), missing });
     }
+    let problems = statement::problems(&bundle.contents, orders, packages.values().copied());
+    if !problems.is_empty() {
+        return Err(Error::Damaged { place: bundle.place.clone(), problems });
+    }
+
     let mut later = Vec::new();
     for (state, pocket) in &pockets {
         prove(bundle, state, pocket, supplying)?;
@@ -110,10 +117,27 @@ pub fn supply(bundle: &Bundle<'_>, orders: &[Order<'_>], supplying: &Supplying<'
 fn same_locks(bundle: &Bundle<'_>, orders: &[Order<'_>]) -> Result<(), Error> {
     let differs = |order: &&Order<'_>| {
         let own = bundle.contents.images.iter().find(|image| image.image == order.lock.image);
-        own.is_some_and(|image| image.decisions != order.lock.digest())
+        own.is_some_and(|image| [image.decisions, image.lock] != [order.lock.digest(); 2])
     };
     let images: Vec<String> = orders.iter().filter(differs).map(|order| order.lock.image.clone()).collect();
     if images.is_empty() { Ok(()) } else { Err(Error::OtherLocks { place: bundle.place.clone(), images }) }
+}
+
+/// Returns the images and platforms that are to be built and that the bundle does not name.
+fn without_image(bundle: &Bundle<'_>, orders: &[Order<'_>], wanted: &[Platform]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for order in orders {
+        let image = &order.lock.image;
+        match bundle.contents.images.iter().find(|bundled| bundled.image == *image) {
+            None => missing.push(format!("image `{image}`")),
+            Some(bundled) => {
+                let platforms = platforms(order, wanted).into_iter();
+                let absent = platforms.filter(|platform| !bundled.platforms.contains(platform));
+                missing.extend(absent.map(|platform| format!("image `{image}` for {platform}")));
+            }
+        }
+    }
+    missing
 }
 
 /// Returns every package of the wanted platforms.
@@ -185,10 +209,12 @@ fn prove(
         archive::remember(&wanted, &bytes, &opened, &past)
             .map_err(|cause| Error::Archive { place: place(), cause: Box::new(cause) })?;
     }
-    match state.unproven(&opened) {
-        packages if packages.is_empty() => Ok(()),
-        packages => Err(Error::NotSigned { place: place(), packages }),
+    let packages = state.unproven(&opened);
+    if !packages.is_empty() {
+        return Err(Error::NotSigned { place: place(), packages });
     }
+    let problems = statement::problems_of(pocket, &opened);
+    if problems.is_empty() { Ok(()) } else { Err(Error::Damaged { place: place(), problems }) }
 }
 
 /// Brings files into the store; all must be there.

@@ -99,8 +99,14 @@ impl Outside for Online<'_> {
 
     fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
         let wanted = |needed: &Needed<'_>| wanted(needed, self.mirrors, None);
-        control::read(needed, wanted, self.store, self.http, self.reporter)
+        control::read(needed, wanted, self.store, self.http, self.reporter).map_err(just_listed)
     }
+}
+
+/// Notes that packages that are gone were chosen from an index that was read just now.
+fn just_listed(mut error: lock::Error) -> lock::Error {
+    error.note_still_listed();
+    error
 }
 
 /// Returns what has to be fetched to read a package; `time` is that of a snapshot service, if one may be asked.

@@ -98,6 +98,8 @@ pub enum Error {
     Gone {
         /// `name version architecture`
         packages: Vec<String>,
+        /// The newest index that there is lists them nevertheless, so that another choice leads to the same.
+        is_listed: bool,
     },
     /// Several things, or something worse, happened.
     #[error("cannot fetch packages: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -152,12 +154,24 @@ pub enum Problem {
     Store(#[from] store::Error),
 }
 
+impl Problem {
+    /// Tells whether a file of this machine must change.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_input(),
+            Self::File(error) => error.is_input(),
+            _ => false,
+        }
+    }
+}
+
 impl Error {
     /// Returns the packages that no archive has any more, `name version architecture`.
     #[must_use]
     pub fn gone(&self) -> Vec<String> {
         match self {
-            Self::Gone { packages } => packages.clone(),
+            Self::Gone { packages, .. } => packages.clone(),
             Self::Failed(problems) => {
                 let gone = |problem: &Problem| match problem {
                     Problem::Gone(package) => Some(package.clone()),
@@ -186,8 +200,10 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         let gone =
             "archives keep only the newest version: choose again with `sockel lock IMAGE`, or `sockel build --refresh`";
+        let listed = "the archive's own index lists them, so choosing again does not help: the mirror is not complete. Name another one with `SOCKEL_MIRRORS`, or try again when it has caught up";
         let digest = "a proxy or mirror serves other bytes than were locked: tell its operator";
         let mut hints: Vec<String> = match self {
+            Self::Gone { is_listed: true, .. } => vec![listed.to_owned()],
             Self::Gone { .. } => vec![gone.to_owned()],
             Self::Http(error) => error.hints(),
             Self::Failed(problems) => {
@@ -212,7 +228,9 @@ impl Explain for Error {
     /// The archive is outside, though only a new lock helps where a package is gone.
     fn turn(&self) -> Turn {
         match self {
-            Self::Gone { .. } | Self::Failed(_) | Self::Http(_) => Turn::Outside,
+            Self::Http(error) => error.turn(),
+            Self::Failed(problems) if problems.iter().any(Problem::is_input) => Turn::Input,
+            Self::Gone { .. } | Self::Failed(_) => Turn::Outside,
         }
     }
 
@@ -222,6 +240,12 @@ impl Explain for Error {
 
     fn asks_for_new_lock(&self) -> bool {
         !self.gone().is_empty()
+    }
+
+    fn note_still_listed(&mut self) {
+        if let Self::Gone { is_listed, .. } = self {
+            *is_listed = true;
+        }
     }
 }
 
@@ -277,7 +301,7 @@ fn sorted_out(mut problems: Vec<Problem>) -> Error {
         _ => None,
     };
     match problems.iter().map(gone).collect::<Option<Vec<String>>>() {
-        Some(packages) => Error::Gone { packages },
+        Some(packages) => Error::Gone { packages, is_listed: false },
         None => Error::Failed(problems),
     }
 }

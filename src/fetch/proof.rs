@@ -117,13 +117,11 @@ fn keys(claims: &[Claim<'_>], ledger: &Ledger, engine: u32) -> Vec<Digest> {
     let mut all = Vec::new();
     for Claim { definition, lock } in claims {
         let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent));
-        let identity: Vec<String> =
-            definition.identity().into_iter().map(|(part, digest)| format!("{part} {digest}")).collect();
         let text = format!(
             "proof {RULES} {engine} {ledger}\n{}\n{}\n{}",
             lock.digest(),
             parent.map(ToString::to_string).unwrap_or_default(),
-            identity.join("\n"),
+            definition.identity_text(),
         );
         let key = Digest::of(text.as_bytes());
         keys.insert(&definition.image, key);
@@ -180,6 +178,15 @@ impl Explain for Error {
 
     fn asks_for_new_lock(&self) -> bool {
         Self::asks_for_new_locks(self)
+    }
+
+    fn note_still_listed(&mut self) {
+        let Self::Unproven(all) = self else { return };
+        for unproven in all {
+            if let Doubt::Failed(error) = &mut unproven.doubt {
+                error.note_still_listed();
+            }
+        }
     }
 }
 

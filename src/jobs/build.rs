@@ -2,6 +2,7 @@
 
 use crate::build;
 use crate::build::Built;
+use crate::build::Equipment;
 use crate::build::Whereabouts;
 use crate::build::output;
 use crate::build::output::Output;
@@ -16,6 +17,8 @@ use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::pinned;
 use crate::lock::file::Lock;
 use crate::recipe::Definition;
+use crate::recipe::Ledger;
+use crate::store::Store;
 use crate::sys::http::Http;
 use crate::tree::compress::Compression;
 use crate::values::Platform;
@@ -100,7 +103,14 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
             None
         }
     };
-    let building = Building { workspace: &workspace, definitions: &definitions, options, http: offline, session };
+    let building = Building {
+        store: session.store()?,
+        ledger: workspace.ledger()?,
+        definitions: &definitions,
+        options,
+        http: offline,
+        session,
+    };
 
     let built = match building.build(&locks) {
         Err(error) if request.locks == LockUse::Refresh && error.asks_for_new_lock() => {
@@ -108,15 +118,22 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
             session.warn("locking anew");
             let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
             workspace.renew(&definitions, &mut locks, &how)?;
-            building.build(&locks)?
+            // these locks were chosen from an index that was read just now
+            building.build(&locks).map_err(still_listed)?
         }
-        built => built?,
+        built => built.map_err(|error| workspace.explained(error, &definitions, &locks))?,
     };
 
     for output in &outputs {
         building.write(output, &built, &locks)?;
     }
     Ok(BuildOutcome { images: built, outputs })
+}
+
+/// Notes that packages that are gone were chosen from an index that was read just now.
+pub(crate) fn still_listed(mut error: build::Error) -> build::Error {
+    error.note_still_listed();
+    error
 }
 
 /// Returns where to write. A checkout must not choose another folder by a link named `out`.
@@ -166,7 +183,8 @@ fn locks(
 
 /// A build that may have to be repeated: with new locks, or because something in the store was damaged.
 struct Building<'a> {
-    workspace: &'a Workspace<'a>,
+    store: &'a Store,
+    ledger: &'a Ledger,
     definitions: &'a [Definition],
     options: build::Options,
     /// With a bundle, a network that refuses everything; otherwise the session's own.
@@ -175,20 +193,19 @@ struct Building<'a> {
 }
 
 impl Building<'_> {
-    fn build(&self, locks: &BTreeMap<String, Lock>) -> Result<Vec<Built>, Error> {
+    fn build(&self, locks: &BTreeMap<String, Lock>) -> Result<Vec<Built>, build::Error> {
         let http = self.http.as_ref().unwrap_or(self.session.http());
-        let equipment = self.session.equipment(http, self.workspace.ledger()?)?;
-        Ok(build::build(&pinned(self.definitions, locks), &self.options, equipment)?)
+        let equipment = Equipment { store: self.store, http, ledger: self.ledger, reporter: self.session.reporter() };
+        build::build(&pinned(self.definitions, locks), &self.options, equipment)
     }
 
     fn write(&self, output: &Output, built: &[Built], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
-        let store = self.session.store()?;
-        match output::write(output, built, store) {
+        match output::write(output, built, self.store) {
             // the damaged part was taken out of the store, so another build makes it again
             Err(error) if error.is_damage() => {
                 self.session.warn(format!("{error}: making it again"));
                 self.build(locks)?;
-                Ok(output::write(output, built, store)?)
+                Ok(output::write(output, built, self.store)?)
             }
             written => Ok(written?),
         }

@@ -1,6 +1,7 @@
 //! The project folder of a job: its definitions and its locks.
 
 use crate::build;
+use crate::fault::Explain;
 use crate::fetch::archives::Online;
 use crate::fetch::proof::Prover;
 use crate::fetch::states::LockedArchives;
@@ -186,6 +187,26 @@ impl<'a> Workspace<'a> {
         }
         let ledger = self.project.ledger()?;
         Ok(self.ledger.get_or_init(|| ledger))
+    }
+
+    /// Finds out why packages are gone. Where a choice from the newest states is the same, the archive is not complete,
+    /// and choosing again would lead in a circle.
+    pub(crate) fn explained(
+        &self,
+        mut error: build::Error,
+        definitions: &[Definition],
+        locks: &BTreeMap<String, Lock>,
+    ) -> build::Error {
+        if !error.asks_for_new_lock() || self.session.options().offline {
+            return error;
+        }
+        let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
+        if let Ok(outcomes) = self.relock(definitions, locks, &how)
+            && outcomes.iter().all(Outcome::is_unchanged)
+        {
+            error.note_still_listed();
+        }
+        error
     }
 
     /// Chooses packages for these images anew; nothing is written to the project.

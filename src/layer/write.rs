@@ -110,6 +110,7 @@ pub fn write(
     let (jobs, queue) = mpsc::sync_channel::<Job>(options.threads);
     // the producer may be three members per thread ahead, so that workers go on while the oldest one is not finished
     let (ordered, pieces) = mpsc::sync_channel::<Piece>(options.threads * 3);
+    // all buffers go round: members made here and freed there would leave holes in the memory of every thread
     let (used, spare) = mpsc::channel::<Vec<u8>>();
     let queue = Mutex::new(queue);
     let mut producer = Producer {
@@ -127,9 +128,9 @@ pub fn write(
 
     let (tar, collected) = thread::scope(|scope| {
         for _ in 0..options.threads.max(1) {
-            scope.spawn(|| compress(options.compression, &queue, &used));
+            scope.spawn(|| compress(options.compression, &queue));
         }
-        let collector = scope.spawn(|| collect(pieces, store));
+        let collector = scope.spawn(|| collect(pieces, &used, store));
         let produced = producer.layer(chunks, options.compression, store);
 
         // closing both channels ends workers and collector
@@ -183,28 +184,41 @@ fn remember_layer(
 struct Job {
     buffer: Vec<u8>,
     filled: usize,
-    answer: SyncSender<Vec<u8>>,
+    answer: SyncSender<Member>,
+}
+
+/// A compressed member: the first bytes of a buffer.
+struct Member {
+    buffer: Vec<u8>,
+    length: usize,
 }
 
 /// The next part of the blob, in order.
 enum Piece {
     /// A compressed member of a chunk, once a worker has finished it.
-    Member { chunk: usize, member: Receiver<Vec<u8>> },
+    Member { chunk: usize, member: Receiver<Member> },
     /// A chunk that an older layer has.
     Copy { chunk: usize, place: Place },
 }
 
 /// A worker: compresses members until no more come.
-fn compress(compression: Compression, queue: &Mutex<Receiver<Job>>, used: &Sender<Vec<u8>>) {
+fn compress(compression: Compression, queue: &Mutex<Receiver<Job>>) {
     let mut compressor = compression.compressor();
     loop {
         // a statement of its own, so that the lock is not held while the job is done
         let job = queue.lock().expect("no worker panics while it waits").recv();
-        let Ok(Job { buffer, filled, answer }) = job else { return };
+        let Ok(Job { mut buffer, filled, answer }) = job else { return };
+
+        let member = compressor.member(&buffer[..filled]);
+        let length = member.len();
+        // what cannot be compressed becomes somewhat longer
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        buffer[..length].copy_from_slice(member);
 
         // the collector is gone only after an error, which it reports itself
-        let _gone = answer.send(compressor.member(&buffer[..filled]));
-        let _gone = used.send(buffer);
+        let _gone = answer.send(Member { buffer, length });
     }
 }
 
@@ -222,8 +236,12 @@ struct Written {
     crc: Crc,
 }
 
-/// Writes pieces in order.
-fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<Collected<'_>, store::Error> {
+/// Writes pieces in order and gives their buffers back.
+fn collect<'a>(
+    pieces: Receiver<Piece>,
+    used: &Sender<Vec<u8>>,
+    store: &'a Store,
+) -> Result<Collected<'a>, store::Error> {
     let mut blob = store.writer()?;
     let mut written: Vec<Written> = Vec::new();
     for piece in pieces {
@@ -231,7 +249,8 @@ fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<Collected<'_>, stor
         match piece {
             Piece::Member { chunk, member } => {
                 // only a worker that panics drops its answer, and the scope passes the panic on
-                let Ok(member) = member.recv() else { break };
+                let Ok(Member { buffer, length }) = member.recv() else { break };
+                let member = &buffer[..length];
 
                 // a chunk has many members, one after the other
                 if written.last().is_none_or(|last| last.chunk != chunk) {
@@ -239,8 +258,10 @@ fn collect(pieces: Receiver<Piece>, store: &Store) -> Result<Collected<'_>, stor
                 }
                 let current = written.last_mut().expect("pushed above");
                 current.length += member.len() as u64;
-                current.crc.update(&member);
-                blob.write(&member)?;
+                current.crc.update(member);
+                blob.write(member)?;
+                // the producer is gone once it has read everything
+                let _gone = used.send(buffer);
             }
             Piece::Copy { chunk, place } => {
                 let mut crc = Crc::new();
@@ -394,7 +415,9 @@ impl Producer<'_> {
         }
 
         // workers give buffers back: a new one for each member would cost more in page faults than its bytes in copying
-        let next = self.spare.try_recv().unwrap_or_else(|_| vec![0; self.buffer.len()]);
+        let size = self.buffer.len();
+        let mut next = self.spare.try_recv().unwrap_or_default();
+        next.resize(size, 0);
         let buffer = std::mem::replace(&mut self.buffer, next);
 
         // the collector learns of the member before it is compressed: this is what keeps the order

@@ -24,6 +24,7 @@ use crate::lock::scripts::Unknown;
 use crate::lock::universe::Origin;
 use crate::lock::universe::Policy;
 use crate::lock::universe::Universe;
+use crate::lock::verify::identity;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::Definition;
 use crate::recipe::Ledger;
@@ -418,8 +419,6 @@ impl Run<'_, '_> {
         let epoch = archives.iter().map(|pocket| pocket.date).max().unwrap_or(Epoch(0));
         self.name_states(&mut levels, &mut archives, universes)?;
 
-        let mut definition = self.definition.identity();
-        definition.extend(self.below.map(|lock| ("parent".to_owned(), lock.digest())));
         Ok(Lock {
             format: FORMAT,
             engine: self.images.engine,
@@ -427,7 +426,7 @@ impl Run<'_, '_> {
             epoch,
             revision: FIRST_REVISION,
             parameters: self.definition.parameters.clone(),
-            definition,
+            definition: identity(self.definition, self.below),
             files: None,
             archives,
             levels,

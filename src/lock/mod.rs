@@ -162,4 +162,10 @@ impl Explain for Error {
             _ => false,
         }
     }
+
+    fn note_still_listed(&mut self) {
+        if let Self::Outside(error) = self {
+            error.note_still_listed();
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::lock::file::LockedPocket;
 use crate::lock::scripts::decision;
 use crate::recipe::Definition;
 use crate::recipe::Ledger;
+use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -36,11 +37,8 @@ pub fn verify(
         reasons.push(format!("it was made for engine format {}, this sockel has {engine}", lock.engine));
     }
     compare(&mut reasons, "parameter", &lock.parameters, &definition.parameters);
-    let mut identity = definition.identity();
-    if definition.parent.is_some() {
-        identity.extend(parent.map(|parent| ("parent".to_owned(), parent.digest())));
-    }
-    compare(&mut reasons, "definition of", &lock.definition, &identity);
+    let parent_of_definition = parent.filter(|_| definition.parent.is_some());
+    compare(&mut reasons, "definition of", &lock.definition, &identity(definition, parent_of_definition));
     archives(&mut reasons, lock, definition);
     levels(&mut reasons, lock, definition);
     scripts(&mut reasons, lock, ledger);
@@ -48,6 +46,13 @@ pub fn verify(
         parents(&mut reasons, lock, name, parent);
     }
     reasons
+}
+
+/// Returns what a lock says that it was made for: every part of the definition, and the lock of the image below.
+pub(super) fn identity(definition: &Definition, parent: Option<&Lock>) -> BTreeMap<String, Digest> {
+    let mut identity = definition.identity();
+    identity.extend(parent.map(|parent| ("parent".to_owned(), parent.digest())));
+    identity
 }
 
 fn compare<T: PartialEq>(

@@ -14,6 +14,16 @@ use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeSet;
 
+/// Most platforms that an image may have: the widest official images have some 20.
+const MOST_PLATFORMS: usize = 64;
+
+/// Most bytes that index, manifests and configurations of one image may have. Three images are in memory at a time. Ours
+/// have 50 kB.
+const MOST_BYTES: u64 = 8 << 20;
+
+/// Most values in these documents: one takes up to some 200 bytes of memory, however short it was. Ours have 2,000.
+const MOST_VALUES: usize = 200_000;
+
 /// Most layers of an image. Engines stop at 127 or 128; what has more than this was made to cost memory.
 const MOST_LAYERS: usize = 1000;
 
@@ -97,7 +107,8 @@ impl Face {
 /// [`Error::NotAnImage`] for an artifact that cannot be rebased at all, others as named.
 pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Result<Option<Picture>, Error> {
     let Some(root) = place.document(reference, reader).await? else { return Ok(None) };
-    let loader = ImageLoader { place, reference, reader };
+    let budget = DocumentBudget { bytes: MOST_BYTES, values: MOST_VALUES };
+    let mut loader = ImageLoader { place, reference, reader, budget };
     let Some(digest) = oci::digest_of(&root.descriptor) else {
         return Err(loader.not_an_image("its digest is not a SHA-256 digest"));
     };
@@ -128,6 +139,26 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
     Ok(Some(picture))
 }
 
+/// What the documents of one image may still bring.
+struct DocumentBudget {
+    bytes: u64,
+    values: usize,
+}
+
+impl DocumentBudget {
+    /// Takes a document into account before it is read.
+    fn take(&mut self, document: &[u8]) -> Result<(), String> {
+        // every value stands behind one of these characters; those within texts are counted as well
+        let values = document.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+
+        let bytes = self.bytes.checked_sub(document.len() as u64);
+        self.bytes = bytes.ok_or_else(|| format!("its documents have more than {MOST_BYTES} bytes"))?;
+        let values = self.values.checked_sub(values);
+        self.values = values.ok_or_else(|| format!("its documents have more than {MOST_VALUES} values"))?;
+        Ok(())
+    }
+}
+
 /// A manifest or index: its JSON with every field, and the descriptors that it names.
 struct ParsedDocument {
     json: Value,
@@ -139,6 +170,7 @@ struct ImageLoader<'a> {
     place: &'a Place<'a>,
     reference: &'a str,
     reader: &'a Reader<'a>,
+    budget: DocumentBudget,
 }
 
 impl ImageLoader<'_> {
@@ -146,7 +178,8 @@ impl ImageLoader<'_> {
         Error::NotAnImage { image: self.place.name_of(self.reference), cause: cause.to_owned() }
     }
 
-    fn parse(&self, manifest: &Manifest) -> Result<ParsedDocument, Error> {
+    fn parse(&mut self, manifest: &Manifest) -> Result<ParsedDocument, Error> {
+        self.budget.take(&manifest.bytes).map_err(|cause| self.not_an_image(&cause))?;
         let media_type = manifest.descriptor.media_type().to_string();
         let content = document::read(&manifest.bytes, Some(&media_type)).map_err(|cause| self.not_an_image(&cause))?;
         let json = serde_json::from_slice(&manifest.bytes).map_err(|error| self.not_an_image(&error.to_string()))?;
@@ -154,12 +187,16 @@ impl ImageLoader<'_> {
     }
 
     /// Reads every image that an index names.
-    async fn add_platforms(&self, picture: &mut Picture, index: &ParsedDocument) -> Result<(), Error> {
+    async fn add_platforms(&mut self, picture: &mut Picture, index: &ParsedDocument) -> Result<(), Error> {
         let entries = index.json["manifests"].as_array().into_iter().flatten();
         for (named, entry) in index.content.manifests.iter().zip(entries) {
             if let Some(kind) = foreign_kind(entry) {
                 picture.foreign.push(format!("{kind} {}", named.digest));
                 continue;
+            }
+
+            if picture.platforms.len() == MOST_PLATFORMS {
+                return Err(self.not_an_image(&format!("it has more than {MOST_PLATFORMS} platforms")));
             }
 
             let Some(manifest) = self.place.document(&named.digest.to_string(), self.reader).await? else {
@@ -176,7 +213,7 @@ impl ImageLoader<'_> {
     }
 
     /// Reads what a manifest names. `entry` describes the manifest as an index does.
-    async fn platform(&self, document: ParsedDocument, entry: Value) -> Result<Face, Error> {
+    async fn platform(&mut self, document: ParsedDocument, entry: Value) -> Result<Face, Error> {
         // configuration first, then the layers
         let Some((config, layers)) = document.content.blobs.split_first() else {
             return Err(self.not_an_image("its manifest names no blobs"));
@@ -188,6 +225,7 @@ impl ImageLoader<'_> {
         }
 
         let bytes = self.place.config(config, self.reader).await?;
+        self.budget.take(&bytes).map_err(|cause| self.not_an_image(&cause))?;
         let config: Value = serde_json::from_slice(&bytes).map_err(|error| self.not_an_image(&error.to_string()))?;
         let layers = layers_of(&config, layers).map_err(|cause| self.not_an_image(&cause))?;
         let platform = platform_name(&config).map_err(|cause| self.not_an_image(&cause))?;

@@ -43,7 +43,13 @@ impl Definition {
         parts
     }
 
-    /// Returns what the image says about itself.
+    /// Returns the identity as text, a line a part, for keys of what was made from a definition.
+    #[must_use]
+    pub fn identity_text(&self) -> String {
+        let lines: Vec<String> = self.identity().into_iter().map(|(part, digest)| format!("{part} {digest}")).collect();
+        lines.join("\n")
+    }
+
     fn about(&self) -> Value {
         json!({
             "platforms": self.platforms,

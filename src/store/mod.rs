@@ -40,8 +40,10 @@ use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::store::place::Place;
 use crate::sys::fs;
+use crate::sys::own;
 use crate::sys::own::Stamp;
 use crate::values::Digest;
+use crate::values::shown::shown;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -70,6 +72,14 @@ pub enum Error {
         /// Format of the store.
         found: String,
     },
+    /// The file with the format says something else.
+    #[error("cannot use store: `{}` says `{found}`, which is no format", path.display())]
+    Version {
+        /// Path of that file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
     /// Others can change the folder or a part of it.
     #[error("cannot use store `{}`: {cause}", path.display())]
     Unsafe {
@@ -94,6 +104,10 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Newer { .. } => vec!["use the newer sockel, or another folder with `--store DIR`".to_owned()],
+            Self::Version { path, .. } => vec![format!(
+                "if the folder is a store, remove `{}`: everything in it has a digest of its own; otherwise name another folder with `--store DIR`",
+                path.display()
+            )],
             Self::File(error) => error.hints(),
             Self::Unsafe { path, .. } => vec![format!(
                 "look at `{}` and remove it if it is not needed, or name another folder with `--store DIR`",
@@ -112,7 +126,7 @@ impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
             Self::File(error) => error.turn(),
-            Self::Newer { .. } | Self::Unsafe { .. } => Turn::Input,
+            Self::Newer { .. } | Self::Version { .. } | Self::Unsafe { .. } => Turn::Input,
             Self::WrongDigest { .. } => Turn::Outside,
         }
     }
@@ -170,8 +184,17 @@ impl Store {
         self.warning.as_deref()
     }
 
+    /// Removes a folder that stands where a file of the store belongs. A file is replaced by the one that takes its name.
+    fn make_way(path: &Path) -> Result<(), Error> {
+        if own::look(path)?.is_some_and(|found| found.is_dir) {
+            fs::remove_dir(path)?;
+        }
+        Ok(())
+    }
+
     /// Writes a file by way of `tmp/`, where the leftovers of a killed command are cleaned up.
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        Self::make_way(path)?;
         let mut file = fs::temporary(&self.folder.join("tmp"))?;
         file.write_all(bytes).map_err(|cause| fs::Error::new("write", path, cause))?;
         Ok(fs::publish(file, path)?)
@@ -246,6 +269,7 @@ impl Store {
     /// # Errors
     /// When it cannot be renamed.
     pub fn adopt(&self, partial: &Path, digest: &Digest) -> Result<(), Error> {
+        Self::make_way(&self.blob(digest))?;
         fs::rename(partial, &self.blob(digest))?;
         self.stamp_blob(digest);
         Ok(())
@@ -275,15 +299,18 @@ fn elsewhere(digest: &Digest, place: &Digest) -> Digest {
 
 /// Tells whether a store has no format yet; a newer format is an error.
 fn is_new(folder: &Path) -> Result<bool, Error> {
-    let text = match fs::read_text(&folder.join(VERSION), 64) {
+    let path = folder.join(VERSION);
+    let text = match fs::read_text(&path, 64) {
         Err(error) if error.is_missing() => return Ok(true),
         other => other?,
     };
 
     match text.trim().parse::<u32>() {
         Ok(format) if format <= FORMAT => Ok(false),
-        // text that is no number may be a later way to write formats
-        _ => Err(Error::Newer { folder: folder.to_owned(), found: text.trim().to_owned() }),
+        Ok(_) => Err(Error::Newer { folder: folder.to_owned(), found: text.trim().to_owned() }),
+        // a machine that lost power may leave an empty file; what is in the store has digests of its own
+        Err(_) if text.trim().is_empty() => Ok(true),
+        Err(_) => Err(Error::Version { path, found: shown(text.trim()) }),
     }
 }
 

@@ -105,8 +105,10 @@ impl Store {
         for name in fs::list(&blobs)? {
             let path = blobs.join(&name);
             verified.checked += 1;
-            if Digest::from_hex(&name) != Ok(fs::digest_of(&path)?) {
-                fs::remove(&path)?;
+            // a folder in place of a blob has no size, and goes as well
+            let is_right = fs::size(&path).is_some() && Digest::from_hex(&name) == Ok(fs::digest_of(&path)?);
+            if !is_right {
+                fs::remove_any(&path)?;
                 verified.removed.push(format!("blobs/sha256/{name}"));
             }
         }
@@ -136,7 +138,8 @@ impl Pruned {
 /// Removes the decoded indexes whose compressed index is gone: nothing would read or prune them any more.
 fn remove_orphans(store: &Path, pruned: &mut Pruned) -> Result<(), Error> {
     for file in fs::walk(&store.join(DECODED))? {
-        let index = file.path.file_name().map(|name| store.join(INDEXES).join(name));
+        // a stamp is named as the index that it is for
+        let index = file.path.file_stem().map(|name| store.join(INDEXES).join(name));
         if index.and_then(|index| fs::size(&index)).is_none() {
             pruned.remove(&file)?;
         }

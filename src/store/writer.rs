@@ -44,8 +44,9 @@ impl<'a> BlobWriter<'a> {
     pub fn finish(self) -> Result<(Digest, u64), Error> {
         let size = self.hasher.length();
         let digest = self.hasher.finish();
-
-        fs::publish(self.file, &self.store.blob(&digest))?;
+        let path = self.store.blob(&digest);
+        Store::make_way(&path)?;
+        fs::publish(self.file, &path)?;
         self.store.stamp_blob(&digest);
         Ok((digest, size))
     }

@@ -39,6 +39,33 @@ impl Error {
         self.cause.kind() == io::ErrorKind::NotFound
     }
 
+    /// Tells whether a file must change, because it is not there, of another kind, or not what was expected; everything else
+    /// is the disk's.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        matches!(
+            self.cause.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::InvalidFilename
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::InvalidData
+                // what is said here: too large, not UTF-8
+                | io::ErrorKind::Other
+        )
+    }
+
+    /// Returns the same error once more.
+    #[must_use]
+    pub(crate) fn again(&self) -> Self {
+        let cause = io::Error::new(self.cause.kind(), self.cause.to_string());
+        Self { verb: self.verb, path: self.path.clone(), cause }
+    }
+
     /// Tells whether the disk is full or a quota is used up.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -71,20 +98,7 @@ impl Error {
 impl Explain for Error {
     /// People mend a missing file or a wrong name; everything else is the disk's.
     fn turn(&self) -> Turn {
-        match self.cause.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::InvalidFilename
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::InvalidData
-            // what this module itself reports: too large, not UTF-8
-            | io::ErrorKind::Other => Turn::Input,
-            _ => Turn::Outside,
-        }
+        if self.is_input() { Turn::Input } else { Turn::Outside }
     }
 
     fn hints(&self) -> Vec<String> {
@@ -134,6 +148,17 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String> {
 /// When it cannot be opened.
 pub fn open(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|cause| Error::new("open", path, cause))
+}
+
+/// Returns this many bytes of an open file from a place in it on.
+///
+/// # Errors
+/// When they cannot be read, or the file ends before.
+pub fn read_at(file: &fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
 }
 
 /// Makes a folder and its parents; an existing one is fine.

@@ -60,13 +60,6 @@ pub fn look(path: &Path) -> Result<Option<Look>> {
 
 impl Look {
     fn of(metadata: &fs::Metadata) -> Self {
-        let stamp = Stamp {
-            size: metadata.len(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        };
-
         Self {
             is_dir: metadata.is_dir(),
             is_file: metadata.is_file(),
@@ -75,7 +68,7 @@ impl Look {
             // the upper bits of st_mode are the type of the file (inode(7))
             mode: metadata.mode() & 0o7777,
             names: metadata.nlink(),
-            stamp,
+            stamp: Stamp::from(metadata),
         }
     }
 }
@@ -85,6 +78,23 @@ impl Stamp {
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         look(path).ok().flatten().filter(|look| look.is_file).map(|look| look.stamp)
+    }
+
+    /// Returns the stamp of an open file, whatever its name leads to by now.
+    #[must_use]
+    pub fn of_open(file: &fs::File) -> Option<Self> {
+        file.metadata().ok().as_ref().map(Self::from)
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(metadata: &fs::Metadata) -> Self {
+        Self {
+            size: metadata.len(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
     }
 }
 

@@ -62,47 +62,53 @@ impl Compression {
         match self {
             Self::Gzip => {
                 let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
-                Compressor::Gzip { compressor: Box::new(libdeflater::Compressor::new(level)), buffer: Vec::new() }
+                let library = Library::Gzip(Box::new(libdeflater::Compressor::new(level)));
+                Compressor { library, room: Vec::new() }
             }
-            Self::Zstd => Compressor::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid")),
+            Self::Zstd => {
+                let library = Library::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid"));
+                Compressor { library, room: Vec::new() }
+            }
         }
     }
 }
 
-/// Compresses members, one after another.
-pub enum Compressor {
-    /// Writes gzip members.
-    Gzip {
-        /// The compressor of libdeflate.
-        compressor: Box<libdeflater::Compressor>,
-        /// Output buffer, as large as the largest member needed so far. Clearing a new one for each member costs more than
-        /// copying the result.
-        buffer: Vec<u8>,
-    },
-    /// Writes zstd frames.
+/// Makes members.
+pub struct Compressor {
+    library: Library,
+    /// Room for the largest member so far: clearing it anew for each one costs more than copying the result.
+    room: Vec<u8>,
+}
+
+/// What compresses.
+enum Library {
+    Gzip(Box<libdeflater::Compressor>),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
 impl Compressor {
-    /// Compresses one member.
+    /// Compresses one member; its bytes stay until the next one.
     ///
     /// # Panics
     /// Never in practice: the output buffer has the size that the library itself asks for.
     #[must_use]
-    pub fn member(&mut self, bytes: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Gzip { compressor, buffer } => {
-                // it never shrinks: old bytes behind the result are harmless
-                let bound = compressor.gzip_compress_bound(bytes.len());
-                if buffer.len() < bound {
-                    buffer.resize(bound, 0);
-                }
-
-                let length = compressor.gzip_compress(bytes, buffer).expect("the buffer has the library's bound");
-                buffer[..length].to_vec()
-            }
-            Self::Zstd(compressor) => compressor.compress(bytes).expect("only memory can run out"),
+    pub fn member(&mut self, bytes: &[u8]) -> &[u8] {
+        let bound = match &mut self.library {
+            Library::Gzip(library) => library.gzip_compress_bound(bytes.len()),
+            Library::Zstd(_) => zstd::zstd_safe::compress_bound(bytes.len()),
+        };
+        if self.room.len() < bound {
+            self.room.resize(bound, 0);
         }
+
+        let room = self.room.as_mut_slice();
+        let length = match &mut self.library {
+            Library::Gzip(library) => library.gzip_compress(bytes, room).expect("the room has the library's bound"),
+            Library::Zstd(library) => {
+                library.compress_to_buffer(bytes, room).expect("memory is the only thing that can lack")
+            }
+        };
+        &self.room[..length]
     }
 }
 

@@ -251,8 +251,14 @@ impl Tree {
         self.entries.is_empty()
     }
 
-    /// Checks that every path lies in folders, of this tree or of `lower`. Returns the folders that neither tree has,
-    /// outer ones first.
+    /// Returns all entries in byte order of paths.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries.into_values().collect()
+    }
+
+    /// Checks that everything stands in a folder, looking for folders here and then in `lower`; returns the paths of
+    /// folders that neither has, parents first.
     ///
     /// # Errors
     /// One [`Error::NotAFolder`] for each path that lies below something else.

@@ -205,7 +205,8 @@ impl Forge {
     }
 
     /// Writes documents that fit together, but for this change of the manifest.
-    fn write(&self, change: impl FnOnce(&mut Value)) {
+    fn write(&mut self, change: impl FnOnce(&mut Value)) {
+        self.contents = Contents { format: self.contents.format, ..self.contents.clone().sorted() };
         self.add(&self.contents.to_json());
         let mut manifest: Value = serde_json::from_slice(&self.contents.manifest()).expect("JSON");
         change(&mut manifest);
@@ -307,7 +308,8 @@ fn lists_of_contents_that_lie_are_refused() {
             |f| {
                 let evil = f.add(b"evil");
                 let (old, size) = (f.file(Kind::Package).digest, 4);
-                *f.file(Kind::Package) = File { digest: evil, size, ..f.file(Kind::Package).clone() };
+                let title = f.file(Kind::Package).title.replace(&old.short(), &evil.short());
+                *f.file(Kind::Package) = File { title, digest: evil, size, kind: Kind::Package };
                 f.contents.packages.iter_mut().filter(|p| p.digest == old).for_each(|p| p.digest = evil);
             },
             &["it does not have"],
@@ -451,8 +453,11 @@ fn states_that_are_not_signed_by_the_pinned_key_are_refused() {
     let swap = |bytes: &[u8]| {
         let mut forge = Forge::new(&project);
         let digest = forge.add(bytes);
-        let size = bytes.len() as u64;
+        let (size, old) = (bytes.len() as u64, forge.contents.pockets[0].in_release);
         *forge.file(Kind::InRelease) = File { digest, size, ..forge.file(Kind::InRelease).clone() };
+        for file in &mut forge.contents.files {
+            file.title = file.title.replace(&old.short(), &digest.short());
+        }
         let pocket = &mut forge.contents.pockets[0];
         (pocket.in_release, pocket.proof, pocket.date) = (digest, Proof::Later, Epoch(0));
         forge
@@ -463,18 +468,13 @@ fn states_that_are_not_signed_by_the_pinned_key_are_refused() {
     }
     // with its own index, too
     let mut forge = swap(&table[2].1);
-    let path = project.server.files().into_keys().filter(|path| path.contains("binary-amd64/by-hash"));
-    let indexes: Vec<Vec<u8>> = path.map(|path| project.server.files()[&path].clone()).collect();
-    for index in &indexes {
-        let digest = forge.add(index);
-        if forge.contents.file(&digest).is_none() {
-            let title = format!("dists/{}", digest.short());
-            forge.contents.files.push(File { title, digest, size: index.len() as u64, kind: Kind::Index });
-            let mut more = forge.contents.pockets[0].indexes[0].clone();
-            more.digest = digest;
-            forge.contents.pockets[0].indexes.push(more);
-        }
-    }
+    let files = project.server.files().into_iter().filter(|(path, _)| path.contains("binary-amd64/by-hash"));
+    let mut indexes = files.map(|(_, bytes)| bytes);
+    let index = indexes.find(|bytes| forge.contents.file(&Digest::of(bytes)).is_none()).expect("the new one");
+    let (digest, size) = (forge.add(&index), index.len() as u64);
+    let file = forge.file(Kind::Index);
+    *file = File { digest, size, ..file.clone() };
+    forge.contents.pockets[0].indexes[0].digest = digest;
     forge.write(|_| ());
     refused(&project, "another state, complete", &["no signed index in it lists", "libc 2.0 amd64"]);
 }

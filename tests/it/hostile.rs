@@ -212,7 +212,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// Runs a command to its end; returns what it said, and its peak of resident memory in KiB as the kernel counts it.
-fn watched(command: &mut Command) -> (String, u64) {
+pub(crate) fn watched(command: &mut Command) -> (String, u64) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let (status, mut peak) = (format!("/proc/{}/status", child.id()), 0);
     while child.try_wait().unwrap().is_none() {
@@ -317,6 +317,23 @@ fn does_not_go_off(what: &str, bytes: Vec<u8>, words: [&str; 2]) {
     let kept: u64 =
         files(&project.path("store")).iter().filter_map(|file| fs::size(&project.path("store").join(file))).sum();
     assert!(kept < 64 << 20, "{what}: {kept} bytes are kept");
+}
+
+/// As many paths as a package may have take no more memory than a build may, and more are refused.
+#[test]
+fn many_paths_take_no_more_memory_than_a_build_may() {
+    for (count, refused) in [(99_000, false), (101_000, true)] {
+        let mut deb = evil();
+        for number in 0..count {
+            deb = deb.file(&format!("/usr/share/many/{number}"), b"", 0o644);
+        }
+        let project = with(&deb, deb.build(Compression::Zstd));
+        project.run(&["lock", "base"]).good();
+        let (error, peak) = watched(&mut project.command(&["build", "base"]));
+        println!("{count} paths: peak of {} MiB", peak >> 10);
+        assert!((1 << 10..256 << 10).contains(&peak), "{count} paths: peak of {peak} KiB");
+        assert_eq!(error.contains("it has more than 100000 paths"), refused, "{error}");
+    }
 }
 
 #[test]

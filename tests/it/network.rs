@@ -9,12 +9,14 @@ use sockel::sys::http::Http;
 use sockel::sys::http::Options;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Read;
 use std::io::Write;
 use std::net::TcpListener;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
+use std::time::Instant;
 
 const LOGIN: [(&str, &str); 2] = [("SOCKEL_REGISTRY_USER", "robot"), ("SOCKEL_REGISTRY_PASSWORD", "of-our-registry")];
 
@@ -171,7 +173,7 @@ fn this_machine_is_not_reached_through_a_proxy_and_a_proxy_is_not_the_registry()
     let wants_login = refuse(407);
     let said = ask("registry.invalid", &[("http_proxy", &wants_login.address)]).fails(3);
     assert!(said.contains(&format!("the proxy `http://{}/` asks for a login", wants_login.address)), "{said}");
-    let said = ask("registry.invalid", &[("http_proxy", "socks5://127.0.0.1:1")]).fails(3);
+    let said = ask("registry.invalid", &[("http_proxy", "socks5://127.0.0.1:1")]).fails(1);
     assert!(said.contains("cannot use the proxy of `http_proxy`"), "{said}");
 }
 
@@ -223,6 +225,39 @@ fn a_server_that_trickles_holds_nobody_for_ever() {
         let pull = registry.pull("a/b", "1", folder.path(), &recorder);
         let error = http.block_on(pull).unwrap().unwrap_err().to_string();
         assert!(error.contains("came in") || error.contains("no answer in time"), "{error}");
+    }
+}
+
+/// All attempts to get one document take one time together, whatever it is, and however it is withheld.
+#[test]
+fn documents_have_one_time_for_all_attempts() {
+    let silent = || {
+        Server::start(|_, connection| {
+            // until the other side hangs up
+            let mut byte = [0];
+            _ = connection.read(&mut byte);
+        })
+    };
+    let known = "HTTP/1.1 200 X\r\ncontent-length: 4000000\r\n\r\n";
+    let (idle_timeout, document_time) = (Duration::from_millis(200), Duration::from_millis(500));
+    let (attempts, backoff) = (50, Duration::from_millis(1));
+    // slow enough to be noticed in each attempt, and fast enough never to be
+    for least_bytes in [64 << 10, 1] {
+        for server in [trickle(known, "x"), trickle("HTTP/1.1 200 X\r\nx: ", "x"), silent()] {
+            let begun = Instant::now();
+            let usual = Options::usual(false, None);
+            let http = Http::new(Options { idle_timeout, least_bytes, document_time, attempts, backoff, ..usual });
+            let url = format!("http://{}/x", server.address);
+            let error = http.block_on(http.get(&url, 1 << 30)).unwrap().unwrap_err().to_string();
+            assert!(error.contains("not all of it came in 0.5 seconds"), "{error}");
+
+            let usual = HostOptions::usual(false);
+            let quick = HostOptions { idle_timeout, least_bytes, document_time, attempts, backoff, ..usual };
+            let registry = Registry::new(url.parse().unwrap(), quick, None);
+            let error = http.block_on(registry.manifest("a/b", "1")).unwrap().unwrap_err().to_string();
+            assert!(error.contains("not all of it came") || error.contains("no answer in time"), "{error}");
+            assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        }
     }
 }
 

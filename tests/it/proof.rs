@@ -4,6 +4,7 @@
 use crate::support::deb::Compression;
 use crate::support::deb::Deb;
 use crate::support::edits::edits;
+use crate::support::edits::read_again;
 use crate::support::project::Project;
 use crate::support::project::ROOT;
 use crate::support::project::library;
@@ -102,7 +103,7 @@ fn every_edit_is_refused_but_the_free_choices() {
             let answers = |edited: &Lock| {
                 edited != honest && verify(edited, definition, ENGINE_FORMAT, parent, &given.ledger).is_empty()
             };
-            let Some(edited) = edit.read().filter(answers) else { continue };
+            let Some(edited) = edit.typed().as_ref().and_then(read_again).filter(answers) else { continue };
             if edit.is_free() {
                 free += 1;
             } else if judge(&edited, honest).is_ok() {
@@ -344,4 +345,28 @@ fn publishing_proves_as_well() {
     let error = project.run(&["publish", "--to", &target]).fails(1);
     assert!(error.contains("`app` 3.2-1 is listed with other details in test/security"), "{error}");
     assert!(registry.tags("team/app").is_empty());
+}
+
+/// An index that is newer than the pool behind it: locking leads to the same packages again and again.
+#[test]
+fn packages_that_are_listed_and_gone_lead_in_no_circle() {
+    let project = Project::new();
+    project.run(&["lock"]).good();
+    let gone = project.server.files().into_keys().find(|path| path.contains("libc_2.0")).expect("it is there");
+    project.server.remove(&gone);
+    let commands: [&[&str]; 5] =
+        [&["build", "--locked"], &["build"], &["build", "--refresh"], &["publish", "--to", "oci:x"], &["lock"]];
+    for command in commands {
+        // as a machine that has nothing, not even locks
+        fs::remove_dir(&project.path("store")).expect("removed");
+        if command == ["lock"] {
+            IMAGES.iter().for_each(|image| {
+                fs::remove(&project.path(&format!("base-images/{image}.lock.yaml"))).expect("removed");
+            });
+        }
+        let error = project.run(command).fails(3);
+        assert!(error.contains("no archive has libc 2.0 amd64 any more"), "{command:?}: {error}");
+        assert!(error.contains("the mirror is not complete") && error.contains("SOCKEL_MIRRORS"), "{error}");
+        assert!(!error.contains("choose again"), "{command:?}: {error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! `sockel rebase`: applications that others built on our images, moved onto patched ones, or refused with every reason.
 
+use crate::hostile::watched;
 use crate::support::deb::Deb;
 use crate::support::project::Project;
 use crate::support::project::library;
@@ -457,4 +458,49 @@ fn what_is_no_image_is_an_error() {
     drop(contents);
     let said = run(&lab.web()).fails(1);
     assert!(said.contains("its configuration has the media type `application/vnd.oci.empty.v1+json`"), "{said}");
+}
+
+/// An application whose documents are many, large, or full of values: it is refused before they fill the memory.
+#[test]
+fn images_with_too_many_documents_are_refused() {
+    let lab = Lab::new();
+    lab.build(&PLAIN);
+    let (manifest, config) = lab.image("shop/web", "1");
+    // what every platform says besides: nothing, one long text, very many small values
+    let table = [
+        (300, json!({}), "it has more than 64 platforms"),
+        (60, json!("x".repeat(1 << 18)), "its documents have more than 8388608 bytes"),
+        (60, json!(vec![0; 20_000]), "its documents have more than 200000 values"),
+        (1, json!(vec![0; 2_000_000]), "its documents have more than 200000 values"),
+    ];
+    for (count, more, expected) in table {
+        let mut entries = Vec::new();
+        let mut contents = lab.registry.contents();
+        for number in 0..count {
+            let (mut manifest, mut config) = (manifest.clone(), config.clone());
+            config["architecture"] = format!("cpu{number}").into();
+            config["more"] = more.clone();
+            let bytes = oci::canonical(&config);
+            manifest["config"]["size"] = bytes.len().into();
+            manifest["config"]["digest"] = contents.add_blob("shop/web", bytes).into();
+            let bytes = oci::canonical(&manifest);
+            let size = bytes.len();
+            let digest = contents.add_manifest("shop/web", MANIFEST, bytes);
+            entries.push(json!({
+                "mediaType": MANIFEST, "digest": digest, "size": size,
+                "platform": { "os": "linux", "architecture": format!("cpu{number}") },
+            }));
+        }
+        let index = oci::canonical(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }));
+        let wide = contents.add_manifest("shop/web", INDEX, index);
+        contents.repository("shop/web").tags.insert("wide".to_owned(), wide);
+        drop(contents);
+        let image = format!("{}/shop/web:wide", lab.registry.url());
+        let base = format!("{}/team/app", lab.registry.url());
+        let (error, peak) = watched(&mut lab.project.command(&["rebase", &image, "--base", &base]));
+        assert!(error.contains(expected), "{count}: {error}");
+        assert!((1 << 10..256 << 10).contains(&peak), "{count} platforms: peak of {peak} KiB");
+    }
+    // and the one that they are made of is fine
+    lab.project.run(&["rebase", &lab.web(), "--dry-run"]).good();
 }

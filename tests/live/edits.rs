@@ -57,8 +57,10 @@ fn main() -> ExitCode {
         let mut judge_one = |what: &str, edited: Option<Lock>, is_free: bool| {
             tried += 1;
             let Some(edited) = edited.filter(|edited| edited != honest) else { return };
-            let is_taken =
-                verify(&edited, definition, engine, parent, &ledger).is_empty() && judge(&edited, honest).is_ok();
+            // what costs most comes last: most edits are refused before
+            let is_taken = judge(&edited, honest).is_ok()
+                && verify(&edited, definition, engine, parent, &ledger).is_empty()
+                && edits::read_again(&edited).is_some();
             free += usize::from(is_taken && is_free);
             if is_taken && !is_free {
                 believed += 1;
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
             }
         };
         for edit in edits::edits(honest) {
-            judge_one(&edit.what, edit.read(), edit.is_free());
+            judge_one(&edit.what, edit.typed(), edit.is_free());
         }
         for (what, edited) in downgrades(honest, &locks) {
             judge_one(&what, Some(edited), false);

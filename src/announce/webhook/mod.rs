@@ -72,7 +72,8 @@ impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
             Self::Key { .. } => Turn::Input,
-            Self::Http { .. } | Self::Refused { .. } => Turn::Outside,
+            Self::Http { cause, .. } => cause.turn(),
+            Self::Refused { .. } => Turn::Outside,
             Self::Store(error) => error.turn(),
         }
     }

@@ -7,19 +7,36 @@ use crate::apt::index::Index;
 use crate::apt::release::Listed;
 use crate::sys::fs;
 use crate::sys::own;
+use crate::sys::own::Stamp;
 use crate::values::Digest;
 use std::io::BufWriter;
 use std::path::Path;
+use std::path::PathBuf;
 
 /// Largest decoded index: the memory that [`Limits::ARCHIVE`](crate::apt::index::Limits::ARCHIVE) allows, and
 /// its tables.
 const SIZE_LIMIT: u64 = 512 << 20;
 
-/// Returns the index if an earlier run decoded it. A file that is damaged, has another format, or was verified against
-/// other digests counts as missing: the index is decoded again.
+/// Largest file with a stamp.
+const STAMP_LIMIT: u64 = 1 << 10;
+
+/// Returns the index when it was decoded before. One that is damaged, of another format, or was made under another promise
+/// counts as not there: it is made again.
+///
+/// All of a file is read, and held against its digest, when it is seen for the first time; after that, as long as its
+/// stamp fits, only what is asked for.
 pub(super) fn find(folder: &Path, choice: &Choice) -> Option<Index> {
-    let bytes = fs::read(&memory::decoded(folder, &choice.listed.sha256), SIZE_LIMIT).ok()?;
-    Index::decode(bytes, &verified_against(choice))
+    let path = memory::decoded(folder, &choice.listed.sha256);
+    let (file, promise) = (fs::open(&path).ok()?, verified_against(choice));
+    let stamp = Stamp::of_open(&file)?;
+    if stamp_in(&path) == Some(stamp) {
+        return Index::open(file, &promise);
+    }
+
+    let index = Index::decode(fs::read(&path, SIZE_LIMIT).ok()?, &promise)?;
+    // the file may have been replaced between the two looks: then this stamp fits nothing
+    keep_stamp(&path, stamp);
+    Some(index)
 }
 
 /// Keeps an index that was verified completely.
@@ -35,7 +52,29 @@ pub(super) fn keep(folder: &Path, choice: &Choice, index: &Index) -> Result<(), 
     let written = index.encode(&verified_against(choice), BufWriter::with_capacity(256 << 10, file.as_file()));
     // the temporary file has no name that helps anybody, so errors name the final one
     written.map_err(|cause| fs::Error::new("write", &path, cause))?;
-    Ok(fs::publish(file, &path)?)
+    fs::publish(file, &path)?;
+    if let Some(stamp) = Stamp::of(&path) {
+        keep_stamp(&path, stamp);
+    }
+    Ok(())
+}
+
+/// Returns where the stamp of a decoded index is kept.
+fn stamp_path(decoded: &Path) -> PathBuf {
+    decoded.with_extension(memory::STAMP)
+}
+
+/// Returns the stamp that a decoded index had when all of it was right.
+fn stamp_in(decoded: &Path) -> Option<Stamp> {
+    let bytes = fs::read(&stamp_path(decoded), STAMP_LIMIT).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Remembers that a decoded index with this stamp is whole.
+fn keep_stamp(decoded: &Path, stamp: Stamp) {
+    let bytes = serde_json::to_vec(&stamp).expect("numbers serialise");
+    // without it all of the index is read again the next time
+    let _not_kept = fs::write_atomic(&stamp_path(decoded), &bytes);
 }
 
 /// Returns a digest of everything against which an index is verified.

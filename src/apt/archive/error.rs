@@ -190,10 +190,28 @@ impl Error {
         matches!(self, Self::IndexGone { .. } | Self::Unreachable { .. } | Self::Stale { .. } | Self::Http(_))
     }
 
-    /// Returns hints: what a person can do about the error.
+    /// Tells whether files of the project or settings must change: key files that cannot be read, or without the key that is
+    /// pinned, certificates, an address.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Signature { cause, .. } => cause.is_input(),
+            Self::Http(error) => error.is_input(),
+            Self::File(error) => error.is_input(),
+            _ => false,
+        }
+    }
+
+    /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
+            Self::Signature { cause: signature::Error::Key(_), .. } => {
+                "write the key file again, from the distribution's own keys, with `gpg --armor --export`"
+            }
+            Self::Signature { cause: signature::Error::NoKey(_), .. } => {
+                "the key files and the fingerprints in the recipe do not fit together: correct one of them"
+            }
             Self::Signature { .. } => {
                 "compare the fingerprints in the recipe with those that the distribution publishes"
             }
@@ -223,6 +241,7 @@ impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
             Self::File(error) => error.turn(),
+            error if error.is_input() => Turn::Input,
             _ => Turn::Outside,
         }
     }

@@ -29,6 +29,9 @@ pub(super) const BY_HASH: &str = "by-hash";
 /// Folder of decoded indexes, by the digest of the compressed file.
 pub(super) const DECODED: &str = "decoded";
 
+/// How the names of stamps of decoded indexes end.
+pub(super) const STAMP: &str = "stamp";
+
 /// Format of the memory file.
 const FORMAT: u32 = 1;
 

@@ -58,15 +58,17 @@ pub(super) fn read(folder: &Path, jobs: &[(&Pocket, &Choice)]) -> Vec<Result<Com
 
 /// Takes the index as an earlier run decoded it; else decodes it, and keeps it for later runs.
 fn read_one(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<ComponentIndex, Error> {
-    let index = match decoded::find(folder, choice) {
-        Some(index) => index,
-        None => {
-            let index = decode(folder, pocket, choice)?;
-            decoded::keep(folder, choice, &index)?;
-            index
-        }
-    };
-    Ok(ComponentIndex { component: choice.component.clone(), architecture: choice.architecture.clone(), index })
+    let (component, architecture) = (choice.component.clone(), choice.architecture.clone());
+    if let Some(index) = decoded::find(folder, choice) {
+        return Ok(ComponentIndex { component, architecture, index });
+    }
+    let mut index = decode(folder, pocket, choice)?;
+    decoded::keep(folder, choice, &index)?;
+    // most of it need not stay in memory
+    if let Some(kept) = decoded::find(folder, choice) {
+        index = kept;
+    }
+    Ok(ComponentIndex { component, architecture, index })
 }
 
 /// Verifies, decompresses and reads an index.

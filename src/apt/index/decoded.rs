@@ -1,135 +1,193 @@
-//! An index as bytes and back, so that a later run need neither decompress nor scan it again.
+//! A read index as bytes, and back: so that a later run neither decompresses nor scans it again.
 //!
 //! ```text
-//! arena                                  kept fields of all stanzas, see `Index`
+//! records                                kept fields of all stanzas, see `Index`
+//! names                                  of packages and provided ones
 //! 4 numbers a stanza, 3 a provided name  as in `Stanza` and `Provided`
-//! 3 numbers                              bytes of the arena, stanzas, provided names
+//! 4 numbers                              bytes of records and names, stanzas, provided names
 //! `MAGIC`                                also names the format
-//! 64 hexadecimal digits                  digest of what it was made from
+//! 64 hexadecimal digits                  what it was made from
 //! 64 hexadecimal digits                  SHA-256 of everything before
 //! ```
-//! Numbers have 32 bits, lowest byte first. The arena comes first, so that the bytes read become the arena
-//! without a copy.
+//! Numbers have 32 bits, lowest byte first. The records come first, so that the bytes read become them without a copy.
+//! They are nine tenths of the file, and few of them are ever asked for: [`Index::open`] leaves them where they are.
 //!
-//! The SHA-256 finds damage; it is not a signature. Whoever can write the file can also compute it, so no
-//! sequence of bytes may do more harm than a wrong index: every position is checked before it is used.
+//! The digest finds damage; it is no signature. Whoever can write the file can also make its digest, so no byte sequence
+//! may do more than make a wrong index: every place is checked before it is used.
 
 use crate::apt::index::Index;
 use crate::apt::index::Provided;
+use crate::apt::index::Records;
 use crate::apt::index::Stanza;
+use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Hasher;
+use std::borrow::Cow;
+use std::fs::File;
 use std::io;
 use std::io::Write;
 
-/// Ends the tables. The last digits are the format. Raise them with every change of the layout, of the kept
-/// fields, or of the way an index is read: an index of another format is decoded again.
-const MAGIC: &[u8; 16] = b"sockel index 001";
+/// Ends the tables. Its last digits are the format: to be raised with every change of layout, of the kept fields, or of
+/// how an index is read, because an index of another format is made again.
+const MAGIC: &[u8; 16] = b"sockel index 002";
 
 /// Hexadecimal digits of a digest.
 const DIGITS: usize = 64;
 
-/// Bytes of the three numbers behind the tables.
-const COUNTS: usize = 12;
+/// Bytes of the numbers that say how much there is of everything.
+const COUNTS: usize = size_of::<[u32; 4]>();
+
+/// Bytes of what comes after the tables.
+const TRAILER: usize = COUNTS + MAGIC.len() + 2 * DIGITS;
 
 impl Index {
     /// Writes the index in its decoded form, with a digest of what it was made from.
     ///
     /// # Errors
-    /// When the bytes cannot be written.
+    /// When the bytes cannot be written, or its records not be read.
     pub fn encode(&self, made_from: &Digest, writer: impl Write) -> io::Result<()> {
         let mut writer = Hashed { writer, hasher: Hasher::default() };
-        writer.write_all(self.arena.as_bytes())?;
+        let records = match &self.records {
+            Records::Arena(arena) => Cow::Borrowed(arena.as_bytes()),
+            Records::File(file) => {
+                let end = self.stanzas.iter().map(|stanza| stanza.end).max().unwrap_or_default();
+                Cow::Owned(fs::read_at(file, 0, end as usize)?)
+            }
+        };
+        writer.write_all(&records)?;
+        writer.write_all(self.names.as_bytes())?;
         for Stanza { start, end, name, name_length } in &self.stanzas {
-            write_row(&mut writer, [*start, *end, *name, *name_length])?;
+            write(&mut writer, [*start, *end, *name, *name_length])?;
         }
         for Provided { name, name_length, stanza } in &self.provides {
-            write_row(&mut writer, [*name, *name_length, *stanza])?;
+            write(&mut writer, [*name, *name_length, *stanza])?;
         }
 
-        // the limits of `Index::read` keep all three far below 2^32
-        let counts = [self.arena.len(), self.stanzas.len(), self.provides.len()];
-        write_row(&mut writer, counts.map(|count| count as u32))?;
+        // the limits of `Index::read` keep all of them far below 2^32
+        let counts = [records.len(), self.names.len(), self.stanzas.len(), self.provides.len()];
+        write(&mut writer, counts.map(|count| count as u32))?;
         writer.write_all(MAGIC)?;
         writer.write_all(made_from.hex().as_bytes())?;
-
         let Hashed { mut writer, hasher } = writer;
         writer.write_all(hasher.finish().hex().as_bytes())?;
         writer.flush()
     }
 
-    /// Reads an index in its decoded form. Returns `None` if it is damaged, has another format, was made from something
-    /// else, or contradicts itself.
+    /// Makes the index of its decoded form; `None` when that is damaged, of another format, made from something else, or
+    /// not sound in itself.
     #[must_use]
     pub fn decode(mut bytes: Vec<u8>, made_from: &Digest) -> Option<Self> {
-        // from the end to the beginning: the counts say where the tables begin
-        let rest = bytes.as_slice();
-        let (rest, digest) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
-        let tables = rest.strip_suffix(made_from.hex().as_bytes())?.strip_suffix(MAGIC)?;
-        if Digest::of(rest).hex().as_bytes() != digest {
+        let (sealed, digest) = bytes.split_at_checked(bytes.len().checked_sub(DIGITS)?)?;
+        if Digest::of(sealed).hex().as_bytes() != digest {
             return None;
         }
+        let (body, trailer) = bytes.split_at_checked(bytes.len().checked_sub(TRAILER)?)?;
+        let counts = Counts::read(trailer, made_from)?;
+        let (_, tables) = body.split_at_checked(counts.records)?;
+        let tables = counts.tables(tables)?;
 
-        let (tables, counts) = tables.split_at_checked(tables.len().checked_sub(COUNTS)?)?;
-        let [arena, stanzas, provides] = rows(counts).next()?.map(|count| count as usize);
-        let (_, tables) = tables.split_at_checked(arena)?;
-        let (stanza_table, provided_table) = tables.split_at_checked(stanzas.checked_mul(size_of::<[u32; 4]>())?)?;
-        if provided_table.len() != provides.checked_mul(size_of::<[u32; 3]>())? {
-            return None;
-        }
-
-        let stanzas: Vec<Stanza> = rows(stanza_table)
-            .map(|[start, end, name, name_length]| Stanza { start, end, name, name_length })
-            .collect();
-        let provides: Vec<Provided> =
-            rows(provided_table).map(|[name, name_length, stanza]| Provided { name, name_length, stanza }).collect();
-
-        bytes.truncate(arena);
-        let index = Self { arena: String::from_utf8(bytes).ok()?, stanzas, provides };
-        index.is_sound().then_some(index)
+        bytes.truncate(counts.records);
+        let index = tables.index(Records::Arena(String::from_utf8(bytes).ok()?));
+        let is_text = |stanza: &Stanza| match &index.records {
+            Records::Arena(arena) => arena.get(stanza.start as usize..stanza.end as usize).is_some(),
+            Records::File(_) => true,
+        };
+        index.stanzas.iter().all(is_text).then_some(index)
     }
 
-    /// Tells whether every position lies within the arena, between characters, and every number is that of a
-    /// stanza. The order is not checked: a search in a wrong order finds the wrong package or none, but does
-    /// not panic.
-    fn is_sound(&self) -> bool {
-        let stanzas_are_sound = self.stanzas.iter().all(|stanza| {
-            self.contains(stanza.start, Some(stanza.end)) && self.contains_name(stanza.name, stanza.name_length)
-        });
-        let provides_are_sound = self.provides.iter().all(|provided| {
-            (provided.stanza as usize) < self.stanzas.len() && self.contains_name(provided.name, provided.name_length)
-        });
-        stanzas_are_sound && provides_are_sound
-    }
-
-    fn contains_name(&self, start: u32, length: u32) -> bool {
-        self.contains(start, start.checked_add(length))
-    }
-
-    /// Tells whether a range is a slice of the arena; its end is `None` if it does not fit 32 bits.
-    fn contains(&self, start: u32, end: Option<u32>) -> bool {
-        end.is_some_and(|end| self.arena.get(start as usize..end as usize).is_some())
+    /// Makes the index of a file with its decoded form, whose bytes were seen to have their digest before; its records
+    /// stay in the file. `None` as [`Index::decode`].
+    #[must_use]
+    pub fn open(file: File, made_from: &Digest) -> Option<Self> {
+        let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
+        let end = size.checked_sub(TRAILER)?;
+        let trailer = fs::read_at(&file, end as u64, TRAILER).ok()?;
+        let counts = Counts::read(&trailer, made_from)?;
+        let tables = fs::read_at(&file, counts.records as u64, end.checked_sub(counts.records)?).ok()?;
+        let tables = counts.tables(&tables)?;
+        Some(tables.index(Records::File(file)))
     }
 }
 
-fn write_row<const N: usize>(writer: &mut impl Write, numbers: [u32; N]) -> io::Result<()> {
-    for number in numbers {
-        writer.write_all(&number.to_le_bytes())?;
-    }
-    Ok(())
+/// How much there is of everything.
+struct Counts {
+    records: usize,
+    names: usize,
+    stanzas: usize,
+    provides: usize,
 }
 
-/// Reads a table of rows of numbers; bytes at the end that do not fill a row are ignored.
-fn rows<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u32; N]> {
+/// What is read of a decoded form in any case, sound in itself.
+struct Tables {
+    names: String,
+    stanzas: Vec<Stanza>,
+    provides: Vec<Provided>,
+}
+
+impl Counts {
+    /// Reads the trailer; `None` when it is of another format, or of an index that was made from something else.
+    fn read(trailer: &[u8], made_from: &Digest) -> Option<Self> {
+        let (counts, rest) = trailer.split_at_checked(COUNTS)?;
+        rest.strip_prefix(MAGIC)?.strip_prefix(made_from.hex().as_bytes())?;
+        let [records, names, stanzas, provides] = numbers(counts).next()?.map(|count| count as usize);
+        Some(Self { records, names, stanzas, provides })
+    }
+
+    /// Reads what comes between records and trailer; `None` unless every place lies within the records or names, the
+    /// latter between characters, and every number is that of a stanza. The order is not checked: searching in a wrong
+    /// order finds the wrong thing, or nothing.
+    fn tables(&self, bytes: &[u8]) -> Option<Tables> {
+        let (names, tables) = bytes.split_at_checked(self.names)?;
+        let (stanzas, provides) = tables.split_at_checked(self.stanzas.checked_mul(size_of::<[u32; 4]>())?)?;
+        if provides.len() != self.provides.checked_mul(size_of::<[u32; 3]>())? {
+            return None;
+        }
+
+        let names = str::from_utf8(names).ok()?;
+        let holds = |name: u32, length: u32| {
+            let end = name.checked_add(length);
+            end.is_some_and(|end| names.get(name as usize..end as usize).is_some())
+        };
+        let mut all = Tables { names: names.to_owned(), stanzas: Vec::new(), provides: Vec::new() };
+        all.stanzas.reserve_exact(self.stanzas);
+        for [start, end, name, name_length] in numbers(stanzas) {
+            if start > end || end as usize > self.records || !holds(name, name_length) {
+                return None;
+            }
+            all.stanzas.push(Stanza { start, end, name, name_length });
+        }
+        all.provides.reserve_exact(self.provides);
+        for [name, name_length, stanza] in numbers(provides) {
+            if stanza as usize >= self.stanzas || !holds(name, name_length) {
+                return None;
+            }
+            all.provides.push(Provided { name, name_length, stanza });
+        }
+        Some(all)
+    }
+}
+
+impl Tables {
+    fn index(self, records: Records) -> Index {
+        let Self { names, stanzas, provides } = self;
+        Index { records, names, stanzas, provides }
+    }
+}
+
+fn write<const N: usize>(writer: &mut impl Write, numbers: [u32; N]) -> io::Result<()> {
+    numbers.into_iter().try_for_each(|number| writer.write_all(&number.to_le_bytes()))
+}
+
+/// Reads a table of rows of numbers; what is left over at its end is no row.
+fn numbers<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u32; N]> {
     bytes.chunks_exact(N * 4).map(|row| {
         let mut numbers =
             row.chunks_exact(4).map(|number| u32::from_le_bytes([number[0], number[1], number[2], number[3]]));
-        // a row has exactly N numbers
         std::array::from_fn(|_| numbers.next().unwrap_or_default())
     })
 }
 
-/// Hashes the bytes written.
+/// Hashes what is written.
 struct Hashed<W> {
     writer: W,
     hasher: Hasher,

@@ -1,7 +1,7 @@
 //! Packages indexes (Debian repository format): from a byte stream to candidates.
 //!
-//! Of each stanza only the fields in `field::KEPT` stay in memory, as text in one arena. A [`Package`] is made
-//! when somebody asks for it. An archive of 70,000 packages takes about 45 MB.
+//! Of each stanza only the fields in `field::KEPT` are kept, as one record of text; a [`Package`] is made of it when
+//! somebody asks for it. An archive of 70,000 packages takes some 45 MB, or 5 MB where its records stay in a file.
 
 mod decoded;
 mod field;
@@ -12,58 +12,62 @@ mod tests;
 pub use field::check_path;
 
 use crate::apt::Package;
+use crate::apt::index::read::Scanned;
 use crate::apt::relation::InvalidRelation;
 use crate::apt::version;
+use crate::sys::fs;
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::ops::Range;
 
-/// Limits of an index; everything beyond is an error.
+/// What an index may cost; everything beyond is an error.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most bytes of the decompressed index.
+    /// Bytes of the decompressed index.
     pub bytes: u64,
-    /// Most stanzas.
+    /// Stanzas.
     pub stanzas: usize,
-    /// Most bytes in one line.
+    /// Bytes in one line.
     pub line: usize,
-    /// Most bytes kept in memory, below 4 GiB.
+    /// Bytes kept in memory, below 4 GiB.
     pub memory: usize,
-    /// Most provided names in all stanzas together.
+    /// Provided names in all stanzas together.
     pub provides: usize,
 }
 
 impl Limits {
-    /// Several times the largest archive of today (Debian unstable: 56 MB, 69,000 stanzas).
+    /// Room for several times the largest archive of today (Debian unstable: 56 MB, 69,000 stanzas).
     pub const ARCHIVE: Self =
         Self { bytes: 400 << 20, stanzas: 1_000_000, line: 4 << 20, memory: 400 << 20, provides: 4_000_000 };
 }
 
-/// A Packages index, or one of its packages, cannot be read.
+/// A Packages index cannot be read, or one of its packages cannot.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The stream cannot be read.
+    /// The bytes do not come.
     #[error("cannot read package index: {0}")]
     Read(io::Error),
-    /// A limit is exceeded.
-    #[error("cannot read package index: more than {limit} {unit}")]
+    /// A limit is passed.
+    #[error("cannot read package index: more than {limit} {what}")]
     TooLarge {
-        /// The unit of the limit.
-        unit: &'static str,
-        /// The largest allowed number.
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is allowed.
         limit: u64,
     },
     /// A line is neither `Name: value` nor a continuation.
-    #[error("cannot read package index: line {line} is not a field: `{}`", text.escape_debug())]
+    #[error("cannot read package index: line {line} is no field: `{}`", text.escape_debug())]
     NoField {
-        /// Number of the line, from 1.
+        /// Its number, from 1.
         line: u64,
-        /// Beginning of the line.
+        /// Its beginning.
         text: String,
     },
     /// A stanza has no `Package` field.
-    #[error("cannot read package index: the stanza before line {line} has no `Package` field")]
+    #[error("cannot read package index: the stanza that ends before line {line} names no package")]
     Nameless {
         /// Number of the line after the stanza, from 1.
         line: u64,
@@ -73,7 +77,7 @@ pub enum Error {
     Repeated {
         /// Number of the second occurrence's line, from 1.
         line: u64,
-        /// Name of the field.
+        /// The field.
         field: &'static str,
     },
     /// The same version twice, with different content.
@@ -81,9 +85,9 @@ pub enum Error {
     Conflicting {
         /// Package name.
         name: String,
-        /// Version of the package.
+        /// Its version.
         version: String,
-        /// Architecture of the package.
+        /// Its architecture.
         architecture: String,
     },
     /// A package lacks a field.
@@ -91,19 +95,19 @@ pub enum Error {
     Missing {
         /// Package name.
         package: String,
-        /// Name of the field.
+        /// The field.
         field: &'static str,
     },
-    /// A package has a field with an invalid value.
+    /// A package has a field that cannot be true.
     #[error("cannot read package `{package}`: field `{field}` is `{}`: {problem}", value.escape_debug())]
     Invalid {
         /// Package name.
         package: String,
-        /// Name of the field.
+        /// The field.
         field: &'static str,
-        /// Beginning of the field's value.
+        /// The beginning of its value.
         value: String,
-        /// What is wrong with it.
+        /// What is wrong.
         problem: &'static str,
     },
     /// A package has a relation field that breaks the syntax.
@@ -111,9 +115,9 @@ pub enum Error {
     Relation {
         /// Package name.
         package: String,
-        /// Name of the field.
+        /// The field.
         field: &'static str,
-        /// The offending relation.
+        /// Where and why.
         cause: InvalidRelation,
     },
 }
@@ -121,18 +125,44 @@ pub enum Error {
 /// All packages of one Packages file, sorted by name, newest version first.
 #[derive(Debug)]
 pub struct Index {
-    /// Kept fields of all stanzas: a tag byte, the value, a line feed, and so on.
-    arena: String,
+    records: Records,
+    /// Names of packages and provided names, one after the other.
+    names: String,
     stanzas: Vec<Stanza>,
     provides: Vec<Provided>,
 }
 
-/// Position of a stanza in the arena.
+/// The kept fields of all stanzas: a tag byte, the value, a line feed, and so on.
+#[derive(Debug)]
+enum Records {
+    /// In memory.
+    Arena(String),
+    /// At the beginning of a file in decoded form.
+    File(File),
+}
+
+impl Records {
+    /// Returns the record of a stanza, whose place was checked.
+    fn get(&self, stanza: &Stanza) -> Result<Cow<'_, str>, Error> {
+        let Stanza { start, end, .. } = *stanza;
+        match self {
+            Self::Arena(arena) => Ok(Cow::Borrowed(slice(arena, start, end - start))),
+            Self::File(file) => {
+                let bytes = fs::read_at(file, u64::from(start), (end - start) as usize).map_err(Error::Read)?;
+                let text = String::from_utf8(bytes);
+                Ok(Cow::Owned(text.map_err(|_| Error::Read(io::Error::other("its decoded form is not UTF-8")))?))
+            }
+        }
+    }
+}
+
+/// Where a stanza is.
 #[derive(Debug, Clone, Copy)]
 struct Stanza {
+    /// Start of its record.
     start: u32,
     end: u32,
-    /// Start of the package name.
+    /// Start of the package name among the names.
     name: u32,
     name_length: u32,
 }
@@ -140,7 +170,7 @@ struct Stanza {
 /// A name in a `Provides` field.
 #[derive(Debug, Clone, Copy)]
 struct Provided {
-    /// Start of the name in the arena.
+    /// Start of the name among the names.
     name: u32,
     name_length: u32,
     /// Number of the stanza, in sorted order.
@@ -148,62 +178,72 @@ struct Provided {
 }
 
 impl Stanza {
-    /// Returns the value of `Package`.
-    fn name<'a>(&self, arena: &'a str) -> &'a str {
-        slice(arena, self.name, self.name_length)
-    }
-
-    /// Returns all kept fields.
-    fn record<'a>(&self, arena: &'a str) -> &'a str {
-        slice(arena, self.start, self.end - self.start)
+    fn name<'a>(&self, names: &'a str) -> &'a str {
+        slice(names, self.name, self.name_length)
     }
 }
 
-impl Provided {
-    fn name<'a>(&self, arena: &'a str) -> &'a str {
-        slice(arena, self.name, self.name_length)
-    }
-
-    /// Returns the sort key: the name, then the package in the order of the index.
-    fn key<'a>(&self, arena: &'a str) -> (&'a str, u32) {
-        (self.name(arena), self.stanza)
-    }
-}
-
-fn slice(arena: &str, start: u32, length: u32) -> &str {
+fn slice(text: &str, start: u32, length: u32) -> &str {
     let start = start as usize;
-    &arena[start..start + length as usize]
+    &text[start..start + length as usize]
+}
+
+/// Gathers names that come in sorted order, each once.
+#[derive(Default)]
+struct Names {
+    text: String,
+    last: (u32, u32),
+}
+
+impl Names {
+    /// Returns start and length of a name. Positions fit: the names are part of an arena smaller than 4 GiB, see `read`.
+    fn add(&mut self, name: &str) -> (u32, u32) {
+        if slice(&self.text, self.last.0, self.last.1) != name {
+            self.last = (self.text.len() as u32, name.len() as u32);
+            self.text.push_str(name);
+        }
+        self.last
+    }
 }
 
 impl Index {
     /// Reads a decompressed Packages file.
     ///
     /// # Errors
-    /// [`Error`] when the stream cannot be read, a limit is exceeded, the text breaks the syntax, or one
-    /// version is listed with two contents. Fields are checked later, when a package is asked for.
+    /// [`Error`] when the bytes do not come, a limit is passed, the text breaks the syntax, or one version is listed with
+    /// two contents. Fields are judged later, when a package is asked for.
     pub fn read(reader: impl Read, limits: &Limits) -> Result<Self, Error> {
         let (arena, mut stanzas) = read::read(reader, limits)?;
-
-        // only archives that keep old versions have many stanzas of one name, so versions are rarely compared
+        // many stanzas share a name only in archives that keep old versions, so versions are compared rarely
         stanzas.sort_by(|left, right| {
             left.name(&arena).cmp(right.name(&arena)).then_with(|| compare(left.record(&arena), right.record(&arena)))
         });
-
-        // neighbours by now; of two with the same content one is dropped
         refuse_conflicts(&arena, &stanzas)?;
         stanzas.dedup_by(|right, left| same_version(&arena, left, right));
+        let provided = provided_names(&arena, &stanzas, limits)?;
 
-        let provides = provided_names(&arena, &stanzas, limits)?;
-        Ok(Self { arena, stanzas, provides })
+        // searching looks at names alone, so these are kept apart from what is seldom read
+        let mut names = Names::default();
+        let stanzas = stanzas.iter().map(|scanned| {
+            let (name, name_length) = names.add(scanned.name(&arena));
+            Stanza { start: scanned.start, end: scanned.end, name, name_length }
+        });
+        let stanzas = stanzas.collect();
+        let provides = provided.into_iter().map(|(text, stanza)| {
+            let (name, name_length) = names.add(text);
+            Provided { name, name_length, stanza }
+        });
+        let provides = provides.collect();
+        Ok(Self { records: Records::Arena(arena), names: names.text, stanzas, provides })
     }
 
-    /// Returns the number of packages; every version counts.
+    /// Returns the number of packages, every version counted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.stanzas.len()
     }
 
-    /// Tells whether there are no packages.
+    /// Tells whether there is no package.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stanzas.is_empty()
@@ -212,21 +252,22 @@ impl Index {
     /// Returns the distinct package names in byte order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.stanzas
-            .chunk_by(|left, right| left.name(&self.arena) == right.name(&self.arena))
-            .map(|group| group.first().map_or("", |stanza| stanza.name(&self.arena)))
+            .chunk_by(|left, right| left.name(&self.names) == right.name(&self.names))
+            .map(|group| group.first().map_or("", |stanza| stanza.name(&self.names)))
     }
 
     /// Returns the packages of a name, newest version first.
     pub fn by_name(&self, name: &str) -> impl Iterator<Item = Result<Package, Error>> {
-        let range = equal_range(&self.stanzas, |stanza| stanza.name(&self.arena).cmp(name));
+        let range = equal_range(&self.stanzas, |stanza| stanza.name(&self.names).cmp(name));
         self.stanzas[range].iter().map(|stanza| self.package(stanza))
     }
 
-    /// Returns the packages that list a name in `Provides`, each once, sorted by their own name, newest version first.
+    /// Returns the packages that list a name in `Provides`, sorted by their own name, newest version first; each once.
     pub fn providers(&self, virtual_name: &str) -> impl Iterator<Item = Result<Package, Error>> {
-        let range = equal_range(&self.provides, |provided| provided.name(&self.arena).cmp(virtual_name));
+        let range = equal_range(&self.provides, |provided| {
+            slice(&self.names, provided.name, provided.name_length).cmp(virtual_name)
+        });
         self.provides[range]
-            // a package may provide one name in several versions
             .chunk_by(|left, right| left.stanza == right.stanza)
             .filter_map(|group| group.first())
             .map(|provided| self.package(&self.stanzas[provided.stanza as usize]))
@@ -238,87 +279,60 @@ impl Index {
     }
 
     fn package(&self, stanza: &Stanza) -> Result<Package, Error> {
-        field::package(stanza.record(&self.arena), stanza.name(&self.arena))
+        field::package(&self.records.get(stanza)?, stanza.name(&self.names))
     }
 }
 
-/// Returns the range of the items in a sorted slice that compare as equal.
+/// Finds the items of a sorted slice for which the comparison says equal.
 fn equal_range<T>(items: &[T], compare: impl Fn(&T) -> Ordering) -> Range<usize> {
     let start = items.partition_point(|item| compare(item).is_lt());
     let length = items[start..].partition_point(|item| compare(item).is_eq());
     start..start + length
 }
 
-/// Returns the value with a tag in a record, empty if there is none.
-fn value_or_empty(record: &str, tag: u8) -> &str {
-    field::value(record, tag).unwrap_or("")
-}
-
-/// Orders two records of one name: newest version first, then by architecture, then by content.
+/// Orders two records of one name: newest version first, then architecture, then content.
 fn compare(left: &str, right: &str) -> Ordering {
-    version::compare(value_or_empty(right, field::VERSION), value_or_empty(left, field::VERSION))
-        .then_with(|| value_or_empty(left, field::ARCHITECTURE).cmp(value_or_empty(right, field::ARCHITECTURE)))
-        // so that the order of the stream never decides
+    let value = |record, tag| field::value(record, tag).unwrap_or("");
+    version::compare(value(right, field::VERSION), value(left, field::VERSION))
+        .then_with(|| value(left, field::ARCHITECTURE).cmp(value(right, field::ARCHITECTURE)))
         .then_with(|| left.cmp(right))
 }
 
-/// Tells whether two stanzas describe the same package in the same version and architecture.
-fn same_version(arena: &str, left: &Stanza, right: &Stanza) -> bool {
-    let (left_record, right_record) = (left.record(arena), right.record(arena));
+/// Tells whether two stanzas speak of the same package in the same version and architecture.
+fn same_version(arena: &str, left: &Scanned, right: &Scanned) -> bool {
+    let value = |stanza: &Scanned, tag| field::value(stanza.record(arena), tag).unwrap_or("");
     left.name(arena) == right.name(arena)
-        && value_or_empty(left_record, field::ARCHITECTURE) == value_or_empty(right_record, field::ARCHITECTURE)
-        // `1.0` and `0:1.0` are the same version to dpkg
-        && version::compare(
-            value_or_empty(left_record, field::VERSION),
-            value_or_empty(right_record, field::VERSION),
-        )
-        .is_eq()
+        && value(left, field::ARCHITECTURE) == value(right, field::ARCHITECTURE)
+        && version::compare(value(left, field::VERSION), value(right, field::VERSION)).is_eq()
 }
 
-/// Checks that versions listed twice have the same content: otherwise the order of the index would choose one.
-fn refuse_conflicts(arena: &str, stanzas: &[Stanza]) -> Result<(), Error> {
+/// Checks that what is listed twice has one content, for else the order of the index would choose.
+fn refuse_conflicts(arena: &str, stanzas: &[Scanned]) -> Result<(), Error> {
     for pair in stanzas.windows(2) {
-        let [first, second] = pair else { continue };
-        if !same_version(arena, first, second) {
-            continue;
-        }
-
-        let (first_record, second_record) = (first.record(arena), second.record(arena));
-        if value_or_empty(first_record, field::SHA256) != value_or_empty(second_record, field::SHA256) {
+        let value = |stanza: &Scanned, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
+        if same_version(arena, &pair[0], &pair[1]) && value(&pair[0], field::SHA256) != value(&pair[1], field::SHA256) {
             return Err(Error::Conflicting {
-                name: first.name(arena).to_owned(),
-                version: value_or_empty(first_record, field::VERSION).to_owned(),
-                architecture: value_or_empty(first_record, field::ARCHITECTURE).to_owned(),
+                name: pair[0].name(arena).to_owned(),
+                version: value(&pair[0], field::VERSION),
+                architecture: value(&pair[0], field::ARCHITECTURE),
             });
         }
     }
     Ok(())
 }
 
-/// Collects the names in all `Provides` fields, sorted.
-fn provided_names(arena: &str, stanzas: &[Stanza], limits: &Limits) -> Result<Vec<Provided>, Error> {
+/// Collects the names in all `Provides` fields, sorted, each with the number of its stanza.
+fn provided_names<'a>(arena: &'a str, stanzas: &[Scanned], limits: &Limits) -> Result<Vec<(&'a str, u32)>, Error> {
     let mut provides = Vec::new();
     for (number, stanza) in (0_u32..).zip(stanzas) {
-        let record = stanza.record(arena);
-        let Some(field) = field::value(record, field::PROVIDES) else { continue };
-
-        // names alone: whether an item is valid is checked when its package is asked for
-        for item in field.split(',') {
-            let name = field::leading_name(item);
-            if name.is_empty() {
-                continue;
-            }
+        let Some(field) = field::value(stanza.record(arena), field::PROVIDES) else { continue };
+        for name in field.split(',').map(field::leading_name).filter(|name| !name.is_empty()) {
             if provides.len() == limits.provides {
-                return Err(Error::TooLarge { unit: "provided names", limit: limits.provides as u64 });
+                return Err(Error::TooLarge { what: "provided names", limit: limits.provides as u64 });
             }
-
-            // positions fit 32 bits: the arena is smaller than 4 GiB, see `read`
-            let offset = stanza.start as usize + (name.as_ptr() as usize - record.as_ptr() as usize);
-            provides.push(Provided { name: offset as u32, name_length: name.len() as u32, stanza: number });
+            provides.push((name, number));
         }
     }
-
-    provides.sort_unstable_by(|left, right| left.key(arena).cmp(&right.key(arena)));
-    provides.shrink_to_fit();
+    provides.sort_unstable();
     Ok(provides)
 }

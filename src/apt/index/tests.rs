@@ -194,13 +194,21 @@ fn decoded(bytes: &[u8]) -> Option<Index> {
     Index::decode(bytes.to_vec(), &Digest::of(b"source"))
 }
 
+/// Makes the index of a file with these bytes.
+fn opened(bytes: &[u8]) -> Option<Index> {
+    let mut file = tempfile::tempfile().unwrap();
+    io::Write::write_all(&mut file, bytes).unwrap();
+    Index::open(file, &Digest::of(b"source"))
+}
+
 /// A decoded form with any content, whose counts and digests are right.
-fn sealed(body: &[u8], stanzas: usize, provides: usize) -> Vec<u8> {
-    let arena = body.len().saturating_sub(stanzas * 16 + provides * 12);
+fn sealed(body: &[u8], names: usize, stanzas: usize, provides: usize) -> Vec<u8> {
+    let records = body.len().saturating_sub(names + stanzas * 16 + provides * 12);
     let mut bytes = body.to_vec();
-    bytes.extend([arena, stanzas, provides].iter().flat_map(|&count| u32::try_from(count).unwrap().to_le_bytes()));
+    let counts = [records, names, stanzas, provides];
+    bytes.extend(counts.iter().flat_map(|&count| u32::try_from(count).unwrap().to_le_bytes()));
     let empty = encoded(&read("").unwrap());
-    bytes.extend(&empty[12..empty.len() - 64]);
+    bytes.extend(&empty[16..empty.len() - 64]);
     bytes.extend(Digest::of(&bytes).hex().into_bytes());
     bytes
 }
@@ -228,7 +236,14 @@ fn is_the_same_after_encoding() {
     assert_eq!(format!("{again:?}"), format!("{index:?}"));
     assert_eq!(labels(again.providers("awk")), ["gawk 1.9", "mawk 1"]);
     assert!(decoded(&encoded(&read("").unwrap())).unwrap().is_empty());
-    // these bytes are those of format 001: when they change, the format does
+    // where the records stay in the file, everything is found as well
+    let open = opened(&encoded(&index)).unwrap();
+    assert_eq!(labels(open.providers("awk")), ["gawk 1.9", "mawk 1"]);
+    let all = |index: &Index| index.packages().map(|package| format!("{package:?}")).collect::<Vec<_>>();
+    assert_eq!(all(&open), all(&index));
+    assert_eq!(encoded(&open), encoded(&index));
+    assert!(Index::open(tempfile::tempfile().unwrap(), &Digest::of(b"source")).is_none());
+    // these bytes are those of format 002: when they change, the format does
     let digest = Digest::of(&encoded(&index)).hex();
     assert_eq!(digest, "3c8a7d29b18558cde12292da8a9a788df2aba7bf910d6a5b535fb4629a9c6d9f");
 }
@@ -249,40 +264,51 @@ fn notices_every_damaged_byte_of_its_decoded_form() {
 #[test]
 fn refuses_places_outside_and_between_characters() {
     let row = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
-    let arena = "Aa\nB\u{e9}\n".as_bytes();
-    let table: [(&[u32], &[u32], bool); 9] = [
-        (&[0, 7, 1, 1], &[1, 1, 0], true),
-        (&[0, 8, 1, 1], &[1, 1, 0], false),
-        (&[7, 0, 1, 1], &[1, 1, 0], false),
-        (&[0, 5, 1, 1], &[1, 1, 0], false),
-        (&[0, 7, 1, u32::MAX], &[1, 1, 0], false),
-        (&[0, 7, u32::MAX, 2], &[1, 1, 0], false),
-        (&[0, 7, 1, 1], &[5, 1, 0], false),
-        (&[0, 7, 1, 1], &[1, 7, 0], false),
-        (&[0, 7, 1, 1], &[1, 1, 1], false),
+    // seven bytes of records, then three of names
+    let texts = "Aa\nB\u{e9}\na\u{e9}".as_bytes();
+    let table: [(&[u32], &[u32], bool); 10] = [
+        (&[0, 7, 0, 1], &[1, 2, 0], true),
+        (&[0, 8, 0, 1], &[1, 2, 0], false),
+        (&[7, 0, 0, 1], &[1, 2, 0], false),
+        (&[0, 7, 0, 2], &[1, 2, 0], false),
+        (&[0, 7, 0, 4], &[1, 2, 0], false),
+        (&[0, 7, 1, u32::MAX], &[1, 2, 0], false),
+        (&[0, 7, u32::MAX, 2], &[1, 2, 0], false),
+        (&[0, 7, 0, 1], &[2, 1, 0], false),
+        (&[0, 7, 0, 1], &[1, 7, 0], false),
+        (&[0, 7, 0, 1], &[1, 2, 1], false),
     ];
     for (stanza, provided, sound) in table {
-        let body = [arena, &row(stanza), &row(provided)].concat();
-        let index = decoded(&sealed(&body, 1, 1));
-        assert_eq!(index.is_some(), sound, "{stanza:?} {provided:?}");
-        index.iter().for_each(ask_all);
+        let body = sealed(&[texts, &row(stanza), &row(provided)].concat(), 3, 1, 1);
+        for index in [decoded(&body), opened(&body)] {
+            assert_eq!(index.is_some(), sound, "{stanza:?} {provided:?}");
+            index.iter().for_each(ask_all);
+        }
     }
-    assert!(decoded(&sealed(b"\xff", 0, 0)).is_none());
-    assert!(decoded(&sealed(b"", 9, 9)).is_none());
-    assert!(decoded(&sealed(b"", u32::MAX as usize, 0)).is_none());
+    // a record that begins or ends within a character is noticed when it is read, at the latest
+    let body = sealed(&[texts, &row(&[0, 5, 0, 1])].concat(), 3, 1, 0);
+    assert!(decoded(&body).is_none());
+    let error = opened(&body).unwrap().packages().next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("not UTF-8"), "{error}");
+    assert!(decoded(&sealed(b"\xff", 0, 0, 0)).is_none() && decoded(&sealed(b"\xff", 1, 0, 0)).is_none());
+    assert!(decoded(&sealed(b"", 0, 9, 9)).is_none() && opened(&sealed(b"", 9, 0, 0)).is_none());
+    assert!(decoded(&sealed(b"", 0, u32::MAX as usize, 0)).is_none());
 }
 
 proptest! {
     #[test]
     fn takes_any_decoded_form(
-        arena in "[A-E][a-c, (=1)\n\u{e9}]{0,20}",
+        texts in "[A-E][a-c, (=1)\n\u{e9}]{0,20}",
+        names in 0_usize..10,
         stanzas in prop::collection::vec([0_u32..24, 0..24, 0..24, 0..24], 0..4),
         provides in prop::collection::vec([0_u32..24, 0..24, 0..4], 0..4),
     ) {
-        let mut body = arena.into_bytes();
+        let mut body = texts.into_bytes();
+        let names = names.min(body.len());
         body.extend(stanzas.iter().flatten().chain(provides.iter().flatten()).flat_map(|number| number.to_le_bytes()));
-        decoded(&sealed(&body, stanzas.len(), provides.len())).iter().for_each(ask_all);
-        decoded(&body).iter().for_each(ask_all);
+        let form = sealed(&body, names, stanzas.len(), provides.len());
+        decoded(&form).iter().chain(opened(&form).iter()).for_each(ask_all);
+        decoded(&body).iter().chain(opened(&body).iter()).for_each(ask_all);
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn file(kind: io::ErrorKind) -> fs::Error {
 
 #[test]
 fn every_error_has_its_code() {
-    let gone = || fetch::Error::Gone { packages: vec!["bash 5 amd64".to_owned()] };
+    let gone = || fetch::Error::Gone { packages: vec!["bash 5 amd64".to_owned()], is_listed: false };
     let lost = || fetch::Error::Failed(vec![fetch::Problem::Gone("bash 5".to_owned())]);
     let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
     let table: [(Failure, u8); 11] = [

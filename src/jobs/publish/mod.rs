@@ -21,9 +21,11 @@ use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::is_asked_for;
 use crate::jobs::workspace::pinned;
+use crate::lock::file::Lock;
 use crate::oci::registry::address::Address;
 use crate::publish;
 use crate::publish::Published;
+use crate::recipe::Definition;
 use crate::sys::http::Http;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -104,7 +106,15 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
 
     // everything is built before anything is sent
     let orders = pinned(&definitions, &locks);
-    let building = Building { request, target: &target, workspace: &workspace, orders: &orders, session };
+    let building = Building {
+        request,
+        target: &target,
+        workspace: &workspace,
+        definitions: &definitions,
+        locks: &locks,
+        orders: &orders,
+        session,
+    };
     let built = building.build(true)?;
     let rebuild = || Ok(by_name(building.build(false)?));
 
@@ -131,6 +141,8 @@ struct Building<'a> {
     request: &'a PublishRequest,
     target: &'a PublishTarget<'a>,
     workspace: &'a Workspace<'a>,
+    definitions: &'a [Definition],
+    locks: &'a BTreeMap<String, Lock>,
     orders: &'a [Order<'a>],
     session: &'a Session,
 }
@@ -151,7 +163,8 @@ impl Building<'_> {
         };
         let http = offline.as_ref().unwrap_or(self.session.http());
         let equipment = self.session.equipment(http, self.workspace.ledger()?)?;
-        Ok(build::build(self.orders, &options, equipment)?)
+        let built = build::build(self.orders, &options, equipment);
+        Ok(built.map_err(|error| self.workspace.explained(error, self.definitions, self.locks))?)
     }
 }
 

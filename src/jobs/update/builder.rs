@@ -7,6 +7,7 @@ use crate::build::Whereabouts;
 use crate::build::record;
 use crate::jobs::Error;
 use crate::jobs::Session;
+use crate::jobs::build::still_listed;
 use crate::jobs::publish::by_name;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::update::Worker;
@@ -132,7 +133,8 @@ impl<'a> UpdateBuilder<'a> {
             .filter_map(|definition| Some(build::Order { definition, lock: locks.get(&definition.image)? }))
             .collect();
         let equipment = self.session.equipment(self.session.http(), self.ledger)?;
-        Ok(build::build(&orders, &self.options(), equipment)?)
+        // these locks were chosen in this run
+        Ok(build::build(&orders, &self.options(), equipment).map_err(still_listed)?)
     }
 }
 

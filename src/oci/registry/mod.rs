@@ -173,9 +173,9 @@ impl Registry {
 
     /// Reads the bytes of a manifest, of at most `limit` bytes. Repeats the request when the body breaks off.
     async fn read_manifest(&self, call: &Call<'_>, limit: u64) -> Result<(Vec<u8>, ManifestHeaders), Error> {
-        let mut failures = 0;
+        let (mut failures, mut patience) = (0, self.host.patience());
         loop {
-            let mut answer = self.send(call).await?;
+            let mut answer = self.send_within(call, &mut patience).await?;
             if answer.status() != 200 {
                 return Err(self.refused(call.action, answer).await);
             }
@@ -183,7 +183,7 @@ impl Registry {
             // of the same answer as the bytes: a tag may move between two attempts
             let media_type = answer.header(header::CONTENT_TYPE.as_str()).map(str::to_owned);
             let headers = ManifestHeaders { media_type, digest: announced_digest(&answer) };
-            match answer.read(limit).await {
+            match answer.read(limit, &mut patience).await {
                 Ok(bytes) => return Ok((bytes, headers)),
                 Err(failure) => self.host.pause(failure, &mut failures).await?,
             }

@@ -362,7 +362,8 @@ impl Pull<'_> {
                 Err(Failure::short(answer.url()).into())
             }
             (status, _) => {
-                let body = answer.read(BODY_LIMIT).await.unwrap_or_default();
+                let mut patience = self.registry.host.patience();
+                let body = answer.read(BODY_LIMIT, &mut patience).await.unwrap_or_default();
                 Err(self.registry.refusal(download.action, status, &body).into())
             }
         }

@@ -15,6 +15,7 @@ use crate::sys::http::Answer;
 use crate::sys::http::Body;
 use crate::sys::http::Failure;
 use crate::sys::http::Method;
+use crate::sys::http::Patience;
 use crate::sys::http::Request;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
@@ -36,17 +37,27 @@ pub(super) struct Call<'a> {
 /// Why an attempt failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// A retry may succeed, after the pause that the host asked for.
-    Transient(Error, Option<Duration>),
+    /// A retry may succeed.
+    Transient(Error, Delay),
     /// A retry fails in the same way.
     Permanent(Error),
 }
 
+/// How much time an attempt cost, and will cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Delay {
+    /// The pause that the host asked for.
+    asked: Option<Duration>,
+    /// Time spent waiting for a host that sent nothing.
+    silence: Duration,
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        let (may_pass, pause) = (failure.may_pass(), failure.asked_pause());
+        let may_pass = failure.may_pass();
+        let delay = Delay { asked: failure.asked_pause(), silence: failure.silence() };
         let error = Error::Http(failure.error);
-        if may_pass { Self::Transient(error, pause) } else { Self::Permanent(error) }
+        if may_pass { Self::Transient(error, delay) } else { Self::Permanent(error) }
     }
 }
 
@@ -71,12 +82,18 @@ enum Pass {
 }
 
 impl Registry {
-    /// Sends a request until it is answered or the attempts are used up.
+    /// Sends a request until it is answered, the attempts are used up, or it takes longer than a document may.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        self.send_within(call, &mut self.host.patience()).await
+    }
+
+    /// Sends a request as [`Registry::send`] does, with the patience that is left for its document.
+    pub(super) async fn send_within(&self, call: &Call<'_>, patience: &mut Patience) -> Result<Answer, Error> {
         let mut failures = 0;
         loop {
             match self.send_once(call).await {
                 Ok(answer) => return Ok(answer),
+                Err(Trouble::Transient(error, delay)) if !patience.lose(delay.silence) => return Err(error),
                 Err(trouble) => self.pause(trouble, &mut failures).await?,
             }
         }
@@ -89,7 +106,7 @@ impl Registry {
     pub(super) async fn pause(&self, trouble: Trouble, failures: &mut u32) -> Result<(), Error> {
         match trouble {
             Trouble::Permanent(error) => Err(error),
-            Trouble::Transient(error, pause) if !self.host.rest(failures, pause).await => Err(error),
+            Trouble::Transient(error, delay) if !self.host.rest(failures, delay.asked).await => Err(error),
             Trouble::Transient(..) => Ok(()),
         }
     }

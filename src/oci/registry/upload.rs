@@ -12,6 +12,7 @@ use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::location;
 use crate::oci::registry::session::Call;
+use crate::oci::registry::session::Delay;
 use crate::oci::registry::session::Trouble;
 use crate::oci::registry::token::Scope;
 use crate::sys::fs;
@@ -390,7 +391,7 @@ impl Uploads<'_> {
             let last = answer.header(header::RANGE.as_str()).and_then(range_end);
             if last.is_some_and(|last| last + 1 != offset) {
                 let cause = "the registry did not take all bytes".to_owned();
-                return Err(Trouble::Transient(Error::Malformed { action: action.clone(), cause }, None));
+                return Err(Trouble::Transient(Error::Malformed { action: action.clone(), cause }, Delay::default()));
             }
 
             // each answer may move the session
@@ -419,9 +420,9 @@ impl Uploads<'_> {
 
         // busy registries lose sessions: a new one may work, with fewer requests at a time
         if matches!(status, 404 | 416) {
-            let body = answer.read(BODY_LIMIT).await.unwrap_or_default();
+            let body = answer.read(BODY_LIMIT, &mut self.registry.host.patience()).await.unwrap_or_default();
             self.registry.host.was_busy(answer);
-            return Trouble::Transient(self.registry.refusal(&attempt.action, status, &body), None);
+            return Trouble::Transient(self.registry.refusal(&attempt.action, status, &body), Delay::default());
         }
 
         let refused = self.registry.refused(&attempt.action, answer).await;

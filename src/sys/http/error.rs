@@ -117,7 +117,19 @@ impl Error {
             )
     }
 
-    /// Returns advice on how to fix the problem.
+    /// Tells whether a file or a setting of this machine must change, so that another try without that fails as well.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Certificates { .. } | Self::Identity { .. } | Self::ProxyAddress { .. } | Self::Address { .. } => {
+                true
+            }
+            Self::File(error) => error.is_input(),
+            _ => false,
+        }
+    }
+
+    /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -154,7 +166,9 @@ impl Error {
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::ProxyAddress { variable } => Self::ProxyAddress { variable },
-            // other errors hold causes that cannot be copied
+            Self::Certificates { path } => Self::Certificates { path: path.clone() },
+            Self::Identity { path } => Self::Identity { path: path.clone() },
+            Self::File(error) => Self::File(error.again()),
             other => Self::Client { cause: other.to_string() },
         }
     }
@@ -162,7 +176,7 @@ impl Error {
 
 impl Explain for Error {
     fn turn(&self) -> Turn {
-        Turn::Outside
+        if self.is_input() { Turn::Input } else { Turn::Outside }
     }
 
     fn hints(&self) -> Vec<String> {

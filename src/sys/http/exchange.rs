@@ -7,6 +7,7 @@ use crate::sys::http::header_text;
 use crate::sys::http::mask;
 use crate::sys::http::pace::Pace;
 use crate::sys::http::pace::Paced;
+use crate::sys::http::pace::Patience;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry::Failure;
 use bytes::Bytes;
@@ -257,16 +258,22 @@ impl Answer {
         content_range(self.headers())
     }
 
-    /// Reads the body to its end.
+    /// Reads a document to its end.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] above `limit` bytes, [`Error::Unreachable`] when it breaks off.
+    /// [`Error::TooLarge`] above `limit` bytes, [`Error::Unreachable`] when it breaks off or takes too long.
     pub async fn bytes(mut self, limit: u64) -> Result<Vec<u8>, Error> {
-        self.read(limit).await.map_err(|failure| failure.error)
+        let mut patience = Patience::new(self.pace.document);
+        self.read(limit, &mut patience).await.map_err(|failure| failure.error)
     }
 
-    /// Reads the body as [`Answer::bytes`] does, for callers that repeat the request when it breaks off.
-    pub(crate) async fn read(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+    /// As [`Answer::bytes`], for callers that ask again when it breaks off.
+    pub(crate) async fn read(&mut self, limit: u64, patience: &mut Patience) -> Result<Vec<u8>, Failure> {
+        let url = self.url.clone();
+        patience.during(&url, self.read_all(limit)).await
+    }
+
+    async fn read_all(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         // counts what arrives: the announced length may be missing or wrong
         while let Some(part) = self.part().await? {

@@ -14,8 +14,10 @@ use crate::sys::http::budget::Budget;
 use crate::sys::http::choose_tls_provider;
 use crate::sys::http::error;
 use crate::sys::http::mask;
+use crate::sys::http::pace::DOCUMENT_TIME;
 use crate::sys::http::pace::LEAST;
 use crate::sys::http::pace::Pace;
+use crate::sys::http::pace::Patience;
 use crate::sys::http::proxy::Proxies;
 use crate::sys::http::pulse::Pulse;
 use crate::sys::http::retry;
@@ -51,7 +53,9 @@ pub struct HostOptions {
     pub idle_timeout: Duration,
     /// Least bytes of an answer's body in each such span of time; see [`Pace`].
     pub least_bytes: u64,
-    /// Most attempts of one request, if its failures may pass.
+    /// Longest time that waiting for one document takes, all attempts together.
+    pub document_time: Duration,
+    /// How often one request is made when the cause may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
     pub backoff: Duration,
@@ -70,6 +74,7 @@ impl HostOptions {
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             least_bytes: LEAST,
+            document_time: DOCUMENT_TIME,
             attempts: 6,
             backoff: Duration::from_millis(500),
             parallel: 4,
@@ -105,10 +110,11 @@ impl Host {
     /// # Errors
     /// The last failure. Any other status is an answer.
     pub async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        let mut failures = 0;
+        let (mut failures, mut patience) = (0, self.patience());
         loop {
             match self.send_once(request).await {
                 Ok(answer) => return Ok(answer),
+                Err(failure) if !patience.lose(failure.silence()) => return Err(failure.error),
                 Err(failure) => self.pause(failure, &mut failures).await?,
             }
         }
@@ -168,7 +174,8 @@ impl Host {
                 Err(failure)
             }
             _ => {
-                let pace = Pace { span: self.options.idle_timeout, least: self.options.least_bytes };
+                let HostOptions { idle_timeout, least_bytes, document_time, .. } = self.options;
+                let pace = Pace { span: idle_timeout, least: least_bytes, document: document_time };
                 Ok(Answer::new(url, proxy, response, pace, permit))
             }
         }
@@ -182,7 +189,7 @@ impl Host {
         // a limit on the whole request would also end a large upload that makes progress
         let sent = tokio::select! {
             sent = sending => sent.map_err(|cause| Failure::of(url, &cause).through(proxy, &cause)),
-            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url)),
+            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url, self.options.idle_timeout)),
         };
 
         // a file that cannot be read looks like a broken connection to the client
@@ -223,7 +230,12 @@ impl Host {
         true
     }
 
-    /// Reports that an answer is one that only a busy host gives: fewer requests run from now on.
+    /// Returns the patience for one document.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.options.document_time)
+    }
+
+    /// Takes an answer that only a busy host gives: fewer requests from now on.
     pub(crate) fn was_busy(&self, answer: Answer) {
         self.budget.busy(answer.into_permit(), None);
     }

@@ -24,8 +24,10 @@ pub use exchange::Request;
 pub use exchange::Sent;
 pub use host::Host;
 pub use host::HostOptions;
+pub use pace::DOCUMENT_TIME;
 pub use pace::LEAST;
 pub use pace::Pace;
+pub(crate) use pace::Patience;
 pub use proxy::is_loopback;
 pub use reqwest::Method;
 pub use reqwest::header;
@@ -67,6 +69,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Least bytes of a body in each such span of time; see [`Pace`].
     pub least_bytes: u64,
+    /// Longest time that waiting for one document takes, all attempts together.
+    pub document_time: Duration,
     /// Most attempts of one request, if its failures may pass.
     pub attempts: u32,
     /// Pause before the second attempt; doubles with each further one.
@@ -83,6 +87,7 @@ impl Options {
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(30),
             least_bytes: LEAST,
+            document_time: DOCUMENT_TIME,
             attempts: 4,
             backoff: Duration::from_millis(500),
         }
@@ -194,9 +199,9 @@ impl Http {
         // an old version from a cache that is behind would look like a rollback attack
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
 
-        let mut failures = 0;
+        let (mut failures, mut patience) = (0, Patience::new(self.options.document_time));
         loop {
-            match self.get_once(url, limit, &headers).await {
+            match patience.during(url, self.get_once(url, limit, &headers)).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => retry::pause(failure, &mut failures, &self.options).await?,
             }
@@ -258,7 +263,8 @@ impl Http {
     }
 
     fn pace(&self) -> Pace {
-        Pace { span: self.options.idle_timeout, least: self.options.least_bytes }
+        let Options { idle_timeout, least_bytes, document_time, .. } = self.options;
+        Pace { span: idle_timeout, least: least_bytes, document: document_time }
     }
 
     /// Returns the next bytes of a body.

@@ -1,9 +1,14 @@
-//! The slowest pace of a body: at least a number of bytes in each span of time.
+//! How slowly a body may come: so many bytes at least in each span of time, and all of a document within one time.
 //!
 //! A limit on silence alone does not help against a server that sends a byte now and then. With this one, `n` bytes take
 //! at most `span * (n / least + 1)`: each transfer ends, after a time that grows with its size, which has a limit of its
 //! own. Only time that is spent on waiting for the server counts.
+//!
+//! Documents are small, and much waits for each of them: InRelease files, manifests, lists of tags, answers of an API. All
+//! attempts to get one take [`DOCUMENT_TIME`] together.
 
+use crate::sys::http::retry::Failure;
+use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,13 +16,54 @@ use tokio::time::Instant;
 /// package of 50 MB ends after seven hours at the latest.
 pub const LEAST: u64 = 64 << 10;
 
-/// A limit on how slowly a body may arrive.
+/// How long waiting for one document takes at most, all attempts together: the largest InRelease files of today have 500 KB,
+/// which come within it at 4 KiB/s.
+pub const DOCUMENT_TIME: Duration = Duration::from_secs(120);
+
+/// A limit on how slowly a body may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// A span of time.
     pub span: Duration,
     /// Least bytes that arrive in each span, until the body ends.
     pub least: u64,
+    /// Where it is a document, this is how long all attempts to get it take; see [`DOCUMENT_TIME`].
+    pub document: Duration,
+}
+
+/// How much longer one document may take. Neither pauses between attempts count, nor the time until it is a request's turn.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    total: Duration,
+    left: Duration,
+}
+
+impl Patience {
+    /// Returns the patience for one document.
+    pub(crate) fn new(total: Duration) -> Self {
+        Self { total, left: total }
+    }
+
+    /// Waits for an answer or its body as long as there is patience.
+    ///
+    /// # Errors
+    /// Those of the work; one that does not pass when time is up.
+    pub(crate) async fn during<T>(
+        &mut self,
+        url: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let result = tokio::time::timeout(self.left, work).await;
+        self.lose(begun.elapsed());
+        result.unwrap_or_else(|_| Err(Failure::late(url, self.total)))
+    }
+
+    /// Notes time that was lost on waiting; tells whether any is left.
+    pub(crate) fn lose(&mut self, time: Duration) -> bool {
+        self.left = self.left.saturating_sub(time);
+        !self.left.is_zero()
+    }
 }
 
 /// The pace of a body that is arriving.
@@ -74,12 +120,12 @@ mod tests {
 
     #[test]
     fn few_bytes_now_and_then_do_not_go_on_for_ever() {
-        let mut paced = Paced::new(Pace { span: 10 * SECOND, least: 100 });
+        let mut paced = Paced::new(Pace { span: 10 * SECOND, least: 100, document: SECOND });
         for left in (0..10).rev() {
             paced.took(1, SECOND);
             assert_eq!(paced.left(), left * SECOND);
         }
-        let mut paced = Paced::new(Pace { span: 10 * SECOND, least: 100 });
+        let mut paced = Paced::new(Pace { span: 10 * SECOND, least: 100, document: SECOND });
         // silence before a burst, and none is left over for later
         paced.took(1000, 9 * SECOND);
         assert_eq!(paced.left(), 10 * SECOND);
@@ -93,7 +139,7 @@ mod tests {
         /// However a server divides a body, it ends in time.
         #[test]
         fn the_whole_takes_no_longer_than_its_size_allows(parts in prop::collection::vec((0_u64..400, 0_u32..10), 1..300)) {
-            let pace = Pace { span: 10 * SECOND, least: 100 };
+            let pace = Pace { span: 10 * SECOND, least: 100, document: SECOND };
             let mut paced = Paced::new(pace);
             let (mut bytes, mut waited) = (0, Duration::ZERO);
             for (part, wait) in parts {

@@ -26,11 +26,13 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     may_pass: bool,
     asked_pause: Option<Duration>,
+    /// How long the host said nothing, where that is what failed.
+    silence: Duration,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, may_pass: false, asked_pause: None }
+        Self { error, may_pass: false, asked_pause: None, silence: Duration::ZERO }
     }
 }
 
@@ -43,7 +45,11 @@ impl Failure {
             && !error.is_builder()
             && !cause.contains("certificate")
             && !error::is_refused_certificate(&cause);
-        Self { may_pass, ..Self::passing(url, cause) }
+        Self { may_pass, ..Self::unreachable(url, cause) }
+    }
+
+    fn unreachable(url: &str, cause: String) -> Self {
+        Self { may_pass: true, ..Error::Unreachable { url: mask(url), cause }.into() }
     }
 
     /// Names the proxy as the cause if a connection to it could not be established.
@@ -65,24 +71,31 @@ impl Failure {
         self.may_pass
     }
 
-    /// Returns the failure of a host that does not answer any more.
-    pub(crate) fn silent(url: &str) -> Self {
-        Self::passing(url, "no answer in time".to_owned())
+    /// Returns how long was waited for a host that said nothing.
+    pub(crate) fn silence(&self) -> Duration {
+        self.silence
+    }
+
+    /// Makes a failure of a host that has said nothing for so long.
+    pub(crate) fn silent(url: &str, silence: Duration) -> Self {
+        Self { silence, ..Self::unreachable(url, "no answer in time".to_owned()) }
+    }
+
+    /// Makes a failure of a host that did not send all of a document in time.
+    pub(crate) fn late(url: &str, total: Duration) -> Self {
+        let cause = format!("not all of it came in {} seconds", total.as_secs_f32());
+        Self { may_pass: false, ..Self::unreachable(url, cause) }
     }
 
     /// Returns the failure of a host that sends too slowly.
     pub(crate) fn slow(url: &str, pace: Pace) -> Self {
-        let cause = format!("fewer than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
-        Self::passing(url, cause)
+        let cause = format!("less than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
+        Self::unreachable(url, cause)
     }
 
     /// Returns the failure of a body that ended too early.
     pub(crate) fn short(url: &str) -> Self {
-        Self::passing(url, "the connection broke off".to_owned())
-    }
-
-    fn passing(url: &str, cause: String) -> Self {
-        Self { error: Error::Unreachable { url: mask(url), cause }, may_pass: true, asked_pause: None }
+        Self::unreachable(url, "the connection broke off".to_owned())
     }
 
     /// Returns the failure of a server that is too busy now; `Retry-After` is honoured.
@@ -93,8 +106,7 @@ impl Failure {
         let asked_pause = header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(text, now));
 
         let status = response.status().as_u16();
-        // 501: the server does not have the function, and will not get it meanwhile (RFC 9110, 15.6.2)
-        Self { error: Error::of_status(url, status, proxy), may_pass: status != 501, asked_pause }
+        Self { may_pass: status != 501, asked_pause, ..Error::of_status(url, status, proxy).into() }
     }
 }
 

@@ -255,3 +255,42 @@ fn diff_refuses_blobs_that_are_not_their_digest() {
     }
     project.run(&["diff", "base:1", "app:1"]).good();
 }
+
+/// A file system that was repaired, or a person, may put anything in the place of a blob.
+#[test]
+fn folders_in_place_of_blobs_are_made_again() {
+    let project = built();
+    let digests = project.digests("out");
+    for blob in blobs(&project) {
+        fs::remove(&blob).expect("removed");
+        fs::create_dir(&blob.join("folder/in/it")).expect("made");
+        clear(&project, &["out"]);
+        project.run(&["build"]).good();
+        assert_eq!((project.digests("out"), wrong(&project.path("out"))), (digests.clone(), Vec::new()));
+    }
+    // as `cache verify` has it: what is not needed now is removed as well
+    let blob = blobs(&project).remove(0);
+    fs::remove_any(&blob).expect("removed");
+    fs::create_dir(&blob).expect("made");
+    assert!(project.run(&["cache", "verify"]).good().contains("removed 1"));
+    project.run(&["build"]).good();
+}
+
+#[test]
+fn a_version_file_that_says_nothing_is_mended_and_a_strange_one_explained() {
+    let project = built();
+    let version = project.path("store/version");
+    let good = fs::read(&version, 100).expect("read");
+    for text in [&b""[..], b"\n", b" "] {
+        fs::write_atomic(&version, text).expect("written");
+        project.run(&["build", "--offline"]).good();
+        assert_eq!(fs::read(&version, 100).expect("read"), good);
+    }
+    fs::write_atomic(&version, b"x1\n").expect("written");
+    let error = project.run(&["build"]).fails(1);
+    assert!(error.contains("store/version` says `x1`, which is no format"), "{error}");
+    assert!(error.contains("hint: if the folder is a store, remove `"), "{error}");
+    fs::write_atomic(&version, b"2\n").expect("written");
+    let error = project.run(&["build"]).fails(1);
+    assert!(error.contains("it has format 2") && error.contains("hint: use the newer sockel"), "{error}");
+}

@@ -1,5 +1,5 @@
-//! Every way in which somebody could edit a lock by hand, one at a time: each value changed, each entry dropped, doubled,
-//! swapped with its neighbour, or replaced by another one.
+//! Every way in which somebody could edit a lock or another document by hand, one at a time: each value changed, each
+//! entry dropped, doubled, swapped with its neighbour, or replaced by another one.
 
 use serde_json::Value;
 use serde_json::json;
@@ -14,10 +14,9 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// Returns the lock, where it can be read as one.
-    pub(crate) fn read(&self) -> Option<Lock> {
-        let lock: Lock = serde_json::from_value(self.lock.clone()).ok()?;
-        Lock::parse(&lock.to_yaml()).ok()
+    /// Returns the lock, where its fields are those of one.
+    pub(crate) fn typed(&self) -> Option<Lock> {
+        serde::Deserialize::deserialize(&self.lock).ok()
     }
 
     /// Tells whether the edit is one of the free choices that `lock::proof` names: which packages share a layer, and the
@@ -28,62 +27,104 @@ impl Edit {
     }
 }
 
-/// Returns all edits of a lock.
-pub(crate) fn edits(lock: &Lock) -> Vec<Edit> {
-    let whole = serde_json::to_value(lock).expect("locks serialise");
-    let mut edits = Vec::new();
-    let mut places = Vec::new();
-    collect(&whole, "", &mut places);
-    for pointer in &places {
-        let original = whole.pointer(pointer).expect("it was just found").clone();
-        let mut add = |what: &str, new: Value| {
-            let mut lock = whole.clone();
-            *lock.pointer_mut(pointer).expect("it was just found") = new;
-            if lock != whole {
-                edits.push(Edit { what: format!("{}: {what}", pointer.trim_start_matches('/')), lock });
+/// Returns a lock as it is read from a file, where it can be.
+pub(crate) fn read_again(lock: &Lock) -> Option<Lock> {
+    Lock::parse(&lock.to_yaml()).ok()
+}
+
+/// What is done to a value of a document.
+enum Change {
+    /// An item of a list is left out.
+    Drop(usize),
+    /// An item of a list comes twice.
+    Double(usize),
+    /// Two items of a list change places.
+    Swap(usize, usize),
+    /// A package gets the bytes of another one.
+    Mix(usize, usize),
+    /// A field is left out.
+    Leave(String),
+    /// Another value.
+    Other(Value),
+}
+
+impl Change {
+    /// Returns the changed value; none where this change has no meaning for it.
+    fn of(&self, value: &Value) -> Option<Value> {
+        let mut value = value.clone();
+        match self {
+            Self::Drop(index) => drop(value.as_array_mut()?.remove(*index)),
+            Self::Double(index) => {
+                let item = value.get(*index)?.clone();
+                value.as_array_mut()?.insert(*index, item);
             }
-        };
-        match &original {
-            Value::Array(items) => {
-                for index in 0..items.len() {
-                    let mut fewer = items.clone();
-                    fewer.remove(index);
-                    add(&format!("{index} dropped"), Value::Array(fewer));
-                    let mut more = items.clone();
-                    more.insert(index, items[index].clone());
-                    add(&format!("{index} doubled"), Value::Array(more));
-                    let other = (index + 1) % items.len();
-                    let mut swapped = items.clone();
-                    swapped.swap(index, other);
-                    add(&format!("{index} and {other} swapped"), Value::Array(swapped));
-                    if let Some(mixed) = with_content_of(&items[index], &items[other]) {
-                        let mut mixed_in = items.clone();
-                        mixed_in[index] = mixed;
-                        add(&format!("{index} with the content of {other}"), Value::Array(mixed_in));
-                    }
-                }
-            }
-            Value::Object(fields) => {
-                for name in fields.keys() {
-                    let mut fewer = fields.clone();
-                    fewer.remove(name);
-                    add(&format!("{name} dropped"), Value::Object(fewer));
-                }
-            }
-            Value::String(text) => {
-                for changed in variants(text) {
-                    add(&format!("{changed:.40}"), Value::String(changed));
-                }
-            }
-            Value::Number(number) => {
-                let number = number.as_u64().unwrap_or_default();
-                add("one more", json!(number + 1));
-                add("one less", json!(number.saturating_sub(1)));
-            }
-            _ => (),
+            Self::Swap(one, other) => value.as_array_mut()?.swap(*one, *other),
+            Self::Mix(one, other) => value[*one] = with_content_of(value.get(*one)?, value.get(*other)?)?,
+            Self::Leave(name) => drop(value.as_object_mut()?.shift_remove(name)?),
+            Self::Other(other) => value = other.clone(),
+        }
+        Some(value)
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Self::Drop(index) => format!("{index} dropped"),
+            Self::Double(index) => format!("{index} doubled"),
+            Self::Swap(one, other) => format!("{one} and {other} swapped"),
+            Self::Mix(one, other) => format!("{one} with the content of {other}"),
+            Self::Leave(name) => format!("{name} dropped"),
+            Self::Other(Value::String(text)) => format!("{text:.40}"),
+            Self::Other(other) => other.to_string(),
         }
     }
-    edits
+}
+
+/// Returns all edits of a lock, made one by one: all at once would fill the memory.
+pub(crate) fn edits(lock: &Lock) -> impl Iterator<Item = Edit> + use<> {
+    let whole = serde_json::to_value(lock).expect("locks serialise");
+    edits_of(whole).map(|(what, lock)| Edit { what, lock })
+}
+
+/// Returns all edits of a JSON document, with what each of them is.
+pub(crate) fn edits_of(whole: Value) -> impl Iterator<Item = (String, Value)> {
+    let mut places = Vec::new();
+    collect(&whole, "", &mut places);
+    let mut changes = Vec::new();
+    for place in places {
+        let value = whole.pointer(&place).expect("it was just found");
+        changes.extend(changes_of(value).into_iter().map(|change| (place.clone(), change)));
+    }
+    changes.into_iter().filter_map(move |(place, change)| {
+        let value = change.of(whole.pointer(&place)?)?;
+        let mut edited = whole.clone();
+        *edited.pointer_mut(&place)? = value;
+        let what = format!("{}: {}", place.trim_start_matches('/'), change.what());
+        (edited != whole).then_some((what, edited))
+    })
+}
+
+/// Returns everything that is done to a value.
+fn changes_of(value: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    match value {
+        Value::Array(items) => {
+            for index in 0..items.len() {
+                let other = (index + 1) % items.len();
+                changes.extend([Change::Drop(index), Change::Double(index)]);
+                changes.extend([Change::Swap(index, other), Change::Mix(index, other)]);
+            }
+        }
+        Value::Object(fields) => changes.extend(fields.keys().cloned().map(Change::Leave)),
+        Value::String(text) => {
+            changes.extend(variants(text).into_iter().map(|text| Change::Other(Value::String(text))));
+        }
+        Value::Number(number) => {
+            let number = number.as_u64().unwrap_or_default();
+            changes.extend([number + 1, number.saturating_sub(1)].map(|number| Change::Other(json!(number))));
+        }
+        _ => (),
+    }
+    changes
 }
 
 /// The entry of a package with the bytes of another one.

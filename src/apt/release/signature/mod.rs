@@ -43,6 +43,9 @@ pub enum Error {
     /// A key file cannot be read, or has no certificate.
     #[error("cannot verify signature: a key file cannot be read: {0}")]
     Key(String),
+    /// The key files have none of the pinned keys.
+    #[error("cannot verify signature: {}", .0.join("; "))]
+    NoKey(Vec<String>),
     /// No pinned key made a valid signature. There is a reason for each key and signature.
     #[error("cannot verify signature: {}", .0.join("; "))]
     Untrusted(Vec<String>),
@@ -52,14 +55,15 @@ pub enum Error {
 /// subkey) is enough. `keys` are OpenPGP certificates, armored or binary.
 ///
 /// # Errors
-/// [`Error`]; [`Error::Untrusted`] with the reason for every key and signature.
+/// [`Error`]; [`Error::Untrusted`] and [`Error::NoKey`] with the reason for every key and signature.
 pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch) -> Result<Verified, Error> {
     let Cleartext { text, armor } = cleartext::split(file)?;
     let signatures = signatures(armor)?;
     let ring = Keyring::read(keys)?;
-    let mut problems = Vec::new();
+    let (mut problems, mut has_key) = (Vec::new(), false);
     for fingerprint in fingerprints {
         let pinned = normalized(fingerprint);
+        has_key |= ring.find(&pinned).is_some();
         match verify_by(&pinned, &ring, &signatures, &text, now) {
             Ok(warning) => return Ok(Verified { text, signed_by: pinned, warnings: warning.into_iter().collect() }),
             Err(reasons) => problems.extend(reasons),
@@ -69,7 +73,15 @@ pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch
     if problems.is_empty() {
         problems.push("no key is pinned".to_owned());
     }
-    Err(Error::Untrusted(problems))
+    if has_key { Err(Error::Untrusted(problems)) } else { Err(Error::NoKey(problems)) }
+}
+
+impl Error {
+    /// Tells whether the key files or fingerprints must change, whatever the archive signs.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::NoKey(_))
+    }
 }
 
 /// Verifies that a pinned key, or one of its subkeys, made one of the signatures. Returns a warning about that

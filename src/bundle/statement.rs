@@ -1,0 +1,88 @@
+//! What a bundle says about the files that a build uses, held against what the project and the signed states say.
+//!
+//! Nothing is built from these statements, which are there for people and for other tools. But whoever reads them must be
+//! able to believe them, so a bundle that lies about anything that is used is refused.
+
+use crate::apt::archive::PastPocket;
+use crate::bundle::BundledIndex;
+use crate::bundle::BundledKey;
+use crate::bundle::BundledPackage;
+use crate::bundle::BundledPocket;
+use crate::bundle::Contents;
+use crate::bundle::File;
+use crate::bundle::Kind;
+use crate::bundle::Order;
+use crate::bundle::contents::shown;
+use crate::bundle::gather;
+use crate::bundle::title;
+use crate::lock::file::LockedPackage;
+use crate::values::Digest;
+
+/// Returns what the list of contents says otherwise than the project about images, keys and packages.
+pub(super) fn problems<'a>(
+    contents: &Contents,
+    orders: &[Order<'_>],
+    packages: impl Iterator<Item = &'a LockedPackage>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for Order { definition, lock } in orders {
+        let bundled = contents.images.iter().find(|image| image.image == lock.image);
+        let platforms = bundled.map(|image| image.platforms.as_slice()).unwrap_or_default();
+        for platform in platforms.iter().filter(|platform| !definition.platforms.contains(platform)) {
+            problems.push(format!("image `{}` is not built for {platform}", lock.image));
+        }
+        let file = expected(title::lock(&lock.image), lock.to_yaml().as_bytes(), Kind::Lock);
+        problems.extend(differs(contents, &file));
+
+        for archive in &definition.archives {
+            for bytes in &archive.keys {
+                let key = BundledKey { archive: archive.name.clone(), digest: Digest::of(bytes) };
+                if !contents.keys.contains(&key) {
+                    problems.push(format!("it does not name the key {} of archive `{}`", key.digest, archive.name));
+                }
+                // a key that several archives have has the title of one of them, which was looked at before
+                let title = contents.file(&key.digest).map(|file| file.title.clone()).unwrap_or_default();
+                problems.extend(differs(contents, &expected(title, bytes, Kind::Key)));
+            }
+        }
+    }
+    for package in packages {
+        let LockedPackage { name, version, architecture, sha256, .. } = package.clone();
+        if !contents.packages.contains(&BundledPackage { name, version, architecture, digest: sha256 }) {
+            problems.push(format!("it says something else about `{}`", gather::title(package)));
+        }
+    }
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+/// Describes a file whose bytes the project has as well.
+fn expected(title: String, bytes: &[u8], kind: Kind) -> File {
+    File { title, digest: Digest::of(bytes), size: bytes.len() as u64, kind }
+}
+
+fn differs(contents: &Contents, file: &File) -> Option<String> {
+    let same = contents.files.contains(file);
+    (!same).then(|| format!("it says something else about `{}`", shown(&file.title)))
+}
+
+/// Returns what the list of contents says otherwise about a pocket than its signed state.
+pub(super) fn problems_of(pocket: &BundledPocket, opened: &PastPocket) -> Vec<String> {
+    let mut problems = Vec::new();
+    let name = pocket.title();
+    if pocket.date != opened.facts.date {
+        problems.push(format!("the date of pocket `{name}` is {}, not {}", opened.facts.date, pocket.date));
+    }
+    if pocket.signed_by != opened.facts.signed_by {
+        let (signer, said) = (&opened.facts.signed_by, shown(&pocket.signed_by));
+        problems.push(format!("pocket `{name}` is signed by {signer}, not by {said}"));
+    }
+    // more may be there, of other platforms
+    for file in &opened.files {
+        if !pocket.indexes.contains(&BundledIndex::of(file)) {
+            problems.push(format!("it says something else about index `{}` of `{name}`", file.path));
+        }
+    }
+    problems
+}
