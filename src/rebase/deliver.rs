@@ -196,7 +196,7 @@ impl RebaseDelivery<'_> {
             };
             match documents.layers.get(&digest) {
                 // every round brings a layer into the store that was not there, so that the loop ends
-                Some(layer) if !reader.store.has_blob(&digest, layer.size) => self.pull_layer(layer).await?,
+                Some(layer) if !reader.has_blob(layer) => self.pull_layer(layer).await?,
                 _ => return Err(registry::Error::Absent { digest }.into()),
             }
         }
@@ -217,7 +217,7 @@ impl RebaseDelivery<'_> {
         let Self { request, reader, .. } = self;
         let folder = request.base.folder_with(layer, LARGEST_LAYER, reader).await?;
         // a pull from a registry ends in the store
-        if reader.store.has_blob(&layer.digest, layer.size) {
+        if reader.has_blob(layer) {
             return Ok(());
         }
 

@@ -18,6 +18,7 @@ use crate::values::Digest;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
+use tokio::task::block_in_place;
 
 /// Largest image configuration that is read, in bytes. Most have less than 20 kB; the history and labels of an image with
 /// the most layers that engines accept still fit.
@@ -44,6 +45,14 @@ pub struct Reader<'a> {
     pub store: &'a Store,
     /// The receiver of progress events.
     pub reporter: &'a dyn Reporter,
+}
+
+impl Reader<'_> {
+    /// Tells whether the store has an undamaged blob.
+    pub(crate) fn has_blob(&self, blob: &Named) -> bool {
+        // the store hashes a blob that it has not checked since it changed, and cannot be lent to another thread
+        block_in_place(|| self.store.has_blob(&blob.digest, blob.size))
+    }
 }
 
 impl Place<'_> {
@@ -167,7 +176,7 @@ impl Place<'_> {
 
     /// Tells whether a blob can be read without a download.
     pub(crate) fn is_at_hand(&self, blob: &Named, reader: &Reader<'_>) -> bool {
-        matches!(self, Self::Layout(_)) || reader.store.has_blob(&blob.digest, blob.size)
+        matches!(self, Self::Layout(_)) || reader.has_blob(blob)
     }
 }
 

@@ -107,7 +107,7 @@ async fn read_page(answer: Answer) -> Result<Vec<String>, String> {
     let bytes = answer.bytes(document::LIMIT).await.map_err(|_| "the answer is too long or broke off")?;
     let page: Page = serde_json::from_slice(&bytes).map_err(|_| "the answer is not a list of tags")?;
 
-    // tags of other tools need not be ones that we would write, but they go into messages and requests
+    // tags go into messages and requests; the specification allows no longer ones
     let tags = page.tags.unwrap_or_default();
     if tags.iter().any(|tag| tag.len() > LONGEST_TAG) {
         return Err("the answer has tags that are too long".to_owned());
