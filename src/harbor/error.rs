@@ -189,26 +189,6 @@ pub enum Error {
     File(#[from] fs::Error),
 }
 
-impl Error {
-    /// Tells whose turn it is, for the exit code.
-    #[must_use]
-    pub fn turn(&self) -> Turn {
-        match self {
-            Self::Login { .. }
-            | Self::NotPermitted { .. }
-            | Self::NotFound { .. }
-            | Self::Name { .. }
-            | Self::NotHarbor { .. }
-            | Self::NotScannable { .. }
-            | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
-            | Self::File(_) => Turn::Input,
-            Self::Known { cause, .. } => cause.turn(),
-            Self::Unreachable { cause, .. } if cause.is_input() => Turn::Input,
-            Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
-            _ => Turn::Outside,
-        }
-    }
-
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
@@ -275,6 +255,7 @@ impl Explain for Error {
             | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
             | Self::File(_) => Turn::Input,
             Self::Known { cause, .. } => cause.turn(),
+            Self::Unreachable { cause, .. } if cause.is_input() => Turn::Input,
             Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
             _ => Turn::Outside,
         }

@@ -281,23 +281,6 @@ impl Error {
         self.turn() != Turn::Outside
     }
 
-    /// Tells whose turn it is, for the exit code.
-    #[must_use]
-    pub fn turn(&self) -> Turn {
-        match self {
-            Self::Known { cause, .. } => cause.turn(),
-            // certificates of ours
-            Self::Http(error) if error.is_input() => Turn::Input,
-            Self::Http(_)
-            | Self::Malformed { .. }
-            | Self::WrongDigest { .. }
-            | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
-            // the registry's rule, not a fault of anybody; answers to HEAD have no words
-            Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
-            _ => Turn::Input,
-        }
-    }
-
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
