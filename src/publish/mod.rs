@@ -17,6 +17,9 @@ mod image;
 pub mod policy;
 mod tags;
 
+pub use tags::Age;
+pub use tags::age;
+
 use crate::build::Built;
 use crate::oci;
 use crate::oci::registry;

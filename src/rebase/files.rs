@@ -164,7 +164,10 @@ async fn laid(
 }
 
 /// Lays one layer over those before it; files are only digested where their owners are asked for.
-fn lay(
+///
+/// # Errors
+/// What the stream says; an [`io::Error`] with an [`archive::Excess`] inside when there is more than `limits`.
+pub fn lay(
     stream: impl Read,
     (facts, mut owners): (&mut Facts, Option<&mut BTreeMap<String, String>>),
     limits: &mut Limits,

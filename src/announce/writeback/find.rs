@@ -8,28 +8,28 @@ use std::ops::Range;
 
 /// Something to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Edit {
+pub struct Edit {
     /// Which bytes go; empty where something is only added.
-    pub(super) place: Range<usize>,
+    pub place: Range<usize>,
     /// What comes in their place.
-    pub(super) text: String,
+    pub text: String,
     /// What the tree will be.
-    pub(super) expected: Expected,
+    pub expected: Expected,
     /// Which node, by its way from the list of documents: numbers of children.
-    pub(super) path: Vec<usize>,
+    pub path: Vec<usize>,
     /// What is referred to, `host/repository:tag`.
-    pub(super) reference: String,
+    pub reference: String,
     /// Name of the image.
-    pub(super) image: String,
+    pub image: String,
     /// Digest before, where there was one.
-    pub(super) old: Option<Digest>,
+    pub old: Option<Digest>,
     /// Digest after.
-    pub(super) new: Digest,
+    pub new: Digest,
 }
 
 /// What an edit makes of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Expected {
+pub enum Expected {
     /// The scalar has this text.
     Text(String),
     /// The map has a new entry `digest` of this text behind the entry with this number.
@@ -38,13 +38,13 @@ pub(super) enum Expected {
 
 /// Something that is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Left {
+pub struct Left {
     /// Where.
-    pub(super) place: usize,
+    pub place: usize,
     /// What is referred to.
-    pub(super) reference: String,
+    pub reference: String,
     /// Why.
-    pub(super) reason: String,
+    pub reason: String,
 }
 
 /// Everything found in a file.

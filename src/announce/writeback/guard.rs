@@ -71,7 +71,8 @@ pub(super) const SETTINGS: &[&str] = &[
 /// small letters.
 ///
 /// Not here: diff and merge drivers (nothing of ours compares contents or merges; gitattributes(5)), trailers, aliases.
-pub(super) fn refused(key: &str, value: &str) -> bool {
+#[must_use]
+pub fn refused(key: &str, value: &str) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let name = rest.rsplit('.').next().unwrap_or(rest);
     let names_program = match section {
@@ -98,7 +99,8 @@ pub(super) fn refused(key: &str, value: &str) -> bool {
 
 /// Tells whether a setting may name the repository to push to, and that is a folder within the checkout: Git would run that
 /// repository's hooks.
-pub(super) fn pushes_into((key, value): (&str, &str), top: &Path) -> bool {
+#[must_use]
+pub fn pushes_into((key, value): (&str, &str), top: &Path) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let name = rest.rsplit('.').next().unwrap_or(rest);
     let (place, names_place) = match section {

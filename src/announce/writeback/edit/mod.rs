@@ -12,20 +12,20 @@ use std::collections::BTreeMap;
 
 /// A file's text with new digests.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Edited {
+pub struct Edited {
     /// All of it.
-    pub(super) text: String,
+    pub text: String,
     /// What was changed.
-    pub(super) edits: Vec<Edit>,
+    pub edits: Vec<Edit>,
     /// What was left alone.
-    pub(super) left: Vec<Left>,
+    pub left: Vec<Left>,
 }
 
 /// Puts the digests of these images into a file.
 ///
 /// # Errors
 /// Why the file cannot be changed as a whole, for people.
-pub(super) fn edit(text: &str, images: &[Image]) -> Result<Edited, String> {
+pub fn edit(text: &str, images: &[Image]) -> Result<Edited, String> {
     let old = document::parse(text)?;
     let find::Findings { mut edits, left } = find::find(text, &old, images);
     edits.sort_by_key(|edit| (edit.place.start, edit.place.end));
