@@ -33,11 +33,7 @@ pub struct Library {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read(
-    content: &Content,
-    contents: &Contents<'_>,
-    architecture: Architecture,
-) -> Result<Option<Library>, Error> {
+pub fn read(content: &Content, contents: &Contents<'_>, architecture: Architecture) -> Result<Option<Library>, Error> {
     File { content, contents }.library(architecture)
 }
 
