@@ -176,14 +176,16 @@ pub fn lay(
     let (mut upper, mut hidden_paths) = (Facts::new(), Vec::new());
     archive::each(stream, limits, |member| {
         let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-        let path = path.trim_start_matches("./").trim_matches('/').to_owned();
-        if path.is_empty() || path == "." {
+        // engines take `usr//lib`, `./usr/lib` and `/usr/lib` for one path
+        let path = resolve("", &path);
+        if path.is_empty() {
             return Ok(Next::Go);
         }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if let Some(hidden) = name.strip_prefix(".wh.") {
             let hidden = match (hidden, folder) {
-                (".wh..opq", folder) => folder.to_owned(),
+                // nothing behind the prefix is the folder itself to engines that join the two
+                (".wh..opq" | "", folder) => folder.to_owned(),
                 (hidden, "") => hidden.to_owned(),
                 (hidden, folder) => format!("{folder}/{hidden}"),
             };
@@ -195,7 +197,7 @@ pub fn lay(
         Ok(Next::Go)
     })?;
     for hidden in hidden_paths {
-        let below = format!("{hidden}/");
+        let below = below(&hidden);
         let gone = facts.range(below.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&below));
         for path in gone.cloned().collect::<Vec<_>>() {
             facts.remove(&path);
@@ -307,12 +309,17 @@ pub fn judge(application: &Facts, bases: &Bases) -> Checked {
 
 /// Returns the paths at or below one that only the new base has.
 fn added_below<'a>(path: &str, bases: &'a Bases) -> Vec<&'a str> {
-    let below = format!("{path}/");
+    let below = below(path);
     let added = bases.new.range(path.to_owned()..).take_while(|(known, _)| known.starts_with(path));
     let is_below = |known: &str| known == path || known.starts_with(&below);
     let added =
         added.filter(|(known, fact)| is_below(known) && **fact != Fact::Folder && !bases.old.contains_key(*known));
     added.map(|(known, _)| known.as_str()).collect()
+}
+
+/// Returns what all paths below a folder begin with; everything is below the root, which has no name.
+fn below(folder: &str) -> String {
+    if folder.is_empty() { String::new() } else { format!("{folder}/") }
 }
 
 /// Tells whether the application has a file of its own there, which is judged by itself.
@@ -393,7 +400,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_way_is_told() {
         let own = || Fact::File(0o644, None);
-        let table: [(&str, Fact, &str, &str); 16] = [
+        let table: [(&str, Fact, &str, &str); 17] = [
             ("opt/app.jar", own(), "", ""),
             ("usr/lib/x", Fact::Folder, "", ""),
             ("usr/lib/x/libz.so.1", own(), "", ""),
@@ -410,6 +417,12 @@ mod tests {
             ("etc/ssl/openssl.cnf", own(), "", "in place of those that the new base changes: `/etc/ssl/openssl.cnf`"),
             ("usr/lib/x", Fact::Gone, "it hides what the new base adds: `/usr/lib/x/new.so`", ""),
             ("etc/ssl", Fact::Gone, "", "it hides what the new base adds: `/etc/ssl/new.cnf`"),
+            (
+                "",
+                Fact::Gone,
+                "it hides what the new base adds: `/usr/lib/x/new.so`",
+                "it hides what the new base adds: `/etc/ssl/new.cnf`",
+            ),
             (
                 "usr/lib/becomes-link/mine",
                 own(),
@@ -446,6 +459,37 @@ mod tests {
             archive.append_data(&mut header, path, content.as_bytes()).unwrap();
         }
         archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_layer_may_hide_all_below_it() {
+        let lower = layer(&[("a/", ""), ("a/b", "1"), ("a/c/d", "1"), ("e", "1")]);
+        for (upper, expected) in [
+            (&[(".wh..wh..opq", ""), ("g", "")][..], &[("", Fact::Gone), ("g", Fact::File(0o644, None))][..]),
+            (&[("a/.wh..wh..opq", "")], &[("a", Fact::Gone), ("e", Fact::File(0o644, None))]),
+            (&[("a/.wh.", "")], &[("a", Fact::Gone), ("e", Fact::File(0o644, None))]),
+        ] {
+            let (mut found, mut limits) = (Facts::new(), Limits::new(100, 1000, 1 << 20));
+            lay(&lower[..], (&mut found, None), &mut limits).unwrap();
+            lay(&layer(upper)[..], (&mut found, None), &mut limits).unwrap();
+            assert_eq!(found, facts(expected));
+        }
+    }
+
+    #[test]
+    fn a_path_is_one_however_it_is_written() {
+        for path in ["usr/lib/x", "./usr/lib/x", "/usr//lib/./x", ".//usr/lib/x/", "usr/bin/../lib/x"] {
+            let mut header = tar::Header::new_ustar();
+            header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_size(0);
+            header.set_mode(0o644);
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_cksum();
+            let stream = [&header.as_bytes()[..], &[0; 1024]].concat();
+            let (mut found, mut limits) = (Facts::new(), Limits::new(100, 1000, 1 << 20));
+            lay(&stream[..], (&mut found, None), &mut limits).unwrap();
+            assert_eq!(found.keys().collect::<Vec<_>>(), ["usr/lib/x"], "{path}");
+        }
     }
 
     #[test]
