@@ -59,8 +59,10 @@ pub fn parse_sources(text: &str) -> Vec<Source> {
 
 /// Returns an address without trailing slashes when it is a plain web address; `mirror+file:`, `cdrom:` and others are not.
 fn usable(uri: &str) -> Option<String> {
-    let is_web = uri.starts_with("http://") || uri.starts_with("https://");
-    is_web.then(|| uri.trim_end_matches('/').to_owned())
+    let uri = uri.trim_end_matches('/');
+    let behind = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"))?;
+    // an address without a host leads nowhere
+    (!behind.starts_with('/')).then(|| uri.to_owned())
 }
 
 /// Returns the sources of a machine whose files lie below `root`, in the order in which apt reads them: `sources.list`,
@@ -120,6 +122,8 @@ deb cdrom:[Debian]/ bookworm main
 deb mirror+file:/etc/apt/mirrors bookworm main
 deb http://mirror.example/debian bookworm-updates main
 deb http://broken
+deb http:// bookworm main
+deb http:///debian bookworm main
 ";
 
     const SOURCES: &str = "\
