@@ -76,8 +76,10 @@ fn words<'a>(paragraph: &'a Paragraph<'_>, field: &str) -> impl Iterator<Item = 
 
 /// Returns an address without trailing slashes if it is on the web; `mirror+file:`, `cdrom:` and others are not.
 fn web_address(uri: &str) -> Option<String> {
-    let is_web = uri.starts_with("http://") || uri.starts_with("https://");
-    is_web.then(|| uri.trim_end_matches('/').to_owned())
+    let uri = uri.trim_end_matches('/');
+    let rest = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"))?;
+    // an address without a host leads nowhere
+    (!rest.starts_with('/')).then(|| uri.to_owned())
 }
 
 /// Returns the sources of a machine whose files are below `root`, in the order in which apt reads them:
@@ -141,6 +143,8 @@ deb cdrom:[Debian]/ bookworm main
 deb mirror+file:/etc/apt/mirrors bookworm main
 deb http://mirror.example/debian bookworm-updates main
 deb http://broken
+deb http:// bookworm main
+deb http:///debian bookworm main
 ";
 
     const SOURCES: &str = "\

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// `Artifact` of the API, as far as it is needed.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Artifact {
+pub struct Artifact {
     pub(crate) digest: Digest,
     #[serde(default)]
     pub(crate) push_time: Option<String>,
@@ -57,7 +57,7 @@ pub(crate) struct Accessory {
 
 /// `NativeReportSummary` of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Overview {
+pub struct Overview {
     #[serde(default)]
     pub(crate) report_id: String,
     #[serde(default)]
@@ -102,7 +102,8 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
 
 impl Artifact {
     /// Returns the state of the vulnerability scan; absent when there was none or Harbor cannot scan it.
-    pub(crate) fn overview(&self) -> Option<&Overview> {
+    #[must_use]
+    pub fn overview(&self) -> Option<&Overview> {
         self.scan_overview.iter().find(|(kind, _)| is_vulnerability_report(kind)).map(|(_, overview)| overview)
     }
 

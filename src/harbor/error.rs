@@ -189,6 +189,7 @@ pub enum Error {
     File(#[from] fs::Error),
 }
 
+impl Error {
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {

@@ -12,12 +12,14 @@ mod discover;
 mod error;
 mod name;
 pub mod promote;
-mod report;
+pub mod report;
 pub mod scan;
 pub mod setup;
 mod time;
 pub mod webhook;
 
+pub use artifact::Artifact;
+pub use artifact::Overview;
 pub use discover::Discovered;
 pub use discover::Version;
 pub use error::Error;

@@ -14,6 +14,9 @@
 mod image;
 mod tags;
 
+pub use tags::Age;
+pub use tags::age;
+
 use crate::build::Built;
 use crate::fault::Explain;
 use crate::fault::Turn;

@@ -34,7 +34,7 @@ pub(super) struct Tags {
 
 /// Time and revision of a state: later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Age {
+pub struct Age {
     created: Epoch,
     revision: u32,
 }
@@ -110,8 +110,9 @@ async fn newer(
     Ok(None)
 }
 
-/// Reads the age of an image from its index.
-fn age(index: &[u8]) -> Option<Age> {
+/// Reads the age of an image from its index; `None` for one that is not ours.
+#[must_use]
+pub fn age(index: &[u8]) -> Option<Age> {
     let index: ImageIndex = serde_json::from_slice(index).ok()?;
     let annotations = index.annotations().as_ref()?;
     let created = annotations.get(CREATED)?.parse().ok()?;

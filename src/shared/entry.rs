@@ -34,7 +34,7 @@ const MOST_BYTES: u64 = 4 << 20;
 
 /// An entry whose signature is right.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub struct Entry {
     record: (Digest, u64),
     blobs: BTreeSet<(Digest, u64)>,
 }
@@ -49,7 +49,8 @@ fn statement(key: &Digest, record: (Digest, u64), blobs: &BTreeSet<(Digest, u64)
 }
 
 /// Returns the record and the manifest of an image's entry.
-pub(super) fn write(built: &Built, signer: &Signer, made: Epoch) -> (Vec<u8>, Vec<u8>) {
+#[must_use]
+pub fn write(built: &Built, signer: &Signer, made: Epoch) -> (Vec<u8>, Vec<u8>) {
     let record = oci::canonical(built);
     let named = (Digest::of(&record), record.len() as u64);
     let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
@@ -75,7 +76,10 @@ pub(super) fn write(built: &Built, signer: &Signer, made: Epoch) -> (Vec<u8>, Ve
 }
 
 /// Returns the build key that an entry says it answers, to be checked with everything else.
-pub(super) fn key(bytes: &[u8]) -> Result<Digest, String> {
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn key(bytes: &[u8]) -> Result<Digest, String> {
     let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let key = manifest.annotations().as_ref().and_then(|all| all.get(KEY)?.parse().ok());
     key.ok_or_else(|| "it is not a cache entry".to_owned())
@@ -83,7 +87,10 @@ pub(super) fn key(bytes: &[u8]) -> Result<Digest, String> {
 
 impl Entry {
     /// Reads an entry and checks that it answers this key, signed by the right one.
-    pub(super) fn read(bytes: &[u8], key: &Digest, verifier: &Verifier) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn read(bytes: &[u8], key: &Digest, verifier: &Verifier) -> Result<Self, String> {
         let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if manifest.artifact_type().as_ref().map(ToString::to_string).as_deref() != Some(ARTIFACT_TYPE) {
             return Err("it is not a cache entry".to_owned());
@@ -109,12 +116,16 @@ impl Entry {
     }
 
     /// Returns digest and size of the record.
-    pub(super) fn record(&self) -> (Digest, u64) {
+    #[must_use]
+    pub fn record(&self) -> (Digest, u64) {
         self.record
     }
 
     /// Reads the record, which must name what was signed, and nothing else.
-    pub(super) fn built(&self, bytes: &[u8], key: &Digest) -> Result<Built, String> {
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn built(&self, bytes: &[u8], key: &Digest) -> Result<Built, String> {
         let built: Built = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if built.key != *key {
             return Err("its record answers another key".to_owned());

@@ -12,9 +12,9 @@
 //! and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a machine with
 //! nothing that has to build the next one (a patched package) finds the layers there that stay as they are.
 
-mod entry;
+pub mod entry;
 pub mod prune;
-mod states;
+pub mod states;
 
 pub use prune::Pruned;
 

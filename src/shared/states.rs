@@ -153,7 +153,10 @@ fn manifest(inrelease: &Digest, files: &StateFiles, made: Epoch) -> Vec<u8> {
 }
 
 /// Reads which files a state has; the first is the InRelease file that was asked for.
-fn files(manifest: &[u8], inrelease: &Digest) -> Result<Vec<(Digest, u64)>, String> {
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn files(manifest: &[u8], inrelease: &Digest) -> Result<Vec<(Digest, u64)>, String> {
     let manifest: ImageManifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
     if manifest.artifact_type().as_ref().map(ToString::to_string).as_deref() != Some(ARTIFACT_TYPE) {
         return Err("it is no state of an archive".to_owned());

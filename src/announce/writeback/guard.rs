@@ -72,7 +72,8 @@ pub(super) const SETTINGS: &[&str] = &[
 /// in lower case.
 ///
 /// Not refused: diff and merge drivers (no command of ours compares contents or merges; gitattributes(5)), trailers, aliases.
-pub(super) fn is_refused(key: &str, value: &str) -> bool {
+#[must_use]
+pub fn is_refused(key: &str, value: &str) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let name = rest.rsplit('.').next().unwrap_or(rest);
     let names_program = match section {
@@ -100,7 +101,8 @@ pub(super) fn is_refused(key: &str, value: &str) -> bool {
 
 /// Tells whether a setting may make a push go to a folder within the checkout: Git would run the hooks of the repository
 /// there.
-pub(super) fn pushes_into(key: &str, value: &str, top: &Path) -> bool {
+#[must_use]
+pub fn pushes_into(key: &str, value: &str, top: &Path) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let name = rest.rsplit('.').next().unwrap_or(rest);
     let place = match section {

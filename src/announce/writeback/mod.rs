@@ -19,10 +19,15 @@ mod edit;
 mod error;
 mod find;
 mod git;
-mod guard;
+pub mod guard;
 mod run;
 
+pub use edit::Edited;
+pub use edit::edit;
 pub use error::Error;
+pub use find::Edit;
+pub use find::Expected;
+pub use find::Left;
 pub use run::Change;
 pub use run::Note;
 pub use run::Options;

@@ -64,7 +64,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Item
 ///
 /// # Errors
 /// What does not fit.
-pub(crate) fn read(
+pub fn read(
     body: &[u8],
     digest: Digest,
     overview: &Overview,

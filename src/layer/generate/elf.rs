@@ -27,20 +27,16 @@ const TAG_SONAME: u64 = 14;
 
 /// A shared library of the image's architecture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Library {
+pub struct Library {
     /// The name that programs ask for; absent in plugins.
-    pub(super) soname: Option<String>,
+    pub soname: Option<String>,
 }
 
 /// Returns the library, or `None` when the file is something else or damaged: the loader would skip it, too.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn read(
-    content: &Content,
-    contents: &Contents<'_>,
-    architecture: Architecture,
-) -> Result<Option<Library>, Error> {
+pub fn read(content: &Content, contents: &Contents<'_>, architecture: Architecture) -> Result<Option<Library>, Error> {
     File { content, contents }.library(architecture)
 }
 

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod certificates;
-mod elf;
+pub mod elf;
 mod error;
 mod filesystem;
 mod ld_so_cache;

@@ -4,6 +4,7 @@ use crate::rebase::files::Bases;
 use crate::rebase::files::Checked;
 use crate::rebase::files::Fact;
 use crate::rebase::files::PathEntries;
+use crate::tree::layers::ROOT;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -16,7 +17,8 @@ const MOST_NAMED: usize = 3;
 const FREE_FOLDERS: [&str; 4] = ["etc/", "usr/share/doc/", "usr/share/man/", "usr/share/locale/"];
 
 /// Compares an application's own entries with the differences between its bases.
-pub(crate) fn compare(application: &PathEntries, bases: &Bases) -> Checked {
+#[must_use]
+pub fn compare(application: &PathEntries, bases: &Bases) -> Checked {
     let mut comparison = FileComparison { application, bases, problems: BTreeMap::new() };
     for (path, entry) in application {
         comparison.add_entry(path, entry);
@@ -127,7 +129,8 @@ fn weight_of(path: &str) -> ObjectionWeight {
 
 /// Returns the paths of files, at or below a path, that only the new base has.
 fn added_below<'a>(path: &str, bases: &'a Bases) -> Vec<&'a str> {
-    let below = format!("{path}/");
+    // everything is below the root
+    let (path, below) = if path == ROOT { ("", String::new()) } else { (path, format!("{path}/")) };
     let mut added = Vec::new();
     for (known, entry) in bases.new.range(path.to_owned()..).take_while(|(known, _)| known.starts_with(path)) {
         // `a-b` sorts between `a` and `a/b`

@@ -5,10 +5,9 @@ use crate::rebase::Error;
 use crate::rebase::files::Fact;
 use crate::rebase::files::PathEntries;
 use crate::rebase::files::PathOwners;
-use crate::sys::archive;
 use crate::sys::archive::Limits;
-use crate::sys::archive::Next;
 use crate::sys::fs;
+use crate::tree::layers;
 use crate::values::Digest;
 use crate::values::Hasher;
 use std::io;
@@ -38,23 +37,25 @@ pub(crate) fn limits() -> Limits {
 
 /// Layers on top of one another.
 #[derive(Debug)]
-pub(crate) struct StackedLayers {
+pub struct StackedLayers {
     /// What they contain.
-    pub(crate) entries: PathEntries,
+    pub entries: PathEntries,
     /// Packages, if they are asked for: only then are files hashed.
-    pub(crate) owners: Option<PathOwners>,
+    pub owners: Option<PathOwners>,
     /// What further layers may contain.
-    pub(crate) limits: Limits,
+    pub limits: Limits,
 }
 
 impl StackedLayers {
     /// Begins a stack whose files are not hashed.
-    pub(crate) fn new(limits: Limits) -> Self {
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
         Self { entries: PathEntries::new(), owners: None, limits }
     }
 
     /// Begins a stack whose files are hashed. Lists of packages are added to `owners`.
-    pub(crate) fn with_owners(limits: Limits, owners: PathOwners) -> Self {
+    #[must_use]
+    pub fn with_owners(limits: Limits, owners: PathOwners) -> Self {
         Self { owners: Some(owners), ..Self::new(limits) }
     }
 
@@ -66,54 +67,33 @@ impl StackedLayers {
     }
 
     /// Puts a layer on top.
-    fn add(&mut self, stream: impl Read) -> io::Result<()> {
-        let (mut upper, mut hidden_paths) = (PathEntries::new(), Vec::new());
-        let Self { owners, limits, .. } = self;
-        archive::each(stream, limits, |member| {
-            let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-            let path = path.trim_start_matches("./").trim_matches('/').to_owned();
-            if path.is_empty() || path == "." {
-                return Ok(Next::Go);
-            }
+    ///
+    /// # Errors
+    /// What the stream says; an [`io::Error`] with a [`crate::sys::archive::Excess`] inside when there is more than the
+    /// limits allow. Then the stack is as before.
+    pub fn add(&mut self, stream: impl Read) -> io::Result<()> {
+        let Self { entries, owners, limits } = self;
+        let hidden_before: Vec<String> =
+            entries.iter().filter(|(_, entry)| **entry == Fact::Gone).map(|(path, _)| path.clone()).collect();
+        let hidden = layers::apply(stream, limits, entries, |path, member| read_entry(path, member, owners.as_mut()))?;
 
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            if let Some(hidden) = name.strip_prefix(".wh.") {
-                hidden_paths.push(match (hidden, folder) {
-                    // an opaque whiteout hides the content of its folder
-                    (".wh..opq", folder) => folder.to_owned(),
-                    (hidden, "") => hidden.to_owned(),
-                    (hidden, folder) => format!("{folder}/{hidden}"),
-                });
-            } else {
-                let entry = read_entry(&path, member, owners.as_mut())?;
-                upper.insert(path, entry);
+        // lower layers may have more below these paths than is known here. A folder, in the same layer or in a later one,
+        // does not bring that back; a file takes its place
+        for path in hidden_before {
+            if entries.get(&path) == Some(&Fact::Folder) {
+                entries.insert(path, Fact::Gone);
             }
-            Ok(Next::Go)
-        })?;
-
-        // whiteouts hide lower layers only, whatever their position in the archive: they are applied after all members are read
-        for hidden in hidden_paths {
-            self.hide(hidden, &mut upper);
         }
-        // a folder that exists again does not bring back what a whiteout hid below it
-        upper.retain(|path, entry| *entry != Fact::Folder || self.entries.get(path) != Some(&Fact::Gone));
-        self.entries.append(&mut upper);
+        for path in hidden {
+            if entries.get(&path).is_none_or(|entry| *entry == Fact::Folder) {
+                entries.insert(path, Fact::Gone);
+            }
+        }
+        // the root itself is in every image
+        if entries.get(layers::ROOT) == Some(&Fact::Folder) {
+            entries.remove(layers::ROOT);
+        }
         Ok(())
-    }
-
-    /// Applies a whiteout: lower layers have nothing at or below the path any more.
-    fn hide(&mut self, hidden: String, upper: &mut PathEntries) {
-        let below = format!("{hidden}/");
-        let lower =
-            self.entries.range(below.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&below));
-        for path in lower.cloned().collect::<Vec<_>>() {
-            self.entries.remove(&path);
-        }
-
-        // a folder in the same layer does not cancel the whiteout, a file takes its place
-        if upper.get(&hidden).is_none_or(|entry| *entry == Fact::Folder) {
-            upper.insert(hidden, Fact::Gone);
-        }
     }
 }
 
@@ -219,5 +199,23 @@ mod tests {
         assert_eq!(stack.entries, expected);
         assert_eq!(stack.owners.unwrap()["usr/lib/libc.so.6"], "libc6");
         assert!(StackedLayers::new(Limits::new(100, 1000, 3)).add(&lower[..]).is_err());
+    }
+
+    #[test]
+    fn a_layer_may_hide_all_below_it() {
+        let lower = layer(&[("a/", ""), ("a/b", "1"), ("a/c/d", "1"), ("e", "1")]);
+        let plain = Fact::File { mode: 0o644, digest: None };
+        let hides_all = [(layers::ROOT, Fact::Gone), ("g", plain.clone())];
+        let hides_folder = [("a", Fact::Gone), ("e", plain)];
+        for (upper, expected) in
+            [(&[(".wh..wh..opq", ""), ("g", "")][..], &hides_all), (&[("a/.wh..wh..opq", "")], &hides_folder)]
+        {
+            let mut stack = StackedLayers::new(Limits::new(100, 1000, 1 << 20));
+            stack.add(&lower[..]).unwrap();
+            stack.add(&layer(upper)[..]).unwrap();
+            let expected: PathEntries =
+                expected.iter().map(|(path, entry)| ((*path).to_owned(), entry.clone())).collect();
+            assert_eq!(stack.entries, expected);
+        }
     }
 }

@@ -13,12 +13,13 @@
 mod compare;
 mod layers;
 
+pub use compare::compare;
+pub use layers::StackedLayers;
+
 use crate::rebase::Error;
 use crate::rebase::Move;
 use crate::rebase::Order;
 use crate::rebase::blocking::on_pool;
-use crate::rebase::files::compare::compare;
-use crate::rebase::files::layers::StackedLayers;
 use crate::rebase::picture::Layer;
 use crate::rebase::place::Place;
 use crate::rebase::place::Reader;
@@ -57,8 +58,10 @@ pub struct Checked {
 
 /// What layers contain at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fact {
+pub enum Fact {
+    /// A folder.
     Folder,
+    /// A file.
     File {
         /// Permissions, with the set-id and sticky bits.
         mode: u32,
@@ -74,20 +77,20 @@ pub(crate) enum Fact {
 }
 
 /// The entries of stacked layers. Paths have no slash at either end.
-pub(crate) type PathEntries = BTreeMap<String, Fact>;
+pub type PathEntries = BTreeMap<String, Fact>;
 
 /// Which package owns a path.
-pub(crate) type PathOwners = BTreeMap<String, String>;
+pub type PathOwners = BTreeMap<String, String>;
 
 /// How the bases differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Bases {
+pub struct Bases {
     /// Layers that only the old base has.
-    pub(crate) old: PathEntries,
+    pub old: PathEntries,
     /// Layers that only the new base has.
-    pub(crate) new: PathEntries,
+    pub new: PathEntries,
     /// Packages of both.
-    pub(crate) owners: PathOwners,
+    pub owners: PathOwners,
 }
 
 /// Compares all platforms that move, as far as the request asks for it.

@@ -12,20 +12,20 @@ use std::collections::BTreeMap;
 
 /// A file's text with new digests.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Edited {
+pub struct Edited {
     /// The whole text.
-    pub(super) text: String,
+    pub text: String,
     /// The changes to it.
-    pub(super) edits: Vec<Edit>,
+    pub edits: Vec<Edit>,
     /// References that were left alone.
-    pub(super) left: Vec<Left>,
+    pub left: Vec<Left>,
 }
 
 /// Puts the digests of images into a file.
 ///
 /// # Errors
 /// Why the file cannot be changed at all, for people.
-pub(super) fn edit(text: &str, images: &[Image]) -> Result<Edited, String> {
+pub fn edit(text: &str, images: &[Image]) -> Result<Edited, String> {
     let old = document::parse(text)?;
     let find::Findings { mut edits, left } = find::find(text, &old, images);
     edits.sort_by_key(|edit| (edit.place.start, edit.place.end));

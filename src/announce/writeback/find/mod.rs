@@ -14,28 +14,28 @@ const NO_DIGEST: &str = "what follows `@` is not a SHA-256 digest";
 
 /// A change to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Edit {
+pub struct Edit {
     /// Bytes to replace; empty if something is only inserted.
-    pub(super) place: Range<usize>,
+    pub place: Range<usize>,
     /// The text to put there.
-    pub(super) text: String,
+    pub text: String,
     /// What the node must be after the change.
-    pub(super) expected: Expected,
+    pub expected: Expected,
     /// The changed node: its position in the list of documents, then in each list or map on the way to it.
-    pub(super) path: Vec<usize>,
+    pub path: Vec<usize>,
     /// The changed reference, `host/repository:tag`.
-    pub(super) reference: String,
+    pub reference: String,
     /// Name of the image.
-    pub(super) image: String,
+    pub image: String,
     /// Digest before, if there was one.
-    pub(super) old: Option<Digest>,
+    pub old: Option<Digest>,
     /// Digest after.
-    pub(super) new: Digest,
+    pub new: Digest,
 }
 
 /// What an edit makes of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Expected {
+pub enum Expected {
     /// The scalar has this text.
     Text(String),
     /// The map has a new entry `digest` with this text after the entry with this number.
@@ -44,13 +44,13 @@ pub(super) enum Expected {
 
 /// A reference that is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Left {
+pub struct Left {
     /// Its position in bytes.
-    pub(super) place: usize,
+    pub place: usize,
     /// The reference as far as it could be read.
-    pub(super) reference: String,
+    pub reference: String,
     /// The reason to leave it alone.
-    pub(super) reason: String,
+    pub reason: String,
 }
 
 impl Left {
