@@ -4,7 +4,7 @@
 //! runs, and prints a table.
 
 use flate2::write::GzEncoder;
-use sockel::apt::deb::Deb;
+use sockel::apt::deb::DebPackage;
 use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
@@ -26,7 +26,7 @@ fn main() {
     println!("|---|---|---|---|---|---|---|");
     for package in &packages {
         let file = std::fs::File::open(package).expect("the package can be opened");
-        let deb = Deb::open(BufReader::new(file)).expect("the file is a package");
+        let deb = DebPackage::open(BufReader::new(file)).expect("the file is a package");
         let mut bytes = Vec::new();
         deb.data(1, LIMIT).expect("the data member can be read").read_to_end(&mut bytes).expect("it can be read");
         let name = package.rsplit('/').next().unwrap_or(package);

@@ -4,10 +4,10 @@
 //! used) and decompresses its data member, and compresses the bytes of the image's layers in gzip members, hashing them before and after. It parses nothing, writes
 //! nothing, and keeps no order; reading the layers' bytes into memory is not timed.
 
-use sockel::apt::deb::Deb;
+use sockel::apt::deb::DebPackage;
 use sockel::tree::compress::Compression;
 use sockel::values::Digest;
-use sockel::values::Hasher;
+use sockel::values::DigestHasher;
 use std::fs::File;
 use std::io::BufReader;
 use std::io::Read;
@@ -99,7 +99,7 @@ fn process(packages: &[String], layers: &[Vec<u8>], threads: usize) -> (u64, u64
 
 fn decompress(package: &str) -> u64 {
     let file = std::fs::File::open(package).expect("the package can be opened");
-    let deb = Deb::open(Hashing(file, Hasher::default())).expect("the file is a package");
+    let deb = DebPackage::open(Hashing(file, DigestHasher::default())).expect("the file is a package");
     let mut data = deb.data(1, LIMIT).expect("the data member can be read");
     let mut buffer = vec![0; 1 << 18];
     let mut total = 0;
@@ -114,7 +114,7 @@ fn decompress(package: &str) -> u64 {
 }
 
 /// Hashes what is read.
-struct Hashing(File, Hasher);
+struct Hashing(File, DigestHasher);
 
 impl Read for Hashing {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

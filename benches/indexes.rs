@@ -3,8 +3,8 @@
 //! `cargo bench --bench indexes -- <store>/archives/by-hash/*` reads each file that is an xz file, on one thread, fastest of
 //! some runs, and prints a table.
 
-use sockel::apt::index::Index;
-use sockel::apt::index::Limits;
+use sockel::apt::index::PackageIndex;
+use sockel::apt::index::PackageIndexLimits;
 use sockel::sys::fs;
 use sockel::values::Digest;
 use std::path::Path;
@@ -33,13 +33,14 @@ fn measure(name: &str, compressed: &[u8]) {
     let read = || {
         // as the archive's file is read: verified, decompressed, scanned
         assert_eq!(Digest::of(compressed), made_from);
-        Index::read(liblzma::read::XzDecoder::new(compressed), &Limits::ARCHIVE).expect("the file is an index")
+        PackageIndex::read(liblzma::read::XzDecoder::new(compressed), &PackageIndexLimits::ARCHIVE)
+            .expect("the file is an index")
     };
     let index = read();
     let mut plain = Vec::new();
     index.encode(&made_from, &mut plain).expect("memory can be written");
     let zstd = zstd::bulk::compress(&plain, 1).expect("memory can be compressed");
-    let decode = |bytes| Index::decode(bytes, &made_from).expect("the form is sound").len();
+    let decode = |bytes| PackageIndex::decode(bytes, &made_from).expect("the form is sound").len();
     let unzstd = || decode(zstd::bulk::decompress(&zstd, plain.len()).expect("memory can be decompressed"));
     let row = |form: &str, bytes: usize, work: &dyn Fn() -> usize| {
         println!("| {name} | {} | {form} | {bytes} | {:.1} |", index.len(), fastest(work));

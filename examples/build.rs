@@ -5,7 +5,7 @@ use sockel::jobs::Session;
 use sockel::jobs::SessionOptions;
 use sockel::jobs::build::BuildRequest;
 use sockel::jobs::build::run;
-use sockel::report::Recorder;
+use sockel::report::EventRecorder;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: build PROJECT STORE IMAGE LAYOUT".into());
     };
 
-    let session = Session::open(SessionOptions::new(project, store), Arc::new(Recorder::default()))?;
+    let session = Session::open(SessionOptions::new(project, store), Arc::new(EventRecorder::default()))?;
     let request = BuildRequest {
         images: vec![image.clone()],
         outputs: vec![Output::Layout(layout.into())],

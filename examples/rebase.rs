@@ -6,7 +6,7 @@ use sockel::jobs::Session;
 use sockel::jobs::SessionOptions;
 use sockel::jobs::rebase::RebaseRequest;
 use sockel::jobs::rebase::run;
-use sockel::report::Recorder;
+use sockel::report::EventRecorder;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: rebase STORE IMAGE BASE".into());
     };
 
-    let session = Session::open(SessionOptions::new(".", store), Arc::new(Recorder::default()))?;
+    let session = Session::open(SessionOptions::new(".", store), Arc::new(EventRecorder::default()))?;
     let request = RebaseRequest { base: Some(base.clone()), ..RebaseRequest::of(image) };
     let rebased = run(&request, &session)?;
 

@@ -4,7 +4,7 @@ use sockel::jobs::Session;
 use sockel::jobs::SessionOptions;
 use sockel::jobs::update::UpdateRequest;
 use sockel::jobs::update::run;
-use sockel::report::Recorder;
+use sockel::report::EventRecorder;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: update PROJECT STORE".into());
     };
 
-    let session = Session::open(SessionOptions::new(project, store), Arc::new(Recorder::default()))?;
+    let session = Session::open(SessionOptions::new(project, store), Arc::new(EventRecorder::default()))?;
     let outcome = run(&UpdateRequest::default(), &session)?;
 
     for image in &outcome.images {

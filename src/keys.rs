@@ -53,13 +53,13 @@ impl Explain for Error {
 }
 
 /// Makes signatures.
-pub struct Signer(Ed25519KeyPair);
+pub struct SigningKey(Ed25519KeyPair);
 
 /// Judges signatures.
 #[derive(Debug, Clone)]
-pub struct Verifier(Vec<u8>);
+pub struct VerifyingKey(Vec<u8>);
 
-impl Signer {
+impl SigningKey {
     /// Reads a private key (`PRIVATE KEY`, RFC 5958).
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Signer {
     }
 }
 
-impl Verifier {
+impl VerifyingKey {
     /// Reads a public key (`PUBLIC KEY`, RFC 8410).
     ///
     /// # Errors
@@ -116,10 +116,10 @@ pub(crate) mod tests {
     use ring::signature::KeyPair;
 
     /// Returns the keys that come from a seed.
-    pub(crate) fn pair(seed: u8) -> (Signer, Verifier) {
+    pub(crate) fn pair(seed: u8) -> (SigningKey, VerifyingKey) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
-        let verifier = Verifier(pair.public_key().as_ref().to_vec());
-        (Signer(pair), verifier)
+        let verifier = VerifyingKey(pair.public_key().as_ref().to_vec());
+        (SigningKey(pair), verifier)
     }
 
     // RFC 8410, 10.1 and 10.3
@@ -134,16 +134,16 @@ pub(crate) mod tests {
             fs::write_atomic(&path, text.as_bytes()).unwrap();
             path
         };
-        let signer = Signer::read(&write("private", PRIVATE)).unwrap();
-        let verifier = Verifier::read(&write("public", PUBLIC)).unwrap();
+        let signer = SigningKey::read(&write("private", PRIVATE)).unwrap();
+        let verifier = VerifyingKey::read(&write("public", PUBLIC)).unwrap();
         let signature = signer.sign(b"message");
         assert!(verifier.verify(b"message", &signature));
         assert!(!verifier.verify(b"massage", &signature));
         assert!(!verifier.verify(b"message", "AAAA") && !verifier.verify(b"message", "no Base64"));
         assert!(!pair(1).1.verify(b"message", &signature));
         for text in ["", PUBLIC, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-            assert!(Signer::read(&write("bad", text)).is_err());
+            assert!(SigningKey::read(&write("bad", text)).is_err());
         }
-        assert!(Verifier::read(&write("bad", PRIVATE)).is_err());
+        assert!(VerifyingKey::read(&write("bad", PRIVATE)).is_err());
     }
 }

@@ -55,7 +55,7 @@
 //!
 //! # How a command runs
 //! `cli::<command>` turns flags into a request, calls the job of the same name in [`jobs`], and prints what it answers. A
-//! job asks [`recipe::Project`] for definitions, [`lock`] for locks, [`build::build`] for images, [`publish::publish`] for
+//! job asks [`recipe::RecipeProject`] for definitions, [`lock`] for locks, [`build::build`] for images, [`publish::publish`] for
 //! their way to a registry. Stages hand each other values and never call a job. Every stage's `mod.rs` says what goes in,
 //! what comes out, what holds, and what is not there. Programs call jobs as the command line does: see `examples/`.
 //!

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 /// A part of the work that shows its own progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum ProgressStage {
     /// Reading archive indexes; counts bytes.
     Index,
     /// Fetching packages, and blobs from a registry; counts bytes.
@@ -20,7 +20,7 @@ pub enum Stage {
 
 /// Why a transfer is not needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saving {
+pub enum TransferSaving {
     /// The destination has the bytes already.
     There,
     /// The transfer was announced, and then the registry mounted the blob from another repository.
@@ -29,11 +29,11 @@ pub enum Saving {
 
 /// One event of a running stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum ProgressEvent {
     /// Work of this size is ahead. A stage may announce more work while it runs; the totals add up.
     Started {
         /// The stage that has the work ahead.
-        stage: Stage,
+        stage: ProgressStage,
         /// Bytes of work.
         total: u64,
         /// The package, index or layer in question, as text for people.
@@ -42,25 +42,25 @@ pub enum Event {
     /// More bytes are done.
     Advanced {
         /// The stage that made progress.
-        stage: Stage,
+        stage: ProgressStage,
         /// Bytes done since the last event.
         by: u64,
     },
     /// An item announced by `Started` is complete.
     Finished {
         /// The stage that completed it.
-        stage: Stage,
+        stage: ProgressStage,
         /// The same text as in `Started`.
         what: String,
     },
-    /// A transfer is not needed. Only a [`Saving::Mounted`] one was announced before.
+    /// A transfer is not needed. Only a [`TransferSaving::Mounted`] one was announced before.
     Saved {
         /// The stage that would have made the transfer.
-        stage: Stage,
+        stage: ProgressStage,
         /// Bytes that are not transferred.
         by: u64,
         /// The reason.
-        how: Saving,
+        how: TransferSaving,
     },
     /// Something that helps to find a problem.
     Detail(String),
@@ -80,28 +80,28 @@ pub enum Event {
 }
 
 /// Receives events, from several threads at once.
-pub trait Reporter: Send + Sync {
+pub trait ProgressReporter: Send + Sync {
     /// Takes one event.
-    fn event(&self, event: Event);
+    fn event(&self, event: ProgressEvent);
 }
 
 /// Keeps all events, for callers that look at them afterwards.
 #[derive(Default)]
-pub struct Recorder(Mutex<Vec<Event>>);
+pub struct EventRecorder(Mutex<Vec<ProgressEvent>>);
 
-impl Recorder {
+impl EventRecorder {
     /// Returns the events so far.
     ///
     /// # Panics
     /// Never in practice: a thread would have to panic while pushing to a vector.
     #[must_use]
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<ProgressEvent> {
         self.0.lock().expect("no thread panics while it holds this").clone()
     }
 }
 
-impl Reporter for Recorder {
-    fn event(&self, event: Event) {
+impl ProgressReporter for EventRecorder {
+    fn event(&self, event: ProgressEvent) {
         self.0.lock().expect("no thread panics while it holds this").push(event);
     }
 }

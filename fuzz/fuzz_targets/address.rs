@@ -1,17 +1,17 @@
 //! Addresses and names as people write them: what is taken is within the grammar of registries, and reads the same again.
 #![no_main]
 
-use sockel::bundle::Place;
+use sockel::bundle::BundleLocation;
 use sockel::oci::registry::address;
-use sockel::oci::registry::address::Address;
+use sockel::oci::registry::address::ImageLocation;
 use sockel::publish::harbor::Repository;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    if let Ok(Address::Registry { url, prefix }) = Address::parse(text, &[]) {
+    if let Ok(ImageLocation::Registry { url, prefix }) = ImageLocation::parse(text, &[]) {
         assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none());
         assert!(prefix.is_empty() || address::check_repository(&prefix).is_ok());
-        let again = Address::parse(&format!("{url}{prefix}"), &[]);
-        assert!(matches!(again, Ok(same) if same == Address::Registry { url, prefix }));
+        let again = ImageLocation::parse(&format!("{url}{prefix}"), &[]);
+        assert!(matches!(again, Ok(same) if same == ImageLocation::Registry { url, prefix }));
     }
     if address::check_repository(text).is_ok() {
         assert!(text.split('/').all(|part| !matches!(part, "" | "." | "..")) && text.len() <= 255 && text.is_ascii());
@@ -24,9 +24,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         assert_eq!(repository.to_string(), text);
         assert!(!repository.project().contains('/') && !repository.name().is_empty());
     }
-    if let Ok(place) = text.parse::<Place>() {
+    if let Ok(place) = text.parse::<BundleLocation>() {
         // an address may be shown without a password that it should not have
         let shown = place.to_string();
-        assert!(shown == text || matches!(place, Place::Registry { .. }), "{shown}");
+        assert!(shown == text || matches!(place, BundleLocation::Registry { .. }), "{shown}");
     }
 });

@@ -4,11 +4,11 @@
 mod support;
 
 use sockel::sys::archive;
-use sockel::sys::archive::Excess;
+use sockel::sys::archive::ArchiveLimitExceeded;
 use sockel::sys::archive::LONGEST_PATH;
-use sockel::sys::archive::Limits;
+use sockel::sys::archive::ArchiveLimits;
 use sockel::sys::archive::METADATA;
-use sockel::sys::archive::Next;
+use sockel::sys::archive::VisitControl;
 use std::io;
 use std::io::Read;
 
@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 fn walk(stream: impl Read) {
-    let mut limits = Limits::new(MEMBERS, NAMES, BYTES);
+    let mut limits = ArchiveLimits::new(MEMBERS, NAMES, BYTES);
     let (mut members, mut names, mut contents) = (0, 0, 0);
     let walked = archive::each(stream, &mut limits, |member| {
         let (path, link) = (member.path_bytes().len(), member.link_name_bytes().map_or(0, |name| name.len()));
@@ -35,10 +35,10 @@ fn walk(stream: impl Read) {
         members += 1;
         names += (path + link) as u64;
         contents += io::copy(member, &mut io::sink())?;
-        Ok(Next::Go)
+        Ok(VisitControl::Go)
     });
     assert!(members <= MEMBERS && names <= NAMES && contents <= BYTES);
-    if let Some(excess) = walked.err().as_ref().and_then(Excess::of) {
+    if let Some(excess) = walked.err().as_ref().and_then(ArchiveLimitExceeded::of) {
         assert!(!excess.to_string().is_empty());
     }
 }

@@ -2,17 +2,17 @@
 //! title leads out of a folder.
 #![no_main]
 
-use sockel::bundle::Contents;
+use sockel::bundle::BundleContents;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let (config, manifest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    match Contents::parse(config, manifest) {
+    match BundleContents::parse(config, manifest) {
         Ok(contents) => assert_eq!(contents.manifest(), manifest),
         Err(problems) => assert!(!problems.is_empty()),
     }
-    let Ok(list) = serde_json::from_slice::<Contents>(config) else { return };
-    match Contents::parse(&list.to_json(), &list.manifest()) {
+    let Ok(list) = serde_json::from_slice::<BundleContents>(config) else { return };
+    match BundleContents::parse(&list.to_json(), &list.manifest()) {
         Ok(contents) => {
             assert_eq!(contents, list);
             for file in &contents.files {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use sockel::oci::registry::credentials;
-use sockel::oci::registry::credentials::Audience;
-use sockel::oci::registry::credentials::Found;
+use sockel::oci::registry::credentials::LoginAudience;
+use sockel::oci::registry::credentials::ConfiguredLogin;
 use sockel::values::Login;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -12,19 +12,19 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (host, repository, audience, address) = (line(), line(), line(), line());
     let file = parts.next().unwrap_or_default();
     match credentials::search(file, host, repository) {
-        Ok(Found::Login(login)) => sound(&login),
-        Ok(Found::Helper { name, .. }) => {
+        Ok(ConfiguredLogin::Login(login)) => sound(&login),
+        Ok(ConfiguredLogin::Helper { name, .. }) => {
             assert!(
                 !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
             );
         }
-        Ok(Found::Nothing) | Err(_) => {}
+        Ok(ConfiguredLogin::Nothing) | Err(_) => {}
     }
     if let Ok(robot) = credentials::robot(file) {
         sound(&robot.login);
     }
-    let Ok(audience) = Audience::parse(audience) else { return };
-    assert_eq!(Audience::parse(&audience.to_string()).as_ref(), Ok(&audience));
+    let Ok(audience) = LoginAudience::parse(audience) else { return };
+    assert_eq!(LoginAudience::parse(&audience.to_string()).as_ref(), Ok(&audience));
     let Ok(address) = address.parse() else { return };
     let registry: url::Url = address;
     let is_covered = audience.covers(&registry);
@@ -35,7 +35,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let is_docker = registry.host_str().is_some_and(|host| host.trim_end_matches('.').ends_with("docker.io"));
         let host = registry.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
         assert!(is_docker || text.contains(&host), "{audience} {registry}");
-        assert!(Audience::of(&registry).covers(&registry));
+        assert!(LoginAudience::of(&registry).covers(&registry));
     }
 });
 

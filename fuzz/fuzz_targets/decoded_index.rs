@@ -1,8 +1,8 @@
 //! Decoded indexes: whatever the bytes are, an index that is made of them answers every question.
 #![no_main]
 
-use sockel::apt::index::Index;
-use sockel::apt::index::Limits;
+use sockel::apt::index::PackageIndex;
+use sockel::apt::index::PackageIndexLimits;
 use sockel::values::Digest;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some(([names, stanzas, provides], body)) = bytes.split_first_chunk() else { return };
     let (names, stanzas, provides) = (u32::from(*names), u32::from(stanzas % 16), u32::from(provides % 16));
     let Some(records) = (body.len() as u32).checked_sub(names + stanzas * 16 + provides * 12) else { return };
-    let empty = Index::read(&b""[..], &Limits::ARCHIVE).expect("nothing is an index");
+    let empty = PackageIndex::read(&b""[..], &PackageIndexLimits::ARCHIVE).expect("nothing is an index");
     let mut form = Vec::new();
     empty.encode(&made_from, &mut form).expect("memory can be written");
     let mut sealed = body.to_vec();
@@ -24,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 fn ask_all(bytes: Vec<u8>, made_from: &Digest) {
-    let Some(index) = Index::decode(bytes.clone(), made_from) else { return };
+    let Some(index) = PackageIndex::decode(bytes.clone(), made_from) else { return };
     let mut again = Vec::new();
     index.encode(made_from, &mut again).expect("memory can be written");
     assert_eq!(again, bytes);

@@ -3,9 +3,9 @@
 
 mod support;
 
-use sockel::build::Built;
+use sockel::build::BuiltImage;
 use sockel::shared::entry;
-use sockel::shared::entry::Entry;
+use sockel::shared::entry::CacheEntry;
 use sockel::shared::key::Signer;
 use sockel::shared::key::Verifier;
 use sockel::values::Digest;
@@ -25,20 +25,20 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (signer, verifier) = &*KEYS;
     // nobody signed these
     if let Ok(key) = entry::key(bytes) {
-        assert!(Entry::read(bytes, &key, verifier).is_err());
+        assert!(CacheEntry::read(bytes, &key, verifier).is_err());
     }
-    let Ok(built) = serde_json::from_slice::<Built>(bytes) else { return };
+    let Ok(built) = serde_json::from_slice::<BuiltImage>(bytes) else { return };
     let (record, manifest) = entry::write(&built, signer, Epoch(0));
-    let read = Entry::read(&manifest, &built.key, verifier).expect("it was signed");
+    let read = CacheEntry::read(&manifest, &built.key, verifier).expect("it was signed");
     assert_eq!(read.record(), (Digest::of(&record), record.len() as u64));
     assert_eq!(read.built(&record, &built.key).as_ref(), Ok(&built));
-    assert!(Entry::read(&manifest, &Digest::of(b"another key"), verifier).is_err());
+    assert!(CacheEntry::read(&manifest, &Digest::of(b"another key"), verifier).is_err());
     // one changed byte is noticed, or says nothing
     let mut changed = manifest.clone();
     let place = bytes.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
     let place = place % changed.len();
     changed[place] ^= 1 << (place % 7);
-    if let Ok(entry) = Entry::read(&changed, &built.key, verifier) {
+    if let Ok(entry) = CacheEntry::read(&changed, &built.key, verifier) {
         assert_eq!(entry.record(), read.record());
         assert_eq!(entry.built(&record, &built.key), Ok(built));
     }

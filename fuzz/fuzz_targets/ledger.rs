@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sockel::recipe::Ledger;
+use sockel::recipe::ScriptLedger;
 
 fuzz_target!(|text: &str| {
-    let _no_panic = Ledger::parse("scripts.yaml", text);
+    let _no_panic = ScriptLedger::parse("scripts.yaml", text);
 });

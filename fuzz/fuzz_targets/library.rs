@@ -4,16 +4,16 @@
 mod support;
 
 use sockel::layer::generate::elf;
-use sockel::tree::Content;
-use sockel::tree::Contents;
-use sockel::tree::Source;
+use sockel::tree::FileContent;
+use sockel::tree::ContentReader;
+use sockel::tree::ContentSource;
 use sockel::values::Architecture;
 use sockel::values::Digest;
 use support::STORE;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let content = Content { digest: Digest::of(bytes), size: bytes.len() as u64, source: Source::Inline(bytes.into()) };
-    let contents = Contents::new(&STORE);
+    let content = FileContent { digest: Digest::of(bytes), size: bytes.len() as u64, source: ContentSource::Inline(bytes.into()) };
+    let contents = ContentReader::new(&STORE);
     for architecture in [Architecture::Amd64, Architecture::Arm64] {
         let found = elf::read(&content, &contents, architecture).expect("inline bytes can be read");
         if let Some(soname) = found.and_then(|library| library.soname) {

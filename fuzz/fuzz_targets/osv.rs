@@ -5,15 +5,15 @@
 mod support;
 
 use sockel::advisory;
-use sockel::advisory::Distribution;
-use sockel::advisory::Feed;
-use sockel::advisory::Upgrade;
+use sockel::advisory::DistributionRelease;
+use sockel::advisory::AdvisoryFeed;
+use sockel::advisory::PackageUpgrade;
 use sockel::values::Digest;
 use support::STORE;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let feed = Feed { name: "feed".to_owned(), path: support::file("feed", bytes) };
-    let upgrade = |source: &str, old: &str, new: &str| Upgrade {
+    let feed = AdvisoryFeed { name: "feed".to_owned(), path: support::file("feed", bytes) };
+    let upgrade = |source: &str, old: &str, new: &str| PackageUpgrade {
         source: source.to_owned(),
         package: source.to_owned(),
         old: old.to_owned(),
@@ -21,7 +21,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         sources: (None, None),
         from: "debian/security".to_owned(),
         deb: Digest::of(b""),
-        distribution: Distribution { origin: "Debian".to_owned(), release: "13".to_owned() },
+        distribution: DistributionRelease { origin: "Debian".to_owned(), release: "13".to_owned() },
     };
     let upgrades = [upgrade("glibc", "2.41-12", "2.41-12+deb13u1"), upgrade("a", "1", "2")];
     let Ok(explained) = advisory::explain(&upgrades, &[feed], &STORE) else { return };

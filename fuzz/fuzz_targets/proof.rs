@@ -3,7 +3,7 @@
 
 use sockel::lock::file::Lock;
 use sockel::lock::file::LockedPackage;
-use sockel::lock::proof::Doubt;
+use sockel::lock::proof::ProofDoubt;
 use sockel::lock::proof::judge;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
                 assert_eq!(packages(lock), packages(signed));
                 assert!(!proof.later.is_empty() || (&lock.archives, lock.epoch) == (&signed.archives, signed.epoch));
             }
-            Err(Doubt::Differs { differences, .. }) => assert!(!differences.is_empty() && lock != signed),
+            Err(ProofDoubt::Differs { differences, .. }) => assert!(!differences.is_empty() && lock != signed),
             Err(doubt) => panic!("{doubt:?}"),
         }
     }

@@ -4,12 +4,12 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use sockel::oci::registry::document::Named;
+use sockel::oci::registry::document::ContentDescriptor;
 use sockel::rebase::merge;
-use sockel::rebase::picture::Face;
-use sockel::rebase::picture::Layer;
+use sockel::rebase::picture::PlatformImage;
+use sockel::rebase::picture::IdentifiedLayer;
 use sockel::rebase::splice;
-use sockel::rebase::splice::Parts;
+use sockel::rebase::splice::SpliceInput;
 use sockel::values::Digest;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if !application.stands_on(&old) {
         return;
     }
-    let parts = Parts { application: &application, old: &old, new: &new, base_name: "r.example/base:1" };
+    let parts = SpliceInput { application: &application, old: &old, new: &new, base_name: "r.example/base:1" };
     let Ok(spliced) = splice::splice(&parts) else { return };
     assert_eq!(splice::splice(&parts).as_ref(), Ok(&spliced));
     let config: Value = serde_json::from_slice(&spliced.config).expect("it is JSON");
@@ -50,12 +50,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 /// An image as `rebase::picture` would let it through.
-fn face(image: Image) -> Option<Face> {
+fn face(image: Image) -> Option<PlatformImage> {
     let Image { config, manifest, layers, media_type } = image;
     let is_whole = config["config"].is_object() && manifest["layers"].as_array()?.len() == layers.len();
-    let layers = layers.iter().map(|name| Layer {
+    let layers = layers.iter().map(|name| IdentifiedLayer {
         diff_id: Digest::of(name.as_bytes()),
-        blob: Named {
+        blob: ContentDescriptor {
             digest: Digest::of(format!("packed {name}").as_bytes()),
             size: name.len() as u64,
             media_type: "application/vnd.oci.image.layer.v1.tar+gzip".to_owned(),
@@ -64,5 +64,5 @@ fn face(image: Image) -> Option<Face> {
     let layers = layers.collect();
     let digest = Digest::of(manifest.to_string().as_bytes());
     let platform = "linux/amd64".to_owned();
-    is_whole.then_some(Face { platform, descriptor: Value::Null, digest, media_type, manifest, config, layers })
+    is_whole.then_some(PlatformImage { platform, descriptor: Value::Null, digest, media_type, manifest, config, layers })
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use sockel::recipe::Project;
+use sockel::recipe::RecipeProject;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let (recipe, image) = text.split_once("\n---\n").unwrap_or((text, "recipe: debian\n"));
     std::fs::write(PROJECT.join("recipes/debian.yaml"), recipe).expect("a recipe can be written");
     std::fs::write(PROJECT.join("base-images/own.yaml"), image).expect("a base image can be written");
-    let Ok(project) = Project::open(&PROJECT) else { return };
+    let Ok(project) = RecipeProject::open(&PROJECT) else { return };
     let problems = project.check();
     for problem in &problems {
         for (width, is_coloured) in [(40, false), (200, true)] {
@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     }
     let _no_panic = project.related(2);
     if let Ok(definitions) = project.definitions(&[]) {
-        assert!(problems.iter().all(|problem| problem.severity == sockel::recipe::Severity::Warning));
+        assert!(problems.iter().all(|problem| problem.severity == sockel::recipe::DiagnosticSeverity::Warning));
         for definition in &definitions {
             assert_eq!(project.definition(&definition.image).ok().as_ref(), Some(definition));
             assert!(!definition.identity().is_empty());

@@ -5,28 +5,28 @@ mod support;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sockel::apt::index::Index;
-use sockel::apt::index::Limits;
-use sockel::build::Built;
-use sockel::build::Whereabouts;
+use sockel::apt::index::PackageIndex;
+use sockel::apt::index::PackageIndexLimits;
+use sockel::build::BuiltImage;
+use sockel::build::LayerLocation;
 use sockel::build::record;
 use sockel::fetch::Mirrors;
 use sockel::fetch::states::LockedArchives;
 use sockel::fetch::states::StateFiles;
-use sockel::fetch::states::States;
+use sockel::fetch::states::StateReader;
 use sockel::layer::unpack;
-use sockel::lock::Outside;
-use sockel::lock::images::Needed;
-use sockel::report::Recorder;
+use sockel::lock::ArchiveAccess;
+use sockel::lock::images::NeededPackage;
+use sockel::report::EventRecorder;
 use sockel::sys::http;
-use sockel::sys::http::Http;
-use sockel::update::memory::Seen;
+use sockel::sys::http::HttpClient;
+use sockel::update::memory::RememberedUpdate;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 use std::sync::LazyLock;
 use support::STORE;
 
-static HTTP: LazyLock<Http> = LazyLock::new(|| Http::new(http::Options::usual(true, None)));
+static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(http::HttpOptions::usual(true, None)));
 
 const PACKAGE: &str = "Package: a\nVersion: 1\nArchitecture: amd64\nMaintainer: x\nFilename: pool/a.deb\nSize: 1\n\
     SHA256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
@@ -47,11 +47,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert_eq!(read, expected);
     let _no_panic: Option<Value> = STORE.remembered(kind, &key);
     same::<StateFiles>(kind, &key);
-    same::<Seen>(kind, &key);
-    same::<Built>(kind, &key);
+    same::<RememberedUpdate>(kind, &key);
+    same::<BuiltImage>(kind, &key);
     let _no_panic = StateFiles::of(&key, &STORE);
     let _no_panic = unpack::find(&key, &STORE);
-    if let Some(built) = record::find(&key, Whereabouts::Here, &STORE) {
+    if let Some(built) = record::find(&key, LayerLocation::Here, &STORE) {
         // nothing is in the store
         panic!("{built:?}");
     }
@@ -68,14 +68,14 @@ fn same<T: DeserializeOwned + serde::Serialize + PartialEq + std::fmt::Debug>(ki
 
 /// A record about a package stands for its contents.
 fn control() {
-    let index = Index::read(PACKAGE.as_bytes(), &Limits::ARCHIVE).expect("an index");
+    let index = PackageIndex::read(PACKAGE.as_bytes(), &PackageIndexLimits::ARCHIVE).expect("an index");
     let package = index.packages().next().expect("a package").expect("a sound one");
-    let (mirrors, reporter) = (Mirrors::default(), Recorder::default());
-    let states = States { http: &HTTP, store: &STORE, mirrors: &mirrors, now: Epoch(0), reporter: &reporter };
+    let (mirrors, reporter) = (Mirrors::default(), EventRecorder::default());
+    let states = StateReader { http: &HTTP, store: &STORE, mirrors: &mirrors, now: Epoch(0), reporter: &reporter };
     let archives = LockedArchives::new(states);
     if archives.is_at_hand(&package) {
         let platform = "linux/amd64".parse().expect("a platform");
-        let needed = Needed { archives: &[], from: "a/b", platform, package: &package };
+        let needed = NeededPackage { archives: &[], from: "a/b", platform, package: &package };
         let _no_panic = archives.read(&[needed]);
     }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use sockel::oci::registry::challenge;
-use sockel::oci::registry::challenge::Challenge;
+use sockel::oci::registry::challenge::AuthChallenge;
 use sockel::oci::registry::credentials;
 use sockel::oci::registry::document;
 use sockel::oci::registry::error;
@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = credentials::robot(bytes);
     let _ = credentials::search(bytes, "registry.example", "a/b");
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(Challenge::Bearer { realm, .. }) = challenge::parse(text.lines(), &registry) {
+    if let Ok(AuthChallenge::Bearer { realm, .. }) = challenge::parse(text.lines(), &registry) {
         assert_eq!(realm.scheme(), "https");
     }
     if let Ok(url) = location::resolve(&registry, text) {

@@ -3,14 +3,14 @@
 #![no_main]
 
 use serde_json::json;
-use sockel::build::Order;
+use sockel::build::Pinned;
 use sockel::build::record;
 use sockel::lock::file::Lock;
 use sockel::oci::registry::address::check_tag;
 use sockel::publish;
 use sockel::publish::policy::is_moving;
-use sockel::recipe::Definition;
-use sockel::recipe::Publish;
+use sockel::recipe::ImageDefinition;
+use sockel::recipe::PublishSettings;
 use sockel::values::Epoch;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -36,7 +36,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let mut last = (Vec::new(), None);
     for lock in &locks {
-        let order = Order { definition: &definition, lock };
+        let order = Pinned { definition: &definition, lock };
         let numbers: Vec<String> = record::version(&order).split('.').map(str::to_owned).collect();
         assert_eq!(numbers.len(), 6, "{numbers:?}");
         assert!(numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())));
@@ -61,9 +61,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert!(!is_moving(&format!("{pattern}{{fixed}}")));
 });
 
-fn definition(tags: &[&str]) -> Definition {
+fn definition(tags: &[&str]) -> ImageDefinition {
     let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-    Definition {
+    ImageDefinition {
         image: "i".to_owned(),
         parent: None,
         platforms: Vec::new(),
@@ -71,7 +71,7 @@ fn definition(tags: &[&str]) -> Definition {
         archives: Vec::new(),
         levels: BTreeMap::new(),
         inputs: BTreeMap::new(),
-        publish: Publish { repository: "i".to_owned(), tags },
+        publish: PublishSettings { repository: "i".to_owned(), tags },
         version_of: Some("libc6".to_owned()),
         purpose: String::new(),
         owner: Default::default(),

@@ -5,8 +5,8 @@
 mod support;
 
 use sockel::layer::unpack;
-use sockel::layer::unpack::Deb;
-use sockel::tree::Kind;
+use sockel::layer::unpack::StoredDeb;
+use sockel::tree::EntryKind;
 use support::STORE;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -20,13 +20,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         deb.resize(deb.len().next_multiple_of(2), b'\n');
     }
     let digest = STORE.add(&deb).expect("a blob can be written");
-    let deb = Deb { name: "a".to_owned(), digest, size: deb.len() as u64 };
+    let deb = StoredDeb { name: "a".to_owned(), digest, size: deb.len() as u64 };
     if let Ok(unpacked) = unpack::unpack(&deb, 1, &STORE) {
         for entry in &unpacked.entries {
             assert!(entry.path.split('/').all(|part| !matches!(part, "" | "." | "..")), "{}", entry.path);
             assert!(entry.mode & !0o1777 == 0);
             assert!(entry.uid != u32::MAX && entry.gid != u32::MAX);
-            if let Kind::Hardlink { target, .. } = &entry.kind {
+            if let EntryKind::Hardlink { target, .. } = &entry.kind {
                 assert!(unpacked.entries.iter().any(|entry| entry.path == *target));
             }
         }

@@ -2,12 +2,12 @@
 //! nothing.
 #![no_main]
 
-use sockel::announce::writeback::Image;
+use sockel::announce::writeback::WriteBackImage;
 use sockel::announce::writeback::edit;
 use sockel::values::Digest;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let image = |name: &str, repository: &str, tags: &[&str]| Image {
+    let image = |name: &str, repository: &str, tags: &[&str]| WriteBackImage {
         image: name.to_owned(),
         repository: repository.to_owned(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),

@@ -2,12 +2,12 @@
 
 use crate::advisory::Error;
 use crate::advisory::osv;
-use crate::advisory::osv::Advisory;
+use crate::advisory::osv::OsvAdvisory;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::sys::http::Conditional;
-use crate::sys::http::Http;
-use crate::sys::http::Validators;
+use crate::sys::http::CacheValidators;
+use crate::sys::http::ConditionalResponse;
+use crate::sys::http::HttpClient;
 use crate::values::Digest;
 use crate::values::cover;
 use serde_json::value::RawValue;
@@ -30,7 +30,7 @@ const VALIDATORS: &str = "advisories";
 
 /// A feed of OSV records on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feed {
+pub struct AdvisoryFeed {
     /// The configured path or address, for messages.
     pub name: String,
     /// File or folder with the records.
@@ -42,26 +42,26 @@ pub struct Feed {
 ///
 /// # Errors
 /// When an address cannot be fetched, or was never fetched and the run is offline.
-pub fn fetch(names: &[String], store: &Store, http: &Http) -> Result<Vec<Feed>, Error> {
+pub fn fetch(names: &[String], store: &Store, http: &HttpClient) -> Result<Vec<AdvisoryFeed>, Error> {
     names.iter().map(|name| fetch_one(name, store, http)).collect()
 }
 
-fn fetch_one(name: &str, store: &Store, http: &Http) -> Result<Feed, Error> {
+fn fetch_one(name: &str, store: &Store, http: &HttpClient) -> Result<AdvisoryFeed, Error> {
     if !is_address(name) {
-        return Ok(Feed { name: name.to_owned(), path: PathBuf::from(name) });
+        return Ok(AdvisoryFeed { name: name.to_owned(), path: PathBuf::from(name) });
     }
 
     let key = Digest::of(name.as_bytes());
     let path = store.folder().join("archives/advisories").join(key.hex());
     // the address may hold a login, which no message shows
-    let feed = Feed { name: cover(name), path };
+    let feed = AdvisoryFeed { name: cover(name), path };
     let has_file = fs::size(&feed.path).is_some();
     if http.is_offline() && has_file {
         return Ok(feed);
     }
 
     // validators without their file would make the server answer that nothing has changed
-    let known: Validators = store.result(VALIDATORS, &key).filter(|_| has_file).unwrap_or_default();
+    let known: CacheValidators = store.result(VALIDATORS, &key).filter(|_| has_file).unwrap_or_default();
     let answer = http.block_on(http.get_if_changed(name, MOST_FETCHED, &known));
     let answer = match answer.flatten() {
         Ok(answer) => answer,
@@ -69,7 +69,7 @@ fn fetch_one(name: &str, store: &Store, http: &Http) -> Result<Feed, Error> {
         Err(error) if error.is_input() => return Err(error.into()),
         Err(error) => return Err(feed.error(error.to_string())),
     };
-    if let Conditional::Changed { bytes, validators } = answer {
+    if let ConditionalResponse::Changed { bytes, validators } = answer {
         fs::create_dir(feed.path.parent().expect("it is in the store"))?;
         fs::write_atomic(&feed.path, &bytes)?;
         // after the file: a run that is killed in between fetches it once more
@@ -84,7 +84,7 @@ pub(super) fn is_address(name: &str) -> bool {
 }
 
 /// Reads the advisories of the feeds about the `wanted` source packages.
-pub(super) fn read_all(feeds: &[Feed], wanted: &BTreeSet<&str>) -> Result<Vec<Advisory>, Error> {
+pub(super) fn read_all(feeds: &[AdvisoryFeed], wanted: &BTreeSet<&str>) -> Result<Vec<OsvAdvisory>, Error> {
     let mut advisories = Vec::new();
     // a large feed takes seconds to read, and a run without upgrades needs none of it
     if wanted.is_empty() {
@@ -97,7 +97,7 @@ pub(super) fn read_all(feeds: &[Feed], wanted: &BTreeSet<&str>) -> Result<Vec<Ad
     Ok(advisories)
 }
 
-impl Feed {
+impl AdvisoryFeed {
     fn error(&self, cause: String) -> Error {
         Error::Feed { feed: self.name.clone(), cause }
     }
@@ -105,9 +105,9 @@ impl Feed {
 
 /// Collects the advisories of one feed.
 struct FeedReader<'a> {
-    feed: &'a Feed,
+    feed: &'a AdvisoryFeed,
     wanted: &'a BTreeSet<&'a str>,
-    advisories: &'a mut Vec<Advisory>,
+    advisories: &'a mut Vec<OsvAdvisory>,
 }
 
 impl FeedReader<'_> {

@@ -1,7 +1,7 @@
 //! Finds the vulnerabilities that package upgrades fix, in the change logs of the packages and in OSV data.
 //!
-//! - **In**: [`Upgrade`]s whose new packages are in the store; OSV feeds, where some are configured.
-//! - **Out**: one [`Explained`] per source package: CVE numbers, which sources name them, how urgent the upgrade is.
+//! - **In**: [`PackageUpgrade`]s whose new packages are in the store; OSV feeds, where some are configured.
+//! - **Out**: one [`UpgradeExplanation`] per source package: CVE numbers, which sources name them, how urgent the upgrade is.
 //! - **Invariants**: nothing is invented: a log that is missing or cut off is reported as such; where log and feed differ,
 //!   both are shown.
 //! - **Not here**: whether a vulnerability matters to an image (`publish::gate` judges reports of scanners).
@@ -10,11 +10,11 @@ pub mod feed;
 pub mod log;
 mod osv;
 
-pub use feed::Feed;
+pub use feed::AdvisoryFeed;
 
-use crate::advisory::osv::Advisory;
+use crate::advisory::osv::OsvAdvisory;
 use crate::apt::changelog;
-use crate::apt::changelog::Entry;
+use crate::apt::changelog::ChangelogEntry;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::store;
@@ -83,14 +83,14 @@ impl Error {
 
 /// A release of a distribution, in the names of OSV.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Distribution {
+pub struct DistributionRelease {
     /// `Ubuntu` or `Debian`, from the archive's signed `Origin`.
     pub origin: String,
     /// Number of the release: `26.04`, `13`.
     pub release: String,
 }
 
-impl Distribution {
+impl DistributionRelease {
     /// Tells whether an OSV ecosystem (`Ubuntu:26.04:LTS`, `Debian:13`) is this release. Those of paid support
     /// (`Ubuntu:Pro:26.04:LTS`) are not: their fixes are in archives of their own.
     #[must_use]
@@ -103,7 +103,7 @@ impl Distribution {
 
 /// The upgrade of a package to a newer version.
 #[derive(Debug, Clone)]
-pub struct Upgrade {
+pub struct PackageUpgrade {
     /// Source package.
     pub source: String,
     /// Binary package.
@@ -119,10 +119,10 @@ pub struct Upgrade {
     /// SHA-256 of the new `.deb`.
     pub deb: Digest,
     /// Release that the package belongs to.
-    pub distribution: Distribution,
+    pub distribution: DistributionRelease,
 }
 
-impl Upgrade {
+impl PackageUpgrade {
     /// Returns the versions of the source package before and after.
     fn source_versions(&self) -> (&str, &str) {
         let (old, new) = &self.sources;
@@ -133,7 +133,7 @@ impl Upgrade {
 /// How soon an upgrade should be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Urgency {
+pub enum UpgradeUrgency {
     /// It fixes no known vulnerability.
     Routine,
     /// It fixes vulnerabilities, or comes from a security pocket.
@@ -145,7 +145,7 @@ pub enum Urgency {
 /// One vulnerability that an upgrade fixes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Fix {
+pub struct FixedVulnerability {
     /// CVE number.
     pub cve: String,
     /// The change log names it.
@@ -160,7 +160,7 @@ pub struct Fix {
 /// Explanation of the upgrade of one source package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Explained {
+pub struct UpgradeExplanation {
     /// Source package.
     pub source: String,
     /// Its upgraded binary packages.
@@ -170,9 +170,9 @@ pub struct Explained {
     /// Source version after the upgrade.
     pub new: String,
     /// Fixed vulnerabilities, in the order of their numbers.
-    pub fixes: Vec<Fix>,
+    pub fixes: Vec<FixedVulnerability>,
     /// How soon it should be published.
-    pub urgency: Urgency,
+    pub urgency: UpgradeUrgency,
     /// Gaps of the explanation, and disagreements of its sources.
     pub notes: Vec<String>,
 }
@@ -181,9 +181,13 @@ pub struct Explained {
 ///
 /// # Errors
 /// When a feed or the store cannot be read; a package without a log is no error.
-pub fn explain(upgrades: &[Upgrade], feeds: &[Feed], store: &Store) -> Result<Vec<Explained>, Error> {
+pub fn explain(
+    upgrades: &[PackageUpgrade],
+    feeds: &[AdvisoryFeed],
+    store: &Store,
+) -> Result<Vec<UpgradeExplanation>, Error> {
     // the binary packages of one source share its log and its advisories; platforms may have different versions of it
-    let mut sources: BTreeMap<(&str, (&str, &str)), Vec<&Upgrade>> = BTreeMap::new();
+    let mut sources: BTreeMap<(&str, (&str, &str)), Vec<&PackageUpgrade>> = BTreeMap::new();
     for upgrade in upgrades {
         sources.entry((&upgrade.source, upgrade.source_versions())).or_default().push(upgrade);
     }
@@ -208,11 +212,11 @@ struct SourceUpgrade<'a> {
     old: &'a str,
     new: &'a str,
     /// The upgrades of its binary packages.
-    upgrades: Vec<&'a Upgrade>,
+    upgrades: Vec<&'a PackageUpgrade>,
 }
 
 impl SourceUpgrade<'_> {
-    fn explain(&self, log: Option<&[Entry]>, advisories: Option<&[Advisory]>) -> Explained {
+    fn explain(&self, log: Option<&[ChangelogEntry]>, advisories: Option<&[OsvAdvisory]>) -> UpgradeExplanation {
         let mut notes = Vec::new();
         let mut fixes = BTreeMap::new();
 
@@ -229,10 +233,10 @@ impl SourceUpgrade<'_> {
         }
         self.read_advisories(advisories.unwrap_or_default(), &mut fixes);
 
-        let fixes: Vec<Fix> = fixes.into_values().collect();
+        let fixes: Vec<FixedVulnerability> = fixes.into_values().collect();
         note_disagreements(&fixes, log.is_some(), &mut notes);
         let packages: BTreeSet<String> = self.upgrades.iter().map(|upgrade| upgrade.package.clone()).collect();
-        Explained {
+        UpgradeExplanation {
             source: self.source.to_owned(),
             packages: packages.into_iter().collect(),
             old: self.old.to_owned(),
@@ -244,14 +248,19 @@ impl SourceUpgrade<'_> {
     }
 
     /// Collects the vulnerabilities that the change log names; tells whether its maintainers call the upgrade urgent.
-    fn read_log(&self, entries: &[Entry], fixes: &mut BTreeMap<String, Fix>, notes: &mut Vec<String>) -> bool {
+    fn read_log(
+        &self,
+        entries: &[ChangelogEntry],
+        fixes: &mut BTreeMap<String, FixedVulnerability>,
+        notes: &mut Vec<String>,
+    ) -> bool {
         let between = changelog::between(entries, self.old, self.new);
         if !between.is_complete {
             notes.push(format!("the change log does not go back to {}: older entries are not known", self.old));
         }
 
         for cve in between.entries.iter().flat_map(|entry| &entry.cves) {
-            let fix = Fix { cve: cve.clone(), in_log: true, in_feed: None, severity: None };
+            let fix = FixedVulnerability { cve: cve.clone(), in_log: true, in_feed: None, severity: None };
             fixes.entry(cve.clone()).or_insert(fix);
         }
         // the urgencies above `medium` (Debian Policy 5.6.17)
@@ -259,7 +268,7 @@ impl SourceUpgrade<'_> {
     }
 
     /// Adds the vulnerabilities that the feeds name, and their ratings.
-    fn read_advisories(&self, advisories: &[Advisory], fixes: &mut BTreeMap<String, Fix>) {
+    fn read_advisories(&self, advisories: &[OsvAdvisory], fixes: &mut BTreeMap<String, FixedVulnerability>) {
         let Some(distribution) = self.upgrades.first().map(|upgrade| &upgrade.distribution) else { return };
         for advisory in advisories.iter().filter(|advisory| advisory.source == self.source) {
             // one feed has the records of all releases, with versions of their own
@@ -268,7 +277,7 @@ impl SourceUpgrade<'_> {
             }
 
             for cve in &advisory.cves {
-                let fix = Fix { cve: cve.clone(), in_log: false, in_feed: None, severity: None };
+                let fix = FixedVulnerability { cve: cve.clone(), in_log: false, in_feed: None, severity: None };
                 let fix = fixes.entry(cve.clone()).or_insert(fix);
                 fix.in_feed = Some(true);
                 // several records may rate one vulnerability: the highest rating counts
@@ -279,24 +288,24 @@ impl SourceUpgrade<'_> {
         }
     }
 
-    fn urgency(&self, fixes: &[Fix], is_called_urgent: bool) -> Urgency {
+    fn urgency(&self, fixes: &[FixedVulnerability], is_called_urgent: bool) -> UpgradeUrgency {
         let is_rated_high = fixes.iter().any(|fix| osv::rank(fix.severity.as_deref()) >= osv::HIGH);
         // maintainers hurry for a bad regression as well: without a vulnerability their word alone is not enough
         if is_rated_high || is_called_urgent && !fixes.is_empty() {
-            return Urgency::Urgent;
+            return UpgradeUrgency::Urgent;
         }
 
         // not every security fix has a CVE number
         if !fixes.is_empty() || self.upgrades.iter().any(|upgrade| upgrade.from.ends_with("/security")) {
-            Urgency::Security
+            UpgradeUrgency::Security
         } else {
-            Urgency::Routine
+            UpgradeUrgency::Routine
         }
     }
 }
 
 /// Notes the vulnerabilities that only one of log and feed names.
-fn note_disagreements(fixes: &[Fix], has_log: bool, notes: &mut Vec<String>) {
+fn note_disagreements(fixes: &[FixedVulnerability], has_log: bool, notes: &mut Vec<String>) {
     let only_log = cves_of(fixes, |fix| fix.in_log && fix.in_feed == Some(false));
     if !only_log.is_empty() {
         notes.push(format!("only the change log names {only_log}"));
@@ -310,7 +319,7 @@ fn note_disagreements(fixes: &[Fix], has_log: bool, notes: &mut Vec<String>) {
 }
 
 /// Returns the numbers of some vulnerabilities as one text.
-fn cves_of(fixes: &[Fix], is_wanted: fn(&Fix) -> bool) -> String {
+fn cves_of(fixes: &[FixedVulnerability], is_wanted: fn(&FixedVulnerability) -> bool) -> String {
     let cves: Vec<&str> = fixes.iter().filter(|fix| is_wanted(fix)).map(|fix| fix.cve.as_str()).collect();
     cves.join(", ")
 }

@@ -1,7 +1,7 @@
 //! OSV records (<https://ossf.github.io/osv-schema/>, 1.7): the fields that upgrades are compared with.
 
 use crate::apt::changelog::cves;
-use crate::apt::version::Version;
+use crate::apt::version::DebianVersion;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ pub(super) const HIGH: u8 = 4;
 
 /// One record's statement about one source package of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Advisory {
+pub(super) struct OsvAdvisory {
     /// Distribution and release: `Debian:13`.
     pub(super) ecosystem: String,
     /// Source package.
@@ -24,14 +24,14 @@ pub(super) struct Advisory {
     pub(super) severity: Option<String>,
 }
 
-impl Advisory {
+impl OsvAdvisory {
     /// Tells whether the old version is affected and the new one no longer is.
     pub(super) fn is_fixed_between(&self, old: &str, new: &str) -> bool {
-        let (old, new) = (Version::new(old), Version::new(new));
+        let (old, new) = (DebianVersion::new(old), DebianVersion::new(new));
         self.ranges.iter().any(|(introduced, fixed)| {
             // "0" is before every version (OSV schema, `affected[].ranges[].events`)
-            let began = introduced == "0" || Version::new(introduced) <= old;
-            let fixed = Version::new(fixed);
+            let began = introduced == "0" || DebianVersion::new(introduced) <= old;
+            let fixed = DebianVersion::new(fixed);
             began && old < fixed && fixed <= new
         })
     }
@@ -50,7 +50,7 @@ pub(super) fn rank(severity: Option<&str>) -> u8 {
 }
 
 #[derive(Deserialize)]
-struct Record {
+struct OsvRecord {
     id: String,
     #[serde(default)]
     withdrawn: Option<String>,
@@ -59,37 +59,37 @@ struct Record {
     #[serde(default)]
     upstream: Vec<String>,
     #[serde(default)]
-    severity: Vec<Severity>,
+    severity: Vec<OsvSeverity>,
     #[serde(default)]
-    affected: Vec<Affected>,
+    affected: Vec<OsvAffected>,
 }
 
 #[derive(Deserialize)]
-struct Severity {
+struct OsvSeverity {
     #[serde(rename = "type")]
     kind: String,
     score: String,
 }
 
 #[derive(Deserialize)]
-struct Affected {
-    package: Option<Package>,
+struct OsvAffected {
+    package: Option<OsvPackage>,
     #[serde(default)]
-    severity: Vec<Severity>,
+    severity: Vec<OsvSeverity>,
     #[serde(default)]
-    ranges: Vec<Range>,
+    ranges: Vec<OsvRange>,
     #[serde(default)]
     ecosystem_specific: serde_json::Value,
 }
 
 #[derive(Deserialize)]
-struct Package {
+struct OsvPackage {
     ecosystem: String,
     name: String,
 }
 
 #[derive(Deserialize)]
-struct Range {
+struct OsvRange {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -97,12 +97,12 @@ struct Range {
 }
 
 /// Reads the statements of one record about the `wanted` source packages. A withdrawn record has none.
-pub(super) fn read(bytes: &[u8], wanted: &BTreeSet<&str>) -> Result<Vec<Advisory>, serde_json::Error> {
+pub(super) fn read(bytes: &[u8], wanted: &BTreeSet<&str>) -> Result<Vec<OsvAdvisory>, serde_json::Error> {
     // most records of a feed are about other packages, and searching their text is far cheaper than parsing it
     if !wanted.iter().any(|name| memchr::memmem::find(bytes, name.as_bytes()).is_some()) {
         return Ok(Vec::new());
     }
-    let record: Record = serde_json::from_slice(bytes)?;
+    let record: OsvRecord = serde_json::from_slice(bytes)?;
     if record.withdrawn.is_some() {
         return Ok(Vec::new());
     }
@@ -120,7 +120,7 @@ pub(super) fn read(bytes: &[u8], wanted: &BTreeSet<&str>) -> Result<Vec<Advisory
         };
         // a rating for this very package is better than one for all
         let severity = rating(&affected.severity).or_else(|| overall.clone()).or_else(|| affected.urgency());
-        advisories.push(Advisory {
+        advisories.push(OsvAdvisory {
             ecosystem: package.ecosystem.clone(),
             source: package.name.clone(),
             cves: numbers.clone(),
@@ -131,7 +131,7 @@ pub(super) fn read(bytes: &[u8], wanted: &BTreeSet<&str>) -> Result<Vec<Advisory
     Ok(advisories)
 }
 
-impl Affected {
+impl OsvAffected {
     /// Returns the distribution's word for the urgency, if it is a rating.
     fn urgency(&self) -> Option<String> {
         let word = self.ecosystem_specific.get("urgency")?.as_str()?;
@@ -141,7 +141,7 @@ impl Affected {
 }
 
 /// Returns the versions at which a vulnerability begins and ends; a range without an end is not fixed by any upgrade.
-fn fixed_ranges(range: &Range) -> Vec<(String, String)> {
+fn fixed_ranges(range: &OsvRange) -> Vec<(String, String)> {
     let mut ranges = Vec::new();
     // the other kinds have commits (`GIT`) or versions of another order (`SEMVER`)
     if range.kind != "ECOSYSTEM" {
@@ -160,7 +160,7 @@ fn fixed_ranges(range: &Range) -> Vec<(String, String)> {
 }
 
 /// Returns the distribution's own rating, or else that of the highest CVSS vector.
-fn rating(severities: &[Severity]) -> Option<String> {
+fn rating(severities: &[OsvSeverity]) -> Option<String> {
     // a distribution knows how it builds and uses the package, a CVSS vector does not
     let own = severities.iter().find(|severity| !severity.kind.starts_with("CVSS"));
     if let Some(own) = own.filter(|own| rank(Some(&own.score)) > 0) {

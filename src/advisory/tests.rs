@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::apt::changelog;
-use crate::apt::changelog::Entry;
+use crate::apt::changelog::ChangelogEntry;
 use std::io::Write;
 
 const RECORD: &str = r#"{ "id": "UBUNTU-CVE-2026-1111", "upstream": [ "CVE-2026-1111" ],
@@ -18,8 +18,8 @@ const CRITICAL: &str = r#"{ "id": "CVE-2026-2222",
   "affected": [ { "package": { "ecosystem": "Ubuntu:26.04", "name": "zlib" },
     "ranges": [ { "type": "ECOSYSTEM", "events": [ { "introduced": "1.3-2" }, { "fixed": "1.3-2ubuntu1.2" } ] } ] } ] }"#;
 
-fn upgrade(old: &str, new: &str, pocket: &str) -> Upgrade {
-    Upgrade {
+fn upgrade(old: &str, new: &str, pocket: &str) -> PackageUpgrade {
+    PackageUpgrade {
         source: "zlib".to_owned(),
         package: "zlib1g".to_owned(),
         old: old.to_owned(),
@@ -27,11 +27,11 @@ fn upgrade(old: &str, new: &str, pocket: &str) -> Upgrade {
         sources: (None, None),
         from: format!("ubuntu/{pocket}"),
         deb: Digest::of(b"deb"),
-        distribution: Distribution { origin: "Ubuntu".to_owned(), release: "26.04".to_owned() },
+        distribution: DistributionRelease { origin: "Ubuntu".to_owned(), release: "26.04".to_owned() },
     }
 }
 
-fn entries() -> Vec<Entry> {
+fn entries() -> Vec<ChangelogEntry> {
     changelog::parse(
         "zlib (1.3-2ubuntu1.2) resolute-security; urgency=medium\n\n  * CVE-2026-3333\n\n\
          zlib (1.3-2ubuntu1.1) resolute-security; urgency=medium\n\n  * CVE-2026-1111\n\n\
@@ -39,19 +39,26 @@ fn entries() -> Vec<Entry> {
     )
 }
 
-fn advisories(records: &[&str]) -> Vec<osv::Advisory> {
+fn advisories(records: &[&str]) -> Vec<osv::OsvAdvisory> {
     let asked = BTreeSet::from(["zlib"]);
     records.iter().flat_map(|record| osv::read(record.as_bytes(), &asked).unwrap()).collect()
 }
 
 /// Versions, pocket, with log, records; then urgency, fixes, notes.
-type Case<'a> = (&'a str, &'a str, &'a str, bool, Option<&'a [&'a str]>, (Urgency, &'a str, &'a str));
+type Case<'a> = (&'a str, &'a str, &'a str, bool, Option<&'a [&'a str]>, (UpgradeUrgency, &'a str, &'a str));
 
 #[test]
 fn logs_and_feeds_are_compared() {
     let cases: [Case<'_>; 7] = [
-        ("1.3-2", "1.3-2ubuntu1.1", "updates", true, None, (Urgency::Security, "CVE-2026-1111", "")),
-        ("1.3-2", "1.3-2ubuntu1.1", "updates", true, Some(&[RECORD]), (Urgency::Security, "CVE-2026-1111 medium", "")),
+        ("1.3-2", "1.3-2ubuntu1.1", "updates", true, None, (UpgradeUrgency::Security, "CVE-2026-1111", "")),
+        (
+            "1.3-2",
+            "1.3-2ubuntu1.1",
+            "updates",
+            true,
+            Some(&[RECORD]),
+            (UpgradeUrgency::Security, "CVE-2026-1111 medium", ""),
+        ),
         (
             "1.3-2",
             "1.3-2ubuntu1.2",
@@ -59,7 +66,7 @@ fn logs_and_feeds_are_compared() {
             true,
             Some(&[RECORD, CRITICAL]),
             (
-                Urgency::Urgent,
+                UpgradeUrgency::Urgent,
                 "CVE-2026-1111 medium, CVE-2026-2222 critical, CVE-2026-3333",
                 "only the change log names CVE-2026-3333; only the advisories name CVE-2026-2222",
             ),
@@ -70,7 +77,7 @@ fn logs_and_feeds_are_compared() {
             "updates",
             false,
             Some(&[RECORD]),
-            (Urgency::Routine, "", "its packages have no change log"),
+            (UpgradeUrgency::Routine, "", "its packages have no change log"),
         ),
         (
             "1.3-2",
@@ -78,7 +85,7 @@ fn logs_and_feeds_are_compared() {
             "updates",
             false,
             Some(&[RECORD]),
-            (Urgency::Security, "CVE-2026-1111 medium", "its packages have no change log"),
+            (UpgradeUrgency::Security, "CVE-2026-1111 medium", "its packages have no change log"),
         ),
         (
             "1.3-1",
@@ -86,9 +93,9 @@ fn logs_and_feeds_are_compared() {
             "security",
             true,
             None,
-            (Urgency::Security, "", "the change log does not go back to 1.3-1: older entries are not known"),
+            (UpgradeUrgency::Security, "", "the change log does not go back to 1.3-1: older entries are not known"),
         ),
-        ("1.3-2ubuntu1.2", "1.3-2ubuntu1.2", "release", true, None, (Urgency::Routine, "", "")),
+        ("1.3-2ubuntu1.2", "1.3-2ubuntu1.2", "release", true, None, (UpgradeUrgency::Routine, "", "")),
     ];
     for (old, new, pocket, has_log, records, expected) in cases {
         let upgrade = upgrade(old, new, pocket);
@@ -96,7 +103,7 @@ fn logs_and_feeds_are_compared() {
         let advisories = records.map(advisories);
         let source = SourceUpgrade { source: "zlib", old, new, upgrades: vec![&upgrade] };
         let found = source.explain(has_log.then_some(entries.as_slice()), advisories.as_deref());
-        let fix = |fix: &Fix| match &fix.severity {
+        let fix = |fix: &FixedVulnerability| match &fix.severity {
             Some(severity) => format!("{} {severity}", fix.cve),
             None => fix.cve.clone(),
         };
@@ -116,7 +123,7 @@ fn feeds_have_many_forms() {
         let path = folder.path().join(name);
         fs::create_dir(path.parent().unwrap()).unwrap();
         fs::write_atomic(&path, bytes).unwrap();
-        Feed { name: name.to_owned(), path }
+        AdvisoryFeed { name: name.to_owned(), path }
     };
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, text) in [("a.json", RECORD), ("b.json", CRITICAL), ("readme", "no record")] {
@@ -130,7 +137,7 @@ fn feeds_have_many_forms() {
     let feeds = [
         write("all.zip", &bytes),
         write("list.json", list.as_bytes()),
-        Feed { name: "folder".to_owned(), path: folder.path().join("folder") },
+        AdvisoryFeed { name: "folder".to_owned(), path: folder.path().join("folder") },
     ];
     for feed in feeds {
         let found = feed::read_all(std::slice::from_ref(&feed), &BTreeSet::from(["zlib"])).unwrap();

@@ -3,10 +3,10 @@
 //! Pushgateway.
 
 use crate::sys::http;
-use crate::sys::http::Body;
-use crate::sys::http::Host;
+use crate::sys::http::HttpHost;
+use crate::sys::http::HttpRequest;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Epoch;
@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 /// The metrics of a scheduled run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub struct RunMetrics {
     /// When the run ended.
     pub ended: Epoch,
     /// When a run last ended without a failure, as far as this store knows.
@@ -25,12 +25,12 @@ pub struct Run {
     /// Whether nothing failed.
     pub success: bool,
     /// The images, one by one.
-    pub images: Vec<Image>,
+    pub images: Vec<ImageMetrics>,
 }
 
 /// The metrics of one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Image {
+pub struct ImageMetrics {
     /// Its name.
     pub name: String,
     /// The newest state of the archives that its packages come from.
@@ -51,8 +51,8 @@ pub struct Image {
 
 /// Returns the metrics as text.
 #[must_use]
-pub fn text(run: &Run) -> String {
-    let mut metrics = Exposition { images: &run.images, text: String::new() };
+pub fn text(run: &RunMetrics) -> String {
+    let mut metrics = MetricsExposition { images: &run.images, text: String::new() };
     metrics.gauge("last_run_timestamp_seconds", "When the last run ended.", precise(run.ended.0));
     if let Some(success) = run.last_success {
         let help = "When a run last ended without a failure.";
@@ -84,12 +84,12 @@ pub fn text(run: &Run) -> String {
 }
 
 /// A text that metrics are added to.
-struct Exposition<'a> {
-    images: &'a [Image],
+struct MetricsExposition<'a> {
+    images: &'a [ImageMetrics],
     text: String,
 }
 
-impl Exposition<'_> {
+impl MetricsExposition<'_> {
     /// Begins a metric. All its lines must follow as one group ("Comments, help text, and type information").
     fn header(&mut self, name: &str, help: &str) {
         let _never_fails = writeln!(self.text, "# HELP sockel_{name} {help}\n# TYPE sockel_{name} gauge");
@@ -102,7 +102,7 @@ impl Exposition<'_> {
     }
 
     /// Adds a metric of each image that has it.
-    fn image_gauge(&mut self, name: &str, help: &str, value_of: impl Fn(&Image) -> Option<f64>) {
+    fn image_gauge(&mut self, name: &str, help: &str, value_of: impl Fn(&ImageMetrics) -> Option<f64>) {
         self.header(name, help);
         for image in self.images {
             if let Some(value) = value_of(image) {
@@ -112,7 +112,12 @@ impl Exposition<'_> {
     }
 
     /// Adds a metric with several values for each image, which differ by the label `way`.
-    fn image_gauges_by_way(&mut self, name: &str, help: &str, values_of: impl Fn(&Image) -> Vec<(&'static str, u64)>) {
+    fn image_gauges_by_way(
+        &mut self,
+        name: &str,
+        help: &str,
+        values_of: impl Fn(&ImageMetrics) -> Vec<(&'static str, u64)>,
+    ) {
         self.header(name, help);
         for image in self.images {
             let label = escaped(&image.name);
@@ -141,14 +146,14 @@ pub enum Error {
 ///
 /// # Errors
 /// When the gateway cannot be reached, or refuses them.
-pub async fn push(host: &Host, gateway: &url::Url, text: String) -> Result<(), Error> {
+pub async fn push(host: &HttpHost, gateway: &url::Url, text: String) -> Result<(), Error> {
     let mut url = gateway.clone();
     let not_a_gateway = Error::Address(gateway.to_string());
     // a gateway may be below a path of a proxy: what the address has stays
     url.path_segments_mut().map_err(|()| not_a_gateway)?.pop_if_empty().extend(["metrics", "job", "sockel"]);
 
     // PUT replaces the whole group: images that are gone do not stay
-    let mut request = Request::new(Method::PUT, url, Body::Bytes(text.into_bytes().into()));
+    let mut request = HttpRequest::new(Method::PUT, url, RequestBody::Bytes(text.into_bytes().into()));
     request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     let answer = host.send(&request).await?;
     let status = answer.status();
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn figures_are_text() {
-        let image = |name: &str, failed: bool| Image {
+        let image = |name: &str, failed: bool| ImageMetrics {
             name: name.to_owned(),
             locked: (!failed).then_some(Epoch(1_700_000_000)),
             failed,
@@ -194,7 +199,7 @@ mod tests {
         };
         let images = vec![image("tomcat-11", false), image("a\"b\\c\n", true)];
         let last_success = Some(Epoch(1_700_000_600));
-        let run = Run { ended: Epoch(1_700_003_600), last_success, seconds: 2.5, success: false, images };
+        let run = RunMetrics { ended: Epoch(1_700_003_600), last_success, seconds: 2.5, success: false, images };
         insta::assert_snapshot!(text(&run), @r#"
         # HELP sockel_last_run_timestamp_seconds When the last run ended.
         # TYPE sockel_last_run_timestamp_seconds gauge

@@ -9,7 +9,7 @@
 //!  -- Name <mail>  Mon, 01 Jan 2024 00:00:00 +0000
 //! ```
 
-use crate::apt::version::Version;
+use crate::apt::version::DebianVersion;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub const MOST_BYTES: usize = 4 << 20;
 
 /// The entry of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct ChangelogEntry {
     /// Source package name.
     pub source: String,
     /// Version of the source package.
@@ -34,8 +34,8 @@ pub struct Entry {
 
 /// Reads a change log, newest entry first. Other text is skipped: people have written these logs by hand for decades.
 #[must_use]
-pub fn parse(text: &str) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+pub fn parse(text: &str) -> Vec<ChangelogEntry> {
+    let mut entries: Vec<ChangelogEntry> = Vec::new();
     for line in text.lines() {
         if let Some(entry) = heading(line) {
             entries.push(entry);
@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Vec<Entry> {
 }
 
 /// Reads `source (version) suites; key=value, key=value`.
-fn heading(line: &str) -> Option<Entry> {
+fn heading(line: &str) -> Option<ChangelogEntry> {
     // headings alone begin in the first column
     if line.starts_with([' ', '\t', '#']) {
         return None;
@@ -56,12 +56,12 @@ fn heading(line: &str) -> Option<Entry> {
     let (source, rest) = line.split_once(" (")?;
     let (version, rest) = rest.split_once(')')?;
     let (distributions, metadata) = rest.split_once(';')?;
-    Version::parse(version).ok()?;
+    DebianVersion::parse(version).ok()?;
     if source.is_empty() || !source.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
         return None;
     }
 
-    Some(Entry {
+    Some(ChangelogEntry {
         source: source.to_owned(),
         version: version.to_owned(),
         distributions: distributions.split_whitespace().map(str::to_owned).collect(),
@@ -108,29 +108,29 @@ pub fn cves(text: &str) -> BTreeSet<String> {
 
 /// The entries of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Between<'a> {
+pub struct ChangelogRange<'a> {
     /// Entries newer than the old version and not newer than the new one, newest first.
-    pub entries: Vec<&'a Entry>,
+    pub entries: Vec<&'a ChangelogEntry>,
     /// Whether the log goes back to the old version, so that no entry is missing.
     pub is_complete: bool,
 }
 
 /// Returns the entries of the changes that an upgrade contains.
 #[must_use]
-pub fn between<'a>(entries: &'a [Entry], old: &str, new: &str) -> Between<'a> {
-    let (old, new) = (Version::new(old), Version::new(new));
+pub fn between<'a>(entries: &'a [ChangelogEntry], old: &str, new: &str) -> ChangelogRange<'a> {
+    let (old, new) = (DebianVersion::new(old), DebianVersion::new(new));
 
     // a log that was cut off ends with an entry newer than the old version
     let is_complete = entries.iter().any(|entry| is_in(entry, &old));
     let entries = entries.iter().filter(|entry| is_in(entry, &new) && !is_in(entry, &old)).collect();
-    Between { entries, is_complete }
+    ChangelogRange { entries, is_complete }
 }
 
 /// Tells whether a version contains the changes of an entry: it is not older, or it is a rebuild of that version for a
 /// release. Rebuilds are named `<version>~deb13u1`, which sorts before the version.
-fn is_in(entry: &Entry, version: &Version) -> bool {
+fn is_in(entry: &ChangelogEntry, version: &DebianVersion) -> bool {
     let rest = version.as_str().strip_prefix(&*entry.version);
-    rest.is_some_and(|rest| rest.starts_with('~')) || Version::new(&entry.version) <= *version
+    rest.is_some_and(|rest| rest.starts_with('~')) || DebianVersion::new(&entry.version) <= *version
 }
 
 #[cfg(test)]

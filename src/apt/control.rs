@@ -47,7 +47,7 @@ pub enum Error {
 
 /// One field of a paragraph.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field<'a> {
+pub struct ControlField<'a> {
     name: &'a str,
     value: Cow<'a, str>,
 }
@@ -55,10 +55,10 @@ pub struct Field<'a> {
 /// One paragraph: fields in the order of the text, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paragraph<'a> {
-    fields: Vec<Field<'a>>,
+    fields: Vec<ControlField<'a>>,
 }
 
-impl<'a> Field<'a> {
+impl<'a> ControlField<'a> {
     /// Returns the name as written.
     #[must_use]
     pub fn name(&self) -> &'a str {
@@ -98,7 +98,7 @@ impl<'a> Paragraph<'a> {
     /// Returns the value of a field. Case does not count in names.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(Field::value)
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(ControlField::value)
     }
 
     /// Returns the lines of a folded field without their leading blank: first the rest of the field's own line,
@@ -113,7 +113,7 @@ impl<'a> Paragraph<'a> {
     }
 
     /// Returns all fields in order.
-    pub fn fields(&self) -> impl Iterator<Item = &Field<'a>> {
+    pub fn fields(&self) -> impl Iterator<Item = &ControlField<'a>> {
         self.fields.iter()
     }
 
@@ -122,7 +122,7 @@ impl<'a> Paragraph<'a> {
         let value = value.into();
         match self.fields.iter_mut().find(|field| field.name.eq_ignore_ascii_case(name)) {
             Some(field) => field.value = value,
-            None => self.fields.push(Field { name, value }),
+            None => self.fields.push(ControlField { name, value }),
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> Paragraph<'a> {
         if self.fields.len() == FIELD_LIMIT {
             return Err(Error::TooManyFields(number));
         }
-        self.fields.push(Field { name, value: Cow::Borrowed(value.trim_matches(BLANK)) });
+        self.fields.push(ControlField { name, value: Cow::Borrowed(value.trim_matches(BLANK)) });
         Ok(())
     }
 }
@@ -166,7 +166,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, Error> {
 
 /// Reads paragraphs one after the other. The iterator ends after the first error.
 pub fn paragraphs(text: &str) -> impl Iterator<Item = Result<Paragraph<'_>, Error>> {
-    let mut scanner = Scanner { rest: text, line: 0, failed: false };
+    let mut scanner = ParagraphScanner { rest: text, line: 0, failed: false };
     let mut is_too_large = text.len() > TEXT_LIMIT;
     std::iter::from_fn(move || {
         // reported once, as the first item
@@ -182,7 +182,7 @@ pub fn paragraphs(text: &str) -> impl Iterator<Item = Result<Paragraph<'_>, Erro
 }
 
 /// The rest of the text.
-struct Scanner<'a> {
+struct ParagraphScanner<'a> {
     rest: &'a str,
     /// Number of the last line read, from 1.
     line: usize,
@@ -190,7 +190,7 @@ struct Scanner<'a> {
     failed: bool,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> ParagraphScanner<'a> {
     /// Reads the next paragraph; `None` at the end of the text.
     fn paragraph(&mut self) -> Result<Option<Paragraph<'a>>, Error> {
         let mut paragraph = Paragraph::default();
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(paragraph.get("Source"), None);
         assert_eq!(paragraph.lines("Conffiles").collect::<Vec<_>>(), ["/etc/a 123", "/etc/b 456"]);
         assert_eq!(paragraph.lines("Description").collect::<Vec<_>>(), ["tiny init", "Text.", "", " Indented."]);
-        let names: Vec<_> = paragraph.fields().map(Field::name).collect();
+        let names: Vec<_> = paragraph.fields().map(ControlField::name).collect();
         assert_eq!(names, ["Package", "Version", "Depends", "Conffiles", "Description", "Homepage"]);
         assert!(paragraph.fields().all(|field| matches!(field.value, Cow::Borrowed(_))));
     }

@@ -10,7 +10,7 @@ const SIZE_LIMIT: u64 = 1 << 20;
 
 /// One address of the host's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct AptSource {
     /// Address without a trailing slash.
     pub uri: String,
     /// Suites served at the address.
@@ -20,11 +20,11 @@ pub struct Source {
 /// Reads the one-line format, `deb [ options ] uri suite component…`. Lines that apt would refuse are skipped: the
 /// configuration of the host only suggests mirrors, it is not an input.
 #[must_use]
-pub fn parse_list(text: &str) -> Vec<Source> {
+pub fn parse_list(text: &str) -> Vec<AptSource> {
     text.lines().filter_map(parse_line).collect()
 }
 
-fn parse_line(line: &str) -> Option<Source> {
+fn parse_line(line: &str) -> Option<AptSource> {
     let line = line.split('#').next()?.trim();
 
     // not `deb-src`
@@ -42,12 +42,12 @@ fn parse_line(line: &str) -> Option<Source> {
 
     let mut words = rest.split_whitespace();
     let (uri, suite) = (words.next()?, words.next()?);
-    Some(Source { uri: web_address(uri)?, suites: vec![suite.to_owned()] })
+    Some(AptSource { uri: web_address(uri)?, suites: vec![suite.to_owned()] })
 }
 
 /// Reads the deb822 format of `.sources` files. A paragraph with `Enabled: no` or without `deb` in `Types` is skipped.
 #[must_use]
-pub fn parse_sources(text: &str) -> Vec<Source> {
+pub fn parse_sources(text: &str) -> Vec<AptSource> {
     let mut sources = Vec::new();
     for paragraph in control::paragraphs(text).filter_map(Result::ok) {
         if is_disabled(&paragraph) || !words(&paragraph, "Types").any(|kind| kind == "deb") {
@@ -56,7 +56,7 @@ pub fn parse_sources(text: &str) -> Vec<Source> {
 
         let suites: Vec<String> = words(&paragraph, "Suites").map(str::to_owned).collect();
         for uri in words(&paragraph, "URIs").filter_map(web_address) {
-            sources.push(Source { uri, suites: suites.clone() });
+            sources.push(AptSource { uri, suites: suites.clone() });
         }
     }
     sources
@@ -85,7 +85,7 @@ fn web_address(uri: &str) -> Option<String> {
 /// Returns the sources of a machine whose files are below `root`, in the order in which apt reads them:
 /// `sources.list`, then `sources.list.d/` by name. Files that cannot be read are skipped.
 #[must_use]
-pub fn sources(root: &Path) -> Vec<Source> {
+pub fn sources(root: &Path) -> Vec<AptSource> {
     let apt = root.join("etc/apt");
     let mut sources = parse_list(&text_or_empty(&apt.join("sources.list")));
 
@@ -110,7 +110,7 @@ fn text_or_empty(path: &Path) -> String {
 /// (`debian`, `debian-security`, `ubuntu`, `ubuntu-ports`), each once, without the official address itself. Signatures
 /// decide whether they have the right files.
 #[must_use]
-pub fn mirrors_for(official: &str, sources: &[Source]) -> Vec<String> {
+pub fn mirrors_for(official: &str, sources: &[AptSource]) -> Vec<String> {
     let official = official.trim_end_matches('/');
     let Some(segment) = last_segment(official) else { return Vec::new() };
     let mut mirrors: Vec<String> = Vec::new();

@@ -15,7 +15,7 @@ pub mod version;
 use crate::values::Digest;
 use relation::Provide;
 use relation::Relation;
-use version::Version;
+use version::DebianVersion;
 
 /// `Multi-Arch` field of a package (deb-control(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,17 +49,17 @@ pub enum Priority {
 /// One binary package of an index, with all fields needed to choose and fetch it (deb-control(5), "Packages" in
 /// the Debian repository format).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
+pub struct BinaryPackage {
     /// `Package`
     pub name: String,
     /// `Version`
-    pub version: Version,
+    pub version: DebianVersion,
     /// `Architecture`: `amd64`, `arm64` or `all`.
     pub architecture: String,
     /// `Source` name, else the package's own name.
     pub source: String,
     /// Version of the source package, else the package's own version.
-    pub source_version: Version,
+    pub source_version: DebianVersion,
     /// `Priority`
     pub priority: Priority,
     /// `Essential: yes`

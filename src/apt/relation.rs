@@ -1,13 +1,13 @@
 //! Relations between packages: Depends, Conflicts, Provides and the like (Debian policy 7.1, deb-control(5)).
 
+use crate::apt::version::DebianVersion;
 use crate::apt::version::InvalidVersion;
-use crate::apt::version::Version;
 use std::fmt;
 use std::str::FromStr;
 
 /// How a version is compared in a relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
+pub enum VersionOperator {
     /// `<<`
     Earlier,
     /// `<=`
@@ -28,7 +28,7 @@ pub struct Relation {
     /// Architecture qualifier after the colon (`any`, `native`, `amd64`).
     pub qualifier: Option<String>,
     /// Operator and version of `(>= 2.38)`.
-    pub bound: Option<(Operator, Version)>,
+    pub bound: Option<(VersionOperator, DebianVersion)>,
 }
 
 /// A virtual package, `Provides: mail-transport-agent, libfoo (= 1.2)`.
@@ -37,7 +37,7 @@ pub struct Provide {
     /// Virtual package name.
     pub name: String,
     /// Version, if there is one.
-    pub version: Option<Version>,
+    pub version: Option<DebianVersion>,
 }
 
 /// The text is not a relation of binary packages.
@@ -47,12 +47,12 @@ pub struct InvalidRelation {
     /// The offending part of the field.
     pub text: String,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: RelationProblem,
 }
 
 /// What is wrong with a relation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum RelationProblem {
     /// There is no name.
     #[error("a package name is missing")]
     MissingName,
@@ -85,25 +85,25 @@ pub enum Problem {
     Provide,
 }
 
-impl Operator {
+impl VersionOperator {
     /// Splits off a leading operator. The obsolete `<` and `>` mean `<=` and `>=`, as in dpkg.
     fn take(text: &str) -> Option<(Self, &str)> {
         // the longer ones first: `<<` begins with `<`
-        const OPERATORS: [(&str, Operator); 7] = [
-            ("<<", Operator::Earlier),
-            ("<=", Operator::EarlierOrEqual),
-            (">=", Operator::LaterOrEqual),
-            (">>", Operator::Later),
-            ("=", Operator::Equal),
-            ("<", Operator::EarlierOrEqual),
-            (">", Operator::LaterOrEqual),
+        const OPERATORS: [(&str, VersionOperator); 7] = [
+            ("<<", VersionOperator::Earlier),
+            ("<=", VersionOperator::EarlierOrEqual),
+            (">=", VersionOperator::LaterOrEqual),
+            (">>", VersionOperator::Later),
+            ("=", VersionOperator::Equal),
+            ("<", VersionOperator::EarlierOrEqual),
+            (">", VersionOperator::LaterOrEqual),
         ];
 
         OPERATORS.iter().find_map(|&(sign, operator)| Some((operator, text.strip_prefix(sign)?)))
     }
 }
 
-impl fmt::Display for Operator {
+impl fmt::Display for VersionOperator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Earlier => "<<",
@@ -144,14 +144,14 @@ impl Relation {
 
     /// Tells whether a version of the named package is within the bound.
     #[must_use]
-    pub fn satisfied_by(&self, version: &Version) -> bool {
+    pub fn satisfied_by(&self, version: &DebianVersion) -> bool {
         let Some((operator, bound)) = &self.bound else { return true };
         match operator {
-            Operator::Earlier => version < bound,
-            Operator::EarlierOrEqual => version <= bound,
-            Operator::Equal => version == bound,
-            Operator::LaterOrEqual => version >= bound,
-            Operator::Later => version > bound,
+            VersionOperator::Earlier => version < bound,
+            VersionOperator::EarlierOrEqual => version <= bound,
+            VersionOperator::Equal => version == bound,
+            VersionOperator::LaterOrEqual => version >= bound,
+            VersionOperator::Later => version > bound,
         }
     }
 
@@ -183,8 +183,8 @@ impl Provide {
         match relation.bound {
             None => Ok(Self { name: relation.name, version: None }),
             // a package has one version, so it provides exactly one (Debian policy 7.5)
-            Some((Operator::Equal, version)) => Ok(Self { name: relation.name, version: Some(version) }),
-            Some(_) => Err(InvalidRelation { text: item.to_owned(), problem: Problem::Provide }),
+            Some((VersionOperator::Equal, version)) => Ok(Self { name: relation.name, version: Some(version) }),
+            Some(_) => Err(InvalidRelation { text: item.to_owned(), problem: RelationProblem::Provide }),
         }
     }
 }
@@ -209,14 +209,14 @@ fn is_space(c: char) -> bool {
 }
 
 /// Reads one relation without white space around it.
-fn relation(text: &str) -> Result<Relation, Problem> {
+fn relation(text: &str) -> Result<Relation, RelationProblem> {
     let end = text.find(|c: char| is_space(c) || "(:[<|,".contains(c)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     if name.is_empty() {
-        return Err(Problem::MissingName);
+        return Err(RelationProblem::MissingName);
     }
     if !is_package_name(name) {
-        return Err(Problem::Name(name.to_owned()));
+        return Err(RelationProblem::Name(name.to_owned()));
     }
 
     let (qualifier, rest) = qualifier(rest)?;
@@ -225,36 +225,36 @@ fn relation(text: &str) -> Result<Relation, Problem> {
     // restrictions cannot be ignored: that would change the meaning of the relation
     match rest.trim_start_matches(is_space).chars().next() {
         None => Ok(Relation { name: name.to_owned(), qualifier, bound }),
-        Some('[') => Err(Problem::Restriction),
-        Some('<') => Err(Problem::Profile),
-        Some('|') => Err(Problem::Alternatives),
-        Some(_) => Err(Problem::Trailing(rest.trim_matches(is_space).to_owned())),
+        Some('[') => Err(RelationProblem::Restriction),
+        Some('<') => Err(RelationProblem::Profile),
+        Some('|') => Err(RelationProblem::Alternatives),
+        Some(_) => Err(RelationProblem::Trailing(rest.trim_matches(is_space).to_owned())),
     }
 }
 
 /// Splits off a leading architecture qualifier, such as `:any`.
-fn qualifier(text: &str) -> Result<(Option<String>, &str), Problem> {
+fn qualifier(text: &str) -> Result<(Option<String>, &str), RelationProblem> {
     let Some(text) = text.strip_prefix(':') else { return Ok((None, text)) };
     let end = text.find(|c: char| is_space(c) || "([<|".contains(c)).unwrap_or(text.len());
     let (qualifier, rest) = text.split_at(end);
 
     if qualifier.is_empty() || !qualifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(Problem::Qualifier(qualifier.to_owned()));
+        return Err(RelationProblem::Qualifier(qualifier.to_owned()));
     }
     Ok((Some(qualifier.to_owned()), rest))
 }
 
 /// The content of the parentheses.
-type Bound = (Operator, Version);
+type VersionBound = (VersionOperator, DebianVersion);
 
 /// Splits off a leading version bound, such as `(>= 1.0)`.
-fn bound(text: &str) -> Result<(Option<Bound>, &str), Problem> {
+fn bound(text: &str) -> Result<(Option<VersionBound>, &str), RelationProblem> {
     let Some(text) = text.strip_prefix('(') else { return Ok((None, text)) };
-    let (inside, rest) = text.split_once(')').ok_or(Problem::Bound)?;
+    let (inside, rest) = text.split_once(')').ok_or(RelationProblem::Bound)?;
 
     // white space is optional everywhere: `libc6(>=2.38)`
-    let (operator, version) = Operator::take(inside.trim_matches(is_space)).ok_or(Problem::Bound)?;
-    let version = Version::parse(version.trim_matches(is_space))?;
+    let (operator, version) = VersionOperator::take(inside.trim_matches(is_space)).ok_or(RelationProblem::Bound)?;
+    let version = DebianVersion::parse(version.trim_matches(is_space))?;
     Ok((Some((operator, version)), rest))
 }
 
@@ -357,9 +357,9 @@ mod tests {
             let error = Relation::parse(text).unwrap_err();
             assert_eq!(error.to_string(), format!("cannot read relation {message}"));
         }
-        assert_eq!(Relation::parse_groups("a | , b").unwrap_err().problem, Problem::MissingName);
-        assert_eq!(Relation::parse_list("a | b").unwrap_err().problem, Problem::Alternatives);
-        assert_eq!(Provide::parse_list("a (>= 1)").unwrap_err().problem, Problem::Provide);
+        assert_eq!(Relation::parse_groups("a | , b").unwrap_err().problem, RelationProblem::MissingName);
+        assert_eq!(Relation::parse_list("a | b").unwrap_err().problem, RelationProblem::Alternatives);
+        assert_eq!(Provide::parse_list("a (>= 1)").unwrap_err().problem, RelationProblem::Provide);
     }
 
     #[test]
@@ -374,7 +374,7 @@ mod tests {
         ];
         for (text, earlier, equal, later) in table {
             let relation = Relation::parse(text).unwrap();
-            let answers = ["1", "0:2-0", "2.1"].map(|version| relation.satisfied_by(&Version::new(version)));
+            let answers = ["1", "0:2-0", "2.1"].map(|version| relation.satisfied_by(&DebianVersion::new(version)));
             assert_eq!(answers, [earlier, equal, later], "{text}");
         }
     }

@@ -7,7 +7,7 @@ use std::hash::Hasher;
 
 /// A Debian package version in the order of dpkg. Different spellings of one version (`1.0`, `0:1.00-0`) are equal.
 #[derive(Debug, Clone)]
-pub struct Version(String);
+pub struct DebianVersion(String);
 
 /// The text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub struct InvalidVersion {
     pub problem: &'static str,
 }
 
-impl Version {
+impl DebianVersion {
     /// Takes a version as written. Any text is accepted; the order follows deb-version(7).
     #[must_use]
     pub fn new(text: &str) -> Self {
@@ -50,7 +50,7 @@ impl Version {
     }
 }
 
-/// Compares two texts as [`Version`]s.
+/// Compares two texts as [`DebianVersion`]s.
 pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (Parts::of(left), Parts::of(right));
     compare_part(left.epoch, right.epoch)
@@ -193,34 +193,34 @@ fn hash_part<H: Hasher>(mut part: &[u8], state: &mut H) {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for DebianVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Ord for Version {
+impl Ord for DebianVersion {
     fn cmp(&self, other: &Self) -> Ordering {
         compare(&self.0, &other.0)
     }
 }
 
-impl PartialOrd for Version {
+impl PartialOrd for DebianVersion {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Version {
+impl PartialEq for DebianVersion {
     // not derived: equality must agree with the order
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Version {}
+impl Eq for DebianVersion {}
 
-impl Hash for Version {
+impl Hash for DebianVersion {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Parts { epoch, upstream, revision } = Parts::of(&self.0);
         for part in [epoch, upstream, revision] {
@@ -235,7 +235,7 @@ mod tests {
     use proptest::prelude::*;
     use std::hash::DefaultHasher;
 
-    fn hash_of(version: &Version) -> u64 {
+    fn hash_of(version: &DebianVersion) -> u64 {
         let mut hasher = DefaultHasher::new();
         version.hash(&mut hasher);
         hasher.finish()
@@ -290,7 +290,7 @@ mod tests {
             ("1-2-3", Greater, "1-1-9"),
         ];
         for (left, order, right) in table {
-            let (left, right) = (Version::new(left), Version::new(right));
+            let (left, right) = (DebianVersion::new(left), DebianVersion::new(right));
             assert_eq!(left.cmp(&right), order, "{left} {right}");
             assert_eq!(right.cmp(&left), order.reverse(), "{right} {left}");
             assert!(order != Equal || hash_of(&left) == hash_of(&right), "{right} {left}");
@@ -308,33 +308,33 @@ mod tests {
             ("25~36ea-1", "25~36ea"),
         ];
         for (text, upstream) in table {
-            assert_eq!(Version::new(text).upstream(), upstream, "{text}");
+            assert_eq!(DebianVersion::new(text).upstream(), upstream, "{text}");
         }
     }
 
     #[test]
     fn refuses_what_is_no_version() {
         for text in ["", ":1", "a:1", "1:", "1-", "-1", "1 0", "1/0", "1.0-1-", "ä", "9999999999:1", "1.0\n"] {
-            assert!(Version::parse(text).is_err(), "{text}");
+            assert!(DebianVersion::parse(text).is_err(), "{text}");
         }
         for text in ["0", "1:2:3-4", "1.0-2+b1", "1.0~rc1-1~deb12u1", "a", "1.0+dfsg-1_1"] {
-            assert!(Version::parse(text).is_ok(), "{text}");
+            assert!(DebianVersion::parse(text).is_ok(), "{text}");
         }
-        let message = Version::parse("1.0-").unwrap_err().to_string();
+        let message = DebianVersion::parse("1.0-").unwrap_err().to_string();
         assert_eq!(message, "cannot read version `1.0-`: the revision is empty");
     }
 
     /// Versions in which every stretch without digits has a number other than 0 after it: debversion 0.5.5
     /// takes a missing number for less than 0 and keeps an empty revision, where dpkg sees no difference.
-    fn any_version() -> impl Strategy<Value = Version> {
+    fn any_version() -> impl Strategy<Value = DebianVersion> {
         "([0-9]{1,2}:)?0?[1-9]{1,3}([abZ~+.-]{1,2}0?[1-9]){0,3}(-0?[1-9]([a~+.]{1,2}0?[1-9]){0,2})?"
-            .prop_map(|text| Version::new(&text))
+            .prop_map(|text| DebianVersion::new(&text))
     }
 
     proptest! {
         #[test]
         fn agrees_with_debversion(left in any_version(), right in any_version()) {
-            let oracle = |version: &Version| version.as_str().parse::<debversion::Version>();
+            let oracle = |version: &DebianVersion| version.as_str().parse::<debversion::Version>();
             if let (Ok(a), Ok(b)) = (oracle(&left), oracle(&right)) {
                 prop_assert_eq!(left.cmp(&right), a.cmp(&b));
             }
@@ -343,7 +343,7 @@ mod tests {
         #[test]
         fn is_a_total_order(mut versions in prop::collection::vec("[0-1a~+:.é-]{0,5}", 3)) {
             versions.sort();
-            let mut versions: Vec<_> = versions.iter().map(|text| Version::new(text)).collect();
+            let mut versions: Vec<_> = versions.iter().map(|text| DebianVersion::new(text)).collect();
             versions.sort();
             prop_assert!(versions[0] <= versions[1] && versions[1] <= versions[2] && versions[0] <= versions[2]);
             for (left, right) in [(0, 1), (1, 2), (0, 2)] {
@@ -356,8 +356,8 @@ mod tests {
 
         #[test]
         fn takes_any_text(text in ".*") {
-            let _ = Version::parse(&text);
-            let _ = Version::new(&text).upstream();
+            let _ = DebianVersion::parse(&text);
+            let _ = DebianVersion::new(&text).upstream();
         }
     }
 }

@@ -1,29 +1,29 @@
 //! Levels to layers, each level once for all images that share it.
 
+use crate::build::BuildOptions;
 use crate::build::Error;
-use crate::build::Options;
-use crate::build::Order;
+use crate::build::Pinned;
 use crate::build::platforms;
 use crate::build::record::SCANNER_FILES;
 use crate::fetch;
-use crate::fetch::Wanted;
-use crate::image::Layer;
+use crate::fetch::WantedPackage;
+use crate::image::ImageLayer;
 use crate::layer;
 use crate::layer::level;
 use crate::layer::split;
 use crate::layer::unpack;
-use crate::layer::unpack::Deb;
-use crate::layer::unpack::Unpacked;
-use crate::layer::unpacking::Unpacking;
+use crate::layer::unpack::StoredDeb;
+use crate::layer::unpack::UnpackedPackage;
+use crate::layer::unpacking::BackgroundUnpacking;
 use crate::layer::write;
 use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use crate::store::Store;
-use crate::sys::http::Http;
-use crate::tree::Contents;
+use crate::sys::http::HttpClient;
+use crate::tree::ContentReader;
 use crate::tree::Tree;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -41,13 +41,13 @@ pub struct Assembled {
     /// All levels laid over each other.
     pub whole: Tree,
     /// Package trees by level.
-    packages: Vec<BTreeMap<String, Arc<Unpacked>>>,
+    packages: Vec<BTreeMap<String, Arc<UnpackedPackage>>>,
 }
 
 /// The layers of one image for one platform.
-pub(super) struct Layers {
+pub(super) struct PlatformLayers {
     /// From the bottom up.
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<ImageLayer>,
     /// How many of them were there already.
     pub(super) reused: usize,
     /// Which of [`SCANNER_FILES`] the image has.
@@ -57,24 +57,24 @@ pub(super) struct Layers {
 /// Everything that building layers needs; what was made already is found in the store.
 pub(super) struct Levels<'a> {
     pub(super) store: &'a Store,
-    pub(super) unpacking: Unpacking<'a>,
-    contents: &'a Contents<'a>,
-    reporter: &'a dyn Reporter,
-    options: &'a Options,
+    pub(super) unpacking: BackgroundUnpacking<'a>,
+    contents: &'a ContentReader<'a>,
+    reporter: &'a dyn ProgressReporter,
+    options: &'a BuildOptions,
 }
 
 impl<'a> Levels<'a> {
-    /// Fetches all packages that these images need, in parallel; they are unpacked [`Unpacking::during`] the work.
+    /// Fetches all packages that these images need, in parallel; they are unpacked [`BackgroundUnpacking::during`] the work.
     pub(super) fn prepare(
-        orders: &[&Order<'_>],
-        options: &'a Options,
-        contents: &'a Contents<'a>,
-        http: &Http,
-        reporter: &'a dyn Reporter,
+        orders: &[&Pinned<'_>],
+        options: &'a BuildOptions,
+        contents: &'a ContentReader<'a>,
+        http: &HttpClient,
+        reporter: &'a dyn ProgressReporter,
     ) -> Result<Self, Error> {
         let store = contents.store();
         let mut known: BTreeSet<Digest> = BTreeSet::new();
-        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut wanted: Vec<WantedPackage> = Vec::new();
         for order in orders {
             let mut all = fetch::wanted(order.definition, order.lock, &options.mirrors);
             for platform in platforms(order.definition, options) {
@@ -82,16 +82,17 @@ impl<'a> Levels<'a> {
                 wanted.extend(new.filter_map(|package| all.remove(&package.sha256)));
             }
         }
-        let missing = |wanted: &&Wanted| unpack::is_missing(&wanted.sha256, store);
-        let to_fetch: Vec<Wanted> = wanted.iter().filter(missing).cloned().collect();
+        let missing = |wanted: &&WantedPackage| unpack::is_missing(&wanted.sha256, store);
+        let to_fetch: Vec<WantedPackage> = wanted.iter().filter(missing).cloned().collect();
         fetch::fetch(&to_fetch, store, http, reporter)?;
-        let debs = wanted.into_iter().map(|Wanted { name, sha256, size, .. }| Deb { name, digest: sha256, size });
-        let unpacking = Unpacking::new(debs.collect(), contents, options.threads, reporter);
+        let debs =
+            wanted.into_iter().map(|WantedPackage { name, sha256, size, .. }| StoredDeb { name, digest: sha256, size });
+        let unpacking = BackgroundUnpacking::new(debs.collect(), contents, options.threads, reporter);
         Ok(Self { store, unpacking, contents, reporter, options })
     }
 
     /// Returns the layers of an image for one platform.
-    pub(super) fn layers(&self, order: &Order<'_>, platform: Platform) -> Result<Layers, Error> {
+    pub(super) fn layers(&self, order: &Pinned<'_>, platform: Platform) -> Result<PlatformLayers, Error> {
         let image = || order.definition.image.clone();
         let wrap = |cause| Error::Layer { image: image(), platform, cause: Box::new(cause) };
         let debs: Vec<Digest> = order.lock.packages(platform).map(|package| package.sha256).collect();
@@ -111,11 +112,11 @@ impl<'a> Levels<'a> {
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
         let is_there = |path: &&str| assembled.whole.get(path).is_some();
         let scanner_files = SCANNER_FILES.into_iter().filter(is_there).map(str::to_owned).collect();
-        Ok(Layers { layers: layers.into_iter().map(|(layer, _)| layer).collect(), reused, scanner_files })
+        Ok(PlatformLayers { layers: layers.into_iter().map(|(layer, _)| layer).collect(), reused, scanner_files })
     }
 
     /// Writes layers, two at a time: one alone leaves processors idle where it begins and ends.
-    fn all(&self, plans: Vec<split::Plan>) -> Result<Vec<(Layer, bool)>, layer::Error> {
+    fn all(&self, plans: Vec<split::LayerPlan>) -> Result<Vec<(ImageLayer, bool)>, layer::Error> {
         let together = self.options.threads.min(2);
         let count = plans.len();
         let queue = Mutex::new(plans.into_iter().enumerate());
@@ -140,19 +141,19 @@ impl<'a> Levels<'a> {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
-    fn layer(&self, plan: split::Plan) -> Result<(Layer, bool), layer::Error> {
-        let split::Plan { title: what, chunks } = plan;
+    fn layer(&self, plan: split::LayerPlan) -> Result<(ImageLayer, bool), layer::Error> {
+        let split::LayerPlan { title: what, chunks } = plan;
         let compression = self.options.compression;
         let key = write::key(&chunks, compression);
         if let Some(blob) = write::find(&key, self.store, self.options.layers.place()) {
-            return Ok((Layer { blob, what, key: Some(key) }, true));
+            return Ok((ImageLayer { blob, what, key: Some(key) }, true));
         }
-        let total = chunks.iter().map(layer::chunk::Chunk::length).sum();
-        self.reporter.event(Event::Started { stage: Stage::Compress, total, what: what.clone() });
-        let options = write::Options { compression, threads: self.options.threads };
+        let total = chunks.iter().map(layer::chunk::LayerChunk::length).sum();
+        self.reporter.event(ProgressEvent::Started { stage: ProgressStage::Compress, total, what: what.clone() });
+        let options = write::LayerWriteOptions { compression, threads: self.options.threads };
         let blob = write::write(&chunks, options, self.contents, self.store, self.reporter)?;
-        self.reporter.event(Event::Finished { stage: Stage::Compress, what: what.clone() });
-        Ok((Layer { blob, what, key: Some(key) }, false))
+        self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Compress, what: what.clone() });
+        Ok((ImageLayer { blob, what, key: Some(key) }, false))
     }
 }
 
@@ -161,12 +162,12 @@ impl<'a> Levels<'a> {
 /// # Errors
 /// [`Error::StaleLock`] when lock and definition do not fit, [`Error::Layer`] when paths do not.
 pub fn assemble(
-    order: &Order<'_>,
+    order: &Pinned<'_>,
     platform: Platform,
-    unpacked: &BTreeMap<Digest, Arc<Unpacked>>,
-    contents: &Contents<'_>,
+    unpacked: &BTreeMap<Digest, Arc<UnpackedPackage>>,
+    contents: &ContentReader<'_>,
 ) -> Result<Assembled, Error> {
-    let Order { definition, lock } = order;
+    let Pinned { definition, lock } = order;
     let image = || definition.image.clone();
     let levels = definition.levels_for(platform);
     let stale = |cause: String| Error::StaleLock { image: image(), cause };
@@ -179,7 +180,7 @@ pub fn assemble(
         let packages = locked.packages.get(&platform).ok_or_else(missing)?;
         let tree = |package: &LockedPackage| Some((package.name.clone(), Arc::clone(unpacked.get(&package.sha256)?)));
         assembled.packages.push(packages.iter().filter_map(tree).collect());
-        let parts = level::Parts {
+        let parts = level::LevelParts {
             levels: &levels[..=index],
             packages: &assembled.packages,
             lower: &assembled.whole,

@@ -1,7 +1,7 @@
 //! Conductor: definitions and locks to finished images in the store.
 //!
 //! - **In**: definitions with their locks, parents before children.
-//! - **Out**: a [`Built`] for every image; all its blobs are in the store.
+//! - **Out**: a [`BuiltImage`] for every image; all its blobs are in the store.
 //! - **Invariants**: what is known by key is not done again; without a change nothing is downloaded or unpacked. Nothing
 //!   is built from a lock that is not proven ([`crate::lock::proof`]): a finished image under a key in the store was, here
 //!   or by a machine whose key the project trusts for that ([`crate::shared`]).
@@ -13,14 +13,14 @@ pub mod record;
 
 pub use levels::Assembled;
 pub use levels::assemble;
-pub use record::Built;
+pub use record::BuiltImage;
 pub use record::BuiltPlatform;
-pub use record::Whereabouts;
+pub use record::LayerLocation;
 
 pub use crate::fetch::wanted;
 
-use crate::build::levels::Layers;
 use crate::build::levels::Levels;
+use crate::build::levels::PlatformLayers;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch;
@@ -28,20 +28,20 @@ use crate::fetch::Mirrors;
 use crate::fetch::proof;
 use crate::fetch::proof::Prover;
 use crate::image;
-use crate::image::Facts;
+use crate::image::AnnotationSources;
 use crate::layer;
 use crate::lock::file::Lock;
-use crate::lock::proof::Claim;
+use crate::lock::proof::LockClaim;
 use crate::oci;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::recipe::ImageDefinition;
+use crate::recipe::ScriptLedger;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::store;
 use crate::store::Store;
 use crate::sys::clock;
-use crate::sys::http::Http;
-use crate::tree::Contents;
+use crate::sys::http::HttpClient;
+use crate::tree::ContentReader;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -152,16 +152,16 @@ impl Error {
 
 /// One image to build.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct Pinned<'a> {
     /// What the recipes say.
-    pub definition: &'a Definition,
+    pub definition: &'a ImageDefinition,
     /// What was locked.
     pub lock: &'a Lock,
 }
 
 /// How to build.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct BuildOptions {
     /// Layer format.
     pub compression: Compression,
     /// Number of worker threads.
@@ -171,22 +171,22 @@ pub struct Options {
     /// Platforms to build; empty means all that a definition names.
     pub platforms: Vec<Platform>,
     /// Where the layers of finished images may be.
-    pub layers: Whereabouts,
+    pub layers: LayerLocation,
     /// Where packages may be found besides the official addresses.
     pub mirrors: Mirrors,
 }
 
 /// What a build works with.
 #[derive(Clone, Copy)]
-pub struct Equipment<'a> {
+pub struct BuildEnvironment<'a> {
     /// Where everything is kept.
     pub store: &'a Store,
     /// Door to the archives.
-    pub http: &'a Http,
+    pub http: &'a HttpClient,
     /// Decisions about maintainer scripts.
-    pub ledger: &'a Ledger,
+    pub ledger: &'a ScriptLedger,
     /// Hears about progress.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished. What proves
@@ -194,26 +194,34 @@ pub struct Equipment<'a> {
 ///
 /// # Errors
 /// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
-pub fn build(orders: &[Order<'_>], options: &Options, equipment: Equipment<'_>) -> Result<Vec<Built>, Error> {
+pub fn build(
+    orders: &[Pinned<'_>],
+    options: &BuildOptions,
+    equipment: BuildEnvironment<'_>,
+) -> Result<Vec<BuiltImage>, Error> {
     match attempt(orders, options, equipment) {
         Err(error) if error.is_damage() => {
-            equipment.reporter.event(Event::Warning(format!("{error}: making it again")));
+            equipment.reporter.event(ProgressEvent::Warning(format!("{error}: making it again")));
             attempt(orders, options, equipment)
         }
         result => result,
     }
 }
 
-fn attempt(orders: &[Order<'_>], options: &Options, equipment: Equipment<'_>) -> Result<Vec<Built>, Error> {
-    let Equipment { store, http, ledger, reporter } = equipment;
-    let mut done: Vec<Built> = Vec::new();
-    let mut todo: Vec<(usize, &Order<'_>, Digest)> = Vec::new();
+fn attempt(
+    orders: &[Pinned<'_>],
+    options: &BuildOptions,
+    equipment: BuildEnvironment<'_>,
+) -> Result<Vec<BuiltImage>, Error> {
+    let BuildEnvironment { store, http, ledger, reporter } = equipment;
+    let mut done: Vec<BuiltImage> = Vec::new();
+    let mut todo: Vec<(usize, &Pinned<'_>, Digest)> = Vec::new();
     for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {
         match record::find(&key, options.layers, store) {
             // it may have been built for other tags
-            Some(built) => done.push(Built { tags: record::tags(order), ..built }),
+            Some(built) => done.push(BuiltImage { tags: record::tags(order), ..built }),
             None => {
-                done.push(Built::unfinished(key, order.definition));
+                done.push(BuiltImage::unfinished(key, order.definition));
                 todo.push((index, order, key));
             }
         }
@@ -234,8 +242,8 @@ fn attempt(orders: &[Order<'_>], options: &Options, equipment: Equipment<'_>) ->
     };
     prover.prove(&claims(orders, &needed))?;
 
-    let work: Vec<&Order<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
-    let contents = Contents::new(store);
+    let work: Vec<&Pinned<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
+    let contents = ContentReader::new(store);
     let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
     levels.unpacking.during(|| {
         for (index, order, key) in todo {
@@ -248,23 +256,23 @@ fn attempt(orders: &[Order<'_>], options: &Options, equipment: Equipment<'_>) ->
 }
 
 /// Returns the locks of the images that are built, and of all that they stand on.
-fn claims<'a>(orders: &[Order<'a>], needed: &BTreeSet<String>) -> Vec<Claim<'a>> {
+fn claims<'a>(orders: &[Pinned<'a>], needed: &BTreeSet<String>) -> Vec<LockClaim<'a>> {
     let mut wanted: BTreeSet<&String> = needed.iter().collect();
-    for Order { definition, .. } in orders.iter().rev() {
+    for Pinned { definition, .. } in orders.iter().rev() {
         if wanted.contains(&definition.image) {
             wanted.extend(&definition.parent);
         }
     }
     let claims = orders.iter().filter(|order| wanted.contains(&order.definition.image));
-    claims.map(|Order { definition, lock }| Claim { definition, lock }).collect()
+    claims.map(|Pinned { definition, lock }| LockClaim { definition, lock }).collect()
 }
 
 /// Returns those of the images to do that are wanted, and those that these stand on.
-fn needed(todo: &[(usize, &Order<'_>, Digest)], wanted: &[String]) -> BTreeSet<String> {
+fn needed(todo: &[(usize, &Pinned<'_>, Digest)], wanted: &[String]) -> BTreeSet<String> {
     let is_wanted = |image: &String| wanted.is_empty() || wanted.contains(image);
     let mut needed = BTreeSet::new();
     // parents come before their children
-    for (_, Order { definition, .. }, _) in todo.iter().rev() {
+    for (_, Pinned { definition, .. }, _) in todo.iter().rev() {
         if is_wanted(&definition.image) || needed.contains(&definition.image) {
             needed.insert(definition.image.clone());
             needed.extend(definition.parent.clone());
@@ -275,10 +283,10 @@ fn needed(todo: &[(usize, &Order<'_>, Digest)], wanted: &[String]) -> BTreeSet<S
 
 /// Returns the keys under which these images are known, parents first.
 #[must_use]
-pub fn keys(orders: &[Order<'_>], options: &Options) -> Vec<Digest> {
+pub fn keys(orders: &[Pinned<'_>], options: &BuildOptions) -> Vec<Digest> {
     let mut keys: Vec<Digest> = Vec::new();
     for order in orders {
-        let is_parent = |other: &&Order<'_>| order.definition.parent.as_ref() == Some(&other.definition.image);
+        let is_parent = |other: &&Pinned<'_>| order.definition.parent.as_ref() == Some(&other.definition.image);
         let parent = orders.iter().zip(&keys).find(|(other, _)| is_parent(other));
         let parent = parent.map(|(other, key)| (*key, record::name(&other.definition.image, &record::tags(other))));
         keys.push(record::key(order, options, parent));
@@ -287,41 +295,41 @@ pub fn keys(orders: &[Order<'_>], options: &Options) -> Vec<Digest> {
 }
 
 /// Returns the image that this one stands on, when it was built in the same run.
-fn parent<'a>(order: &Order<'_>, done: &'a [Built]) -> Option<&'a Built> {
+fn parent<'a>(order: &Pinned<'_>, done: &'a [BuiltImage]) -> Option<&'a BuiltImage> {
     let name = order.definition.parent.as_ref()?;
     done.iter().find(|built| built.image == *name)
 }
 
 /// Returns the platforms to build, sorted.
 #[must_use]
-pub fn platforms(definition: &Definition, options: &Options) -> Vec<Platform> {
+pub fn platforms(definition: &ImageDefinition, options: &BuildOptions) -> Vec<Platform> {
     let wanted = |platform: &Platform| options.platforms.is_empty() || options.platforms.contains(platform);
     definition.platforms.iter().copied().filter(wanted).collect()
 }
 
 fn one(
-    order: &Order<'_>,
-    options: &Options,
+    order: &Pinned<'_>,
+    options: &BuildOptions,
     key: Digest,
-    parent: Option<&Built>,
+    parent: Option<&BuiltImage>,
     levels: &Levels<'_>,
-) -> Result<Built, Error> {
-    let Order { definition, lock } = order;
+) -> Result<BuiltImage, Error> {
+    let Pinned { definition, lock } = order;
     let version = record::version(order);
-    let facts = |base| Facts {
+    let facts = |base| AnnotationSources {
         version: version.clone(),
         epoch: lock.epoch,
         lock: lock.digest(),
         revision: lock.revision,
         base,
     };
-    let mut built = Built::unfinished(key, definition);
+    let mut built = BuiltImage::unfinished(key, definition);
     let mut manifests = Vec::new();
     for platform in platforms(definition, options) {
-        let Layers { layers, reused, scanner_files } = levels.layers(order, platform)?;
+        let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
         let base = parent.and_then(|parent| parent.base(platform));
         let annotations = image::annotations(definition, &facts(base));
-        let parts = image::Parts {
+        let parts = image::PlatformImageParts {
             image: &definition.image,
             platform,
             levels: definition.levels_for(platform),
@@ -344,7 +352,7 @@ fn one(
             scanner_files,
         });
     }
-    let annotations = image::annotations(definition, &facts(parent.and_then(Built::base_index)));
+    let annotations = image::annotations(definition, &facts(parent.and_then(BuiltImage::base_index)));
     let index = image::index(&manifests, &annotations);
     levels.store.add(&index.bytes)?;
     built.index = (index.digest, index.bytes.len() as u64);

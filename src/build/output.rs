@@ -1,16 +1,16 @@
 //! Writes finished images out: OCI layout folder, OCI archive, Docker archive.
 
-use crate::build::Built;
+use crate::build::BuiltImage;
 use crate::build::BuiltPlatform;
 use crate::build::Error;
 use crate::image;
 use crate::oci;
 use crate::oci::archive;
-use crate::oci::archive::DockerLayer;
+use crate::oci::archive::DockerArchiveLayer;
 use crate::oci::layout;
-use crate::oci::layout::Reference;
+use crate::oci::layout::LayoutReference;
 use crate::store::Store;
-use crate::sys::beneath::Beneath;
+use crate::sys::beneath::ConfinedFolder;
 use crate::sys::fs;
 use crate::values::Digest;
 use oci_spec::image::ImageManifest;
@@ -75,19 +75,19 @@ pub fn check_unnamed(folder: &Path) -> Result<(), fs::Error> {
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Ok(()),
         }
     }
-    Beneath::new(Path::new("")).check(&parts.join("/"))
+    ConfinedFolder::new(Path::new("")).check(&parts.join("/"))
 }
 
 /// Writes images out. An archive holds the last one, which the others only lie below.
 ///
 /// # Errors
 /// When the output cannot be written, or cannot hold the image.
-pub fn write(output: &Output, images: &[Built], store: &Store) -> Result<(), Error> {
+pub fn write(output: &Output, images: &[BuiltImage], store: &Store) -> Result<(), Error> {
     let Some(last) = images.last() else { return Ok(()) };
     match output {
         Output::Layout(folder) => {
-            let references: Vec<Reference> = images.iter().flat_map(references).collect();
-            let blobs: BTreeMap<Digest, u64> = images.iter().flat_map(Built::blobs).collect();
+            let references: Vec<LayoutReference> = images.iter().flat_map(references).collect();
+            let blobs: BTreeMap<Digest, u64> = images.iter().flat_map(BuiltImage::blobs).collect();
             Ok(layout::write(folder, &references, &blobs, store)?)
         }
         // one entry: consumers of archives refuse to choose
@@ -98,20 +98,21 @@ pub fn write(output: &Output, images: &[Built], store: &Store) -> Result<(), Err
 
 /// Every tag points to the index; `<tag>-<architecture>` points to one platform's manifest, for consumers that cannot
 /// choose from an index.
-fn references(built: &Built) -> Vec<Reference> {
+fn references(built: &BuiltImage) -> Vec<LayoutReference> {
     let mut references = Vec::new();
     for tag in &built.tags {
         let target = oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1);
-        references.push(Reference { name: format!("{}:{tag}", built.image), target });
+        references.push(LayoutReference { name: format!("{}:{tag}", built.image), target });
         for BuiltPlatform { platform, manifest, .. } in &built.platforms {
             let name = format!("{}:{tag}-{}", built.image, platform.architecture().debian());
-            references.push(Reference { name, target: image::platform_descriptor(&manifest.0, manifest.1, *platform) });
+            references
+                .push(LayoutReference { name, target: image::platform_descriptor(&manifest.0, manifest.1, *platform) });
         }
     }
     references
 }
 
-fn docker(file: &Path, built: &Built, store: &Store) -> Result<(), Error> {
+fn docker(file: &Path, built: &BuiltImage, store: &Store) -> Result<(), Error> {
     let unfit = |cause: String| oci::Error::Unfit { format: "docker-archive", path: file.to_owned(), cause };
     let [platform] = &built.platforms[..] else {
         let cause =
@@ -124,10 +125,10 @@ fn docker(file: &Path, built: &Built, store: &Store) -> Result<(), Error> {
         return Err(store.damaged(&platform.manifest.0).into());
     }
     let manifest: ImageManifest = serde_json::from_slice(&bytes).map_err(|error| unfit(error.to_string()))?;
-    let layers: Vec<DockerLayer> = platform
+    let layers: Vec<DockerArchiveLayer> = platform
         .layers
         .iter()
-        .map(|layer| DockerLayer { diff_id: layer.blob.diff_id, uncompressed: layer.blob.uncompressed })
+        .map(|layer| DockerArchiveLayer { diff_id: layer.blob.diff_id, uncompressed: layer.blob.uncompressed })
         .collect();
     let tags: Vec<String> = built.tags.iter().map(|tag| format!("{}:{tag}", built.image)).collect();
     Ok(archive::write_docker(file, &tags, &manifest, &layers, store)?)

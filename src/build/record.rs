@@ -1,12 +1,12 @@
 //! What was built, and how to find it again without doing anything.
 
+use crate::build::BuildOptions;
 use crate::build::Error;
-use crate::build::Options;
-use crate::build::Order;
+use crate::build::Pinned;
 use crate::build::platforms;
-use crate::image::Layer;
+use crate::image::ImageLayer;
 use crate::layer;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::store::Store;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -20,7 +20,7 @@ const DOCUMENT_FORMAT: u32 = 1;
 
 /// A finished image whose blobs are all in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Built {
+pub struct BuiltImage {
     /// Cache key: everything that decides the image.
     pub key: Digest,
     /// Image name.
@@ -48,7 +48,7 @@ pub struct BuiltPlatform {
     /// Digest and size of the configuration.
     pub config: (Digest, u64),
     /// Layers from the bottom up.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<ImageLayer>,
     /// How many of them were found in the store.
     #[serde(default)]
     pub reused: usize,
@@ -77,10 +77,10 @@ impl BuiltPlatform {
     }
 }
 
-impl Built {
+impl BuiltImage {
     /// Returns an empty record to be filled in.
     #[must_use]
-    pub fn unfinished(key: Digest, definition: &Definition) -> Self {
+    pub fn unfinished(key: Digest, definition: &ImageDefinition) -> Self {
         let (image, version, tags, platforms) = (definition.image.clone(), String::new(), Vec::new(), Vec::new());
         Self { key, image, version, tags, index: (Digest::of(b""), 0), platforms, new: false }
     }
@@ -119,15 +119,15 @@ impl Built {
     }
 
     /// Returns what a child image says about this one as its base, for one platform.
-    pub(crate) fn base(&self, platform: Platform) -> Option<crate::image::Base> {
+    pub(crate) fn base(&self, platform: Platform) -> Option<crate::image::ParentImage> {
         let found = self.platforms.iter().find(|built| built.platform == platform)?;
         let top_layer = found.layers.last().map(|layer| layer.blob.diff_id);
-        Some(crate::image::Base { name: self.name(), digest: found.manifest.0, top_layer })
+        Some(crate::image::ParentImage { name: self.name(), digest: found.manifest.0, top_layer })
     }
 
     /// Returns what a child's index says about this one.
-    pub(crate) fn base_index(&self) -> Option<crate::image::Base> {
-        Some(crate::image::Base { name: self.name(), digest: self.index.0, top_layer: None })
+    pub(crate) fn base_index(&self) -> Option<crate::image::ParentImage> {
+        Some(crate::image::ParentImage { name: self.name(), digest: self.index.0, top_layer: None })
     }
 }
 
@@ -139,8 +139,8 @@ pub(super) fn name(image: &str, tags: &[String]) -> String {
 /// Returns the key under which an image is known: its lock, what its recipes and its base-image file resolve to, the
 /// image below with its name, and how it is built. Where it is published decides nothing.
 #[must_use]
-pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, String)>) -> Digest {
-    let Order { definition, lock } = order;
+pub(super) fn key(order: &Pinned<'_>, options: &BuildOptions, parent: Option<(Digest, String)>) -> Digest {
+    let Pinned { definition, lock } = order;
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
     let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
     let text = format!(
@@ -155,11 +155,11 @@ pub(super) fn key(order: &Order<'_>, options: &Options, parent: Option<(Digest, 
     Digest::of(text.as_bytes())
 }
 
-/// Returns the image known under a key, if all its blobs are still there, undamaged; with [`Whereabouts::Anywhere`], its
+/// Returns the image known under a key, if all its blobs are still there, undamaged; with [`LayerLocation::Anywhere`], its
 /// layers may be in that repository instead.
 #[must_use]
-pub fn find(key: &Digest, layers: Whereabouts, store: &Store) -> Option<Built> {
-    let mut built: Built = store.result("image", key)?;
+pub fn find(key: &Digest, layers: LayerLocation, store: &Store) -> Option<BuiltImage> {
+    let mut built: BuiltImage = store.result("image", key)?;
     for platform in &mut built.platforms {
         platform.reused = platform.layers.len();
     }
@@ -171,7 +171,7 @@ pub fn find(key: &Digest, layers: Whereabouts, store: &Store) -> Option<Built> {
 
 /// Where the layers of an image may be that is not built again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whereabouts {
+pub enum LayerLocation {
     /// In the store.
     Here,
     /// In the store, or in the cache repository of the registry that it goes to, which this digest stands for
@@ -179,7 +179,7 @@ pub enum Whereabouts {
     Anywhere(Digest),
 }
 
-impl Whereabouts {
+impl LayerLocation {
     /// Returns the place besides the store.
     #[must_use]
     pub fn place(&self) -> Option<&Digest> {
@@ -194,7 +194,7 @@ impl Whereabouts {
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn keep(built: &Built, store: &Store) -> Result<(), Error> {
+pub fn keep(built: &BuiltImage, store: &Store) -> Result<(), Error> {
     Ok(store.keep("image", &built.key, built)?)
 }
 
@@ -214,7 +214,7 @@ const VERSION_PARTS: usize = 4;
 /// with another count of numbers, or with another text behind a hyphen, for something else. It is the version of the image,
 /// too: every changed image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
 #[must_use]
-pub fn version(order: &Order<'_>) -> String {
+pub fn version(order: &Pinned<'_>) -> String {
     let software = software_version(order);
     let numbers: String = software.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     let known = numbers.split('.').filter(|part| !part.is_empty()).chain(std::iter::repeat("0"));
@@ -226,7 +226,7 @@ pub fn version(order: &Order<'_>) -> String {
 /// Returns the tags with `{fixed}`, `{version}` and `{date}` filled in; characters that tags cannot have become `-`
 /// (distribution-spec, "Pulling manifests": `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`).
 #[must_use]
-pub fn tags(order: &Order<'_>) -> Vec<String> {
+pub fn tags(order: &Pinned<'_>) -> Vec<String> {
     let date = order.lock.epoch.date();
     let (fixed, software) = (version(order), software_version(order));
     let fill = |pattern: &String| {
@@ -239,13 +239,13 @@ pub fn tags(order: &Order<'_>) -> Vec<String> {
     if tags.is_empty() { vec![fixed] } else { tags }
 }
 
-fn software_version(order: &Order<'_>) -> String {
-    let Order { definition, lock } = order;
+fn software_version(order: &Pinned<'_>) -> String {
+    let Pinned { definition, lock } = order;
     let packages = lock.levels.iter().flat_map(|level| level.packages.values()).flatten();
     let named =
         definition.version_of.as_ref().and_then(|name| packages.into_iter().find(|package| package.name == *name));
     match named {
-        Some(package) => crate::apt::version::Version::new(&package.version).upstream().to_owned(),
+        Some(package) => crate::apt::version::DebianVersion::new(&package.version).upstream().to_owned(),
         None => {
             let root = definition.levels.values().flatten().next().map(|level| level.recipe.as_str());
             root.and_then(|root| definition.parameters.get(root)).cloned().unwrap_or_else(|| "0".to_owned())

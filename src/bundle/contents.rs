@@ -32,7 +32,7 @@ pub(super) const TITLE: &str = "org.opencontainers.image.title";
 /// What is in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Contents {
+pub struct BundleContents {
     /// Version of this format: 1.
     pub format: u32,
     /// Images that can be built from it.
@@ -44,7 +44,7 @@ pub struct Contents {
     /// Packages.
     pub packages: Vec<BundledPackage>,
     /// All files, sorted by title: the layers in their order.
-    pub files: Vec<File>,
+    pub files: Vec<BundledFile>,
 }
 
 /// An image that can be built.
@@ -76,7 +76,7 @@ pub struct BundledPocket {
     /// The InRelease file that is here.
     pub in_release: Digest,
     /// Whether those are the same.
-    pub proof: Proof,
+    pub proof: PackageProof,
     /// `Date` of the file that is here.
     pub date: Epoch,
     /// Fingerprint of the key that signed it.
@@ -88,7 +88,7 @@ pub struct BundledPocket {
 /// Which InRelease file proves the packages of a pocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Proof {
+pub enum PackageProof {
     /// The one that the lock names.
     Locked,
     /// A later one, because nobody had the lock's any more; its indexes list all packages that were locked.
@@ -136,7 +136,7 @@ pub struct BundledPackage {
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct File {
+pub struct BundledFile {
     /// Its name, a relative path.
     pub title: String,
     /// Its SHA-256.
@@ -144,13 +144,13 @@ pub struct File {
     /// Its size in bytes.
     pub size: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: BundledFileKind,
 }
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum BundledFileKind {
     /// A lock file.
     Lock,
     /// An InRelease file.
@@ -163,7 +163,7 @@ pub enum Kind {
     Package,
 }
 
-impl Kind {
+impl BundledFileKind {
     const ALL: [Self; 5] = [Self::Lock, Self::InRelease, Self::Index, Self::Key, Self::Package];
 
     /// Returns the media type of such a layer.
@@ -191,7 +191,7 @@ impl Kind {
     }
 }
 
-impl Contents {
+impl BundleContents {
     /// Sorts everything, so that the same contents have the same bytes.
     #[must_use]
     pub fn sorted(mut self) -> Self {
@@ -215,8 +215,8 @@ impl Contents {
     #[must_use]
     pub fn manifest(&self) -> Vec<u8> {
         let config = self.to_json();
-        let layer = |file: &File| {
-            let File { title, digest, size, kind } = file;
+        let layer = |file: &BundledFile| {
+            let BundledFile { title, digest, size, kind } = file;
             json!({
                 "mediaType": kind.media_type(), "digest": digest, "size": size, "annotations": { TITLE: title },
             })
@@ -232,7 +232,7 @@ impl Contents {
 
     /// Returns the file with a digest.
     #[must_use]
-    pub fn file(&self, digest: &Digest) -> Option<&File> {
+    pub fn file(&self, digest: &Digest) -> Option<&BundledFile> {
         self.files.iter().find(|file| file.digest == *digest)
     }
 
@@ -247,10 +247,10 @@ impl Contents {
         }
         // a newer format may well have other fields
         #[derive(Deserialize)]
-        struct Version {
+        struct BundleVersion {
             format: u64,
         }
-        let known = serde_json::from_slice::<Version>(config).map_err(|e| unreadable("list of contents", &e))?;
+        let known = serde_json::from_slice::<BundleVersion>(config).map_err(|e| unreadable("list of contents", &e))?;
         if known.format != u64::from(FORMAT) {
             return Err(vec![format!("it has format {}, this sockel knows {FORMAT}", known.format)]);
         }
@@ -309,7 +309,7 @@ impl Contents {
         }
 
         for pocket in &self.pockets {
-            if (pocket.locked == pocket.in_release) != (pocket.proof == Proof::Locked) {
+            if (pocket.locked == pocket.in_release) != (pocket.proof == PackageProof::Locked) {
                 problems.push(format!("pocket `{}` says a wrong proof", shown(&pocket.title())));
             }
             for index in pocket.indexes.iter().filter(|index| !index.is_where_it_belongs()) {
@@ -336,23 +336,23 @@ impl Contents {
         let mut uses = Vec::new();
         for image in &self.images {
             let (whose, title) = (format!("image `{}`", image.image), title::lock(&image.image));
-            uses.push(Use { digest: image.lock, kind: Kind::Lock, whose, title });
+            uses.push(Use { digest: image.lock, kind: BundledFileKind::Lock, whose, title });
         }
         for pocket in &self.pockets {
             let (whose, title) = (format!("pocket `{}`", pocket.title()), title::in_release(pocket));
-            uses.push(Use { digest: pocket.in_release, kind: Kind::InRelease, whose, title });
+            uses.push(Use { digest: pocket.in_release, kind: BundledFileKind::InRelease, whose, title });
             for index in &pocket.indexes {
                 let (whose, title) = (format!("index `{}`", index.path), title::index(pocket, &index.path));
-                uses.push(Use { digest: index.digest, kind: Kind::Index, whose, title });
+                uses.push(Use { digest: index.digest, kind: BundledFileKind::Index, whose, title });
             }
         }
         for key in &self.keys {
             let (whose, title) = (format!("archive `{}`", key.archive), title::key(key));
-            uses.push(Use { digest: key.digest, kind: Kind::Key, whose, title });
+            uses.push(Use { digest: key.digest, kind: BundledFileKind::Key, whose, title });
         }
         for package in &self.packages {
             let (whose, title) = (format!("package `{} {}`", package.name, package.version), title::package(package));
-            uses.push(Use { digest: package.digest, kind: Kind::Package, whose, title });
+            uses.push(Use { digest: package.digest, kind: BundledFileKind::Package, whose, title });
         }
         uses
     }
@@ -363,7 +363,7 @@ struct Use {
     /// Which file.
     digest: Digest,
     /// Of which kind it must be.
-    kind: Kind,
+    kind: BundledFileKind,
     /// What mentions it, for messages.
     whose: String,
     /// What the file is called for that.
@@ -410,7 +410,7 @@ struct RawLayer {
 }
 
 /// Says in which files list and manifest differ.
-fn layers(contents: &Contents, manifest: &[u8]) -> Vec<String> {
+fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
     let raw: RawManifest = match serde_json::from_slice(manifest) {
         Ok(raw) => raw,
         Err(error) => return vec![format!("its manifest cannot be read: {error}")],
@@ -419,7 +419,7 @@ fn layers(contents: &Contents, manifest: &[u8]) -> Vec<String> {
     if raw.artifact_type.as_deref() != Some(ARTIFACT) {
         problems.push(format!("its artifact type is not `{ARTIFACT}`"));
     }
-    let mut listed: BTreeMap<&str, &File> = contents.files.iter().map(|file| (&*file.title, file)).collect();
+    let mut listed: BTreeMap<&str, &BundledFile> = contents.files.iter().map(|file| (&*file.title, file)).collect();
     for layer in &raw.layers {
         let title = layer.annotations.get(TITLE).map_or("", String::as_str);
         let Some(file) = listed.remove(title) else {
@@ -439,7 +439,7 @@ fn layers(contents: &Contents, manifest: &[u8]) -> Vec<String> {
 
 /// Tells the kind of a layer by its media type.
 pub(super) fn is_known(media_type: &str) -> bool {
-    Kind::ALL.iter().any(|kind| kind.media_type() == media_type)
+    BundledFileKind::ALL.iter().any(|kind| kind.media_type() == media_type)
 }
 
 /// Refuses titles that would be dangerous as file names: other tools unpack artifacts by title.
@@ -470,13 +470,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn contents(keys: &[&str]) -> Contents {
+    fn contents(keys: &[&str]) -> BundleContents {
         let keys: Vec<BundledKey> =
             keys.iter().map(|key| BundledKey { archive: "a".to_owned(), digest: Digest::of(key.as_bytes()) }).collect();
-        let file = |key: &BundledKey| File { title: title::key(key), digest: key.digest, size: 1, kind: Kind::Key };
+        let file = |key: &BundledKey| BundledFile {
+            title: title::key(key),
+            digest: key.digest,
+            size: 1,
+            kind: BundledFileKind::Key,
+        };
         let files = keys.iter().map(file).collect();
-        let contents =
-            Contents { format: FORMAT, images: Vec::new(), pockets: Vec::new(), keys, packages: Vec::new(), files };
+        let contents = BundleContents {
+            format: FORMAT,
+            images: Vec::new(),
+            pockets: Vec::new(),
+            keys,
+            packages: Vec::new(),
+            files,
+        };
         contents.sorted()
     }
 
@@ -484,7 +495,7 @@ mod tests {
     fn order_does_not_matter() {
         let (one, other) = (contents(&["one", "two"]), contents(&["two", "one"]));
         assert_eq!((one.to_json(), one.manifest()), (other.to_json(), other.manifest()));
-        assert_eq!(Contents::parse(&one.to_json(), &one.manifest()), Ok(one));
+        assert_eq!(BundleContents::parse(&one.to_json(), &one.manifest()), Ok(one));
     }
 
     #[test]
@@ -504,7 +515,7 @@ mod tests {
         bad.files[2].title = bad.files[1].title.clone();
         bad.keys.retain(|key| key.digest != bad.files[1].digest);
         bad.keys.push(bad.keys[0].clone());
-        let problems = Contents::parse(&bad.to_json(), &bad.manifest()).expect_err("it is bad");
+        let problems = BundleContents::parse(&bad.to_json(), &bad.manifest()).expect_err("it is bad");
         // no path, and not the right one; the same title twice, once wrong; nothing says what for; a key twice
         assert_eq!(problems.len(), 6, "{problems:?}");
     }
@@ -517,18 +528,18 @@ mod tests {
             to in any::<u8>(),
         ) {
             let good = contents(&["one", "two"]);
-            let _any = Contents::parse(&bytes, &bytes);
+            let _any = BundleContents::parse(&bytes, &bytes);
             let mut config = good.to_json();
             let place = at.index(config.len());
             let is_changed = config[place] != to;
             config[place] = to;
             // the digest in the manifest does not fit any more
-            prop_assert!(!is_changed || Contents::parse(&config, &good.manifest()).is_err());
+            prop_assert!(!is_changed || BundleContents::parse(&config, &good.manifest()).is_err());
             let mut manifest = good.manifest();
             let place = at.index(manifest.len());
             let is_changed = manifest[place] != to;
             manifest[place] = to;
-            prop_assert!(!is_changed || Contents::parse(&good.to_json(), &manifest).is_err());
+            prop_assert!(!is_changed || BundleContents::parse(&good.to_json(), &manifest).is_err());
         }
     }
 }

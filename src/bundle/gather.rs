@@ -4,33 +4,33 @@ use crate::apt::archive;
 use crate::apt::archive::IndexFile;
 use crate::apt::archive::PastPocket;
 use crate::apt::archive::Pocket;
+use crate::bundle::BundleContents;
+use crate::bundle::BundledFile;
+use crate::bundle::BundledFileKind;
 use crate::bundle::BundledImage;
 use crate::bundle::BundledIndex;
 use crate::bundle::BundledKey;
 use crate::bundle::BundledPackage;
+use crate::bundle::BundledPin;
 use crate::bundle::BundledPocket;
-use crate::bundle::Contents;
 use crate::bundle::Error;
-use crate::bundle::File;
-use crate::bundle::Kind;
-use crate::bundle::Order;
-use crate::bundle::Proof;
+use crate::bundle::PackageProof;
 use crate::bundle::title;
 use crate::fetch;
 use crate::fetch::Mirrors;
-use crate::fetch::Wanted;
+use crate::fetch::WantedPackage;
 use crate::fetch::archives;
 use crate::fetch::states::FoundState;
-use crate::fetch::states::States;
+use crate::fetch::states::StateReader;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::PocketDefinition;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::values::Architecture;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -40,11 +40,11 @@ use std::collections::BTreeSet;
 
 /// Where everything comes from.
 #[derive(Clone, Copy)]
-pub struct Gathering<'a> {
+pub struct BundleGathering<'a> {
     /// Where files are kept; those of the bundle become blobs in it.
     pub store: &'a Store,
     /// Door to the archives.
-    pub http: &'a Http,
+    pub http: &'a HttpClient,
     /// Where archives may be found.
     pub mirrors: &'a Mirrors,
     /// Only these platforms; empty means all.
@@ -52,14 +52,14 @@ pub struct Gathering<'a> {
     /// What time it is, to judge keys, and a state that stands in for a lost one.
     pub now: Epoch,
     /// Hears about progress.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// The state of a pocket that locks name: archive, pocket, suite, InRelease file.
 pub(super) type StateKey<'a> = (&'a str, &'a str, &'a str, Digest);
 
 /// What locks want of a state.
-pub(super) struct State<'a> {
+pub(super) struct GatheredPocket<'a> {
     pub(super) archives: Vec<&'a ArchiveDefinition>,
     pub(super) pocket: &'a PocketDefinition,
     pub(super) locked: &'a LockedPocket,
@@ -70,7 +70,7 @@ pub(super) struct State<'a> {
     architectures: BTreeSet<Architecture>,
 }
 
-impl State<'_> {
+impl GatheredPocket<'_> {
     /// Returns the pocket with the needs of all images, which may read other components.
     pub(super) fn wanted(&self, mirrors: &Mirrors) -> Pocket {
         let one = |archive: &ArchiveDefinition| archives::pocket(archive, self.pocket, &self.architectures, mirrors);
@@ -99,7 +99,7 @@ pub(super) fn title(package: &LockedPackage) -> String {
 }
 
 /// Returns the platforms of an order that are wanted.
-pub(super) fn platforms(order: &Order<'_>, wanted: &[Platform]) -> Vec<Platform> {
+pub(super) fn platforms(order: &BundledPin<'_>, wanted: &[Platform]) -> Vec<Platform> {
     let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.contains(platform);
     order.definition.platforms.iter().copied().filter(is_wanted).collect()
 }
@@ -109,12 +109,12 @@ pub(super) fn platforms(order: &Order<'_>, wanted: &[Platform]) -> Vec<Platform>
 /// # Errors
 /// [`Error::StaleLock`]
 pub(super) fn states<'a>(
-    orders: &[Order<'a>],
+    orders: &[BundledPin<'a>],
     wanted: &[Platform],
-) -> Result<BTreeMap<StateKey<'a>, State<'a>>, Error> {
-    let mut states: BTreeMap<StateKey<'a>, State<'a>> = BTreeMap::new();
+) -> Result<BTreeMap<StateKey<'a>, GatheredPocket<'a>>, Error> {
+    let mut states: BTreeMap<StateKey<'a>, GatheredPocket<'a>> = BTreeMap::new();
     for order in orders {
-        let Order { definition, lock } = *order;
+        let BundledPin { definition, lock } = *order;
         let stale = |cause: String| Error::StaleLock { image: definition.image.clone(), cause };
         let platforms = platforms(order, wanted);
         for locked in &lock.archives {
@@ -126,7 +126,7 @@ pub(super) fn states<'a>(
             let pocket =
                 pocket.ok_or_else(|| stale(format!("there is no pocket `{name}` with suite `{}`", locked.suite)))?;
             let key = (&*locked.archive, &*locked.pocket, &*locked.suite, locked.inrelease);
-            let state = states.entry(key).or_insert_with(|| State {
+            let state = states.entry(key).or_insert_with(|| GatheredPocket {
                 archives: Vec::new(),
                 pocket,
                 locked,
@@ -154,8 +154,8 @@ pub(super) fn states<'a>(
 ///
 /// # Errors
 /// [`Error`]; what is not proven is not bundled.
-pub fn gather(orders: &[Order<'_>], gathering: &Gathering<'_>) -> Result<Contents, Error> {
-    let mut contents = Contents {
+pub fn gather(orders: &[BundledPin<'_>], gathering: &BundleGathering<'_>) -> Result<BundleContents, Error> {
+    let mut contents = BundleContents {
         format: 0,
         images: Vec::new(),
         pockets: Vec::new(),
@@ -169,15 +169,16 @@ pub fn gather(orders: &[Order<'_>], gathering: &Gathering<'_>) -> Result<Content
         pocket(state, gathering, &mut contents)?;
     }
     for order in orders {
-        let Order { definition, lock } = *order;
+        let BundledPin { definition, lock } = *order;
         let image = lock.image.clone();
-        let digest = add(lock.to_yaml().as_bytes(), title::lock(&image), Kind::Lock, gathering.store, &mut contents)?;
+        let digest =
+            add(lock.to_yaml().as_bytes(), title::lock(&image), BundledFileKind::Lock, gathering.store, &mut contents)?;
         let platforms = platforms(order, gathering.platforms);
         contents.images.push(BundledImage { image, lock: digest, decisions: lock.digest(), platforms });
         for archive in &definition.archives {
             for key in &archive.keys {
                 let bundled = BundledKey { archive: archive.name.clone(), digest: Digest::of(key) };
-                add(key, title::key(&bundled), Kind::Key, gathering.store, &mut contents)?;
+                add(key, title::key(&bundled), BundledFileKind::Key, gathering.store, &mut contents)?;
                 if !contents.keys.contains(&bundled) {
                     contents.keys.push(bundled);
                 }
@@ -188,20 +189,30 @@ pub fn gather(orders: &[Order<'_>], gathering: &Gathering<'_>) -> Result<Content
 }
 
 /// Makes bytes a blob, and lists them unless they are listed.
-fn add(bytes: &[u8], title: String, kind: Kind, store: &Store, contents: &mut Contents) -> Result<Digest, Error> {
+fn add(
+    bytes: &[u8],
+    title: String,
+    kind: BundledFileKind,
+    store: &Store,
+    contents: &mut BundleContents,
+) -> Result<Digest, Error> {
     let digest = store.add(bytes)?;
-    list(File { title, digest, size: bytes.len() as u64, kind }, contents);
+    list(BundledFile { title, digest, size: bytes.len() as u64, kind }, contents);
     Ok(digest)
 }
 
-fn list(file: File, contents: &mut Contents) {
+fn list(file: BundledFile, contents: &mut BundleContents) {
     if contents.file(&file.digest).is_none() {
         contents.files.push(file);
     }
 }
 
-fn packages(orders: &[Order<'_>], gathering: &Gathering<'_>, contents: &mut Contents) -> Result<(), Error> {
-    let mut all: BTreeMap<Digest, (Wanted, &LockedPackage)> = BTreeMap::new();
+fn packages(
+    orders: &[BundledPin<'_>],
+    gathering: &BundleGathering<'_>,
+    contents: &mut BundleContents,
+) -> Result<(), Error> {
+    let mut all: BTreeMap<Digest, (WantedPackage, &LockedPackage)> = BTreeMap::new();
     for order in orders {
         let mut wanted = fetch::wanted(order.definition, order.lock, gathering.mirrors);
         for platform in platforms(order, gathering.platforms) {
@@ -212,26 +223,35 @@ fn packages(orders: &[Order<'_>], gathering: &Gathering<'_>, contents: &mut Cont
             }
         }
     }
-    let wanted: Vec<Wanted> = all.values().map(|(wanted, _)| wanted.clone()).collect();
+    let wanted: Vec<WantedPackage> = all.values().map(|(wanted, _)| wanted.clone()).collect();
     fetch::fetch(&wanted, gathering.store, gathering.http, gathering.reporter)?;
     for (digest, (_, package)) in all {
         let LockedPackage { name, version, architecture, size, .. } = package.clone();
         let package = BundledPackage { name, version, architecture, digest };
-        contents.files.push(File { title: title::package(&package), digest, size, kind: Kind::Package });
+        contents.files.push(BundledFile {
+            title: title::package(&package),
+            digest,
+            size,
+            kind: BundledFileKind::Package,
+        });
         contents.packages.push(package);
     }
     Ok(())
 }
 
 /// Finds, verifies and lists one state.
-fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents) -> Result<(), Error> {
+fn pocket(
+    state: &GatheredPocket<'_>,
+    gathering: &BundleGathering<'_>,
+    contents: &mut BundleContents,
+) -> Result<(), Error> {
     let locked = state.locked;
-    let Gathering { store, http, mirrors, now, reporter, .. } = *gathering;
-    let finder = States { http, store, mirrors, now, reporter };
+    let BundleGathering { store, http, mirrors, now, reporter, .. } = *gathering;
+    let finder = StateReader { http, store, mirrors, now, reporter };
     let pocket = state.wanted(mirrors);
     let exact = finder.exact(pocket.clone(), state.archives[0], locked);
     let (bytes, past, proof) = match exact.map_err(|cause| Error::Pocket(Box::new(cause)))? {
-        Some(FoundState { bytes, pocket }) => (bytes, pocket, Proof::Locked),
+        Some(FoundState { bytes, pocket }) => (bytes, pocket, PackageProof::Locked),
         None => {
             let gone = |cause| Error::Gone { pocket: pocket.title(), locked: locked.inrelease, cause: Box::new(cause) };
             let FoundState { bytes, pocket: past } = finder.newest(&pocket).map_err(gone)?;
@@ -239,8 +259,8 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
                 "nobody has the InRelease file {} of pocket `{}/{}` any more: its packages are proven by the one of {}",
                 locked.inrelease, locked.archive, locked.pocket, past.facts.date
             );
-            gathering.reporter.event(Event::Warning(text));
-            (bytes, past, Proof::Later)
+            gathering.reporter.event(ProgressEvent::Warning(text));
+            (bytes, past, PackageProof::Later)
         }
     };
     let unproven = state.unproven(&past);
@@ -260,14 +280,14 @@ fn pocket(state: &State<'_>, gathering: &Gathering<'_>, contents: &mut Contents)
         signed_by: past.facts.signed_by.clone(),
         indexes: Vec::new(),
     };
-    add(&bytes, title::in_release(&bundled), Kind::InRelease, store, contents)?;
+    add(&bytes, title::in_release(&bundled), BundledFileKind::InRelease, store, contents)?;
 
     for file in &past.files {
         if !store.has_blob(&file.sha256, file.size) {
             fs::copy(&archive::kept(&store.archives(), &file.sha256), &store.blob(&file.sha256))?;
         }
         let title = title::index(&bundled, &file.path);
-        list(File { title, digest: file.sha256, size: file.size, kind: Kind::Index }, contents);
+        list(BundledFile { title, digest: file.sha256, size: file.size, kind: BundledFileKind::Index }, contents);
         bundled.indexes.push(BundledIndex::of(file));
     }
     contents.pockets.push(bundled);

@@ -10,7 +10,7 @@
 //! - **Not here**: building (`build`), logins (`cli`), the newest state of archives (`lock`).
 //!
 //! # The artifact
-//! An OCI image manifest with `artifactType` [`ARTIFACT`]. Its configuration is the list of contents ([`Contents`],
+//! An OCI image manifest with `artifactType` [`ARTIFACT`]. Its configuration is the list of contents ([`BundleContents`],
 //! canonical JSON); every file is one layer with its own media type and its title:
 //!
 //! | file | media type | title |
@@ -47,32 +47,32 @@ mod tape;
 mod title;
 mod write;
 
+pub use contents::BundleContents;
+pub use contents::BundledFile;
+pub use contents::BundledFileKind;
 pub use contents::BundledImage;
 pub use contents::BundledIndex;
 pub use contents::BundledKey;
 pub use contents::BundledPackage;
 pub use contents::BundledPocket;
-pub use contents::Contents;
-pub use contents::File;
-pub use contents::Kind;
-pub use contents::Proof;
+pub use contents::PackageProof;
 pub use error::Error;
-pub use gather::Gathering;
+pub use gather::BundleGathering;
 pub use gather::gather;
 pub use open::Bundle;
 pub use open::open;
-pub use place::Place;
-pub use place::UnknownPlace;
-pub use source::Source;
-pub use supply::Supplied;
-pub use supply::Supplying;
+pub use place::BundleLocation;
+pub use place::UnknownBundleLocation;
+pub use source::BundleSource;
+pub use supply::BundleSupply;
+pub use supply::BundleSupplying;
 pub use supply::supply;
-pub use write::Written;
+pub use write::WrittenBundle;
 pub use write::store;
 pub use write::write;
 
 use crate::lock::file::Lock;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 
 /// `artifactType` of the manifest and media type of its configuration.
 pub const ARTIFACT: &str = "application/vnd.sockel.bundle.v1+json";
@@ -82,9 +82,9 @@ pub const REFERENCE: &str = "bundle";
 
 /// An image whose packages are bundled, or come from a bundle.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct BundledPin<'a> {
     /// What the recipes say.
-    pub definition: &'a Definition,
+    pub definition: &'a ImageDefinition,
     /// What was locked.
     pub lock: &'a Lock,
 }

@@ -1,17 +1,17 @@
 //! A bundle that was opened: its list of contents, checked against its manifest.
 
 use crate::bundle::ARTIFACT;
-use crate::bundle::Contents;
+use crate::bundle::BundleContents;
+use crate::bundle::BundleSource;
+use crate::bundle::BundledFile;
+use crate::bundle::BundledFileKind;
 use crate::bundle::Error;
-use crate::bundle::File;
-use crate::bundle::Kind;
-use crate::bundle::Source;
 use crate::bundle::contents::LARGEST;
 use crate::bundle::contents::is_known;
 use crate::bundle::contents::shown;
-use crate::bundle::source::Opened;
+use crate::bundle::source::OpenedSource;
 use crate::oci;
-use crate::report::Reporter;
+use crate::report::ProgressReporter;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -19,27 +19,27 @@ use oci_spec::image::ImageManifest;
 
 /// A bundle whose list of contents is sound. Its files are not verified yet.
 pub struct Bundle<'a> {
-    pub(super) opened: Opened<'a>,
+    pub(super) opened: OpenedSource<'a>,
     /// Where it is, for messages.
     pub place: String,
     /// Digest of its manifest.
     pub digest: Digest,
     /// What it says it holds.
-    pub contents: Contents,
+    pub contents: BundleContents,
 }
 
 /// Opens a bundle: reads its manifest and its list of contents, and nothing else.
 ///
 /// # Errors
 /// [`Error::Damaged`] with all that is wrong.
-pub fn open<'a>(source: Source<'a>, store: &Store, reporter: &dyn Reporter) -> Result<Bundle<'a>, Error> {
+pub fn open<'a>(source: BundleSource<'a>, store: &Store, reporter: &dyn ProgressReporter) -> Result<Bundle<'a>, Error> {
     let found = source.find()?;
     let place = found.place;
     let damaged = |problems: Vec<String>| Error::Damaged { place: place.clone(), problems };
     let manifest = &found.manifest;
     let (digest, size) = config(manifest).map_err(damaged)?;
     let title = "list of contents".to_owned();
-    let file = File { title: title.clone(), digest, size, kind: Kind::Lock };
+    let file = BundledFile { title: title.clone(), digest, size, kind: BundledFileKind::Lock };
     let missing = found.opened.bring(&[&file], &place, store, reporter)?;
     if !missing.is_empty() {
         return Err(damaged(vec![format!("its {title} is missing")]));
@@ -50,7 +50,7 @@ pub fn open<'a>(source: Source<'a>, store: &Store, reporter: &dyn Reporter) -> R
         fs::remove(&store.blob(&digest))?;
         return Err(damaged(vec![format!("its {title} is damaged in the store")]));
     }
-    let contents = Contents::parse(&bytes, manifest).map_err(damaged)?;
+    let contents = BundleContents::parse(&bytes, manifest).map_err(damaged)?;
     Ok(Bundle { opened: found.opened, place, digest: Digest::of(manifest), contents })
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// Where a bundle is or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum BundleLocation {
     /// `oci:DIR`
     Layout(PathBuf),
     /// `oci-archive:FILE`
@@ -23,14 +23,14 @@ pub enum Place {
 /// The text names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no place for a bundle (oci:DIR, oci-archive:FILE, https://HOST/REPOSITORY:TAG)")]
-pub struct UnknownPlace(pub String);
+pub struct UnknownBundleLocation(pub String);
 
-impl FromStr for Place {
-    type Err = UnknownPlace;
+impl FromStr for BundleLocation {
+    type Err = UnknownBundleLocation;
 
-    fn from_str(text: &str) -> Result<Self, UnknownPlace> {
+    fn from_str(text: &str) -> Result<Self, UnknownBundleLocation> {
         // an address may hold a password by mistake
-        let unknown = || UnknownPlace(crate::sys::http::mask(text));
+        let unknown = || UnknownBundleLocation(crate::sys::http::mask(text));
         match text.split_once(':') {
             Some(("oci", path)) if !path.is_empty() => Ok(Self::Layout(path.into())),
             Some(("oci-archive", path)) if !path.is_empty() => Ok(Self::Archive(path.into())),
@@ -48,7 +48,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BundleLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout(path) => write!(f, "oci:{}", path.display()),
@@ -69,7 +69,7 @@ mod tests {
     fn reads_what_it_prints() {
         let digest = format!("https://r.example:8443/a/b@sha256:{}", "0".repeat(64));
         for text in ["oci:dir", "oci-archive:a:b.tar", "https://r.example:8443/team/bundle:1", &digest] {
-            assert_eq!(text.parse::<Place>().map(|place| place.to_string()), Ok(text.to_owned()));
+            assert_eq!(text.parse::<BundleLocation>().map(|place| place.to_string()), Ok(text.to_owned()));
         }
     }
 
@@ -87,7 +87,7 @@ mod tests {
             "https://r.example/a/b:",
             "https://u:secret@r.example/a",
         ] {
-            let error = text.parse::<Place>().expect_err(text).to_string();
+            let error = text.parse::<BundleLocation>().expect_err(text).to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }

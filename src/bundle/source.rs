@@ -1,21 +1,21 @@
 //! A bundle where it is: its documents, and its files on their way into the store.
 
 use crate::bundle::ARTIFACT;
+use crate::bundle::BundleLocation;
+use crate::bundle::BundledFile;
 use crate::bundle::Error;
-use crate::bundle::File;
-use crate::bundle::Place;
 use crate::bundle::REFERENCE;
-use crate::bundle::tape::Tape;
+use crate::bundle::tape::ArchiveReader;
 use crate::oci;
 use crate::oci::layout::REF_NAME;
-use crate::oci::registry::Registry;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::oci::registry::RegistryClient;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::values::Digest;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
@@ -37,7 +37,7 @@ const SCHEMA_VERSION: u32 = 2;
 const PARALLEL: usize = 8;
 
 /// Where a bundle is read from.
-pub enum Source<'a> {
+pub enum BundleSource<'a> {
     /// A layout folder.
     Layout(PathBuf),
     /// An archive file.
@@ -45,69 +45,70 @@ pub enum Source<'a> {
     /// A repository.
     Registry {
         /// The registry, with its login.
-        registry: &'a Registry,
+        registry: &'a RegistryClient,
         /// Repository.
         repository: String,
         /// Tag or digest.
         reference: String,
         /// Runs the conversation.
-        http: &'a Http,
+        http: &'a HttpClient,
     },
 }
 
 /// A source that was looked into.
-pub(super) enum Opened<'a> {
+pub(super) enum OpenedSource<'a> {
     Layout(PathBuf),
-    Archive(Tape),
-    Registry { registry: &'a Registry, repository: String, http: &'a Http },
+    Archive(ArchiveReader),
+    Registry { registry: &'a RegistryClient, repository: String, http: &'a HttpClient },
 }
 
 /// A source with its manifest.
-pub(super) struct Found<'a> {
-    pub(super) opened: Opened<'a>,
+pub(super) struct FoundBundle<'a> {
+    pub(super) opened: OpenedSource<'a>,
     pub(super) place: String,
     pub(super) manifest: Vec<u8>,
 }
 
-impl<'a> Source<'a> {
-    fn place(&self) -> Place {
+impl<'a> BundleSource<'a> {
+    fn place(&self) -> BundleLocation {
         match self {
-            Self::Layout(folder) => Place::Layout(folder.clone()),
-            Self::Archive(file) => Place::Archive(file.clone()),
-            Self::Registry { registry, repository, reference, .. } => {
-                Place::Registry { address: format!("{}{repository}", registry.url()), reference: reference.clone() }
-            }
+            Self::Layout(folder) => BundleLocation::Layout(folder.clone()),
+            Self::Archive(file) => BundleLocation::Archive(file.clone()),
+            Self::Registry { registry, repository, reference, .. } => BundleLocation::Registry {
+                address: format!("{}{repository}", registry.url()),
+                reference: reference.clone(),
+            },
         }
     }
 
     /// Finds the bundle's manifest.
-    pub(super) fn find(self) -> Result<Found<'a>, Error> {
+    pub(super) fn find(self) -> Result<FoundBundle<'a>, Error> {
         let place = self.place().to_string();
         let damaged = |problem: String| Error::Damaged { place: place.clone(), problems: vec![problem] };
         let (opened, manifest) = match self {
             Self::Layout(folder) => {
                 let index = fs::read(&folder.join("index.json"), DOCUMENT_LIMIT)?;
-                let opened = Opened::Layout(folder);
+                let opened = OpenedSource::Layout(folder);
                 let manifest = from_index(&opened, &index).map_err(damaged)?;
                 (opened, manifest)
             }
             Self::Archive(file) => {
-                let opened = Opened::Archive(Tape::open(&file)?.map_err(damaged)?);
+                let opened = OpenedSource::Archive(ArchiveReader::open(&file)?.map_err(damaged)?);
                 let index = opened.read("index.json", DOCUMENT_LIMIT).map_err(damaged)?;
                 let manifest = from_index(&opened, &index).map_err(damaged)?;
                 (opened, manifest)
             }
             Self::Registry { registry, repository, reference, http } => {
                 let manifest = http.block_on(registry.manifest(&repository, &reference))??;
-                (Opened::Registry { registry, repository, http }, manifest.bytes)
+                (OpenedSource::Registry { registry, repository, http }, manifest.bytes)
             }
         };
-        Ok(Found { opened, place, manifest })
+        Ok(FoundBundle { opened, place, manifest })
     }
 }
 
 /// Reads the one bundle that an index names: by artifact type, by name, or because there is nothing else.
-fn from_index(opened: &Opened<'_>, index: &[u8]) -> Result<Vec<u8>, String> {
+fn from_index(opened: &OpenedSource<'_>, index: &[u8]) -> Result<Vec<u8>, String> {
     let index: ImageIndex =
         serde_json::from_slice(index).map_err(|error| format!("its `index.json` cannot be read: {error}"))?;
     if index.schema_version() != SCHEMA_VERSION {
@@ -142,7 +143,7 @@ fn from_index(opened: &Opened<'_>, index: &[u8]) -> Result<Vec<u8>, String> {
     if is_true { Ok(bytes) } else { Err("its `index.json` says something else about its manifest".to_owned()) }
 }
 
-impl Opened<'_> {
+impl OpenedSource<'_> {
     /// Returns a small file of a folder or archive.
     fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
@@ -180,15 +181,15 @@ impl Opened<'_> {
     /// Brings files into the store, unless they are there. What is missing is returned, by title.
     pub(super) fn bring(
         &self,
-        files: &[&File],
+        files: &[&BundledFile],
         place: &str,
         store: &Store,
-        reporter: &dyn Reporter,
+        reporter: &dyn ProgressReporter,
     ) -> Result<Vec<String>, Error> {
-        let wanted: Vec<&File> =
+        let wanted: Vec<&BundledFile> =
             files.iter().copied().filter(|file| !store.has_blob(&file.digest, file.size)).collect();
         if let Self::Registry { registry, repository, http } = self {
-            let pull = |file: &File| {
+            let pull = |file: &BundledFile| {
                 let blob = (file.digest, file.size);
                 async move { registry.pull_blob(repository, blob, store.folder(), reporter).await }
             };
@@ -202,21 +203,30 @@ impl Opened<'_> {
                 missing.push(file.title.clone());
                 continue;
             };
-            reporter.event(Event::Started { stage: Stage::Download, total: file.size, what: file.title.clone() });
+            reporter.event(ProgressEvent::Started {
+                stage: ProgressStage::Download,
+                total: file.size,
+                what: file.title.clone(),
+            });
             copy(stream, file, store, reporter).map_err(|error| match error {
                 store::Error::WrongDigest { expected, found } => {
                     Error::WrongDigest { place: place.to_owned(), title: file.title.clone(), expected, found }
                 }
                 other => other.into(),
             })?;
-            reporter.event(Event::Finished { stage: Stage::Download, what: file.title.clone() });
+            reporter.event(ProgressEvent::Finished { stage: ProgressStage::Download, what: file.title.clone() });
         }
         Ok(missing)
     }
 }
 
 /// Copies a blob into the store, where it only appears with the right digest.
-fn copy(mut stream: Box<dyn Read>, file: &File, store: &Store, reporter: &dyn Reporter) -> Result<(), store::Error> {
+fn copy(
+    mut stream: Box<dyn Read>,
+    file: &BundledFile,
+    store: &Store,
+    reporter: &dyn ProgressReporter,
+) -> Result<(), store::Error> {
     let mut writer = store.writer()?;
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -224,7 +234,7 @@ fn copy(mut stream: Box<dyn Read>, file: &File, store: &Store, reporter: &dyn Re
             Ok(0) => break,
             Ok(count) => {
                 writer.write(&buffer[..count])?;
-                reporter.event(Event::Advanced { stage: Stage::Download, by: count as u64 });
+                reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Download, by: count as u64 });
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(cause) => return Err(fs::Error::new("read", file.title.as_ref(), cause).into()),

@@ -4,14 +4,14 @@
 //! able to believe them, so a bundle that lies about anything that is used is refused.
 
 use crate::apt::archive::PastPocket;
+use crate::bundle::BundleContents;
+use crate::bundle::BundledFile;
+use crate::bundle::BundledFileKind;
 use crate::bundle::BundledIndex;
 use crate::bundle::BundledKey;
 use crate::bundle::BundledPackage;
+use crate::bundle::BundledPin;
 use crate::bundle::BundledPocket;
-use crate::bundle::Contents;
-use crate::bundle::File;
-use crate::bundle::Kind;
-use crate::bundle::Order;
 use crate::bundle::contents::shown;
 use crate::bundle::gather;
 use crate::bundle::title;
@@ -20,18 +20,18 @@ use crate::values::Digest;
 
 /// Returns what the list of contents says otherwise than the project about images, keys and packages.
 pub(super) fn problems<'a>(
-    contents: &Contents,
-    orders: &[Order<'_>],
+    contents: &BundleContents,
+    orders: &[BundledPin<'_>],
     packages: impl Iterator<Item = &'a LockedPackage>,
 ) -> Vec<String> {
     let mut problems = Vec::new();
-    for Order { definition, lock } in orders {
+    for BundledPin { definition, lock } in orders {
         let bundled = contents.images.iter().find(|image| image.image == lock.image);
         let platforms = bundled.map(|image| image.platforms.as_slice()).unwrap_or_default();
         for platform in platforms.iter().filter(|platform| !definition.platforms.contains(platform)) {
             problems.push(format!("image `{}` is not built for {platform}", lock.image));
         }
-        let file = expected(title::lock(&lock.image), lock.to_yaml().as_bytes(), Kind::Lock);
+        let file = expected(title::lock(&lock.image), lock.to_yaml().as_bytes(), BundledFileKind::Lock);
         problems.extend(differs(contents, &file));
 
         for archive in &definition.archives {
@@ -42,7 +42,7 @@ pub(super) fn problems<'a>(
                 }
                 // a key that several archives have has the title of one of them, which was looked at before
                 let title = contents.file(&key.digest).map(|file| file.title.clone()).unwrap_or_default();
-                problems.extend(differs(contents, &expected(title, bytes, Kind::Key)));
+                problems.extend(differs(contents, &expected(title, bytes, BundledFileKind::Key)));
             }
         }
     }
@@ -58,11 +58,11 @@ pub(super) fn problems<'a>(
 }
 
 /// Describes a file whose bytes the project has as well.
-fn expected(title: String, bytes: &[u8], kind: Kind) -> File {
-    File { title, digest: Digest::of(bytes), size: bytes.len() as u64, kind }
+fn expected(title: String, bytes: &[u8], kind: BundledFileKind) -> BundledFile {
+    BundledFile { title, digest: Digest::of(bytes), size: bytes.len() as u64, kind }
 }
 
-fn differs(contents: &Contents, file: &File) -> Option<String> {
+fn differs(contents: &BundleContents, file: &BundledFile) -> Option<String> {
     let same = contents.files.contains(file);
     (!same).then(|| format!("it says something else about `{}`", shown(&file.title)))
 }

@@ -1,27 +1,27 @@
 //! A bundle to packages in the store: what the project's locks name, proven by the project's own keys.
 
 use crate::apt::archive;
-use crate::apt::archive::Past;
+use crate::apt::archive::PastContext;
 use crate::bundle::Bundle;
+use crate::bundle::BundledFile;
+use crate::bundle::BundledFileKind;
+use crate::bundle::BundledPin;
 use crate::bundle::BundledPocket;
 use crate::bundle::Error;
-use crate::bundle::File;
-use crate::bundle::Kind;
-use crate::bundle::Order;
-use crate::bundle::Proof;
-use crate::bundle::gather::State;
+use crate::bundle::PackageProof;
+use crate::bundle::gather::GatheredPocket;
 use crate::bundle::gather::platforms;
 use crate::bundle::gather::states;
 use crate::bundle::gather::title;
 use crate::bundle::statement;
 use crate::fetch::Mirrors;
 use crate::lock::file::LockedPackage;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::http;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 
 /// Where packages go.
 #[derive(Clone, Copy)]
-pub struct Supplying<'a> {
+pub struct BundleSupplying<'a> {
     /// The store.
     pub store: &'a Store,
     /// Only these platforms; empty means all.
@@ -40,13 +40,13 @@ pub struct Supplying<'a> {
     /// What time it is, to judge keys.
     pub now: Epoch,
     /// Hears about progress.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// What was brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Supplied {
+pub struct BundleSupply {
     /// Digest of the bundle.
     pub digest: Digest,
     /// Packages that the images need.
@@ -63,20 +63,24 @@ pub struct Supplied {
 ///
 /// # Errors
 /// [`Error`]; nothing that is not proven stays without an error.
-pub fn supply(bundle: &Bundle<'_>, orders: &[Order<'_>], supplying: &Supplying<'_>) -> Result<Supplied, Error> {
+pub fn supply(
+    bundle: &Bundle<'_>,
+    orders: &[BundledPin<'_>],
+    supplying: &BundleSupplying<'_>,
+) -> Result<BundleSupply, Error> {
     same_locks(bundle, orders)?;
     let states = states(orders, supplying.platforms)?;
     let packages = needed(orders, supplying.platforms);
-    let mut files: Vec<&File> = Vec::new();
+    let mut files: Vec<&BundledFile> = Vec::new();
     let mut missing = Vec::new();
     for package in packages.values() {
         // the lock decides about digest and size, the bundle only where to look
         match bundle.contents.file(&package.sha256) {
-            Some(file) if file.kind == Kind::Package && file.size == package.size => files.push(file),
+            Some(file) if file.kind == BundledFileKind::Package && file.size == package.size => files.push(file),
             _ => missing.push(title(package)),
         }
     }
-    let mut pockets: Vec<(&State<'_>, &BundledPocket)> = Vec::new();
+    let mut pockets: Vec<(&GatheredPocket<'_>, &BundledPocket)> = Vec::new();
     for state in states.values() {
         match find(bundle, state) {
             Some(pocket) => pockets.push((state, pocket)),
@@ -95,7 +99,7 @@ pub fn supply(bundle: &Bundle<'_>, orders: &[Order<'_>], supplying: &Supplying<'
     let mut later = Vec::new();
     for (state, pocket) in &pockets {
         prove(bundle, state, pocket, supplying)?;
-        if pocket.proof == Proof::Later {
+        if pocket.proof == PackageProof::Later {
             later.push(pocket.title());
             let text = format!(
                 "pocket `{}`: the bundle does not have the InRelease file {} of the lock; its packages are proven by the one of {}",
@@ -103,19 +107,19 @@ pub fn supply(bundle: &Bundle<'_>, orders: &[Order<'_>], supplying: &Supplying<'
                 pocket.locked,
                 pocket.date
             );
-            supplying.reporter.event(Event::Warning(text));
+            supplying.reporter.event(ProgressEvent::Warning(text));
         }
     }
     let brought = files.iter().filter(|file| !supplying.store.has_blob(&file.digest, file.size)).count();
     bring(bundle, &files, supplying)?;
     let (digest, packages, pockets) = (bundle.digest, packages.len(), pockets.len());
-    Ok(Supplied { digest, packages, brought, pockets, later })
+    Ok(BundleSupply { digest, packages, brought, pockets, later })
 }
 
 /// Refuses a bundle that names other decisions for an image that is to be built: it would lack packages, or have been
 /// tampered with.
-fn same_locks(bundle: &Bundle<'_>, orders: &[Order<'_>]) -> Result<(), Error> {
-    let differs = |order: &&Order<'_>| {
+fn same_locks(bundle: &Bundle<'_>, orders: &[BundledPin<'_>]) -> Result<(), Error> {
+    let differs = |order: &&BundledPin<'_>| {
         let own = bundle.contents.images.iter().find(|image| image.image == order.lock.image);
         own.is_some_and(|image| [image.decisions, image.lock] != [order.lock.digest(); 2])
     };
@@ -124,7 +128,7 @@ fn same_locks(bundle: &Bundle<'_>, orders: &[Order<'_>]) -> Result<(), Error> {
 }
 
 /// Returns the images and platforms that are to be built and that the bundle does not name.
-fn without_image(bundle: &Bundle<'_>, orders: &[Order<'_>], wanted: &[Platform]) -> Vec<String> {
+fn without_image(bundle: &Bundle<'_>, orders: &[BundledPin<'_>], wanted: &[Platform]) -> Vec<String> {
     let mut missing = Vec::new();
     for order in orders {
         let image = &order.lock.image;
@@ -141,7 +145,7 @@ fn without_image(bundle: &Bundle<'_>, orders: &[Order<'_>], wanted: &[Platform])
 }
 
 /// Returns every package of the wanted platforms.
-fn needed<'a>(orders: &[Order<'a>], wanted: &[Platform]) -> BTreeMap<Digest, &'a LockedPackage> {
+fn needed<'a>(orders: &[BundledPin<'a>], wanted: &[Platform]) -> BTreeMap<Digest, &'a LockedPackage> {
     let mut packages = BTreeMap::new();
     for order in orders {
         let lock = order.lock;
@@ -153,7 +157,7 @@ fn needed<'a>(orders: &[Order<'a>], wanted: &[Platform]) -> BTreeMap<Digest, &'a
 }
 
 /// Returns the state in the bundle that stands for the one that locks name.
-fn find<'b>(bundle: &'b Bundle<'_>, state: &State<'_>) -> Option<&'b BundledPocket> {
+fn find<'b>(bundle: &'b Bundle<'_>, state: &GatheredPocket<'_>) -> Option<&'b BundledPocket> {
     let locked = state.locked;
     let is_it = |pocket: &&BundledPocket| {
         (&pocket.archive, &pocket.pocket, &pocket.suite, pocket.locked)
@@ -165,14 +169,14 @@ fn find<'b>(bundle: &'b Bundle<'_>, state: &State<'_>) -> Option<&'b BundledPock
 /// Brings InRelease file and indexes, and goes the whole way from the pinned key to every package.
 fn prove(
     bundle: &Bundle<'_>,
-    state: &State<'_>,
+    state: &GatheredPocket<'_>,
     pocket: &BundledPocket,
-    supplying: &Supplying<'_>,
+    supplying: &BundleSupplying<'_>,
 ) -> Result<(), Error> {
     let store = supplying.store;
     let digests = std::iter::once(pocket.in_release).chain(pocket.indexes.iter().map(|index| index.digest));
     let digests: BTreeSet<Digest> = digests.collect();
-    let files: Vec<&File> = digests.iter().filter_map(|digest| bundle.contents.file(digest)).collect();
+    let files: Vec<&BundledFile> = digests.iter().filter_map(|digest| bundle.contents.file(digest)).collect();
     bring(bundle, &files, supplying)?;
     let folder = store.archives();
     for file in files {
@@ -183,16 +187,16 @@ fn prove(
         }
     }
     let place = || bundle.place.clone();
-    let bytes = fs::read(&archive::kept(&folder, &pocket.in_release), Kind::InRelease.largest())?;
+    let bytes = fs::read(&archive::kept(&folder, &pocket.in_release), BundledFileKind::InRelease.largest())?;
     let found = Digest::of(&bytes);
     if found != pocket.in_release {
         let (title, expected) = (format!("InRelease of {}", pocket.title()), pocket.in_release);
         return Err(Error::WrongDigest { place: place(), title, expected, found });
     }
     // whatever is not in the bundle must not be fetched
-    let offline = Http::new(http::Options::usual(true, None));
-    let Supplying { now, reporter, .. } = *supplying;
-    let past = Past { http: &offline, folder: &folder, at: state.epoch, now, reporter };
+    let offline = HttpClient::new(http::HttpOptions::usual(true, None));
+    let BundleSupplying { now, reporter, .. } = *supplying;
+    let past = PastContext { http: &offline, folder: &folder, at: state.epoch, now, reporter };
     let wanted = state.wanted(&Mirrors::default());
     let opened = offline.block_on(archive::open_past(&wanted, &bytes, &past))?;
     let opened = opened.map_err(|cause| match cause {
@@ -202,9 +206,9 @@ fn prove(
         cause => Error::Archive { place: place(), cause: Box::new(cause) },
     })?;
     for warning in &opened.warnings {
-        reporter.event(Event::Warning(warning.clone()));
+        reporter.event(ProgressEvent::Warning(warning.clone()));
     }
-    if pocket.proof == Proof::Later {
+    if pocket.proof == PackageProof::Later {
         // the build that follows looks for a later state where the archives' own are
         archive::remember(&wanted, &bytes, &opened, &past)
             .map_err(|cause| Error::Archive { place: place(), cause: Box::new(cause) })?;
@@ -218,7 +222,7 @@ fn prove(
 }
 
 /// Brings files into the store; all must be there.
-fn bring(bundle: &Bundle<'_>, files: &[&File], supplying: &Supplying<'_>) -> Result<(), Error> {
+fn bring(bundle: &Bundle<'_>, files: &[&BundledFile], supplying: &BundleSupplying<'_>) -> Result<(), Error> {
     let missing = bundle.opened.bring(files, &bundle.place, supplying.store, supplying.reporter)?;
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing { place: bundle.place.clone(), missing }) }
 }

@@ -21,12 +21,12 @@ type Places = BTreeMap<String, (u64, u64)>;
 
 /// An archive file, and what is where in it.
 #[derive(Debug)]
-pub(super) struct Tape {
+pub(super) struct ArchiveReader {
     path: PathBuf,
     places: Places,
 }
 
-impl Tape {
+impl ArchiveReader {
     /// Reads all headers.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<Place
         if header.iter().all(|byte| *byte == 0) {
             return Ok(Ok(places));
         }
-        let entry = match Entry::parse(&header) {
+        let entry = match ArchiveMember::parse(&header) {
             Ok(entry) => entry,
             Err(problem) => return Ok(Err(problem.to_owned())),
         };
@@ -87,13 +87,13 @@ fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<Place
 }
 
 /// What a header says.
-struct Entry {
+struct ArchiveMember {
     name: String,
     size: u64,
     is_file: bool,
 }
 
-impl Entry {
+impl ArchiveMember {
     fn parse(header: &[u8; BLOCK as usize]) -> Result<Self, &'static str> {
         let sum = |range: &[u8]| range.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         // the checksum counts itself as spaces

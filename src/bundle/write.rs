@@ -1,14 +1,14 @@
 //! A list of contents whose files are in the store, to an artifact in a layout folder or an archive file.
 
 use crate::bundle::ARTIFACT;
-use crate::bundle::Contents;
+use crate::bundle::BundleContents;
+use crate::bundle::BundleLocation;
 use crate::bundle::Error;
-use crate::bundle::Place;
 use crate::bundle::REFERENCE;
 use crate::oci;
 use crate::oci::archive;
 use crate::oci::layout;
-use crate::oci::layout::Reference;
+use crate::oci::layout::LayoutReference;
 use crate::store::Store;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
@@ -20,7 +20,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// An artifact whose blobs are all in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenBundle {
     /// Its manifest.
     pub target: Descriptor,
     /// Digest of the manifest.
@@ -33,9 +33,9 @@ pub struct Written {
 ///
 /// # Errors
 /// [`Error::Unsound`] when the list would not be read again.
-pub fn store(contents: &Contents, store: &Store) -> Result<Written, Error> {
+pub fn store(contents: &BundleContents, store: &Store) -> Result<WrittenBundle, Error> {
     let (config, manifest) = (contents.to_json(), contents.manifest());
-    Contents::parse(&config, &manifest).map_err(Error::Unsound)?;
+    BundleContents::parse(&config, &manifest).map_err(Error::Unsound)?;
     let mut blobs: BTreeMap<Digest, u64> = contents.files.iter().map(|file| (file.digest, file.size)).collect();
     for bytes in [&config, &manifest] {
         blobs.insert(store.add(bytes)?, bytes.len() as u64);
@@ -43,18 +43,18 @@ pub fn store(contents: &Contents, store: &Store) -> Result<Written, Error> {
     let digest = Digest::of(&manifest);
     let mut target = oci::descriptor(MANIFEST, &digest, manifest.len() as u64);
     target.set_artifact_type(Some(MediaType::from(ARTIFACT)));
-    Ok(Written { target, digest, blobs })
+    Ok(WrittenBundle { target, digest, blobs })
 }
 
 /// Writes a layout folder or an archive file; an artifact for a registry is pushed from the store instead.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(written: &Written, place: &Place, store: &Store) -> Result<(), Error> {
-    let references = [Reference { name: REFERENCE.to_owned(), target: written.target.clone() }];
+pub fn write(written: &WrittenBundle, place: &BundleLocation, store: &Store) -> Result<(), Error> {
+    let references = [LayoutReference { name: REFERENCE.to_owned(), target: written.target.clone() }];
     match place {
-        Place::Layout(folder) => Ok(layout::write(folder, &references, &written.blobs, store)?),
-        Place::Archive(file) => Ok(archive::write_oci(file, &references, &written.blobs, store)?),
-        Place::Registry { .. } => Ok(()),
+        BundleLocation::Layout(folder) => Ok(layout::write(folder, &references, &written.blobs, store)?),
+        BundleLocation::Archive(file) => Ok(archive::write_oci(file, &references, &written.blobs, store)?),
+        BundleLocation::Registry { .. } => Ok(()),
     }
 }

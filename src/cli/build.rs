@@ -1,10 +1,10 @@
 //! `sockel build`
 
 use crate::build::output::Output;
-use crate::bundle::Place;
+use crate::bundle::BundleLocation;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::summary::Summary;
+use crate::cli::summary::BuildAnswer;
 use crate::jobs;
 use crate::jobs::build::BuildRequest;
 use crate::jobs::build::LockUse;
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
     /// https://HOST/REPOSITORY:TAG. The locks must answer the recipes
     #[arg(long, value_name = "BUNDLE", conflicts_with = "refresh")]
-    bundle: Option<Place>,
+    bundle: Option<BundleLocation>,
     /// Format of the layers: gzip (read by every consumer) or zstd (smaller and faster)
     #[arg(long, value_name = "FORMAT", default_value = "gzip", value_parser = ["gzip", "zstd"])]
     compression: String,
@@ -60,5 +60,5 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let built = context.answer(jobs::build::run(&request, &context.session(None)?))?;
 
     let outputs = built.outputs.iter().map(ToString::to_string).collect();
-    Summary::new(&built.images, outputs, context.printer.elapsed()).print(&context.printer)
+    BuildAnswer::new(&built.images, outputs, context.printer.elapsed()).print(&context.printer)
 }

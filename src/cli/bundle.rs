@@ -1,8 +1,8 @@
 //! `sockel bundle`
 
-use crate::bundle::Contents;
-use crate::bundle::Kind;
-use crate::bundle::Place;
+use crate::bundle::BundleContents;
+use crate::bundle::BundleLocation;
+use crate::bundle::BundledFileKind;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::table::Column;
@@ -10,7 +10,7 @@ use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::jobs;
 use crate::jobs::bundle::BundleRequest;
-use crate::oci::registry::Pushed;
+use crate::oci::registry::PushOutcome;
 use crate::values::Digest;
 use crate::values::Platform;
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     images: Vec<String>,
     /// Where to write: oci:DIR, oci-archive:FILE or https://HOST/REPOSITORY:TAG
     #[arg(short, long, value_name = "OUTPUT", default_value = "oci:bundle")]
-    output: Place,
+    output: BundleLocation,
     /// Bundle only what this platform needs, such as linux/amd64; may be repeated
     #[arg(long, value_name = "PLATFORM")]
     platform: Vec<Platform>,
@@ -41,13 +41,13 @@ pub(crate) struct Args {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Answer<'a> {
+struct BundleAnswer<'a> {
     bundle: String,
     digest: Digest,
     bytes: u64,
-    contents: &'a Contents,
+    contents: &'a BundleContents,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pushed: Option<Pushed>,
+    pushed: Option<PushOutcome>,
 }
 
 /// Runs the command.
@@ -57,21 +57,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let outcome = context.answer(jobs::bundle::run(&request, &context.session(None)?))?;
 
     let jobs::bundle::BundleOutcome { digest, bytes, contents, pushed } = outcome;
-    print(&Answer { bundle, digest, bytes, contents: &contents, pushed }, context)
+    print(&BundleAnswer { bundle, digest, bytes, contents: &contents, pushed }, context)
 }
 
-fn print(answer: &Answer<'_>, context: &Context) -> Result<(), Failure> {
+fn print(answer: &BundleAnswer<'_>, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
     if printer.is_json() {
         printer.json(answer)?;
     } else {
         let mut table = Table::new(&[("what", Column::Text), ("files", Column::Number), ("size", Column::Number)]);
         let kinds = [
-            ("lock files", Kind::Lock),
-            ("signed releases", Kind::InRelease),
-            ("indexes", Kind::Index),
-            ("keys", Kind::Key),
-            ("packages", Kind::Package),
+            ("lock files", BundledFileKind::Lock),
+            ("signed releases", BundledFileKind::InRelease),
+            ("indexes", BundledFileKind::Index),
+            ("keys", BundledFileKind::Key),
+            ("packages", BundledFileKind::Package),
         ];
         for (name, kind) in kinds {
             let files = || answer.contents.files.iter().filter(|file| file.kind == kind);

@@ -16,11 +16,11 @@ use crate::jobs;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    action: Action,
+    action: CacheAction,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum CacheAction {
     /// Show how large the parts of the store are
     ///
     /// Example: sockel cache info
@@ -48,10 +48,10 @@ enum Action {
 /// Runs the command.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match args.action {
-        Action::Info => info(context),
-        Action::Prune { days, registry: true } => prune_registry(days, context),
-        Action::Prune { days, registry: false } => prune(days, context),
-        Action::Verify => verify(context),
+        CacheAction::Info => info(context),
+        CacheAction::Prune { days, registry: true } => prune_registry(days, context),
+        CacheAction::Prune { days, registry: false } => prune(days, context),
+        CacheAction::Verify => verify(context),
     }
 }
 

@@ -4,8 +4,8 @@ use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::table::size;
 use crate::fault::Turn;
-use crate::image::snapshot::Change;
-use crate::image::snapshot::Difference;
+use crate::image::snapshot::ImageChange;
+use crate::image::snapshot::ImageDifference;
 use crate::jobs;
 use crate::jobs::diff::DiffRequest;
 use crate::jobs::diff::ImageSource;
@@ -69,13 +69,13 @@ fn images(args: &Args, context: &Context) -> Result<(), Failure> {
     if printer.is_json() {
         return Ok(printer.json(&difference)?);
     }
-    let Difference { settings, packages, files, pull_bytes, total_bytes } = &difference;
+    let ImageDifference { settings, packages, files, pull_bytes, total_bytes } = &difference;
     for (title, changes, slash) in [("settings", settings, ""), ("packages", packages, ""), ("files", files, "/")] {
         if !changes.is_empty() {
             printer.data(&format!("{title}: {} changed\n", changes.len()))?;
         }
         for change in changes {
-            let change = Change { name: format!("{slash}{}", change.name), ..change.clone() };
+            let change = ImageChange { name: format!("{slash}{}", change.name), ..change.clone() };
             printer.data(&format!("  {}\n", shown(&change.to_string())))?;
         }
     }

@@ -4,8 +4,8 @@ use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::jobs;
 use crate::jobs::lock::LockRequest;
-use crate::lock::Outcome;
-use crate::lock::diff::Difference;
+use crate::lock::LockOutcome;
+use crate::lock::diff::LockDifference;
 use crate::lock::file::file_of;
 use crate::values::shown::shown;
 use serde::Serialize;
@@ -43,12 +43,12 @@ pub(crate) struct Args {
 /// What came of one image.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Answer<'a> {
+struct LockAnswer<'a> {
     image: &'a str,
     lock_file: PathBuf,
     status: &'static str,
     packages: usize,
-    difference: Option<&'a Difference>,
+    difference: Option<&'a LockDifference>,
 }
 
 /// Runs the command.
@@ -76,9 +76,9 @@ fn check(images: &[String], context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(outcomes: &[Outcome], dry_run: bool, context: &Context) -> Result<(), Failure> {
+fn show(outcomes: &[LockOutcome], dry_run: bool, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
-    let answers: Vec<Answer<'_>> = outcomes.iter().map(|outcome| answer(outcome, context)).collect();
+    let answers: Vec<LockAnswer<'_>> = outcomes.iter().map(|outcome| answer(outcome, context)).collect();
     if printer.is_json() {
         return Ok(printer.json(&answers)?);
     }
@@ -100,14 +100,14 @@ fn show(outcomes: &[Outcome], dry_run: bool, context: &Context) -> Result<(), Fa
     Ok(())
 }
 
-fn answer<'a>(outcome: &'a Outcome, context: &Context) -> Answer<'a> {
+fn answer<'a>(outcome: &'a LockOutcome, context: &Context) -> LockAnswer<'a> {
     let status = match &outcome.difference {
         None => "new",
         Some(_) if outcome.is_unchanged() => "unchanged",
         Some(_) => "changed",
     };
     let platforms = outcome.lock.levels.iter().flat_map(|level| &level.packages);
-    Answer {
+    LockAnswer {
         image: &outcome.image,
         lock_file: context.settings.directory.join(file_of(&outcome.image)),
         status,

@@ -26,17 +26,17 @@ use crate::cli::failure::exit_code;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 #[cfg(feature = "otel")]
-use crate::cli::progress::otel::Trace;
+use crate::cli::progress::otel::CommandTrace;
 use crate::cli::settings::Format;
 use crate::cli::settings::GlobalArgs;
+use crate::cli::settings::ProcessEnvironment;
 use crate::cli::settings::Settings;
-use crate::cli::settings::Surroundings;
 use crate::fault::Turn;
 use crate::jobs;
 use crate::jobs::Session;
 use crate::jobs::SessionOptions;
-use crate::report::Reporter;
-use crate::sys::env::Variable;
+use crate::report::ProgressReporter;
+use crate::sys::env::EnvironmentVariable;
 use crate::values::cover;
 use clap::CommandFactory;
 use clap::Parser;
@@ -99,7 +99,7 @@ impl Context {
             mirrors: settings.mirrors.clone(),
             ca_file: settings.ca_file.clone(),
         };
-        let reporter: Arc<dyn Reporter> = Arc::<Progress>::clone(&self.progress);
+        let reporter: Arc<dyn ProgressReporter> = Arc::<Progress>::clone(&self.progress);
         Ok(Session::open(options, reporter)?)
     }
 
@@ -135,8 +135,8 @@ impl Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let around = Surroundings::look();
-    let color = around.stderr_is_terminal && !around.variables.contains_key(Variable::NoColor.name());
+    let around = ProcessEnvironment::look();
+    let color = around.stderr_is_terminal && !around.variables.contains_key(EnvironmentVariable::NoColor.name());
     failure::install_panic_hook(color);
     let run = AssertUnwindSafe(|| run(std::env::args_os(), &around));
     // the hook has said it already
@@ -149,7 +149,7 @@ pub fn reference() -> String {
     reference::markdown(Cli::command())
 }
 
-fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
+fn run(arguments: impl Iterator<Item = OsString>, around: &ProcessEnvironment) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error, around),
@@ -164,9 +164,9 @@ fn run(arguments: impl Iterator<Item = OsString>, around: &Surroundings) -> u8 {
     };
     let printer = Arc::new(Printer::new(&settings));
     #[cfg(feature = "otel")]
-    let trace = Trace::begin(cli.command.name(), around, &settings, &printer);
+    let trace = CommandTrace::begin(cli.command.name(), around, &settings, &printer);
     #[cfg(feature = "otel")]
-    let listener = trace.clone().map(|trace| -> Arc<dyn Reporter> { trace });
+    let listener = trace.clone().map(|trace| -> Arc<dyn ProgressReporter> { trace });
     #[cfg(not(feature = "otel"))]
     let listener = None;
     let progress = Arc::new(Progress::new(settings.progress, &printer, listener));
@@ -206,11 +206,11 @@ fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
 }
 
 /// Help and version are data; everything else is a usage error.
-fn not_understood(error: &clap::Error, around: &Surroundings) -> u8 {
+fn not_understood(error: &clap::Error, around: &ProcessEnvironment) -> u8 {
     let text = error.render();
     // it repeats what was given, and that may be an address with a password
     let (plain, coloured) = (cover(&text.to_string()), cover(&text.ansi().to_string()));
-    let color = !around.variables.contains_key(Variable::NoColor.name());
+    let color = !around.variables.contains_key(EnvironmentVariable::NoColor.name());
     let printer = Printer::plain(color && around.stderr_is_terminal);
     if error.use_stderr() {
         printer.painted(plain.trim_end(), || coloured.trim_end().to_owned());
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn usage_errors_exit_with_2() {
-        let around = Surroundings {
+        let around = ProcessEnvironment {
             variables: [("HOME", OsString::from("/nonexistent"))].into(),
             stdout_is_terminal: false,
             stderr_is_terminal: false,

@@ -8,8 +8,8 @@ use crate::fault::Turn;
 use crate::jobs;
 use crate::jobs::plan::PlanRequest;
 use crate::plan;
-use crate::plan::Plan;
-use crate::plan::Surroundings;
+use crate::plan::BuildPlan;
+use crate::plan::PipelineSettings;
 use crate::sys::fs;
 use crate::values::shown::shown;
 use clap::ValueEnum;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 /// What runs the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
+enum PipelineEngine {
     /// The graph itself
     Json,
     /// A GitLab child pipeline
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     images: Vec<String>,
     /// What runs the plan; a table for people when none is named
     #[arg(long, value_enum, value_name = "ENGINE")]
-    engine: Option<Engine>,
+    engine: Option<PipelineEngine>,
     /// Write into this file instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -92,10 +92,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.printer.note(&format!("skipped {}: {}", skipped.image, skipped.reason.text()));
     }
     let text = match args.engine {
-        Some(Engine::Gitlab) => plan::gitlab::pipeline(&plan, &around).map_err(jobs::Error::from)?,
-        Some(Engine::Argo) => plan::argo::workflow(&plan, &around).map_err(jobs::Error::from)?,
-        Some(Engine::Tekton) => plan::tekton::pipeline_run(&plan, &around).map_err(jobs::Error::from)?,
-        Some(Engine::Json) => json(&plan),
+        Some(PipelineEngine::Gitlab) => plan::gitlab::pipeline(&plan, &around).map_err(jobs::Error::from)?,
+        Some(PipelineEngine::Argo) => plan::argo::workflow(&plan, &around).map_err(jobs::Error::from)?,
+        Some(PipelineEngine::Tekton) => plan::tekton::pipeline_run(&plan, &around).map_err(jobs::Error::from)?,
+        Some(PipelineEngine::Json) => json(&plan),
         None if context.printer.is_json() => json(&plan),
         None => table(&plan, context),
     };
@@ -109,8 +109,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Returns how jobs call sockel; refuses what would do nothing.
-fn surroundings(args: &Args, context: &Context) -> Result<Surroundings, Failure> {
-    let on_kubernetes = matches!(args.engine, Some(Engine::Argo | Engine::Tekton));
+fn surroundings(args: &Args, context: &Context) -> Result<PipelineSettings, Failure> {
+    let on_kubernetes = matches!(args.engine, Some(PipelineEngine::Argo | PipelineEngine::Tekton));
     let only_there = [("--source", args.source.is_some()), ("--login-secret", args.login_secret.is_some())];
     let only_there = only_there.into_iter().chain([("--store-claim", args.store_claim.is_some())]);
     if let Some((flag, _)) = only_there.into_iter().find(|(_, given)| *given && !on_kubernetes) {
@@ -148,7 +148,7 @@ fn surroundings(args: &Args, context: &Context) -> Result<Surroundings, Failure>
     if let Some(registry) = &args.registry {
         publish.extend(["--registry".to_owned(), registry.display().to_string()]);
     }
-    Ok(Surroundings {
+    Ok(PipelineSettings {
         before,
         publish,
         image: args.image.clone(),
@@ -158,11 +158,11 @@ fn surroundings(args: &Args, context: &Context) -> Result<Surroundings, Failure>
     })
 }
 
-fn json(plan: &Plan) -> String {
+fn json(plan: &BuildPlan) -> String {
     serde_json::to_string_pretty(plan).expect("texts and lists are JSON") + "\n"
 }
 
-fn table(plan: &Plan, context: &Context) -> String {
+fn table(plan: &BuildPlan, context: &Context) -> String {
     let mut table = Table::new(&[
         ("JOB", Column::Text),
         ("NEEDS", Column::Text),

@@ -17,7 +17,7 @@ use std::time::Instant;
 /// How important a piece of talk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Level {
+pub(crate) enum TalkLevel {
     /// Helps to find a problem.
     Detail,
     /// A person wants to see it.
@@ -137,16 +137,16 @@ impl Printer {
     }
 
     /// Says something on one line, unless it is not important enough.
-    pub(crate) fn talk(&self, level: Level, text: &str) {
+    pub(crate) fn talk(&self, level: TalkLevel, text: &str) {
         self.talk_of(level, text, &[]);
     }
 
     /// Says something on one line, and what belongs to it on lines of its own below.
-    pub(crate) fn talk_of(&self, level: Level, text: &str, below: &[String]) {
+    pub(crate) fn talk_of(&self, level: TalkLevel, text: &str, below: &[String]) {
         let least = match level {
-            Level::Detail => Verbosity::Verbose,
-            Level::Info => Verbosity::Normal,
-            Level::Warning | Level::Error => Verbosity::Quiet,
+            TalkLevel::Detail => Verbosity::Verbose,
+            TalkLevel::Info => Verbosity::Normal,
+            TalkLevel::Warning | TalkLevel::Error => Verbosity::Quiet,
         };
         if self.verbosity < least {
             return;
@@ -161,9 +161,9 @@ impl Printer {
             });
         }
         match level {
-            Level::Detail | Level::Info => self.line(text),
-            Level::Warning => self.labelled("warning:", text, |s| s.yellow().bold()),
-            Level::Error => self.labelled("error:", text, |s| s.red().bold()),
+            TalkLevel::Detail | TalkLevel::Info => self.line(text),
+            TalkLevel::Warning => self.labelled("warning:", text, |s| s.yellow().bold()),
+            TalkLevel::Error => self.labelled("error:", text, |s| s.red().bold()),
         }
         for line in below {
             self.line(&format!("  {line}"));
@@ -196,7 +196,7 @@ impl Printer {
 
     /// Says what a person wants to see, on one line.
     pub(crate) fn note(&self, text: &str) {
-        self.talk(Level::Info, text);
+        self.talk(TalkLevel::Info, text);
     }
 
     /// Says what a person wants to see, line by line.
@@ -208,7 +208,7 @@ impl Printer {
 
     /// Says what somebody should look at.
     pub(crate) fn warn(&self, text: &str) {
-        self.talk(Level::Warning, text);
+        self.talk(TalkLevel::Warning, text);
     }
 
     /// Writes one JSON object as a line of talk.
@@ -240,6 +240,6 @@ impl Printer {
 struct Talk<'a> {
     event: &'static str,
     elapsed_ms: u128,
-    level: Level,
+    level: TalkLevel,
     message: &'a str,
 }

@@ -7,8 +7,8 @@ use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::jobs;
 use crate::jobs::rebase::RebaseRequest;
-use crate::rebase::Rebased;
-use crate::rebase::State;
+use crate::rebase::RebaseResult;
+use crate::rebase::RebaseState;
 use crate::rebase::files;
 use crate::values::shown::shown;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Read layers to find out whether the image replaces files that the base's patches change: `auto` does when at most
     /// 200 MB must be fetched, and says when it does not
     #[arg(long, value_name = "WHEN", default_value = "auto")]
-    check_files: When,
+    check_files: CheckFiles,
     /// File that says where images are published [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
@@ -56,7 +56,7 @@ pub(crate) struct Args {
 
 /// When layers are read.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum When {
+enum CheckFiles {
     Auto,
     Always,
     Never,
@@ -71,9 +71,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
         tags: args.tags,
         older: args.older,
         check_files: match args.check_files {
-            When::Auto => files::Check::Auto,
-            When::Always => files::Check::Always,
-            When::Never => files::Check::Never,
+            CheckFiles::Auto => files::FileCheckMode::Auto,
+            CheckFiles::Always => files::FileCheckMode::Always,
+            CheckFiles::Never => files::FileCheckMode::Never,
         },
         dry_run: args.dry_run,
     };
@@ -81,7 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     print(&context.answer(jobs::rebase::run(&request, &session))?, context)
 }
 
-fn print(rebased: &Rebased, context: &Context) -> Result<(), Failure> {
+fn print(rebased: &RebaseResult, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
     for note in &rebased.notes {
         printer.warn(&shown(note));
@@ -114,12 +114,12 @@ fn print(rebased: &Rebased, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn closing(rebased: &Rebased) -> String {
-    let Rebased { image, base, new, .. } = rebased;
+fn closing(rebased: &RebaseResult) -> String {
+    let RebaseResult { image, base, new, .. } = rebased;
     let mut text = match rebased.state {
-        State::UpToDate => format!("{image} stands on {base} already"),
-        State::Rebased => format!("{image} stands on {base} now: {new}"),
-        State::WouldRebase => format!("{image} would stand on {base}: {new}"),
+        RebaseState::UpToDate => format!("{image} stands on {base} already"),
+        RebaseState::Rebased => format!("{image} stands on {base} now: {new}"),
+        RebaseState::WouldRebase => format!("{image} would stand on {base}: {new}"),
     };
     if let Some(transfer) = &rebased.transfer {
         text += &format!(
@@ -128,7 +128,7 @@ fn closing(rebased: &Rebased) -> String {
         );
     }
     if !rebased.tags.is_empty() {
-        let verb = if rebased.state == State::WouldRebase { "tags to move" } else { "tags moved" };
+        let verb = if rebased.state == RebaseState::WouldRebase { "tags to move" } else { "tags moved" };
         text += &format!("; {verb}: {}", rebased.tags.join(", "));
     }
     text

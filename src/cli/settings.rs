@@ -1,7 +1,7 @@
 //! Flags and environment, judged once: every command sees only [`Settings`].
 
 use crate::sys::env;
-use crate::sys::env::Variable;
+use crate::sys::env::EnvironmentVariable;
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -107,7 +107,7 @@ pub(crate) enum ProgressStyle {
 
 /// What the process finds around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Surroundings {
+pub(crate) struct ProcessEnvironment {
     /// Environment variables that are set, by name.
     pub(crate) variables: BTreeMap<&'static str, OsString>,
     /// Standard output is a terminal.
@@ -120,12 +120,18 @@ pub(crate) struct Surroundings {
     pub(crate) processors: usize,
 }
 
-impl Surroundings {
+impl ProcessEnvironment {
     /// Looks around.
     pub(crate) fn look() -> Self {
-        let all = [Variable::Store, Variable::Mirrors, Variable::Threads, Variable::CacheHome];
-        let all = all.into_iter().chain([Variable::Home, Variable::NoColor, Variable::Ci]);
-        let all = all.chain(Variable::OF_TRACES.iter().copied());
+        let all = [
+            EnvironmentVariable::Store,
+            EnvironmentVariable::Mirrors,
+            EnvironmentVariable::Threads,
+            EnvironmentVariable::CacheHome,
+        ];
+        let all =
+            all.into_iter().chain([EnvironmentVariable::Home, EnvironmentVariable::NoColor, EnvironmentVariable::Ci]);
+        let all = all.chain(EnvironmentVariable::OF_TRACES.iter().copied());
         let (stdout, stderr) = (console::Term::stdout(), console::Term::stderr());
         let terminal = [&stdout, &stderr].into_iter().find(|terminal| terminal.is_term());
         Self {
@@ -138,7 +144,7 @@ impl Surroundings {
     }
 
     /// Returns a variable's value; an empty one counts as not set.
-    pub(crate) fn get(&self, variable: Variable) -> Option<&OsString> {
+    pub(crate) fn get(&self, variable: EnvironmentVariable) -> Option<&OsString> {
         self.variables.get(variable.name())
     }
 }
@@ -198,9 +204,9 @@ impl Settings {
     ///
     /// # Errors
     /// When a variable cannot be used.
-    pub(crate) fn new(global: &GlobalArgs, around: &Surroundings) -> Result<Self, Error> {
+    pub(crate) fn new(global: &GlobalArgs, around: &ProcessEnvironment) -> Result<Self, Error> {
         let color = |terminal: bool| match global.color {
-            Color::Auto => terminal && around.get(Variable::NoColor).is_none(),
+            Color::Auto => terminal && around.get(EnvironmentVariable::NoColor).is_none(),
             Color::Always => true,
             Color::Never => false,
         };
@@ -214,7 +220,7 @@ impl Settings {
             ProgressStyle::Quiet
         } else if log_json {
             ProgressStyle::Json
-        } else if around.stderr_is_terminal && around.get(Variable::Ci).is_none() {
+        } else if around.stderr_is_terminal && around.get(EnvironmentVariable::Ci).is_none() {
             ProgressStyle::Bars
         } else {
             ProgressStyle::Lines
@@ -238,32 +244,32 @@ impl Settings {
 }
 
 /// The store's folder; a relative `XDG_CACHE_HOME` counts as not set (XDG Base Directory Specification).
-fn store(global: &GlobalArgs, around: &Surroundings) -> Result<PathBuf, Error> {
+fn store(global: &GlobalArgs, around: &ProcessEnvironment) -> Result<PathBuf, Error> {
     let path = |variable| around.get(variable).map(PathBuf::from);
-    if let Some(store) = global.store.clone().or_else(|| path(Variable::Store)) {
+    if let Some(store) = global.store.clone().or_else(|| path(EnvironmentVariable::Store)) {
         return Ok(store);
     }
-    let caches = path(Variable::CacheHome).filter(|path| path.is_absolute());
-    let caches = caches.or_else(|| path(Variable::Home).map(|home| home.join(".cache")));
+    let caches = path(EnvironmentVariable::CacheHome).filter(|path| path.is_absolute());
+    let caches = caches.or_else(|| path(EnvironmentVariable::Home).map(|home| home.join(".cache")));
     caches.map(|folder| folder.join("sockel")).ok_or(Error::NoStore)
 }
 
-fn threads(global: &GlobalArgs, around: &Surroundings) -> Result<usize, Error> {
+fn threads(global: &GlobalArgs, around: &ProcessEnvironment) -> Result<usize, Error> {
     if let Some(number) = global.threads {
         return Ok(usize::from(number));
     }
-    let Some(text) = around.get(Variable::Threads) else { return Ok(around.processors) };
+    let Some(text) = around.get(EnvironmentVariable::Threads) else { return Ok(around.processors) };
     let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=1024).contains(number));
     number.ok_or_else(|| Error::Variable {
-        name: Variable::Threads.name(),
+        name: EnvironmentVariable::Threads.name(),
         cause: format!("`{}` is not a number from 1 to 1024", text.display()),
     })
 }
 
-fn mirrors(global: &GlobalArgs, around: &Surroundings) -> Result<BTreeMap<String, Vec<String>>, Error> {
+fn mirrors(global: &GlobalArgs, around: &ProcessEnvironment) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut pairs = global.mirror.clone();
-    if let Some(text) = around.get(Variable::Mirrors) {
-        let wrong = |cause| Error::Variable { name: Variable::Mirrors.name(), cause };
+    if let Some(text) = around.get(EnvironmentVariable::Mirrors) {
+        let wrong = |cause| Error::Variable { name: EnvironmentVariable::Mirrors.name(), cause };
         let text = text.to_str().ok_or_else(|| wrong("it is not UTF-8".to_owned()))?;
         for pair in text.split_whitespace() {
             pairs.push(mirror(pair).map_err(wrong)?);
@@ -297,8 +303,8 @@ fn mirror(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
 
-    fn around(variables: &[(&'static str, &str)]) -> Surroundings {
-        Surroundings {
+    fn around(variables: &[(&'static str, &str)]) -> ProcessEnvironment {
+        ProcessEnvironment {
             variables: variables.iter().map(|(name, value)| (*name, OsString::from(value))).collect(),
             stdout_is_terminal: true,
             stderr_is_terminal: true,

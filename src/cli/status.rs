@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::due::Due;
-use crate::due::release::State;
+use crate::due::release::SupportState;
 use crate::fault::Turn;
 use crate::jobs;
 use crate::jobs::status::ImageStatus;
@@ -31,12 +31,12 @@ pub(crate) struct Args {
     older_than: Option<u32>,
     /// Exit with 4 when an image is overdue, older than `--older-than` says, or its release is not supported any more
     #[arg(long, value_name = "WHAT")]
-    fail_on: Vec<Reason>,
+    fail_on: Vec<DueReason>,
 }
 
 /// What can be found wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Reason {
+enum DueReason {
     /// Not looked for news within `rebuild.every`, or an urgent update not taken within `rebuild.urgent-within`
     Overdue,
     /// Older than `--older-than`
@@ -101,15 +101,15 @@ fn update_by(due: &Due) -> String {
 fn support(due: &Due) -> (String, String) {
     let Some(support) = &due.support else { return ("unknown".to_owned(), "-".to_owned()) };
     let until = match (support.state, support.extended) {
-        (State::Supported, _) => day(support.until),
-        (State::Extended, Some(until)) => format!("LTS only, {}", day(until)),
+        (SupportState::Supported, _) => day(support.until),
+        (SupportState::Extended, Some(until)) => format!("LTS only, {}", day(until)),
         _ => format!("ENDED {}", day(support.until)),
     };
     (support.series.clone(), until)
 }
 
 /// Fails when an image is due for one of these reasons.
-fn judge(status: &StatusOutcome, reasons: &[Reason]) -> Result<(), Failure> {
+fn judge(status: &StatusOutcome, reasons: &[DueReason]) -> Result<(), Failure> {
     let bad = status.images.iter().filter(|image| reasons.iter().any(|reason| is_due(&image.due, *reason)));
     let names: BTreeSet<&str> = bad.map(|image| image.due.image.as_str()).collect();
     if names.is_empty() {
@@ -122,10 +122,10 @@ fn judge(status: &StatusOutcome, reasons: &[Reason]) -> Result<(), Failure> {
     Err(failure)
 }
 
-fn is_due(due: &Due, reason: Reason) -> bool {
+fn is_due(due: &Due, reason: DueReason) -> bool {
     match reason {
-        Reason::Overdue => due.overdue,
-        Reason::Old => due.old,
-        Reason::Eol => due.support.as_ref().is_none_or(|support| support.state == State::Ended),
+        DueReason::Overdue => due.overdue,
+        DueReason::Old => due.old,
+        DueReason::Eol => due.support.as_ref().is_none_or(|support| support.state == SupportState::Ended),
     }
 }

@@ -1,6 +1,6 @@
 //! What `build` answers: one table for people, one JSON document for programs.
 
-use crate::build::Built;
+use crate::build::BuiltImage;
 use crate::build::BuiltPlatform;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The result of a build.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Summary {
+pub(crate) struct BuildAnswer {
     images: Vec<ImageSummary>,
     outputs: Vec<String>,
     milliseconds: u128,
@@ -59,10 +59,10 @@ struct LayerSummary {
     size: u64,
 }
 
-impl Summary {
+impl BuildAnswer {
     /// Sums up what was built.
-    pub(crate) fn new(built: &[Built], outputs: Vec<String>, time: Duration) -> Self {
-        let image = |built: &Built| ImageSummary {
+    pub(crate) fn new(built: &[BuiltImage], outputs: Vec<String>, time: Duration) -> Self {
+        let image = |built: &BuiltImage| ImageSummary {
             image: built.image.clone(),
             version: built.version.clone(),
             tags: built.tags.clone(),
@@ -124,7 +124,7 @@ impl Summary {
 }
 
 fn platform(built: &BuiltPlatform) -> PlatformSummary {
-    let layer = |layer: &crate::image::Layer| LayerSummary {
+    let layer = |layer: &crate::image::ImageLayer| LayerSummary {
         what: layer.what.clone(),
         digest: layer.blob.digest,
         diff_id: layer.blob.diff_id,
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::values::Architecture;
 
-    fn summary() -> Summary {
+    fn summary() -> BuildAnswer {
         let platform = |architecture, reused| PlatformSummary {
             platform: Platform(architecture),
             digest: Digest::of(b"manifest"),
@@ -170,7 +170,7 @@ mod tests {
             new: name == "ubuntu",
             platforms,
         };
-        Summary {
+        BuildAnswer {
             images: vec![
                 image("ubuntu", vec![platform(Architecture::Amd64, 0)]),
                 image("java-25", vec![platform(Architecture::Amd64, 3), platform(Architecture::Arm64, 12)]),

@@ -8,7 +8,7 @@
 pub mod release;
 
 use crate::due::release::Support;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::values::Epoch;
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub struct Due {
 
 /// What happened to an image so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Past {
+pub struct ImageHistory {
     /// Newest state of the archives that it was locked from.
     pub locked: Epoch,
     /// When news was last looked for and taken.
@@ -53,8 +53,8 @@ pub struct Past {
 /// Judges one image from its past; `older_than` in seconds.
 #[must_use]
 pub fn judge(
-    definition: &Definition,
-    Past { locked, looked, urgent_since }: Past,
+    definition: &ImageDefinition,
+    ImageHistory { locked, looked, urgent_since }: ImageHistory,
     now: Epoch,
     older_than: Option<i64>,
 ) -> Due {
@@ -85,13 +85,13 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Rebuild;
+    use crate::recipe::RebuildSchedule;
     use std::collections::BTreeMap;
 
     #[test]
     fn cadence_and_age() {
         let day = 86_400;
-        let definition = |every: Option<u64>| Definition {
+        let definition = |every: Option<u64>| ImageDefinition {
             image: "i".to_owned(),
             parent: None,
             platforms: Vec::new(),
@@ -103,7 +103,7 @@ mod tests {
             version_of: None,
             purpose: String::new(),
             owner: Default::default(),
-            rebuild: Rebuild { every, urgent_within: None },
+            rebuild: RebuildSchedule { every, urgent_within: None },
         };
         let table = [
             (Some(day), day, None, (false, false)),
@@ -115,18 +115,18 @@ mod tests {
         for (every, age, older_than, expected) in table {
             let locked = Epoch(1_700_000_000);
             let now = Epoch(locked.0 + i64::try_from(age).unwrap());
-            let past = Past { locked, looked: None, urgent_since: None };
+            let past = ImageHistory { locked, looked: None, urgent_since: None };
             let due = judge(&definition(every), past, now, older_than);
             assert_eq!((due.overdue, due.old, due.support), (expected.0, expected.1, None), "{every:?} {age}");
             // looking a moment ago is enough
-            let past = Past { looked: Some(now), ..past };
+            let past = ImageHistory { looked: Some(now), ..past };
             let due = judge(&definition(every), past, now, older_than);
             assert_eq!((due.overdue, due.old), (false, expected.1), "{every:?} {age}");
             // but not where an urgent update waits
             let mut definition = definition(every);
             definition.rebuild.urgent_within = Some(3600);
             for (waits, overdue) in [(3600, false), (3601, true)] {
-                let past = Past { urgent_since: Some(Epoch(now.0 - waits)), ..past };
+                let past = ImageHistory { urgent_since: Some(Epoch(now.0 - waits)), ..past };
                 assert_eq!(judge(&definition, past, now, older_than).overdue, overdue, "{every:?} {waits}");
             }
         }

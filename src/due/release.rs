@@ -17,7 +17,7 @@ pub struct Support {
     /// Its name: `trixie`.
     pub series: String,
     /// At that time.
-    pub state: State,
+    pub state: SupportState,
     /// Last day of the support that everybody gets.
     pub until: Epoch,
     /// Last day of what comes after it without payment: Debian's LTS.
@@ -28,7 +28,7 @@ pub struct Support {
 /// Whether a release still gets patches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum SupportState {
     /// By the distribution itself.
     Supported,
     /// By Debian's LTS team, for some packages and architectures.
@@ -58,9 +58,9 @@ pub fn support(origin: &str, version: &str, now: Epoch) -> Option<Support> {
     // the day itself is still supported
     let is_over = |day: Epoch| now >= day.end_of_day();
     let state = match (is_over(until), extended.is_some_and(|day| !is_over(day))) {
-        (false, _) => State::Supported,
-        (true, true) => State::Extended,
-        (true, false) => State::Ended,
+        (false, _) => SupportState::Supported,
+        (true, true) => SupportState::Extended,
+        (true, false) => SupportState::Ended,
     };
     Some(Support { series: field("series")?.to_owned(), state, until, extended })
 }
@@ -77,16 +77,16 @@ mod tests {
     #[test]
     fn every_last_day_counts() {
         let table = [
-            ("Debian", "13", "2026-11-23", Some(("trixie", State::Supported))),
-            ("Debian", "13", "2028-08-09", Some(("trixie", State::Supported))),
-            ("Debian", "13", "2028-08-10", Some(("trixie", State::Extended))),
-            ("Debian", "13", "2030-06-30", Some(("trixie", State::Extended))),
-            ("Debian", "13", "2030-07-01", Some(("trixie", State::Ended))),
-            ("Debian", "12", "2026-11-23", Some(("bookworm", State::Extended))),
-            ("Ubuntu", "26.04", "2031-05-29", Some(("resolute", State::Supported))),
-            ("Ubuntu", "26.04", "2031-05-30", Some(("resolute", State::Ended))),
-            ("Ubuntu", "24.04", "2026-11-23", Some(("noble", State::Supported))),
-            ("Ubuntu", "25.10", "2026-11-23", Some(("questing", State::Ended))),
+            ("Debian", "13", "2026-11-23", Some(("trixie", SupportState::Supported))),
+            ("Debian", "13", "2028-08-09", Some(("trixie", SupportState::Supported))),
+            ("Debian", "13", "2028-08-10", Some(("trixie", SupportState::Extended))),
+            ("Debian", "13", "2030-06-30", Some(("trixie", SupportState::Extended))),
+            ("Debian", "13", "2030-07-01", Some(("trixie", SupportState::Ended))),
+            ("Debian", "12", "2026-11-23", Some(("bookworm", SupportState::Extended))),
+            ("Ubuntu", "26.04", "2031-05-29", Some(("resolute", SupportState::Supported))),
+            ("Ubuntu", "26.04", "2031-05-30", Some(("resolute", SupportState::Ended))),
+            ("Ubuntu", "24.04", "2026-11-23", Some(("noble", SupportState::Supported))),
+            ("Ubuntu", "25.10", "2026-11-23", Some(("questing", SupportState::Ended))),
             ("Debian", "14", "2026-11-23", None),
             ("Debian", "", "2026-11-23", None),
             ("Other", "13", "2026-11-23", None),

@@ -1,30 +1,30 @@
 //! The real world for `lock`: opens archives over the network and reads the control data of packages.
 
-use crate::apt::Package;
+use crate::apt::BinaryPackage;
 use crate::apt::archive;
 use crate::apt::archive::ComponentIndex;
-use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
+use crate::apt::archive::PocketState;
 use crate::apt::deb;
 use crate::fault::AnyError;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch;
 use crate::fetch::Mirrors;
-use crate::fetch::Wanted;
+use crate::fetch::WantedPackage;
 use crate::fetch::control;
 use crate::lock;
 use crate::lock::file::LockedPocket;
-use crate::lock::images::Content;
-use crate::lock::images::Needed;
-use crate::lock::images::Open;
+use crate::lock::images::ArchiveAccess;
+use crate::lock::images::NeededPackage;
+use crate::lock::images::OpenArchive;
 use crate::lock::images::OpenIndex;
-use crate::lock::images::Outside;
+use crate::lock::images::PackageContent;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::PocketDefinition;
-use crate::report::Reporter;
+use crate::report::ProgressReporter;
 use crate::store::Store;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::values::Architecture;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -32,9 +32,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Archives and packages over the network, kept in the store.
-pub struct Online<'a> {
+pub struct OnlineArchives<'a> {
     /// Door to the network.
-    pub http: &'a Http,
+    pub http: &'a HttpClient,
     /// Where downloads go.
     pub store: &'a Store,
     /// Where archives may be found.
@@ -42,7 +42,7 @@ pub struct Online<'a> {
     /// Only these pockets; empty means all of the recipe.
     pub pockets: &'a BTreeSet<String>,
     /// Hears about progress.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
     /// What time it is, to judge freshness.
     pub now: Epoch,
     /// Take states that are older than those that locks or the store remember, because a person asked for it.
@@ -69,13 +69,13 @@ impl Explain for BadPackage {
     }
 }
 
-impl Outside for Online<'_> {
+impl ArchiveAccess for OnlineArchives<'_> {
     fn open(
         &self,
         archives: &[ArchiveDefinition],
         architectures: &BTreeSet<Architecture>,
         locked: &[LockedPocket],
-    ) -> Result<Vec<Open>, lock::Error> {
+    ) -> Result<Vec<OpenArchive>, lock::Error> {
         let pockets_of = |archive: &ArchiveDefinition| -> Vec<Pocket> {
             let wanted = archive.pockets.iter().filter(|definition| self.is_wanted(definition));
             wanted.map(|definition| self.pocket(archive, definition, architectures, locked)).collect()
@@ -84,7 +84,7 @@ impl Outside for Online<'_> {
         let opened = archive::open(&pockets, self.http, &self.store.archives(), self.now, self.reporter);
         let mut opened = opened.map_err(outside)?.into_iter().peekable();
         let of_archive = |archive: &ArchiveDefinition| {
-            let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
+            let mut open = OpenArchive { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
             while let Some(pocket) = opened.next_if(|pocket| pocket.facts.archive == archive.name) {
                 take(pocket.facts, pocket.warnings, pocket.indexes, &mut open);
             }
@@ -93,12 +93,12 @@ impl Outside for Online<'_> {
         Ok(archives.iter().map(of_archive).collect())
     }
 
-    fn is_at_hand(&self, package: &Package) -> bool {
+    fn is_at_hand(&self, package: &BinaryPackage) -> bool {
         control::is_at_hand(package, self.store)
     }
 
-    fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
-        let wanted = |needed: &Needed<'_>| wanted(needed, self.mirrors, None);
+    fn read(&self, needed: &[NeededPackage<'_>]) -> Result<BTreeMap<Digest, PackageContent>, lock::Error> {
+        let wanted = |needed: &NeededPackage<'_>| wanted(needed, self.mirrors, None);
         control::read(needed, wanted, self.store, self.http, self.reporter).map_err(just_listed)
     }
 }
@@ -110,12 +110,12 @@ fn just_listed(mut error: lock::Error) -> lock::Error {
 }
 
 /// Returns what has to be fetched to read a package; `time` is that of a snapshot service, if one may be asked.
-pub(super) fn wanted(needed: &Needed<'_>, mirrors: &Mirrors, time: Option<Epoch>) -> Wanted {
-    let Needed { archives, from, platform, package } = needed;
+pub(super) fn wanted(needed: &NeededPackage<'_>, mirrors: &Mirrors, time: Option<Epoch>) -> WantedPackage {
+    let NeededPackage { archives, from, platform, package } = needed;
     let mut uris = fetch::addresses(archives, from, platform.architecture().debian(), mirrors);
     let archive = archives.iter().find(|archive| from.split('/').next() == Some(&archive.name));
     uris.extend(archive.zip(time).and_then(|(archive, time)| fetch::snapshot(archive, time)));
-    Wanted {
+    WantedPackage {
         name: package.name.clone(),
         version: package.version.to_string(),
         architecture: package.architecture.clone(),
@@ -127,7 +127,7 @@ pub(super) fn wanted(needed: &Needed<'_>, mirrors: &Mirrors, time: Option<Epoch>
     }
 }
 
-impl Online<'_> {
+impl OnlineArchives<'_> {
     /// Returns a pocket with what locks know about it.
     fn pocket(
         &self,
@@ -150,14 +150,14 @@ impl Online<'_> {
 }
 
 /// Adds an opened pocket to its archive.
-pub(super) fn take(facts: Facts, warnings: Vec<String>, indexes: Vec<ComponentIndex>, open: &mut Open) {
+pub(super) fn take(facts: PocketState, warnings: Vec<String>, indexes: Vec<ComponentIndex>, open: &mut OpenArchive) {
     open.indexes.extend(indexes.into_iter().map(|index| OpenIndex {
         pocket: facts.pocket.clone(),
         component: index.component,
         architecture: index.architecture,
         index: index.index,
     }));
-    let Facts { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by } = facts;
+    let PocketState { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by } = facts;
     open.pockets.push(LockedPocket { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by });
     open.warnings.extend(warnings);
 }

@@ -2,7 +2,7 @@
 //! address.
 
 use crate::apt::host;
-use crate::apt::host::Source;
+use crate::apt::host::AptSource;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::PocketDefinition;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub struct Mirrors {
     /// Given by flag, environment or `registry.yaml`: recipe's archive name to addresses.
     pub given: BTreeMap<String, Vec<String>>,
     /// Sources in the host's own APT configuration.
-    pub host: Vec<Source>,
+    pub host: Vec<AptSource>,
 }
 
 impl Mirrors {

@@ -21,18 +21,18 @@ use crate::apt::index;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::recipe::ArchiveDefinition;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::http;
-use crate::sys::http::Http;
-use crate::sys::http::Piece;
-use crate::sys::http::Target;
+use crate::sys::http::DownloadPiece;
+use crate::sys::http::DownloadTarget;
+use crate::sys::http::HttpClient;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use futures_util::StreamExt;
 use futures_util::stream;
 use sha2::Digest as _;
@@ -60,7 +60,7 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// A package that must be in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedPackage {
     /// Package name.
     pub name: String,
     /// Full version.
@@ -103,7 +103,7 @@ pub enum Error {
     },
     /// Several things, or something worse, happened.
     #[error("cannot fetch packages: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Failed(Vec<Problem>),
+    Failed(Vec<FetchProblem>),
     /// The network door itself failed.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -111,7 +111,7 @@ pub enum Error {
 
 /// What happened to one package.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum FetchProblem {
     /// No address has it.
     #[error("no archive has {0} any more")]
     Gone(String),
@@ -154,7 +154,7 @@ pub enum Problem {
     Store(#[from] store::Error),
 }
 
-impl Problem {
+impl FetchProblem {
     /// Tells whether a file of this machine must change.
     #[must_use]
     pub fn is_input(&self) -> bool {
@@ -173,8 +173,8 @@ impl Error {
         match self {
             Self::Gone { packages, .. } => packages.clone(),
             Self::Failed(problems) => {
-                let gone = |problem: &Problem| match problem {
-                    Problem::Gone(package) => Some(package.clone()),
+                let gone = |problem: &FetchProblem| match problem {
+                    FetchProblem::Gone(package) => Some(package.clone()),
                     _ => None,
                 };
                 problems.iter().filter_map(gone).collect()
@@ -189,7 +189,7 @@ impl Error {
         match self {
             Self::Gone { .. } => false,
             Self::Failed(problems) => {
-                problems.iter().all(|one| matches!(one, Problem::Unreachable { .. } | Problem::Http(_)))
+                problems.iter().all(|one| matches!(one, FetchProblem::Unreachable { .. } | FetchProblem::Http(_)))
             }
             Self::Http(_) => true,
         }
@@ -207,12 +207,12 @@ impl Error {
             Self::Gone { .. } => vec![gone.to_owned()],
             Self::Http(error) => error.hints(),
             Self::Failed(problems) => {
-                let hint = |problem: &Problem| match problem {
-                    Problem::Gone(_) => vec![gone.to_owned()],
-                    Problem::WrongDigest { .. } => vec![digest.to_owned()],
-                    Problem::Http(error) => error.hints(),
-                    Problem::Store(error) => error.hints(),
-                    Problem::File(error) => error.hints(),
+                let hint = |problem: &FetchProblem| match problem {
+                    FetchProblem::Gone(_) => vec![gone.to_owned()],
+                    FetchProblem::WrongDigest { .. } => vec![digest.to_owned()],
+                    FetchProblem::Http(error) => error.hints(),
+                    FetchProblem::Store(error) => error.hints(),
+                    FetchProblem::File(error) => error.hints(),
                     _ => Vec::new(),
                 };
                 problems.iter().flat_map(hint).collect()
@@ -229,7 +229,7 @@ impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
             Self::Http(error) => error.turn(),
-            Self::Failed(problems) if problems.iter().any(Problem::is_input) => Turn::Input,
+            Self::Failed(problems) if problems.iter().any(FetchProblem::is_input) => Turn::Input,
             Self::Gone { .. } | Self::Failed(_) => Turn::Outside,
         }
     }
@@ -249,7 +249,7 @@ impl Explain for Error {
     }
 }
 
-impl Wanted {
+impl WantedPackage {
     fn title(&self) -> String {
         format!("{} {} {}", self.name, self.version, self.architecture)
     }
@@ -259,10 +259,15 @@ impl Wanted {
 ///
 /// # Errors
 /// [`Error`] with every package that is not there; the others are.
-pub fn fetch(wanted: &[Wanted], store: &Store, http: &Http, reporter: &dyn Reporter) -> Result<Fetched, Error> {
+pub fn fetch(
+    wanted: &[WantedPackage],
+    store: &Store,
+    http: &HttpClient,
+    reporter: &dyn ProgressReporter,
+) -> Result<Fetched, Error> {
     let mut fetched = Fetched::default();
     let mut problems = Vec::new();
-    let mut missing: BTreeMap<Digest, &Wanted> = BTreeMap::new();
+    let mut missing: BTreeMap<Digest, &WantedPackage> = BTreeMap::new();
     for one in wanted {
         if !store.has_blob(&one.sha256, one.size) {
             missing.insert(one.sha256, one);
@@ -271,14 +276,18 @@ pub fn fetch(wanted: &[Wanted], store: &Store, http: &Http, reporter: &dyn Repor
         fetched.reused += 1;
         match one.sha512.clone().map_or_else(|| sha512_of(&store.blob(&one.sha256)), Ok) {
             Ok(sha512) => _ = fetched.sha512.insert(one.sha256, sha512),
-            Err(error) => problems.push(Problem::File(error)),
+            Err(error) => problems.push(FetchProblem::File(error)),
         }
     }
     if !missing.is_empty() {
         for one in missing.values() {
-            reporter.event(Event::Started { stage: Stage::Download, total: one.size, what: one.title() });
+            reporter.event(ProgressEvent::Started {
+                stage: ProgressStage::Download,
+                total: one.size,
+                what: one.title(),
+            });
         }
-        let work = stream::iter(missing.values().map(|one| Job { wanted: one, store, http, reporter }.run()));
+        let work = stream::iter(missing.values().map(|one| DownloadJob { wanted: one, store, http, reporter }.run()));
         let results = http.block_on(work.buffer_unordered(PARALLEL).collect::<Vec<_>>())?;
         for result in results {
             match result {
@@ -293,11 +302,11 @@ pub fn fetch(wanted: &[Wanted], store: &Store, http: &Http, reporter: &dyn Repor
     if problems.is_empty() { Ok(fetched) } else { Err(sorted_out(problems)) }
 }
 
-fn sorted_out(mut problems: Vec<Problem>) -> Error {
+fn sorted_out(mut problems: Vec<FetchProblem>) -> Error {
     // downloads end in any order, messages do not
     problems.sort_by_key(ToString::to_string);
-    let gone = |problem: &Problem| match problem {
-        Problem::Gone(package) => Some(package.clone()),
+    let gone = |problem: &FetchProblem| match problem {
+        FetchProblem::Gone(package) => Some(package.clone()),
         _ => None,
     };
     match problems.iter().map(gone).collect::<Option<Vec<String>>>() {
@@ -307,19 +316,19 @@ fn sorted_out(mut problems: Vec<Problem>) -> Error {
 }
 
 /// One package on its way.
-struct Job<'a> {
-    wanted: &'a Wanted,
+struct DownloadJob<'a> {
+    wanted: &'a WantedPackage,
     store: &'a Store,
-    http: &'a Http,
-    reporter: &'a dyn Reporter,
+    http: &'a HttpClient,
+    reporter: &'a dyn ProgressReporter,
 }
 
-impl Job<'_> {
+impl DownloadJob<'_> {
     /// Returns digest, SHA-512, and how many bytes were downloaded.
-    async fn run(self) -> Result<(Digest, String, u64), Problem> {
-        let Wanted { sha256, size, .. } = *self.wanted;
+    async fn run(self) -> Result<(Digest, String, u64), FetchProblem> {
+        let WantedPackage { sha256, size, .. } = *self.wanted;
         if index::check_path(&self.wanted.path).is_err() {
-            return Err(Problem::Path { package: self.wanted.title(), path: self.wanted.path.clone() });
+            return Err(FetchProblem::Path { package: self.wanted.title(), path: self.wanted.path.clone() });
         }
         let partial = self.store.partial(&sha256);
         let lock_path = partial.with_extension("lock");
@@ -330,7 +339,7 @@ impl Job<'_> {
                 None => tokio::time::sleep(WAIT).await,
             }
         };
-        let mut count = Count::default();
+        let mut count = DownloadCount::default();
         let sha512 = if self.store.has_blob(&sha256, size) {
             match self.wanted.sha512.clone() {
                 Some(known) => known,
@@ -342,18 +351,18 @@ impl Job<'_> {
             sha512
         };
         fs::remove(&lock_path)?;
-        self.reporter.event(Event::Finished { stage: Stage::Download, what: self.wanted.title() });
+        self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Download, what: self.wanted.title() });
         Ok((sha256, sha512, count.downloaded))
     }
 
     /// Tries one address after the other; a miss or a silent server leads on, wrong bytes do not.
-    async fn try_addresses(&self, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+    async fn try_addresses(&self, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
         let mut causes = Vec::new();
         let mut all_missed = true;
         for base in &self.wanted.uris {
             let url = format!("{}/{}", base.trim_end_matches('/'), self.wanted.path);
             match self.try_address(&url, partial, count).await {
-                Err(Problem::Http(error)) if error.is_servers() => {
+                Err(FetchProblem::Http(error)) if error.is_servers() => {
                     all_missed &= error.is_miss();
                     causes.push(error.to_string());
                 }
@@ -361,43 +370,43 @@ impl Job<'_> {
             }
         }
         match all_missed {
-            true => Err(Problem::Gone(self.wanted.title())),
-            false => Err(Problem::Unreachable { package: self.wanted.title(), causes }),
+            true => Err(FetchProblem::Gone(self.wanted.title())),
+            false => Err(FetchProblem::Unreachable { package: self.wanted.title(), causes }),
         }
     }
 
-    async fn try_address(&self, url: &str, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+    async fn try_address(&self, url: &str, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
         let resumed = fs::size(partial).is_some_and(|size| size > 0);
         match self.attempt(url, partial, count).await {
-            Err(Problem::WrongDigest { .. }) if resumed => {
+            Err(FetchProblem::WrongDigest { .. }) if resumed => {
                 // the beginning may be damaged by a crash: it was never verified
                 let what = self.wanted.title();
                 let text = format!("{what}: the part from an earlier download does not fit; fetching all of it");
-                self.reporter.event(Event::Warning(text));
+                self.reporter.event(ProgressEvent::Warning(text));
                 self.attempt(url, partial, count).await
             }
             other => other,
         }
     }
 
-    async fn attempt(&self, url: &str, partial: &Path, count: &mut Count) -> Result<String, Problem> {
+    async fn attempt(&self, url: &str, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
         let mut sums = Sums::default();
         if fs::size(partial).is_some_and(|size| size <= self.wanted.size) {
             sums.read(partial)?;
             count.advance(sums.sha256.length(), self.reporter);
         }
-        let mut sink = |piece: Piece<'_>| match piece {
-            Piece::Restarted => sums = Sums::default(),
-            Piece::Bytes(piece) => {
+        let mut sink = |piece: DownloadPiece<'_>| match piece {
+            DownloadPiece::Restarted => sums = Sums::default(),
+            DownloadPiece::Bytes(piece) => {
                 sums.update(piece);
                 count.downloaded += piece.len() as u64;
                 count.advance(sums.sha256.length(), self.reporter);
             }
         };
-        let target = Target { path: partial, size: self.wanted.size };
+        let target = DownloadTarget { path: partial, size: self.wanted.size };
         self.http.download(url, target, &mut sink).await?;
         let (sha256, sha512) = sums.finish();
-        let wrong = |expected, found| Problem::WrongDigest {
+        let wrong = |expected, found| FetchProblem::WrongDigest {
             package: self.wanted.title(),
             url: http::mask(url),
             expected,
@@ -417,15 +426,15 @@ impl Job<'_> {
 
 /// What came over the network, and what of the file was reported as done: bytes that come twice count once.
 #[derive(Default)]
-struct Count {
+struct DownloadCount {
     downloaded: u64,
     reported: u64,
 }
 
-impl Count {
-    fn advance(&mut self, done: u64, reporter: &dyn Reporter) {
+impl DownloadCount {
+    fn advance(&mut self, done: u64, reporter: &dyn ProgressReporter) {
         if done > self.reported {
-            reporter.event(Event::Advanced { stage: Stage::Download, by: done - self.reported });
+            reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Download, by: done - self.reported });
             self.reported = done;
         }
     }
@@ -434,7 +443,7 @@ impl Count {
 /// Both digests of a stream.
 #[derive(Default)]
 struct Sums {
-    sha256: Hasher,
+    sha256: DigestHasher,
     sha512: Sha512,
 }
 

@@ -2,10 +2,10 @@
 
 use crate::fetch;
 use crate::fetch::Mirrors;
-use crate::fetch::Wanted;
+use crate::fetch::WantedPackage;
 use crate::lock::file::Lock;
 use crate::recipe::ArchiveDefinition;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::values::Digest;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Returns every package of a lock by the digest of its .deb, ready to be fetched: from mirrors and archives, else from
 /// the distribution's snapshot service at the lock's time.
 #[must_use]
-pub fn wanted(definition: &Definition, lock: &Lock, mirrors: &Mirrors) -> BTreeMap<Digest, Wanted> {
+pub fn wanted(definition: &ImageDefinition, lock: &Lock, mirrors: &Mirrors) -> BTreeMap<Digest, WantedPackage> {
     let mut all = BTreeMap::new();
     for (platform, packages) in lock.levels.iter().flat_map(|level| level.packages.iter()) {
         let architecture = platform.architecture().debian();
@@ -22,7 +22,7 @@ pub fn wanted(definition: &Definition, lock: &Lock, mirrors: &Mirrors) -> BTreeM
             let name = package.from.split_once('/').map_or(&*package.from, |(archive, _)| archive);
             let archive = definition.archives.iter().find(|archive| archive.name == name);
             uris.extend(archive.and_then(|archive| snapshot(archive, lock.epoch)));
-            let wanted = Wanted {
+            let wanted = WantedPackage {
                 name: package.name.clone(),
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),

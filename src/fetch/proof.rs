@@ -8,18 +8,18 @@ use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch::Mirrors;
 use crate::fetch::states::LockedArchives;
-use crate::fetch::states::States;
+use crate::fetch::states::StateReader;
 use crate::lock;
 use crate::lock::proof;
-use crate::lock::proof::Claim;
-use crate::lock::proof::Doubt;
-use crate::lock::proof::Proof;
-use crate::recipe::Ledger;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::lock::proof::LockClaim;
+use crate::lock::proof::LockProof;
+use crate::lock::proof::ProofDoubt;
+use crate::recipe::ScriptLedger;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::store;
 use crate::store::Store;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::values::Digest;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
@@ -34,19 +34,19 @@ const RECORD: &str = "proof";
 #[derive(Clone, Copy)]
 pub struct Prover<'a> {
     /// Door to the archives.
-    pub http: &'a Http,
+    pub http: &'a HttpClient,
     /// Where states, packages and proofs are kept.
     pub store: &'a Store,
     /// Where archives may be found.
     pub mirrors: &'a Mirrors,
     /// Decisions about maintainer scripts.
-    pub ledger: &'a Ledger,
+    pub ledger: &'a ScriptLedger,
     /// Engine format version.
     pub engine: u32,
     /// What time it is, to judge keys.
     pub now: Epoch,
     /// Hears about progress.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// A lock that is not proven.
@@ -55,7 +55,7 @@ pub struct Unproven {
     /// Image of the lock.
     pub image: String,
     /// Why not.
-    pub doubt: Doubt,
+    pub doubt: ProofDoubt,
 }
 
 /// Locks are not proven.
@@ -74,15 +74,15 @@ impl Prover<'_> {
     ///
     /// # Errors
     /// [`Error::Unproven`] with every lock that is not proven.
-    pub fn prove(&self, claims: &[Claim<'_>]) -> Result<Vec<Proof>, Error> {
+    pub fn prove(&self, claims: &[LockClaim<'_>]) -> Result<Vec<LockProof>, Error> {
         let keys: Vec<Digest> = keys(claims, self.ledger, self.engine);
-        let known: Vec<Option<Proof>> = keys.iter().map(|key| self.store.result(RECORD, key)).collect();
-        if let Some(known) = known.iter().cloned().collect::<Option<Vec<Proof>>>() {
+        let known: Vec<Option<LockProof>> = keys.iter().map(|key| self.store.result(RECORD, key)).collect();
+        if let Some(known) = known.iter().cloned().collect::<Option<Vec<LockProof>>>() {
             return Ok(known);
         }
 
         let Self { http, store, mirrors, now, reporter, .. } = *self;
-        let states = States { http, store, mirrors, now, reporter };
+        let states = StateReader { http, store, mirrors, now, reporter };
         let outside = LockedArchives::new(states);
         let results = proof::prove(claims, self.ledger, self.engine, &outside);
         let (mut proofs, mut unproven) = (Vec::new(), Vec::new());
@@ -100,22 +100,22 @@ impl Prover<'_> {
         if unproven.is_empty() { Ok(proofs) } else { Err(Error::Unproven(unproven)) }
     }
 
-    fn tell(&self, claim: &Claim<'_>, proof: &Proof) {
+    fn tell(&self, claim: &LockClaim<'_>, proof: &LockProof) {
         if !proof.later.is_empty() {
             let (image, pockets) = (&claim.definition.image, proof.later.join(", "));
             let text =
                 format!("the lock of {image} is proven by later states of {pockets}: nobody has the locked ones");
-            self.reporter.event(Event::Info(text));
+            self.reporter.event(ProgressEvent::Info(text));
         }
     }
 }
 
 /// Returns the keys under which proofs are remembered. A child's depends on those of its parents.
-fn keys(claims: &[Claim<'_>], ledger: &Ledger, engine: u32) -> Vec<Digest> {
+fn keys(claims: &[LockClaim<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Digest> {
     let ledger = ledger.identity();
     let mut keys: BTreeMap<&String, Digest> = BTreeMap::new();
     let mut all = Vec::new();
-    for Claim { definition, lock } in claims {
+    for LockClaim { definition, lock } in claims {
         let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent));
         let text = format!(
             "proof {RULES} {engine} {ledger}\n{}\n{}\n{}",
@@ -136,8 +136,10 @@ impl Error {
     pub fn asks_for_new_locks(&self) -> bool {
         let Self::Unproven(all) = self else { return false };
         all.iter().all(|unproven| match &unproven.doubt {
-            Doubt::Differs { .. } | Doubt::Below { .. } | Doubt::Failed(lock::Error::Archives { .. }) => true,
-            Doubt::Failed(error) => error.asks_for_new_lock() || matches!(error, lock::Error::Unresolvable { .. }),
+            ProofDoubt::Differs { .. }
+            | ProofDoubt::Below { .. }
+            | ProofDoubt::Failed(lock::Error::Archives { .. }) => true,
+            ProofDoubt::Failed(error) => error.asks_for_new_lock() || matches!(error, lock::Error::Unresolvable { .. }),
         })
     }
 
@@ -183,7 +185,7 @@ impl Explain for Error {
     fn note_still_listed(&mut self) {
         let Self::Unproven(all) = self else { return };
         for unproven in all {
-            if let Doubt::Failed(error) = &mut unproven.doubt {
+            if let ProofDoubt::Failed(error) = &mut unproven.doubt {
                 error.note_still_listed();
             }
         }
@@ -194,15 +196,15 @@ impl Unproven {
     fn hints(&self) -> Vec<String> {
         let image = &self.image;
         match &self.doubt {
-            Doubt::Differs { later, .. } if later.is_empty() => vec![format!(
+            ProofDoubt::Differs { later, .. } if later.is_empty() => vec![format!(
                 "the lock was edited, or the signed states say something else: choose again with `sockel lock {image}` and compare"
             )],
-            Doubt::Differs { .. } => vec![
+            ProofDoubt::Differs { .. } => vec![
                 format!("choose again with `sockel lock {image}`, or let `sockel build --refresh` do it"),
                 "a cache repository, a bundle or a snapshot service keeps the states that old locks need".to_owned(),
             ],
-            Doubt::Below { .. } => Vec::new(),
-            Doubt::Failed(error) => error.hints(),
+            ProofDoubt::Below { .. } => Vec::new(),
+            ProofDoubt::Failed(error) => error.hints(),
         }
     }
 }
@@ -216,14 +218,16 @@ fn reasons(all: &[Unproven]) -> String {
     let mut lines = Vec::new();
     for Unproven { image, doubt } in all {
         match doubt {
-            Doubt::Differs { differences, later } => {
+            ProofDoubt::Differs { differences, later } => {
                 lines.extend(differences.iter().map(|difference| format!("{image}: {difference}")));
                 if !later.is_empty() {
                     lines.push(format!("{image}: nobody has the locked state of {} any more", later.join(", ")));
                 }
             }
-            Doubt::Below { parent } => lines.push(format!("{image}: it stands on `{parent}`, which is not proven")),
-            Doubt::Failed(error) => lines.push(format!("{image}: {error}")),
+            ProofDoubt::Below { parent } => {
+                lines.push(format!("{image}: it stands on `{parent}`, which is not proven"))
+            }
+            ProofDoubt::Failed(error) => lines.push(format!("{image}: {error}")),
         }
     }
     lines.iter().map(|line| format!("\n  {line}")).collect()

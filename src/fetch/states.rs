@@ -14,10 +14,10 @@
 //! The limit that remains: without cache repository, bundle or snapshot service, an empty machine can prove a lock only
 //! until the first of its packages is superseded.
 
-use crate::apt::Package;
+use crate::apt::BinaryPackage;
 use crate::apt::archive;
 use crate::apt::archive::Error;
-use crate::apt::archive::Past;
+use crate::apt::archive::PastContext;
 use crate::apt::archive::PastPocket;
 use crate::apt::archive::Pocket;
 use crate::apt::release;
@@ -29,15 +29,15 @@ use crate::fetch::control;
 use crate::lock;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedPocket;
-use crate::lock::images::Content;
-use crate::lock::images::Needed;
-use crate::lock::images::Open;
-use crate::lock::images::Outside;
+use crate::lock::images::ArchiveAccess;
+use crate::lock::images::NeededPackage;
+use crate::lock::images::OpenArchive;
+use crate::lock::images::PackageContent;
 use crate::recipe::ArchiveDefinition;
-use crate::report::Reporter;
+use crate::report::ProgressReporter;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::sys::own;
 use crate::values::Architecture;
 use crate::values::Digest;
@@ -50,9 +50,9 @@ use std::collections::BTreeSet;
 
 /// Finds states of the past.
 #[derive(Clone, Copy)]
-pub struct States<'a> {
+pub struct StateReader<'a> {
     /// Door to the archives.
-    pub http: &'a Http,
+    pub http: &'a HttpClient,
     /// Where states are kept.
     pub store: &'a Store,
     /// Where archives may be found.
@@ -60,7 +60,7 @@ pub struct States<'a> {
     /// What time it is, to judge keys.
     pub now: Epoch,
     /// Hears about progress.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// A state that was found.
@@ -133,7 +133,7 @@ struct Anchor {
     base: Option<String>,
 }
 
-impl States<'_> {
+impl StateReader<'_> {
     /// Returns the very state that a lock names; none where nobody has all of it any more.
     ///
     /// # Errors
@@ -183,7 +183,7 @@ impl States<'_> {
 
     fn reopen(&self, pocket: &Pocket, bytes: &[u8], at: Epoch) -> Result<Result<PastPocket, Error>, Error> {
         let folder = self.store.archives();
-        let past = Past { http: self.http, folder: &folder, at, now: self.now, reporter: self.reporter };
+        let past = PastContext { http: self.http, folder: &folder, at, now: self.now, reporter: self.reporter };
         self.http.block_on(archive::open_past(pocket, bytes, &past)).map_err(Error::Http)
     }
 
@@ -252,7 +252,7 @@ fn snapshots(archive: &ArchiveDefinition, locked: &LockedPocket) -> Vec<String> 
 
 /// The world as it was when a lock was made: to prove the lock, or to choose again because recipes changed.
 pub struct LockedArchives<'a> {
-    states: States<'a>,
+    states: StateReader<'a>,
     /// Newest date of the states that were opened last: when a snapshot service has their packages.
     date: Cell<Epoch>,
 }
@@ -260,7 +260,7 @@ pub struct LockedArchives<'a> {
 impl<'a> LockedArchives<'a> {
     /// Takes the places where states are looked for.
     #[must_use]
-    pub fn new(states: States<'a>) -> Self {
+    pub fn new(states: StateReader<'a>) -> Self {
         Self { states, date: Cell::new(states.now) }
     }
 
@@ -283,18 +283,18 @@ impl<'a> LockedArchives<'a> {
     }
 }
 
-impl Outside for LockedArchives<'_> {
+impl ArchiveAccess for LockedArchives<'_> {
     fn open(
         &self,
         archives: &[ArchiveDefinition],
         architectures: &BTreeSet<Architecture>,
         locked: &[LockedPocket],
-    ) -> Result<Vec<Open>, lock::Error> {
+    ) -> Result<Vec<OpenArchive>, lock::Error> {
         let states = &self.states;
         self.date.set(locked.iter().map(|state| state.date).max().unwrap_or(states.now));
         let mut all = Vec::new();
         for archive in archives {
-            let mut open = Open { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
+            let mut open = OpenArchive { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
             for definition in &archive.pockets {
                 let pocket = archives::pocket(archive, definition, architectures, states.mirrors);
                 let found = self.find(archive, pocket, locked).map_err(outside)?;
@@ -306,12 +306,12 @@ impl Outside for LockedArchives<'_> {
         Ok(all)
     }
 
-    fn is_at_hand(&self, package: &Package) -> bool {
+    fn is_at_hand(&self, package: &BinaryPackage) -> bool {
         control::is_at_hand(package, self.states.store)
     }
 
-    fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, lock::Error> {
-        let States { mirrors, store, http, reporter, .. } = self.states;
+    fn read(&self, needed: &[NeededPackage<'_>]) -> Result<BTreeMap<Digest, PackageContent>, lock::Error> {
+        let StateReader { mirrors, store, http, reporter, .. } = self.states;
         let date = Some(self.date.get());
         control::read(needed, |needed| archives::wanted(needed, mirrors, date), store, http, reporter)
     }

@@ -13,7 +13,7 @@ use std::fmt;
 /// How many vulnerabilities there are, and of which kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Counts {
+pub struct SeverityCounts {
     /// All of them.
     pub total: u64,
     /// Those that a newer version fixes, as Harbor counts: the ones with a version (`src/pkg/scan/vuln`).
@@ -25,11 +25,11 @@ pub struct Counts {
 /// What the overview of an artifact announces about a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Announced {
+pub struct AnnouncedFigures {
     /// The worst severity.
     pub severity: Option<Severity>,
     /// How many of which kind; none when one of the figures is missing.
-    pub counts: Option<Counts>,
+    pub counts: Option<SeverityCounts>,
 }
 
 /// Two figures about one thing that cannot both be right.
@@ -53,7 +53,7 @@ impl fmt::Display for Contradiction {
     }
 }
 
-impl Counts {
+impl SeverityCounts {
     /// Counts one vulnerability.
     pub(crate) fn add(&mut self, severity: &Severity, has_fix: bool) {
         self.total += 1;
@@ -97,7 +97,11 @@ fn overall(severity: &Severity) -> Severity {
 
 /// Compares the list of a report with its own severity and with what the overview announces. Words that are no severity
 /// are a matter of their own.
-pub(super) fn contradictions(listed: &Counts, own: Option<&Severity>, announced: &Announced) -> Vec<Contradiction> {
+pub(super) fn contradictions(
+    listed: &SeverityCounts,
+    own: Option<&Severity>,
+    announced: &AnnouncedFigures,
+) -> Vec<Contradiction> {
     let mut found = Vec::new();
     let worst = listed.worst();
     let words = [(own, "the report itself"), (announced.severity.as_ref(), OVERVIEW)];

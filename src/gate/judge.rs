@@ -2,12 +2,12 @@
 
 use crate::gate::Contradiction;
 use crate::gate::Exemption;
-use crate::gate::Facts;
 use crate::gate::Finding;
-use crate::gate::Policy;
+use crate::gate::GatePolicy;
 use crate::gate::Repair;
-use crate::gate::Report;
-use crate::gate::Scanner;
+use crate::gate::ScanFacts;
+use crate::gate::ScanReport;
+use crate::gate::ScannerInfo;
 use crate::gate::Severity;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -20,9 +20,9 @@ const SKEW: i64 = 300;
 /// What the gate says about an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Verdict {
+pub struct GateVerdict {
     /// Why the report cannot be trusted; any of these is a no.
-    pub doubts: Vec<Doubt>,
+    pub doubts: Vec<ReportDoubt>,
     /// What stops the image.
     pub findings: Vec<Finding>,
     /// What would stop it, had nobody accepted it.
@@ -38,7 +38,7 @@ pub struct Verdict {
 /// A verdict in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum GateOutcome {
     /// The image may be released.
     Passed,
     /// It has vulnerabilities that the policy does not let through.
@@ -59,7 +59,7 @@ pub struct Exempted {
 
 /// Why a report cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
+pub enum ReportDoubt {
     /// It is about something else.
     #[error("the report is about {reported} and not about {wanted}")]
     OtherDigest {
@@ -145,7 +145,7 @@ pub enum Doubt {
     },
 }
 
-impl Doubt {
+impl ReportDoubt {
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -175,27 +175,27 @@ impl Doubt {
     }
 }
 
-impl Serialize for Doubt {
+impl Serialize for ReportDoubt {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl Verdict {
+impl GateVerdict {
     /// Returns the verdict in one word. Doubt comes first: findings of a report that is not trusted are not all.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> GateOutcome {
         match (self.doubts.is_empty(), self.findings.is_empty()) {
-            (false, _) => Outcome::NotTrusted,
-            (true, false) => Outcome::Refused,
-            (true, true) => Outcome::Passed,
+            (false, _) => GateOutcome::NotTrusted,
+            (true, false) => GateOutcome::Refused,
+            (true, true) => GateOutcome::Passed,
         }
     }
 
     /// Tells whether the image may be released.
     #[must_use]
     pub fn is_pass(&self) -> bool {
-        self.outcome() == Outcome::Passed
+        self.outcome() == GateOutcome::Passed
     }
 
     /// Returns what a person can do about a no.
@@ -221,7 +221,7 @@ impl Verdict {
 
 /// Judges a report. The same arguments give the same verdict.
 #[must_use]
-pub fn judge(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Verdict {
+pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: Epoch) -> GateVerdict {
     // a threshold that is no severity would let everything through
     let threshold = if policy.severity.is_rated() { &policy.severity } else { &Severity::Negligible };
     let stops = |finding: &Finding| {
@@ -232,7 +232,7 @@ pub fn judge(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Ver
         };
         is_severe && (!policy.fixable_only || finding.repair() != Repair::Open)
     };
-    let mut verdict = Verdict {
+    let mut verdict = GateVerdict {
         doubts: doubts(report, facts, policy, now),
         findings: Vec::new(),
         exempted: Vec::new(),
@@ -261,20 +261,20 @@ pub fn judge(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Ver
     verdict
 }
 
-fn doubts(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Vec<Doubt> {
+fn doubts(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: Epoch) -> Vec<ReportDoubt> {
     let mut doubts = Vec::new();
     if report.digest != facts.digest {
-        doubts.push(Doubt::OtherDigest { reported: report.digest.to_string(), wanted: facts.digest });
+        doubts.push(ReportDoubt::OtherDigest { reported: report.digest.to_string(), wanted: facts.digest });
     }
     if let Some(reported) = report.foreign.first() {
-        doubts.push(Doubt::OtherDigest { reported: reported.clone(), wanted: facts.digest });
+        doubts.push(ReportDoubt::OtherDigest { reported: reported.clone(), wanted: facts.digest });
     }
     if report.status != "Success" {
-        doubts.push(Doubt::Status(report.status.clone()));
+        doubts.push(ReportDoubt::Status(report.status.clone()));
     }
-    let is_named = |scanner: &Scanner| !scanner.name.is_empty() && !scanner.version.is_empty();
+    let is_named = |scanner: &ScannerInfo| !scanner.name.is_empty() && !scanner.version.is_empty();
     if !report.scanner.as_ref().is_some_and(is_named) {
-        doubts.push(Doubt::NoScanner);
+        doubts.push(ReportDoubt::NoScanner);
     }
     doubts.extend(doubts_of_time(report, facts, now));
     doubts.extend(doubts_of_database(report, policy, now));
@@ -282,49 +282,49 @@ fn doubts(report: &Report, facts: &Facts, policy: &Policy, now: Epoch) -> Vec<Do
     doubts
 }
 
-fn doubts_of_time(report: &Report, facts: &Facts, now: Epoch) -> Vec<Doubt> {
-    let Some(generated) = report.generated_at else { return vec![Doubt::NoTime] };
+fn doubts_of_time(report: &ScanReport, facts: &ScanFacts, now: Epoch) -> Vec<ReportDoubt> {
+    let Some(generated) = report.generated_at else { return vec![ReportDoubt::NoTime] };
     let mut doubts = Vec::new();
     let after = facts.pushed_at.max(report.started_at);
     if let Some(after) = after.filter(|after| generated.0.saturating_add(SKEW) < after.0) {
-        doubts.push(Doubt::BeforeImage { generated, after });
+        doubts.push(ReportDoubt::BeforeImage { generated, after });
     }
-    doubts.extend(is_future(generated, now).then_some(Doubt::Future { what: "report", time: generated }));
+    doubts.extend(is_future(generated, now).then_some(ReportDoubt::Future { what: "report", time: generated }));
     doubts
 }
 
-fn doubts_of_database(report: &Report, policy: &Policy, now: Epoch) -> Option<Doubt> {
+fn doubts_of_database(report: &ScanReport, policy: &GatePolicy, now: Epoch) -> Option<ReportDoubt> {
     let limit = policy.max_database_age_hours;
     match report.database_updated_at {
-        None => (!policy.unknown_database_age_pass).then_some(Doubt::UnknownDatabase),
-        Some(time) if is_future(time, now) => Some(Doubt::Future { what: "vulnerability database", time }),
+        None => (!policy.unknown_database_age_pass).then_some(ReportDoubt::UnknownDatabase),
+        Some(time) if is_future(time, now) => Some(ReportDoubt::Future { what: "vulnerability database", time }),
         Some(updated) => {
             let age = now.0.saturating_sub(updated.0);
-            (age > i64::from(limit) * 3600).then_some(Doubt::OldDatabase { updated, limit })
+            (age > i64::from(limit) * 3600).then_some(ReportDoubt::OldDatabase { updated, limit })
         }
     }
 }
 
-fn doubts_of_content(report: &Report, facts: &Facts, policy: &Policy) -> Vec<Doubt> {
+fn doubts_of_content(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy) -> Vec<ReportDoubt> {
     let mut doubts = Vec::new();
     let packages = facts.packages;
     // findings of other kinds of packages say nothing about Debian packages, so their number does not matter
     if packages > 0 && !facts.is_recognisable() {
-        doubts.push(Doubt::NotRecognisable { distribution: facts.distribution.clone() });
+        doubts.push(ReportDoubt::NotRecognisable { distribution: facts.distribution.clone() });
     }
     if packages > 0 && !facts.has_package_database {
-        doubts.push(Doubt::NoPackageDatabase { packages });
+        doubts.push(ReportDoubt::NoPackageDatabase { packages });
     }
     // Harbor hands on nothing about what a scanner saw but its findings: one of any severity shows that it saw packages
     if packages > 0 && report.findings.is_empty() && !policy.nothing_found_pass {
-        doubts.push(Doubt::NothingFound { packages, distribution: facts.distribution.clone() });
+        doubts.push(ReportDoubt::NothingFound { packages, distribution: facts.distribution.clone() });
     }
     doubts.extend(doubts_of_figures(report));
     doubts.extend(report.findings.iter().flat_map(doubts_of_finding));
     doubts
 }
 
-fn doubts_of_figures(report: &Report) -> Vec<Doubt> {
+fn doubts_of_figures(report: &ScanReport) -> Vec<ReportDoubt> {
     let words = [
         (&report.severity, "the report", "the report's own severity"),
         (&report.announced.severity, "the scan's summary", "the severity in the scan's summary"),
@@ -332,30 +332,30 @@ fn doubts_of_figures(report: &Report) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     for (severity, subject, missing) in words {
         match severity {
-            None => doubts.push(Doubt::Missing(missing)),
+            None => doubts.push(ReportDoubt::Missing(missing)),
             Some(Severity::Unrecognised(word)) => {
-                doubts.push(Doubt::Severity { subject: subject.to_owned(), word: word.clone() });
+                doubts.push(ReportDoubt::Severity { subject: subject.to_owned(), word: word.clone() });
             }
             Some(_) => {}
         }
     }
     if report.announced.counts.is_none() {
-        doubts.push(Doubt::Missing("the number of vulnerabilities in the scan's summary"));
+        doubts.push(ReportDoubt::Missing("the number of vulnerabilities in the scan's summary"));
     }
-    doubts.extend(report.contradictions().into_iter().map(Doubt::Contradiction));
+    doubts.extend(report.contradictions().into_iter().map(ReportDoubt::Contradiction));
     doubts
 }
 
-fn doubts_of_finding(finding: &Finding) -> Vec<Doubt> {
+fn doubts_of_finding(finding: &Finding) -> Vec<ReportDoubt> {
     let mut doubts = Vec::new();
     if finding.vulnerability.is_empty() {
-        doubts.push(Doubt::Unnamed("identifier"));
+        doubts.push(ReportDoubt::Unnamed("identifier"));
     }
     if finding.package.is_empty() {
-        doubts.push(Doubt::Unnamed("package"));
+        doubts.push(ReportDoubt::Unnamed("package"));
     }
     if let Severity::Unrecognised(word) = &finding.severity {
-        doubts.push(Doubt::Severity { subject: finding.vulnerability.clone(), word: word.clone() });
+        doubts.push(ReportDoubt::Severity { subject: finding.vulnerability.clone(), word: word.clone() });
     }
     doubts
 }

@@ -1,7 +1,7 @@
 //! The CVE gate: from a scanner's report, what we know of the image, and a policy to a verdict.
 //!
-//! - **In**: [`Report`] (what the scanner said), [`Facts`] (what we know), [`Policy`] (what is allowed), the time.
-//! - **Out**: [`Verdict`].
+//! - **In**: [`ScanReport`] (what the scanner said), [`ScanFacts`] (what we know), [`GatePolicy`] (what is allowed), the time.
+//! - **Out**: [`GateVerdict`].
 //! - **Invariants**: pure; fails closed. A report that cannot be right is never a pass, because scanners say "no
 //!   vulnerabilities" about systems that they do not recognise (goharbor/harbor#14384, #22986).
 //! - **Not here**: where reports come from ([`crate::harbor`]).
@@ -11,17 +11,17 @@ mod judge;
 mod policy;
 mod severity;
 
-pub use figures::Announced;
+pub use figures::AnnouncedFigures;
 pub use figures::Contradiction;
-pub use figures::Counts;
-pub use judge::Doubt;
+pub use figures::SeverityCounts;
 pub use judge::Exempted;
-pub use judge::Outcome;
-pub use judge::Verdict;
+pub use judge::GateOutcome;
+pub use judge::GateVerdict;
+pub use judge::ReportDoubt;
 pub use judge::judge;
 pub use policy::Exemption;
-pub use policy::Policy;
-pub use policy::Problem;
+pub use policy::GatePolicy;
+pub use policy::PolicyProblem;
 pub use severity::Severity;
 
 use crate::values::Digest;
@@ -33,13 +33,13 @@ use std::fmt;
 /// What a scanner reports about one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub struct ScanReport {
     /// The manifest that was asked about.
     pub digest: Digest,
     /// How the scan ended, in Harbor's words; only `Success` is a report.
     pub status: String,
     /// Which scanner, when the report says so.
-    pub scanner: Option<Scanner>,
+    pub scanner: Option<ScannerInfo>,
     /// When the scan began.
     pub started_at: Option<Epoch>,
     /// When the report was made.
@@ -49,16 +49,16 @@ pub struct Report {
     /// How bad it is as a whole, in its scanner's own word.
     pub severity: Option<Severity>,
     /// What the artifact's overview announces.
-    pub announced: Announced,
+    pub announced: AnnouncedFigures,
     /// What the list has; the same finding may be listed for several files.
-    pub listed: Counts,
+    pub listed: SeverityCounts,
     /// Digests of other manifests that findings are said to be about.
     pub foreign: BTreeSet<String>,
     /// The vulnerabilities, in order.
     pub findings: BTreeSet<Finding>,
 }
 
-impl Report {
+impl ScanReport {
     /// Returns what contradicts itself in it. Another scan may write it anew.
     #[must_use]
     pub fn contradictions(&self) -> Vec<Contradiction> {
@@ -69,7 +69,7 @@ impl Report {
 /// A scanner, as it names itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Scanner {
+pub struct ScannerInfo {
     /// Such as `Trivy`.
     pub name: String,
     /// Such as `v0.66.0`.
@@ -136,7 +136,7 @@ impl fmt::Display for Finding {
 
 /// What we know of the image ourselves, to tell whether a report can be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct ScanFacts {
     /// The manifest that is to be released.
     pub digest: Digest,
     /// When the registry got it.
@@ -153,7 +153,7 @@ pub struct Facts {
     pub has_package_database: bool,
 }
 
-impl Facts {
+impl ScanFacts {
     /// Tells whether scanners can find out which distribution it is (Trivy `pkg/fanal/analyzer/os/{debian,ubuntu}`).
     pub(crate) fn is_recognisable(&self) -> bool {
         match self.distribution.as_str() {

@@ -10,7 +10,7 @@ const DATABASE_HOURS: u32 = 48;
 
 /// What the gate lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub struct GatePolicy {
     /// The least severity that stops an image: `negligible` to `critical`.
     pub severity: Severity,
     /// Only what an update would mend stops an image.
@@ -44,7 +44,7 @@ pub struct Exemption {
 
 /// What is wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum PolicyProblem {
     /// The threshold would stop everything or nothing.
     #[error("cannot use `{0}` as threshold: it must be `negligible`, `low`, `medium`, `high` or `critical`")]
     Threshold(String),
@@ -59,13 +59,13 @@ pub enum Problem {
     Twice(String),
 }
 
-impl Default for Policy {
+impl Default for GatePolicy {
     fn default() -> Self {
         Self::usual()
     }
 }
 
-impl Policy {
+impl GatePolicy {
     /// Returns a policy that stops what is `high` or worse, with a database not older than two days.
     #[must_use]
     pub fn usual() -> Self {
@@ -82,24 +82,24 @@ impl Policy {
 
     /// Returns everything that is wrong with it.
     #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self) -> Vec<PolicyProblem> {
         let mut problems = Vec::new();
         if !self.severity.is_rated() || self.severity == Severity::None {
-            problems.push(Problem::Threshold(self.severity.to_string()));
+            problems.push(PolicyProblem::Threshold(self.severity.to_string()));
         }
         for (number, exemption) in self.exemptions.iter().enumerate() {
             let name = || exemption.vulnerability.clone();
             if !is_identifier(&exemption.vulnerability) {
-                problems.push(Problem::Identifier(name()));
+                problems.push(PolicyProblem::Identifier(name()));
             }
             if exemption.reason.trim().is_empty() {
-                problems.push(Problem::Reason(name()));
+                problems.push(PolicyProblem::Reason(name()));
             }
             let same = |other: &Exemption| {
                 other.vulnerability.eq_ignore_ascii_case(&exemption.vulnerability) && other.package == exemption.package
             };
             if self.exemptions[..number].iter().any(same) {
-                problems.push(Problem::Twice(name()));
+                problems.push(PolicyProblem::Twice(name()));
             }
         }
         problems
@@ -140,7 +140,7 @@ mod tests {
             reason: reason.to_owned(),
             expires: Epoch(0),
         };
-        let mut policy = Policy { severity: Severity::Unknown, ..Policy::usual() };
+        let mut policy = GatePolicy { severity: Severity::Unknown, ..GatePolicy::usual() };
         policy.exemptions = vec![
             exemption("CVE-2026-1", "x"),
             exemption("cve-2026-1", " "),
@@ -149,11 +149,11 @@ mod tests {
             exemption("DLA-1-1", "x"),
         ];
         let expected = [
-            Problem::Threshold("unknown".to_owned()),
-            Problem::Reason("cve-2026-1".to_owned()),
-            Problem::Twice("cve-2026-1".to_owned()),
-            Problem::Identifier("CVE".to_owned()),
-            Problem::Identifier("CVE-2026-*".to_owned()),
+            PolicyProblem::Threshold("unknown".to_owned()),
+            PolicyProblem::Reason("cve-2026-1".to_owned()),
+            PolicyProblem::Twice("cve-2026-1".to_owned()),
+            PolicyProblem::Identifier("CVE".to_owned()),
+            PolicyProblem::Identifier("CVE-2026-*".to_owned()),
         ];
         assert_eq!(policy.problems(), expected);
     }

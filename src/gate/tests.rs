@@ -22,22 +22,22 @@ fn finding(vulnerability: &str, package: &str, severity: &str, fixed_in: &str) -
 }
 
 /// Returns a report whose figures fit.
-fn report(findings: impl IntoIterator<Item = Finding>) -> Report {
+fn report(findings: impl IntoIterator<Item = Finding>) -> ScanReport {
     let findings: BTreeSet<Finding> = findings.into_iter().collect();
-    let mut listed = Counts::default();
+    let mut listed = SeverityCounts::default();
     for finding in &findings {
         listed.add(&finding.severity, finding.fixed_in.is_some());
     }
     let rated = findings.iter().map(|finding| &finding.severity).filter(|severity| severity.is_rated());
     let severity = Some(rated.max().cloned().unwrap_or(Severity::Unknown));
-    Report {
+    ScanReport {
         digest: digest(),
         status: "Success".to_owned(),
-        scanner: Some(Scanner { name: "Trivy".to_owned(), version: "v0.66.0".to_owned() }),
+        scanner: Some(ScannerInfo { name: "Trivy".to_owned(), version: "v0.66.0".to_owned() }),
         started_at: Some(Epoch(NOW.0 - 120)),
         generated_at: Some(Epoch(NOW.0 - 60)),
         database_updated_at: Some(Epoch(NOW.0 - 6 * HOUR)),
-        announced: Announced { severity: severity.clone(), counts: Some(listed.clone()) },
+        announced: AnnouncedFigures { severity: severity.clone(), counts: Some(listed.clone()) },
         severity,
         listed,
         foreign: BTreeSet::new(),
@@ -45,8 +45,8 @@ fn report(findings: impl IntoIterator<Item = Finding>) -> Report {
     }
 }
 
-fn facts() -> Facts {
-    Facts {
+fn facts() -> ScanFacts {
+    ScanFacts {
         digest: digest(),
         pushed_at: Some(Epoch(NOW.0 - 300)),
         distribution: "debian".to_owned(),
@@ -91,11 +91,11 @@ fn stops_by_severity_and_fixability() {
         ("unknown", false, true, &["1", "2", "3", "6"]),
     ];
     for (severity, fixable_only, unrated_pass, expected) in table {
-        let policy = Policy { severity: Severity::of(severity), fixable_only, unrated_pass, ..Policy::usual() };
+        let policy = GatePolicy { severity: Severity::of(severity), fixable_only, unrated_pass, ..GatePolicy::usual() };
         let verdict = judge(&report(findings()), &facts(), &policy, NOW);
         let stopped: Vec<&str> = verdict.findings.iter().map(|finding| &finding.vulnerability[6..]).collect();
         assert_eq!(stopped, expected, "{severity} {fixable_only} {unrated_pass}");
-        assert_eq!(verdict.outcome(), Outcome::Refused);
+        assert_eq!(verdict.outcome(), GateOutcome::Refused);
         assert_eq!(verdict.tolerated, 7 - expected.len());
         assert!(!verdict.hints().is_empty());
     }
@@ -107,28 +107,32 @@ fn exempts_for_a_time() {
     let later = NOW.0 + 1;
     // exemptions; outcome, number of findings, exempted, expired, unused
     let table = [
-        (vec![], Outcome::Refused, (2, 0, 0, 0)),
-        (vec![exemption("CVE-1-1", None, later)], Outcome::Passed, (0, 2, 0, 0)),
-        (vec![exemption("cve-1-1", Some("a"), later)], Outcome::Refused, (1, 1, 0, 0)),
+        (vec![], GateOutcome::Refused, (2, 0, 0, 0)),
+        (vec![exemption("CVE-1-1", None, later)], GateOutcome::Passed, (0, 2, 0, 0)),
+        (vec![exemption("cve-1-1", Some("a"), later)], GateOutcome::Refused, (1, 1, 0, 0)),
         (
             vec![exemption("CVE-1-1", Some("a"), later), exemption("CVE-1-1", Some("b"), later)],
-            Outcome::Passed,
+            GateOutcome::Passed,
             (0, 2, 0, 0),
         ),
-        (vec![exemption("CVE-1-1", None, NOW.0)], Outcome::Refused, (2, 0, 1, 0)),
-        (vec![exemption("CVE-1-1", Some("c"), later)], Outcome::Refused, (2, 0, 0, 1)),
-        (vec![exemption("CVE-1-2", None, NOW.0 - 1)], Outcome::Refused, (2, 0, 0, 1)),
-        (vec![exemption("CVE-1-1", None, later), exemption("CVE-1-1", Some("a"), 0)], Outcome::Passed, (0, 2, 1, 0)),
+        (vec![exemption("CVE-1-1", None, NOW.0)], GateOutcome::Refused, (2, 0, 1, 0)),
+        (vec![exemption("CVE-1-1", Some("c"), later)], GateOutcome::Refused, (2, 0, 0, 1)),
+        (vec![exemption("CVE-1-2", None, NOW.0 - 1)], GateOutcome::Refused, (2, 0, 0, 1)),
+        (
+            vec![exemption("CVE-1-1", None, later), exemption("CVE-1-1", Some("a"), 0)],
+            GateOutcome::Passed,
+            (0, 2, 1, 0),
+        ),
     ];
     for (exemptions, outcome, counts) in table {
-        let policy = Policy { exemptions: exemptions.clone(), ..Policy::usual() };
+        let policy = GatePolicy { exemptions: exemptions.clone(), ..GatePolicy::usual() };
         let verdict = judge(&report(findings.clone()), &facts(), &policy, NOW);
         let found = (verdict.findings.len(), verdict.exempted.len(), verdict.expired.len(), verdict.unused.len());
         assert_eq!((verdict.outcome(), found), (outcome, counts), "{exemptions:?}");
     }
 }
 
-type Change = fn(&mut Report, &mut Facts, &mut Policy);
+type Change = fn(&mut ScanReport, &mut ScanFacts, &mut GatePolicy);
 
 #[test]
 fn never_trusts_what_cannot_be_right() {
@@ -187,7 +191,7 @@ fn never_trusts_what_cannot_be_right() {
     ];
     for (number, (change, expected)) in table.into_iter().enumerate() {
         let (mut report, mut facts, mut policy) =
-            (report([]), facts(), Policy { nothing_found_pass: true, ..Policy::usual() });
+            (report([]), facts(), GatePolicy { nothing_found_pass: true, ..GatePolicy::usual() });
         change(&mut report, &mut facts, &mut policy);
         let verdict = judge(&report, &facts, &policy, NOW);
         let doubts: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
@@ -203,24 +207,24 @@ fn never_trusts_what_cannot_be_right() {
 fn no_exemption_mends_a_report() {
     let mut report = report([finding("CVE-1-1", "a", "Wow", "")]);
     report.database_updated_at = None;
-    let policy = Policy { exemptions: vec![exemption("CVE-1-1", None, NOW.0 + 1)], ..Policy::usual() };
+    let policy = GatePolicy { exemptions: vec![exemption("CVE-1-1", None, NOW.0 + 1)], ..GatePolicy::usual() };
     let verdict = judge(&report, &facts(), &policy, NOW);
-    assert_eq!(verdict.outcome(), Outcome::NotTrusted);
+    assert_eq!(verdict.outcome(), GateOutcome::NotTrusted);
     assert_eq!((verdict.doubts.len(), verdict.exempted.len()), (2, 1));
 }
 
 #[test]
 fn is_written_as_json() {
-    let policy = Policy { exemptions: vec![exemption("CVE-1-2", Some("b"), NOW.0 + 1)], ..Policy::usual() };
+    let policy = GatePolicy { exemptions: vec![exemption("CVE-1-2", Some("b"), NOW.0 + 1)], ..GatePolicy::usual() };
     let findings = [finding("CVE-1-1", "a", "High", "2"), finding("CVE-1-2", "b", "Critical", "")];
-    let verdict = judge(&report(findings), &Facts { has_package_database: false, ..facts() }, &policy, NOW);
+    let verdict = judge(&report(findings), &ScanFacts { has_package_database: false, ..facts() }, &policy, NOW);
     let json = serde_json::to_value(&verdict).unwrap();
     assert_eq!(json["doubts"][0], "the image has 80 packages but no package database that the scanner reads");
     assert_eq!(json["findings"][0]["severity"], "high");
     assert_eq!(json["exempted"][0]["exemption"]["reason"], "not reachable");
 }
 
-fn any_report() -> impl Strategy<Value = Report> {
+fn any_report() -> impl Strategy<Value = ScanReport> {
     let word = prop_oneof![Just("Low"), Just("High"), Just("Critical"), Just("Unknown"), Just("None"), Just("?")];
     let findings = prop::collection::vec((0..9_u8, 0..3_u8, word, any::<bool>()), 0..12);
     let time = || prop::option::of(prop_oneof![any::<i64>().prop_map(Epoch), Just(NOW)]);
@@ -233,7 +237,7 @@ fn any_report() -> impl Strategy<Value = Report> {
             if let (Some(total), Some(counts)) = (total, &mut report.announced.counts) {
                 counts.total = total;
             }
-            Report { started_at: started, generated_at: made, database_updated_at: base, ..report }
+            ScanReport { started_at: started, generated_at: made, database_updated_at: base, ..report }
         },
     )
 }
@@ -241,7 +245,7 @@ fn any_report() -> impl Strategy<Value = Report> {
 proptest! {
     #[test]
     fn nothing_severe_ever_passes(report in any_report(), fixable_only: bool, unrated_pass: bool) {
-        let policy = Policy { fixable_only, unrated_pass, ..Policy::usual() };
+        let policy = GatePolicy { fixable_only, unrated_pass, ..GatePolicy::usual() };
         let verdict = judge(&report, &facts(), &policy, NOW);
         let severe = |finding: &&Finding| matches!(finding.severity, Severity::High | Severity::Critical);
         if verdict.is_pass() {

@@ -1,10 +1,10 @@
 //! Artifacts as Harbor describes them: digest, tags, accessories, state of the scan.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
 use crate::harbor::Harbor;
+use crate::harbor::HarborRequest;
 use crate::harbor::Repository;
-use crate::oci::registry::Cause;
+use crate::oci::registry::HarborRefusal;
 use crate::values::Digest;
 use serde::Deserialize;
 use serde::Deserializer;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// `Artifact` of the API, as far as it is needed.
 #[derive(Debug, Deserialize)]
-pub struct Artifact {
+pub struct HarborArtifact {
     pub(crate) digest: Digest,
     #[serde(default)]
     pub(crate) push_time: Option<String>,
@@ -23,9 +23,9 @@ pub struct Artifact {
     #[serde(default, deserialize_with = "or_nothing")]
     pub(crate) accessories: Vec<Accessory>,
     #[serde(default, deserialize_with = "or_nothing")]
-    pub(crate) references: Vec<Reference>,
+    pub(crate) references: Vec<ArtifactReference>,
     #[serde(default, deserialize_with = "or_nothing")]
-    pub(crate) scan_overview: BTreeMap<String, Overview>,
+    pub(crate) scan_overview: BTreeMap<String, ScanOverview>,
 }
 
 /// `Tag` of the API.
@@ -45,7 +45,7 @@ pub(crate) struct Label {
 
 /// `Reference` of the API: an image of an index.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Reference {
+pub(crate) struct ArtifactReference {
     pub(crate) child_digest: Digest,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Accessory {
 
 /// `NativeReportSummary` of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Overview {
+pub struct ScanOverview {
     #[serde(default)]
     pub(crate) report_id: String,
     #[serde(default)]
@@ -69,12 +69,12 @@ pub struct Overview {
     #[serde(default)]
     pub(crate) severity: Option<String>,
     #[serde(default)]
-    pub(crate) summary: Option<Summary>,
+    pub(crate) summary: Option<VulnerabilitySummary>,
 }
 
 /// `VulnerabilitySummary` of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Summary {
+pub(crate) struct VulnerabilitySummary {
     #[serde(default)]
     pub(crate) total: Option<u64>,
     #[serde(default)]
@@ -86,7 +86,7 @@ pub(crate) struct Summary {
 
 /// What is to be told about an artifact besides its tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum With {
+pub(crate) enum ArtifactDetails {
     /// Nothing.
     Tags,
     /// The state of its scan.
@@ -100,10 +100,10 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-impl Artifact {
+impl HarborArtifact {
     /// Returns the state of the vulnerability scan; absent when there was none or Harbor cannot scan it.
     #[must_use]
-    pub fn overview(&self) -> Option<&Overview> {
+    pub fn overview(&self) -> Option<&ScanOverview> {
         self.scan_overview.iter().find(|(kind, _)| is_vulnerability_report(kind)).map(|(_, overview)| overview)
     }
 
@@ -125,7 +125,7 @@ impl Harbor<'_> {
     /// # Errors
     /// Those of every call.
     pub async fn tagged(&self, repository: &Repository, tag: &str) -> Result<Option<Digest>, Error> {
-        Ok(self.artifact(repository, tag, With::Tags).await?.map(|artifact| artifact.digest))
+        Ok(self.artifact(repository, tag, ArtifactDetails::Tags).await?.map(|artifact| artifact.digest))
     }
 
     /// Reads an artifact by digest or tag; `None` when there is no such artifact.
@@ -133,29 +133,29 @@ impl Harbor<'_> {
         &self,
         repository: &Repository,
         reference: &str,
-        with: With,
-    ) -> Result<Option<Artifact>, Error> {
+        with: ArtifactDetails,
+    ) -> Result<Option<HarborArtifact>, Error> {
         let action = format!("read artifact `{repository}@{reference}`");
         let name = repository.encoded();
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", reference];
-        let ask = Ask::get(action.clone(), path).query("with_tag", "true");
+        let ask = HarborRequest::get(action.clone(), path).query("with_tag", "true");
         let ask = match with {
-            With::Tags => ask,
-            With::Scan => ask.query("with_scan_overview", "true"),
-            With::Details => {
+            ArtifactDetails::Tags => ask,
+            ArtifactDetails::Scan => ask.query("with_scan_overview", "true"),
+            ArtifactDetails::Details => {
                 ask.query("with_label", "true").query("with_accessory", "true").query("with_immutable_status", "true")
             }
         };
         match self.call(ask).await {
             Ok(reply) => {
-                let artifact: Artifact = reply.json()?;
+                let artifact: HarborArtifact = reply.json()?;
                 let is_other = reference.parse().is_ok_and(|digest: Digest| digest != artifact.digest);
                 if is_other {
                     return Err(Error::malformed(&action, &format!("it is about {}", artifact.digest)));
                 }
                 Ok(Some(artifact))
             }
-            Err(Error::NotFound { action, said }) => match Cause::of(404, "", &said) {
+            Err(Error::NotFound { action, said }) => match HarborRefusal::of(404, "", &said) {
                 Some(cause) => Err(Error::Known { action, cause, said }),
                 None => Ok(None),
             },
@@ -187,21 +187,21 @@ mod tests {
 
     #[test]
     fn reads_artifacts() {
-        let artifact: Artifact = serde_json::from_str(REAL).unwrap();
+        let artifact: HarborArtifact = serde_json::from_str(REAL).unwrap();
         let overview = artifact.overview().unwrap();
         assert_eq!((overview.scan_status.as_str(), overview.report_id.as_str()), ("Success", "5f62c830"));
         assert_eq!(overview.summary.as_ref().and_then(|summary| summary.total), Some(3));
         assert!(artifact.tag("11").unwrap().immutable && artifact.tag("12").is_none());
         assert_eq!((artifact.labels[0].id, artifact.accessories.len()), (3, 0));
         let bare = r#"{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","scan_overview":null,"tags":null}"#;
-        let artifact: Artifact = serde_json::from_str(bare).unwrap();
+        let artifact: HarborArtifact = serde_json::from_str(bare).unwrap();
         assert!(artifact.overview().is_none() && artifact.tags.is_empty());
     }
 
     #[test]
     fn refuses_what_is_none() {
         for text in ["null", "[]", "{}", r#"{"digest":"sha256:1"}"#, r#"{"digest":null}"#, &"[".repeat(10_000)] {
-            assert!(serde_json::from_str::<Artifact>(text).is_err());
+            assert!(serde_json::from_str::<HarborArtifact>(text).is_err());
         }
     }
 
@@ -210,8 +210,8 @@ mod tests {
         fn survives_broken_artifacts(cut in 0..REAL.len(), byte: u8, end in 0..REAL.len()) {
             let mut bytes = REAL.as_bytes().to_vec();
             bytes[cut] = byte;
-            let _any = serde_json::from_slice::<Artifact>(&bytes);
-            let _any = serde_json::from_slice::<Artifact>(&bytes[..end]);
+            let _any = serde_json::from_slice::<HarborArtifact>(&bytes);
+            let _any = serde_json::from_slice::<HarborArtifact>(&bytes[..end]);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Which registry this is: a Harbor, and which one, or something else.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
 use crate::harbor::Harbor;
+use crate::harbor::HarborRequest;
 use crate::harbor::error::Refusal;
-use crate::oci::registry::Cause;
+use crate::oci::registry::HarborRefusal;
 use crate::sys::http;
 use crate::sys::http::Method;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use std::fmt;
 #[serde(rename_all = "kebab-case")]
 pub struct Discovered {
     /// Its version.
-    pub version: Version,
+    pub version: HarborVersion,
     /// Nothing can be changed at the moment.
     pub read_only: bool,
     /// The address that Harbor believes to have; tokens and links carry it.
@@ -26,12 +26,12 @@ pub struct Discovered {
 /// A version of Harbor, such as `v2.15.2-1a2b3c4d`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
-pub struct Version {
+pub struct HarborVersion {
     text: String,
     numbers: (u32, u32),
 }
 
-impl Version {
+impl HarborVersion {
     /// Reads a version; words without numbers are 0.0.
     #[must_use]
     pub fn of(text: &str) -> Self {
@@ -47,14 +47,14 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for HarborVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
+impl From<HarborVersion> for String {
+    fn from(version: HarborVersion) -> Self {
         version.text
     }
 }
@@ -63,18 +63,18 @@ impl Discovered {
     /// Checks that something can be changed.
     ///
     /// # Errors
-    /// [`Cause::ReadOnly`]
+    /// [`HarborRefusal::ReadOnly`]
     pub fn writable(&self) -> Result<(), Error> {
         if !self.read_only {
             return Ok(());
         }
-        Err(Error::Known { action: "change anything".to_owned(), cause: Cause::ReadOnly, said: String::new() })
+        Err(Error::Known { action: "change anything".to_owned(), cause: HarborRefusal::ReadOnly, said: String::new() })
     }
 }
 
 /// `GeneralInfo` of the API, as far as it is needed.
 #[derive(Deserialize)]
-struct Information {
+struct SystemInformation {
     harbor_version: Option<String>,
     read_only: Option<bool>,
     external_url: Option<String>,
@@ -83,7 +83,7 @@ struct Information {
     self_registration: Option<bool>,
 }
 
-impl Information {
+impl SystemInformation {
     fn read(status: u16, body: &[u8]) -> Option<Self> {
         let information: Self = serde_json::from_slice(body).ok().filter(|_| status == 200)?;
         let is_harbor = information.harbor_version.is_some()
@@ -100,7 +100,7 @@ impl Harbor<'_> {
     /// Those of every call.
     pub async fn has_project(&self, name: &str) -> Result<bool, Error> {
         let action = format!("look up project `{name}`");
-        let ask = Ask::new(Method::HEAD, action, ["projects"]).query("project_name", name);
+        let ask = HarborRequest::new(Method::HEAD, action, ["projects"]).query("project_name", name);
         match self.call(ask).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
@@ -114,7 +114,7 @@ impl Harbor<'_> {
     /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] when nobody can tell.
     pub async fn discover(&self) -> Result<Option<Discovered>, Error> {
         let action = "ask Harbor for its version";
-        let ask = || Ask::get(action, ["systeminfo"]);
+        let ask = || HarborRequest::get(action, ["systeminfo"]);
         let with_login = self.exchange(&ask(), Some(&self.login)).await;
         let (status, reply, request) = match with_login {
             // registries without such an API do not always say so politely; a broken Harbor says 500 or 503
@@ -122,9 +122,9 @@ impl Harbor<'_> {
             other => other?,
         };
         let refused = || Error::Login { action: action.to_owned(), user: self.login.user.clone() };
-        match (status, Information::read(status, reply.bytes())) {
-            (_, Some(Information { harbor_version: Some(version), read_only, external_url, .. })) => {
-                let version = Version::of(&version);
+        match (status, SystemInformation::read(status, reply.bytes())) {
+            (_, Some(SystemInformation { harbor_version: Some(version), read_only, external_url, .. })) => {
+                let version = HarborVersion::of(&version);
                 Ok(Some(Discovered { version, read_only: read_only.unwrap_or(false), external_url }))
             }
             // it tells its version to everybody whom it knows
@@ -132,7 +132,7 @@ impl Harbor<'_> {
             // this page is public in Harbor: whoever shows it to strangers is one
             (401 | 403, None) => {
                 let (status, reply, _) = self.exchange(&ask(), None).await?;
-                if Information::read(status, reply.bytes()).is_some() { Err(refused()) } else { Ok(None) }
+                if SystemInformation::read(status, reply.bytes()).is_some() { Err(refused()) } else { Ok(None) }
             }
             (200..=299 | 300..=399 | 404 | 405 | 406 | 410, None) => Ok(None),
             (status, None) => {
@@ -160,9 +160,9 @@ mod tests {
             ("v2.99999999999", false),
         ];
         for (text, expected) in table {
-            assert_eq!(Version::of(text).is_at_least(2, 15), expected, "{text}");
+            assert_eq!(HarborVersion::of(text).is_at_least(2, 15), expected, "{text}");
         }
-        assert_eq!(Version::of("v2.15.2\u{1b}[1m\n").to_string(), "v2.15.2[1m");
+        assert_eq!(HarborVersion::of("v2.15.2\u{1b}[1m\n").to_string(), "v2.15.2[1m");
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
             (200, br#"{"harbor_version":1}"#, None),
         ];
         for (status, body, expected) in table {
-            let found = Information::read(status, body).map(|found| found.harbor_version.is_some());
+            let found = SystemInformation::read(status, body).map(|found| found.harbor_version.is_some());
             assert_eq!(found, expected, "{}", String::from_utf8_lossy(body));
         }
     }

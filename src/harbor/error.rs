@@ -2,7 +2,7 @@
 
 use crate::fault::Explain;
 use crate::fault::Turn;
-use crate::oci::registry::Cause;
+use crate::oci::registry::HarborRefusal;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -52,7 +52,7 @@ pub enum Error {
         /// What was tried.
         action: String,
         /// Why.
-        cause: Cause,
+        cause: HarborRefusal,
         /// Harbor's words.
         said: String,
     },
@@ -269,12 +269,12 @@ impl Explain for Error {
 
 /// The form of all of Harbor's errors (`src/lib/errors`).
 #[derive(Deserialize)]
-struct Envelope {
-    errors: Vec<Entry>,
+struct ErrorEnvelope {
+    errors: Vec<ErrorEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct ErrorEntry {
     #[serde(default)]
     code: String,
     #[serde(default)]
@@ -297,7 +297,7 @@ impl Refusal<'_> {
         let action = self.action.to_owned();
         let user = self.user.to_owned();
         // what is not found is looked up everywhere: only the caller knows whether it should be there
-        if let Some(cause) = Cause::of(self.status, &code, &said).filter(|_| self.status != 404) {
+        if let Some(cause) = HarborRefusal::of(self.status, &code, &said).filter(|_| self.status != 404) {
             return Error::Known { action, cause, said };
         }
         match self.status {
@@ -313,7 +313,7 @@ impl Refusal<'_> {
 
 /// Reads Harbor's error form: the first code and all messages; nothing of anything else.
 fn read(body: &[u8]) -> (String, String) {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return (String::new(), String::new()) };
+    let Ok(envelope) = serde_json::from_slice::<ErrorEnvelope>(body) else { return (String::new(), String::new()) };
     let code = envelope.errors.first().map(|entry| entry.code.clone()).unwrap_or_default();
     let texts: Vec<&str> = envelope
         .errors

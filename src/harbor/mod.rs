@@ -18,23 +18,23 @@ pub mod setup;
 mod time;
 pub mod webhook;
 
-pub use artifact::Artifact;
-pub use artifact::Overview;
+pub use artifact::HarborArtifact;
+pub use artifact::ScanOverview;
 pub use discover::Discovered;
-pub use discover::Version;
+pub use discover::HarborVersion;
 pub use error::Error;
 pub use name::Repository;
 
-pub use crate::oci::registry::Cause;
+pub use crate::oci::registry::HarborRefusal;
 
 use crate::harbor::error::Refusal;
-use crate::oci::registry::credentials::Audience;
+use crate::oci::registry::credentials::LoginAudience;
 use crate::sys::clock;
-use crate::sys::http::Answer;
-use crate::sys::http::Body;
-use crate::sys::http::Host;
+use crate::sys::http::HttpHost;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header::ACCEPT;
 use crate::sys::http::header::AUTHORIZATION;
 use crate::sys::http::header::CONTENT_TYPE;
@@ -61,7 +61,7 @@ pub(crate) const REPORT: &str = "application/vnd.security.vulnerability.report; 
 /// One Harbor and an account on it.
 #[derive(Debug)]
 pub struct Harbor<'a> {
-    host: &'a Host,
+    host: &'a HttpHost,
     origin: Url,
     login: Login,
     started: i64,
@@ -69,7 +69,7 @@ pub struct Harbor<'a> {
 }
 
 /// A call that is to be made.
-pub(crate) struct Ask {
+pub(crate) struct HarborRequest {
     action: String,
     method: Method,
     segments: Vec<String>,
@@ -83,12 +83,12 @@ pub(crate) struct Ask {
 }
 
 /// A successful answer.
-pub(crate) struct Reply {
+pub(crate) struct HarborReply {
     action: String,
     body: Vec<u8>,
 }
 
-impl Ask {
+impl HarborRequest {
     /// Returns a call; `action` completes "cannot …", the path is given in segments as yet unencoded.
     pub(crate) fn new<const N: usize>(method: Method, action: impl Into<String>, segments: [&str; N]) -> Self {
         Self {
@@ -157,7 +157,7 @@ impl Ask {
     }
 }
 
-impl Reply {
+impl HarborReply {
     /// Reads the body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|cause| Error::malformed(&self.action, &cause))
@@ -172,14 +172,14 @@ impl Reply {
 impl<'a> Harbor<'a> {
     /// Returns a client; costs nothing. Of the address only scheme, host and port count.
     #[must_use]
-    pub fn new(host: &'a Host, url: Url, login: Login) -> Self {
+    pub fn new(host: &'a HttpHost, url: Url, login: Login) -> Self {
         Self { host, origin: url, login, started: clock::now().0, requests: AtomicU64::new(0) }
     }
 
     /// Returns what logins that it makes are for.
     #[must_use]
-    pub fn audience(&self) -> Audience {
-        Audience::of(&self.origin)
+    pub fn audience(&self) -> LoginAudience {
+        LoginAudience::of(&self.origin)
     }
 
     /// Returns the account's name.
@@ -189,7 +189,7 @@ impl<'a> Harbor<'a> {
     }
 
     /// Makes a call. Any status but 2xx is an error, translated.
-    pub(crate) async fn call(&self, ask: Ask) -> Result<Reply, Error> {
+    pub(crate) async fn call(&self, ask: HarborRequest) -> Result<HarborReply, Error> {
         let (status, reply, request) = self.exchange(&ask, Some(&self.login)).await?;
         if (200..300).contains(&status) {
             return Ok(reply);
@@ -199,7 +199,7 @@ impl<'a> Harbor<'a> {
     }
 
     /// Makes a call and takes any status; also returns the identifier of the request.
-    async fn exchange(&self, ask: &Ask, login: Option<&Login>) -> Result<(u16, Reply, String), Error> {
+    async fn exchange(&self, ask: &HarborRequest, login: Option<&Login>) -> Result<(u16, HarborReply, String), Error> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         // time and number find a request in Harbor's log; nothing random, so that runs can be compared
         let mut identifier = format!("sockel-{:x}-{number}", self.started);
@@ -214,22 +214,22 @@ impl<'a> Harbor<'a> {
         } else {
             self.host.send(&request).await
         };
-        let answer: Answer = sent.map_err(|cause| failed(&identifier, cause))?;
+        let answer: HttpResponse = sent.map_err(|cause| failed(&identifier, cause))?;
         if let Some(echoed) = answer.header("x-request-id") {
             identifier = error::harmless(echoed, 80);
         }
         let status = answer.status();
         let body = answer.bytes(ask.limit).await.map_err(|cause| failed(&identifier, cause))?;
-        Ok((status, Reply { action: ask.action.clone(), body }, identifier))
+        Ok((status, HarborReply { action: ask.action.clone(), body }, identifier))
     }
 
-    fn request(&self, ask: &Ask, login: Option<&Login>, identifier: &str) -> Request {
+    fn request(&self, ask: &HarborRequest, login: Option<&Login>, identifier: &str) -> HttpRequest {
         let body = match &ask.body {
-            Some(value) => Body::Bytes(value.to_string().into()),
-            None => Body::Empty,
+            Some(value) => RequestBody::Bytes(value.to_string().into()),
+            None => RequestBody::Empty,
         };
         let has_body = ask.body.is_some();
-        let mut request = Request::new(ask.method.clone(), ask.url(&self.origin), body);
+        let mut request = HttpRequest::new(ask.method.clone(), ask.url(&self.origin), body);
         let headers = &mut request.headers;
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert("x-is-resource-name", HeaderValue::from_static("true"));
@@ -249,7 +249,7 @@ impl<'a> Harbor<'a> {
     }
 
     /// Reads all pages of a list.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, ask: impl Fn() -> Ask) -> Result<Vec<T>, Error> {
+    pub(crate) async fn list<T: DeserializeOwned>(&self, ask: impl Fn() -> HarborRequest) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         for page in 1..=PAGES {
             let ask = ask().query("page", page.to_string()).query("page_size", PAGE.to_string());
@@ -278,12 +278,15 @@ mod tests {
         let repository = Repository::parse("staging/base/java-25").unwrap();
         let segments = ["projects", repository.project(), "repositories", &repository.encoded(), "artifacts"];
         let table = [
-            (Ask::get("x", ["systeminfo"]), "https://harbor.example:8443/api/v2.0/systeminfo"),
+            (HarborRequest::get("x", ["systeminfo"]), "https://harbor.example:8443/api/v2.0/systeminfo"),
             (
-                Ask::get("x", segments).query("from", "a/b@sha256:1"),
+                HarborRequest::get("x", segments).query("from", "a/b@sha256:1"),
                 "https://harbor.example:8443/api/v2.0/projects/staging/repositories/base%252Fjava-25/artifacts?from=a%2Fb%40sha256%3A1",
             ),
-            (Ask::get("x", ["labels", "a/../b?c"]), "https://harbor.example:8443/api/v2.0/labels/a%2F..%2Fb%3Fc"),
+            (
+                HarborRequest::get("x", ["labels", "a/../b?c"]),
+                "https://harbor.example:8443/api/v2.0/labels/a%2F..%2Fb%3Fc",
+            ),
         ];
         for (ask, expected) in table {
             assert_eq!(ask.url(&origin).as_str(), expected);

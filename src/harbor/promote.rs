@@ -18,13 +18,13 @@
 //!
 //! Each step looks first and may be repeated, so a promotion that was interrupted is simply made again.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
 use crate::harbor::Harbor;
+use crate::harbor::HarborRequest;
 use crate::harbor::Repository;
-use crate::harbor::artifact::Artifact;
+use crate::harbor::artifact::ArtifactDetails;
+use crate::harbor::artifact::HarborArtifact;
 use crate::harbor::artifact::Label;
-use crate::harbor::artifact::With;
 use crate::sys::http::Method;
 use crate::values::Digest;
 use serde_json::json;
@@ -78,7 +78,7 @@ pub struct Promoted {
 
 /// Whose a tag is in the release project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
+enum TagOwner {
     Nobody,
     This,
     Other,
@@ -90,7 +90,7 @@ impl Promotion<'_> {
     }
 
     /// Returns the source's tags that a copy would take along though nobody wants them in the release project.
-    fn unexpected(&self, source: &Artifact) -> Vec<String> {
+    fn unexpected(&self, source: &HarborArtifact) -> Vec<String> {
         let wanted = |name: &String| self.fixed.contains(name) || self.moving.contains(name);
         let names = source.tags.iter().map(|tag| tag.name.clone());
         names.filter(|name| !wanted(name) && Some(name.as_str()) != self.throwaway).collect()
@@ -106,8 +106,8 @@ impl Harbor<'_> {
     /// that tag itself.
     pub async fn promote(&self, promotion: &Promotion<'_>) -> Result<Promoted, Error> {
         let reference = promotion.digest.to_string();
-        let source = self.artifact(promotion.from, &reference, With::Details).await?;
-        let present = self.artifact(promotion.to, &reference, With::Details).await?;
+        let source = self.artifact(promotion.from, &reference, ArtifactDetails::Details).await?;
+        let present = self.artifact(promotion.to, &reference, ArtifactDetails::Details).await?;
         let owners = self.owners(promotion).await?;
         let mut done = Promoted::default();
         let target = match (present, &source) {
@@ -129,11 +129,11 @@ impl Harbor<'_> {
         done.labels = self.label(promotion, &target).await?;
         for (tag, owner) in owners {
             // the copy may have brought it along
-            let owner = if target.tag(&tag).is_some() { Owner::This } else { owner };
+            let owner = if target.tag(&tag).is_some() { TagOwner::This } else { owner };
             match owner {
-                Owner::This => done.kept.push(tag),
-                Owner::Other => done.to_move.push(tag),
-                Owner::Nobody => self.tag(promotion, tag, &mut done).await?,
+                TagOwner::This => done.kept.push(tag),
+                TagOwner::Other => done.to_move.push(tag),
+                TagOwner::Nobody => self.tag(promotion, tag, &mut done).await?,
             }
         }
         Ok(done)
@@ -143,15 +143,15 @@ impl Harbor<'_> {
     async fn missing(
         &self,
         promotion: &Promotion<'_>,
-        source: &Artifact,
-        target: &Artifact,
+        source: &HarborArtifact,
+        target: &HarborArtifact,
     ) -> Result<Vec<Digest>, Error> {
         let mut missing = lacking(source, target);
         for child in source.references.iter().take(CHILDREN) {
             let reference = child.child_digest.to_string();
-            let here = self.artifact(promotion.from, &reference, With::Details).await?;
+            let here = self.artifact(promotion.from, &reference, ArtifactDetails::Details).await?;
             let Some(here) = here.filter(|here| !here.accessories.is_empty()) else { continue };
-            if let Some(there) = self.artifact(promotion.to, &reference, With::Details).await? {
+            if let Some(there) = self.artifact(promotion.to, &reference, ArtifactDetails::Details).await? {
                 missing.extend(lacking(&here, &there));
             }
         }
@@ -159,7 +159,7 @@ impl Harbor<'_> {
     }
 
     /// Looks up whose the release tags are, fixed ones first.
-    async fn owners(&self, promotion: &Promotion<'_>) -> Result<Vec<(String, Owner)>, Error> {
+    async fn owners(&self, promotion: &Promotion<'_>) -> Result<Vec<(String, TagOwner)>, Error> {
         let mut owners = Vec::new();
         let fixed = promotion.fixed.iter().map(|tag| (tag, false));
         for (tag, moves) in fixed.chain(promotion.moving.iter().map(|tag| (tag, true))) {
@@ -169,24 +169,26 @@ impl Harbor<'_> {
         Ok(owners)
     }
 
-    async fn owner(&self, promotion: &Promotion<'_>, tag: &str, moves: bool) -> Result<Owner, Error> {
-        let Some(holder) = self.artifact(promotion.to, tag, With::Details).await? else { return Ok(Owner::Nobody) };
+    async fn owner(&self, promotion: &Promotion<'_>, tag: &str, moves: bool) -> Result<TagOwner, Error> {
+        let Some(holder) = self.artifact(promotion.to, tag, ArtifactDetails::Details).await? else {
+            return Ok(TagOwner::Nobody);
+        };
         if holder.digest == promotion.digest {
-            return Ok(Owner::This);
+            return Ok(TagOwner::This);
         }
         let immutable = holder.tag(tag).is_some_and(|tag| tag.immutable);
         if moves && !immutable {
-            return Ok(Owner::Other);
+            return Ok(TagOwner::Other);
         }
         Err(Error::TagTaken { image: promotion.image(), tag: tag.to_owned(), digest: holder.digest, immutable })
     }
 
     /// Leaves the staging image only with tags that may be copied along.
-    async fn clear(&self, promotion: &Promotion<'_>, source: &Artifact) -> Result<(), Error> {
+    async fn clear(&self, promotion: &Promotion<'_>, source: &HarborArtifact) -> Result<(), Error> {
         let mut tags = promotion.unexpected(source);
         for child in source.references.iter().take(CHILDREN) {
             let reference = child.child_digest.to_string();
-            let child = self.artifact(promotion.from, &reference, With::Details).await?;
+            let child = self.artifact(promotion.from, &reference, ArtifactDetails::Details).await?;
             tags.extend(child.iter().flat_map(|child| &child.tags).map(|tag| format!("{} of {reference}", tag.name)));
         }
         if !tags.is_empty() {
@@ -204,7 +206,7 @@ impl Harbor<'_> {
         let (name, reference) = (repository.encoded(), digest.to_string());
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "tags", tag];
         let action = format!("remove tag `{tag}` of `{repository}@{digest}`");
-        match self.call(Ask::new(Method::DELETE, action, path)).await {
+        match self.call(HarborRequest::new(Method::DELETE, action, path)).await {
             // somebody was faster
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -212,7 +214,7 @@ impl Harbor<'_> {
     }
 
     /// Copies the digest; returns what is there then, and whether it was this copy.
-    async fn copy(&self, promotion: &Promotion<'_>) -> Result<(Artifact, bool), Error> {
+    async fn copy(&self, promotion: &Promotion<'_>) -> Result<(HarborArtifact, bool), Error> {
         let image = promotion.image();
         let name = promotion.to.encoded();
         let path = ["projects", promotion.to.project(), "repositories", &name, "artifacts"];
@@ -220,14 +222,14 @@ impl Harbor<'_> {
         let reference = promotion.digest.to_string();
         let mut pause = PAUSE;
         for attempt in 1..=TRIES {
-            let ask = Ask::post(format!("release {image} as `{}`", promotion.to), path).query("from", &from);
+            let ask = HarborRequest::post(format!("release {image} as `{}`", promotion.to), path).query("from", &from);
             let outcome = self.call(ask).await;
             let copied = outcome.is_ok();
             match outcome {
                 Ok(_) | Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(self.explain(promotion, error).await),
             }
-            match self.artifact(promotion.to, &reference, With::Details).await? {
+            match self.artifact(promotion.to, &reference, ArtifactDetails::Details).await? {
                 Some(target) => {
                     check_tags(promotion, &target)?;
                     return Ok((target, copied));
@@ -258,16 +260,17 @@ impl Harbor<'_> {
         let (name, reference) = (promotion.to.encoded(), promotion.digest.to_string());
         let project = promotion.to.project();
         let path = ["projects", project, "repositories", &name, "artifacts", &reference, "tags"];
-        let ask = Ask::post(format!("set tag `{tag}` of `{}`", promotion.to), path).body(json!({"name": tag}));
+        let ask =
+            HarborRequest::post(format!("set tag `{tag}` of `{}`", promotion.to), path).body(json!({"name": tag}));
         match self.call(ask).await {
             Ok(_) => done.set.push(tag),
             // Harbor says so even if it is this very image's (goharbor/harbor#20382)
             Err(Error::Conflict { .. } | Error::Rule { .. }) => {
                 let moves = promotion.moving.contains(&tag);
                 match self.owner(promotion, &tag, moves).await? {
-                    Owner::This => done.kept.push(tag),
-                    Owner::Other => done.to_move.push(tag),
-                    Owner::Nobody => {
+                    TagOwner::This => done.kept.push(tag),
+                    TagOwner::Other => done.to_move.push(tag),
+                    TagOwner::Nobody => {
                         let action = format!("set tag `{tag}` of `{}`", promotion.to);
                         return Err(Error::Conflict { action, said: "though nobody has it".to_owned() });
                     }
@@ -278,7 +281,7 @@ impl Harbor<'_> {
         Ok(())
     }
 
-    async fn label(&self, promotion: &Promotion<'_>, target: &Artifact) -> Result<Vec<String>, Error> {
+    async fn label(&self, promotion: &Promotion<'_>, target: &HarborArtifact) -> Result<Vec<String>, Error> {
         let has = |name: &String| target.labels.iter().any(|label| label.name == *name);
         let wanted: Vec<&String> = promotion.labels.iter().filter(|name| !has(name)).collect();
         if wanted.is_empty() {
@@ -294,7 +297,7 @@ impl Harbor<'_> {
                 return Err(Error::NotFound { action, said: "the project has no such label".to_owned() });
             };
             let path = ["projects", project, "repositories", &name, "artifacts", &reference, "labels"];
-            match self.call(Ask::post(action, path).body(json!({"id": label.id}))).await {
+            match self.call(HarborRequest::post(action, path).body(json!({"id": label.id}))).await {
                 Ok(_) => added.push(wanted.clone()),
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(error),
@@ -305,14 +308,14 @@ impl Harbor<'_> {
 }
 
 /// Returns the accessories of one that the other one lacks.
-fn lacking(source: &Artifact, target: &Artifact) -> Vec<Digest> {
+fn lacking(source: &HarborArtifact, target: &HarborArtifact) -> Vec<Digest> {
     let there: BTreeSet<Digest> = target.accessories.iter().map(|accessory| accessory.digest).collect();
     let here = source.accessories.iter().map(|accessory| accessory.digest);
     here.filter(|digest| !there.contains(digest)).collect()
 }
 
 /// Checks that a copy brought nothing that was not wanted: somebody may have tagged the source in between.
-fn check_tags(promotion: &Promotion<'_>, target: &Artifact) -> Result<(), Error> {
+fn check_tags(promotion: &Promotion<'_>, target: &HarborArtifact) -> Result<(), Error> {
     let allowed = Promotion { throwaway: None, ..promotion.clone() };
     let tags = allowed.unexpected(target);
     if tags.is_empty() {
@@ -329,7 +332,7 @@ mod tests {
     fn names_unexpected_tags() {
         let repository = Repository::parse("a/b").unwrap();
         let tags: Vec<_> = ["candidate-1", "11", "11.0.1", "old"].map(|name| json!({"name": name})).to_vec();
-        let source: Artifact =
+        let source: HarborArtifact =
             serde_json::from_value(json!({"digest": Digest::of(b"").to_string(), "tags": tags})).unwrap();
         let (fixed, moving) = (["11.0.1".to_owned()], ["11".to_owned()]);
         let mut promotion = Promotion {

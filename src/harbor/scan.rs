@@ -1,17 +1,17 @@
 //! Scans: ask for one, wait for its end, fetch the full report and the age of the scanner's database.
 
 use crate::gate;
-use crate::harbor::Ask;
 use crate::harbor::Error;
 use crate::harbor::Harbor;
+use crate::harbor::HarborRequest;
 use crate::harbor::Repository;
-use crate::harbor::artifact::Artifact;
-use crate::harbor::artifact::Overview;
-use crate::harbor::artifact::With;
+use crate::harbor::artifact::ArtifactDetails;
+use crate::harbor::artifact::HarborArtifact;
+use crate::harbor::artifact::ScanOverview;
 use crate::harbor::error;
 use crate::harbor::report;
 use crate::harbor::time;
-use crate::oci::registry::Cause;
+use crate::oci::registry::HarborRefusal;
 use crate::sys::clock;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -38,7 +38,7 @@ const DATABASE: &str = "harbor.scanner-adapter/vulnerability-database-updated-at
 
 /// How patiently a scan is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
+pub struct ScanPatience {
     /// Pause before the first look; each further one is half as long again.
     pub first_pause: Duration,
     /// Longest pause.
@@ -47,13 +47,13 @@ pub struct Patience {
     pub limit: Duration,
 }
 
-impl Default for Patience {
+impl Default for ScanPatience {
     fn default() -> Self {
         Self::usual()
     }
 }
 
-impl Patience {
+impl ScanPatience {
     /// Returns pauses of 1 to 15 seconds, for at most 20 minutes: jobs may wait in Harbor's queue.
     #[must_use]
     pub fn usual() -> Self {
@@ -66,14 +66,14 @@ impl Patience {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scanned {
     /// What the scanner says; judge it with [`gate::judge`].
-    pub report: gate::Report,
-    /// When Harbor got the image, for [`gate::Facts`].
+    pub report: gate::ScanReport,
+    /// When Harbor got the image, for [`gate::ScanFacts`].
     pub pushed_at: Option<Epoch>,
 }
 
 /// Where a scan is (`src/pkg/job/status.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// Not at its end, or in a state that this version does not know.
     Going,
     Success,
@@ -82,8 +82,8 @@ enum State {
     Absent,
 }
 
-impl State {
-    fn of(overview: Option<&Overview>) -> Self {
+impl ScanState {
+    fn of(overview: Option<&ScanOverview>) -> Self {
         match overview.map(|overview| overview.scan_status.as_str()) {
             None => Self::Absent,
             Some("Success") => Self::Success,
@@ -104,7 +104,7 @@ struct Registration {
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct ScannerMetadata {
     #[serde(default)]
     properties: Option<BTreeMap<String, serde_json::Value>>,
 }
@@ -120,7 +120,12 @@ impl Harbor<'_> {
     /// [`Error::NotScannable`], [`Error::Known`] for a scanner that does not answer, an image that was deleted in the
     /// meantime or read-only mode, [`Error::ScanFailed`] with the log, [`Error::ScanStopped`], [`Error::NeverScanned`],
     /// [`Error::ScanTooLong`], and those of every call.
-    pub async fn scan(&self, repository: &Repository, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
+    pub async fn scan(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        patience: &ScanPatience,
+    ) -> Result<Scanned, Error> {
         let scanned = self.scan_once(repository, digest, patience).await.map_err(gone)?;
         if scanned.report.contradictions().is_empty() {
             return Ok(scanned);
@@ -128,11 +133,16 @@ impl Harbor<'_> {
         self.scan_once(repository, digest, patience).await.map_err(gone)
     }
 
-    async fn scan_once(&self, repository: &Repository, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
+    async fn scan_once(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        patience: &ScanPatience,
+    ) -> Result<Scanned, Error> {
         let image = format!("`{repository}@{digest}`");
         let reference = digest.to_string();
         let missing = || Error::NotFound { action: format!("scan {image}"), said: String::new() };
-        let before = self.artifact(repository, &reference, With::Scan).await?.ok_or_else(missing)?;
+        let before = self.artifact(repository, &reference, ArtifactDetails::Scan).await?.ok_or_else(missing)?;
         // asked before the scan: the database that is used is this one or a newer one
         let database = self.database_updated_at(repository.project()).await?;
         let earlier = match self.trigger(repository, digest, &image).await? {
@@ -148,7 +158,7 @@ impl Harbor<'_> {
     async fn trigger(&self, repository: &Repository, digest: &Digest, image: &str) -> Result<Triggered, Error> {
         let (name, reference) = (repository.encoded(), digest.to_string());
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "scan"];
-        let ask = Ask::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
+        let ask = HarborRequest::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
         match self.call(ask).await {
             Ok(_) => Ok(Triggered::New),
             // "a previous scan process is …": somebody else's, or that of an attempt whose answer was lost
@@ -171,9 +181,9 @@ impl Harbor<'_> {
         &self,
         repository: &Repository,
         reference: &str,
-        (image, earlier): (&str, Option<&Overview>),
-        patience: &Patience,
-    ) -> Result<Artifact, Error> {
+        (image, earlier): (&str, Option<&ScanOverview>),
+        patience: &ScanPatience,
+    ) -> Result<HarborArtifact, Error> {
         let image = || image.to_owned();
         let begun = clock::now();
         let tick = Duration::from_millis(1);
@@ -183,26 +193,26 @@ impl Harbor<'_> {
             tokio::time::sleep(pause).await;
             waited += pause;
             pause = (pause * 3 / 2).clamp(tick, patience.longest_pause.max(tick));
-            let artifact = self.artifact(repository, reference, With::Scan).await?;
+            let artifact = self.artifact(repository, reference, ArtifactDetails::Scan).await?;
             let artifact = artifact.ok_or_else(|| Error::NotFound {
                 action: format!("scan {}", image()),
                 said: "it is gone".to_owned(),
             })?;
             let overview = artifact.overview();
             let is_earlier = overview.is_some() && overview == earlier;
-            let state = if is_earlier { State::Going } else { State::of(overview) };
-            absences = if state == State::Absent { absences + 1 } else { 0 };
-            errors = if state == State::Error { errors + 1 } else { 0 };
+            let state = if is_earlier { ScanState::Going } else { ScanState::of(overview) };
+            absences = if state == ScanState::Absent { absences + 1 } else { 0 };
+            errors = if state == ScanState::Error { errors + 1 } else { 0 };
             match state {
-                State::Success => return Ok(artifact),
-                State::Stopped => return Err(Error::ScanStopped { image: image() }),
-                State::Absent if absences >= ABSENCES => return Err(Error::NeverScanned { image: image() }),
-                State::Error if errors >= ERRORS => {
+                ScanState::Success => return Ok(artifact),
+                ScanState::Stopped => return Err(Error::ScanStopped { image: image() }),
+                ScanState::Absent if absences >= ABSENCES => return Err(Error::NeverScanned { image: image() }),
+                ScanState::Error if errors >= ERRORS => {
                     let report = overview.map(|overview| overview.report_id.clone()).unwrap_or_default();
                     let log = self.scan_log(repository, reference, &report).await;
                     return Err(Error::ScanFailed { image: image(), log });
                 }
-                State::Going | State::Absent | State::Error => {}
+                ScanState::Going | ScanState::Absent | ScanState::Error => {}
             }
             // requests take time as well, and a clock may jump: either of both ends the wait; the clock's whole
             // seconds may be one too many
@@ -224,7 +234,7 @@ impl Harbor<'_> {
         let name = repository.encoded();
         let project = repository.project();
         let path = ["projects", project, "repositories", &name, "artifacts", reference, "scan", report, "log"];
-        let reply = self.call(Ask::get("read the scan's log", path).text().limit(LOG_LIMIT)).await;
+        let reply = self.call(HarborRequest::get("read the scan's log", path).text().limit(LOG_LIMIT)).await;
         reply.map(|reply| error::log_end(reply.bytes())).unwrap_or_default()
     }
 
@@ -232,15 +242,15 @@ impl Harbor<'_> {
         &self,
         repository: &Repository,
         digest: &Digest,
-        overview: &Overview,
+        overview: &ScanOverview,
         database: Option<Epoch>,
-    ) -> Result<gate::Report, Error> {
+    ) -> Result<gate::ScanReport, Error> {
         let action = format!("read the scan report of `{repository}@{digest}`");
         let (name, reference) = (repository.encoded(), digest.to_string());
         let project = repository.project();
         let path =
             ["projects", project, "repositories", &name, "artifacts", &reference, "additions", "vulnerabilities"];
-        let reply = self.call(Ask::get(action.clone(), path).limit(REPORT_LIMIT)).await?;
+        let reply = self.call(HarborRequest::get(action.clone(), path).limit(REPORT_LIMIT)).await?;
         report::read(reply.bytes(), *digest, overview, database).map_err(|cause| Error::malformed(&action, &cause))
     }
 
@@ -254,9 +264,9 @@ impl Harbor<'_> {
         if health.as_deref() == Some(UNHEALTHY) {
             return Err(unhealthy(&format!("images of project `{project}`")));
         }
-        let ask = Ask::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
+        let ask = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
         let Some(metadata) = permitted(self.call(ask).await)? else { return Ok(None) };
-        let Ok(Metadata { properties }) = metadata.json() else { return Ok(None) };
+        let Ok(ScannerMetadata { properties }) = metadata.json() else { return Ok(None) };
         let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
         Ok(text.and_then(|text| time::parse(&text)))
     }
@@ -265,7 +275,7 @@ impl Harbor<'_> {
 impl Harbor<'_> {
     /// Returns the scanner of a project; `None` when the account may not ask.
     async fn scanner(&self, project: &str) -> Result<Option<Registration>, Error> {
-        let ask = Ask::get("ask for the project's scanner", ["projects", project, "scanner"]);
+        let ask = HarborRequest::get("ask for the project's scanner", ["projects", project, "scanner"]);
         let Some(registration) = permitted(self.call(ask).await)? else { return Ok(None) };
         Ok(registration.json().ok())
     }
@@ -281,13 +291,13 @@ impl Registration {
 const UNHEALTHY: &str = "unhealthy";
 
 fn unhealthy(what: &str) -> Error {
-    Error::Known { action: format!("scan {what}"), cause: Cause::UnhealthyScanner, said: String::new() }
+    Error::Known { action: format!("scan {what}"), cause: HarborRefusal::UnhealthyScanner, said: String::new() }
 }
 
 /// What was there when the scan began and is not found any more was deleted: another publish brings it again.
 fn gone(error: Error) -> Error {
     match error {
-        Error::NotFound { action, said } => Error::Known { action, cause: Cause::Gone, said },
+        Error::NotFound { action, said } => Error::Known { action, cause: HarborRefusal::Gone, said },
         error => error,
     }
 }
@@ -314,22 +324,22 @@ mod tests {
 
     #[test]
     fn knows_the_states() {
-        let overview = |status: &str| -> Overview {
+        let overview = |status: &str| -> ScanOverview {
             serde_json::from_value(json!({"scan_status": status, "report_id": "1"})).unwrap()
         };
         let table = [
-            ("Pending", State::Going),
-            ("Running", State::Going),
-            ("Scheduled", State::Going),
-            ("", State::Going),
-            ("success", State::Going),
-            ("Success", State::Success),
-            ("Error", State::Error),
-            ("Stopped", State::Stopped),
+            ("Pending", ScanState::Going),
+            ("Running", ScanState::Going),
+            ("Scheduled", ScanState::Going),
+            ("", ScanState::Going),
+            ("success", ScanState::Going),
+            ("Success", ScanState::Success),
+            ("Error", ScanState::Error),
+            ("Stopped", ScanState::Stopped),
         ];
         for (status, expected) in table {
-            assert_eq!(State::of(Some(&overview(status))), expected, "{status}");
+            assert_eq!(ScanState::of(Some(&overview(status))), expected, "{status}");
         }
-        assert_eq!(State::of(None), State::Absent);
+        assert_eq!(ScanState::of(None), ScanState::Absent);
     }
 }

@@ -15,9 +15,9 @@ const LIMIT: usize = 1 << 20;
 /// Something that happened in a Harbor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Event {
+pub struct ScanEvent {
     /// What.
-    pub kind: Kind,
+    pub kind: ScanEventKind,
     /// When.
     pub at: Option<Epoch>,
     /// Who did it, or `auto`.
@@ -25,13 +25,13 @@ pub struct Event {
     /// `project/name`, where it is about a repository.
     pub repository: Option<String>,
     /// The images that it is about.
-    pub images: Vec<Image>,
+    pub images: Vec<ScannedImage>,
 }
 
 /// What may happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum ScanEventKind {
     /// An artifact was pushed.
     Pushed,
     /// An artifact was pulled.
@@ -59,7 +59,7 @@ pub enum Kind {
 /// An image of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Image {
+pub struct ScannedImage {
     /// Its digest; none when the event has no sound one.
     pub digest: Option<Digest>,
     /// The tag it was addressed by; Harbor puts the digest here when there was none.
@@ -74,7 +74,7 @@ pub struct Image {
 pub struct InvalidEvent(pub String);
 
 #[derive(Deserialize)]
-struct Payload {
+struct WebhookPayload {
     #[serde(rename = "type")]
     kind: String,
     // Default format: seconds since 1970
@@ -86,15 +86,15 @@ struct Payload {
     #[serde(default)]
     operator: Option<String>,
     #[serde(default, alias = "data")]
-    event_data: Option<Data>,
+    event_data: Option<WebhookData>,
 }
 
 #[derive(Default, Deserialize)]
-struct Data {
+struct WebhookData {
     #[serde(default)]
     resources: Option<Vec<Resource>>,
     #[serde(default)]
-    repository: Option<Names>,
+    repository: Option<ResourceNames>,
 }
 
 #[derive(Deserialize)]
@@ -108,29 +108,29 @@ struct Resource {
 }
 
 #[derive(Deserialize)]
-struct Names {
+struct ResourceNames {
     #[serde(default)]
     repo_full_name: Option<String>,
 }
 
 /// Names of both formats (`src/controller/event/topic.go`, `src/pkg/notifier/formats/cloudevents.go`).
-fn kind_of(text: &str) -> Kind {
+fn kind_of(text: &str) -> ScanEventKind {
     match text {
-        "PUSH_ARTIFACT" | "harbor.artifact.pushed" => Kind::Pushed,
-        "PULL_ARTIFACT" | "harbor.artifact.pulled" => Kind::Pulled,
-        "DELETE_ARTIFACT" | "harbor.artifact.deleted" => Kind::Deleted,
-        "SCANNING_COMPLETED" | "harbor.scan.completed" => Kind::ScanCompleted,
-        "SCANNING_FAILED" | "harbor.scan.failed" => Kind::ScanFailed,
-        "SCANNING_STOPPED" | "harbor.scan.stopped" => Kind::ScanStopped,
-        "QUOTA_EXCEED" | "harbor.quota.exceeded" => Kind::QuotaExceeded,
-        "QUOTA_WARNING" | "harbor.quota.warned" => Kind::QuotaWarning,
-        "REPLICATION" | "harbor.replication.status.changed" => Kind::Replication,
-        "TAG_RETENTION" | "harbor.tag_retention.finished" => Kind::Retention,
-        other => Kind::Other(word(other)),
+        "PUSH_ARTIFACT" | "harbor.artifact.pushed" => ScanEventKind::Pushed,
+        "PULL_ARTIFACT" | "harbor.artifact.pulled" => ScanEventKind::Pulled,
+        "DELETE_ARTIFACT" | "harbor.artifact.deleted" => ScanEventKind::Deleted,
+        "SCANNING_COMPLETED" | "harbor.scan.completed" => ScanEventKind::ScanCompleted,
+        "SCANNING_FAILED" | "harbor.scan.failed" => ScanEventKind::ScanFailed,
+        "SCANNING_STOPPED" | "harbor.scan.stopped" => ScanEventKind::ScanStopped,
+        "QUOTA_EXCEED" | "harbor.quota.exceeded" => ScanEventKind::QuotaExceeded,
+        "QUOTA_WARNING" | "harbor.quota.warned" => ScanEventKind::QuotaWarning,
+        "REPLICATION" | "harbor.replication.status.changed" => ScanEventKind::Replication,
+        "TAG_RETENTION" | "harbor.tag_retention.finished" => ScanEventKind::Retention,
+        other => ScanEventKind::Other(word(other)),
     }
 }
 
-impl Event {
+impl ScanEvent {
     /// Reads the body of a request that a web hook got, in the format `Default` or `CloudEvents`.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl Event {
         if body.len() > LIMIT {
             return Err(InvalidEvent(format!("it has more than {LIMIT} bytes")));
         }
-        let payload: Payload = serde_json::from_slice(body).map_err(|cause| InvalidEvent(cause.to_string()))?;
+        let payload: WebhookPayload = serde_json::from_slice(body).map_err(|cause| InvalidEvent(cause.to_string()))?;
         let data = payload.event_data.unwrap_or_default();
         let written = payload.time.as_deref().and_then(time::parse);
         Ok(Self {
@@ -152,13 +152,13 @@ impl Event {
     }
 }
 
-fn image(resource: Resource) -> Image {
+fn image(resource: Resource) -> ScannedImage {
     let status = |overview: BTreeMap<String, serde_json::Value>| {
         let (_, summary) =
             overview.into_iter().find(|(kind, _)| kind.starts_with("application/vnd.security.vulnerability.report"))?;
         summary.get("scan_status")?.as_str().map(word)
     };
-    Image {
+    ScannedImage {
         digest: resource.digest.and_then(|digest| digest.parse().ok()),
         tag: resource.tag.map(|tag| word(&tag)).filter(|tag| !tag.is_empty()),
         scan_status: resource.scan_overview.and_then(status),
@@ -186,29 +186,29 @@ mod tests {
 
     #[test]
     fn reads_both_formats() {
-        let event = Event::parse(DEFAULT.as_bytes()).unwrap();
-        assert_eq!((&event.kind, event.at), (&Kind::ScanCompleted, Some(Epoch(1_795_411_845))));
+        let event = ScanEvent::parse(DEFAULT.as_bytes()).unwrap();
+        assert_eq!((&event.kind, event.at), (&ScanEventKind::ScanCompleted, Some(Epoch(1_795_411_845))));
         assert_eq!(event.repository.as_deref(), Some("staging/tomcat-11"));
-        let image = Image {
+        let image = ScannedImage {
             digest: Some(Digest::of(b"")),
             tag: Some("11".to_owned()),
             scan_status: Some("Success".to_owned()),
         };
         assert_eq!(event.images, [image]);
-        let event = Event::parse(CLOUD.as_bytes()).unwrap();
-        assert_eq!((&event.kind, event.at), (&Kind::ScanFailed, Some(Epoch(1_795_411_845))));
+        let event = ScanEvent::parse(CLOUD.as_bytes()).unwrap();
+        assert_eq!((&event.kind, event.at), (&ScanEventKind::ScanFailed, Some(Epoch(1_795_411_845))));
         assert_eq!(event.operator, "robot$pipeline");
-        assert_eq!(event.images, [Image { digest: None, tag: None, scan_status: None }]);
+        assert_eq!(event.images, [ScannedImage { digest: None, tag: None, scan_status: None }]);
     }
 
     #[test]
     fn reads_what_it_does_not_know() {
-        let event = Event::parse(br#"{"type":"NEWS\u001b[1m","event_data":null}"#).unwrap();
-        assert_eq!((event.kind, event.images.len()), (Kind::Other("NEWS[1m".to_owned()), 0));
+        let event = ScanEvent::parse(br#"{"type":"NEWS\u001b[1m","event_data":null}"#).unwrap();
+        assert_eq!((event.kind, event.images.len()), (ScanEventKind::Other("NEWS[1m".to_owned()), 0));
         for body in ["", "null", "{}", r#"{"type":1}"#, r#"{"type":"x","event_data":[1]}"#] {
-            assert!(Event::parse(body.as_bytes()).is_err(), "{body}");
+            assert!(ScanEvent::parse(body.as_bytes()).is_err(), "{body}");
         }
-        assert!(Event::parse(&vec![b' '; LIMIT + 1]).is_err());
+        assert!(ScanEvent::parse(&vec![b' '; LIMIT + 1]).is_err());
     }
 
     proptest! {
@@ -216,8 +216,8 @@ mod tests {
         fn survives_broken_events(cut in 0..CLOUD.len(), byte: u8, end in 0..DEFAULT.len()) {
             let mut bytes = CLOUD.as_bytes().to_vec();
             bytes[cut] = byte;
-            let _any = Event::parse(&bytes);
-            prop_assert!(Event::parse(&DEFAULT.as_bytes()[..end]).is_err());
+            let _any = ScanEvent::parse(&bytes);
+            prop_assert!(ScanEvent::parse(&DEFAULT.as_bytes()[..end]).is_err());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Annotations and labels (image-spec annotations.md) and our own few, prefix `io.sockel.`.
 
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::values::Digest;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ pub const REVISION: &str = "io.sockel.revision";
 
 /// What annotations are made from, apart from the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct AnnotationSources {
     /// Version of the image.
     pub version: String,
     /// Creation time: the lock's epoch.
@@ -20,12 +20,12 @@ pub struct Facts {
     /// Revision of the lock.
     pub revision: u32,
     /// Parent image, unless this is a root image.
-    pub base: Option<Base>,
+    pub base: Option<ParentImage>,
 }
 
 /// The parent image, as the annotations name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
+pub struct ParentImage {
     /// `<image>:<tag>`
     pub name: String,
     /// Digest of its manifest for this platform (its index, on the index).
@@ -36,7 +36,7 @@ pub struct Base {
 
 /// Returns the annotations of an image; they are its labels too, except that labels of recipes come on top.
 #[must_use]
-pub fn annotations(definition: &Definition, facts: &Facts) -> BTreeMap<String, String> {
+pub fn annotations(definition: &ImageDefinition, facts: &AnnotationSources) -> BTreeMap<String, String> {
     let parameters: Vec<String> = definition.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut map = BTreeMap::from([
         (standard("title"), definition.image.clone()),

@@ -1,8 +1,8 @@
 //! The image configuration (image-spec config.md): what runs, as whom, with which environment.
 
 use crate::image::Error;
-use crate::image::Parts;
-use crate::recipe::Config;
+use crate::image::PlatformImageParts;
+use crate::recipe::RuntimeConfig;
 use crate::recipe::merged_config;
 use crate::values::Epoch;
 use serde_json::Value;
@@ -16,7 +16,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ///
 /// Written as a JSON value: oci-spec's builder would drop nothing and add nothing here, and the keys stay readable
 /// beside the specification.
-pub(crate) fn config(parts: &Parts<'_>, epoch: Epoch) -> Result<Value, Error> {
+pub(crate) fn config(parts: &PlatformImageParts<'_>, epoch: Epoch) -> Result<Value, Error> {
     let created = epoch.to_string();
     let diff_ids: Vec<_> = parts.layers.iter().map(|layer| layer.blob.diff_id).collect();
     // one line per layer: no entry is an `empty_layer`, so history and diff_ids have the same length
@@ -42,7 +42,7 @@ pub(crate) fn config(parts: &Parts<'_>, epoch: Epoch) -> Result<Value, Error> {
 }
 
 /// Returns the settings that a container is started with (config.md, property `config`).
-fn run_settings(parts: &Parts<'_>) -> Result<Value, Error> {
+fn run_settings(parts: &PlatformImageParts<'_>) -> Result<Value, Error> {
     let mut settings = merged_config(parts.levels);
     // without it, every runtime and every shell has a PATH of its own
     settings.env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
@@ -70,13 +70,13 @@ fn run_settings(parts: &Parts<'_>) -> Result<Value, Error> {
 }
 
 /// Returns the user of the image, which must not be root.
-fn user(image: &str, settings: &Config) -> Result<String, Error> {
+fn user(image: &str, settings: &RuntimeConfig) -> Result<String, Error> {
     let user = settings.user.clone().ok_or_else(|| Error::NoUser(image.to_owned()))?;
     if is_numeric_user(&user) { Ok(user) } else { Err(Error::BadUser { image: image.to_owned(), user }) }
 }
 
 /// Returns the annotations as labels, with those of recipes on top.
-fn labels(parts: &Parts<'_>, settings: &Config) -> BTreeMap<String, String> {
+fn labels(parts: &PlatformImageParts<'_>, settings: &RuntimeConfig) -> BTreeMap<String, String> {
     let mut labels = parts.annotations.clone();
     if !settings.writable.is_empty() {
         // what a deployment must mount: the image itself is made for a read-only root

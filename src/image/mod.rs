@@ -9,16 +9,16 @@ mod annotations;
 mod config;
 pub mod snapshot;
 
-pub use annotations::Base;
-pub use annotations::Facts;
+pub use annotations::AnnotationSources;
+pub use annotations::ParentImage;
 pub use annotations::REVISION;
 pub use annotations::annotations;
 
 use crate::fault::Explain;
 use crate::fault::Turn;
-use crate::layer::write::Blob;
+use crate::layer::write::LayerBlob;
 use crate::oci;
-use crate::recipe::Level;
+use crate::recipe::LevelDefinition;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -53,9 +53,9 @@ impl Explain for Error {
 
 /// A layer with its title.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Layer {
+pub struct ImageLayer {
     /// The stored layer.
-    pub blob: Blob,
+    pub blob: LayerBlob,
     /// Title for people and the image history: recipe and source packages.
     pub what: String,
     /// Key of its content, under which another image finds it; records of earlier versions have none.
@@ -65,29 +65,29 @@ pub struct Layer {
 
 /// What the image of one platform is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Parts<'a> {
+pub struct PlatformImageParts<'a> {
     /// Image name, for messages.
     pub image: &'a str,
     /// The platform.
     pub platform: Platform,
     /// Recipe levels from the root up.
-    pub levels: &'a [Level],
+    pub levels: &'a [LevelDefinition],
     /// Layers from the bottom up.
-    pub layers: &'a [Layer],
+    pub layers: &'a [ImageLayer],
     /// Annotations, which are the labels too.
     pub annotations: &'a BTreeMap<String, String>,
 }
 
 /// A JSON document with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct JsonDocument {
     /// Canonical JSON.
     pub bytes: Vec<u8>,
     /// Its digest.
     pub digest: Digest,
 }
 
-impl Document {
+impl JsonDocument {
     fn new(document: &impl serde::Serialize) -> Self {
         let bytes = oci::canonical(document);
         Self { digest: Digest::of(&bytes), bytes }
@@ -98,15 +98,19 @@ impl Document {
 ///
 /// # Errors
 /// [`Error::NoUser`] and [`Error::BadUser`].
-pub fn compose(parts: &Parts<'_>, compression: Compression, epoch: Epoch) -> Result<(Document, Document), Error> {
-    let config = Document::new(&config::config(parts, epoch)?);
+pub fn compose(
+    parts: &PlatformImageParts<'_>,
+    compression: Compression,
+    epoch: Epoch,
+) -> Result<(JsonDocument, JsonDocument), Error> {
+    let config = JsonDocument::new(&config::config(parts, epoch)?);
     let size = config.bytes.len() as u64;
     let config_descriptor = oci::descriptor("application/vnd.oci.image.config.v1+json", &config.digest, size);
 
     let layers = parts
         .layers
         .iter()
-        .map(|Layer { blob, .. }| oci::descriptor(compression.media_type(), &blob.digest, blob.size));
+        .map(|ImageLayer { blob, .. }| oci::descriptor(compression.media_type(), &blob.digest, blob.size));
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         // optional by the specification, but Docker's registry and scanners want it
@@ -116,18 +120,18 @@ pub fn compose(parts: &Parts<'_>, compression: Compression, epoch: Epoch) -> Res
         .annotations(oci_map(parts.annotations))
         .build()
         .expect("all required fields are set");
-    Ok((config, Document::new(&manifest)))
+    Ok((config, JsonDocument::new(&manifest)))
 }
 
 /// Makes the index over all platforms' manifests.
 #[must_use]
-pub fn index(manifests: &[Descriptor], annotations: &BTreeMap<String, String>) -> Document {
+pub fn index(manifests: &[Descriptor], annotations: &BTreeMap<String, String>) -> JsonDocument {
     let mut index = ImageIndex::default();
     index.set_schema_version(2);
     index.set_media_type(Some(MediaType::ImageIndex));
     index.set_manifests(manifests.to_vec());
     index.set_annotations(Some(oci_map(annotations)));
-    Document::new(&index)
+    JsonDocument::new(&index)
 }
 
 /// Returns a manifest's descriptor with its platform (image-spec image-index.md).

@@ -4,10 +4,10 @@ use crate::apt::control;
 use crate::oci;
 use crate::oci::Error;
 use crate::oci::layout;
-use crate::sys::archive::Limits;
+use crate::sys::archive::ArchiveLimits;
 use crate::sys::fs;
 use crate::tree::layers;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use crate::values::Platform;
 use oci_spec::image::Descriptor;
 use oci_spec::image::ImageManifest;
@@ -40,7 +40,7 @@ const PACKAGES_LIMIT: usize = 50_000;
 
 /// What an image consists of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct ImageSnapshot {
     /// Run-time settings, one text per setting: `Env PATH`, `User`, `Label …`.
     pub settings: BTreeMap<String, String>,
     /// Debian packages: name to version.
@@ -51,7 +51,7 @@ pub struct Snapshot {
     pub layers: BTreeMap<String, u64>,
 }
 
-impl Snapshot {
+impl ImageSnapshot {
     /// Reads an image from a layout folder; of an index, the manifest for `platform`, or its first.
     ///
     /// # Errors
@@ -65,13 +65,13 @@ impl Snapshot {
     /// Reads an image whose blobs are in a folder, such as the store; `name` is for messages.
     ///
     /// # Errors
-    /// As [`Snapshot::read`].
+    /// As [`ImageSnapshot::read`].
     pub fn of(folder: &Path, name: &str, target: &Descriptor, platform: Option<Platform>) -> Result<Self, Error> {
         let manifests = layout::manifests(folder, target)?;
         let found = manifests.iter().find(|(descriptor, _)| fits(descriptor, platform));
         let (_, manifest) = found.ok_or_else(|| damaged(folder, format!("`{name}` has no image for this platform")))?;
 
-        let mut files = Files::new();
+        let mut files = SnapshotFiles::new();
         let mut sizes = BTreeMap::new();
         for layer in manifest.layers() {
             sizes.insert(layer.digest().to_string(), layer.size());
@@ -100,17 +100,17 @@ fn fits(descriptor: &Descriptor, wanted: Option<Platform>) -> bool {
 }
 
 /// The files of an image while its layers are applied.
-struct Files {
+struct SnapshotFiles {
     /// Paths, each with its attributes and content as one text.
     texts: BTreeMap<String, String>,
     records: PackageRecords,
-    limits: Limits,
+    limits: ArchiveLimits,
 }
 
-impl Files {
+impl SnapshotFiles {
     fn new() -> Self {
         let records = PackageRecords { by_path: BTreeMap::new(), count: 0, bytes_left: RECORDS_LIMIT };
-        Self { texts: BTreeMap::new(), records, limits: Limits::new(PATHS_LIMIT, NAMES_LIMIT, SIZE_LIMIT) }
+        Self { texts: BTreeMap::new(), records, limits: ArchiveLimits::new(PATHS_LIMIT, NAMES_LIMIT, SIZE_LIMIT) }
     }
 
     /// Applies one layer to those below.
@@ -141,7 +141,7 @@ fn describe<R: Read>(path: &str, member: &mut tar::Entry<'_, R>, records: &mut P
         // the target has its own line, with the bytes that both share
         EntryType::Link => format!("same as /{link}"),
         kind if kind.is_file() => {
-            let mut hasher = Hasher::default();
+            let mut hasher = DigestHasher::default();
             if is_package_record(path) {
                 hasher.update(&records.read(path, member)?);
             } else {
@@ -225,13 +225,13 @@ fn plain(value: &Value) -> String {
 /// What differs between two images.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Difference {
+pub struct ImageDifference {
     /// Run-time settings.
-    pub settings: Vec<Change>,
+    pub settings: Vec<ImageChange>,
     /// Debian packages.
-    pub packages: Vec<Change>,
+    pub packages: Vec<ImageChange>,
     /// Paths.
-    pub files: Vec<Change>,
+    pub files: Vec<ImageChange>,
     /// Bytes that a consumer of the old image must pull for the new one.
     pub pull_bytes: u64,
     /// Size of all layers of the new image.
@@ -240,7 +240,7 @@ pub struct Difference {
 
 /// A setting, package or path that was added, removed or changed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Change {
+pub struct ImageChange {
     /// Name of the setting or package, or the path.
     pub name: String,
     /// Value in the old image, unless it was added.
@@ -251,11 +251,11 @@ pub struct Change {
 
 /// Compares two images.
 #[must_use]
-pub fn compare(old: &Snapshot, new: &Snapshot) -> Difference {
+pub fn compare(old: &ImageSnapshot, new: &ImageSnapshot) -> ImageDifference {
     // consumers have the old image's layers already, and pull by digest
     let to_pull = new.layers.iter().filter(|(digest, _)| !old.layers.contains_key(*digest));
 
-    Difference {
+    ImageDifference {
         settings: changes(&old.settings, &new.settings),
         packages: changes(&old.packages, &new.packages),
         files: changes(&old.files, &new.files),
@@ -264,19 +264,19 @@ pub fn compare(old: &Snapshot, new: &Snapshot) -> Difference {
     }
 }
 
-fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
+fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<ImageChange> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let mut changes = Vec::new();
     for name in names {
         let (before, after) = (old.get(name).cloned(), new.get(name).cloned());
         if before != after {
-            changes.push(Change { name: name.clone(), old: before, new: after });
+            changes.push(ImageChange { name: name.clone(), old: before, new: after });
         }
     }
     changes
 }
 
-impl std::fmt::Display for Change {
+impl std::fmt::Display for ImageChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.old, &self.new) {
             (None, Some(new)) => write!(f, "+ {} {new}", self.name),
@@ -294,15 +294,15 @@ mod tests {
     #[test]
     fn says_what_came_went_and_changed() {
         let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        let old = Snapshot {
+        let old = ImageSnapshot {
             packages: map(&[("a", "1"), ("b", "1")]),
             layers: [("x".to_owned(), 10), ("y".to_owned(), 5)].into(),
-            ..Snapshot::default()
+            ..ImageSnapshot::default()
         };
-        let new = Snapshot {
+        let new = ImageSnapshot {
             packages: map(&[("b", "2"), ("c", "1")]),
             layers: [("x".to_owned(), 10), ("z".to_owned(), 7)].into(),
-            ..Snapshot::default()
+            ..ImageSnapshot::default()
         };
         let difference = compare(&old, &new);
         let shown: Vec<String> = difference.packages.iter().map(ToString::to_string).collect();
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn upper_layers_hide_what_whiteouts_name() {
-        let mut files = Files::new();
+        let mut files = SnapshotFiles::new();
         files.apply(&layer(&[("a", ""), ("etc/a", ""), ("etc/b", ""), ("opt/c", "")])[..]).unwrap();
         files.apply(&layer(&[(".wh.a", ""), ("etc/.wh.a", ""), ("opt/d", ""), ("opt/.wh..wh..opq", "")])[..]).unwrap();
         assert_eq!(files.texts.keys().collect::<Vec<_>>(), ["etc/b", "opt/d"]);
@@ -341,7 +341,7 @@ mod tests {
             ("var/lib/dpkg/status.d/hidden", "Package: hidden\nVersion: 1\n"),
         ];
         let upper = [("var/lib/dpkg/status", "Package: a\nVersion: 2\n"), ("var/lib/dpkg/status.d/.wh.hidden", "")];
-        let mut files = Files::new();
+        let mut files = SnapshotFiles::new();
         files.apply(&layer(&lower)[..]).unwrap();
         files.apply(&layer(&upper)[..]).unwrap();
         let packages: Vec<String> =

@@ -1,12 +1,12 @@
 //! The job `build`: images from their locks, into layouts and archives.
 
 use crate::build;
-use crate::build::Built;
-use crate::build::Equipment;
-use crate::build::Whereabouts;
+use crate::build::BuildEnvironment;
+use crate::build::BuiltImage;
+use crate::build::LayerLocation;
 use crate::build::output;
 use crate::build::output::Output;
-use crate::bundle::Place;
+use crate::bundle::BundleLocation;
 use crate::fault::Explain;
 use crate::jobs::Error;
 use crate::jobs::Session;
@@ -16,10 +16,10 @@ use crate::jobs::workspace::Relock;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::pinned;
 use crate::lock::file::Lock;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
+use crate::recipe::ImageDefinition;
+use crate::recipe::ScriptLedger;
 use crate::store::Store;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::tree::compress::Compression;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub struct BuildRequest {
     /// What to do about locks that do not fit.
     pub locks: LockUse,
     /// Take all packages from this bundle, and nothing from archives.
-    pub bundle: Option<Place>,
+    pub bundle: Option<BundleLocation>,
     /// Format of the layers.
     pub compression: Compression,
 }
@@ -74,7 +74,7 @@ impl Default for BuildRequest {
 #[derive(Debug)]
 pub struct BuildOutcome {
     /// The images with their parents, parents first.
-    pub images: Vec<Built>,
+    pub images: Vec<BuiltImage>,
     /// Where they were written.
     pub outputs: Vec<Output>,
 }
@@ -90,10 +90,10 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
     check_archives(request, &outputs, &definitions)?;
     let mut locks = locks(request, &workspace, &definitions)?;
 
-    let options = build::Options {
+    let options = build::BuildOptions {
         compression: request.compression,
         platforms: request.platforms.clone(),
-        ..session.build_options(Whereabouts::Here)
+        ..session.build_options(LayerLocation::Here)
     };
     let offline = match &request.bundle {
         Some(bundle) => Some(bundle::supply(bundle, &pinned(&definitions, &locks), &request.platforms, session)?),
@@ -103,7 +103,7 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
             None
         }
     };
-    let building = Building {
+    let building = BuildAttempt {
         store: session.store()?,
         ledger: workspace.ledger()?,
         definitions: &definitions,
@@ -146,7 +146,7 @@ fn outputs(request: &BuildRequest) -> Result<Vec<Output>, Error> {
 }
 
 /// Refuses to write several images into an archive, which holds one.
-fn check_archives(request: &BuildRequest, outputs: &[Output], definitions: &[Definition]) -> Result<(), Error> {
+fn check_archives(request: &BuildRequest, outputs: &[Output], definitions: &[ImageDefinition]) -> Result<(), Error> {
     let wanted = if request.images.is_empty() { definitions.len() } else { request.images.len() };
     if wanted == 1 || outputs.iter().all(|output| matches!(output, Output::Layout(_))) {
         return Ok(());
@@ -159,7 +159,7 @@ fn check_archives(request: &BuildRequest, outputs: &[Output], definitions: &[Def
 fn locks(
     request: &BuildRequest,
     workspace: &Workspace<'_>,
-    definitions: &[Definition],
+    definitions: &[ImageDefinition],
 ) -> Result<BTreeMap<String, Lock>, Error> {
     if request.locks == LockUse::AsTheyAre || request.bundle.is_some() {
         return workspace.fresh_locks(definitions);
@@ -172,7 +172,7 @@ fn locks(
         if stale.is_empty() {
             break;
         }
-        let wanted: Vec<Definition> =
+        let wanted: Vec<ImageDefinition> =
             definitions.iter().filter(|definition| stale.contains_key(&definition.image)).cloned().collect();
         workspace.report_stale(&stale);
         let how = Relock { locked_states: true, pockets: &BTreeSet::new(), accept_older: false };
@@ -182,24 +182,25 @@ fn locks(
 }
 
 /// A build that may have to be repeated: with new locks, or because something in the store was damaged.
-struct Building<'a> {
+struct BuildAttempt<'a> {
     store: &'a Store,
-    ledger: &'a Ledger,
-    definitions: &'a [Definition],
-    options: build::Options,
+    ledger: &'a ScriptLedger,
+    definitions: &'a [ImageDefinition],
+    options: build::BuildOptions,
     /// With a bundle, a network that refuses everything; otherwise the session's own.
-    http: Option<Http>,
+    http: Option<HttpClient>,
     session: &'a Session,
 }
 
-impl Building<'_> {
-    fn build(&self, locks: &BTreeMap<String, Lock>) -> Result<Vec<Built>, build::Error> {
+impl BuildAttempt<'_> {
+    fn build(&self, locks: &BTreeMap<String, Lock>) -> Result<Vec<BuiltImage>, build::Error> {
         let http = self.http.as_ref().unwrap_or(self.session.http());
-        let equipment = Equipment { store: self.store, http, ledger: self.ledger, reporter: self.session.reporter() };
+        let equipment =
+            BuildEnvironment { store: self.store, http, ledger: self.ledger, reporter: self.session.reporter() };
         build::build(&pinned(self.definitions, locks), &self.options, equipment)
     }
 
-    fn write(&self, output: &Output, built: &[Built], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
+    fn write(&self, output: &Output, built: &[BuiltImage], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
         match output::write(output, built, self.store) {
             // the damaged part was taken out of the store, so another build makes it again
             Err(error) if error.is_damage() => {

@@ -2,26 +2,26 @@
 
 use crate::build;
 use crate::bundle;
-use crate::bundle::Contents;
-use crate::bundle::Gathering;
-use crate::bundle::Order;
-use crate::bundle::Place;
-use crate::bundle::Source;
-use crate::bundle::Supplied;
-use crate::bundle::Supplying;
-use crate::bundle::Written;
+use crate::bundle::BundleContents;
+use crate::bundle::BundleGathering;
+use crate::bundle::BundleLocation;
+use crate::bundle::BundleSource;
+use crate::bundle::BundleSupply;
+use crate::bundle::BundleSupplying;
+use crate::bundle::BundledPin;
+use crate::bundle::WrittenBundle;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::pinned;
-use crate::oci::registry::Push;
-use crate::oci::registry::Pushed;
-use crate::oci::registry::address::Address;
+use crate::oci::registry::PushOutcome;
+use crate::oci::registry::PushRequest;
+use crate::oci::registry::address::ImageLocation;
 use crate::sys::clock;
 use crate::sys::http;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::values::Digest;
 use crate::values::Platform;
 
@@ -31,7 +31,7 @@ pub struct BundleRequest {
     /// Images to bundle with their parents; all when none is named.
     pub images: Vec<String>,
     /// Where to write.
-    pub output: Place,
+    pub output: BundleLocation,
     /// Platforms to bundle packages for; all when none is named.
     pub platforms: Vec<Platform>,
 }
@@ -44,9 +44,9 @@ pub struct BundleOutcome {
     /// Bytes of all its blobs.
     pub bytes: u64,
     /// What is in it.
-    pub contents: Contents,
+    pub contents: BundleContents,
     /// What the upload cost, where it went to a registry.
-    pub pushed: Option<Pushed>,
+    pub pushed: Option<PushOutcome>,
 }
 
 /// Proves the locks, gathers what they name, and writes it.
@@ -61,7 +61,7 @@ pub fn run(request: &BundleRequest, session: &Session) -> Result<BundleOutcome, 
     workspace.prove(&definitions, &locks)?;
 
     let store = session.store()?;
-    let gathering = Gathering {
+    let gathering = BundleGathering {
         store,
         http: session.http(),
         mirrors: session.mirrors(),
@@ -73,8 +73,8 @@ pub fn run(request: &BundleRequest, session: &Session) -> Result<BundleOutcome, 
 
     let written = bundle::store(&contents, store)?;
     let pushed = match &request.output {
-        Place::Registry { address, reference } => Some(push(&written, address, reference, session)?),
-        Place::Layout(_) | Place::Archive(_) => {
+        BundleLocation::Registry { address, reference } => Some(push(&written, address, reference, session)?),
+        BundleLocation::Layout(_) | BundleLocation::Archive(_) => {
             bundle::write(&written, &request.output, store)?;
             None
         }
@@ -86,18 +86,18 @@ pub fn run(request: &BundleRequest, session: &Session) -> Result<BundleOutcome, 
 /// Brings the packages of these images from a bundle into the store, verified. Returns a network that refuses
 /// everything, so that nothing else can be used.
 pub(crate) fn supply(
-    place: &Place,
-    orders: &[build::Order<'_>],
+    place: &BundleLocation,
+    orders: &[build::Pinned<'_>],
     platforms: &[Platform],
     session: &Session,
-) -> Result<Http, Error> {
+) -> Result<HttpClient, Error> {
     let supplied = match place {
-        Place::Layout(folder) => take(Source::Layout(folder.clone()), orders, platforms, session)?,
-        Place::Archive(file) => take(Source::Archive(file.clone()), orders, platforms, session)?,
-        Place::Registry { address, reference } => {
+        BundleLocation::Layout(folder) => take(BundleSource::Layout(folder.clone()), orders, platforms, session)?,
+        BundleLocation::Archive(file) => take(BundleSource::Archive(file.clone()), orders, platforms, session)?,
+        BundleLocation::Registry { address, reference } => {
             let (connections, repository) = connect(address, false, session)?;
             let (registry, reference) = (connections.registry(), reference.clone());
-            let source = Source::Registry { registry, repository, reference, http: session.http() };
+            let source = BundleSource::Registry { registry, repository, reference, http: session.http() };
             take(source, orders, platforms, session)?
         }
     };
@@ -105,43 +105,43 @@ pub(crate) fn supply(
         "bundle {place} ({}): {} package(s) proven by {} signed pocket(s), {} brought into the store",
         supplied.digest, supplied.packages, supplied.pockets, supplied.brought
     ));
-    Ok(Http::new(http::Options::usual(true, None)))
+    Ok(HttpClient::new(http::HttpOptions::usual(true, None)))
 }
 
 fn take(
-    source: Source<'_>,
-    orders: &[build::Order<'_>],
+    source: BundleSource<'_>,
+    orders: &[build::Pinned<'_>],
     platforms: &[Platform],
     session: &Session,
-) -> Result<Supplied, Error> {
+) -> Result<BundleSupply, Error> {
     let (store, reporter) = (session.store()?, session.reporter());
     let bundle = bundle::open(source, store, reporter)?;
-    let supplying = Supplying { store, platforms, now: clock::now(), reporter };
+    let supplying = BundleSupplying { store, platforms, now: clock::now(), reporter };
     Ok(bundle::supply(&bundle, &bundled(orders), &supplying)?)
 }
 
-fn bundled<'a>(orders: &[build::Order<'a>]) -> Vec<Order<'a>> {
-    orders.iter().map(|order| Order { definition: order.definition, lock: order.lock }).collect()
+fn bundled<'a>(orders: &[build::Pinned<'a>]) -> Vec<BundledPin<'a>> {
+    orders.iter().map(|order| BundledPin { definition: order.definition, lock: order.lock }).collect()
 }
 
 /// Opens the registry that an address names, as the place where the bundle goes or comes from; returns it with the
 /// repository.
 fn connect<'a>(address: &str, is_output: bool, session: &'a Session) -> Result<(Connections<'a>, String), Error> {
     let file = session.registry_file();
-    match Address::parse(address, &file.insecure)? {
-        Address::Registry { url, prefix } => Ok((Connections::open(&url, is_output, file, session)?, prefix)),
-        Address::Layout(_) => Err(Error::usage(format!("cannot use `{address}`: it is no registry"))),
+    match ImageLocation::parse(address, &file.insecure)? {
+        ImageLocation::Registry { url, prefix } => Ok((Connections::open(&url, is_output, file, session)?, prefix)),
+        ImageLocation::Layout(_) => Err(Error::usage(format!("cannot use `{address}`: it is no registry"))),
     }
 }
 
-fn push(written: &Written, address: &str, reference: &str, session: &Session) -> Result<Pushed, Error> {
+fn push(written: &WrittenBundle, address: &str, reference: &str, session: &Session) -> Result<PushOutcome, Error> {
     if reference.parse::<Digest>().is_ok() {
         let message = format!("cannot write bundle `{address}@{reference}`: a digest cannot be chosen");
         return Err(Error::usage(message).hint("name a tag: `https://HOST/REPOSITORY:TAG`"));
     }
 
     let (connections, repository) = connect(address, true, session)?;
-    let push = Push {
+    let push = PushRequest {
         elsewhere: &[],
         layout: session.store()?.folder(),
         target: &written.target,

@@ -1,7 +1,7 @@
 //! The jobs around the store and the shared cache: how large they are, what can go, what is damaged.
 
 use crate::build;
-use crate::build::Whereabouts;
+use crate::build::LayerLocation;
 use crate::fetch::states::StateFiles;
 use crate::jobs::Error;
 use crate::jobs::Session;
@@ -11,9 +11,9 @@ use crate::jobs::workspace::pinned;
 use crate::layer;
 use crate::lock::file::Lock;
 use crate::shared;
-use crate::store::Pruned;
-use crate::store::Usage;
-use crate::store::Verified;
+use crate::store::PrunedFiles;
+use crate::store::StoreUsage;
+use crate::store::StoreVerification;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Epoch;
@@ -26,7 +26,7 @@ const DAY: u32 = 86_400;
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn usage(session: &Session) -> Result<Vec<Usage>, Error> {
+pub fn usage(session: &Session) -> Result<Vec<StoreUsage>, Error> {
     Ok(session.store()?.usage()?)
 }
 
@@ -35,7 +35,7 @@ pub fn usage(session: &Session) -> Result<Vec<Usage>, Error> {
 ///
 /// # Errors
 /// When the store cannot be changed.
-pub fn prune(days: u32, session: Session) -> Result<Pruned, Error> {
+pub fn prune(days: u32, session: Session) -> Result<PrunedFiles, Error> {
     let locks = locks_of(&session.options().directory);
     let store = session.into_store()?;
     let named = locks.iter().flat_map(|lock| StateFiles::of_lock(lock, &store)).collect();
@@ -47,7 +47,7 @@ pub fn prune(days: u32, session: Session) -> Result<Pruned, Error> {
 ///
 /// # Errors
 /// When there is no shared cache, or its registry refuses.
-pub fn prune_shared(days: u32, session: &Session) -> Result<shared::Pruned, Error> {
+pub fn prune_shared(days: u32, session: &Session) -> Result<shared::PrunedEntries, Error> {
     let target = PublishTarget::open(None, session)?;
     let workspace = Workspace::open(session)?;
     let definitions = workspace.definitions(&[])?;
@@ -57,7 +57,7 @@ pub fn prune_shared(days: u32, session: &Session) -> Result<shared::Pruned, Erro
         return Err(Error::input("cannot prune the shared cache: the registry file names none")
             .hint("give `cache: { repository: NAME }` and a `target` that is a registry"));
     };
-    let keys = build::keys(&pinned(&definitions, &locks), &session.build_options(Whereabouts::Here));
+    let keys = build::keys(&pinned(&definitions, &locks), &session.build_options(LayerLocation::Here));
     let locks: Vec<&Lock> = locks.values().collect();
     let limit = Epoch(clock::now().0 - i64::from(days) * i64::from(DAY));
     Ok(session.http().block_on(cache.prune(&keys, &locks, limit))??)
@@ -67,7 +67,7 @@ pub fn prune_shared(days: u32, session: &Session) -> Result<shared::Pruned, Erro
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn verify(session: &Session) -> Result<Verified, Error> {
+pub fn verify(session: &Session) -> Result<StoreVerification, Error> {
     let store = session.store()?;
     let mut verified = store.verify()?;
     let packages = layer::verify::verify(store, session.options().threads)?;

@@ -3,19 +3,19 @@
 use crate::harbor::Harbor;
 use crate::jobs::Error;
 use crate::jobs::Session;
-use crate::keys::Signer;
-use crate::keys::Verifier;
-use crate::oci::registry::Registry;
-use crate::oci::registry::address::Address;
+use crate::keys::SigningKey;
+use crate::keys::VerifyingKey;
+use crate::oci::registry::RegistryClient;
+use crate::oci::registry::address::ImageLocation;
 use crate::oci::registry::credentials;
-use crate::oci::registry::credentials::Audience;
+use crate::oci::registry::credentials::LoginAudience;
+use crate::oci::registry::credentials::LoginQuery;
 use crate::oci::registry::credentials::RobotFile;
-use crate::oci::registry::credentials::Wanted;
 use crate::publish;
-use crate::report::Reporter;
+use crate::report::ProgressReporter;
 use crate::settings::CacheFile;
 use crate::settings::RegistryFile;
-use crate::shared::Cache;
+use crate::shared::SharedCache;
 use crate::store::Store;
 use crate::sys::http::HostOptions;
 use std::path::Path;
@@ -24,24 +24,24 @@ use url::Url;
 /// A registry, with the login that pushes and the one that releases.
 pub(crate) struct Connections<'a> {
     session: &'a Session,
-    registry: Registry,
-    release: Option<Registry>,
+    registry: RegistryClient,
+    release: Option<RegistryClient>,
     cache: Option<CacheKeys>,
 }
 
 /// Where results are shared, and with which keys.
 struct CacheKeys {
     repository: String,
-    verifier: Option<Verifier>,
-    signer: Option<Signer>,
+    verifier: Option<VerifyingKey>,
+    signer: Option<SigningKey>,
 }
 
 impl CacheKeys {
     fn read(file: &CacheFile) -> Result<Self, Error> {
         Ok(Self {
             repository: file.repository.clone(),
-            verifier: file.verify.as_deref().map(Verifier::read).transpose()?,
-            signer: file.sign.as_deref().map(Signer::read).transpose()?,
+            verifier: file.verify.as_deref().map(VerifyingKey::read).transpose()?,
+            signer: file.sign.as_deref().map(SigningKey::read).transpose()?,
         })
     }
 }
@@ -56,7 +56,7 @@ impl<'a> Connections<'a> {
         options.identity = file.client_certificate.clone().filter(|_| is_target);
         options.parallel = file.parallel.unwrap_or(options.parallel);
 
-        let opening = Opening { url, is_named, is_target, file, options, session };
+        let opening = RegistryOpening { url, is_named, is_target, file, options, session };
         let staging = file.projects.as_ref().map_or("", |projects| &projects.staging);
         let registry = opening.registry(staging, file.credentials.as_deref())?;
         let release = match (&file.release_credentials, &file.projects) {
@@ -69,19 +69,19 @@ impl<'a> Connections<'a> {
     }
 
     /// Returns the repository in which results are shared.
-    pub(crate) fn cache<'c>(&'c self, store: &'c Store, reporter: &'c dyn Reporter) -> Option<Cache<'c>> {
+    pub(crate) fn cache<'c>(&'c self, store: &'c Store, reporter: &'c dyn ProgressReporter) -> Option<SharedCache<'c>> {
         let CacheKeys { repository, verifier, signer } = self.cache.as_ref()?;
         let (verifier, signer) = (verifier.as_ref(), signer.as_ref());
-        Some(Cache { registry: &self.registry, repository, verifier, signer, store, reporter })
+        Some(SharedCache { registry: &self.registry, repository, verifier, signer, store, reporter })
     }
 
     /// Returns the registry with the login that pushes.
-    pub(crate) fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &RegistryClient {
         &self.registry
     }
 
     /// Returns the registry with the login that may write to the release project.
-    pub(crate) fn release(&self) -> &Registry {
+    pub(crate) fn release(&self) -> &RegistryClient {
         self.release.as_ref().unwrap_or(&self.registry)
     }
 
@@ -106,8 +106,8 @@ impl<'a> Connections<'a> {
 
 /// Tells whether a registry is the target that the registry file names.
 fn is_target(url: &Url, file: &RegistryFile) -> bool {
-    let target = file.target.as_ref().and_then(|target| Address::parse(target, &file.insecure).ok());
-    matches!(&target, Some(Address::Registry { url: target, .. }) if Audience::of(target).covers(url))
+    let target = file.target.as_ref().and_then(|target| ImageLocation::parse(target, &file.insecure).ok());
+    matches!(&target, Some(ImageLocation::Registry { url: target, .. }) if LoginAudience::of(target).covers(url))
 }
 
 /// Returns how hosts are reached that the registry file or a flag names; a flag's authorities come before the file's.
@@ -118,7 +118,7 @@ pub(crate) fn host_options(session: &Session, file: &RegistryFile) -> HostOption
 }
 
 /// What the two logins of a registry have in common.
-struct Opening<'a> {
+struct RegistryOpening<'a> {
     url: &'a Url,
     is_named: bool,
     is_target: bool,
@@ -127,11 +127,11 @@ struct Opening<'a> {
     session: &'a Session,
 }
 
-impl Opening<'_> {
+impl RegistryOpening<'_> {
     /// Opens the registry with the login for a project.
-    fn registry(&self, project: &str, robot: Option<&Path>) -> Result<Registry, Error> {
+    fn registry(&self, project: &str, robot: Option<&Path>) -> Result<RegistryClient, Error> {
         let robot = robot.filter(|_| self.is_target).map(|path| RobotFile { path, folder: &self.file.folder });
-        let wanted = Wanted { registry: self.url, repository: project, is_named: self.is_named, robot };
+        let wanted = LoginQuery { registry: self.url, repository: project, is_named: self.is_named, robot };
         let found = credentials::find(&wanted)?;
         if let Some(reason) = &found.unused {
             self.session.warn(reason.clone());
@@ -142,10 +142,10 @@ impl Opening<'_> {
             .as_ref()
             .map_or_else(|| "nobody".to_owned(), |found| format!("`{}` (from {})", found.login.user, found.origin));
         self.session.detail(format!("registry {} as {account}", self.url));
-        Ok(Registry::new(self.url.clone(), self.options.clone(), login.map(|found| found.login)))
+        Ok(RegistryClient::new(self.url.clone(), self.options.clone(), login.map(|found| found.login)))
     }
 }
 
-fn harbor_of(registry: &Registry) -> Option<Harbor<'_>> {
+fn harbor_of(registry: &RegistryClient) -> Option<Harbor<'_>> {
     Some(Harbor::new(registry.host(), registry.url().clone(), registry.login()?.clone()))
 }

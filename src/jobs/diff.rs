@@ -1,15 +1,15 @@
 //! The job `diff`: what changed between two images, or between two lock files.
 
 use crate::image::snapshot;
-use crate::image::snapshot::Difference;
-use crate::image::snapshot::Snapshot;
+use crate::image::snapshot::ImageDifference;
+use crate::image::snapshot::ImageSnapshot;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::workspace::lock_path;
 use crate::lock;
 use crate::lock::file::Lock;
-use crate::oci::registry::address::Address;
+use crate::oci::registry::address::ImageLocation;
 use crate::sys::http;
 use crate::values::Platform;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub enum ImageSource {
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub fn images(request: &DiffRequest, session: &Session) -> Result<Difference, Error> {
+pub fn images(request: &DiffRequest, session: &Session) -> Result<ImageDifference, Error> {
     let old = snapshot(&request.before, request.platform, session)?;
     let new = snapshot(&request.after, request.platform, session)?;
     Ok(snapshot::compare(&old, &new))
@@ -54,22 +54,22 @@ pub fn images(request: &DiffRequest, session: &Session) -> Result<Difference, Er
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub fn locks(before: &str, after: &str, project: &Path) -> Result<lock::diff::Difference, Error> {
+pub fn locks(before: &str, after: &str, project: &Path) -> Result<lock::diff::LockDifference, Error> {
     Ok(lock::diff::diff(&lock_of(before, project)?, &lock_of(after, project)?))
 }
 
-fn snapshot(source: &ImageSource, platform: Option<Platform>, session: &Session) -> Result<Snapshot, Error> {
+fn snapshot(source: &ImageSource, platform: Option<Platform>, session: &Session) -> Result<ImageSnapshot, Error> {
     match source {
-        ImageSource::Layout { folder, name } => Ok(Snapshot::read(folder, name, platform)?),
+        ImageSource::Layout { folder, name } => Ok(ImageSnapshot::read(folder, name, platform)?),
         ImageSource::Registry(reference) => pulled(reference, platform, session),
     }
 }
 
 /// Reads an image of a registry; blobs that the store has are not fetched.
-fn pulled(image: &str, platform: Option<Platform>, session: &Session) -> Result<Snapshot, Error> {
+fn pulled(image: &str, platform: Option<Platform>, session: &Session) -> Result<ImageSnapshot, Error> {
     let file = session.registry_file();
     let Some((address, reference)) = split(image) else { return Err(no_reference(image)) };
-    let Address::Registry { url, prefix } = Address::parse(address, &file.insecure)? else {
+    let ImageLocation::Registry { url, prefix } = ImageLocation::parse(address, &file.insecure)? else {
         return Err(no_reference(image));
     };
 
@@ -77,7 +77,7 @@ fn pulled(image: &str, platform: Option<Platform>, session: &Session) -> Result<
     let folder = session.store()?.folder();
     let pulling = connections.registry().pull(&prefix, reference, folder, session.reporter());
     let pulled = session.http().block_on(pulling)??;
-    Ok(Snapshot::of(folder, image, &pulled, platform)?)
+    Ok(ImageSnapshot::of(folder, image, &pulled, platform)?)
 }
 
 /// Splits `https://HOST/REPOSITORY` from the tag or digest behind it. A port is no tag: it comes before the last slash.

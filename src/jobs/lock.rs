@@ -5,7 +5,7 @@ use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Relock;
 use crate::jobs::workspace::Workspace;
-use crate::lock::Outcome;
+use crate::lock::LockOutcome;
 use std::collections::BTreeSet;
 
 /// What to lock.
@@ -25,7 +25,7 @@ pub struct LockRequest {
 ///
 /// # Errors
 /// When an archive is not to be trusted, there is no choice of packages, or maintainer scripts are undecided.
-pub fn run(request: &LockRequest, session: &Session) -> Result<Vec<Outcome>, Error> {
+pub fn run(request: &LockRequest, session: &Session) -> Result<Vec<LockOutcome>, Error> {
     let workspace = Workspace::open(session)?;
     let definitions = workspace.definitions(&request.images)?;
     let previous = workspace.locks(&definitions)?;

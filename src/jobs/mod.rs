@@ -1,7 +1,7 @@
 //! The jobs: what a person asks sockel to do, each told from beginning to end.
 //!
 //! - **In**: a `Request`, and a [`Session`] that reaches the project, the store, the network and a reporter.
-//! - **Out**: an `Outcome`; warnings and progress go to the [`Reporter`](crate::report::Reporter) as they happen.
+//! - **Out**: an `Outcome`; warnings and progress go to the [`Reporter`](crate::report::ProgressReporter) as they happen.
 //! - **Invariants**: jobs are the only conductors: stages hand each other values and never call a job. No job prints,
 //!   parses flags or reads environment variables; logins and proxies of the environment are found where they are used
 //!   ([`crate::oci::registry::credentials`], [`crate::sys::http`]).

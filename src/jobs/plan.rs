@@ -1,21 +1,21 @@
 //! The job `plan`: which images must be built now, as a graph that a pipeline engine can run.
 
 use crate::build;
-use crate::build::Built;
-use crate::build::Order;
-use crate::build::Whereabouts;
+use crate::build::BuiltImage;
+use crate::build::LayerLocation;
+use crate::build::Pinned;
 use crate::build::record;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::pinned;
-use crate::oci::registry::Registry;
-use crate::plan::Candidate;
-use crate::plan::Done;
-use crate::plan::Plan;
+use crate::oci::registry::RegistryClient;
+use crate::plan::BuildPlan;
+use crate::plan::PlanCandidate;
+use crate::plan::SkipReason;
 use crate::publish;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub struct PlanRequest {
 ///
 /// # Errors
 /// When a lock is missing or stale, or the registry cannot be asked.
-pub fn run(request: &PlanRequest, session: &Session) -> Result<Plan, Error> {
+pub fn run(request: &PlanRequest, session: &Session) -> Result<BuildPlan, Error> {
     let target = PublishTarget::open(request.to.as_deref(), session)?;
     let workspace = Workspace::open(session)?;
     let definitions = workspace.definitions(&request.images)?;
@@ -47,22 +47,22 @@ pub fn run(request: &PlanRequest, session: &Session) -> Result<Plan, Error> {
 
     // keys are those of `publish`, whose jobs these will be
     let orders = pinned(&definitions, &locks);
-    let options = session.build_options(if request.published { target.layers() } else { Whereabouts::Here });
+    let options = session.build_options(if request.published { target.layers() } else { LayerLocation::Here });
     if request.published {
         target.take_from_cache(&orders, &options, false)?;
     }
     let store = session.store()?;
     let keys = build::keys(&orders, &options);
-    let known: Vec<Option<Built>> = keys.iter().map(|key| record::find(key, options.layers, store)).collect();
-    let done: Vec<Option<Done>> = if request.published {
+    let known: Vec<Option<BuiltImage>> = keys.iter().map(|key| record::find(key, options.layers, store)).collect();
+    let done: Vec<Option<SkipReason>> = if request.published {
         published(&orders, &known, &target, session)?
     } else {
-        known.iter().map(|built| built.as_ref().map(|_| Done::Built)).collect()
+        known.iter().map(|built| built.as_ref().map(|_| SkipReason::Built)).collect()
     };
 
     let mut candidates = Vec::new();
     for ((order, key), done) in orders.iter().zip(keys).zip(done) {
-        candidates.push(Candidate {
+        candidates.push(PlanCandidate {
             image: order.definition.image.clone(),
             key,
             parent: order.definition.parent.clone(),
@@ -71,17 +71,17 @@ pub fn run(request: &PlanRequest, session: &Session) -> Result<Plan, Error> {
             done,
         });
     }
-    Ok(Plan::new(&candidates, request.per_platform))
+    Ok(BuildPlan::new(&candidates, request.per_platform))
 }
 
 /// Asks the registry for every image's tags. An image whose digest is not known here is recognised by the lock and the
 /// base image that the published one names.
 fn published(
-    orders: &[Order<'_>],
-    known: &[Option<Built>],
+    orders: &[Pinned<'_>],
+    known: &[Option<BuiltImage>],
     target: &PublishTarget<'_>,
     session: &Session,
-) -> Result<Vec<Option<Done>>, Error> {
+) -> Result<Vec<Option<SkipReason>>, Error> {
     let Some((registry, prefix)) = target.released()? else {
         return Err(Error::usage("cannot ask what is published: images go to a folder")
             .hint("name a registry with `--to https://HOST/PROJECT`"));
@@ -89,12 +89,12 @@ fn published(
 
     let mut digests: BTreeMap<&str, Digest> = BTreeMap::new();
     let mut done = Vec::new();
-    let all: Vec<(&Order<'_>, &Option<Built>)> = orders.iter().zip(known).collect();
+    let all: Vec<(&Pinned<'_>, &Option<BuiltImage>)> = orders.iter().zip(known).collect();
     for chunk in all.chunks(AT_ONCE) {
         let lookups = chunk.iter().map(|(order, built)| look_up(registry, &prefix, order, built.as_ref()));
         let found = session.http().block_on(futures_util::future::join_all(lookups))?;
         for ((order, _), found) in chunk.iter().zip(found) {
-            let Definition { image, parent, .. } = order.definition;
+            let ImageDefinition { image, parent, .. } = order.definition;
             // a parent that is built anew gives its children another base image
             let current = found?.filter(|found| {
                 found.is_certain
@@ -103,7 +103,7 @@ fn published(
                         base.is_some() && base == found.base.as_ref()
                     })
             });
-            done.push(current.as_ref().map(|_| Done::Published));
+            done.push(current.as_ref().map(|_| SkipReason::Published));
             digests.extend(current.map(|found| (image.as_str(), found.digest)));
         }
     }
@@ -120,10 +120,10 @@ struct PublishedImage {
 }
 
 async fn look_up(
-    registry: &Registry,
+    registry: &RegistryClient,
     prefix: &str,
-    order: &Order<'_>,
-    built: Option<&Built>,
+    order: &Pinned<'_>,
+    built: Option<&BuiltImage>,
 ) -> Result<Option<PublishedImage>, Error> {
     let repository = publish::within(prefix, &order.definition.publish.repository);
 
@@ -149,7 +149,7 @@ async fn look_up(
 }
 
 /// Returns the base image that an index names, if the index is of this lock and version.
-fn base_if_same(index: &[u8], order: &Order<'_>) -> Option<Option<Digest>> {
+fn base_if_same(index: &[u8], order: &Pinned<'_>) -> Option<Option<Digest>> {
     let index: serde_json::Value = serde_json::from_slice(index).ok()?;
     let is_same = annotation(&index, "io.sockel.lock") == Some(order.lock.digest().to_string().as_str())
         && annotation(&index, "org.opencontainers.image.version") == Some(record::version(order).as_str());

@@ -5,18 +5,18 @@ use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::diff::split;
 use crate::jobs::workspace::Workspace;
-use crate::oci::registry::address::Address;
+use crate::oci::registry::address::ImageLocation;
 use crate::oci::registry::address::check_reference;
 use crate::oci::registry::address::check_repository;
 use crate::oci::registry::address::check_tag;
 use crate::publish;
 use crate::rebase;
-use crate::rebase::Order;
-use crate::rebase::Picture;
-use crate::rebase::Place;
-use crate::rebase::Reader;
-use crate::rebase::Rebased;
-use crate::rebase::Trace;
+use crate::rebase::BaseHints;
+use crate::rebase::DocumentReader;
+use crate::rebase::LoadedImage;
+use crate::rebase::OpenRepository;
+use crate::rebase::RebaseOrder;
+use crate::rebase::RebaseResult;
 use crate::rebase::files;
 use crate::rebase::picture;
 use crate::settings::RegistryFile;
@@ -39,7 +39,7 @@ pub struct RebaseRequest {
     /// Allow the named base image to be older than the present one.
     pub older: bool,
     /// Whether layers are read to find files that the application and the patches both change.
-    pub check_files: files::Check,
+    pub check_files: files::FileCheckMode,
     /// Only find out what would be done.
     pub dry_run: bool,
 }
@@ -54,7 +54,7 @@ impl RebaseRequest {
             base: None,
             tags: Vec::new(),
             older: false,
-            check_files: files::Check::Auto,
+            check_files: files::FileCheckMode::Auto,
             dry_run: false,
         }
     }
@@ -71,15 +71,15 @@ enum ImageRepository {
 ///
 /// # Errors
 /// When its base image is not known, or anything speaks against the move; then all of it.
-pub fn run(request: &RebaseRequest, session: &Session) -> Result<Rebased, Error> {
+pub fn run(request: &RebaseRequest, session: &Session) -> Result<RebaseResult, Error> {
     let file = session.registry_file();
     let (application_at, reference) = image(&request.image, file)?;
     let tags = tags(request, &application_at, &reference)?;
-    let reader = Reader { store: session.store()?, reporter: session.reporter() };
+    let reader = DocumentReader { store: session.store()?, reporter: session.reporter() };
 
     let connections = open(&application_at, true, session)?;
     let place = place(&application_at, connections.as_ref());
-    let application: Picture = session
+    let application: LoadedImage = session
         .http()
         .block_on(picture::read(&place, &reference, &reader))??
         .ok_or_else(|| rebase::Error::Missing { image: place.name_of(&reference) })?;
@@ -89,7 +89,7 @@ pub fn run(request: &RebaseRequest, session: &Session) -> Result<Rebased, Error>
     let own = if is_same_registry(&base_at, &application_at) { None } else { open(&base_at, false, session)? };
     let base = self::place(&base_at, own.as_ref().or(connections.as_ref()));
 
-    let order = Order {
+    let order = RebaseOrder {
         application: &application,
         place: &place,
         reference: &reference,
@@ -131,9 +131,9 @@ fn no_reference(text: &str) -> Error {
 
 /// Reads `https://HOST/REPOSITORY` or `oci:DIR`.
 fn repository(text: &str, file: &RegistryFile) -> Result<ImageRepository, Error> {
-    Ok(match Address::parse(text, &file.insecure)? {
-        Address::Registry { url, prefix } => ImageRepository::Registry { url, repository: prefix },
-        Address::Layout(folder) => ImageRepository::Layout(folder),
+    Ok(match ImageLocation::parse(text, &file.insecure)? {
+        ImageLocation::Registry { url, prefix } => ImageRepository::Registry { url, repository: prefix },
+        ImageLocation::Layout(folder) => ImageRepository::Layout(folder),
     })
 }
 
@@ -156,7 +156,7 @@ fn tags(request: &RebaseRequest, at: &ImageRepository, reference: &str) -> Resul
 fn base(
     request: &RebaseRequest,
     application: &ImageRepository,
-    trace: &Trace,
+    trace: &BaseHints,
     session: &Session,
 ) -> Result<(ImageRepository, Option<String>), Error> {
     let file = session.registry_file();
@@ -169,12 +169,12 @@ fn base(
     }
 
     // what the image says about itself, as far as it names a registry that we were told of
-    let target = file.target.as_ref().and_then(|target| Address::parse(target, &file.insecure).ok());
+    let target = file.target.as_ref().and_then(|target| ImageLocation::parse(target, &file.insecure).ok());
     let mut known: Vec<&Url> = Vec::new();
     if let ImageRepository::Registry { url, .. } = application {
         known.push(url);
     }
-    if let Some(Address::Registry { url, .. }) = &target {
+    if let Some(ImageLocation::Registry { url, .. }) = &target {
         known.push(url);
     }
     if let Some(base) = trace.names.iter().find_map(|name| annotated(name, &known)) {
@@ -213,7 +213,7 @@ fn is_host(url: &Url, host: &str) -> bool {
 }
 
 /// Finds where the project publishes the base image whose name the application has inherited.
-fn of_project(trace: &Trace, target: Option<&Address>, session: &Session) -> Option<ImageRepository> {
+fn of_project(trace: &BaseHints, target: Option<&ImageLocation>, session: &Session) -> Option<ImageRepository> {
     if !session.options().directory.join("base-images").is_dir() {
         return None;
     }
@@ -221,8 +221,8 @@ fn of_project(trace: &Trace, target: Option<&Address>, session: &Session) -> Opt
     let definition = definitions.iter().find(|definition| trace.titles.contains(&definition.image))?;
 
     match target? {
-        Address::Layout(folder) => Some(ImageRepository::Layout(folder.clone())),
-        Address::Registry { url, prefix } => {
+        ImageLocation::Layout(folder) => Some(ImageRepository::Layout(folder.clone())),
+        ImageLocation::Registry { url, prefix } => {
             let projects = session.registry_file().projects.as_ref();
             let prefix = projects.map_or(prefix, |projects| &projects.release);
             let repository = publish::within(prefix, &definition.publish.repository);
@@ -244,13 +244,13 @@ fn open<'a>(at: &ImageRepository, is_output: bool, session: &'a Session) -> Resu
     Ok(Some(Connections::open(url, is_output, session.registry_file(), session)?))
 }
 
-fn place<'a>(at: &ImageRepository, connections: Option<&'a Connections<'_>>) -> Place<'a> {
+fn place<'a>(at: &ImageRepository, connections: Option<&'a Connections<'_>>) -> OpenRepository<'a> {
     match at {
-        ImageRepository::Registry { repository, .. } => Place::Registry {
+        ImageRepository::Registry { repository, .. } => OpenRepository::Registry {
             registry: connections.expect("every registry is opened first").release(),
             repository: repository.clone(),
         },
-        ImageRepository::Layout(folder) => Place::Layout(folder.clone()),
+        ImageRepository::Layout(folder) => OpenRepository::Layout(folder.clone()),
     }
 }
 

@@ -2,17 +2,17 @@
 
 use crate::apt::host;
 use crate::build;
-use crate::build::Equipment;
-use crate::build::Whereabouts;
+use crate::build::BuildEnvironment;
+use crate::build::LayerLocation;
 use crate::fetch::Mirrors;
 use crate::jobs::Error;
-use crate::recipe::Ledger;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::recipe::ScriptLedger;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::settings::RegistryFile;
 use crate::store::Store;
 use crate::sys::http;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::tree::compress::Compression;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -61,9 +61,9 @@ pub struct Session {
     options: SessionOptions,
     registry_file: RegistryFile,
     mirrors: Mirrors,
-    http: Http,
+    http: HttpClient,
     store: OnceLock<Store>,
-    reporter: Arc<dyn Reporter>,
+    reporter: Arc<dyn ProgressReporter>,
     started: Instant,
 }
 
@@ -72,7 +72,7 @@ impl Session {
     ///
     /// # Errors
     /// When the registry file cannot be read, or a named one is missing.
-    pub fn open(options: SessionOptions, reporter: Arc<dyn Reporter>) -> Result<Self, Error> {
+    pub fn open(options: SessionOptions, reporter: Arc<dyn ProgressReporter>) -> Result<Self, Error> {
         let registry_file = registry_file(&options)?;
 
         // addresses of the settings come before those of the file
@@ -82,7 +82,7 @@ impl Session {
         }
         let mirrors = Mirrors { given, host: host::sources(Path::new("/")) };
 
-        let http = Http::new(http::Options::usual(options.offline, options.ca_file.clone()));
+        let http = HttpClient::new(http::HttpOptions::usual(options.offline, options.ca_file.clone()));
         let (store, started) = (OnceLock::new(), Instant::now());
         Ok(Self { options, registry_file, mirrors, http, store, reporter, started })
     }
@@ -107,13 +107,13 @@ impl Session {
 
     /// Returns the way to the network.
     #[must_use]
-    pub fn http(&self) -> &Http {
+    pub fn http(&self) -> &HttpClient {
         &self.http
     }
 
     /// Returns who hears about progress.
     #[must_use]
-    pub fn reporter(&self) -> &dyn Reporter {
+    pub fn reporter(&self) -> &dyn ProgressReporter {
         &*self.reporter
     }
 
@@ -146,13 +146,17 @@ impl Session {
     }
 
     /// Returns what a build works with; `http` may be one that refuses everything.
-    pub(crate) fn equipment<'a>(&'a self, http: &'a Http, ledger: &'a Ledger) -> Result<Equipment<'a>, Error> {
-        Ok(Equipment { store: self.store()?, http, ledger, reporter: self.reporter() })
+    pub(crate) fn equipment<'a>(
+        &'a self,
+        http: &'a HttpClient,
+        ledger: &'a ScriptLedger,
+    ) -> Result<BuildEnvironment<'a>, Error> {
+        Ok(BuildEnvironment { store: self.store()?, http, ledger, reporter: self.reporter() })
     }
 
     /// Returns how images are built that are published: as gzip, for all platforms.
-    pub(crate) fn build_options(&self, layers: Whereabouts) -> build::Options {
-        build::Options {
+    pub(crate) fn build_options(&self, layers: LayerLocation) -> build::BuildOptions {
+        build::BuildOptions {
             compression: Compression::Gzip,
             threads: self.options.threads,
             images: Vec::new(),
@@ -164,12 +168,12 @@ impl Session {
 
     /// Reports something that somebody should look at.
     pub(crate) fn warn(&self, text: impl Into<String>) {
-        self.reporter.event(Event::Warning(text.into()));
+        self.reporter.event(ProgressEvent::Warning(text.into()));
     }
 
     /// Reports something that helps to find a problem.
     pub(crate) fn detail(&self, text: impl Into<String>) {
-        self.reporter.event(Event::Detail(text.into()));
+        self.reporter.event(ProgressEvent::Detail(text.into()));
     }
 }
 

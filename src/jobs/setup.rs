@@ -1,12 +1,12 @@
 //! The job `publish --setup`: Harbor's projects with their rules, quotas and robots, as the registry file wants them.
 
-use crate::harbor::setup::Step;
+use crate::harbor::setup::SetupStep;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
-use crate::oci::registry::address::Address;
+use crate::oci::registry::address::ImageLocation;
 use crate::publish;
 use crate::settings::RegistryFile;
 
@@ -15,11 +15,12 @@ use crate::settings::RegistryFile;
 ///
 /// # Errors
 /// When the registry file names no projects, or the registry is no Harbor. What single steps could not do is in them.
-pub fn run(dry_run: bool, session: &Session) -> Result<Vec<Step>, Error> {
+pub fn run(dry_run: bool, session: &Session) -> Result<Vec<SetupStep>, Error> {
     let target = PublishTarget::open(None, session)?;
     let file = target.file();
     let definitions = Workspace::open(session)?.definitions(&[])?;
-    let (Address::Registry { url, .. }, Some(wanted)) = (target.address(), file.harbor_setup(&definitions)) else {
+    let (ImageLocation::Registry { url, .. }, Some(wanted)) = (target.address(), file.harbor_setup(&definitions))
+    else {
         return Err(Error::input("cannot set up projects: the registry file names none").hint(
             "give `target: https://HOST` and `projects: { staging: NAME, release: NAME }` in the registry file",
         ));

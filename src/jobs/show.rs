@@ -1,22 +1,22 @@
 //! The job `show`: what an image consists of, from its lock and from what the store has.
 
 use crate::build;
-use crate::build::Order;
-use crate::build::Whereabouts;
+use crate::build::LayerLocation;
+use crate::build::Pinned;
 use crate::build::record;
-use crate::image::Layer;
+use crate::image::ImageLayer;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::pinned;
 use crate::layer::unpack;
-use crate::layer::unpack::Unpacked;
+use crate::layer::unpack::UnpackedPackage;
 use crate::lock::file::Lock;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::store::Store;
-use crate::tree::Contents;
-use crate::tree::Entry;
+use crate::tree::ContentReader;
+use crate::tree::TreeEntry;
 use crate::tree::compress::Compression;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -43,17 +43,17 @@ pub struct ShowRequest {
 #[derive(Debug)]
 pub struct ShowOutcome {
     /// What the recipes say.
-    pub definition: Definition,
+    pub definition: ImageDefinition,
     /// What was locked.
     pub lock: Lock,
     /// The platform that is shown.
     pub platform: Platform,
     /// The layers from the bottom up, where they were asked for.
-    pub layers: Option<Vec<Layer>>,
+    pub layers: Option<Vec<ImageLayer>>,
     /// The path that was asked for.
-    pub path: Option<Entry>,
+    pub path: Option<TreeEntry>,
     /// The largest files, where they were asked for.
-    pub largest: Option<Vec<Entry>>,
+    pub largest: Option<Vec<TreeEntry>>,
 }
 
 /// Looks an image up. Layers and files come from the store, so the image has to be built first.
@@ -81,9 +81,9 @@ pub fn run(request: &ShowRequest, session: &Session) -> Result<ShowOutcome, Erro
     Ok(ShowOutcome { definition, lock, platform, layers, path, largest })
 }
 
-fn locks(workspace: &Workspace<'_>, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Error> {
+fn locks(workspace: &Workspace<'_>, definitions: &[ImageDefinition]) -> Result<BTreeMap<String, Lock>, Error> {
     let mut locks = BTreeMap::new();
-    for Definition { image, .. } in definitions {
+    for ImageDefinition { image, .. } in definitions {
         let Some(lock) = workspace.lock(image)? else {
             let message = format!("cannot show `{image}`: it has no lock file");
             return Err(Error::input(message).hint(format!("run `sockel lock {image}`")));
@@ -93,7 +93,7 @@ fn locks(workspace: &Workspace<'_>, definitions: &[Definition]) -> Result<BTreeM
     Ok(locks)
 }
 
-fn platform(request: &ShowRequest, definition: &Definition) -> Result<Platform, Error> {
+fn platform(request: &ShowRequest, definition: &ImageDefinition) -> Result<Platform, Error> {
     let known = &definition.platforms;
     let wanted = request.platform.or_else(|| known.first().copied());
     wanted.filter(|platform| known.contains(platform)).ok_or_else(|| {
@@ -110,18 +110,18 @@ fn not_built(image: &str) -> Error {
 
 /// Returns the layers from the bottom up, as they were built last with this lock.
 fn layers(
-    orders: &[Order<'_>],
-    wanted: &Order<'_>,
+    orders: &[Pinned<'_>],
+    wanted: &Pinned<'_>,
     platform: Platform,
     session: &Session,
-) -> Result<Vec<Layer>, Error> {
+) -> Result<Vec<ImageLayer>, Error> {
     let store = session.store()?;
     let anywhere = PublishTarget::open(None, session)?.layers();
 
     // nobody remembers how the image was built: look under every key that a build can have
     for compression in [Compression::Gzip, Compression::Zstd] {
         for platforms in [Vec::new(), vec![platform]] {
-            let options = build::Options { compression, platforms, ..session.build_options(Whereabouts::Here) };
+            let options = build::BuildOptions { compression, platforms, ..session.build_options(LayerLocation::Here) };
             let keys = build::keys(orders, &options);
             let key = orders.iter().zip(keys).find(|(order, _)| order.definition.image == wanted.definition.image);
             let built = key.and_then(|(_, key)| record::find(&key, anywhere, store));
@@ -135,25 +135,25 @@ fn layers(
 }
 
 /// Returns every path of the image.
-fn entries(order: &Order<'_>, platform: Platform, store: &Store) -> Result<Vec<Entry>, Error> {
+fn entries(order: &Pinned<'_>, platform: Platform, store: &Store) -> Result<Vec<TreeEntry>, Error> {
     let unpacked = unpacked(order.lock, platform, store).ok_or_else(|| not_built(&order.definition.image))?;
-    let assembled = build::assemble(order, platform, &unpacked, &Contents::new(store))?;
+    let assembled = build::assemble(order, platform, &unpacked, &ContentReader::new(store))?;
     Ok(assembled.whole.iter().cloned().collect())
 }
 
-fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Arc<Unpacked>>> {
+fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Arc<UnpackedPackage>>> {
     lock.packages(platform)
         .map(|package| Some((package.sha256, Arc::new(unpack::find(&package.sha256, store)?))))
         .collect()
 }
 
-fn find(entries: &[Entry], path: &str) -> Result<Entry, Error> {
+fn find(entries: &[TreeEntry], path: &str) -> Result<TreeEntry, Error> {
     let path = path.trim_matches('/');
     let found = entries.iter().find(|entry| entry.path == path).cloned();
     found.ok_or_else(|| Error::input(format!("cannot show `/{path}`: the image has no such path")))
 }
 
-fn largest_of(mut entries: Vec<Entry>, number: usize) -> Vec<Entry> {
+fn largest_of(mut entries: Vec<TreeEntry>, number: usize) -> Vec<TreeEntry> {
     entries.sort_by_key(|entry| {
         let size = entry.content().map_or(0, |content| content.size);
         (Reverse(size), entry.path.clone())

@@ -1,12 +1,12 @@
 //! The job `status`: which images are due, from lock files and from what earlier runs with this store saw.
 
 use crate::build;
-use crate::build::Order;
-use crate::build::Whereabouts;
+use crate::build::LayerLocation;
+use crate::build::Pinned;
 use crate::build::record;
 use crate::due;
 use crate::due::Due;
-use crate::due::Past;
+use crate::due::ImageHistory;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::workspace::Workspace;
@@ -14,8 +14,8 @@ use crate::jobs::workspace::is_asked_for;
 use crate::jobs::workspace::pinned;
 use crate::sys::clock;
 use crate::sys::fs;
-use crate::update::memory::Memory;
-use crate::update::memory::Seen;
+use crate::update::memory::RememberedUpdate;
+use crate::update::memory::UpdateMemory;
 use crate::values::Epoch;
 use serde::Serialize;
 
@@ -62,9 +62,9 @@ pub fn run(request: &StatusRequest, session: &Session) -> Result<StatusOutcome, 
 
     let store = session.store()?;
     let project = fs::absolute(&session.options().directory)?;
-    let memory = Memory { store, project: &project };
+    let memory = UpdateMemory { store, project: &project };
     let orders = pinned(&definitions, &locks);
-    let keys = build::keys(&orders, &session.build_options(Whereabouts::Here));
+    let keys = build::keys(&orders, &session.build_options(LayerLocation::Here));
 
     let time = clock::now();
     let limit = request.older_than.map(|days| i64::from(days) * 86_400);
@@ -73,14 +73,14 @@ pub fn run(request: &StatusRequest, session: &Session) -> Result<StatusOutcome, 
         if is_asked_for(&request.images, &order.definition.image) {
             images.push(ImageStatus {
                 due: due::judge(order.definition, past(order, memory), time, limit),
-                built: record::find(&key, Whereabouts::Here, store).is_some(),
+                built: record::find(&key, LayerLocation::Here, store).is_some(),
             });
         }
     }
     Ok(StatusOutcome { time, distro_info_data: due::release::DATA, images })
 }
 
-fn past(order: &Order<'_>, memory: Memory<'_>) -> Past {
-    let Seen { looked, urgent_since } = memory.seen(&order.definition.image);
-    Past { locked: order.lock.epoch, looked, urgent_since }
+fn past(order: &Pinned<'_>, memory: UpdateMemory<'_>) -> ImageHistory {
+    let RememberedUpdate { looked, urgent_since } = memory.seen(&order.definition.image);
+    ImageHistory { locked: order.lock.epoch, looked, urgent_since }
 }

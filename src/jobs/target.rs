@@ -1,9 +1,9 @@
 //! Where images are published: an address with the settings of the registry file.
 
 use crate::build;
-use crate::build::Built;
-use crate::build::Order;
-use crate::build::Whereabouts;
+use crate::build::BuiltImage;
+use crate::build::LayerLocation;
+use crate::build::Pinned;
 use crate::build::output;
 use crate::build::output::Output;
 use crate::build::record;
@@ -12,17 +12,17 @@ use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::workspace::is_asked_for;
 use crate::lock::file::Lock;
-use crate::oci::registry::Registry;
-use crate::oci::registry::address::Address;
+use crate::oci::registry::RegistryClient;
+use crate::oci::registry::address::ImageLocation;
 use crate::publish;
-use crate::publish::Gate;
-use crate::publish::Place;
+use crate::publish::GateResult;
+use crate::publish::PublishPlace;
+use crate::publish::PublishState;
 use crate::publish::Published;
-use crate::publish::Release;
-use crate::publish::State;
+use crate::publish::ReleaseProject;
 use crate::settings::RegistryFile;
 use crate::shared;
-use crate::shared::Cache;
+use crate::shared::SharedCache;
 use crate::values::Digest;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub(crate) struct PublishTarget<'a> {
     text: String,
     /// The request names it, not the registry file.
     is_named: bool,
-    address: Address,
+    address: ImageLocation,
     file: RegistryFile,
     accept_older: bool,
     connections: OnceCell<Connections<'a>>,
@@ -51,7 +51,7 @@ pub(crate) struct Delivery<'a> {
     /// Only find out what would be done.
     pub(crate) dry_run: bool,
     /// Builds the images again from what the store has by then, and returns them by name.
-    pub(crate) rebuild: &'a dyn Fn() -> Result<BTreeMap<String, Built>, Error>,
+    pub(crate) rebuild: &'a dyn Fn() -> Result<BTreeMap<String, BuiltImage>, Error>,
 }
 
 impl<'a> PublishTarget<'a> {
@@ -63,7 +63,7 @@ impl<'a> PublishTarget<'a> {
             file.projects = None;
         }
         let text = to.map(str::to_owned).or_else(|| file.target.clone()).unwrap_or_else(|| USUAL_TARGET.to_owned());
-        let address = Address::parse(&text, &file.insecure)?;
+        let address = ImageLocation::parse(&text, &file.insecure)?;
         let (is_named, connections) = (to.is_some(), OnceCell::new());
         Ok(Self { session, text, is_named, address, file, accept_older: false, connections })
     }
@@ -82,7 +82,7 @@ impl<'a> PublishTarget<'a> {
     }
 
     /// Returns the address.
-    pub(crate) fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &ImageLocation {
         &self.address
     }
 
@@ -93,7 +93,7 @@ impl<'a> PublishTarget<'a> {
 
     /// Returns the registry; none for a folder.
     pub(crate) fn connections(&self) -> Result<Option<&Connections<'a>>, Error> {
-        let Address::Registry { url, .. } = &self.address else { return Ok(None) };
+        let ImageLocation::Registry { url, .. } = &self.address else { return Ok(None) };
         if let Some(connections) = self.connections.get() {
             return Ok(Some(connections));
         }
@@ -111,43 +111,43 @@ impl<'a> PublishTarget<'a> {
     }
 
     /// Returns the registry that people pull from, and what its repositories begin with; none for a folder.
-    pub(crate) fn released(&self) -> Result<Option<(&Registry, String)>, Error> {
-        let Address::Registry { prefix, .. } = &self.address else { return Ok(None) };
+    pub(crate) fn released(&self) -> Result<Option<(&RegistryClient, String)>, Error> {
+        let ImageLocation::Registry { prefix, .. } = &self.address else { return Ok(None) };
         let prefix = self.file.projects.as_ref().map_or(prefix, |projects| &projects.release);
         Ok(self.connections()?.map(|connections| (connections.release(), prefix.clone())))
     }
 
     /// Returns where the layers may be of images that are published here.
-    pub(crate) fn layers(&self) -> Whereabouts {
+    pub(crate) fn layers(&self) -> LayerLocation {
         match (&self.address, &self.file.cache) {
-            (Address::Registry { url, .. }, Some(cache)) => {
-                Whereabouts::Anywhere(shared::place(url, &cache.repository))
+            (ImageLocation::Registry { url, .. }, Some(cache)) => {
+                LayerLocation::Anywhere(shared::place(url, &cache.repository))
             }
-            _ => Whereabouts::Here,
+            _ => LayerLocation::Here,
         }
     }
 
     /// Returns the cache repository; none where the registry file names none.
-    pub(crate) fn cache(&self) -> Result<Option<Cache<'_>>, Error> {
+    pub(crate) fn cache(&self) -> Result<Option<SharedCache<'_>>, Error> {
         let (store, reporter) = (self.session.store()?, self.session.reporter());
         Ok(self.connections()?.and_then(|connections| connections.cache(store, reporter)))
     }
 
     /// Returns the cache repository; none where nothing may be asked either.
-    fn reachable_cache(&self) -> Result<Option<Cache<'_>>, Error> {
+    fn reachable_cache(&self) -> Result<Option<SharedCache<'_>>, Error> {
         if self.file.cache.is_none() || self.session.options().offline { Ok(None) } else { self.cache() }
     }
 
     /// Brings what other machines have built into the store: their records alone, or with the layers' bytes.
     pub(crate) fn take_from_cache(
         &self,
-        orders: &[Order<'_>],
-        options: &build::Options,
+        orders: &[Pinned<'_>],
+        options: &build::BuildOptions,
         with_layers: bool,
     ) -> Result<(), Error> {
         let Some(cache) = self.reachable_cache()? else { return Ok(()) };
         let store = self.session.store()?;
-        let layers = if with_layers { Whereabouts::Here } else { self.layers() };
+        let layers = if with_layers { LayerLocation::Here } else { self.layers() };
         let mut unknown: Vec<(Digest, &str)> = build::keys(orders, options)
             .into_iter()
             .zip(orders.iter().map(|order| order.definition.image.as_str()))
@@ -182,7 +182,7 @@ impl<'a> PublishTarget<'a> {
         locks: impl Iterator<Item = &'l Lock>,
         published: &[Published],
     ) -> Result<(), Error> {
-        if !published.iter().any(|published| published.state == State::Published) {
+        if !published.iter().any(|published| published.state == PublishState::Published) {
             return Ok(());
         }
         let Some(cache) = self.reachable_cache()? else { return Ok(()) };
@@ -194,11 +194,15 @@ impl<'a> PublishTarget<'a> {
     }
 
     /// Publishes built images. Those that prove to be damaged or gone on the way are built again, and sent.
-    pub(crate) fn deliver(&self, orders: &[publish::Order<'_>], how: &Delivery<'_>) -> Result<Vec<Published>, Error> {
+    pub(crate) fn deliver(
+        &self,
+        orders: &[publish::PublishOrder<'_>],
+        how: &Delivery<'_>,
+    ) -> Result<Vec<Published>, Error> {
         let (prefix, connections) = match (&self.address, self.connections()?) {
-            (Address::Registry { prefix, .. }, Some(connections)) => (prefix, connections),
-            (Address::Layout(folder), _) => return self.to_layout(folder, orders, how),
-            (Address::Registry { .. }, None) => unreachable!("a registry has connections"),
+            (ImageLocation::Registry { prefix, .. }, Some(connections)) => (prefix, connections),
+            (ImageLocation::Layout(folder), _) => return self.to_layout(folder, orders, how),
+            (ImageLocation::Registry { .. }, None) => unreachable!("a registry has connections"),
         };
 
         let mut published = self.to_registry(orders, prefix, connections, how)?;
@@ -213,12 +217,12 @@ impl<'a> PublishTarget<'a> {
 
         self.session.warn(format!("parts of {} are damaged or gone: building them again", lost.join(", ")));
         let built = (how.rebuild)()?;
-        let orders: Vec<publish::Order<'_>> = orders
+        let orders: Vec<publish::PublishOrder<'_>> = orders
             .iter()
             .filter(|order| lost.contains(&order.built.image))
             .filter_map(|order| {
                 let built = built.get(&order.built.image)?;
-                Some(publish::Order { definition: order.definition, built })
+                Some(publish::PublishOrder { definition: order.definition, built })
             })
             .collect();
         for again in self.to_registry(&orders, prefix, connections, how)? {
@@ -230,7 +234,7 @@ impl<'a> PublishTarget<'a> {
 
     fn to_registry(
         &self,
-        orders: &[publish::Order<'_>],
+        orders: &[publish::PublishOrder<'_>],
         prefix: &str,
         connections: &Connections<'_>,
         how: &Delivery<'_>,
@@ -245,13 +249,13 @@ impl<'a> PublishTarget<'a> {
         let publishing = async {
             let (harbor, without) = connections.harbor().await?;
             let release_harbor = connections.release_harbor(harbor.is_some());
-            let release = file.projects.as_ref().map(|projects| Release {
+            let release = file.projects.as_ref().map(|projects| ReleaseProject {
                 project: &projects.release,
                 registry: connections.release(),
                 harbor: release_harbor.as_ref().or(harbor.as_ref()),
                 labels: &file.setup.labels,
             });
-            let place = Place {
+            let place = PublishPlace {
                 store,
                 registry: connections.registry(),
                 harbor: harbor.as_ref(),
@@ -276,14 +280,14 @@ impl<'a> PublishTarget<'a> {
     fn to_layout(
         &self,
         folder: &Path,
-        orders: &[publish::Order<'_>],
+        orders: &[publish::PublishOrder<'_>],
         how: &Delivery<'_>,
     ) -> Result<Vec<Published>, Error> {
         if !self.is_named {
             output::check_unnamed(folder)?;
         }
         let output = Output::Layout(folder.to_owned());
-        let built: Vec<Built> = orders.iter().map(|order| order.built.clone()).collect();
+        let built: Vec<BuiltImage> = orders.iter().map(|order| order.built.clone()).collect();
         if !how.dry_run {
             let store = self.session.store()?;
             match output::write(&output, &built, store) {
@@ -300,16 +304,16 @@ impl<'a> PublishTarget<'a> {
 }
 
 /// Returns what became of an image that was written to a layout folder.
-fn in_layout(built: &Built, output: &Output, dry_run: bool) -> Published {
+fn in_layout(built: &BuiltImage, output: &Output, dry_run: bool) -> Published {
     Published {
         image: built.image.clone(),
         repository: output.to_string(),
         digest: built.index.0,
         pushed: None,
-        gate: Gate::NotAvailable { reason: "a layout folder has no scanner" },
+        gate: GateResult::NotAvailable { reason: "a layout folder has no scanner" },
         tags: built.tags.clone(),
         moved: Vec::new(),
-        state: if dry_run { State::WouldPublish } else { State::Published },
+        state: if dry_run { PublishState::WouldPublish } else { PublishState::Published },
         failure: None,
     }
 }

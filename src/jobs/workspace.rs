@@ -2,24 +2,24 @@
 
 use crate::build;
 use crate::fault::Explain;
-use crate::fetch::archives::Online;
+use crate::fetch::archives::OnlineArchives;
 use crate::fetch::proof::Prover;
 use crate::fetch::states::LockedArchives;
-use crate::fetch::states::States;
+use crate::fetch::states::StateReader;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::layer::ENGINE_FORMAT;
 use crate::lock;
-use crate::lock::Images;
-use crate::lock::Outcome;
+use crate::lock::LockInput;
+use crate::lock::LockOutcome;
 use crate::lock::file::Lock;
 use crate::lock::file::file_of;
-use crate::lock::proof::Claim;
+use crate::lock::proof::LockClaim;
 use crate::lock::verify::verify;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
-use crate::recipe::Project;
-use crate::report::Event;
+use crate::recipe::ImageDefinition;
+use crate::recipe::RecipeProject;
+use crate::recipe::ScriptLedger;
+use crate::report::ProgressEvent;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::shown::shown;
@@ -36,8 +36,8 @@ const RELATED: usize = 8;
 /// The project folder, opened.
 pub(crate) struct Workspace<'a> {
     session: &'a Session,
-    project: Project,
-    ledger: OnceCell<Ledger>,
+    project: RecipeProject,
+    ledger: OnceCell<ScriptLedger>,
 }
 
 /// How to choose packages anew.
@@ -53,9 +53,9 @@ pub(crate) struct Relock<'a> {
 impl<'a> Workspace<'a> {
     /// Opens the project folder and reports its warnings.
     pub(crate) fn open(session: &'a Session) -> Result<Self, Error> {
-        let project = Project::open(&session.options().directory)?;
+        let project = RecipeProject::open(&session.options().directory)?;
         for warning in project.warnings() {
-            session.reporter().event(Event::Problem(warning));
+            session.reporter().event(ProgressEvent::Problem(warning));
         }
         Ok(Self { session, project, ledger: OnceCell::new() })
     }
@@ -65,7 +65,7 @@ impl<'a> Workspace<'a> {
     }
 
     /// Returns the definitions of these images (all when none is named) and of their parents, parents first.
-    pub(crate) fn definitions(&self, names: &[String]) -> Result<Vec<Definition>, Error> {
+    pub(crate) fn definitions(&self, names: &[String]) -> Result<Vec<ImageDefinition>, Error> {
         let mut names: Vec<String> = names.to_vec();
         // every round adds an image, so there are not more rounds than images
         loop {
@@ -98,9 +98,9 @@ impl<'a> Workspace<'a> {
 
     /// Returns the locks of all these images that have a file. A file that cannot be understood counts as missing, with
     /// a warning, because it is about to be written anew.
-    pub(crate) fn locks(&self, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Error> {
+    pub(crate) fn locks(&self, definitions: &[ImageDefinition]) -> Result<BTreeMap<String, Lock>, Error> {
         let mut locks = BTreeMap::new();
-        for Definition { image, .. } in definitions {
+        for ImageDefinition { image, .. } in definitions {
             match self.lock(image) {
                 Ok(lock) => locks.extend(lock.map(|lock| (image.clone(), lock))),
                 Err(
@@ -116,9 +116,9 @@ impl<'a> Workspace<'a> {
     ///
     /// # Errors
     /// When one is missing or does not answer the recipes.
-    pub(crate) fn fresh_locks(&self, definitions: &[Definition]) -> Result<BTreeMap<String, Lock>, Error> {
+    pub(crate) fn fresh_locks(&self, definitions: &[ImageDefinition]) -> Result<BTreeMap<String, Lock>, Error> {
         let mut locks = BTreeMap::new();
-        for Definition { image, .. } in definitions {
+        for ImageDefinition { image, .. } in definitions {
             locks.extend(self.lock(image)?.map(|lock| (image.clone(), lock)));
         }
         let stale = self.stale(definitions, &locks)?;
@@ -133,7 +133,7 @@ impl<'a> Workspace<'a> {
     /// Returns for every definition why its lock does not answer it; those that do are left out.
     pub(crate) fn stale(
         &self,
-        definitions: &[Definition],
+        definitions: &[ImageDefinition],
         locks: &BTreeMap<String, Lock>,
     ) -> Result<BTreeMap<String, Vec<String>>, Error> {
         let ledger = self.ledger()?;
@@ -162,7 +162,7 @@ impl<'a> Workspace<'a> {
     ///
     /// # Errors
     /// When one is not proven, or that cannot be checked here.
-    pub(crate) fn prove(&self, definitions: &[Definition], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
+    pub(crate) fn prove(&self, definitions: &[ImageDefinition], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
         let prover = Prover {
             http: self.session.http(),
             store: self.session.store()?,
@@ -172,16 +172,16 @@ impl<'a> Workspace<'a> {
             now: clock::now(),
             reporter: self.session.reporter(),
         };
-        let claims: Vec<Claim<'_>> = definitions
+        let claims: Vec<LockClaim<'_>> = definitions
             .iter()
-            .filter_map(|definition| Some(Claim { definition, lock: locks.get(&definition.image)? }))
+            .filter_map(|definition| Some(LockClaim { definition, lock: locks.get(&definition.image)? }))
             .collect();
         prover.prove(&claims)?;
         Ok(())
     }
 
     /// Returns the decisions about maintainer scripts.
-    pub(crate) fn ledger(&self) -> Result<&Ledger, Error> {
+    pub(crate) fn ledger(&self) -> Result<&ScriptLedger, Error> {
         if let Some(ledger) = self.ledger.get() {
             return Ok(ledger);
         }
@@ -194,7 +194,7 @@ impl<'a> Workspace<'a> {
     pub(crate) fn explained(
         &self,
         mut error: build::Error,
-        definitions: &[Definition],
+        definitions: &[ImageDefinition],
         locks: &BTreeMap<String, Lock>,
     ) -> build::Error {
         if !error.asks_for_new_lock() || self.session.options().offline {
@@ -202,7 +202,7 @@ impl<'a> Workspace<'a> {
         }
         let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
         if let Ok(outcomes) = self.relock(definitions, locks, &how)
-            && outcomes.iter().all(Outcome::is_unchanged)
+            && outcomes.iter().all(LockOutcome::is_unchanged)
         {
             error.note_still_listed();
         }
@@ -212,11 +212,11 @@ impl<'a> Workspace<'a> {
     /// Chooses packages for these images anew; nothing is written to the project.
     pub(crate) fn relock(
         &self,
-        definitions: &[Definition],
+        definitions: &[ImageDefinition],
         previous: &BTreeMap<String, Lock>,
         how: &Relock<'_>,
-    ) -> Result<Vec<Outcome>, Error> {
-        let images = Images { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
+    ) -> Result<Vec<LockOutcome>, Error> {
+        let images = LockInput { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
         let (outcomes, warnings) = if how.locked_states {
             lock::lock(images, &LockedArchives::new(self.states()?))?
         } else {
@@ -229,11 +229,11 @@ impl<'a> Workspace<'a> {
     /// Chooses packages anew for every image by itself: one image's failure does not stop the others.
     pub(crate) fn relock_each(
         &self,
-        definitions: &[Definition],
+        definitions: &[ImageDefinition],
         previous: &BTreeMap<String, Lock>,
         how: &Relock<'_>,
     ) -> Result<lock::Results, Error> {
-        let images = Images { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
+        let images = LockInput { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
         let each = lock::lock_each(images, &self.online(how)?);
         each.warnings.into_iter().for_each(|warning| self.session.warn(warning));
         Ok(each.images)
@@ -242,7 +242,7 @@ impl<'a> Workspace<'a> {
     /// Locks images anew, writes the lock files, and reports what changed: nobody has reviewed it yet.
     pub(crate) fn renew(
         &self,
-        definitions: &[Definition],
+        definitions: &[ImageDefinition],
         locks: &mut BTreeMap<String, Lock>,
         how: &Relock<'_>,
     ) -> Result<(), Error> {
@@ -251,15 +251,15 @@ impl<'a> Workspace<'a> {
                 self.keep(&outcome.lock)?;
                 let text = outcome.difference.as_ref().map(ToString::to_string).unwrap_or_default();
                 let changes = text.lines().map(shown).collect();
-                self.session.reporter().event(Event::LockWritten { image: outcome.image.clone(), changes });
+                self.session.reporter().event(ProgressEvent::LockWritten { image: outcome.image.clone(), changes });
             }
             locks.insert(outcome.image, outcome.lock);
         }
         Ok(())
     }
 
-    fn online<'o>(&'o self, how: &'o Relock<'_>) -> Result<Online<'o>, Error> {
-        Ok(Online {
+    fn online<'o>(&'o self, how: &'o Relock<'_>) -> Result<OnlineArchives<'o>, Error> {
+        Ok(OnlineArchives {
             http: self.session.http(),
             store: self.session.store()?,
             mirrors: self.session.mirrors(),
@@ -270,8 +270,8 @@ impl<'a> Workspace<'a> {
         })
     }
 
-    fn states(&self) -> Result<States<'_>, Error> {
-        Ok(States {
+    fn states(&self) -> Result<StateReader<'_>, Error> {
+        Ok(StateReader {
             http: self.session.http(),
             store: self.session.store()?,
             mirrors: self.session.mirrors(),
@@ -287,10 +287,13 @@ pub(crate) fn lock_path(directory: &Path, image: &str) -> PathBuf {
 }
 
 /// Puts each definition together with its lock; those without one are left out.
-pub(crate) fn pinned<'a>(definitions: &'a [Definition], locks: &'a BTreeMap<String, Lock>) -> Vec<build::Order<'a>> {
+pub(crate) fn pinned<'a>(
+    definitions: &'a [ImageDefinition],
+    locks: &'a BTreeMap<String, Lock>,
+) -> Vec<build::Pinned<'a>> {
     definitions
         .iter()
-        .filter_map(|definition| Some(build::Order { definition, lock: locks.get(&definition.image)? }))
+        .filter_map(|definition| Some(build::Pinned { definition, lock: locks.get(&definition.image)? }))
         .collect()
 }
 

@@ -31,7 +31,7 @@ pub(super) fn read<S: Read + Send, T>(mut source: S, work: impl FnOnce(&mut dyn 
             }
         });
 
-        let mut stream = Parts { parts, current: Vec::new(), position: 0, used };
+        let mut stream = ReadAheadStream { parts, current: Vec::new(), position: 0, used };
         let result = work(&mut stream);
         // ends the reader, which may be waiting for room in the channel
         drop(stream);
@@ -58,14 +58,14 @@ fn part(source: &mut impl Read, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
 }
 
 /// The parts as one stream.
-struct Parts {
+struct ReadAheadStream {
     parts: Receiver<io::Result<Vec<u8>>>,
     current: Vec<u8>,
     position: usize,
     used: Sender<Vec<u8>>,
 }
 
-impl Read for Parts {
+impl Read for ReadAheadStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.position == self.current.len() {
             // the reader leaves after an empty part or an error, and then the stream stays at its end

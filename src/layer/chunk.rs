@@ -3,37 +3,37 @@
 //! A chunk is compressed on its own, so a patched package costs its own chunk and nothing else.
 
 use crate::layer::ENGINE_FORMAT;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 use crate::tree::compress::Compression;
 use crate::tree::tar;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write as _;
 
 /// Entries that are written one after the other, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
+pub struct LayerChunk {
     /// For people: a package, `folders`, or the other origin of the entries.
     pub name: String,
     /// Entries, sorted so that hard links follow their target.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TreeEntry>,
 }
 
-impl Chunk {
+impl LayerChunk {
     /// Makes a chunk: byte order of paths, every hard link after its target. A hard link whose target is not in the
     /// chunk becomes a file of its own.
     #[must_use]
-    pub fn new(name: &str, mut entries: Vec<Entry>) -> Self {
+    pub fn new(name: &str, mut entries: Vec<TreeEntry>) -> Self {
         let mut targets: BTreeSet<String> =
             entries.iter().filter(|entry| !is_hard_link(entry)).map(|entry| entry.path.clone()).collect();
         for entry in &mut entries {
-            if let Kind::Hardlink { target, content } = &entry.kind
+            if let EntryKind::Hardlink { target, content } = &entry.kind
                 && !targets.contains(target)
             {
-                entry.kind = Kind::File(content.clone());
+                entry.kind = EntryKind::File(content.clone());
                 // the next link to the lost target does not find this name, but links to this name do
                 targets.insert(entry.path.clone());
             }
@@ -47,18 +47,20 @@ impl Chunk {
     /// Returns the key under which the compressed form is known: a digest of all that decides its bytes.
     #[must_use]
     pub fn key(&self, compression: Compression) -> Digest {
-        let mut hasher = Hasher::default();
+        let mut hasher = DigestHasher::default();
         feed(&mut hasher, format_args!("chunk {ENGINE_FORMAT} {}\n", compression.fingerprint()));
 
         // origins are not in the key: they are not in the archive
-        for Entry { path, kind, mode, uid, gid, mtime, .. } in &self.entries {
+        for TreeEntry { path, kind, mode, uid, gid, mtime, .. } in &self.entries {
             // paths and targets have no NUL, so the text is unambiguous
             feed(&mut hasher, format_args!("{path}\0{mode:o} {uid} {gid} {mtime} "));
             match kind {
-                Kind::Directory => feed(&mut hasher, format_args!("folder\n")),
-                Kind::File(content) => feed(&mut hasher, format_args!("file {} {}\n", content.size, content.digest)),
-                Kind::Symlink(target) => feed(&mut hasher, format_args!("link {target}\0\n")),
-                Kind::Hardlink { target, .. } => feed(&mut hasher, format_args!("same {target}\0\n")),
+                EntryKind::Directory => feed(&mut hasher, format_args!("folder\n")),
+                EntryKind::File(content) => {
+                    feed(&mut hasher, format_args!("file {} {}\n", content.size, content.digest))
+                }
+                EntryKind::Symlink(target) => feed(&mut hasher, format_args!("link {target}\0\n")),
+                EntryKind::Hardlink { target, .. } => feed(&mut hasher, format_args!("same {target}\0\n")),
             }
         }
         hasher.finish()
@@ -71,18 +73,18 @@ impl Chunk {
     }
 }
 
-fn is_hard_link(entry: &Entry) -> bool {
-    matches!(entry.kind, Kind::Hardlink { .. })
+fn is_hard_link(entry: &TreeEntry) -> bool {
+    matches!(entry.kind, EntryKind::Hardlink { .. })
 }
 
-fn feed(hasher: &mut Hasher, text: fmt::Arguments<'_>) {
+fn feed(hasher: &mut DigestHasher, text: fmt::Arguments<'_>) {
     hasher.write_fmt(text).expect("hashing does not fail");
 }
 
 /// Returns the length of one entry in the tar stream.
-fn length(entry: &Entry) -> u64 {
+fn length(entry: &TreeEntry) -> u64 {
     let content = match &entry.kind {
-        Kind::File(content) => content.size + tar::padding(content.size),
+        EntryKind::File(content) => content.size + tar::padding(content.size),
         _ => 0,
     };
     tar::header(entry).len() as u64 + content
@@ -91,44 +93,44 @@ fn length(entry: &Entry) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Content;
-    use crate::tree::Origin;
+    use crate::tree::EntryOrigin;
+    use crate::tree::FileContent;
 
-    fn entry(path: &str, kind: Kind) -> Entry {
-        let origin = Origin::Package("p".to_owned());
-        Entry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, origin }
+    fn entry(path: &str, kind: EntryKind) -> TreeEntry {
+        let origin = EntryOrigin::Package("p".to_owned());
+        TreeEntry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, origin }
     }
 
     #[test]
     fn hard_links_follow_their_target_or_stand_alone() {
         let link = |path: &str, target: &str| {
-            entry(path, Kind::Hardlink { target: target.to_owned(), content: Content::inline(*b"x") })
+            entry(path, EntryKind::Hardlink { target: target.to_owned(), content: FileContent::inline(*b"x") })
         };
-        let file = entry("b", Kind::File(Content::inline(*b"x")));
-        let chunk = Chunk::new("p", vec![link("a", "b"), file, link("c", "gone"), link("d", "c")]);
+        let file = entry("b", EntryKind::File(FileContent::inline(*b"x")));
+        let chunk = LayerChunk::new("p", vec![link("a", "b"), file, link("c", "gone"), link("d", "c")]);
         let seen: Vec<_> =
-            chunk.entries.iter().map(|e| (e.path.as_str(), matches!(e.kind, Kind::Hardlink { .. }))).collect();
+            chunk.entries.iter().map(|e| (e.path.as_str(), matches!(e.kind, EntryKind::Hardlink { .. }))).collect();
         assert_eq!(seen, [("b", false), ("c", false), ("a", true), ("d", true)]);
     }
 
     #[test]
     fn the_key_knows_everything_that_decides_bytes() {
-        let base = entry("a", Kind::File(Content::inline(*b"x")));
-        let key = |entry: &Entry| Chunk::new("p", vec![entry.clone()]).key(Compression::Gzip);
+        let base = entry("a", EntryKind::File(FileContent::inline(*b"x")));
+        let key = |entry: &TreeEntry| LayerChunk::new("p", vec![entry.clone()]).key(Compression::Gzip);
         let variants = [
-            Entry { path: "b".to_owned(), ..base.clone() },
-            Entry { mode: 0o755, ..base.clone() },
-            Entry { uid: 1, ..base.clone() },
-            Entry { gid: 1, ..base.clone() },
-            Entry { mtime: 1, ..base.clone() },
-            Entry { kind: Kind::File(Content::inline(*b"y")), ..base.clone() },
-            Entry { kind: Kind::Symlink("x".to_owned()), ..base.clone() },
+            TreeEntry { path: "b".to_owned(), ..base.clone() },
+            TreeEntry { mode: 0o755, ..base.clone() },
+            TreeEntry { uid: 1, ..base.clone() },
+            TreeEntry { gid: 1, ..base.clone() },
+            TreeEntry { mtime: 1, ..base.clone() },
+            TreeEntry { kind: EntryKind::File(FileContent::inline(*b"y")), ..base.clone() },
+            TreeEntry { kind: EntryKind::Symlink("x".to_owned()), ..base.clone() },
         ];
         for variant in variants {
             assert_ne!(key(&variant), key(&base), "{variant:?}");
         }
-        let other_origin = Entry { origin: Origin::Recipe("r".to_owned()), ..base.clone() };
+        let other_origin = TreeEntry { origin: EntryOrigin::Recipe("r".to_owned()), ..base.clone() };
         assert_eq!(key(&other_origin), key(&base));
-        assert_ne!(Chunk::new("p", vec![base.clone()]).key(Compression::Zstd), key(&base));
+        assert_ne!(LayerChunk::new("p", vec![base.clone()]).key(Compression::Zstd), key(&base));
     }
 }

@@ -1,9 +1,9 @@
 //! Which paths of packages are excluded: the recipes' `exclude.paths` less their `include-paths`.
 
 use crate::layer::Error;
-use crate::recipe::Level;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::recipe::LevelDefinition;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 use crate::tree::parent;
 use globset::Glob;
 use globset::GlobBuilder;
@@ -13,17 +13,17 @@ use std::collections::BTreeSet;
 
 /// The patterns for one level: its own and those of all levels below it.
 #[derive(Debug, Clone)]
-pub(super) struct Exclusions {
+pub(super) struct PathExclusions {
     excluded: GlobSet,
     included: GlobSet,
 }
 
-impl Exclusions {
+impl PathExclusions {
     /// Collects the patterns of all these levels.
     ///
     /// # Errors
     /// [`Error::Pattern`] for one that is no glob.
-    pub(super) fn new(levels: &[Level]) -> Result<Self, Error> {
+    pub(super) fn new(levels: &[LevelDefinition]) -> Result<Self, Error> {
         Ok(Self {
             excluded: set(levels.iter().flat_map(|level| level.exclude_paths.keys()))?,
             included: set(levels.iter().flat_map(|level| &level.include_paths))?,
@@ -40,7 +40,7 @@ impl Exclusions {
 
     /// Returns the entries that stay. A folder stays unless everything that the package had in it is excluded.
     #[must_use]
-    pub(super) fn keep<'a>(&self, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    pub(super) fn keep<'a>(&self, entries: &'a [TreeEntry]) -> Vec<&'a TreeEntry> {
         let mut nonempty = BTreeSet::new();
         let mut needed = BTreeSet::new();
         let mut kept = Vec::new();
@@ -50,7 +50,7 @@ impl Exclusions {
             nonempty.extend(parent(path));
 
             // a folder that the package brings empty is wanted as such, unless a pattern names it
-            let is_filled_folder = entry.kind == Kind::Directory && nonempty.contains(path);
+            let is_filled_folder = entry.kind == EntryKind::Directory && nonempty.contains(path);
             let stays = if is_filled_folder { needed.contains(path) } else { !self.has(path) };
             if stays {
                 needed.extend(parent(path));
@@ -78,27 +78,35 @@ fn glob(pattern: &str) -> Result<Glob, globset::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Content;
-    use crate::tree::Origin;
+    use crate::tree::EntryOrigin;
+    use crate::tree::FileContent;
 
     #[test]
     fn drops_folders_with_their_content_but_keeps_empty_ones() {
         let entry = |path: &str| {
             let kind = match path.strip_suffix('/') {
-                Some(_) => Kind::Directory,
-                None => Kind::File(Content::inline(*b"x")),
+                Some(_) => EntryKind::Directory,
+                None => EntryKind::File(FileContent::inline(*b"x")),
             };
-            let origin = Origin::Package("p".to_owned());
-            Entry { path: path.trim_end_matches('/').to_owned(), kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, origin }
+            let origin = EntryOrigin::Package("p".to_owned());
+            TreeEntry {
+                path: path.trim_end_matches('/').to_owned(),
+                kind,
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+                mtime: 0,
+                origin,
+            }
         };
-        let level = Level {
+        let level = LevelDefinition {
             exclude_paths: [("/usr/share/doc/**".to_owned(), "why".to_owned())].into(),
             include_paths: vec!["/usr/share/doc/*/copyright".to_owned()],
-            ..Level::default()
+            ..LevelDefinition::default()
         };
-        let exclusions = Exclusions::new(&[level]).unwrap();
+        let exclusions = PathExclusions::new(&[level]).unwrap();
         let kept = |paths: &[&str]| -> Vec<String> {
-            let entries: Vec<Entry> = paths.iter().map(|path| entry(path)).collect();
+            let entries: Vec<TreeEntry> = paths.iter().map(|path| entry(path)).collect();
             exclusions.keep(&entries).iter().map(|entry| entry.path.clone()).collect()
         };
         let doc = ["usr/", "usr/share/", "usr/share/doc/", "usr/share/doc/p/", "usr/share/doc/p/changelog.gz"];

@@ -2,20 +2,20 @@
 
 use crate::layer::Error;
 use crate::layer::dpkg;
-use crate::layer::exclude::Exclusions;
+use crate::layer::exclude::PathExclusions;
 use crate::layer::generate;
 use crate::layer::unpack;
-use crate::layer::unpack::Unpacked;
-use crate::recipe::Attributes;
-use crate::recipe::Level;
+use crate::layer::unpack::UnpackedPackage;
+use crate::recipe::FileAttributes;
+use crate::recipe::LevelDefinition;
 use crate::recipe::PackageDatabase;
 use crate::tree;
-use crate::tree::Content;
-use crate::tree::Contents;
-use crate::tree::Entry;
-use crate::tree::Kind;
-use crate::tree::Origin;
+use crate::tree::ContentReader;
+use crate::tree::EntryKind;
+use crate::tree::EntryOrigin;
+use crate::tree::FileContent;
 use crate::tree::Tree;
+use crate::tree::TreeEntry;
 use crate::values::Architecture;
 use crate::values::CONTENT_MTIME;
 use crate::values::Epoch;
@@ -25,11 +25,11 @@ use std::sync::Arc;
 
 /// What a level is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Parts<'a> {
+pub struct LevelParts<'a> {
     /// The recipe levels from the root to this one.
-    pub levels: &'a [Level],
+    pub levels: &'a [LevelDefinition],
     /// Packages of every level so far by name, this level's last: `packages.last()` belongs to `levels.last()`.
-    pub packages: &'a [BTreeMap<String, Arc<Unpacked>>],
+    pub packages: &'a [BTreeMap<String, Arc<UnpackedPackage>>],
     /// All lower levels, merged.
     pub lower: &'a Tree,
     /// Architecture of the image.
@@ -42,17 +42,17 @@ pub struct Parts<'a> {
 ///
 /// # Errors
 /// [`Error::Tree`] with all conflicting paths, or an error of a generator or of the store.
-pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Error> {
+pub fn assemble(parts: &LevelParts<'_>, contents: &ContentReader<'_>) -> Result<Tree, Error> {
     let level = parts.levels.last().ok_or(Error::NoLevel)?;
     let packages = parts.packages.last().ok_or(Error::NoLevel)?;
-    let mut merge = Merge { parts, level, tree: Tree::default(), problems: Vec::new() };
+    let mut merge = LevelMerge { parts, level, tree: Tree::default(), problems: Vec::new() };
 
     merge.packages(packages, contents)?;
     merge.recipe();
     merge.check()?;
 
     // generators derive their files from those of packages and recipes, so these must be right before
-    let input = generate::Input {
+    let input = generate::GeneratorInput {
         levels: parts.levels,
         architecture: parts.architecture,
         lower: parts.lower,
@@ -72,18 +72,22 @@ pub fn assemble(parts: &Parts<'_>, contents: &Contents<'_>) -> Result<Tree, Erro
 }
 
 /// A level's tree while it grows.
-struct Merge<'a> {
-    parts: &'a Parts<'a>,
-    level: &'a Level,
+struct LevelMerge<'a> {
+    parts: &'a LevelParts<'a>,
+    level: &'a LevelDefinition,
     tree: Tree,
     /// Conflicts so far: people want to see all of them at once.
     problems: Vec<tree::Error>,
 }
 
-impl Merge<'_> {
+impl LevelMerge<'_> {
     /// Adds the files of packages, except excluded ones.
-    fn packages(&mut self, packages: &BTreeMap<String, Arc<Unpacked>>, contents: &Contents<'_>) -> Result<(), Error> {
-        let exclusions = Exclusions::new(self.parts.levels)?;
+    fn packages(
+        &mut self,
+        packages: &BTreeMap<String, Arc<UnpackedPackage>>,
+        contents: &ContentReader<'_>,
+    ) -> Result<(), Error> {
+        let exclusions = PathExclusions::new(self.parts.levels)?;
         let mut replaced: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (name, package) in packages {
             replaced.insert(name, dpkg::replaced(package, contents)?);
@@ -106,8 +110,8 @@ impl Merge<'_> {
     /// Returns the package that brings a path, unless that is a folder, which packages share.
     fn package_with_file(&self, path: &str) -> Option<&str> {
         match self.get(path)? {
-            Entry { kind: Kind::Directory, .. } => None,
-            Entry { origin: Origin::Package(name), .. } => Some(name),
+            TreeEntry { kind: EntryKind::Directory, .. } => None,
+            TreeEntry { origin: EntryOrigin::Package(name), .. } => Some(name),
             _ => None,
         }
     }
@@ -116,36 +120,36 @@ impl Merge<'_> {
     fn recipe(&mut self) {
         let level = self.level;
         for (path, attributes) in &level.directories {
-            self.folder(self.recipe_entry(path, Kind::Directory, *attributes));
+            self.folder(self.recipe_entry(path, EntryKind::Directory, *attributes));
         }
         for (path, file) in &level.files {
-            let content = Content::inline(file.content.clone());
-            self.add(self.recipe_entry(path, Kind::File(content), file.attributes));
+            let content = FileContent::inline(file.content.clone());
+            self.add(self.recipe_entry(path, EntryKind::File(content), file.attributes));
         }
 
         // after the files, so that a recipe can copy its own
         for (path, copy) in &level.copies {
-            match self.find(&normal(&copy.from)).and_then(Entry::content).cloned() {
-                Some(content) => self.add(self.recipe_entry(path, Kind::File(content), copy.attributes)),
+            match self.find(&normal(&copy.from)).and_then(TreeEntry::content).cloned() {
+                Some(content) => self.add(self.recipe_entry(path, EntryKind::File(content), copy.attributes)),
                 None => self.problems.push(tree::Error::NothingToCopy { from: copy.from.clone(), to: path.clone() }),
             }
         }
 
         // links have no permissions of their own: 0777 is what the kernel shows
-        let attributes = Attributes { mode: 0o777, uid: 0, gid: 0 };
+        let attributes = FileAttributes { mode: 0o777, uid: 0, gid: 0 };
         for (path, target) in &level.links {
-            self.add(self.recipe_entry(path, Kind::Symlink(target.clone()), attributes));
+            self.add(self.recipe_entry(path, EntryKind::Symlink(target.clone()), attributes));
         }
     }
 
-    fn recipe_entry(&self, path: &str, kind: Kind, attributes: Attributes) -> Entry {
-        let Attributes { mode, uid, gid } = attributes;
-        let origin = Origin::Recipe(self.level.recipe.clone());
-        Entry { path: normal(path), kind, mode, uid, gid, mtime: CONTENT_MTIME, origin }
+    fn recipe_entry(&self, path: &str, kind: EntryKind, attributes: FileAttributes) -> TreeEntry {
+        let FileAttributes { mode, uid, gid } = attributes;
+        let origin = EntryOrigin::Recipe(self.level.recipe.clone());
+        TreeEntry { path: normal(path), kind, mode, uid, gid, mtime: CONTENT_MTIME, origin }
     }
 
     /// Returns the records of installed packages in the form that the level asks for.
-    fn package_records(&self, contents: &Contents<'_>) -> Result<Vec<Entry>, Error> {
+    fn package_records(&self, contents: &ContentReader<'_>) -> Result<Vec<TreeEntry>, Error> {
         match self.level.package_database {
             // a record per package lies in the layer of its package, so each level writes its own
             PackageDatabase::StatusD => {
@@ -157,7 +161,7 @@ impl Merge<'_> {
             }
             // dpkg has one status file for all packages, so every level replaces that of the level below
             PackageDatabase::Dpkg => {
-                let all: Vec<&Unpacked> =
+                let all: Vec<&UnpackedPackage> =
                     self.parts.packages.iter().flat_map(BTreeMap::values).map(AsRef::as_ref).collect();
                 Ok(dpkg::database(&all, contents, &|path| self.get(path).is_some())?)
             }
@@ -165,13 +169,13 @@ impl Merge<'_> {
     }
 
     /// Returns what the image has at a path so far, this level before those below it.
-    fn get(&self, path: &str) -> Option<&Entry> {
+    fn get(&self, path: &str) -> Option<&TreeEntry> {
         self.tree.get(path).or_else(|| self.parts.lower.get(path))
     }
 
     /// Looks a path up in this level, then below, following links; then among what packages bring but recipes left out,
     /// so that an upper level can have it back.
-    fn find(&self, path: &str) -> Option<&Entry> {
+    fn find(&self, path: &str) -> Option<&TreeEntry> {
         self.tree.resolve(path).or_else(|| self.parts.lower.resolve(path)).or_else(|| {
             let packages = self.parts.packages.iter().flat_map(BTreeMap::values);
             packages.flat_map(|package| &package.entries).find(|entry| entry.path == path)
@@ -179,37 +183,37 @@ impl Merge<'_> {
     }
 
     /// Adds an entry; to take the place of another, its path must be in the recipe's `replaces`.
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, entry: TreeEntry) {
         if self.may_replace(&entry) {
             return self.put(entry);
         }
         match self.parts.lower.get(&entry.path) {
             // levels share folders, which keep the attributes of the lowest level
-            Some(old) if old.kind == Kind::Directory && entry.kind == Kind::Directory => {}
+            Some(old) if old.kind == EntryKind::Directory && entry.kind == EntryKind::Directory => {}
             Some(old) => self.problems.push(duplicate(old, &entry)),
             None => self.problems.extend(self.tree.add(entry).err()),
         }
     }
 
-    fn may_replace(&self, entry: &Entry) -> bool {
+    fn may_replace(&self, entry: &TreeEntry) -> bool {
         self.level.replaces.contains_key(&format!("/{}", entry.path))
     }
 
     /// Puts an entry in, whatever has its path now.
-    fn put(&mut self, entry: Entry) {
+    fn put(&mut self, entry: TreeEntry) {
         self.problems.extend(self.tree.replace(entry).err());
     }
 
     /// Makes a folder, or gives an existing one new attributes.
-    fn folder(&mut self, entry: Entry) {
+    fn folder(&mut self, entry: TreeEntry) {
         match self.get(&entry.path) {
-            Some(old) if old.kind != Kind::Directory => self.add(entry),
+            Some(old) if old.kind != EntryKind::Directory => self.add(entry),
             _ => self.put(entry),
         }
     }
 
     /// Adds what generators wrote, and the folders that it needs.
-    fn generated(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+    fn generated(&mut self, entries: Vec<TreeEntry>) -> Result<(), Error> {
         for entry in entries {
             self.generated_entry(entry);
         }
@@ -219,13 +223,13 @@ impl Merge<'_> {
 
     /// Adds an entry of a generator. It may replace what generators wrote before, and the generator's own targets, unless
     /// a recipe wrote them: nobody's own `/etc/shadow` is lost silently.
-    fn generated_entry(&mut self, entry: Entry) {
+    fn generated_entry(&mut self, entry: TreeEntry) {
         let own = self.tree.get(&entry.path);
         let Some(old) = own.or_else(|| self.parts.lower.get(&entry.path)) else { return self.add(entry) };
 
-        let only_attributes_change = old.kind == Kind::Directory && entry.kind == Kind::Directory;
+        let only_attributes_change = old.kind == EntryKind::Directory && entry.kind == EntryKind::Directory;
         match &old.origin {
-            Origin::Recipe(_) if !only_attributes_change => {
+            EntryOrigin::Recipe(_) if !only_attributes_change => {
                 // `replaces` is about lower levels: a recipe that writes a file and lets it be replaced is a mistake
                 if own.is_none() && self.may_replace(&entry) {
                     self.put(entry);
@@ -233,7 +237,7 @@ impl Merge<'_> {
                     self.problems.push(duplicate(old, &entry));
                 }
             }
-            Origin::Generator(_) => self.put(entry),
+            EntryOrigin::Generator(_) => self.put(entry),
             _ if is_target(&entry, self.parts.levels) => self.put(entry),
             _ => self.add(entry),
         }
@@ -244,10 +248,10 @@ impl Merge<'_> {
         match self.tree.missing_folders(self.parts.lower) {
             Err(problems) => self.problems.extend(problems),
             Ok(missing) => {
-                let origin = Origin::Generator("filesystem".to_owned());
+                let origin = EntryOrigin::Generator("filesystem".to_owned());
                 for path in missing {
-                    let (kind, origin) = (Kind::Directory, origin.clone());
-                    self.add(Entry { path, kind, mode: 0o755, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin });
+                    let (kind, origin) = (EntryKind::Directory, origin.clone());
+                    self.add(TreeEntry { path, kind, mode: 0o755, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin });
                 }
             }
         }
@@ -263,17 +267,17 @@ impl Merge<'_> {
     }
 }
 
-fn duplicate(first: &Entry, second: &Entry) -> tree::Error {
+fn duplicate(first: &TreeEntry, second: &TreeEntry) -> tree::Error {
     let (first_origin, second_origin) = (first.origin.clone(), second.origin.clone());
     tree::Error::Duplicate { path: second.path.clone(), first: first_origin, second: second_origin }
 }
 
 /// Tells whether the entry is what its generator exists to write.
-fn is_target(entry: &Entry, levels: &[Level]) -> bool {
-    matches!(&entry.origin, Origin::Generator(name) if generate::may_replace(name, &entry.path, levels))
+fn is_target(entry: &TreeEntry, levels: &[LevelDefinition]) -> bool {
+    matches!(&entry.origin, EntryOrigin::Generator(name) if generate::may_replace(name, &entry.path, levels))
 }
 
-/// Returns an absolute path in the form of [`Entry::path`], with `/bin`, `/sbin`, `/lib*` moved below `/usr` like those
+/// Returns an absolute path in the form of [`TreeEntry::path`], with `/bin`, `/sbin`, `/lib*` moved below `/usr` like those
 /// of packages.
 fn normal(path: &str) -> String {
     unpack::merged(path.trim_matches('/'))

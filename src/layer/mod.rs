@@ -71,7 +71,7 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
         /// Origin of the file.
-        origin: tree::Origin,
+        origin: tree::EntryOrigin,
     },
     /// The store failed.
     #[error(transparent)]

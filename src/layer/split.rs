@@ -1,10 +1,10 @@
 //! Which path goes to which layer: packages of one source stay together, folders come first in every layer.
 
-use crate::layer::chunk::Chunk;
-use crate::tree::Entry;
-use crate::tree::Kind;
-use crate::tree::Origin;
+use crate::layer::chunk::LayerChunk;
+use crate::tree::EntryKind;
+use crate::tree::EntryOrigin;
 use crate::tree::Tree;
+use crate::tree::TreeEntry;
 use crate::tree::parent;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ const REST: &str = "*";
 
 /// A layer before it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct LayerPlan {
     /// For people and the image history: recipe and source packages.
     pub title: String,
     /// Its chunks, in order.
-    pub chunks: Vec<Chunk>,
+    pub chunks: Vec<LayerChunk>,
 }
 
 /// Splits a level's tree into layers.
@@ -34,10 +34,10 @@ pub fn split(
     lower: &Tree,
     groups: &[Vec<String>],
     sources: &BTreeMap<String, String>,
-) -> Vec<Plan> {
+) -> Vec<LayerPlan> {
     // without a group for the rest, that becomes one layer more, on top
     let rest = groups.iter().position(|group| group.iter().any(|name| name == REST)).unwrap_or(groups.len());
-    let mut layers: Vec<Sorted<'_>> = vec![Sorted::default(); groups.len().max(rest + 1)];
+    let mut layers: Vec<LayerEntries<'_>> = vec![LayerEntries::default(); groups.len().max(rest + 1)];
     for entry in tree.iter() {
         layers[group_of(&entry.origin, groups, sources).unwrap_or(rest)].add(entry);
     }
@@ -47,55 +47,55 @@ pub fn split(
         let chunks = layer.into_chunks(tree, lower);
         if !chunks.is_empty() {
             let title = groups.get(index).map_or_else(|| format!("{recipe}: rest"), |group| title(recipe, group));
-            plans.push(Plan { title, chunks });
+            plans.push(LayerPlan { title, chunks });
         }
     }
     plans
 }
 
 /// Returns the index of the group that names the source package of an entry.
-fn group_of(origin: &Origin, groups: &[Vec<String>], sources: &BTreeMap<String, String>) -> Option<usize> {
+fn group_of(origin: &EntryOrigin, groups: &[Vec<String>], sources: &BTreeMap<String, String>) -> Option<usize> {
     match origin {
-        Origin::Package(name) => {
+        EntryOrigin::Package(name) => {
             let source = sources.get(name).unwrap_or(name);
             groups.iter().position(|group| group.contains(source))
         }
-        Origin::Recipe(_) | Origin::Generator(_) => None,
+        EntryOrigin::Recipe(_) | EntryOrigin::Generator(_) => None,
     }
 }
 
 /// What one layer gets of a tree.
 #[derive(Debug, Clone, Default)]
-struct Sorted<'a> {
+struct LayerEntries<'a> {
     /// Folders that it has, or needs on the way to its paths.
     folders: BTreeSet<&'a str>,
     /// Everything but folders.
-    files: BTreeMap<Owner<'a>, Vec<&'a Entry>>,
+    files: BTreeMap<ChunkOwner<'a>, Vec<&'a TreeEntry>>,
 }
 
-impl<'a> Sorted<'a> {
-    fn add(&mut self, entry: &'a Entry) {
+impl<'a> LayerEntries<'a> {
+    fn add(&mut self, entry: &'a TreeEntry) {
         let mut path = entry.path.as_str();
         while let Some(folder) = parent(path) {
             self.folders.insert(folder);
             path = folder;
         }
 
-        if entry.kind == Kind::Directory {
+        if entry.kind == EntryKind::Directory {
             self.folders.insert(&entry.path);
         } else {
-            self.files.entry(Owner::of(&entry.origin)).or_default().push(entry);
+            self.files.entry(ChunkOwner::of(&entry.origin)).or_default().push(entry);
         }
     }
 
     /// Makes a chunk of the folders and one of each owner's files. Folders come first and together: tar archives need
     /// them before their content, and those that packages share would otherwise move from chunk to chunk.
-    fn into_chunks(self, tree: &Tree, lower: &Tree) -> Vec<Chunk> {
+    fn into_chunks(self, tree: &Tree, lower: &Tree) -> Vec<LayerChunk> {
         // folders of lower levels are repeated with the same attributes, so that this layer does not change them
         let folders = self.folders.into_iter().filter_map(|path| tree.get(path).or_else(|| lower.get(path)).cloned());
-        let mut chunks = vec![Chunk::new("folders", folders.collect())];
+        let mut chunks = vec![LayerChunk::new("folders", folders.collect())];
         for (owner, entries) in self.files {
-            chunks.push(Chunk::new(owner.name(), entries.into_iter().cloned().collect()));
+            chunks.push(LayerChunk::new(owner.name(), entries.into_iter().cloned().collect()));
         }
         chunks.retain(|chunk| !chunk.entries.is_empty());
         chunks
@@ -110,19 +110,19 @@ pub fn title(recipe: &str, group: &[String]) -> String {
 
 /// The owner of a chunk's files, in the order of chunks: packages, then the recipe, then the generators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner<'a> {
+enum ChunkOwner<'a> {
     Package(&'a str),
     Recipe(&'a str),
     Generator,
 }
 
-impl<'a> Owner<'a> {
-    fn of(origin: &'a Origin) -> Self {
+impl<'a> ChunkOwner<'a> {
+    fn of(origin: &'a EntryOrigin) -> Self {
         match origin {
-            Origin::Package(name) => Self::Package(name),
-            Origin::Recipe(name) => Self::Recipe(name),
+            EntryOrigin::Package(name) => Self::Package(name),
+            EntryOrigin::Recipe(name) => Self::Recipe(name),
             // their files are few and small, so a chunk for each generator would only cost
-            Origin::Generator(_) => Self::Generator,
+            EntryOrigin::Generator(_) => Self::Generator,
         }
     }
 
@@ -137,23 +137,23 @@ impl<'a> Owner<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Content;
+    use crate::tree::FileContent;
 
-    fn entry(path: &str, origin: Origin, kind: Kind) -> Entry {
-        Entry { path: path.to_owned(), kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, origin }
+    fn entry(path: &str, origin: EntryOrigin, kind: EntryKind) -> TreeEntry {
+        TreeEntry { path: path.to_owned(), kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, origin }
     }
 
     #[test]
     fn every_layer_stands_alone_and_repeats_no_folder() {
-        let package = |name: &str| Origin::Package(name.to_owned());
-        let file = || Kind::File(Content::inline(*b"x"));
-        let lower: Tree = [entry("usr", package("base"), Kind::Directory)].into_iter().collect();
+        let package = |name: &str| EntryOrigin::Package(name.to_owned());
+        let file = || EntryKind::File(FileContent::inline(*b"x"));
+        let lower: Tree = [entry("usr", package("base"), EntryKind::Directory)].into_iter().collect();
         let tree: Tree = [
-            entry("usr/lib", package("a"), Kind::Directory),
+            entry("usr/lib", package("a"), EntryKind::Directory),
             entry("usr/lib/a", package("a"), file()),
             entry("usr/lib/b", package("b"), file()),
-            entry("etc", Origin::Generator("g".to_owned()), Kind::Directory),
-            entry("etc/g", Origin::Generator("g".to_owned()), file()),
+            entry("etc", EntryOrigin::Generator("g".to_owned()), EntryKind::Directory),
+            entry("etc/g", EntryOrigin::Generator("g".to_owned()), file()),
         ]
         .into_iter()
         .collect();

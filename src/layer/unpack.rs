@@ -6,26 +6,26 @@
 //! leave the root are refused.
 
 use crate::apt::deb;
-use crate::apt::deb::Deb as Archive;
+use crate::apt::deb::DebPackage as Archive;
 use crate::layer::ahead;
 use crate::layer::verify;
 use crate::store;
 use crate::store::Store;
 use crate::sys::archive;
-use crate::sys::archive::Excess;
-use crate::sys::archive::Limits;
-use crate::sys::archive::Next;
+use crate::sys::archive::ArchiveLimitExceeded;
+use crate::sys::archive::ArchiveLimits;
+use crate::sys::archive::VisitControl;
 use crate::sys::fs;
 use crate::tree;
-use crate::tree::Content;
-use crate::tree::Entry;
-use crate::tree::Kind;
-use crate::tree::Origin;
-use crate::tree::Source;
+use crate::tree::ContentSource;
+use crate::tree::EntryKind;
+use crate::tree::EntryOrigin;
+use crate::tree::FileContent;
 use crate::tree::Tree;
+use crate::tree::TreeEntry;
 use crate::values::CONTENT_MTIME;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -40,11 +40,11 @@ use tempfile::TempDir;
 
 /// A package as a tree of normalised entries, kept in the store as `tree.json` beside its `payload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unpacked {
+pub struct UnpackedPackage {
     /// Members of the control archive by name (`control`, `md5sums`, `conffiles`, `postinst`, …).
-    pub control: BTreeMap<String, Content>,
+    pub control: BTreeMap<String, FileContent>,
     /// Everything the package brings, in byte order of paths.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TreeEntry>,
 }
 
 /// Version of the rules above: with a new number, every package is unpacked again.
@@ -101,7 +101,7 @@ pub enum Error {
         /// Package name.
         package: String,
         /// The limit that it exceeds.
-        excess: Excess,
+        excess: ArchiveLimitExceeded,
     },
     /// The store failed.
     #[error(transparent)]
@@ -110,7 +110,7 @@ pub enum Error {
 
 /// A .deb in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deb {
+pub struct StoredDeb {
     /// Package name.
     pub name: String,
     /// SHA-256 of the .deb.
@@ -127,7 +127,7 @@ pub fn key(deb: &Digest) -> Digest {
 
 /// Returns the package tree that the store already has, undamaged. A damaged one is removed.
 #[must_use]
-pub fn find(deb: &Digest, store: &Store) -> Option<Unpacked> {
+pub fn find(deb: &Digest, store: &Store) -> Option<UnpackedPackage> {
     let key = key(deb);
     let found = store.package_tree(&key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
 
@@ -152,7 +152,7 @@ pub fn is_missing(deb: &Digest, store: &Store) -> bool {
 ///
 /// # Errors
 /// Any [`Error`]; then nothing is kept.
-pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Error> {
+pub fn unpack(deb: &StoredDeb, threads: usize, store: &Store) -> Result<UnpackedPackage, Error> {
     let (unpacked, draft) = draft(deb, threads, store)?;
     let json = serde_json::to_vec(&unpacked).expect("trees have string keys and serialise");
     store.publish_package(draft, &json, &key(&deb.digest))?;
@@ -160,14 +160,14 @@ pub fn unpack(deb: &Deb, threads: usize, store: &Store) -> Result<Unpacked, Erro
 }
 
 /// Unpacks one .deb of the store into a temporary folder, which is removed when it is dropped.
-pub(super) fn draft(deb: &Deb, threads: usize, store: &Store) -> Result<(Unpacked, TempDir), Error> {
+pub(super) fn draft(deb: &StoredDeb, threads: usize, store: &Store) -> Result<(UnpackedPackage, TempDir), Error> {
     // bytes may have lain in the store for long: they are verified each time they are used
-    let file = Hashing { file: fs::open(&store.blob(&deb.digest))?, hasher: Hasher::default() };
+    let file = HashingFile { file: fs::open(&store.blob(&deb.digest))?, hasher: DigestHasher::default() };
     let archive = Archive::open(file).map_err(|cause| malformed(&deb.name, cause))?;
 
     let draft = store.package_draft()?;
     let path = draft.path().join("payload");
-    let mut payload = Payload::new(deb, fs::create(&path)?);
+    let mut payload = PayloadWriter::new(deb, fs::create(&path)?);
     let mut control = BTreeMap::new();
     for (name, bytes) in archive.control().iter() {
         control.insert(name.to_owned(), payload.add(&mut &bytes[..], bytes.len() as u64)?);
@@ -186,7 +186,7 @@ pub(super) fn draft(deb: &Deb, threads: usize, store: &Store) -> Result<(Unpacke
     }
 
     payload.file.flush().map_err(|cause| fs::Error::new("write", &path, cause))?;
-    Ok((Unpacked { control, entries }, draft))
+    Ok((UnpackedPackage { control, entries }, draft))
 }
 
 impl From<fs::Error> for Error {
@@ -200,12 +200,12 @@ fn malformed(package: &str, cause: deb::Error) -> Error {
 }
 
 /// Hashes what is read.
-struct Hashing {
+struct HashingFile {
     file: File,
-    hasher: Hasher,
+    hasher: DigestHasher,
 }
 
-impl Read for Hashing {
+impl Read for HashingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.file.read(buffer)?;
         self.hasher.update(&buffer[..length]);
@@ -214,7 +214,7 @@ impl Read for Hashing {
 }
 
 /// The file that holds the bytes of all regular files, one after the other.
-struct Payload<'a> {
+struct PayloadWriter<'a> {
     file: BufWriter<File>,
     key: Digest,
     offset: u64,
@@ -222,8 +222,8 @@ struct Payload<'a> {
     buffer: Vec<u8>,
 }
 
-impl<'a> Payload<'a> {
-    fn new(deb: &'a Deb, file: File) -> Self {
+impl<'a> PayloadWriter<'a> {
+    fn new(deb: &'a StoredDeb, file: File) -> Self {
         Self {
             // smaller than the buffer below: large parts go straight to the file
             file: BufWriter::with_capacity(1 << 16, file),
@@ -235,8 +235,8 @@ impl<'a> Payload<'a> {
     }
 
     /// Appends a file of this size.
-    fn add(&mut self, bytes: &mut dyn Read, size: u64) -> Result<Content, Error> {
-        let mut hasher = Hasher::default();
+    fn add(&mut self, bytes: &mut dyn Read, size: u64) -> Result<FileContent, Error> {
+        let mut hasher = DigestHasher::default();
         while hasher.length() < size {
             let length = usize::try_from(size - hasher.length()).unwrap_or(usize::MAX).min(self.buffer.len());
             let part = &mut self.buffer[..length];
@@ -247,34 +247,34 @@ impl<'a> Payload<'a> {
             written.map_err(|cause| fs::Error::new("write", std::path::Path::new("payload"), cause))?;
         }
 
-        let source = Source::Payload { key: self.key, offset: self.offset };
+        let source = ContentSource::Payload { key: self.key, offset: self.offset };
         self.offset += size;
-        Ok(Content { digest: hasher.finish(), size, source })
+        Ok(FileContent { digest: hasher.finish(), size, source })
     }
 }
 
 /// Reads the data archive to its end.
-fn entries(data: impl Read, payload: &mut Payload<'_>) -> Result<Vec<Entry>, Error> {
+fn entries(data: impl Read, payload: &mut PayloadWriter<'_>) -> Result<Vec<TreeEntry>, Error> {
     let package = payload.package.to_owned();
-    let mut limits = Limits::new(ENTRY_LIMIT, NAMES_LIMIT, SIZE_LIMIT);
+    let mut limits = ArchiveLimits::new(ENTRY_LIMIT, NAMES_LIMIT, SIZE_LIMIT);
     let mut tree = Tree::default();
     let read = archive::each(data, &mut limits, |member| {
         add(member, payload, &mut tree).map_err(io::Error::other)?;
-        Ok(Next::Go)
+        Ok(VisitControl::Go)
     });
     read.map_err(|cause| broken(&package, cause))?;
     Ok(tree.into_entries())
 }
 
 /// Adds one member of the data archive to the tree.
-fn add<R: Read>(member: &mut tar::Entry<'_, R>, payload: &mut Payload<'_>, tree: &mut Tree) -> Result<(), Error> {
+fn add<R: Read>(member: &mut tar::Entry<'_, R>, payload: &mut PayloadWriter<'_>, tree: &mut Tree) -> Result<(), Error> {
     // the root itself belongs to no package
     let Some(path) = path_of(&member.path_bytes(), payload.package)? else { return Ok(()) };
     let kind = kind(member, &path, payload, tree)?;
     let entry = entry(member.header(), path, kind, payload.package)?;
 
     // folders of both sides of the /usr merge get the same path, where the package may also have a link: the first stays
-    if matches!(entry.kind, Kind::Directory) && tree.get(&entry.path).is_some() {
+    if matches!(entry.kind, EntryKind::Directory) && tree.get(&entry.path).is_some() {
         return Ok(());
     }
     tree.add(entry).map_err(|cause| bad_path(payload.package, cause))
@@ -284,16 +284,16 @@ fn add<R: Read>(member: &mut tar::Entry<'_, R>, payload: &mut Payload<'_>, tree:
 fn kind<R: Read>(
     member: &mut tar::Entry<'_, R>,
     path: &str,
-    payload: &mut Payload<'_>,
+    payload: &mut PayloadWriter<'_>,
     tree: &Tree,
-) -> Result<Kind, Error> {
+) -> Result<EntryKind, Error> {
     match member.header().entry_type() {
         EntryType::Regular | EntryType::Continuous => {
             let size = member.size();
-            Ok(Kind::File(payload.add(member, size)?))
+            Ok(EntryKind::File(payload.add(member, size)?))
         }
-        EntryType::Directory => Ok(Kind::Directory),
-        EntryType::Symlink => Ok(Kind::Symlink(link_of(member, payload.package)?)),
+        EntryType::Directory => Ok(EntryKind::Directory),
+        EntryType::Symlink => Ok(EntryKind::Symlink(link_of(member, payload.package)?)),
         EntryType::Link => hard_link(path, &link_of(member, payload.package)?, payload.package, tree),
         other => {
             let (package, path) = (payload.package.to_owned(), path.to_owned());
@@ -303,42 +303,42 @@ fn kind<R: Read>(
 }
 
 /// Makes a hard link to a file that the archive had before (POSIX pax: the first name carries the bytes).
-fn hard_link(path: &str, link: &str, package: &str, tree: &Tree) -> Result<Kind, Error> {
+fn hard_link(path: &str, link: &str, package: &str, tree: &Tree) -> Result<EntryKind, Error> {
     let target = path_of(link.as_bytes(), package)?.unwrap_or_default();
     let old = tree.get(&target);
-    let Some(content) = old.and_then(Entry::content).cloned() else {
+    let Some(content) = old.and_then(TreeEntry::content).cloned() else {
         return Err(bad_tar(package, format!("hard link `{path}` points to `{link}`, which does not come before it")));
     };
 
     // links to links would depend on the order in which they are written: all name the file itself
     match old.map(|entry| &entry.kind) {
-        Some(Kind::Hardlink { target, .. }) => Ok(Kind::Hardlink { target: target.clone(), content }),
-        _ => Ok(Kind::Hardlink { target, content }),
+        Some(EntryKind::Hardlink { target, .. }) => Ok(EntryKind::Hardlink { target: target.clone(), content }),
+        _ => Ok(EntryKind::Hardlink { target, content }),
     }
 }
 
 /// Makes the normalised entry of a member.
-fn entry(header: &Header, path: String, kind: Kind, package: &str) -> Result<Entry, Error> {
+fn entry(header: &Header, path: String, kind: EntryKind, package: &str) -> Result<TreeEntry, Error> {
     let uid = owner("owner", header.uid(), &path, package)?;
     let gid = owner("group", header.gid(), &path, package)?;
     // the sticky bit is the only special one that an image needs; setuid and setgid go
     let mode = header.mode().map_err(|cause| broken(package, cause))? & 0o1777;
 
-    let is_folder = kind == Kind::Directory;
+    let is_folder = kind == EntryKind::Directory;
     let mtime = if is_folder {
         // several packages bring the same folder, each with a time of its own
         CONTENT_MTIME
     } else {
         i64::try_from(header.mtime().map_err(|cause| broken(package, cause))?).unwrap_or(0)
     };
-    Ok(Entry {
+    Ok(TreeEntry {
         path: if is_folder { merged_folder(&path) } else { path },
         // links have no permissions of their own: 0777 is what the kernel shows
-        mode: if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode },
+        mode: if matches!(kind, EntryKind::Symlink(_)) { 0o777 } else { mode },
         uid,
         gid,
         mtime,
-        origin: Origin::Package(package.to_owned()),
+        origin: EntryOrigin::Package(package.to_owned()),
         kind,
     })
 }
@@ -362,7 +362,7 @@ fn bad_path(package: &str, cause: tree::Error) -> Error {
 /// Takes out of an error what was put into it: readers and visitors hand theirs through the archive.
 fn broken(package: &str, cause: io::Error) -> Error {
     let name = package.to_owned();
-    if let Some(excess) = Excess::of(&cause) {
+    if let Some(excess) = ArchiveLimitExceeded::of(&cause) {
         return Error::TooLarge { package: name, excess };
     }
     match cause.downcast::<Error>() {

@@ -4,13 +4,13 @@
 //! need them, so that the lowest level's layers can start early.
 
 use crate::layer::unpack;
-use crate::layer::unpack::Deb;
 use crate::layer::unpack::Error;
-use crate::layer::unpack::Unpacked;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
-use crate::tree::Contents;
+use crate::layer::unpack::StoredDeb;
+use crate::layer::unpack::UnpackedPackage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
+use crate::tree::ContentReader;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -21,32 +21,37 @@ use std::sync::MutexGuard;
 use std::thread;
 
 /// Package trees that are ready, or will be.
-pub struct Unpacking<'a> {
-    contents: &'a Contents<'a>,
+pub struct BackgroundUnpacking<'a> {
+    contents: &'a ContentReader<'a>,
     threads: usize,
-    reporter: &'a dyn Reporter,
-    state: Mutex<State>,
+    reporter: &'a dyn ProgressReporter,
+    state: Mutex<UnpackingState>,
     /// Wakes whoever waits for a package tree.
     changed: Condvar,
 }
 
-struct State {
+struct UnpackingState {
     /// Packages that no thread has taken yet.
-    queue: VecDeque<Deb>,
+    queue: VecDeque<StoredDeb>,
     /// How many packages are not finished: whoever finishes the last one reports the end.
     unfinished: usize,
     /// Title of the whole work in reports.
     title: String,
     /// Trees by the digests of their .debs; images share them.
-    done: BTreeMap<Digest, Arc<Unpacked>>,
+    done: BTreeMap<Digest, Arc<UnpackedPackage>>,
     /// The first error, until somebody waits.
     error: Option<Error>,
 }
 
-impl<'a> Unpacking<'a> {
+impl<'a> BackgroundUnpacking<'a> {
     /// Takes packages in the order in which they are needed; those whose trees the store has are ready.
     #[must_use]
-    pub fn new(debs: Vec<Deb>, contents: &'a Contents<'a>, threads: usize, reporter: &'a dyn Reporter) -> Self {
+    pub fn new(
+        debs: Vec<StoredDeb>,
+        contents: &'a ContentReader<'a>,
+        threads: usize,
+        reporter: &'a dyn ProgressReporter,
+    ) -> Self {
         let mut done = BTreeMap::new();
         let mut queue = VecDeque::new();
         for deb in debs {
@@ -66,10 +71,10 @@ impl<'a> Unpacking<'a> {
         let title = format!("{unfinished} packages");
         if unfinished > 0 {
             let total = queue.iter().map(|deb| deb.size).sum();
-            reporter.event(Event::Started { stage: Stage::Unpack, total, what: title.clone() });
+            reporter.event(ProgressEvent::Started { stage: ProgressStage::Unpack, total, what: title.clone() });
         }
 
-        let state = Mutex::new(State { queue, unfinished, title, done, error: None });
+        let state = Mutex::new(UnpackingState { queue, unfinished, title, done, error: None });
         Self { contents, threads, reporter, state, changed: Condvar::new() }
     }
 
@@ -89,14 +94,14 @@ impl<'a> Unpacking<'a> {
         })
     }
 
-    /// Waits for package trees; returns them by the digests of their .debs. To be called within [`Unpacking::during`].
+    /// Waits for package trees; returns them by the digests of their .debs. To be called within [`BackgroundUnpacking::during`].
     ///
     /// # Errors
     /// The first [`Error`] of any package; trees that were finished stay in the store.
     ///
     /// # Panics
-    /// When called again after an error, or for a package that [`Unpacking::new`] did not get.
-    pub fn wait(&self, debs: &[Digest]) -> Result<BTreeMap<Digest, Arc<Unpacked>>, Error> {
+    /// When called again after an error, or for a package that [`BackgroundUnpacking::new`] did not get.
+    pub fn wait(&self, debs: &[Digest]) -> Result<BTreeMap<Digest, Arc<UnpackedPackage>>, Error> {
         let mut state = self.state();
         loop {
             if let Some(error) = state.error.take() {
@@ -118,7 +123,7 @@ impl<'a> Unpacking<'a> {
         while let Some(deb) = self.next() {
             // without the lock: this is the work that threads share
             let result = unpack::unpack(&deb, self.threads, self.contents.store());
-            self.reporter.event(Event::Advanced { stage: Stage::Unpack, by: deb.size });
+            self.reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Unpack, by: deb.size });
 
             let mut state = self.state();
             match result {
@@ -134,18 +139,19 @@ impl<'a> Unpacking<'a> {
                 }
             }
             if state.unfinished == 0 {
-                self.reporter.event(Event::Finished { stage: Stage::Unpack, what: state.title.clone() });
+                self.reporter
+                    .event(ProgressEvent::Finished { stage: ProgressStage::Unpack, what: state.title.clone() });
             }
             self.changed.notify_all();
         }
     }
 
     /// Takes the next package off the queue. A function of its own, so that the lock is not held while it is unpacked.
-    fn next(&self) -> Option<Deb> {
+    fn next(&self) -> Option<StoredDeb> {
         self.state().queue.pop_front()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, UnpackingState> {
         self.state.lock().expect("no thread panics while it holds this")
     }
 }

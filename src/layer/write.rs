@@ -5,22 +5,22 @@
 
 use crate::layer::ENGINE_FORMAT;
 use crate::layer::Error;
-use crate::layer::chunk::Chunk;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::layer::chunk::LayerChunk;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use crate::store;
 use crate::store::BlobWriter;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::tree::Content;
-use crate::tree::Contents;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::tree::ContentReader;
+use crate::tree::EntryKind;
+use crate::tree::FileContent;
+use crate::tree::TreeEntry;
 use crate::tree::compress::Compression;
 use crate::tree::tar;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use libdeflater::Crc;
 use serde::Deserialize;
 use serde::Serialize;
@@ -37,7 +37,7 @@ const PRIVILEGED: u32 = 0o6000;
 
 /// A layer in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blob {
+pub struct LayerBlob {
     /// SHA-256 of the compressed bytes.
     pub digest: Digest,
     /// SHA-256 of the tar stream (OCI `diff_id`).
@@ -50,7 +50,7 @@ pub struct Blob {
 
 /// Where the compressed form of a chunk is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct ChunkLocation {
     layer: Digest,
     offset: u64,
     length: u64,
@@ -61,7 +61,7 @@ struct Place {
 
 /// How layers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct LayerWriteOptions {
     /// Format.
     pub compression: Compression,
     /// Number of compressing threads.
@@ -70,15 +70,15 @@ pub struct Options {
 
 /// Returns the key under which a finished layer is known.
 #[must_use]
-pub fn key(chunks: &[Chunk], compression: Compression) -> Digest {
+pub fn key(chunks: &[LayerChunk], compression: Compression) -> Digest {
     let keys: Vec<String> = chunks.iter().map(|chunk| chunk.key(compression).hex()).collect();
     Digest::of(format!("layer {ENGINE_FORMAT} {compression}\n{}", keys.join("\n")).as_bytes())
 }
 
 /// Returns the layer that the store already has under this key, or knows to be at `place`, the cache repository.
 #[must_use]
-pub fn find(key: &Digest, store: &Store, place: Option<&Digest>) -> Option<Blob> {
-    let blob = store.result::<Blob>("layer", key)?;
+pub fn find(key: &Digest, store: &Store, place: Option<&Digest>) -> Option<LayerBlob> {
+    let blob = store.result::<LayerBlob>("layer", key)?;
     // the record may outlive the bytes, which `cache prune` removes
     let is_here = store.has_blob(&blob.digest, blob.size);
     let is_available = is_here || place.is_some_and(|place| store.is_elsewhere(&blob.digest, place));
@@ -89,7 +89,7 @@ pub fn find(key: &Digest, store: &Store, place: Option<&Digest>) -> Option<Blob>
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn remember(key: &Digest, blob: &Blob, store: &Store) -> Result<(), store::Error> {
+pub fn remember(key: &Digest, blob: &LayerBlob, store: &Store) -> Result<(), store::Error> {
     store.keep("layer", key, blob)
 }
 
@@ -99,22 +99,22 @@ pub fn remember(key: &Digest, blob: &Blob, store: &Store) -> Result<(), store::E
 /// When files cannot be read or the blob cannot be written; then nothing is kept. [`Error::Privileged`] guards the last
 /// step before the headers: no entry gives rights, wherever it came from.
 pub fn write(
-    chunks: &[Chunk],
-    options: Options,
-    contents: &Contents<'_>,
+    chunks: &[LayerChunk],
+    options: LayerWriteOptions,
+    contents: &ContentReader<'_>,
     store: &Store,
-    reporter: &dyn Reporter,
-) -> Result<Blob, Error> {
+    reporter: &dyn ProgressReporter,
+) -> Result<LayerBlob, Error> {
     refuse_privileged(chunks)?;
 
-    let (jobs, queue) = mpsc::sync_channel::<Job>(options.threads);
+    let (jobs, queue) = mpsc::sync_channel::<CompressionJob>(options.threads);
     // the producer may be three members per thread ahead, so that workers go on while the oldest one is not finished
-    let (ordered, pieces) = mpsc::sync_channel::<Piece>(options.threads * 3);
+    let (ordered, pieces) = mpsc::sync_channel::<BlobPiece>(options.threads * 3);
     // all buffers go round: members made here and freed there would leave holes in the memory of every thread
     let (used, spare) = mpsc::channel::<Vec<u8>>();
     let queue = Mutex::new(queue);
-    let mut producer = Producer {
-        hasher: Hasher::default(),
+    let mut producer = TarStreamProducer {
+        hasher: DigestHasher::default(),
         buffer: vec![0; options.compression.member_size()],
         filled: 0,
         spare,
@@ -134,7 +134,7 @@ pub fn write(
         let produced = producer.layer(chunks, options.compression, store);
 
         // closing both channels ends workers and collector
-        let Producer { hasher, jobs, ordered, .. } = producer;
+        let TarStreamProducer { hasher, jobs, ordered, .. } = producer;
         drop((jobs, ordered));
 
         // an error of the collector makes the producer stop early, so it is the cause
@@ -147,9 +147,9 @@ pub fn write(
 }
 
 /// Refuses entries that would give whoever starts them the rights of another.
-fn refuse_privileged(chunks: &[Chunk]) -> Result<(), Error> {
+fn refuse_privileged(chunks: &[LayerChunk]) -> Result<(), Error> {
     match chunks.iter().flat_map(|chunk| &chunk.entries).find(|entry| entry.mode & PRIVILEGED != 0) {
-        Some(Entry { path, mode, origin, .. }) => {
+        Some(TreeEntry { path, mode, origin, .. }) => {
             Err(Error::Privileged { path: path.clone(), mode: *mode, origin: origin.clone() })
         }
         None => Ok(()),
@@ -158,30 +158,30 @@ fn refuse_privileged(chunks: &[Chunk]) -> Result<(), Error> {
 
 /// Finishes the blob and keeps what later layers look for.
 fn remember_layer(
-    chunks: &[Chunk],
+    chunks: &[LayerChunk],
     compression: Compression,
-    tar: Hasher,
-    collected: Collected<'_>,
+    tar: DigestHasher,
+    collected: UnfinishedLayerBlob<'_>,
     store: &Store,
-) -> Result<Blob, Error> {
+) -> Result<LayerBlob, Error> {
     let uncompressed = tar.length();
     let (digest, size) = collected.blob.finish()?;
 
-    for Written { chunk, offset, length, crc } in collected.written {
+    for WrittenChunk { chunk, offset, length, crc } in collected.written {
         // the end of the archive is a piece of its own, behind the last chunk
         if let Some(chunk) = chunks.get(chunk) {
-            let place = Place { layer: digest, offset, length, crc: crc.sum() };
+            let place = ChunkLocation { layer: digest, offset, length, crc: crc.sum() };
             store.keep("chunk", &chunk.key(compression), &place)?;
         }
     }
 
-    let blob = Blob { digest, diff_id: tar.finish(), size, uncompressed };
+    let blob = LayerBlob { digest, diff_id: tar.finish(), size, uncompressed };
     store.keep("layer", &key(chunks, compression), &blob)?;
     Ok(blob)
 }
 
 /// Bytes to compress, the first of the buffer, and whom to answer.
-struct Job {
+struct CompressionJob {
     buffer: Vec<u8>,
     filled: usize,
     answer: SyncSender<Member>,
@@ -194,20 +194,20 @@ struct Member {
 }
 
 /// The next part of the blob, in order.
-enum Piece {
+enum BlobPiece {
     /// A compressed member of a chunk, once a worker has finished it.
     Member { chunk: usize, member: Receiver<Member> },
     /// A chunk that an older layer has.
-    Copy { chunk: usize, place: Place },
+    Copy { chunk: usize, place: ChunkLocation },
 }
 
 /// A worker: compresses members until no more come.
-fn compress(compression: Compression, queue: &Mutex<Receiver<Job>>) {
+fn compress(compression: Compression, queue: &Mutex<Receiver<CompressionJob>>) {
     let mut compressor = compression.compressor();
     loop {
         // a statement of its own, so that the lock is not held while the job is done
         let job = queue.lock().expect("no worker panics while it waits").recv();
-        let Ok(Job { mut buffer, filled, answer }) = job else { return };
+        let Ok(CompressionJob { mut buffer, filled, answer }) = job else { return };
 
         let member = compressor.member(&buffer[..filled]);
         let length = member.len();
@@ -223,13 +223,13 @@ fn compress(compression: Compression, queue: &Mutex<Receiver<Job>>) {
 }
 
 /// The blob before it has its name, and where its chunks lie.
-struct Collected<'a> {
+struct UnfinishedLayerBlob<'a> {
     blob: BlobWriter<'a>,
-    written: Vec<Written>,
+    written: Vec<WrittenChunk>,
 }
 
 /// Where a chunk lies in the blob that is being written.
-struct Written {
+struct WrittenChunk {
     chunk: usize,
     offset: u64,
     length: u64,
@@ -238,23 +238,23 @@ struct Written {
 
 /// Writes pieces in order and gives their buffers back.
 fn collect<'a>(
-    pieces: Receiver<Piece>,
+    pieces: Receiver<BlobPiece>,
     used: &Sender<Vec<u8>>,
     store: &'a Store,
-) -> Result<Collected<'a>, store::Error> {
+) -> Result<UnfinishedLayerBlob<'a>, store::Error> {
     let mut blob = store.writer()?;
-    let mut written: Vec<Written> = Vec::new();
+    let mut written: Vec<WrittenChunk> = Vec::new();
     for piece in pieces {
         let offset = blob.length();
         match piece {
-            Piece::Member { chunk, member } => {
+            BlobPiece::Member { chunk, member } => {
                 // only a worker that panics drops its answer, and the scope passes the panic on
                 let Ok(Member { buffer, length }) = member.recv() else { break };
                 let member = &buffer[..length];
 
                 // a chunk has many members, one after the other
                 if written.last().is_none_or(|last| last.chunk != chunk) {
-                    written.push(Written { chunk, offset, length: 0, crc: Crc::new() });
+                    written.push(WrittenChunk { chunk, offset, length: 0, crc: Crc::new() });
                 }
                 let current = written.last_mut().expect("pushed above");
                 current.length += member.len() as u64;
@@ -263,22 +263,22 @@ fn collect<'a>(
                 // the producer is gone once it has read everything
                 let _gone = used.send(buffer);
             }
-            Piece::Copy { chunk, place } => {
+            BlobPiece::Copy { chunk, place } => {
                 let mut crc = Crc::new();
                 each_part(&place, store, |part| {
                     crc.update(part);
                     blob.write(part)
                 })?;
-                written.push(Written { chunk, offset, length: place.length, crc });
+                written.push(WrittenChunk { chunk, offset, length: place.length, crc });
             }
         }
     }
-    Ok(Collected { blob, written })
+    Ok(UnfinishedLayerBlob { blob, written })
 }
 
 /// Calls the function with the bytes at a place, part by part.
 fn each_part(
-    place: &Place,
+    place: &ChunkLocation,
     store: &Store,
     mut take: impl FnMut(&[u8]) -> Result<(), store::Error>,
 ) -> Result<(), store::Error> {
@@ -298,8 +298,8 @@ fn each_part(
 }
 
 /// Finds the compressed form of a chunk, whole and undamaged.
-fn find_chunk(key: &Digest, store: &Store) -> Option<Place> {
-    let place = store.result::<Place>("chunk", key)?;
+fn find_chunk(key: &Digest, store: &Store) -> Option<ChunkLocation> {
+    let place = store.result::<ChunkLocation>("chunk", key)?;
     if !store.has_whole_blob(&place.layer) {
         return None;
     }
@@ -314,8 +314,8 @@ fn find_chunk(key: &Digest, store: &Store) -> Option<Place> {
 }
 
 /// Makes the tar stream, hashes it, and hands members out.
-struct Producer<'a> {
-    hasher: Hasher,
+struct TarStreamProducer<'a> {
+    hasher: DigestHasher,
     /// The next member, always of full size; buffers come back from the workers.
     buffer: Vec<u8>,
     /// How much of the buffer the member has so far.
@@ -325,25 +325,25 @@ struct Producer<'a> {
     chunk: usize,
     /// An older layer has the current chunk: its stream is hashed, but not compressed.
     reused: bool,
-    jobs: SyncSender<Job>,
-    ordered: SyncSender<Piece>,
-    contents: &'a Contents<'a>,
-    reporter: &'a dyn Reporter,
+    jobs: SyncSender<CompressionJob>,
+    ordered: SyncSender<BlobPiece>,
+    contents: &'a ContentReader<'a>,
+    reporter: &'a dyn ProgressReporter,
 }
 
-impl Producer<'_> {
-    fn layer(&mut self, chunks: &[Chunk], compression: Compression, store: &Store) -> Result<(), store::Error> {
+impl TarStreamProducer<'_> {
+    fn layer(&mut self, chunks: &[LayerChunk], compression: Compression, store: &Store) -> Result<(), store::Error> {
         for (index, chunk) in chunks.iter().enumerate() {
             self.chunk = index;
             let place = find_chunk(&chunk.key(compression), store);
             self.reused = place.is_some();
             if let Some(place) = place {
-                let _gone = self.ordered.send(Piece::Copy { chunk: index, place });
+                let _gone = self.ordered.send(BlobPiece::Copy { chunk: index, place });
             }
 
             for entry in &chunk.entries {
                 self.bytes(&tar::header(entry));
-                if let Kind::File(content) = &entry.kind {
+                if let EntryKind::File(content) = &entry.kind {
                     self.file(content)?;
                     self.bytes(&tar::END[..usize::try_from(tar::padding(content.size)).expect("less than a block")]);
                 }
@@ -371,9 +371,9 @@ impl Producer<'_> {
     }
 
     /// Appends a file, whose bytes must be those that came from the signed package: a damaged store is noticed here.
-    fn file(&mut self, content: &Content) -> Result<(), store::Error> {
+    fn file(&mut self, content: &FileContent) -> Result<(), store::Error> {
         // what this run itself wrote from a verified package was hashed a moment ago
-        let mut hasher = (!self.contents.is_fresh(content)).then(Hasher::default);
+        let mut hasher = (!self.contents.is_fresh(content)).then(DigestHasher::default);
 
         let mut done = 0;
         while done < content.size {
@@ -387,7 +387,7 @@ impl Producer<'_> {
             self.advance(length);
         }
 
-        match hasher.map(Hasher::finish) {
+        match hasher.map(DigestHasher::finish) {
             Some(found) if found != content.digest => Err(self.contents.damaged(content, found)),
             _ => Ok(()),
         }
@@ -409,7 +409,7 @@ impl Producer<'_> {
         }
         // the diffID covers reused chunks, too
         self.hasher.update(&self.buffer[..filled]);
-        self.reporter.event(Event::Advanced { stage: Stage::Compress, by: filled as u64 });
+        self.reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Compress, by: filled as u64 });
         if self.reused {
             return;
         }
@@ -423,28 +423,29 @@ impl Producer<'_> {
         // the collector learns of the member before it is compressed: this is what keeps the order
         let (answer, member) = mpsc::sync_channel(1);
         // both receivers live until the collector meets an error, which it reports itself
-        let _gone = self.ordered.send(Piece::Member { chunk: self.chunk, member });
-        let _gone = self.jobs.send(Job { buffer, filled, answer });
+        let _gone = self.ordered.send(BlobPiece::Member { chunk: self.chunk, member });
+        let _gone = self.jobs.send(CompressionJob { buffer, filled, answer });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Recorder;
-    use crate::tree::Origin;
+    use crate::report::EventRecorder;
+    use crate::tree::EntryOrigin;
 
     #[test]
     fn no_header_gives_rights_wherever_it_came_from() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let contents = Contents::new(&store);
-        let options = Options { compression: Compression::Gzip, threads: 1 };
-        let origin = Origin::Package("p".to_owned());
+        let contents = ContentReader::new(&store);
+        let options = LayerWriteOptions { compression: Compression::Gzip, threads: 1 };
+        let origin = EntryOrigin::Package("p".to_owned());
         let write = |mode| {
-            let kind = Kind::File(Content::inline(*b"x"));
-            let entry = Entry { path: "a".to_owned(), kind, mode, uid: 0, gid: 0, mtime: 0, origin: origin.clone() };
-            super::write(&[Chunk::new("p", vec![entry])], options, &contents, &store, &Recorder::default())
+            let kind = EntryKind::File(FileContent::inline(*b"x"));
+            let entry =
+                TreeEntry { path: "a".to_owned(), kind, mode, uid: 0, gid: 0, mtime: 0, origin: origin.clone() };
+            super::write(&[LayerChunk::new("p", vec![entry])], options, &contents, &store, &EventRecorder::default())
         };
         for mode in [0o4755, 0o2755, 0o6000] {
             assert!(matches!(write(mode), Err(Error::Privileged { .. })), "{mode:o}");

@@ -12,7 +12,7 @@ use std::fmt;
 /// All differences between two locks of one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Difference {
+pub struct LockDifference {
     /// Levels with differences, root first.
     pub levels: Vec<LevelDifference>,
     /// Parts of the definition that resolve to something else, or that came or went.
@@ -66,7 +66,7 @@ pub struct PackageChange {
     pub everywhere: bool,
 }
 
-impl Difference {
+impl LockDifference {
     /// Tells whether the choice of packages and all decisions about them stay as they are.
     #[must_use]
     pub fn keeps_decisions(&self) -> bool {
@@ -86,7 +86,7 @@ impl Difference {
 
 /// Compares two locks.
 #[must_use]
-pub fn diff(old: &Lock, new: &Lock) -> Difference {
+pub fn diff(old: &Lock, new: &Lock) -> LockDifference {
     let names: Vec<&String> = new.levels.iter().map(|level| &level.recipe).collect();
     let gone = old.levels.iter().map(|level| &level.recipe).filter(|name| !names.contains(name));
     let empty = LockedLevel {
@@ -113,7 +113,7 @@ pub fn diff(old: &Lock, new: &Lock) -> Difference {
     // and another format has other parts
     let is_said = |name: &String| old.format == new.format && (name != "parent" || levels.is_empty());
     let parts = changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name);
-    Difference {
+    LockDifference {
         definition: parts.filter(is_said).collect(),
         levels,
         parameters: changed(&old.parameters, &new.parameters),
@@ -201,7 +201,7 @@ impl fmt::Display for PackageChange {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for LockDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (what, change) in [("engine", self.engine), ("lock", self.format)] {
             if let Some((old, new)) = change {

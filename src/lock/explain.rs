@@ -2,12 +2,12 @@
 
 use crate::apt::relation::Relation;
 use crate::lock::Error;
-use crate::lock::graph::Graph;
-use crate::lock::graph::Ground;
-use crate::lock::graph::Group;
+use crate::lock::graph::DependencyGroup;
 use crate::lock::graph::Id;
+use crate::lock::graph::InstalledBelow;
+use crate::lock::graph::PackageGraph;
 use crate::lock::graph::write_group;
-use crate::lock::universe::Policy;
+use crate::lock::universe::CandidatePolicy;
 use crate::lock::universe::Universe;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -22,12 +22,12 @@ const LONGEST_CHAIN: usize = 30;
 /// What the words are made from.
 pub(crate) struct Explainer<'a> {
     pub(crate) universe: &'a Universe<'a>,
-    pub(crate) policy: &'a Policy,
-    pub(crate) ground: &'a Ground,
+    pub(crate) policy: &'a CandidatePolicy,
+    pub(crate) ground: &'a InstalledBelow,
 }
 
 /// Why a node cannot be installed at all.
-enum Cause {
+enum DependencyCause {
     /// None of a group's options can; the number of the group.
     Group(usize),
     /// It conflicts with a package of a lower level.
@@ -36,7 +36,7 @@ enum Cause {
 
 impl Explainer<'_> {
     /// Says why a requested group has no package at all; `None` when it has one.
-    pub(crate) fn request(&self, relations: &[Relation], group: &Group) -> Result<Option<String>, Error> {
+    pub(crate) fn request(&self, relations: &[Relation], group: &DependencyGroup) -> Result<Option<String>, Error> {
         if !group.options.is_empty() && group.dropped.is_none() {
             return Ok(None);
         }
@@ -87,9 +87,9 @@ impl Explainer<'_> {
     /// Says why the requests cannot stand together, or with the levels below.
     pub(crate) fn conflict(
         &self,
-        graph: &mut Graph<'_>,
+        graph: &mut PackageGraph<'_>,
         fixed: &[Id],
-        requests: &[Group],
+        requests: &[DependencyGroup],
     ) -> Result<Vec<String>, Error> {
         let roots: Vec<Id> = requests.iter().flat_map(|group| group.options.clone()).collect();
         let impossible = impossible(graph, fixed, &roots)?;
@@ -112,15 +112,20 @@ impl Explainer<'_> {
     }
 
     /// Follows impossible packages down to the first cause.
-    fn chain(&self, graph: &mut Graph<'_>, start: Id, impossible: &BTreeMap<Id, Cause>) -> Result<String, Error> {
+    fn chain(
+        &self,
+        graph: &mut PackageGraph<'_>,
+        start: Id,
+        impossible: &BTreeMap<Id, DependencyCause>,
+    ) -> Result<String, Error> {
         let mut words = Vec::new();
         let mut id = start;
         for _ in 0..LONGEST_CHAIN {
             let name = graph.nodes[id].name.clone();
             let version = graph.package(id).map(|package| package.version.to_string()).unwrap_or_default();
             let number = match impossible.get(&id) {
-                Some(Cause::Group(number)) => *number,
-                Some(Cause::Conflict(other)) => {
+                Some(DependencyCause::Group(number)) => *number,
+                Some(DependencyCause::Conflict(other)) => {
                     words.push(format!("`{name}` ({version}) {}", standing(graph, *other)));
                     break;
                 }
@@ -143,7 +148,7 @@ impl Explainer<'_> {
     }
 }
 
-fn standing(graph: &Graph<'_>, other: Id) -> String {
+fn standing(graph: &PackageGraph<'_>, other: Id) -> String {
     let node = &graph.nodes[other];
     let version = graph.package(other).map(|package| package.version.to_string()).unwrap_or_default();
     let level = node.level.as_deref().unwrap_or_default();
@@ -151,7 +156,11 @@ fn standing(graph: &Graph<'_>, other: Id) -> String {
 }
 
 /// Returns all reachable nodes that can never be installed, with the cause that was found first.
-fn impossible(graph: &mut Graph<'_>, fixed: &[Id], roots: &[Id]) -> Result<BTreeMap<Id, Cause>, Error> {
+fn impossible(
+    graph: &mut PackageGraph<'_>,
+    fixed: &[Id],
+    roots: &[Id],
+) -> Result<BTreeMap<Id, DependencyCause>, Error> {
     let mut banned: BTreeMap<Id, Id> = BTreeMap::new();
     for id in fixed {
         for other in &graph.needs(*id)?.conflicts {
@@ -168,7 +177,7 @@ fn impossible(graph: &mut Graph<'_>, fixed: &[Id], roots: &[Id]) -> Result<BTree
             }
         }
     }
-    let mut found: BTreeMap<Id, Cause> = BTreeMap::new();
+    let mut found: BTreeMap<Id, DependencyCause> = BTreeMap::new();
     loop {
         let before = found.len();
         for id in &seen {
@@ -177,12 +186,12 @@ fn impossible(graph: &mut Graph<'_>, fixed: &[Id], roots: &[Id]) -> Result<BTree
             }
             let needs = graph.needs(*id)?;
             let against = needs.conflicts.iter().copied().find(|other| graph.nodes[*other].level.is_some());
-            let dead = |group: &Group| {
+            let dead = |group: &DependencyGroup| {
                 group.dropped.is_none() && group.options.iter().all(|option| found.contains_key(option))
             };
             let cause = match against.or(banned.get(id).copied()) {
-                Some(other) => Some(Cause::Conflict(other)),
-                None => needs.groups.iter().position(dead).map(Cause::Group),
+                Some(other) => Some(DependencyCause::Conflict(other)),
+                None => needs.groups.iter().position(dead).map(DependencyCause::Group),
             };
             if let Some(cause) = cause {
                 found.insert(*id, cause);
@@ -196,10 +205,10 @@ fn impossible(graph: &mut Graph<'_>, fixed: &[Id], roots: &[Id]) -> Result<BTree
 
 /// Returns the conflicts among the packages that apt would take first.
 fn clashes(
-    graph: &mut Graph<'_>,
+    graph: &mut PackageGraph<'_>,
     fixed: &[Id],
-    requests: &[Group],
-    impossible: &BTreeMap<Id, Cause>,
+    requests: &[DependencyGroup],
+    impossible: &BTreeMap<Id, DependencyCause>,
 ) -> Result<Vec<String>, Error> {
     let mut parents: BTreeMap<Id, Option<Id>> = fixed.iter().map(|id| (*id, None)).collect();
     let mut queue = VecDeque::new();
@@ -228,9 +237,9 @@ fn clashes(
 
 /// Takes the first option of a group unless one is taken already.
 fn take(
-    group: &Group,
+    group: &DependencyGroup,
     parent: Option<Id>,
-    impossible: &BTreeMap<Id, Cause>,
+    impossible: &BTreeMap<Id, DependencyCause>,
     parents: &mut BTreeMap<Id, Option<Id>>,
     queue: &mut VecDeque<Id>,
 ) {
@@ -243,7 +252,7 @@ fn take(
     }
 }
 
-fn origin(graph: &Graph<'_>, parents: &BTreeMap<Id, Option<Id>>, id: Id) -> String {
+fn origin(graph: &PackageGraph<'_>, parents: &BTreeMap<Id, Option<Id>>, id: Id) -> String {
     if let Some(level) = &graph.nodes[id].level {
         return format!("part of level `{level}`");
     }

@@ -1,44 +1,44 @@
 //! Packages of one architecture as nodes, read on demand: what each needs, which nodes would do, and with what it conflicts.
 
-use crate::apt::Package;
+use crate::apt::BinaryPackage;
 use crate::apt::relation::Relation;
 use crate::lock::Error;
-use crate::lock::universe::Candidate;
-use crate::lock::universe::Policy;
+use crate::lock::universe::CandidatePolicy;
+use crate::lock::universe::PackageCandidate;
 use crate::lock::universe::Universe;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Place of a node in its [`Graph`].
+/// Place of a node in its [`PackageGraph`].
 pub(crate) type Id = usize;
 
 /// What stands fixed before a level is solved.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ground {
+pub(crate) struct InstalledBelow {
     /// Packages of the levels below, with the level's name.
-    pub(crate) fixed: BTreeMap<String, (String, Candidate)>,
+    pub(crate) fixed: BTreeMap<String, (String, PackageCandidate)>,
     /// Excluded names with the recipe's reason.
     pub(crate) excluded: BTreeMap<String, String>,
 }
 
 /// A name, with the only package that may be chosen for it.
-pub(crate) struct Node {
+pub(crate) struct PackageNode {
     pub(crate) name: String,
-    pub(crate) candidate: Option<Candidate>,
+    pub(crate) candidate: Option<PackageCandidate>,
     /// Level that already holds it.
     pub(crate) level: Option<String>,
-    expanded: Option<Rc<Needs>>,
+    expanded: Option<Rc<PackageNeeds>>,
 }
 
 /// What a node needs and excludes.
 #[derive(Default)]
-pub(crate) struct Needs {
-    pub(crate) groups: Vec<Group>,
+pub(crate) struct PackageNeeds {
+    pub(crate) groups: Vec<DependencyGroup>,
     pub(crate) conflicts: Vec<Id>,
 }
 
 /// One group of alternatives.
-pub(crate) struct Group {
+pub(crate) struct DependencyGroup {
     pub(crate) relations: Vec<Relation>,
     /// Nodes that satisfy it, in apt's order.
     pub(crate) options: Vec<Id>,
@@ -47,12 +47,12 @@ pub(crate) struct Group {
 }
 
 /// All nodes met so far.
-pub(crate) struct Graph<'a> {
+pub(crate) struct PackageGraph<'a> {
     universe: &'a Universe<'a>,
-    policy: &'a Policy,
-    ground: &'a Ground,
+    policy: &'a CandidatePolicy,
+    ground: &'a InstalledBelow,
     architecture: &'a str,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<PackageNode>,
     ids: BTreeMap<String, Id>,
     providers: BTreeMap<String, Rc<Vec<Id>>>,
     /// How many relations were followed.
@@ -63,11 +63,11 @@ pub(crate) struct Graph<'a> {
 /// project, with 86 packages of its own, has some 800.
 const MOST_RELATIONS: u64 = 30_000;
 
-impl<'a> Graph<'a> {
+impl<'a> PackageGraph<'a> {
     pub(crate) fn new(
         universe: &'a Universe<'a>,
-        policy: &'a Policy,
-        ground: &'a Ground,
+        policy: &'a CandidatePolicy,
+        ground: &'a InstalledBelow,
         architecture: &'a str,
     ) -> Self {
         let (nodes, ids, providers) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
@@ -85,21 +85,21 @@ impl<'a> Graph<'a> {
             None => (None, self.universe.candidate(name, self.policy)?),
         };
         let id = self.nodes.len();
-        self.nodes.push(Node { name: name.to_owned(), candidate, level, expanded: None });
+        self.nodes.push(PackageNode { name: name.to_owned(), candidate, level, expanded: None });
         self.ids.insert(name.to_owned(), id);
         Ok(id)
     }
 
-    pub(crate) fn package(&self, id: Id) -> Option<&Package> {
+    pub(crate) fn package(&self, id: Id) -> Option<&BinaryPackage> {
         self.nodes[id].candidate.as_ref().map(|candidate| &candidate.package)
     }
 
     /// Returns what a node needs; packages of lower levels need nothing more.
-    pub(crate) fn needs(&mut self, id: Id) -> Result<Rc<Needs>, Error> {
+    pub(crate) fn needs(&mut self, id: Id) -> Result<Rc<PackageNeeds>, Error> {
         if let Some(needs) = &self.nodes[id].expanded {
             return Ok(Rc::clone(needs));
         }
-        let mut needs = Needs::default();
+        let mut needs = PackageNeeds::default();
         if let Some(package) = self.package(id).cloned() {
             let relations = package.depends.iter().map(Vec::len).sum::<usize>() + package.conflicts.len();
             self.relations += relations as u64;
@@ -127,7 +127,7 @@ impl<'a> Graph<'a> {
     /// An exclusion takes away what would have been installed; it never makes the second choice come in. So when the first
     /// package that could satisfy the group is excluded, the group asks for nothing (another selected package may satisfy
     /// it all the same). An excluded package further down the list is just no choice any more.
-    pub(crate) fn group(&mut self, relations: &[Relation]) -> Result<Group, Error> {
+    pub(crate) fn group(&mut self, relations: &[Relation]) -> Result<DependencyGroup, Error> {
         let mut options: Vec<Id> = Vec::new();
         let mut dropped = None;
         for relation in relations {
@@ -140,7 +140,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        Ok(Group { relations: relations.to_vec(), options, dropped })
+        Ok(DependencyGroup { relations: relations.to_vec(), options, dropped })
     }
 
     /// Returns the excluded package that apt would take first for a relation.
@@ -209,7 +209,7 @@ impl<'a> Graph<'a> {
 
     /// What apt tries first: essential, then priority, then by name. Nothing of an earlier lock counts, so that anybody
     /// can choose again and find the same.
-    fn rank(&self, package: &Package) -> (bool, crate::apt::Priority, String) {
+    fn rank(&self, package: &BinaryPackage) -> (bool, crate::apt::Priority, String) {
         (!package.essential, package.priority, package.name.clone())
     }
 
@@ -220,12 +220,12 @@ impl<'a> Graph<'a> {
 }
 
 /// Tells whether the package of a relation's name satisfies it, by its version or because it provides its own name.
-fn accepts(relation: &Relation, package: &Package) -> bool {
+fn accepts(relation: &Relation, package: &BinaryPackage) -> bool {
     package.name == relation.name && (relation.satisfied_by(&package.version) || provides(relation, package))
 }
 
 /// Tells whether one of a package's `Provides` satisfies a relation.
-fn provides(relation: &Relation, package: &Package) -> bool {
+fn provides(relation: &Relation, package: &BinaryPackage) -> bool {
     package.provides.iter().any(|provide| relation.provided_by(provide))
 }
 

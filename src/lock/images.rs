@@ -1,34 +1,34 @@
 //! Locks images, parents first: opens each archive once, resolves level by level, reads the scripts of what is new.
 
-use crate::apt::Package;
-use crate::apt::deb::ControlMembers;
-use crate::apt::index::Index;
+use crate::apt::BinaryPackage;
+use crate::apt::deb::ControlFiles;
+use crate::apt::index::PackageIndex;
 use crate::apt::relation::Relation;
 use crate::lock::Error;
-use crate::lock::diff::Difference;
+use crate::lock::diff::LockDifference;
 use crate::lock::diff::diff;
 use crate::lock::file::FIRST_REVISION;
 use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPocket;
-use crate::lock::level::Past;
+use crate::lock::level::EarlierLocks;
 use crate::lock::level::take_over;
 use crate::lock::level::to_locked;
-use crate::lock::resolve::Addition;
 use crate::lock::resolve::Held;
-use crate::lock::resolve::Request;
-use crate::lock::resolve::Side;
+use crate::lock::resolve::LevelAddition;
+use crate::lock::resolve::LevelRequest;
+use crate::lock::resolve::PlatformChoice;
 use crate::lock::resolve::resolve_level;
-use crate::lock::scripts::Unknown;
-use crate::lock::universe::Origin;
-use crate::lock::universe::Policy;
+use crate::lock::scripts::UndecidedScript;
+use crate::lock::universe::CandidateOrigin;
+use crate::lock::universe::CandidatePolicy;
 use crate::lock::universe::Universe;
 use crate::lock::verify::identity;
 use crate::recipe::ArchiveDefinition;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
-use crate::recipe::Level;
+use crate::recipe::ImageDefinition;
+use crate::recipe::LevelDefinition;
+use crate::recipe::ScriptLedger;
 use crate::values::Architecture;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Archives and packages, as the network (or a test) has them.
-pub trait Outside {
+pub trait ArchiveAccess {
     /// Opens all pockets of some archives for some architectures: verified and complete. Returns one a definition. `locked`
     /// are the states that locks name: what is new must not be older than they are, and what proves a lock is them.
     ///
@@ -48,20 +48,20 @@ pub trait Outside {
         archives: &[ArchiveDefinition],
         architectures: &BTreeSet<Architecture>,
         locked: &[LockedPocket],
-    ) -> Result<Vec<Open>, Error>;
+    ) -> Result<Vec<OpenArchive>, Error>;
 
     /// Tells whether a package can be read without fetching it.
-    fn is_at_hand(&self, package: &Package) -> bool;
+    fn is_at_hand(&self, package: &BinaryPackage) -> bool;
 
     /// Fetches packages and reads their control members; each `.deb` is verified against its digest first.
     ///
     /// # Errors
     /// When one cannot be had, or is not what the index says.
-    fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, Error>;
+    fn read(&self, needed: &[NeededPackage<'_>]) -> Result<BTreeMap<Digest, PackageContent>, Error>;
 }
 
 /// An opened archive.
-pub struct Open {
+pub struct OpenArchive {
     /// State of every pocket, in the recipe's order.
     pub pockets: Vec<LockedPocket>,
     /// Its indexes.
@@ -79,11 +79,11 @@ pub struct OpenIndex {
     /// Debian architecture, or `all`.
     pub architecture: String,
     /// Its packages.
-    pub index: Index,
+    pub index: PackageIndex,
 }
 
 /// A package that must be read because no earlier lock knows it.
-pub struct Needed<'a> {
+pub struct NeededPackage<'a> {
     /// The archives of the image, to find its addresses by [`Self::from`].
     pub archives: &'a [ArchiveDefinition],
     /// Archive and pocket, `ubuntu/security`.
@@ -91,47 +91,47 @@ pub struct Needed<'a> {
     /// Platform that it is for.
     pub platform: Platform,
     /// The package as the index describes it.
-    pub package: &'a Package,
+    pub package: &'a BinaryPackage,
 }
 
 /// What is in a package besides its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
+pub struct PackageContent {
     /// SHA-512 of the `.deb`, 128 hexadecimal digits.
     pub sha512: String,
     /// Files of the control archive.
-    pub members: ControlMembers,
+    pub members: ControlFiles,
 }
 
 /// What to lock, and what is known already.
 #[derive(Clone, Copy)]
-pub struct Images<'a> {
+pub struct LockInput<'a> {
     /// Images, parents before children.
-    pub definitions: &'a [Definition],
+    pub definitions: &'a [ImageDefinition],
     /// Locks of last time, by image; also of images that are not locked now.
     pub previous: &'a BTreeMap<String, Lock>,
     /// Decisions about maintainer scripts.
-    pub ledger: &'a Ledger,
+    pub ledger: &'a ScriptLedger,
     /// Engine format version.
     pub engine: u32,
 }
 
 /// What came of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct LockOutcome {
     /// Image name.
     pub image: String,
     /// The lock to use from now on; the old one, with its dates, when nothing that matters changed.
     pub lock: Lock,
     /// What changed against the old lock; `None` when there was none before.
-    pub difference: Option<Difference>,
+    pub difference: Option<LockDifference>,
 }
 
-impl Outcome {
+impl LockOutcome {
     /// Tells whether the lock file on disk is still right.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.difference.as_ref().is_some_and(Difference::is_empty)
+        self.difference.as_ref().is_some_and(LockDifference::is_empty)
     }
 }
 
@@ -140,10 +140,10 @@ impl Outcome {
 /// # Errors
 /// When an archive is not to be trusted, there is no choice of packages, or maintainer scripts are undecided: then all of
 /// them, over all images.
-pub fn lock(images: Images<'_>, outside: &dyn Outside) -> Result<(Vec<Outcome>, Vec<String>), Error> {
-    let Each { images, warnings } = lock_each(images, outside);
+pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<LockOutcome>, Vec<String>), Error> {
+    let LockResults { images, warnings } = lock_each(images, outside);
     let mut outcomes = Vec::new();
-    let mut unknown: BTreeMap<(String, Digest), Unknown> = BTreeMap::new();
+    let mut unknown: BTreeMap<(String, Digest), UndecidedScript> = BTreeMap::new();
     for (_, result) in images {
         match result {
             Ok(outcome) => outcomes.push(outcome),
@@ -156,23 +156,23 @@ pub fn lock(images: Images<'_>, outside: &dyn Outside) -> Result<(Vec<Outcome>, 
     if unknown.is_empty() {
         return Ok((outcomes, warnings));
     }
-    let mut scripts: Vec<Unknown> = unknown.into_values().collect();
+    let mut scripts: Vec<UndecidedScript> = unknown.into_values().collect();
     scripts.sort_by(|a, b| (&a.packages, &a.kind).cmp(&(&b.packages, &b.kind)));
     Err(Error::Scripts(scripts))
 }
 
 /// One script that several packages have is decided about once.
-fn merge(script: Unknown, unknown: &mut BTreeMap<(String, Digest), Unknown>) {
+fn merge(script: UndecidedScript, unknown: &mut BTreeMap<(String, Digest), UndecidedScript>) {
     let entry = unknown.entry((script.kind.clone(), script.sha256)).or_insert_with(|| script.clone());
     let names: BTreeSet<String> = entry.packages.drain(..).chain(script.packages).collect();
     entry.packages = names.into_iter().collect();
 }
 
 /// What came of every image, by name, in the order of the definitions.
-pub type Results = Vec<(String, Result<Outcome, Error>)>;
+pub type Results = Vec<(String, Result<LockOutcome, Error>)>;
 
 /// What came of every image by itself.
-pub struct Each {
+pub struct LockResults {
     /// By image, in the order of the definitions.
     pub images: Results,
     /// What should be looked at.
@@ -180,12 +180,12 @@ pub struct Each {
 }
 
 /// Locks every image by itself: where one cannot be locked, those that do not stand on it still are.
-pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
-    let mut done: BTreeMap<String, Outcome> = BTreeMap::new();
+pub fn lock_each(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> LockResults {
+    let mut done: BTreeMap<String, LockOutcome> = BTreeMap::new();
     let mut failed: BTreeMap<String, Error> = BTreeMap::new();
     let mut warnings: BTreeSet<String> = BTreeSet::new();
-    let mut past = Past::new(images.previous, images.ledger);
-    let mut waiting: Vec<&Definition> = images.definitions.iter().collect();
+    let mut past = EarlierLocks::new(images.previous, images.ledger);
+    let mut waiting: Vec<&ImageDefinition> = images.definitions.iter().collect();
     // images that share their archives go together, so that only one set of indexes is in memory at a time
     while let Some(archives) = waiting.first().map(|definition| &definition.archives) {
         let (group, rest): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|other| other.archives == *archives);
@@ -209,7 +209,7 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
                 done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
             });
             let (opened, universes) = (&opened, &universes);
-            let mut run = Run { images, definition, below, opened, universes, outside, past: &mut past };
+            let mut run = LockRun { images, definition, below, opened, universes, outside, past: &mut past };
             match run.image() {
                 Ok((lock, warned, undecided)) => {
                     warnings.extend(warned);
@@ -234,7 +234,7 @@ pub fn lock_each(images: Images<'_>, outside: &dyn Outside) -> Each {
         };
         (image.clone(), result)
     });
-    Each { images: images.collect(), warnings: warnings.into_iter().collect() }
+    LockResults { images: images.collect(), warnings: warnings.into_iter().collect() }
 }
 
 /// Returns the newest state of every pocket among some locks.
@@ -251,11 +251,11 @@ fn newest<'a>(locks: impl Iterator<Item = &'a Lock>) -> Vec<LockedPocket> {
 
 /// Opens all archives of images that share them.
 pub(crate) fn open(
-    group: &[&Definition],
-    outside: &dyn Outside,
+    group: &[&ImageDefinition],
+    outside: &dyn ArchiveAccess,
     locked: &[LockedPocket],
     warnings: &mut BTreeSet<String>,
-) -> Result<Vec<(String, Open)>, Error> {
+) -> Result<Vec<(String, OpenArchive)>, Error> {
     let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
     let archives = group.first().map_or(&[][..], |definition| &definition.archives);
     let opened = outside.open(archives, &architectures, locked)?;
@@ -264,7 +264,7 @@ pub(crate) fn open(
 }
 
 /// The first image of the group gets the reason, the others refer to it.
-fn refuse(group: &[&Definition], error: Error, failed: &mut BTreeMap<String, Error>) {
+fn refuse(group: &[&ImageDefinition], error: Error, failed: &mut BTreeMap<String, Error>) {
     let first = group.first().map(|definition| definition.image.clone()).unwrap_or_default();
     for definition in group.iter().skip(1) {
         failed.insert(definition.image.clone(), Error::Archives { first: first.clone() });
@@ -274,8 +274,8 @@ fn refuse(group: &[&Definition], error: Error, failed: &mut BTreeMap<String, Err
 
 /// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest; also where
 /// recipes changed that led to the same decisions, which is noted.
-fn outcome(mut lock: Lock, previous: Option<&Lock>) -> Outcome {
-    let Some(old) = previous else { return Outcome { image: lock.image.clone(), lock, difference: None } };
+fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
+    let Some(old) = previous else { return LockOutcome { image: lock.image.clone(), lock, difference: None } };
     let mut difference = diff(old, &lock);
     difference.states = !has_sound_states(old, &lock);
     if difference.keeps_decisions() {
@@ -284,7 +284,7 @@ fn outcome(mut lock: Lock, previous: Option<&Lock>) -> Outcome {
     if !difference.is_empty() {
         lock.revision = revision(&lock, old);
     }
-    Outcome { image: lock.image.clone(), lock, difference: Some(difference) }
+    LockOutcome { image: lock.image.clone(), lock, difference: Some(difference) }
 }
 
 /// Tells whether the states of an older lock can be what it was chosen from: those of the same pockets, none of them newer
@@ -310,21 +310,21 @@ fn revision(lock: &Lock, old: &Lock) -> u32 {
 }
 
 /// One image being locked.
-pub(crate) struct Run<'r, 'a> {
-    pub(crate) images: Images<'a>,
-    pub(crate) definition: &'a Definition,
+pub(crate) struct LockRun<'r, 'a> {
+    pub(crate) images: LockInput<'a>,
+    pub(crate) definition: &'a ImageDefinition,
     /// The lock of the image that it stands on.
     pub(crate) below: Option<&'r Lock>,
-    pub(crate) opened: &'r [(String, Open)],
+    pub(crate) opened: &'r [(String, OpenArchive)],
     pub(crate) universes: &'r BTreeMap<Platform, Universe<'r>>,
-    pub(crate) outside: &'r dyn Outside,
-    pub(crate) past: &'r mut Past<'a>,
+    pub(crate) outside: &'r dyn ArchiveAccess,
+    pub(crate) past: &'r mut EarlierLocks<'a>,
 }
 
 /// A lock, warnings, and scripts to decide about.
-pub(crate) type Made = (Lock, Vec<String>, Vec<Unknown>);
+pub(crate) type Made = (Lock, Vec<String>, Vec<UndecidedScript>);
 
-impl Run<'_, '_> {
+impl LockRun<'_, '_> {
     pub(crate) fn image(&mut self) -> Result<Made, Error> {
         let (definition, universes) = (self.definition, self.universes);
         let mut held: BTreeMap<Platform, Held> = BTreeMap::new();
@@ -344,10 +344,10 @@ impl Run<'_, '_> {
                 let held = &*held.entry(*platform).or_default();
                 sides.insert(*platform, (&universes[platform], held.clone()));
             }
-            let sides = sides
-                .iter()
-                .map(|(platform, (universe, held))| (*platform, Side { universe, held, request: &requests[platform] }));
-            let (additions, warned) = resolve_level(&sides.collect(), &Policy::default())?;
+            let sides = sides.iter().map(|(platform, (universe, held))| {
+                (*platform, PlatformChoice { universe, held, request: &requests[platform] })
+            });
+            let (additions, warned) = resolve_level(&sides.collect(), &CandidatePolicy::default())?;
             warnings.extend(warned);
             let (level, undecided) = self.level(number, &additions)?;
             levels.push(level);
@@ -379,7 +379,7 @@ impl Run<'_, '_> {
         if same { levels } else { Vec::new() }
     }
 
-    fn requests(&self, number: usize) -> Result<BTreeMap<Platform, Request>, Error> {
+    fn requests(&self, number: usize) -> Result<BTreeMap<Platform, LevelRequest>, Error> {
         let one = |platform: &Platform| Ok((*platform, request(self.definition.levels_for(*platform), number)?));
         self.definition.platforms.iter().map(one).collect()
     }
@@ -387,8 +387,8 @@ impl Run<'_, '_> {
     fn level(
         &mut self,
         number: usize,
-        additions: &BTreeMap<Platform, Addition>,
-    ) -> Result<(LockedLevel, Vec<Unknown>), Error> {
+        additions: &BTreeMap<Platform, LevelAddition>,
+    ) -> Result<(LockedLevel, Vec<UndecidedScript>), Error> {
         let mut needed = Vec::new();
         let mut seen = BTreeSet::new();
         for (platform, addition) in additions {
@@ -396,7 +396,12 @@ impl Run<'_, '_> {
                 let package = &choice.candidate.package;
                 if self.past.must_be_read(package, self.outside) && seen.insert(package.sha256) {
                     let from = choice.candidate.from.as_str();
-                    needed.push(Needed { archives: &self.definition.archives, from, platform: *platform, package });
+                    needed.push(NeededPackage {
+                        archives: &self.definition.archives,
+                        from,
+                        platform: *platform,
+                        package,
+                    });
                 }
             }
         }
@@ -467,13 +472,16 @@ impl Run<'_, '_> {
 }
 
 /// Returns what may be chosen for each platform of some images.
-pub(crate) fn universes<'a>(group: &[&Definition], opened: &'a [(String, Open)]) -> BTreeMap<Platform, Universe<'a>> {
+pub(crate) fn universes<'a>(
+    group: &[&ImageDefinition],
+    opened: &'a [(String, OpenArchive)],
+) -> BTreeMap<Platform, Universe<'a>> {
     let platforms: BTreeSet<Platform> = group.iter().flat_map(|definition| &definition.platforms).copied().collect();
     platforms.into_iter().map(|platform| (platform, universe(opened, platform))).collect()
 }
 
 /// All indexes for one platform.
-fn universe(opened: &[(String, Open)], platform: Platform) -> Universe<'_> {
+fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_> {
     let architecture = platform.architecture().debian();
     let mut origins = Vec::new();
     for (archive, open) in opened {
@@ -481,7 +489,7 @@ fn universe(opened: &[(String, Open)], platform: Platform) -> Universe<'_> {
             open.indexes.iter().filter(|index| index.architecture == architecture || index.architecture == "all")
         {
             let from = format!("{archive}/{}", index.pocket);
-            origins.push(Origin { from, component: index.component.clone(), shelf: &index.index });
+            origins.push(CandidateOrigin { from, component: index.component.clone(), shelf: &index.index });
         }
     }
     Universe::new(origins)
@@ -492,7 +500,7 @@ fn universe(opened: &[(String, Open)], platform: Platform) -> Universe<'_> {
 ///
 /// # Errors
 /// When a request is no package relation.
-pub fn request(levels: &[Level], number: usize) -> Result<Request, Error> {
+pub fn request(levels: &[LevelDefinition], number: usize) -> Result<LevelRequest, Error> {
     let level = &levels[number];
     let mut packages = Vec::new();
     for text in &level.packages {
@@ -505,5 +513,5 @@ pub fn request(levels: &[Level], number: usize) -> Result<Request, Error> {
     }
     exclude.retain(|name, _| !packages.iter().flatten().any(|relation| relation.name == *name));
     exclude.extend(level.exclude_packages.clone());
-    Ok(Request { recipe: level.recipe.clone(), packages, exclude })
+    Ok(LevelRequest { recipe: level.recipe.clone(), packages, exclude })
 }

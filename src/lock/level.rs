@@ -1,46 +1,46 @@
 //! Chosen packages to a locked level and back: layer plan, digests, script decisions, what earlier locks know already.
 
+use crate::apt::BinaryPackage;
 use crate::apt::MultiArch;
-use crate::apt::Package;
 use crate::apt::Priority;
-use crate::apt::version::Version;
+use crate::apt::version::DebianVersion;
 use crate::lock::Error;
 use crate::lock::file::ExcludedPackage;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedScript;
-use crate::lock::images::Content;
-use crate::lock::images::Outside;
+use crate::lock::images::ArchiveAccess;
+use crate::lock::images::PackageContent;
 use crate::lock::layers::plan;
-use crate::lock::resolve::Addition;
-use crate::lock::resolve::Choice;
 use crate::lock::resolve::Held;
+use crate::lock::resolve::LevelAddition;
+use crate::lock::resolve::LevelChoice;
 use crate::lock::scripts::KINDS;
-use crate::lock::scripts::Script;
-use crate::lock::scripts::Unknown;
+use crate::lock::scripts::MaintainerScript;
+use crate::lock::scripts::UndecidedScript;
 use crate::lock::scripts::decision;
 use crate::lock::scripts::review;
-use crate::lock::universe::Candidate;
+use crate::lock::universe::PackageCandidate;
 use crate::lock::universe::Universe;
-use crate::recipe::Ledger;
-use crate::recipe::Level;
+use crate::recipe::LevelDefinition;
+use crate::recipe::ScriptLedger;
 use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// What is known about packages by the digest of their `.deb`: from earlier locks, and from what was read in this run.
-pub(crate) struct Past<'a> {
-    ledger: &'a Ledger,
+pub(crate) struct EarlierLocks<'a> {
+    ledger: &'a ScriptLedger,
     sha512: BTreeMap<Digest, String>,
     /// Package and script kinds with digests, of packages that an earlier lock had.
     scripts: BTreeMap<Digest, Vec<(String, Digest)>>,
-    read: BTreeMap<Digest, Content>,
+    read: BTreeMap<Digest, PackageContent>,
 }
 
-impl<'a> Past<'a> {
-    pub(crate) fn new(previous: &BTreeMap<String, Lock>, ledger: &'a Ledger) -> Self {
+impl<'a> EarlierLocks<'a> {
+    pub(crate) fn new(previous: &BTreeMap<String, Lock>, ledger: &'a ScriptLedger) -> Self {
         let mut past = Self { ledger, sha512: BTreeMap::new(), scripts: BTreeMap::new(), read: BTreeMap::new() };
         for level in previous.values().flat_map(|lock| &lock.levels) {
             for package in level.packages.values().flatten() {
@@ -55,7 +55,7 @@ impl<'a> Past<'a> {
 
     /// Tells whether the package itself must be looked at: it is new, or the ledger dropped a decision about it, or it is
     /// at hand. Earlier locks are believed only where a download is saved, until the new lock is proven.
-    pub(crate) fn must_be_read(&self, package: &Package, outside: &dyn Outside) -> bool {
+    pub(crate) fn must_be_read(&self, package: &BinaryPackage, outside: &dyn ArchiveAccess) -> bool {
         if self.read.contains_key(&package.sha256) {
             return false;
         }
@@ -67,11 +67,11 @@ impl<'a> Past<'a> {
     }
 
     /// Takes what was read.
-    pub(crate) fn learn(&mut self, contents: BTreeMap<Digest, Content>) {
+    pub(crate) fn learn(&mut self, contents: BTreeMap<Digest, PackageContent>) {
         self.read.extend(contents);
     }
 
-    fn sha512(&self, package: &Package) -> String {
+    fn sha512(&self, package: &BinaryPackage) -> String {
         let read = self.read.get(&package.sha256).map(|content| content.sha512.clone());
         let known = read.or_else(|| self.sha512.get(&package.sha256).cloned());
         known.or_else(|| package.sha512.clone()).unwrap_or_default()
@@ -84,11 +84,11 @@ impl<'a> Past<'a> {
 
 /// Makes the locked form of a level, and lists the scripts that nobody has decided about.
 pub(crate) fn to_locked(
-    level: &Level,
-    additions: &BTreeMap<Platform, Addition>,
+    level: &LevelDefinition,
+    additions: &BTreeMap<Platform, LevelAddition>,
     previous: &[Vec<String>],
-    past: &Past<'_>,
-) -> (LockedLevel, Vec<Unknown>) {
+    past: &EarlierLocks<'_>,
+) -> (LockedLevel, Vec<UndecidedScript>) {
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     let mut packages: BTreeMap<Platform, Vec<LockedPackage>> = BTreeMap::new();
     let mut excluded: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
@@ -130,11 +130,20 @@ pub(crate) fn to_locked(
 }
 
 /// Scripts of a package: read in this run, else as the earlier lock lists them with the ledger's decision of today.
-fn collect_scripts(package: &Package, past: &Past<'_>, known: &mut BTreeSet<LockedScript>, read: &mut Vec<Script>) {
+fn collect_scripts(
+    package: &BinaryPackage,
+    past: &EarlierLocks<'_>,
+    known: &mut BTreeSet<LockedScript>,
+    read: &mut Vec<MaintainerScript>,
+) {
     if let Some(content) = past.read.get(&package.sha256) {
         for kind in KINDS {
             if let Some(bytes) = content.members.get(kind) {
-                read.push(Script { package: package.name.clone(), kind: kind.to_owned(), bytes: bytes.to_vec() });
+                read.push(MaintainerScript {
+                    package: package.name.clone(),
+                    kind: kind.to_owned(),
+                    bytes: bytes.to_vec(),
+                });
             }
         }
         return;
@@ -145,8 +154,8 @@ fn collect_scripts(package: &Package, past: &Past<'_>, known: &mut BTreeSet<Lock
     }
 }
 
-fn locked(choice: &Choice, past: &Past<'_>) -> LockedPackage {
-    let Candidate { package, from, component } = &choice.candidate;
+fn locked(choice: &LevelChoice, past: &EarlierLocks<'_>) -> LockedPackage {
+    let PackageCandidate { package, from, component } = &choice.candidate;
     let differs = package.source_version.as_str() != package.version.as_str();
     LockedPackage {
         name: package.name.clone(),
@@ -183,23 +192,23 @@ pub(crate) fn take_over(
         let exact = versions.iter().find(|candidate| candidate.package.version.as_str() == locked.version);
         let mut package =
             exact.or(versions.first()).map_or_else(|| bare(locked), |candidate| candidate.package.clone());
-        package.version = Version::new(&locked.version);
+        package.version = DebianVersion::new(&locked.version);
         package.sha256 = locked.sha256;
-        let candidate = Candidate { package, from: locked.from.clone(), component: locked.component.clone() };
+        let candidate = PackageCandidate { package, from: locked.from.clone(), component: locked.component.clone() };
         held.insert(locked.name.clone(), (recipe.to_owned(), candidate));
     }
     Ok(())
 }
 
 /// A package that no archive has any more: what the lock knows about it.
-fn bare(locked: &LockedPackage) -> Package {
+fn bare(locked: &LockedPackage) -> BinaryPackage {
     let source_version = locked.source_version.as_deref().unwrap_or(&locked.version);
-    Package {
+    BinaryPackage {
         name: locked.name.clone(),
-        version: Version::new(&locked.version),
+        version: DebianVersion::new(&locked.version),
         architecture: locked.architecture.clone(),
         source: locked.source.clone(),
-        source_version: Version::new(source_version),
+        source_version: DebianVersion::new(source_version),
         priority: Priority::Optional,
         essential: false,
         multi_arch: MultiArch::No,

@@ -1,6 +1,6 @@
 //! Definition and archives to Lock.
 //!
-//! - **In**: [`Definition`](crate::recipe::Definition)s, opened archives, the locks of last time, the script ledger.
+//! - **In**: [`Definition`](crate::recipe::ImageDefinition)s, opened archives, the locks of last time, the script ledger.
 //! - **Out**: a [`Lock`](file::Lock) an image, or the reasons why there is none, all of them.
 //! - **Invariants**: the result does not depend on the order of any input; a child's lower levels are its parent's.
 //! - **Not here**: what a package contains (`layer`), downloads (`fetch`).
@@ -20,10 +20,10 @@ mod solve;
 pub mod universe;
 pub mod verify;
 
-pub use images::Each;
-pub use images::Images;
-pub use images::Outcome;
-pub use images::Outside;
+pub use images::ArchiveAccess;
+pub use images::LockInput;
+pub use images::LockOutcome;
+pub use images::LockResults;
 pub use images::Results;
 pub use images::lock;
 pub use images::lock_each;
@@ -77,7 +77,7 @@ pub enum Error {
     },
     /// Maintainer scripts that nobody has decided about.
     #[error("cannot lock: {} maintainer scripts are not in the script ledger", .0.len())]
-    Scripts(Vec<scripts::Unknown>),
+    Scripts(Vec<scripts::UndecidedScript>),
     /// An archive could not be opened, or a package not be fetched.
     #[error(transparent)]
     Outside(AnyError),

@@ -20,23 +20,23 @@
 
 use crate::fault::Explain;
 use crate::fault::Turn;
+use crate::lock::ArchiveAccess;
 use crate::lock::Error;
-use crate::lock::Images;
-use crate::lock::Outside;
+use crate::lock::LockInput;
 use crate::lock::diff::diff;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
-use crate::lock::images::Open;
-use crate::lock::images::Run;
+use crate::lock::images::LockRun;
+use crate::lock::images::OpenArchive;
 use crate::lock::images::open;
 use crate::lock::images::universes;
-use crate::lock::level::Past;
+use crate::lock::level::EarlierLocks;
 use crate::lock::universe::Universe;
 use crate::recipe::ArchiveDefinition;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
+use crate::recipe::ImageDefinition;
+use crate::recipe::ScriptLedger;
 use crate::values::Digest;
 use crate::values::Platform;
 use serde::Deserialize;
@@ -50,9 +50,9 @@ const LONGEST_AGO: i64 = 400 * 86_400;
 
 /// A lock to prove, with what it was made for.
 #[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
+pub struct LockClaim<'a> {
     /// What the recipes say.
-    pub definition: &'a Definition,
+    pub definition: &'a ImageDefinition,
     /// What was locked.
     pub lock: &'a Lock,
 }
@@ -60,7 +60,7 @@ pub struct Claim<'a> {
 /// What proves a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Proof {
+pub struct LockProof {
     /// The signed state of every pocket that was read, by the pocket's name: its InRelease file.
     pub states: BTreeMap<String, Digest>,
     /// Pockets for which that is a later state than the lock names.
@@ -69,7 +69,7 @@ pub struct Proof {
 
 /// Why a lock is not proven.
 #[derive(Debug)]
-pub enum Doubt {
+pub enum ProofDoubt {
     /// The states that it names, or later ones, lead to something else.
     Differs {
         /// All differences.
@@ -86,7 +86,7 @@ pub enum Doubt {
     Failed(Error),
 }
 
-impl Doubt {
+impl ProofDoubt {
     /// Returns who has to act. What is said of another lock counts there, not here.
     #[must_use]
     pub fn turn(&self) -> Turn {
@@ -99,34 +99,39 @@ impl Doubt {
 }
 
 /// Proves locks; parents stand before their children. Returns what came of each, in the same order.
-pub fn prove(claims: &[Claim<'_>], ledger: &Ledger, engine: u32, outside: &dyn Outside) -> Vec<Result<Proof, Doubt>> {
+pub fn prove(
+    claims: &[LockClaim<'_>],
+    ledger: &ScriptLedger,
+    engine: u32,
+    outside: &dyn ArchiveAccess,
+) -> Vec<Result<LockProof, ProofDoubt>> {
     let locks: BTreeMap<String, Lock> =
         claims.iter().map(|claim| (claim.definition.image.clone(), claim.lock.clone())).collect();
-    let images = Images { definitions: &[], previous: &locks, ledger, engine };
+    let images = LockInput { definitions: &[], previous: &locks, ledger, engine };
     // what earlier locks say about packages counts for nothing here
     let nothing = BTreeMap::new();
-    let mut past = Past::new(&nothing, ledger);
-    let mut results: Vec<Option<Result<Proof, Doubt>>> = claims.iter().map(|_| None).collect();
+    let mut past = EarlierLocks::new(&nothing, ledger);
+    let mut results: Vec<Option<Result<LockProof, ProofDoubt>>> = claims.iter().map(|_| None).collect();
 
     // one set of indexes is in memory at a time
     while let Some(first) = results.iter().position(Option::is_none) {
         let group: Vec<usize> = (first..claims.len())
             .filter(|index| results[*index].is_none() && same_states(&claims[first], &claims[*index]))
             .collect();
-        let definitions: Vec<&Definition> = group.iter().map(|index| claims[*index].definition).collect();
+        let definitions: Vec<&ImageDefinition> = group.iter().map(|index| claims[*index].definition).collect();
         let states: Vec<LockedPocket> = claims[first].lock.newest_states().cloned().collect();
         let opened = match open(&definitions, outside, &states, &mut BTreeSet::new()) {
             Ok(opened) => opened,
             Err(error) => {
                 for index in &group[1..] {
                     let first = claims[first].definition.image.clone();
-                    results[*index] = Some(Err(Doubt::Failed(Error::Archives { first })));
+                    results[*index] = Some(Err(ProofDoubt::Failed(Error::Archives { first })));
                 }
-                results[first] = Some(Err(Doubt::Failed(error)));
+                results[first] = Some(Err(ProofDoubt::Failed(error)));
                 continue;
             }
         };
-        let archives = Archives { opened: &opened, universes: &universes(&definitions, &opened), outside };
+        let archives = ProofArchives { opened: &opened, universes: &universes(&definitions, &opened), outside };
         for index in group {
             results[index] = Some(one(&claims[index], images, &archives, &mut past));
         }
@@ -136,31 +141,31 @@ pub fn prove(claims: &[Claim<'_>], ledger: &Ledger, engine: u32, outside: &dyn O
 }
 
 /// Tells whether two locks were chosen from the same archives in the same state.
-fn same_states(one: &Claim<'_>, other: &Claim<'_>) -> bool {
-    let archives = |claim: &Claim<'_>| -> Vec<ArchiveDefinition> { claim.definition.archives.clone() };
+fn same_states(one: &LockClaim<'_>, other: &LockClaim<'_>) -> bool {
+    let archives = |claim: &LockClaim<'_>| -> Vec<ArchiveDefinition> { claim.definition.archives.clone() };
     one.lock.newest_states().eq(other.lock.newest_states()) && archives(one) == archives(other)
 }
 
 /// The archives of a group of locks, opened.
-struct Archives<'r> {
-    opened: &'r [(String, Open)],
+struct ProofArchives<'r> {
+    opened: &'r [(String, OpenArchive)],
     universes: &'r BTreeMap<Platform, Universe<'r>>,
-    outside: &'r dyn Outside,
+    outside: &'r dyn ArchiveAccess,
 }
 
 fn one<'a>(
-    claim: &Claim<'a>,
-    images: Images<'a>,
-    archives: &Archives<'_>,
-    past: &mut Past<'a>,
-) -> Result<Proof, Doubt> {
-    let Claim { definition, lock } = *claim;
-    let Archives { opened, universes, outside } = *archives;
+    claim: &LockClaim<'a>,
+    images: LockInput<'a>,
+    archives: &ProofArchives<'_>,
+    past: &mut EarlierLocks<'a>,
+) -> Result<LockProof, ProofDoubt> {
+    let LockClaim { definition, lock } = *claim;
+    let ProofArchives { opened, universes, outside } = *archives;
     let below = definition.parent.as_ref().and_then(|parent| images.previous.get(parent));
-    let mut run = Run { images, definition, below, opened, universes, outside, past };
-    let (derived, _, undecided) = run.image().map_err(Doubt::Failed)?;
+    let mut run = LockRun { images, definition, below, opened, universes, outside, past };
+    let (derived, _, undecided) = run.image().map_err(ProofDoubt::Failed)?;
     if !undecided.is_empty() {
-        return Err(Doubt::Failed(Error::Scripts(undecided)));
+        return Err(ProofDoubt::Failed(Error::Scripts(undecided)));
     }
 
     judge(lock, &derived)
@@ -169,23 +174,23 @@ fn one<'a>(
 /// Compares a lock with what was chosen anew from signed states.
 ///
 /// # Errors
-/// [`Doubt::Differs`] with all differences that are no free choice.
-pub fn judge(lock: &Lock, derived: &Lock) -> Result<Proof, Doubt> {
+/// [`ProofDoubt::Differs`] with all differences that are no free choice.
+pub fn judge(lock: &Lock, derived: &Lock) -> Result<LockProof, ProofDoubt> {
     let proof = proof(lock, derived);
     let differences = match proof.later.is_empty() {
         true => exact(lock, derived),
         false => by_later_states(lock, derived, &proof),
     };
-    if differences.is_empty() { Ok(proof) } else { Err(Doubt::Differs { differences, later: proof.later }) }
+    if differences.is_empty() { Ok(proof) } else { Err(ProofDoubt::Differs { differences, later: proof.later }) }
 }
 
 /// Names the states that were read, and those that are not the locked ones.
-fn proof(lock: &Lock, derived: &Lock) -> Proof {
+fn proof(lock: &Lock, derived: &Lock) -> LockProof {
     let states: BTreeMap<String, Digest> =
         derived.newest_states().map(|state| (state.title(), state.inrelease)).collect();
     let is_other = |state: &&LockedPocket| states.get(&state.title()) != Some(&state.inrelease);
     let later = lock.newest_states().filter(is_other).map(LockedPocket::title).collect();
-    Proof { states, later }
+    LockProof { states, later }
 }
 
 /// Compares everything but the free choices.
@@ -205,7 +210,7 @@ fn exact(lock: &Lock, derived: &Lock) -> Vec<String> {
 }
 
 /// Compares what a later state can say about an older lock.
-fn by_later_states(lock: &Lock, derived: &Lock, proof: &Proof) -> Vec<String> {
+fn by_later_states(lock: &Lock, derived: &Lock, proof: &LockProof) -> Vec<String> {
     let mut differences = Vec::new();
     for (locked, read) in lock.newest_states().zip(derived.newest_states()) {
         let title = locked.title();
@@ -283,13 +288,16 @@ fn without_place(level: &LockedLevel) -> LockedLevel {
 }
 
 /// An image is proven only with those that it stands on.
-fn with_parents(claims: &[Claim<'_>], results: Vec<Result<Proof, Doubt>>) -> Vec<Result<Proof, Doubt>> {
+fn with_parents(
+    claims: &[LockClaim<'_>],
+    results: Vec<Result<LockProof, ProofDoubt>>,
+) -> Vec<Result<LockProof, ProofDoubt>> {
     let mut doubted: BTreeSet<&String> = BTreeSet::new();
     let mut all = Vec::new();
     for (claim, result) in claims.iter().zip(results) {
         let parent = claim.definition.parent.as_ref().filter(|parent| doubted.contains(parent));
         let result = match (result, parent) {
-            (Ok(_), Some(parent)) => Err(Doubt::Below { parent: parent.clone() }),
+            (Ok(_), Some(parent)) => Err(ProofDoubt::Below { parent: parent.clone() }),
             (result, _) => result,
         };
         if result.is_err() {

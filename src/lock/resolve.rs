@@ -1,18 +1,18 @@
 //! Chooses packages: level by level from the root, for every platform, with the same versions on all of them.
 
 use crate::apt::relation::Relation;
-use crate::apt::version::Version;
+use crate::apt::version::DebianVersion;
 use crate::lock::Error;
 use crate::lock::explain::Explainer;
 use crate::lock::file::ExcludedPackage;
-use crate::lock::graph::Graph;
-use crate::lock::graph::Ground;
-use crate::lock::graph::Group;
+use crate::lock::graph::DependencyGroup;
 use crate::lock::graph::Id;
-use crate::lock::solve::Effort;
+use crate::lock::graph::InstalledBelow;
+use crate::lock::graph::PackageGraph;
+use crate::lock::solve::SolverEffort;
 use crate::lock::solve::solve;
-use crate::lock::universe::Candidate;
-use crate::lock::universe::Policy;
+use crate::lock::universe::CandidatePolicy;
+use crate::lock::universe::PackageCandidate;
 use crate::lock::universe::Universe;
 use crate::values::Platform;
 use std::cell::RefCell;
@@ -24,7 +24,7 @@ const MOST_ROUNDS: usize = 12;
 
 /// What one level asks for, on one platform.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Request {
+pub struct LevelRequest {
     /// Recipe name.
     pub recipe: String,
     /// Requested packages, each a group of alternatives.
@@ -35,33 +35,33 @@ pub struct Request {
 
 /// A package that was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct LevelChoice {
     /// Package and origin.
-    pub candidate: Candidate,
+    pub candidate: PackageCandidate,
     /// `requested` or `needed by <package>`.
     pub why: String,
 }
 
 /// What a level adds on one platform.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addition {
+pub struct LevelAddition {
     /// Packages by name.
-    pub packages: BTreeMap<String, Choice>,
+    pub packages: BTreeMap<String, LevelChoice>,
     /// Dependencies that were left out.
     pub excluded: Vec<ExcludedPackage>,
 }
 
 /// Packages that the levels below hold already, with the level's name.
-pub type Held = BTreeMap<String, (String, Candidate)>;
+pub type Held = BTreeMap<String, (String, PackageCandidate)>;
 
 /// One platform's archives and what its levels below hold.
-pub struct Side<'a> {
+pub struct PlatformChoice<'a> {
     /// Archives.
     pub universe: &'a Universe<'a>,
     /// Levels below.
     pub held: &'a Held,
     /// What the level asks for.
-    pub request: &'a Request,
+    pub request: &'a LevelRequest,
 }
 
 /// Resolves one level on all platforms, with one version of every package that several platforms have.
@@ -71,9 +71,9 @@ pub struct Side<'a> {
 /// # Errors
 /// [`Error::Unresolvable`] with all reasons, or when an index cannot be read.
 pub fn resolve_level(
-    sides: &BTreeMap<Platform, Side<'_>>,
-    policy: &Policy,
-) -> Result<(BTreeMap<Platform, Addition>, Vec<String>), Error> {
+    sides: &BTreeMap<Platform, PlatformChoice<'_>>,
+    policy: &CandidatePolicy,
+) -> Result<(BTreeMap<Platform, LevelAddition>, Vec<String>), Error> {
     let unaligned = resolve_sides(sides, policy)?;
     let mut additions = unaligned.clone();
     let mut policy = policy.clone();
@@ -101,14 +101,17 @@ pub fn resolve_level(
     Ok((unaligned, warnings))
 }
 
-fn resolve_sides(sides: &BTreeMap<Platform, Side<'_>>, policy: &Policy) -> Result<BTreeMap<Platform, Addition>, Error> {
-    let one = |(platform, side): (&Platform, &Side<'_>)| Ok((*platform, resolve(*platform, side, policy)?));
+fn resolve_sides(
+    sides: &BTreeMap<Platform, PlatformChoice<'_>>,
+    policy: &CandidatePolicy,
+) -> Result<BTreeMap<Platform, LevelAddition>, Error> {
+    let one = |(platform, side): (&Platform, &PlatformChoice<'_>)| Ok((*platform, resolve(*platform, side, policy)?));
     sides.iter().map(one).collect()
 }
 
 /// Names whose source versions are not the same on all platforms that have them.
-fn differing(additions: &BTreeMap<Platform, Addition>) -> BTreeSet<String> {
-    let mut versions: BTreeMap<&String, &Version> = BTreeMap::new();
+fn differing(additions: &BTreeMap<Platform, LevelAddition>) -> BTreeSet<String> {
+    let mut versions: BTreeMap<&String, &DebianVersion> = BTreeMap::new();
     let mut names = BTreeSet::new();
     for (name, choice) in additions.values().flat_map(|addition| &addition.packages) {
         let version = &choice.candidate.package.source_version;
@@ -119,7 +122,7 @@ fn differing(additions: &BTreeMap<Platform, Addition>) -> BTreeSet<String> {
     names
 }
 
-fn differs(additions: &BTreeMap<Platform, Addition>, name: &str) -> String {
+fn differs(additions: &BTreeMap<Platform, LevelAddition>, name: &str) -> String {
     let mut versions = Vec::new();
     for (platform, addition) in additions {
         if let Some(choice) = addition.packages.get(name) {
@@ -130,15 +133,15 @@ fn differs(additions: &BTreeMap<Platform, Addition>, name: &str) -> String {
 }
 
 /// The newest source version that every platform that knows the package has.
-fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, name: &str) -> Result<Option<Version>, Error> {
-    let mut common: Option<BTreeSet<Version>> = None;
+fn newest_on_all(sides: &BTreeMap<Platform, PlatformChoice<'_>>, name: &str) -> Result<Option<DebianVersion>, Error> {
+    let mut common: Option<BTreeSet<DebianVersion>> = None;
     for side in sides.values() {
         // a halted version must not come back as a pin
         let mut here = BTreeSet::new();
         for candidate in side.universe.versions(name)?.iter() {
             let version = candidate.package.source_version.clone();
             let pins = BTreeMap::from([(name.to_owned(), version.clone())]);
-            let single = Policy { pins };
+            let single = CandidatePolicy { pins };
             if side.universe.candidate(name, &single)?.is_some() {
                 here.insert(version);
             }
@@ -153,12 +156,12 @@ fn newest_on_all(sides: &BTreeMap<Platform, Side<'_>>, name: &str) -> Result<Opt
 }
 
 fn held_back(
-    sides: &BTreeMap<Platform, Side<'_>>,
-    policy: &Policy,
+    sides: &BTreeMap<Platform, PlatformChoice<'_>>,
+    policy: &CandidatePolicy,
     tried: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
-    let free = Policy::default();
+    let free = CandidatePolicy::default();
     for name in tried.keys() {
         let Some(pin) = policy.pins.get(name) else { continue };
         for (platform, side) in sides {
@@ -175,12 +178,16 @@ fn held_back(
 ///
 /// # Errors
 /// [`Error::Unresolvable`] with all reasons, or when an index cannot be read.
-pub fn resolve(platform: Platform, side: &Side<'_>, policy: &Policy) -> Result<Addition, Error> {
-    let ground = Ground { fixed: side.held.clone(), excluded: side.request.exclude.clone() };
+pub fn resolve(
+    platform: Platform,
+    side: &PlatformChoice<'_>,
+    policy: &CandidatePolicy,
+) -> Result<LevelAddition, Error> {
+    let ground = InstalledBelow { fixed: side.held.clone(), excluded: side.request.exclude.clone() };
     let mut reasons = Vec::new();
     let unresolvable =
         |reasons: Vec<String>| Error::Unresolvable { recipe: side.request.recipe.clone(), platform, reasons };
-    let graph = RefCell::new(Graph::new(side.universe, policy, &ground, platform.architecture().debian()));
+    let graph = RefCell::new(PackageGraph::new(side.universe, policy, &ground, platform.architecture().debian()));
     let explainer = Explainer { universe: side.universe, policy, ground: &ground };
 
     let mut fixed = Vec::new();
@@ -196,7 +203,7 @@ pub fn resolve(platform: Platform, side: &Side<'_>, policy: &Policy) -> Result<A
     if !reasons.is_empty() {
         return Err(unresolvable(reasons));
     }
-    match solve(&graph, &fixed, &requests, Effort::USUAL)? {
+    match solve(&graph, &fixed, &requests, SolverEffort::USUAL)? {
         Some(selected) => addition(&mut graph.into_inner(), &ground, &selected, &requests),
         None => Err(unresolvable(explainer.conflict(&mut graph.borrow_mut(), &fixed, &requests)?)),
     }
@@ -211,7 +218,7 @@ fn sorted(packages: &[Vec<Relation>]) -> Vec<Vec<Relation>> {
 }
 
 /// A request is for packages by their own names, as with apt: a virtual one is refused.
-fn requested(graph: &mut Graph<'_>, relations: &[Relation]) -> Result<Group, Error> {
+fn requested(graph: &mut PackageGraph<'_>, relations: &[Relation]) -> Result<DependencyGroup, Error> {
     let mut group = graph.group(relations)?;
     group.options.retain(|id| relations.iter().any(|relation| relation.name == graph.nodes[*id].name));
     Ok(group)
@@ -219,11 +226,11 @@ fn requested(graph: &mut Graph<'_>, relations: &[Relation]) -> Result<Group, Err
 
 /// Turns the solver's set into what the level adds: nothing that no chain of needs reaches, each with its reason.
 fn addition(
-    graph: &mut Graph<'_>,
-    ground: &Ground,
+    graph: &mut PackageGraph<'_>,
+    ground: &InstalledBelow,
     selected: &BTreeSet<Id>,
-    requests: &[Group],
-) -> Result<Addition, Error> {
+    requests: &[DependencyGroup],
+) -> Result<LevelAddition, Error> {
     let mut packages = BTreeMap::new();
     let mut reached = BTreeSet::new();
     let mut ring: BTreeMap<String, (Id, String)> = BTreeMap::new();
@@ -253,7 +260,7 @@ fn addition(
                 }
             }
             if let Some(candidate) = graph.nodes[id].candidate.clone() {
-                packages.insert(name, Choice { candidate, why });
+                packages.insert(name, LevelChoice { candidate, why });
             }
         }
         ring = next;
@@ -267,5 +274,5 @@ fn addition(
         let reason = ground.excluded.get(&name).cloned().unwrap_or_default();
         ExcludedPackage { name, reason, wanted_by: by.into_iter().collect() }
     };
-    Ok(Addition { packages, excluded: wanted.into_iter().map(record).collect() })
+    Ok(LevelAddition { packages, excluded: wanted.into_iter().map(record).collect() })
 }

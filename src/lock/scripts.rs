@@ -2,8 +2,8 @@
 //! those that are not.
 
 use crate::lock::file::LockedScript;
-use crate::recipe::Decision;
-use crate::recipe::Ledger;
+use crate::recipe::ScriptDecision;
+use crate::recipe::ScriptLedger;
 use crate::values::Digest;
 use crate::values::shown::lines;
 use std::collections::BTreeMap;
@@ -43,16 +43,16 @@ const EFFECTS: [(&str, &[&str]); 18] = [
 
 /// Returns what the ledger decides about a script, as locks write it.
 #[must_use]
-pub fn decision(ledger: &Ledger, script: &Digest) -> Option<String> {
+pub fn decision(ledger: &ScriptLedger, script: &Digest) -> Option<String> {
     ledger.entry(script).map(|entry| match &entry.decision {
-        Decision::NotNeeded => "not-needed".to_owned(),
-        Decision::Reproduced { by } => format!("reproduced by {by}"),
+        ScriptDecision::NotNeeded => "not-needed".to_owned(),
+        ScriptDecision::Reproduced { by } => format!("reproduced by {by}"),
     })
 }
 
 /// A script as a package brings it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
+pub struct MaintainerScript {
     /// Binary package.
     pub package: String,
     /// One of [`KINDS`].
@@ -63,7 +63,7 @@ pub struct Script {
 
 /// A script that the ledger does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
+pub struct UndecidedScript {
     /// Packages that bring the very same bytes, sorted.
     pub packages: Vec<String>,
     /// One of [`KINDS`].
@@ -80,11 +80,11 @@ pub struct Unknown {
 
 /// Scripts against the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Review {
+pub struct ScriptReview {
     /// Decided ones, sorted.
     pub known: Vec<LockedScript>,
     /// Those that somebody must decide about, sorted, the same bytes once.
-    pub unknown: Vec<Unknown>,
+    pub unknown: Vec<UndecidedScript>,
 }
 
 /// Packages that bring the same script, and its bytes.
@@ -93,7 +93,7 @@ type Shared<'a> = (BTreeSet<String>, &'a [u8]);
 /// Looks every script up; `decide` returns the ledger's decision for package, kind and digest
 /// (`not-needed`, `reproduced by accounts`).
 #[must_use]
-pub fn review(scripts: &[Script], decide: &dyn Fn(&str, &str, &Digest) -> Option<String>) -> Review {
+pub fn review(scripts: &[MaintainerScript], decide: &dyn Fn(&str, &str, &Digest) -> Option<String>) -> ScriptReview {
     let mut known = BTreeSet::new();
     let mut unknown: BTreeMap<(String, Digest), Shared<'_>> = BTreeMap::new();
     for script in scripts {
@@ -114,11 +114,11 @@ pub fn review(scripts: &[Script], decide: &dyn Fn(&str, &str, &Digest) -> Option
         let shown = text.lines().take(MOST_LINES).map(printable).collect::<Vec<_>>();
         let more = text.lines().count().saturating_sub(MOST_LINES);
         let packages = packages.into_iter().collect();
-        Unknown { packages, effects: effects(&kind, &text), kind, sha256, excerpt: shown.join("\n"), more }
+        UndecidedScript { packages, effects: effects(&kind, &text), kind, sha256, excerpt: shown.join("\n"), more }
     };
-    let mut unknown: Vec<Unknown> = unknown.into_iter().map(describe).collect();
+    let mut unknown: Vec<UndecidedScript> = unknown.into_iter().map(describe).collect();
     unknown.sort_by(|a, b| (&a.packages, &a.kind, a.sha256).cmp(&(&b.packages, &b.kind, b.sha256)));
-    Review { known: known.into_iter().collect(), unknown }
+    ScriptReview { known: known.into_iter().collect(), unknown }
 }
 
 /// A person judges what is there, not what a terminal makes of it.
@@ -137,7 +137,7 @@ pub fn effects(kind: &str, text: &str) -> Vec<&'static str> {
     found.map(|(name, _)| *name).collect()
 }
 
-impl Unknown {
+impl UndecidedScript {
     /// Returns entries for `recipes/scripts.yaml`, one a package, with the decision left open.
     #[must_use]
     pub fn ledger_entry(&self) -> String {
@@ -153,7 +153,7 @@ impl Unknown {
     }
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UndecidedScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} of {} is not in the script ledger ({})", self.kind, self.packages.join(", "), self.sha256)?;
         let effects = if self.effects.is_empty() { "none".to_owned() } else { self.effects.join(", ") };

@@ -1,12 +1,12 @@
-//! The door to the SAT solver: a [`Graph`] as resolvo sees it.
+//! The door to the SAT solver: a [`PackageGraph`] as resolvo sees it.
 //!
 //! Every name has one candidate, so a version set is either "this package" or "nothing of this name"; providers of a
 //! virtual package stand under their own names, because resolvo wants one name a version set.
 
 use crate::lock::Error;
-use crate::lock::graph::Graph;
-use crate::lock::graph::Group;
+use crate::lock::graph::DependencyGroup;
 use crate::lock::graph::Id;
+use crate::lock::graph::PackageGraph;
 use resolvo::Candidates;
 use resolvo::Condition;
 use resolvo::ConditionId;
@@ -34,7 +34,7 @@ use std::fmt::Display;
 /// How much work a search may be. It is counted and not timed, so that what can be locked here is not refused there:
 /// whoever writes an index decides how hard it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Effort {
+pub(crate) struct SolverEffort {
     /// Most looks: one at each name that would do somewhere, and one at each package that may be taken. The largest image
     /// of this project, with 86 packages of its own, takes 178.
     looks: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Effort {
     choices: u64,
 }
 
-impl Effort {
+impl SolverEffort {
     /// What normal commands spend: seconds.
     pub(crate) const USUAL: Self = Self { looks: 20_000, choices: 5_000 };
 
@@ -69,13 +69,13 @@ impl Effort {
 /// # Errors
 /// When an index cannot be read; [`Error::Effort`] when that takes more work than `effort`.
 pub(crate) fn solve(
-    graph: &RefCell<Graph<'_>>,
+    graph: &RefCell<PackageGraph<'_>>,
     fixed: &[Id],
-    requests: &[Group],
-    effort: Effort,
+    requests: &[DependencyGroup],
+    effort: SolverEffort,
 ) -> Result<Option<BTreeSet<Id>>, Error> {
     let (unions, failure) = (RefCell::new(Vec::new()), RefCell::new(None));
-    let provider = Provider { graph, unions, failure, effort, looks: Cell::new(0), asked: Cell::new(0) };
+    let provider = SolverProvider { graph, unions, failure, effort, looks: Cell::new(0), asked: Cell::new(0) };
     let mut requirements: Vec<ConditionalRequirement> = fixed.iter().map(|id| only(*id).into()).collect();
     for group in requests {
         requirements.push(provider.requirement(&group.options));
@@ -91,11 +91,11 @@ pub(crate) fn solve(
     }
 }
 
-struct Provider<'g, 'a> {
-    graph: &'g RefCell<Graph<'a>>,
+struct SolverProvider<'g, 'a> {
+    graph: &'g RefCell<PackageGraph<'a>>,
     unions: RefCell<Vec<Vec<VersionSetId>>>,
     failure: RefCell<Option<Error>>,
-    effort: Effort,
+    effort: SolverEffort,
     looks: Cell<u64>,
     asked: Cell<u64>,
 }
@@ -114,7 +114,7 @@ fn raw(id: Id) -> u32 {
     u32::try_from(id).expect("an archive has far fewer than 2^31 names")
 }
 
-impl Provider<'_, '_> {
+impl SolverProvider<'_, '_> {
     fn requirement(&self, options: &[Id]) -> ConditionalRequirement {
         match options {
             // an empty set of some name can never be satisfied
@@ -136,7 +136,7 @@ impl Provider<'_, '_> {
     }
 }
 
-impl Interner for Provider<'_, '_> {
+impl Interner for SolverProvider<'_, '_> {
     type NameId = NameId;
     type SolvableId = SolvableId;
 
@@ -174,7 +174,7 @@ impl Interner for Provider<'_, '_> {
     }
 }
 
-impl DependencyProvider for Provider<'_, '_> {
+impl DependencyProvider for SolverProvider<'_, '_> {
     async fn filter_candidates(&self, candidates: &[SolvableId], set: VersionSetId, inverse: bool) -> Vec<SolvableId> {
         let all = set.0.is_multiple_of(2) != inverse;
         if all { candidates.to_vec() } else { Vec::new() }
@@ -213,29 +213,31 @@ impl DependencyProvider for Provider<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apt::index::Index;
-    use crate::apt::index::Limits;
+    use crate::apt::index::PackageIndex;
+    use crate::apt::index::PackageIndexLimits;
     use crate::apt::relation::Relation;
-    use crate::lock::graph::Ground;
-    use crate::lock::universe::Origin;
-    use crate::lock::universe::Policy;
+    use crate::lock::graph::InstalledBelow;
+    use crate::lock::universe::CandidateOrigin;
+    use crate::lock::universe::CandidatePolicy;
     use crate::lock::universe::Universe;
     use crate::values::Digest;
 
     /// Solves for `wanted` in an archive of packages with some fields each; the number that is chosen.
-    fn chosen(packages: &[(String, String)], wanted: &str, effort: Effort) -> Result<Option<usize>, Error> {
+    fn chosen(packages: &[(String, String)], wanted: &str, effort: SolverEffort) -> Result<Option<usize>, Error> {
         let stanza = |(name, fields): &(String, String)| {
             let digest = Digest::of(name.as_bytes()).hex().to_string();
             let head = format!("Package: {name}\nVersion: 1\nArchitecture: amd64\nFilename: pool/{name}\n");
             format!("{head}Size: 1\nSHA256: {digest}\n{fields}\n")
         };
         let text: String = packages.iter().map(stanza).collect();
-        let index = Index::read(text.as_bytes(), &Limits::ARCHIVE).unwrap();
-        let origin = Origin { from: "debian/release".to_owned(), component: "main".to_owned(), shelf: &index };
-        let (universe, policy, ground) = (Universe::new(vec![origin]), Policy::default(), Ground::default());
-        let graph = RefCell::new(Graph::new(&universe, &policy, &ground, "amd64"));
+        let index = PackageIndex::read(text.as_bytes(), &PackageIndexLimits::ARCHIVE).unwrap();
+        let origin = CandidateOrigin { from: "debian/release".to_owned(), component: "main".to_owned(), shelf: &index };
+        let (universe, policy, ground) =
+            (Universe::new(vec![origin]), CandidatePolicy::default(), InstalledBelow::default());
+        let graph = RefCell::new(PackageGraph::new(&universe, &policy, &ground, "amd64"));
         let groups = Relation::parse_groups(wanted).unwrap();
-        let requests: Vec<Group> = groups.iter().map(|group| graph.borrow_mut().group(group).unwrap()).collect();
+        let requests: Vec<DependencyGroup> =
+            groups.iter().map(|group| graph.borrow_mut().group(group).unwrap()).collect();
         Ok(solve(&graph, &[], &requests, effort)?.map(|chosen| chosen.len()))
     }
 
@@ -262,8 +264,8 @@ mod tests {
 
     #[test]
     fn a_search_ends_after_so_much_work_on_every_machine() {
-        assert_eq!(chosen(&pigeons(4), "top", Effort::USUAL).unwrap(), None);
-        let little = Effort { looks: 1_000, choices: 300 };
+        assert_eq!(chosen(&pigeons(4), "top", SolverEffort::USUAL).unwrap(), None);
+        let little = SolverEffort { looks: 1_000, choices: 300 };
         for holes in [9, 12, 20] {
             let error = chosen(&pigeons(holes), "top", little).unwrap_err();
             assert_eq!(error.to_string(), "cannot choose packages: 300 choices have not led to an end", "{holes}");
@@ -277,6 +279,6 @@ mod tests {
         let wide = |number: usize| (number + 1..120).map(|other| format!("w{other}")).collect::<Vec<_>>().join(", ");
         let field = |number: usize| if number < 119 { format!("Depends: {}\n", wide(number)) } else { String::new() };
         let packages: Vec<(String, String)> = (0..120).map(|number| (format!("w{number}"), field(number))).collect();
-        assert_eq!(chosen(&packages, "w0", Effort { looks: 240, choices: 10 }).unwrap(), Some(120));
+        assert_eq!(chosen(&packages, "w0", SolverEffort { looks: 240, choices: 10 }).unwrap(), Some(120));
     }
 }

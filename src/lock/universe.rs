@@ -1,9 +1,9 @@
 //! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its candidate.
 
-use crate::apt::Package;
+use crate::apt::BinaryPackage;
 use crate::apt::index;
-use crate::apt::index::Index;
-use crate::apt::version::Version;
+use crate::apt::index::PackageIndex;
+use crate::apt::version::DebianVersion;
 use crate::lock::Error;
 use crate::lock::file::LockedPackage;
 use std::cell::RefCell;
@@ -12,29 +12,29 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Packages by name and by what they provide: an index of an archive, or a list of packages.
-pub trait Shelf {
+pub trait VersionShelf {
     /// Returns all packages of a name.
     ///
     /// # Errors
     /// When a paragraph cannot be read.
-    fn by_name(&self, name: &str) -> Result<Vec<Package>, index::Error>;
+    fn by_name(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error>;
 
     /// Returns all packages that provide a virtual package.
     ///
     /// # Errors
     /// When a paragraph cannot be read.
-    fn providers(&self, name: &str) -> Result<Vec<Package>, index::Error>;
+    fn providers(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error>;
 
     /// Returns all package names, for suggestions.
     fn names(&self) -> Vec<String>;
 }
 
-impl Shelf for Index {
-    fn by_name(&self, name: &str) -> Result<Vec<Package>, index::Error> {
+impl VersionShelf for PackageIndex {
+    fn by_name(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error> {
         self.by_name(name).collect()
     }
 
-    fn providers(&self, name: &str) -> Result<Vec<Package>, index::Error> {
+    fn providers(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error> {
         self.providers(name).collect()
     }
 
@@ -43,13 +43,13 @@ impl Shelf for Index {
     }
 }
 
-impl Shelf for Vec<Package> {
-    fn by_name(&self, name: &str) -> Result<Vec<Package>, index::Error> {
+impl VersionShelf for Vec<BinaryPackage> {
+    fn by_name(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error> {
         Ok(self.iter().filter(|package| package.name == name).cloned().collect())
     }
 
-    fn providers(&self, name: &str) -> Result<Vec<Package>, index::Error> {
-        let provides = |package: &&Package| package.provides.iter().any(|provide| provide.name == name);
+    fn providers(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error> {
+        let provides = |package: &&BinaryPackage| package.provides.iter().any(|provide| provide.name == name);
         Ok(self.iter().filter(provides).cloned().collect())
     }
 
@@ -60,16 +60,16 @@ impl Shelf for Vec<Package> {
 
 /// One component of one pocket.
 #[derive(Clone)]
-pub struct Origin<'a> {
+pub struct CandidateOrigin<'a> {
     /// Archive and pocket, `ubuntu/security`.
     pub from: String,
     /// Component, `main`.
     pub component: String,
     /// Its packages.
-    pub shelf: &'a dyn Shelf,
+    pub shelf: &'a dyn VersionShelf,
 }
 
-impl Origin<'_> {
+impl CandidateOrigin<'_> {
     fn error(&self, cause: index::Error) -> Error {
         Error::Index { from: self.from.clone(), cause: Box::new(cause) }
     }
@@ -77,9 +77,9 @@ impl Origin<'_> {
 
 /// A package that can be chosen, and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct PackageCandidate {
     /// The package.
-    pub package: Package,
+    pub package: BinaryPackage,
     /// Archive and pocket.
     pub from: String,
     /// Component.
@@ -88,16 +88,16 @@ pub struct Candidate {
 
 /// What narrows the choice of versions.
 #[derive(Debug, Clone, Default)]
-pub struct Policy {
+pub struct CandidatePolicy {
     /// Source versions that must be taken, by binary package: what all platforms have.
-    pub pins: BTreeMap<String, Version>,
+    pub pins: BTreeMap<String, DebianVersion>,
 }
 
 /// All origins of one architecture; their order counts only between equal versions.
 pub struct Universe<'a> {
-    origins: Vec<Origin<'a>>,
+    origins: Vec<CandidateOrigin<'a>>,
     /// What [`Self::versions`] found before: levels and images ask for the same names again and again.
-    versions: RefCell<BTreeMap<String, Rc<[Candidate]>>>,
+    versions: RefCell<BTreeMap<String, Rc<[PackageCandidate]>>>,
     /// What [`Self::provider_names`] found before.
     providers: RefCell<BTreeMap<String, Rc<BTreeSet<String>>>>,
 }
@@ -105,7 +105,7 @@ pub struct Universe<'a> {
 impl<'a> Universe<'a> {
     /// Takes the origins, in the recipe's order.
     #[must_use]
-    pub fn new(origins: Vec<Origin<'a>>) -> Self {
+    pub fn new(origins: Vec<CandidateOrigin<'a>>) -> Self {
         Self { origins, versions: RefCell::default(), providers: RefCell::default() }
     }
 
@@ -113,14 +113,15 @@ impl<'a> Universe<'a> {
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub fn versions(&self, name: &str) -> Result<Rc<[Candidate]>, Error> {
+    pub fn versions(&self, name: &str) -> Result<Rc<[PackageCandidate]>, Error> {
         if let Some(known) = self.versions.borrow().get(name) {
             return Ok(Rc::clone(known));
         }
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
             for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
-                let candidate = Candidate { package, from: origin.from.clone(), component: origin.component.clone() };
+                let candidate =
+                    PackageCandidate { package, from: origin.from.clone(), component: origin.component.clone() };
                 found.push((place, candidate));
             }
         }
@@ -129,7 +130,7 @@ impl<'a> Universe<'a> {
             let newest = b.package.version.cmp(&a.package.version);
             newest.then(place.cmp(other)).then(a.package.sha256.cmp(&b.package.sha256))
         });
-        let versions: Rc<[Candidate]> = found.into_iter().map(|(_, candidate)| candidate).collect();
+        let versions: Rc<[PackageCandidate]> = found.into_iter().map(|(_, candidate)| candidate).collect();
         self.versions.borrow_mut().insert(name.to_owned(), Rc::clone(&versions));
         Ok(versions)
     }
@@ -141,12 +142,13 @@ impl<'a> Universe<'a> {
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub fn candidate(&self, name: &str, policy: &Policy) -> Result<Option<Candidate>, Error> {
+    pub fn candidate(&self, name: &str, policy: &CandidatePolicy) -> Result<Option<PackageCandidate>, Error> {
         let versions = self.versions(name)?;
-        let is_security = |candidate: &Candidate| candidate.from.ends_with("/security");
-        let is_secured = |version: &Version| versions.iter().any(|c| is_security(c) && c.package.version == *version);
-        let unhalted = |c: &&Candidate| c.package.phased != Some(0) || is_secured(&c.package.version);
-        let pinned = |c: &&Candidate| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin);
+        let is_security = |candidate: &PackageCandidate| candidate.from.ends_with("/security");
+        let is_secured =
+            |version: &DebianVersion| versions.iter().any(|c| is_security(c) && c.package.version == *version);
+        let unhalted = |c: &&PackageCandidate| c.package.phased != Some(0) || is_secured(&c.package.version);
+        let pinned = |c: &&PackageCandidate| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin);
         Ok(versions.iter().filter(unhalted).find(pinned).cloned())
     }
 
@@ -155,7 +157,7 @@ impl<'a> Universe<'a> {
     /// # Errors
     /// When an index cannot be read.
     pub fn lists(&self, locked: &LockedPackage) -> Result<bool, Error> {
-        let is_it = |candidate: &Candidate| {
+        let is_it = |candidate: &PackageCandidate| {
             candidate.from == locked.from
                 && candidate.package.version.as_str() == locked.version
                 && candidate.package.sha256 == locked.sha256

@@ -8,22 +8,22 @@ use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
 use crate::lock::scripts::decision;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
+use crate::recipe::ImageDefinition;
+use crate::recipe::ScriptLedger;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Returns every reason why the lock does not answer the definition any more; none when it does.
 ///
-/// `engine` is the engine format of this sockel; `parent` is the lock of [`Definition::parent`], where it has one.
+/// `engine` is the engine format of this sockel; `parent` is the lock of [`ImageDefinition::parent`], where it has one.
 #[must_use]
 pub fn verify(
     lock: &Lock,
-    definition: &Definition,
+    definition: &ImageDefinition,
     engine: u32,
     parent: Option<&Lock>,
-    ledger: &Ledger,
+    ledger: &ScriptLedger,
 ) -> Vec<String> {
     // a lock of another format has other fields, so there is nothing to compare
     if lock.format != FORMAT {
@@ -49,7 +49,7 @@ pub fn verify(
 }
 
 /// Returns what a lock says that it was made for: every part of the definition, and the lock of the image below.
-pub(super) fn identity(definition: &Definition, parent: Option<&Lock>) -> BTreeMap<String, Digest> {
+pub(super) fn identity(definition: &ImageDefinition, parent: Option<&Lock>) -> BTreeMap<String, Digest> {
     let mut identity = definition.identity();
     identity.extend(parent.map(|parent| ("parent".to_owned(), parent.digest())));
     identity
@@ -73,7 +73,7 @@ fn compare<T: PartialEq>(
 }
 
 /// The states must be those of all pockets of the definition, in its order, signed by its keys; the newest gives the time.
-fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &Definition) {
+fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) {
     let wanted =
         definition.archives.iter().flat_map(|archive| archive.pockets.iter().map(move |pocket| (archive, pocket)));
     let wanted: Vec<_> = wanted.collect();
@@ -110,7 +110,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// Every script must be decided as the ledger decides it today.
-fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &Ledger) {
+fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &ScriptLedger) {
     for script in lock.levels.iter().flat_map(|level| &level.scripts) {
         let (kind, package) = (&script.script, &script.package);
         match decision(ledger, &script.sha256) {
@@ -123,7 +123,7 @@ fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &Ledger) {
     }
 }
 
-fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &Definition) {
+fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) {
     let locked: Vec<&String> = lock.levels.iter().map(|level| &level.recipe).collect();
     for platform in &definition.platforms {
         let levels = definition.levels_for(*platform);

@@ -8,18 +8,18 @@ use crate::oci::Error;
 use crate::oci::canonical;
 use crate::oci::digest_of;
 use crate::oci::layout;
-use crate::oci::layout::Reference;
+use crate::oci::layout::LayoutReference;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::tree::Content;
-use crate::tree::Entry;
-use crate::tree::Kind;
-use crate::tree::Origin;
-use crate::tree::Source;
+use crate::tree::ContentSource;
+use crate::tree::EntryKind;
+use crate::tree::EntryOrigin;
+use crate::tree::FileContent;
+use crate::tree::TreeEntry;
 use crate::tree::tar;
 use crate::values::CONTENT_MTIME;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use oci_spec::image::Descriptor;
 use oci_spec::image::ImageIndex;
 use oci_spec::image::ImageManifest;
@@ -37,7 +37,7 @@ use std::path::Path;
 /// When a blob cannot be read or the file cannot be written; an existing file is then left as it is.
 pub fn write_oci(
     path: &Path,
-    references: &[Reference],
+    references: &[LayoutReference],
     blobs: &BTreeMap<Digest, u64>,
     store: &Store,
 ) -> Result<(), Error> {
@@ -58,14 +58,14 @@ pub fn write_oci(
 
 /// One layer of an image for [`write_docker`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DockerLayer {
+pub struct DockerArchiveLayer {
     /// SHA-256 of the uncompressed tar, which also names its file.
     pub diff_id: Digest,
     /// Length of the uncompressed tar in bytes.
     pub uncompressed: u64,
 }
 
-impl DockerLayer {
+impl DockerArchiveLayer {
     /// Returns the name of the layer's tar in the archive.
     fn file_name(&self) -> String {
         format!("{}.tar", self.diff_id.hex())
@@ -80,12 +80,12 @@ pub fn write_docker(
     path: &Path,
     tags: &[String],
     manifest: &ImageManifest,
-    layers: &[DockerLayer],
+    layers: &[DockerArchiveLayer],
     store: &Store,
 ) -> Result<(), Error> {
     let config = sha256_of(manifest.config(), path)?;
     let config_name = format!("{}.json", config.hex());
-    let layer_names: Vec<String> = layers.iter().map(DockerLayer::file_name).collect();
+    let layer_names: Vec<String> = layers.iter().map(DockerArchiveLayer::file_name).collect();
     let index = canonical(&json!([{ "Config": config_name, "RepoTags": tags, "Layers": layer_names }]));
 
     atomically(path, |archive| {
@@ -113,18 +113,18 @@ fn sha256_of(descriptor: &Descriptor, path: &Path) -> Result<Digest, Error> {
 }
 
 /// A tar file being written.
-struct Archive<'a> {
+struct ImageArchiveWriter<'a> {
     file: io::BufWriter<tempfile::NamedTempFile>,
     path: &'a Path,
 }
 
 /// Writes a tar beside its path, and moves it there when it is complete.
-fn atomically(path: &Path, fill: impl FnOnce(&mut Archive<'_>) -> Result<(), Error>) -> Result<(), Error> {
+fn atomically(path: &Path, fill: impl FnOnce(&mut ImageArchiveWriter<'_>) -> Result<(), Error>) -> Result<(), Error> {
     // a bare file name has an empty parent
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir(folder)?;
 
-    let mut archive = Archive { file: io::BufWriter::with_capacity(1 << 20, fs::temporary(folder)?), path };
+    let mut archive = ImageArchiveWriter { file: io::BufWriter::with_capacity(1 << 20, fs::temporary(folder)?), path };
     fill(&mut archive)?;
     archive.bytes(&tar::END)?;
 
@@ -133,7 +133,7 @@ fn atomically(path: &Path, fill: impl FnOnce(&mut Archive<'_>) -> Result<(), Err
     Ok(fs::publish(file, path)?)
 }
 
-impl Archive<'_> {
+impl ImageArchiveWriter<'_> {
     /// Appends raw bytes.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(|cause| fs::Error::new("write", self.path, cause).into())
@@ -141,7 +141,7 @@ impl Archive<'_> {
 
     /// Appends a folder.
     fn folder(&mut self, path: &str) -> Result<(), Error> {
-        self.bytes(&tar::header(&entry(path, Kind::Directory)))
+        self.bytes(&tar::header(&entry(path, EntryKind::Directory)))
     }
 
     /// Appends a blob of the store, and verifies its digest on the way.
@@ -151,7 +151,12 @@ impl Archive<'_> {
     }
 
     /// Appends the uncompressed tar of a layer.
-    fn docker_layer(&mut self, layer: &DockerLayer, descriptor: &Descriptor, store: &Store) -> Result<(), Error> {
+    fn docker_layer(
+        &mut self,
+        layer: &DockerArchiveLayer,
+        descriptor: &Descriptor,
+        store: &Store,
+    ) -> Result<(), Error> {
         let digest = sha256_of(descriptor, self.path)?;
         let blob = fs::open(&store.blob(&digest))?;
         let stream = oci::decompressed(descriptor.media_type().as_ref(), blob)?;
@@ -171,10 +176,10 @@ impl Archive<'_> {
     /// Appends a file of exactly `size` bytes; returns their digest.
     fn file(&mut self, path: &str, size: u64, content: impl Read) -> Result<Digest, Error> {
         // a header needs the size alone: the content is streamed, so its digest is not yet known
-        let placeholder = Content { digest: Digest::of(b""), size, source: Source::Inline([].into()) };
-        self.bytes(&tar::header(&entry(path, Kind::File(placeholder))))?;
+        let placeholder = FileContent { digest: Digest::of(b""), size, source: ContentSource::Inline([].into()) };
+        self.bytes(&tar::header(&entry(path, EntryKind::File(placeholder))))?;
 
-        let mut content = Hashing { stream: content.take(size), hasher: Hasher::default() };
+        let mut content = DigestingReader { stream: content.take(size), hasher: DigestHasher::default() };
         let copied = io::copy(&mut content, &mut self.file);
         let copied = copied.map_err(|cause| fs::Error::new("write", self.path, cause))?;
         // the header already promises this size; every later header would be misread
@@ -189,12 +194,12 @@ impl Archive<'_> {
 }
 
 /// Hashes the bytes that pass through it.
-struct Hashing<R> {
+struct DigestingReader<R> {
     stream: R,
-    hasher: Hasher,
+    hasher: DigestHasher,
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read> Read for DigestingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.stream.read(buffer)?;
         self.hasher.update(&buffer[..length]);
@@ -203,8 +208,8 @@ impl<R: Read> Read for Hashing<R> {
 }
 
 /// Returns an entry of the archive with fixed attributes: nothing of this machine gets into the file.
-fn entry(path: &str, kind: Kind) -> Entry {
-    let origin = Origin::Generator("archive".to_owned());
-    let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
-    Entry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin }
+fn entry(path: &str, kind: EntryKind) -> TreeEntry {
+    let origin = EntryOrigin::Generator("archive".to_owned());
+    let mode = if kind == EntryKind::Directory { 0o755 } else { 0o644 };
+    TreeEntry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin }
 }

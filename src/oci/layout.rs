@@ -7,7 +7,7 @@ use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::own;
-use crate::sys::own::Stamp;
+use crate::sys::own::FileStamp;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
 use oci_spec::image::ImageIndex;
@@ -45,7 +45,7 @@ const WRITERS: usize = 4;
 
 /// A named image: an entry of `index.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub struct LayoutReference {
     /// Name of the image, `<image>:<tag>`.
     pub name: String,
     /// Descriptor of its manifest or index.
@@ -60,7 +60,7 @@ pub struct Reference {
 /// When the folder is not a layout or cannot be written; [`store::Error::WrongDigest`] when the store is damaged.
 pub fn write(
     folder: &Path,
-    references: &[Reference],
+    references: &[LayoutReference],
     blobs: &BTreeMap<Digest, u64>,
     store: &Store,
 ) -> Result<(), Error> {
@@ -101,7 +101,7 @@ fn is_foreign(name: &str) -> bool {
 /// atomically like all others.
 fn lock(folder: &Path) -> Result<File, Error> {
     let marker = folder.join("oci-layout");
-    let mut lock = fs::lock(&marker, fs::Lock::Exclusive)?;
+    let mut lock = fs::lock(&marker, fs::LockMode::Exclusive)?;
 
     if fs::size(&marker) == Some(0) {
         lock.write_all(MARKER).map_err(|cause| fs::Error::new("write", &marker, cause))?;
@@ -124,7 +124,7 @@ fn remove_temporary_files(folder: &Path) -> Result<(), Error> {
 fn add_blobs(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Result<(), Error> {
     // the store knows each layout by its absolute path
     let key = Digest::of(fs::absolute(folder)?.as_os_str().as_encoded_bytes());
-    let before: BTreeMap<Digest, Stamp> = store.result(SEEN_INTACT, &key).unwrap_or_default();
+    let before: BTreeMap<Digest, FileStamp> = store.result(SEEN_INTACT, &key).unwrap_or_default();
 
     let mut missing = Vec::new();
     for (digest, size) in blobs {
@@ -140,7 +140,7 @@ fn add_blobs(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Res
     let mut seen = before.clone();
     seen.retain(|digest, _| blobs.contains_key(digest) || fs::size(&blob_path(folder, digest)).is_some());
     for digest in blobs.keys() {
-        if let Some(stamp) = Stamp::of(&blob_path(folder, digest)) {
+        if let Some(stamp) = FileStamp::of(&blob_path(folder, digest)) {
             seen.insert(*digest, stamp);
         }
     }
@@ -153,7 +153,7 @@ fn add_blobs(folder: &Path, blobs: &BTreeMap<Digest, u64>, store: &Store) -> Res
 }
 
 /// Tells whether a blob is a plain file with the right bytes. `seen` is its stamp when it was last seen to be intact.
-fn is_intact(path: &Path, digest: &Digest, size: u64, seen: Option<&Stamp>) -> bool {
+fn is_intact(path: &Path, digest: &Digest, size: u64, seen: Option<&FileStamp>) -> bool {
     let Ok(Some(look)) = own::look(path) else { return false };
 
     // a file with other names (hard links) does not belong to the layout alone, and is replaced
@@ -187,7 +187,7 @@ fn copy_queued(folder: &Path, queue: &Mutex<Vec<&Digest>>, store: &Store) -> Res
 }
 
 /// Adds references to `index.json`, in place of those with the same names.
-fn add_references(folder: &Path, references: &[Reference]) -> Result<(), Error> {
+fn add_references(folder: &Path, references: &[LayoutReference]) -> Result<(), Error> {
     let path = folder.join("index.json");
     let old = if fs::size(&path).is_some() { read_index(folder)? } else { ImageIndex::default() };
     let bytes = canonical(&merge(&old, references));
@@ -219,7 +219,7 @@ fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
 
 /// Returns an index with these references, in place of those with the same names, sorted by name.
 #[must_use]
-pub fn merge(old: &ImageIndex, references: &[Reference]) -> ImageIndex {
+pub fn merge(old: &ImageIndex, references: &[LayoutReference]) -> ImageIndex {
     // entries without a name, which other tools may write, are kept under their digests
     let mut manifests: BTreeMap<String, Descriptor> = BTreeMap::new();
     for descriptor in old.manifests() {
@@ -227,7 +227,7 @@ pub fn merge(old: &ImageIndex, references: &[Reference]) -> ImageIndex {
         manifests.insert(name, descriptor.clone());
     }
 
-    for Reference { name, target } in references {
+    for LayoutReference { name, target } in references {
         let mut target = target.clone();
         let mut annotations = target.annotations().clone().unwrap_or_default();
         annotations.insert(REF_NAME.to_owned(), name.clone());

@@ -75,22 +75,22 @@ impl Explain for Error {
 #[must_use]
 pub fn canonical<T: Serialize>(document: &T) -> Vec<u8> {
     let value = serde_json::to_value(document).expect("OCI documents have string keys");
-    serde_json::to_vec(&Sorted(&value)).expect("values serialise")
+    serde_json::to_vec(&SortedJson(&value)).expect("values serialise")
 }
 
 /// Serialises objects in byte order of their keys, in whatever order the value keeps them.
-struct Sorted<'a>(&'a Value);
+struct SortedJson<'a>(&'a Value);
 
-impl Serialize for Sorted<'_> {
+impl Serialize for SortedJson<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(object) => {
                 // `serde_json` may be built to keep the order of insertion; a digest must not depend on that
-                let sorted: BTreeMap<&String, Sorted<'_>> =
-                    object.iter().map(|(key, value)| (key, Sorted(value))).collect();
+                let sorted: BTreeMap<&String, SortedJson<'_>> =
+                    object.iter().map(|(key, value)| (key, SortedJson(value))).collect();
                 serializer.collect_map(sorted)
             }
-            Value::Array(items) => serializer.collect_seq(items.iter().map(Sorted)),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(SortedJson)),
             other => other.serialize(serializer),
         }
     }

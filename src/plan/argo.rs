@@ -1,10 +1,10 @@
 //! The plan as an Argo Workflow (<https://argo-workflows.readthedocs.io/en/latest/fields/>).
 
+use crate::plan::BuildPlan;
 use crate::plan::Error;
-use crate::plan::Job;
+use crate::plan::PipelineSettings;
 use crate::plan::Placeholders;
-use crate::plan::Plan;
-use crate::plan::Surroundings;
+use crate::plan::PlanJob;
 use crate::plan::name;
 use crate::plan::pod;
 use crate::plan::yaml;
@@ -21,61 +21,61 @@ const NOTHING: &str = "nothing-to-do";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Workflow {
+struct ArgoWorkflow {
     api_version: &'static str,
     kind: &'static str,
-    metadata: Metadata,
-    spec: Spec,
+    metadata: WorkflowMetadata,
+    spec: WorkflowSpec,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct WorkflowMetadata {
     generate_name: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec {
+struct WorkflowSpec {
     entrypoint: &'static str,
     automount_service_account_token: bool,
     /// Account of Argo's sidecar, which Argo requires if pods get no token.
-    executor: Executor,
-    security_context: pod::PodSecurity,
+    executor: ExecutorConfig,
+    security_context: pod::PodSecurityContext,
     volumes: Vec<pod::Volume>,
-    templates: Vec<Template>,
+    templates: Vec<ArgoTemplate>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Executor {
+struct ExecutorConfig {
     service_account_name: &'static str,
 }
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Template {
+struct ArgoTemplate {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dag: Option<Dag>,
+    dag: Option<DagTemplate>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    inputs: Option<Inputs>,
+    inputs: Option<TemplateInputs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_strategy: Option<RetryStrategy>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<Container>,
+    container: Option<TemplateContainer>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Dag {
+struct DagTemplate {
     /// False, so that the failure of one image stops its children only.
     fail_fast: bool,
-    tasks: Vec<Task>,
+    tasks: Vec<DagTask>,
 }
 
 #[derive(Serialize)]
-struct Task {
+struct DagTask {
     name: String,
     template: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -83,19 +83,19 @@ struct Task {
 }
 
 #[derive(Serialize)]
-struct Inputs {
-    artifacts: [Artifact; 1],
+struct TemplateInputs {
+    artifacts: [InputArtifact; 1],
 }
 
 #[derive(Serialize)]
-struct Artifact {
+struct InputArtifact {
     name: &'static str,
     path: &'static str,
-    git: Git,
+    git: GitArtifact,
 }
 
 #[derive(Serialize)]
-struct Git {
+struct GitArtifact {
     repo: String,
     revision: String,
     depth: u8,
@@ -108,38 +108,38 @@ struct RetryStrategy {
     retry_policy: &'static str,
     /// True for failures that a retry can fix: sockel's exit code for archives and registries, and lost pods.
     expression: &'static str,
-    backoff: Backoff,
+    backoff: RetryBackoff,
 }
 
 #[derive(Serialize)]
-struct Backoff {
+struct RetryBackoff {
     duration: &'static str,
     factor: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Container {
+struct TemplateContainer {
     image: String,
     command: [&'static str; 1],
     args: Vec<String>,
     working_dir: &'static str,
-    env: Vec<pod::Variable>,
-    resources: pod::Resources,
-    security_context: pod::Security,
-    volume_mounts: Vec<pod::Mount>,
+    env: Vec<pod::EnvVar>,
+    resources: pod::ResourceRequirements,
+    security_context: pod::ContainerSecurityContext,
+    volume_mounts: Vec<pod::VolumeMount>,
 }
 
 /// Returns the workflow.
 ///
 /// # Errors
 /// [`Error::Incomplete`] without an image or a Git repository, [`Error::Replaced`], [`Error::Unwritable`].
-pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+pub fn workflow(plan: &BuildPlan, around: &PipelineSettings) -> Result<String, Error> {
     // Argo replaces `{{name}}` and `{{=expression}}` everywhere, and nothing escapes them ("Workflow Variables").
     around.check("Argo", Placeholders { in_arguments: &["{{"], elsewhere: &["{{"] })?;
     around.container("Argo")?;
 
-    let mut tasks: Vec<Task> = plan.jobs.iter().map(task).collect();
+    let mut tasks: Vec<DagTask> = plan.jobs.iter().map(task).collect();
     let mut templates = Vec::new();
     for job in &plan.jobs {
         templates.push(template(name::task(&job.name), &job.arguments(around), around)?);
@@ -148,23 +148,23 @@ pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
     // Argo refuses a graph without tasks, so an empty plan gets one that only starts sockel.
     if tasks.is_empty() {
         let name = NOTHING.to_owned();
-        tasks.push(Task { name: name.clone(), template: name.clone(), dependencies: Vec::new() });
+        tasks.push(DagTask { name: name.clone(), template: name.clone(), dependencies: Vec::new() });
         templates.push(template(name, &["--version".to_owned()], around)?);
     }
 
-    let dag = Some(Dag { fail_fast: false, tasks });
-    templates.insert(0, Template { name: GRAPH.to_owned(), dag, ..Template::default() });
+    let dag = Some(DagTemplate { fail_fast: false, tasks });
+    templates.insert(0, ArgoTemplate { name: GRAPH.to_owned(), dag, ..ArgoTemplate::default() });
 
     let (volumes, _) = pod::volumes(around);
-    let workflow = Workflow {
+    let workflow = ArgoWorkflow {
         api_version: "argoproj.io/v1alpha1",
         kind: "Workflow",
-        metadata: Metadata { generate_name: "sockel-" },
-        spec: Spec {
+        metadata: WorkflowMetadata { generate_name: "sockel-" },
+        spec: WorkflowSpec {
             entrypoint: GRAPH,
             // sockel needs nothing of the cluster, so a compromised job gets no access to it.
             automount_service_account_token: false,
-            executor: Executor { service_account_name: EXECUTOR },
+            executor: ExecutorConfig { service_account_name: EXECUTOR },
             security_context: pod::pod_security(),
             volumes,
             templates,
@@ -175,31 +175,31 @@ pub fn workflow(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
 }
 
 /// Returns the node of the graph that runs a job's template.
-fn task(job: &Job) -> Task {
+fn task(job: &PlanJob) -> DagTask {
     let name = name::task(&job.name);
     let dependencies = job.needs.iter().map(|need| name::task(need)).collect();
 
-    Task { name: name.clone(), template: name, dependencies }
+    DagTask { name: name.clone(), template: name, dependencies }
 }
 
 /// Returns the template that runs sockel with these arguments in the checkout.
-fn template(name: String, arguments: &[String], around: &Surroundings) -> Result<Template, Error> {
+fn template(name: String, arguments: &[String], around: &PipelineSettings) -> Result<ArgoTemplate, Error> {
     let (image, (repo, revision)) = around.container("Argo")?;
-    let git = Git { repo: repo.clone(), revision: revision.clone(), depth: 1 };
+    let git = GitArtifact { repo: repo.clone(), revision: revision.clone(), depth: 1 };
     let (_, volume_mounts) = pod::volumes(around);
 
-    Ok(Template {
+    Ok(ArgoTemplate {
         name,
         dag: None,
-        inputs: Some(Inputs { artifacts: [Artifact { name: "source", path: SOURCE, git }] }),
+        inputs: Some(TemplateInputs { artifacts: [InputArtifact { name: "source", path: SOURCE, git }] }),
         // `Always`, because the expression decides; other policies would look at failures or errors only.
         retry_strategy: Some(RetryStrategy {
             limit: "2",
             retry_policy: "Always",
             expression: "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 3",
-            backoff: Backoff { duration: "30s", factor: "2" },
+            backoff: RetryBackoff { duration: "30s", factor: "2" },
         }),
-        container: Some(Container {
+        container: Some(TemplateContainer {
             image: image.to_owned(),
             command: ["sockel"],
             args: arguments.iter().map(|word| pod::escaped(word)).collect(),

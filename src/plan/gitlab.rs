@@ -1,11 +1,11 @@
 //! The plan as a GitLab child pipeline (<https://docs.gitlab.com/ci/yaml/>).
 
+use crate::plan::BuildPlan;
 use crate::plan::Error;
-use crate::plan::Job;
+use crate::plan::JobStep;
+use crate::plan::PipelineSettings;
 use crate::plan::Placeholders;
-use crate::plan::Plan;
-use crate::plan::Step;
-use crate::plan::Surroundings;
+use crate::plan::PlanJob;
 use crate::plan::yaml;
 use serde::Serialize;
 
@@ -17,30 +17,30 @@ const NOTHING: &str = "nothing-to-do";
 const KEPT: &str = "1 week";
 
 #[derive(Serialize)]
-struct Pipeline {
+struct GitlabPipeline {
     stages: [&'static str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
-    default: Option<Defaults>,
+    default: Option<GitlabDefaults>,
     #[serde(flatten)]
-    jobs: Named<GitlabJob>,
+    jobs: NamedJobs<GitlabJob>,
 }
 
 /// A map of jobs by name, in the order of the plan.
-struct Named<T>(Vec<(String, T)>);
+struct NamedJobs<T>(Vec<(String, T)>);
 
-impl<T: Serialize> Serialize for Named<T> {
+impl<T: Serialize> Serialize for NamedJobs<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, job)| (name, job)))
     }
 }
 
 #[derive(Serialize)]
-struct Defaults {
-    image: Image,
+struct GitlabDefaults {
+    image: GitlabImage,
 }
 
 #[derive(Serialize)]
-struct Image {
+struct GitlabImage {
     name: String,
     /// Empty, because the image's entry point is sockel, and the runner needs a shell.
     entrypoint: [&'static str; 1],
@@ -50,33 +50,33 @@ struct Image {
 struct GitlabJob {
     stage: &'static str,
     /// Present in every job, because a child pipeline of a merge request runs only jobs with rules.
-    rules: [Rule; 1],
-    needs: Vec<Need>,
+    rules: [GitlabRule; 1],
+    needs: Vec<GitlabNeed>,
     script: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_group: Option<String>,
     /// Every step of sockel can be interrupted and repeated.
     interruptible: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry: Option<Retry>,
+    retry: Option<GitlabRetry>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    artifacts: Option<Artifacts>,
+    artifacts: Option<GitlabArtifacts>,
 }
 
 #[derive(Serialize)]
-struct Rule {
+struct GitlabRule {
     when: &'static str,
 }
 
 #[derive(Serialize)]
-struct Need {
+struct GitlabNeed {
     job: String,
     /// Always false: results go through the registry.
     artifacts: bool,
 }
 
 #[derive(Serialize)]
-struct Retry {
+struct GitlabRetry {
     max: u8,
     when: [&'static str; 3],
     /// Exit code of sockel for failures of archives and registries.
@@ -84,7 +84,7 @@ struct Retry {
 }
 
 #[derive(Serialize)]
-struct Artifacts {
+struct GitlabArtifacts {
     when: &'static str,
     expire_in: &'static str,
     paths: Vec<String>,
@@ -94,7 +94,7 @@ struct Artifacts {
 ///
 /// # Errors
 /// [`Error::Replaced`], [`Error::Unwritable`].
-pub fn pipeline(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+pub fn pipeline(plan: &BuildPlan, around: &PipelineSettings) -> Result<String, Error> {
     // GitLab replaces `$[[ inputs.x ]]` everywhere ("CI/CD inputs") and `$NAME` in `image` ("Where variables can be
     // used"). In a script the shell replaces `$NAME`, and quoting prevents that.
     around.check("GitLab", Placeholders { in_arguments: &["$[["], elsewhere: &["$"] })?;
@@ -105,19 +105,19 @@ pub fn pipeline(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
         jobs.push((NOTHING.to_owned(), empty_job(plan)));
     }
 
-    let default = around.image.clone().map(|name| Defaults { image: Image { name, entrypoint: [""] } });
-    yaml("GitLab child pipeline", &Pipeline { stages: [STAGE], default, jobs: Named(jobs) })
+    let default = around.image.clone().map(|name| GitlabDefaults { image: GitlabImage { name, entrypoint: [""] } });
+    yaml("GitLab child pipeline", &GitlabPipeline { stages: [STAGE], default, jobs: NamedJobs(jobs) })
 }
 
 /// Returns a job of the plan as GitLab writes it.
-fn gitlab_job(job: &Job, around: &Surroundings) -> GitlabJob {
+fn gitlab_job(job: &PlanJob, around: &PipelineSettings) -> GitlabJob {
     let arguments = job.arguments(around);
     let words: Vec<String> =
         std::iter::once("sockel").chain(arguments.iter().map(String::as_str)).map(quoted).collect();
     let mut line = words.join(" ");
 
     // The report becomes an artifact of the job, also when the job fails.
-    let publishes = job.step == Step::Publish;
+    let publishes = job.step == JobStep::Publish;
     let report = format!("sockel-{}.json", job.image);
     if publishes {
         line = format!("{line} --format json > {}", quoted(&report));
@@ -125,28 +125,28 @@ fn gitlab_job(job: &Job, around: &Surroundings) -> GitlabJob {
 
     GitlabJob {
         stage: STAGE,
-        rules: [Rule { when: "on_success" }],
-        needs: job.needs.iter().map(|job| Need { job: job.clone(), artifacts: false }).collect(),
+        rules: [GitlabRule { when: "on_success" }],
+        needs: job.needs.iter().map(|job| GitlabNeed { job: job.clone(), artifacts: false }).collect(),
         script: vec![line],
         // Two pipelines at the same time must not move the tags of one image.
         resource_group: publishes.then(|| format!("sockel-{}", job.image)),
         interruptible: true,
-        retry: Some(Retry {
+        retry: Some(GitlabRetry {
             max: 2,
             when: ["runner_system_failure", "stuck_or_timeout_failure", "api_failure"],
             exit_codes: [3],
         }),
-        artifacts: publishes.then(|| Artifacts { when: "always", expire_in: KEPT, paths: vec![report] }),
+        artifacts: publishes.then(|| GitlabArtifacts { when: "always", expire_in: KEPT, paths: vec![report] }),
     }
 }
 
 /// Returns the job of a pipeline without work.
-fn empty_job(plan: &Plan) -> GitlabJob {
+fn empty_job(plan: &BuildPlan) -> GitlabJob {
     let text = format!("sockel: nothing is to be done for {} images", plan.skipped.len());
 
     GitlabJob {
         stage: STAGE,
-        rules: [Rule { when: "on_success" }],
+        rules: [GitlabRule { when: "on_success" }],
         needs: Vec::new(),
         script: vec![format!("echo {}", quoted(&text))],
         resource_group: None,

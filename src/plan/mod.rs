@@ -1,7 +1,7 @@
 //! The graph of jobs that must run now, and the same graph as a pipeline of the engine that runs it.
 //!
-//! - **In**: images with their keys and whether they are done already ([`Candidate`]), parents before children.
-//! - **Out**: a [`Plan`]; [`gitlab`], [`argo`] and [`tekton`] write it for their engines.
+//! - **In**: images with their keys and whether they are done already ([`PlanCandidate`]), parents before children.
+//! - **Out**: a [`BuildPlan`]; [`gitlab`], [`argo`] and [`tekton`] write it for their engines.
 //! - **Invariants**: every candidate becomes a job or is skipped with a reason; jobs come after those that they need; the
 //!   same input gives the same bytes; a pipeline without work is still a valid pipeline.
 //! - **Not here**: finding out which images are done (`cli::plan`), building and publishing (`build`, `publish`).
@@ -83,7 +83,7 @@ impl Explain for Error {
 
 /// An image that may need a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct PlanCandidate {
     /// Image name.
     pub image: String,
     /// Build key: the digest of everything that decides the image.
@@ -95,20 +95,20 @@ pub struct Candidate {
     /// Tags that the image gets.
     pub tags: Vec<String>,
     /// Reason to skip the image.
-    pub done: Option<Done>,
+    pub done: Option<SkipReason>,
 }
 
 /// Reason to skip an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Done {
+pub enum SkipReason {
     /// The image is in the store.
     Built,
     /// All its tags in the registry point at it already.
     Published,
 }
 
-impl Done {
+impl SkipReason {
     /// Returns the reason in words.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -122,14 +122,14 @@ impl Done {
 /// The work of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub enum JobStep {
     /// Builds one platform into the store that the jobs share.
     Build,
     /// Publishes the image, after building what is not built yet.
     Publish,
 }
 
-impl Step {
+impl JobStep {
     /// Returns the name of the command.
     #[must_use]
     pub fn verb(self) -> &'static str {
@@ -143,11 +143,11 @@ impl Step {
 /// One job of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Job {
+pub struct PlanJob {
     /// Name, unique within the plan: `publish:tomcat-11`, `build:tomcat-11:amd64`.
     pub name: String,
     /// Work of the job.
-    pub step: Step,
+    pub step: JobStep,
     /// Image name.
     pub image: String,
     /// Build key.
@@ -163,30 +163,30 @@ pub struct Job {
 /// An image that needs no job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Skipped {
+pub struct SkippedImage {
     /// Image name.
     pub image: String,
     /// Build key.
     pub key: Digest,
     /// Reason to skip the image.
-    pub reason: Done,
+    pub reason: SkipReason,
 }
 
 /// The jobs that must run now, parents before children.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Plan {
+pub struct BuildPlan {
     /// Version of the JSON form.
     pub format: u32,
     /// Jobs, each after those that it needs.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<PlanJob>,
     /// Images that need no job.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedImage>,
 }
 
 /// How jobs call sockel, and what they run in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct PipelineSettings {
     /// Arguments before the command, such as `-C platform`.
     pub before: Vec<String>,
     /// Arguments of `publish` after the image, such as `--to https://host/project`.
@@ -210,7 +210,7 @@ struct Placeholders {
     elsewhere: &'static [&'static str],
 }
 
-impl Surroundings {
+impl PipelineSettings {
     /// Refuses texts in which an engine would replace something, and texts with invisible characters, which would make a
     /// pipeline look different from what it does.
     fn check(&self, engine: &'static str, placeholders: Placeholders) -> Result<(), Error> {
@@ -248,20 +248,20 @@ fn fault(text: &str, placeholders: &[&str]) -> Option<String> {
     (shown(text) != text).then(|| format!("`{}` has invisible characters", shown(text)))
 }
 
-impl Plan {
+impl BuildPlan {
     /// Returns the plan for `candidates`. With `per_platform`, an image for several platforms gets a job for each of
     /// them before the job that publishes it.
     #[must_use]
-    pub fn new(candidates: &[Candidate], per_platform: bool) -> Self {
+    pub fn new(candidates: &[PlanCandidate], per_platform: bool) -> Self {
         let mut plan = Self { format: FORMAT, jobs: Vec::new(), skipped: Vec::new() };
 
         // Names of the jobs so far. Images without a job are not in them, so nothing waits for those.
         let mut built: BTreeMap<(&str, Platform), String> = BTreeMap::new();
         let mut published: BTreeMap<&str, String> = BTreeMap::new();
         for candidate in candidates {
-            let Candidate { image, key, .. } = candidate;
+            let PlanCandidate { image, key, .. } = candidate;
             if let Some(reason) = candidate.done {
-                plan.skipped.push(Skipped { image: image.clone(), key: *key, reason });
+                plan.skipped.push(SkippedImage { image: image.clone(), key: *key, reason });
                 continue;
             }
 
@@ -273,7 +273,7 @@ impl Plan {
                 for platform in &candidate.platforms {
                     // Platform jobs share a store, so they wait for the parent's job of the same platform only.
                     let parent_job = parent.and_then(|parent| built.get(&(parent, *platform)));
-                    let job = Job::build(candidate, *platform, parent_job);
+                    let job = PlanJob::build(candidate, *platform, parent_job);
                     built.insert((image, *platform), job.name.clone());
                     needs.push(job.name.clone());
                     plan.jobs.push(job);
@@ -281,7 +281,7 @@ impl Plan {
             }
 
             needs.sort();
-            let job = Job::publish(candidate, needs);
+            let job = PlanJob::publish(candidate, needs);
             published.insert(image, job.name.clone());
             plan.jobs.push(job);
         }
@@ -307,14 +307,14 @@ impl Plan {
     }
 }
 
-impl Job {
+impl PlanJob {
     /// Returns the job that builds one platform of an image; `parent_job` builds the same platform of its parent.
-    fn build(candidate: &Candidate, platform: Platform, parent_job: Option<&String>) -> Self {
-        let Candidate { image, key, .. } = candidate;
+    fn build(candidate: &PlanCandidate, platform: Platform, parent_job: Option<&String>) -> Self {
+        let PlanCandidate { image, key, .. } = candidate;
 
         Self {
             name: format!("build:{image}:{}", platform.architecture().debian()),
-            step: Step::Build,
+            step: JobStep::Build,
             image: image.clone(),
             key: *key,
             platforms: vec![platform],
@@ -325,12 +325,12 @@ impl Job {
     }
 
     /// Returns the job that publishes an image.
-    fn publish(candidate: &Candidate, needs: Vec<String>) -> Self {
-        let Candidate { image, key, platforms, tags, .. } = candidate;
+    fn publish(candidate: &PlanCandidate, needs: Vec<String>) -> Self {
+        let PlanCandidate { image, key, platforms, tags, .. } = candidate;
 
         Self {
             name: format!("publish:{image}"),
-            step: Step::Publish,
+            step: JobStep::Publish,
             image: image.clone(),
             key: *key,
             platforms: platforms.clone(),
@@ -341,13 +341,13 @@ impl Job {
 
     /// Returns the arguments of `sockel` for this job.
     #[must_use]
-    pub fn arguments(&self, around: &Surroundings) -> Vec<String> {
+    pub fn arguments(&self, around: &PipelineSettings) -> Vec<String> {
         let mut arguments = around.before.clone();
         arguments.extend([self.step.verb().to_owned(), self.image.clone()]);
 
         match self.step {
-            Step::Publish => arguments.extend(around.publish.iter().cloned()),
-            Step::Build => {
+            JobStep::Publish => arguments.extend(around.publish.iter().cloned()),
+            JobStep::Build => {
                 // The plan was made from the locks as they are, and `build` alone would renew old ones.
                 arguments.push("--locked".to_owned());
                 for platform in &self.platforms {

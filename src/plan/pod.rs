@@ -1,6 +1,6 @@
 //! The parts that jobs on Kubernetes have in common: restricted pods, a store and the registry's login.
 
-use crate::plan::Surroundings;
+use crate::plan::PipelineSettings;
 use serde::Serialize;
 
 /// Folder that jobs can write: home folder, temporary files and, without a claim, the store.
@@ -15,16 +15,16 @@ const USER: u32 = 10001;
 /// A pod's security context: the *restricted* Pod Security Standard.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PodSecurity {
+pub(super) struct PodSecurityContext {
     run_as_non_root: bool,
     run_as_user: u32,
     run_as_group: u32,
     fs_group: u32,
-    seccomp_profile: Seccomp,
+    seccomp_profile: SeccompProfile,
 }
 
 #[derive(Serialize)]
-struct Seccomp {
+struct SeccompProfile {
     #[serde(rename = "type")]
     kind: &'static str,
 }
@@ -32,7 +32,7 @@ struct Seccomp {
 /// A container's security context.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Security {
+pub(super) struct ContainerSecurityContext {
     allow_privilege_escalation: bool,
     read_only_root_filesystem: bool,
     capabilities: Capabilities,
@@ -45,7 +45,7 @@ struct Capabilities {
 
 /// An environment variable.
 #[derive(Serialize)]
-pub(super) struct Variable {
+pub(super) struct EnvVar {
     name: &'static str,
     value: String,
 }
@@ -53,7 +53,7 @@ pub(super) struct Variable {
 /// A mounted volume.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Mount {
+pub(super) struct VolumeMount {
     name: &'static str,
     mount_path: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -66,64 +66,64 @@ pub(super) struct Mount {
 pub(super) struct Volume {
     name: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    empty_dir: Option<EmptyDir>,
+    empty_dir: Option<EmptyDirVolumeSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<Secret>,
+    secret: Option<SecretVolumeSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    persistent_volume_claim: Option<Claim>,
+    persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
 }
 
 #[derive(Serialize)]
-struct EmptyDir {}
+struct EmptyDirVolumeSource {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Secret {
+struct SecretVolumeSource {
     secret_name: String,
-    items: [Item; 1],
+    items: [KeyToPath; 1],
 }
 
 #[derive(Serialize)]
-struct Item {
+struct KeyToPath {
     key: &'static str,
     path: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Claim {
+struct PersistentVolumeClaimVolumeSource {
     claim_name: String,
 }
 
 /// Processor time and memory of a container.
 #[derive(Serialize)]
-pub(super) struct Resources {
-    requests: Amounts,
-    limits: Amounts,
+pub(super) struct ResourceRequirements {
+    requests: ResourceAmounts,
+    limits: ResourceAmounts,
 }
 
 #[derive(Serialize)]
-struct Amounts {
+struct ResourceAmounts {
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<&'static str>,
     memory: &'static str,
 }
 
 /// Returns the pod's security context.
-pub(super) fn pod_security() -> PodSecurity {
-    PodSecurity {
+pub(super) fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
         run_as_non_root: true,
         run_as_user: USER,
         run_as_group: USER,
         // Makes volumes writable for the user, who owns none of them.
         fs_group: USER,
-        seccomp_profile: Seccomp { kind: "RuntimeDefault" },
+        seccomp_profile: SeccompProfile { kind: "RuntimeDefault" },
     }
 }
 
 /// Returns a container's security context.
-pub(super) fn security() -> Security {
-    Security {
+pub(super) fn security() -> ContainerSecurityContext {
+    ContainerSecurityContext {
         allow_privilege_escalation: false,
         // Stricter than the standard: all that jobs write is in volumes.
         read_only_root_filesystem: true,
@@ -132,9 +132,12 @@ pub(super) fn security() -> Security {
 }
 
 /// Returns the resources of a container that runs sockel.
-pub(super) fn resources() -> Resources {
+pub(super) fn resources() -> ResourceRequirements {
     // No limit for the processor: it would only slow compression down while the node has time to spare.
-    Resources { requests: Amounts { cpu: Some("500m"), memory: "512Mi" }, limits: Amounts { cpu: None, memory: "2Gi" } }
+    ResourceRequirements {
+        requests: ResourceAmounts { cpu: Some("500m"), memory: "512Mi" },
+        limits: ResourceAmounts { cpu: None, memory: "2Gi" },
+    }
 }
 
 /// Escapes an argument for Kubernetes, which replaces `$(NAME)` with a variable, even a secret one, and reads `$$` as a dollar
@@ -144,39 +147,39 @@ pub(super) fn escaped(word: &str) -> String {
 }
 
 /// Returns the environment of sockel.
-pub(super) fn environment(around: &Surroundings) -> Vec<Variable> {
+pub(super) fn environment(around: &PipelineSettings) -> Vec<EnvVar> {
     let store = if around.store.is_some() { STORE.to_owned() } else { format!("{WORK}/store") };
 
     // The root is read-only, so everything that a program may write has to point into a volume.
     let mut variables = vec![
-        Variable { name: "HOME", value: WORK.to_owned() },
-        Variable { name: "TMPDIR", value: WORK.to_owned() },
-        Variable { name: "SOCKEL_STORE", value: store },
+        EnvVar { name: "HOME", value: WORK.to_owned() },
+        EnvVar { name: "TMPDIR", value: WORK.to_owned() },
+        EnvVar { name: "SOCKEL_STORE", value: store },
     ];
     if around.login.is_some() {
-        variables.push(Variable { name: "DOCKER_CONFIG", value: LOGIN.to_owned() });
+        variables.push(EnvVar { name: "DOCKER_CONFIG", value: LOGIN.to_owned() });
     }
 
     variables
 }
 
 /// Returns the volumes of a pod and their mounts.
-pub(super) fn volumes(around: &Surroundings) -> (Vec<Volume>, Vec<Mount>) {
-    let mut volumes = vec![Volume { name: "work", empty_dir: Some(EmptyDir {}), ..Volume::default() }];
-    let mut mounts = vec![Mount { name: "work", mount_path: WORK, read_only: false }];
+pub(super) fn volumes(around: &PipelineSettings) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let mut volumes = vec![Volume { name: "work", empty_dir: Some(EmptyDirVolumeSource {}), ..Volume::default() }];
+    let mut mounts = vec![VolumeMount { name: "work", mount_path: WORK, read_only: false }];
 
     if let Some(claim) = &around.store {
-        let claim = Some(Claim { claim_name: claim.clone() });
+        let claim = Some(PersistentVolumeClaimVolumeSource { claim_name: claim.clone() });
         volumes.push(Volume { name: "store", persistent_volume_claim: claim, ..Volume::default() });
-        mounts.push(Mount { name: "store", mount_path: STORE, read_only: false });
+        mounts.push(VolumeMount { name: "store", mount_path: STORE, read_only: false });
     }
 
     if let Some(name) = &around.login {
         // A secret of type `kubernetes.io/dockerconfigjson` always has this key.
-        let items = [Item { key: ".dockerconfigjson", path: "config.json" }];
-        let secret = Some(Secret { secret_name: name.clone(), items });
+        let items = [KeyToPath { key: ".dockerconfigjson", path: "config.json" }];
+        let secret = Some(SecretVolumeSource { secret_name: name.clone(), items });
         volumes.push(Volume { name: "registry-login", secret, ..Volume::default() });
-        mounts.push(Mount { name: "registry-login", mount_path: LOGIN, read_only: true });
+        mounts.push(VolumeMount { name: "registry-login", mount_path: LOGIN, read_only: true });
     }
 
     (volumes, mounts)

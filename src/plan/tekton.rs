@@ -1,9 +1,9 @@
 //! The plan as a Tekton PipelineRun (<https://tekton.dev/docs/pipelines/pipeline-api/>, `tekton.dev/v1`).
 
+use crate::plan::BuildPlan;
 use crate::plan::Error;
+use crate::plan::PipelineSettings;
 use crate::plan::Placeholders;
-use crate::plan::Plan;
-use crate::plan::Surroundings;
 use crate::plan::name;
 use crate::plan::pod;
 use crate::plan::yaml;
@@ -17,26 +17,26 @@ const NOTHING: &str = "nothing-to-do";
 struct PipelineRun {
     api_version: &'static str,
     kind: &'static str,
-    metadata: Metadata,
-    spec: Spec,
+    metadata: PipelineRunMetadata,
+    spec: PipelineRunSpec,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct PipelineRunMetadata {
     generate_name: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec {
+struct PipelineRunSpec {
     pipeline_spec: PipelineSpec,
     task_run_template: TaskRunTemplate,
 }
 
 #[derive(Serialize)]
 struct PipelineSpec {
-    tasks: Vec<Task>,
+    tasks: Vec<PipelineTask>,
 }
 
 #[derive(Serialize)]
@@ -49,12 +49,12 @@ struct TaskRunTemplate {
 #[serde(rename_all = "camelCase")]
 struct PodTemplate {
     automount_service_account_token: bool,
-    security_context: pod::PodSecurity,
+    security_context: pod::PodSecurityContext,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Task {
+struct PipelineTask {
     name: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     run_after: Vec<String>,
@@ -68,41 +68,41 @@ struct Task {
 struct TaskSpec {
     volumes: Vec<pod::Volume>,
     step_template: StepTemplate,
-    steps: Vec<Step>,
+    steps: Vec<TaskStep>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StepTemplate {
     image: String,
-    env: Vec<pod::Variable>,
-    security_context: pod::Security,
-    volume_mounts: Vec<pod::Mount>,
+    env: Vec<pod::EnvVar>,
+    security_context: pod::ContainerSecurityContext,
+    volume_mounts: Vec<pod::VolumeMount>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Step {
+struct TaskStep {
     name: &'static str,
     command: [&'static str; 1],
     args: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_dir: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    compute_resources: Option<pod::Resources>,
+    compute_resources: Option<pod::ResourceRequirements>,
 }
 
 /// Returns the run with its pipeline.
 ///
 /// # Errors
 /// [`Error::Incomplete`] without an image or a Git repository, [`Error::Replaced`], [`Error::Unwritable`].
-pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error> {
+pub fn pipeline_run(plan: &BuildPlan, around: &PipelineSettings) -> Result<String, Error> {
     // Tekton replaces `$(context.taskRun.name)` ("Variable Substitutions Supported by Tasks and Pipelines"). It does so
     // after a second dollar sign too, which escapes nothing there.
     around.check("Tekton", Placeholders { in_arguments: &["$("], elsewhere: &["$("] })?;
     let (image, (repository, revision)) = around.container("Tekton")?;
 
-    let mut tasks: Vec<Task> = Vec::new();
+    let mut tasks: Vec<PipelineTask> = Vec::new();
     for job in &plan.jobs {
         let run_after = job.needs.iter().map(|need| name::task(need)).collect();
 
@@ -110,7 +110,7 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
         let mut steps = checkout(repository, revision);
         steps.push(sockel(&job.arguments(around), Some(checkout_folder())));
 
-        tasks.push(Task {
+        tasks.push(PipelineTask {
             name: name::task(&job.name),
             run_after,
             retries: 2,
@@ -122,7 +122,7 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
     if tasks.is_empty() {
         let steps = vec![sockel(&["--version".to_owned()], None)];
         let task_spec = task_spec(image, steps, around);
-        tasks.push(Task { name: NOTHING.to_owned(), run_after: Vec::new(), retries: 0, task_spec });
+        tasks.push(PipelineTask { name: NOTHING.to_owned(), run_after: Vec::new(), retries: 0, task_spec });
     }
 
     // sockel needs nothing of the cluster, so a compromised job gets no access to it.
@@ -130,15 +130,18 @@ pub fn pipeline_run(plan: &Plan, around: &Surroundings) -> Result<String, Error>
     let run = PipelineRun {
         api_version: "tekton.dev/v1",
         kind: "PipelineRun",
-        metadata: Metadata { generate_name: "sockel-" },
-        spec: Spec { pipeline_spec: PipelineSpec { tasks }, task_run_template: TaskRunTemplate { pod_template } },
+        metadata: PipelineRunMetadata { generate_name: "sockel-" },
+        spec: PipelineRunSpec {
+            pipeline_spec: PipelineSpec { tasks },
+            task_run_template: TaskRunTemplate { pod_template },
+        },
     };
 
     yaml("Tekton PipelineRun", &run)
 }
 
 /// Returns a task with what all its steps have in common.
-fn task_spec(image: &str, steps: Vec<Step>, around: &Surroundings) -> TaskSpec {
+fn task_spec(image: &str, steps: Vec<TaskStep>, around: &PipelineSettings) -> TaskSpec {
     let (volumes, volume_mounts) = pod::volumes(around);
     let step_template = StepTemplate {
         image: image.to_owned(),
@@ -156,7 +159,7 @@ fn checkout_folder() -> String {
 }
 
 /// Returns the steps that check out the recipes: one command each, so that the image needs no shell.
-fn checkout(repository: &str, revision: &str) -> Vec<Step> {
+fn checkout(repository: &str, revision: &str) -> Vec<TaskStep> {
     let folder = checkout_folder();
 
     vec![
@@ -168,8 +171,8 @@ fn checkout(repository: &str, revision: &str) -> Vec<Step> {
     ]
 }
 
-fn git(name: &'static str, arguments: &[&str]) -> Step {
-    Step {
+fn git(name: &'static str, arguments: &[&str]) -> TaskStep {
+    TaskStep {
         name,
         command: ["git"],
         args: arguments.iter().map(|word| pod::escaped(word)).collect(),
@@ -179,8 +182,8 @@ fn git(name: &'static str, arguments: &[&str]) -> Step {
 }
 
 /// Returns the step that runs sockel. It is the only one that needs more than a namespace's default resources.
-fn sockel(arguments: &[String], working_dir: Option<String>) -> Step {
-    Step {
+fn sockel(arguments: &[String], working_dir: Option<String>) -> TaskStep {
+    TaskStep {
         name: "sockel",
         command: ["sockel"],
         args: arguments.iter().map(|word| pod::escaped(word)).collect(),

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-fn candidate(image: &str, parent: Option<&str>, platforms: &[&str], done: Option<Done>) -> Candidate {
-    Candidate {
+fn candidate(image: &str, parent: Option<&str>, platforms: &[&str], done: Option<SkipReason>) -> PlanCandidate {
+    PlanCandidate {
         image: image.to_owned(),
         key: Digest::of(image.as_bytes()),
         parent: parent.map(str::to_owned),
@@ -16,7 +16,7 @@ fn candidate(image: &str, parent: Option<&str>, platforms: &[&str], done: Option
     }
 }
 
-fn family(done: Option<Done>) -> Vec<Candidate> {
+fn family(done: Option<SkipReason>) -> Vec<PlanCandidate> {
     let both = ["linux/amd64", "linux/arm64"];
     vec![
         candidate("debian-13", None, &both, done),
@@ -25,8 +25,8 @@ fn family(done: Option<Done>) -> Vec<Candidate> {
     ]
 }
 
-fn around() -> Surroundings {
-    Surroundings {
+fn around() -> PipelineSettings {
+    PipelineSettings {
         before: vec!["-C".to_owned(), "base platform".to_owned()],
         publish: vec!["--to".to_owned(), "https://harbor.example.org/base".to_owned()],
         image: Some("harbor.example.org/base/sockel:1".to_owned()),
@@ -37,7 +37,7 @@ fn around() -> Surroundings {
 }
 
 /// Every engine's form of a plan.
-fn all(plan: &Plan) -> [(&'static str, String); 3] {
+fn all(plan: &BuildPlan) -> [(&'static str, String); 3] {
     [
         ("gitlab", gitlab::pipeline(plan, &around()).unwrap()),
         ("argo", argo::workflow(plan, &around()).unwrap()),
@@ -70,7 +70,7 @@ fn tasks(engine: &str, document: &Value) -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn what_is_done_is_left_out_and_said() {
-    let plan = Plan::new(&family(Some(Done::Built)), false);
+    let plan = BuildPlan::new(&family(Some(SkipReason::Built)), false);
     let jobs: Vec<(&str, &[String])> = plan.jobs.iter().map(|job| (job.name.as_str(), job.needs.as_slice())).collect();
     assert_eq!(jobs, [("publish:java-21", [].as_slice()), ("publish:tomcat-10.1", &["publish:java-21".to_owned()])]);
     assert_eq!(plan.skipped.len(), 1);
@@ -79,7 +79,7 @@ fn what_is_done_is_left_out_and_said() {
 
 #[test]
 fn platforms_are_built_side_by_side() {
-    let plan = Plan::new(&family(None), true);
+    let plan = BuildPlan::new(&family(None), true);
     let jobs: Vec<String> = plan.jobs.iter().map(|job| format!("{} <- {}", job.name, job.needs.join(" "))).collect();
     assert_eq!(
         jobs,
@@ -98,9 +98,9 @@ fn platforms_are_built_side_by_side() {
 
 #[test]
 fn nothing_is_a_pipeline_too() {
-    let mut none = family(Some(Done::Published));
+    let mut none = family(Some(SkipReason::Published));
     none.truncate(1);
-    let plan = Plan::new(&none, false);
+    let plan = BuildPlan::new(&none, false);
     assert_eq!(plan.shape(), (0, 0));
     for (engine, text) in all(&plan) {
         assert_eq!(tasks(engine, &read(&text)), [("nothing-to-do".to_owned(), Vec::new())], "{text}");
@@ -109,13 +109,13 @@ fn nothing_is_a_pipeline_too() {
 
 #[test]
 fn engines_on_kubernetes_need_an_image_and_a_source() {
-    let plan = Plan::new(&family(None), false);
-    let without = Surroundings { image: None, ..around() };
+    let plan = BuildPlan::new(&family(None), false);
+    let without = PipelineSettings { image: None, ..around() };
     for result in [argo::workflow(&plan, &without), tekton::pipeline_run(&plan, &without)] {
         assert!(result.unwrap_err().to_string().ends_with("the image with sockel is not set"));
     }
     assert!(gitlab::pipeline(&plan, &without).is_ok());
-    let without = Surroundings { source: None, ..around() };
+    let without = PipelineSettings { source: None, ..around() };
     assert_eq!(argo::workflow(&plan, &without).unwrap_err().hints(), ["set it with `--source`"]);
 }
 
@@ -130,7 +130,7 @@ fn names_of_objects() {
 
 #[test]
 fn golden() {
-    let plan = Plan::new(&family(Some(Done::Built)), false);
+    let plan = BuildPlan::new(&family(Some(SkipReason::Built)), false);
     let [(_, gitlab), (_, argo), (_, tekton)] = all(&plan);
     insta::assert_snapshot!("gitlab", gitlab);
     insta::assert_snapshot!("argo", argo);
@@ -138,17 +138,17 @@ fn golden() {
 }
 
 /// Images that stand on nothing or on one before them; some are done.
-fn families() -> impl Strategy<Value = Vec<Candidate>> {
+fn families() -> impl Strategy<Value = Vec<PlanCandidate>> {
     let one = ("[a-z0-9][a-z0-9.-]{0,70}", any::<prop::sample::Index>(), any::<bool>(), 1_usize..3, any::<bool>());
     prop::collection::vec(one, 0..20).prop_map(|images| {
-        let mut all: Vec<Candidate> = Vec::new();
+        let mut all: Vec<PlanCandidate> = Vec::new();
         for (image, parent, stands, platforms, done) in images {
             if all.iter().any(|other| other.image == image) {
                 continue;
             }
             let parent = (stands && !all.is_empty()).then(|| all[parent.index(all.len())].image.clone());
             let platforms = &["linux/amd64", "linux/arm64"][..platforms];
-            all.push(candidate(&image, parent.as_deref(), platforms, done.then_some(Done::Built)));
+            all.push(candidate(&image, parent.as_deref(), platforms, done.then_some(SkipReason::Built)));
         }
         all
     })
@@ -158,8 +158,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_job_is_lost_and_parents_come_first(candidates in families(), per_platform in any::<bool>()) {
-        let plan = Plan::new(&candidates, per_platform);
-        let published = plan.jobs.iter().filter(|job| job.step == Step::Publish).map(|job| job.image.as_str());
+        let plan = BuildPlan::new(&candidates, per_platform);
+        let published = plan.jobs.iter().filter(|job| job.step == JobStep::Publish).map(|job| job.image.as_str());
         let images: BTreeSet<&str> = published.chain(plan.skipped.iter().map(|skipped| skipped.image.as_str())).collect();
         prop_assert_eq!(images, candidates.iter().map(|candidate| candidate.image.as_str()).collect());
         let mut before = BTreeSet::new();
@@ -191,8 +191,8 @@ proptest! {
 
 #[test]
 fn engines_replace_nothing_that_was_given() {
-    let plan = Plan::new(&family(None), false);
-    let with = |change: &dyn Fn(&mut Surroundings)| {
+    let plan = BuildPlan::new(&family(None), false);
+    let with = |change: &dyn Fn(&mut PipelineSettings)| {
         let mut around = around();
         change(&mut around);
         let gitlab = gitlab::pipeline(&plan, &around).is_ok();

@@ -2,25 +2,25 @@
 
 use crate::build::BuiltPlatform;
 use crate::gate;
-use crate::gate::Facts;
+use crate::gate::ScanFacts;
 use crate::harbor::Repository;
 use crate::harbor::promote::Promotion;
 use crate::harbor::scan::Scanned;
 use crate::oci::registry;
-use crate::oci::registry::Push;
+use crate::oci::registry::PushRequest;
 use crate::publish::Error;
-use crate::publish::Gate;
-use crate::publish::Judged;
-use crate::publish::Order;
-use crate::publish::Place;
+use crate::publish::GateResult;
+use crate::publish::JudgedPlatform;
+use crate::publish::PublishOrder;
+use crate::publish::PublishPlace;
+use crate::publish::PublishState;
 use crate::publish::Published;
-use crate::publish::State;
 use crate::publish::index;
 use crate::publish::tags;
-use crate::publish::tags::Tags;
-use crate::report::Event;
+use crate::publish::tags::TagPlan;
+use crate::report::ProgressEvent;
 use crate::shared;
-use crate::shared::Cache;
+use crate::shared::SharedCache;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
@@ -28,7 +28,7 @@ use crate::values::Digest;
 use futures_util::future::try_join_all;
 
 /// Returns the record of an image about which nothing was done yet.
-pub(super) fn start(order: &Order<'_>, place: &Place<'_>) -> Published {
+pub(super) fn start(order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Published {
     let host = place.final_registry().url();
     let port = host.port().map(|port| format!(":{port}")).unwrap_or_default();
     let host = format!("{}{port}", host.host_str().unwrap_or_default());
@@ -37,17 +37,21 @@ pub(super) fn start(order: &Order<'_>, place: &Place<'_>) -> Published {
         repository: format!("{host}/{}", place.final_repository(order.definition)),
         digest: order.built.index.0,
         pushed: None,
-        gate: Gate::NotNeeded,
+        gate: GateResult::NotNeeded,
         tags: order.built.tags.clone(),
         moved: Vec::new(),
-        state: State::UpToDate,
+        state: PublishState::UpToDate,
         failure: None,
     }
 }
 
 /// Pushes an image unless all its tags stand for it. Behind a gate it gets no tag of its own yet.
-pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
-    let Tags { to_move, newer } = tags::look(order, place).await?;
+pub(super) async fn push(
+    order: &PublishOrder<'_>,
+    place: &PublishPlace<'_>,
+    published: &mut Published,
+) -> Result<(), Error> {
+    let TagPlan { to_move, newer } = tags::look(order, place).await?;
     if to_move.is_empty() {
         return Ok(());
     }
@@ -55,8 +59,8 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
         let (image, repository) = (&order.built.image, place.final_repository(order.definition));
         let text =
             format!("a newer state of {image} is published: `{repository}:{tag}` is {digest}; nothing is changed");
-        place.reporter.event(Event::Info(text));
-        published.state = State::NewerPublished;
+        place.reporter.event(ProgressEvent::Info(text));
+        published.state = PublishState::NewerPublished;
         return Ok(());
     }
     published.moved = to_move;
@@ -65,7 +69,7 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
         return Err(Error::NoGate { image, project });
     }
     if place.dry_run {
-        published.state = State::WouldPublish;
+        published.state = PublishState::WouldPublish;
         return Ok(());
     }
     let candidate = [candidate(order)];
@@ -73,7 +77,7 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     let reference = format!("{} {repository} {}", place.registry.url(), order.built.index.0);
     let memory = Digest::of(reference.as_bytes());
     let elsewhere = order.built.elsewhere(place.store);
-    let push = Push {
+    let push = PushRequest {
         elsewhere: &elsewhere,
         layout: place.store.folder(),
         target: &index(order.built),
@@ -87,7 +91,7 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
         (Err(registry::Error::Absent { .. }), Some(cache)) => {
             // it was thought that everything could be mounted: now the bytes are needed after all
             bring(cache, order).await?;
-            place.registry.push(&Push { elsewhere: &[], ..push }, place.reporter).await?
+            place.registry.push(&PushRequest { elsewhere: &[], ..push }, place.reporter).await?
         }
         (Err(registry::Error::Damaged { .. }), _) if is_damaged(order, &elsewhere, place.store) => {
             return Err(lost(order));
@@ -99,12 +103,12 @@ pub(super) async fn push(order: &Order<'_>, place: &Place<'_>, published: &mut P
     }
     place.store.keep("pushed", &memory, &reference)?;
     published.pushed = Some(pushed);
-    published.state = State::Published;
+    published.state = PublishState::Published;
     Ok(())
 }
 
 /// Brings layers that were thought to be in the cache repository. Those that are not are forgotten.
-async fn bring(cache: &Cache<'_>, order: &Order<'_>) -> Result<(), Error> {
+async fn bring(cache: &SharedCache<'_>, order: &PublishOrder<'_>) -> Result<(), Error> {
     match cache.bring(order.built).await {
         Err(shared::Error::Registry(registry::Error::Missing { .. })) => {
             cache.forget(order.built)?;
@@ -114,12 +118,12 @@ async fn bring(cache: &Cache<'_>, order: &Order<'_>) -> Result<(), Error> {
     }
 }
 
-fn lost(order: &Order<'_>) -> Error {
+fn lost(order: &PublishOrder<'_>) -> Error {
     Error::Lost { image: order.built.image.clone() }
 }
 
 /// Looks at every byte of an image in the store; what is damaged is removed.
-fn is_damaged(order: &Order<'_>, elsewhere: &[Digest], store: &Store) -> bool {
+fn is_damaged(order: &PublishOrder<'_>, elsewhere: &[Digest], store: &Store) -> bool {
     let mut blobs = order.built.blobs();
     blobs.retain(|digest, _| !elsewhere.contains(digest));
     blobs.keys().for_each(|digest| store.doubt(digest));
@@ -127,43 +131,47 @@ fn is_damaged(order: &Order<'_>, elsewhere: &[Digest], store: &Store) -> bool {
 }
 
 /// Leaves an entry for machines that have nothing; that it cannot be left is no failure of the image.
-async fn give(cache: &Cache<'_>, order: &Order<'_>, repository: &str, place: &Place<'_>) {
+async fn give(cache: &SharedCache<'_>, order: &PublishOrder<'_>, repository: &str, place: &PublishPlace<'_>) {
     if let Err(error) = cache.give(order.built, repository).await {
         let text = format!("no cache entry was left for {}: {error}", order.built.image);
-        place.reporter.event(Event::Warning(text));
+        place.reporter.event(ProgressEvent::Warning(text));
     }
 }
 
 /// The tag that keeps an image alive while it is judged; images may share a repository.
-fn candidate(order: &Order<'_>) -> String {
+fn candidate(order: &PublishOrder<'_>) -> String {
     format!("candidate-{}", order.built.image)
 }
 
 /// Has every platform scanned, and judges the reports.
-pub(super) async fn judge(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
+pub(super) async fn judge(
+    order: &PublishOrder<'_>,
+    place: &PublishPlace<'_>,
+    published: &mut Published,
+) -> Result<(), Error> {
     let Some(harbor) = place.harbor else {
-        published.gate = Gate::NotAvailable { reason: place.without };
+        published.gate = GateResult::NotAvailable { reason: place.without };
         return Ok(());
     };
     let repository = Repository::parse(&place.repository(order.definition))?;
     let scans =
         order.built.platforms.iter().map(|platform| harbor.scan(&repository, &platform.manifest.0, place.patience));
-    place.reporter.event(Event::Info(format!("waiting for the scan of {}", order.built.image)));
+    place.reporter.event(ProgressEvent::Info(format!("waiting for the scan of {}", order.built.image)));
     let scanned = try_join_all(scans).await?;
     let now = clock::now();
     let judged = order.built.platforms.iter().zip(&scanned).map(|(platform, scanned)| {
         let verdict = gate::judge(&scanned.report, &facts(order, platform, scanned), place.policy, now);
-        Judged { platform: platform.platform, outcome: verdict.outcome(), scanner: scanner(scanned), verdict }
+        JudgedPlatform { platform: platform.platform, outcome: verdict.outcome(), scanner: scanner(scanned), verdict }
     });
-    let judged: Vec<Judged> = judged.collect();
+    let judged: Vec<JudgedPlatform> = judged.collect();
     let refused = refusal(&order.built.image, &judged);
-    published.gate = Gate::Judged(judged);
+    published.gate = GateResult::Judged(judged);
     refused.map_or(Ok(()), Err)
 }
 
-fn facts(order: &Order<'_>, platform: &BuiltPlatform, scanned: &Scanned) -> Facts {
+fn facts(order: &PublishOrder<'_>, platform: &BuiltPlatform, scanned: &Scanned) -> ScanFacts {
     let has = |path: &str| platform.scanner_files.iter().any(|found| found == path);
-    Facts {
+    ScanFacts {
         digest: platform.manifest.0,
         pushed_at: scanned.pushed_at,
         // the archive's signed Origin: Debian, Ubuntu
@@ -186,9 +194,9 @@ fn scanner(scanned: &Scanned) -> String {
     format!("{}{}", name.unwrap_or_default(), database.unwrap_or_default())
 }
 
-fn refusal(image: &str, judged: &[Judged]) -> Option<Error> {
+fn refusal(image: &str, judged: &[JudgedPlatform]) -> Option<Error> {
     let (mut reasons, mut hints) = (Vec::new(), Vec::new());
-    for Judged { platform, verdict, .. } in judged.iter().filter(|judged| !judged.verdict.is_pass()) {
+    for JudgedPlatform { platform, verdict, .. } in judged.iter().filter(|judged| !judged.verdict.is_pass()) {
         let doubts = verdict.doubts.iter().map(|doubt| format!("{platform}: the report is not trusted: {doubt}"));
         let findings = verdict.findings.iter().map(|finding| format!("{platform}: {finding}"));
         reasons.extend(doubts.chain(findings));
@@ -199,7 +207,11 @@ fn refusal(image: &str, judged: &[Judged]) -> Option<Error> {
 }
 
 /// Gives an image that passed its tags, in the release project where there is one.
-pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mut Published) -> Result<(), Error> {
+pub(super) async fn release(
+    order: &PublishOrder<'_>,
+    place: &PublishPlace<'_>,
+    published: &mut Published,
+) -> Result<(), Error> {
     let repository = place.final_repository(order.definition);
     let mut tags = order.built.tags.clone();
     // elsewhere the push has set them
@@ -221,7 +233,7 @@ pub(super) async fn release(order: &Order<'_>, place: &Place<'_>, published: &mu
         let promoted = harbor.promote(&promotion).await?;
         for digest in promoted.missing {
             let text = format!("the release project has no copy of {digest}, which belongs to {}", order.built.image);
-            place.reporter.event(Event::Warning(text));
+            place.reporter.event(ProgressEvent::Warning(text));
         }
         tags = promoted.to_move;
     }

@@ -1,6 +1,6 @@
 //! Conductor: finished images to a registry, past the gate.
 //!
-//! - **In**: images in the store with their definitions; a [`Place`].
+//! - **In**: images in the store with their definitions; a [`PublishPlace`].
 //! - **Out**: one [`Published`] an image, whatever became of it; one image's failure does not stop the others.
 //! - **Invariants**: where there is a Harbor, no release tag stands for an image that the gate has not let through; tags
 //!   come last; what stands already is left alone, so that publishing twice changes nothing. A step that is not
@@ -14,26 +14,26 @@
 mod image;
 mod tags;
 
-pub use tags::Age;
+pub use tags::ReleaseAge;
 pub use tags::age;
 
-use crate::build::Built;
+use crate::build::BuiltImage;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::gate;
-use crate::gate::Policy;
-use crate::gate::Verdict;
+use crate::gate::GatePolicy;
+use crate::gate::GateVerdict;
 use crate::harbor;
 use crate::harbor::Harbor;
-use crate::harbor::scan::Patience;
+use crate::harbor::scan::ScanPatience;
 use crate::oci;
 use crate::oci::registry;
-use crate::oci::registry::Pushed;
-use crate::oci::registry::Registry;
-use crate::recipe::Definition;
-use crate::report::Reporter;
+use crate::oci::registry::PushOutcome;
+use crate::oci::registry::RegistryClient;
+use crate::recipe::ImageDefinition;
+use crate::report::ProgressReporter;
 use crate::shared;
-use crate::shared::Cache;
+use crate::shared::SharedCache;
 use crate::store;
 use crate::store::Store;
 use crate::sys::fs;
@@ -155,19 +155,19 @@ impl Explain for Error {
 
 /// An image to publish.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct PublishOrder<'a> {
     /// What the recipes say.
-    pub definition: &'a Definition,
+    pub definition: &'a ImageDefinition,
     /// What was built.
-    pub built: &'a Built,
+    pub built: &'a BuiltImage,
 }
 
 /// Where images go, and what they have to pass.
-pub struct Place<'a> {
+pub struct PublishPlace<'a> {
     /// Where the images' blobs are, and what is remembered about earlier pushes.
     pub store: &'a Store,
     /// The registry that is pushed to.
-    pub registry: &'a Registry,
+    pub registry: &'a RegistryClient,
     /// Its API, when it is a Harbor.
     pub harbor: Option<&'a Harbor<'a>>,
     /// Why there is no such API.
@@ -175,15 +175,15 @@ pub struct Place<'a> {
     /// What repositories begin with: a project and perhaps a prefix; may be empty.
     pub prefix: &'a str,
     /// Where images go that passed; without it they get their tags where they were pushed.
-    pub release: Option<Release<'a>>,
+    pub release: Option<ReleaseProject<'a>>,
     /// Where results are shared with other machines.
-    pub cache: Option<&'a Cache<'a>>,
+    pub cache: Option<&'a SharedCache<'a>>,
     /// By image, repositories without the prefix that may have some of its layers.
     pub related: &'a BTreeMap<String, Vec<String>>,
     /// What the gate lets through.
-    pub policy: &'a Policy,
+    pub policy: &'a GatePolicy,
     /// How long a scan is waited for.
-    pub patience: &'a Patience,
+    pub patience: &'a ScanPatience,
     /// Most bytes of one request.
     pub chunk: Option<u64>,
     /// Only look.
@@ -191,15 +191,15 @@ pub struct Place<'a> {
     /// Let moving tags go back to an older state, because a person asked for it.
     pub accept_older: bool,
     /// Hears what is going on.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// Where images go that passed.
-pub struct Release<'a> {
+pub struct ReleaseProject<'a> {
     /// The project.
     pub project: &'a str,
     /// The registry, with a login that may write there.
-    pub registry: &'a Registry,
+    pub registry: &'a RegistryClient,
     /// Its API with that login.
     pub harbor: Option<&'a Harbor<'a>>,
     /// Labels for released images.
@@ -217,15 +217,15 @@ pub struct Published {
     /// Digest of the index.
     pub digest: Digest,
     /// What the upload cost; none when there was nothing to do.
-    pub pushed: Option<Pushed>,
+    pub pushed: Option<PushOutcome>,
     /// What the gate says.
-    pub gate: Gate,
+    pub gate: GateResult,
     /// Tags that stand for the image.
     pub tags: Vec<String>,
     /// Tags that did not before, or would be moved.
     pub moved: Vec<String>,
     /// What happened in the end.
-    pub state: State,
+    pub state: PublishState,
     /// Why it is not published.
     #[serde(skip)]
     pub failure: Option<Error>,
@@ -234,7 +234,7 @@ pub struct Published {
 /// What happened to an image in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum PublishState {
     /// All its tags stood for it already.
     UpToDate,
     /// It is published now.
@@ -250,7 +250,7 @@ pub enum State {
 /// Whether and how an image was judged.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Gate {
+pub enum GateResult {
     /// Nothing new is to be released, or it did not come so far.
     NotNeeded,
     /// There is nobody to scan it.
@@ -259,38 +259,38 @@ pub enum Gate {
         reason: &'static str,
     },
     /// The verdicts.
-    Judged(Vec<Judged>),
+    Judged(Vec<JudgedPlatform>),
 }
 
 /// The verdict over one platform of an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Judged {
+pub struct JudgedPlatform {
     /// Which.
     pub platform: Platform,
     /// In one word.
-    pub outcome: gate::Outcome,
+    pub outcome: gate::GateOutcome,
     /// Which scanner, and how old its database is.
     pub scanner: String,
     /// In full.
-    pub verdict: Verdict,
+    pub verdict: GateVerdict,
 }
 
-impl Place<'_> {
+impl PublishPlace<'_> {
     /// Returns the repository that an image is pushed to.
-    fn repository(&self, definition: &Definition) -> String {
+    fn repository(&self, definition: &ImageDefinition) -> String {
         within(self.prefix, &definition.publish.repository)
     }
 
     /// Returns the repository that people pull an image from.
-    fn final_repository(&self, definition: &Definition) -> String {
+    fn final_repository(&self, definition: &ImageDefinition) -> String {
         let prefix = self.release.as_ref().map_or(self.prefix, |release| release.project);
         within(prefix, &definition.publish.repository)
     }
 
     /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those of
     /// related images.
-    fn sources(&self, order: &Order<'_>) -> Vec<String> {
+    fn sources(&self, order: &PublishOrder<'_>) -> Vec<String> {
         let own = self.repository(order.definition);
         let related = self.related.get(&order.built.image).into_iter().flatten();
         // what this machine does not have came from the cache
@@ -319,9 +319,12 @@ impl Place<'_> {
             // that this cannot be found out changes nothing about the failure
             if let Ok(false) = harbor.has_project(&project).await {
                 let action = format!("publish into project `{project}`");
-                return Err(
-                    harbor::Error::Known { action, cause: registry::Cause::NoProject, said: String::new() }.into()
-                );
+                return Err(harbor::Error::Known {
+                    action,
+                    cause: registry::HarborRefusal::NoProject,
+                    said: String::new(),
+                }
+                .into());
             }
         }
         result
@@ -332,13 +335,13 @@ impl Place<'_> {
         self.release.as_ref().and_then(|release| release.harbor).or(self.harbor)
     }
 
-    fn final_registry(&self) -> &Registry {
+    fn final_registry(&self) -> &RegistryClient {
         self.release.as_ref().map_or(self.registry, |release| release.registry)
     }
 }
 
 /// Publishes images, parents first: all are pushed, then scanned together, then released one after the other.
-pub async fn publish(orders: &[Order<'_>], place: &Place<'_>) -> Vec<Published> {
+pub async fn publish(orders: &[PublishOrder<'_>], place: &PublishPlace<'_>) -> Vec<Published> {
     let mut all: Vec<Published> = Vec::new();
     for order in orders {
         let mut published = image::start(order, place);
@@ -362,7 +365,7 @@ pub async fn publish(orders: &[Order<'_>], place: &Place<'_>) -> Vec<Published> 
 
 fn finish(result: Result<(), Error>, published: &mut Published) {
     if let Err(error) = result {
-        published.state = State::Failed;
+        published.state = PublishState::Failed;
         published.failure = Some(error);
     }
 }
@@ -374,7 +377,7 @@ pub fn within(prefix: &str, repository: &str) -> String {
 }
 
 /// Returns the descriptor of an image's index.
-fn index(built: &Built) -> Descriptor {
+fn index(built: &BuiltImage) -> Descriptor {
     oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1)
 }
 

@@ -11,8 +11,8 @@ use crate::image::REVISION;
 use crate::oci;
 use crate::oci::registry;
 use crate::publish::Error;
-use crate::publish::Order;
-use crate::publish::Place;
+use crate::publish::PublishOrder;
+use crate::publish::PublishPlace;
 use crate::recipe::is_moving;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 const CREATED: &str = "org.opencontainers.image.created";
 
 /// What publishing would do to the tags of an image.
-pub(super) struct Tags {
+pub(super) struct TagPlan {
     /// Those that do not stand for the image.
     pub(super) to_move: Vec<String>,
     /// A moving tag that stands for a newer state, and that state's digest.
@@ -34,7 +34,7 @@ pub(super) struct Tags {
 
 /// Time and revision of a state: later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Age {
+pub struct ReleaseAge {
     created: Epoch,
     revision: u32,
 }
@@ -43,7 +43,7 @@ pub struct Age {
 ///
 /// # Errors
 /// [`Error::FixedTag`], or when the registry does not answer.
-pub(super) async fn look(order: &Order<'_>, place: &Place<'_>) -> Result<Tags, Error> {
+pub(super) async fn look(order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Result<TagPlan, Error> {
     let (repository, own) = (place.final_repository(order.definition), order.built.index.0);
     let (mut to_move, mut replaced) = (Vec::new(), BTreeMap::new());
     // the first answer tells how to log in, so the others need not find out as well
@@ -68,11 +68,11 @@ pub(super) async fn look(order: &Order<'_>, place: &Place<'_>) -> Result<Tags, E
         return Err(Error::FixedTag { image, tag, found, own });
     }
     let newer = if place.accept_older { None } else { newer(order, place, &repository, &replaced).await? };
-    Ok(Tags { to_move, newer })
+    Ok(TagPlan { to_move, newer })
 }
 
 /// Returns the tags that never move, and those that follow the newest release.
-pub(super) fn kinds(order: &Order<'_>) -> (Vec<String>, Vec<String>) {
+pub(super) fn kinds(order: &PublishOrder<'_>) -> (Vec<String>, Vec<String>) {
     let patterns = order.definition.publish.tags.iter().map(String::as_str);
     // without any pattern an image has its fixed version as its only tag
     let patterns = patterns.chain(std::iter::repeat("{fixed}"));
@@ -84,8 +84,8 @@ pub(super) fn kinds(order: &Order<'_>) -> (Vec<String>, Vec<String>) {
 
 /// Returns a tag that stands for a newer state than the image.
 async fn newer(
-    order: &Order<'_>,
-    place: &Place<'_>,
+    order: &PublishOrder<'_>,
+    place: &PublishPlace<'_>,
     repository: &str,
     replaced: &BTreeMap<String, Digest>,
 ) -> Result<Option<(String, Digest)>, Error> {
@@ -112,10 +112,10 @@ async fn newer(
 
 /// Reads the age of an image from its index; `None` for one that is not ours.
 #[must_use]
-pub fn age(index: &[u8]) -> Option<Age> {
+pub fn age(index: &[u8]) -> Option<ReleaseAge> {
     let index: ImageIndex = serde_json::from_slice(index).ok()?;
     let annotations = index.annotations().as_ref()?;
     let created = annotations.get(CREATED)?.parse().ok()?;
     let revision = annotations.get(REVISION).and_then(|text| text.parse().ok()).unwrap_or(0);
-    Some(Age { created, revision })
+    Some(ReleaseAge { created, revision })
 }

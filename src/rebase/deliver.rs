@@ -3,22 +3,22 @@
 
 use crate::oci;
 use crate::oci::layout;
-use crate::oci::layout::Reference;
+use crate::oci::layout::LayoutReference;
 use crate::oci::registry;
-use crate::oci::registry::Blobs;
-use crate::oci::registry::Push;
-use crate::oci::registry::Pushed;
-use crate::oci::registry::Registry;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::BlobTotals;
+use crate::oci::registry::PushOutcome;
+use crate::oci::registry::PushRequest;
+use crate::oci::registry::RegistryClient;
+use crate::oci::registry::document::ContentDescriptor;
 use crate::rebase::Error;
-use crate::rebase::Order;
+use crate::rebase::RebaseOrder;
 use crate::rebase::blocking::on_pool;
 use crate::rebase::files::LARGEST_LAYER;
-use crate::rebase::picture::Picture;
-use crate::rebase::place::Place;
-use crate::rebase::place::Reader;
+use crate::rebase::picture::LoadedImage;
+use crate::rebase::place::DocumentReader;
+use crate::rebase::place::OpenRepository;
 use crate::rebase::place::blob_path;
-use crate::rebase::splice::Spliced;
+use crate::rebase::splice::SplicedPlatform;
 use crate::sys::fs;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
@@ -31,19 +31,19 @@ use tokio::task::block_in_place;
 /// Blobs and documents that a delivery transferred.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Transfer {
+pub struct TransferSummary {
     /// Layers that were mounted from the base's repository.
-    pub mounted: Blobs,
+    pub mounted: BlobTotals,
     /// Blobs that existed already.
-    pub skipped: Blobs,
+    pub skipped: BlobTotals,
     /// Configurations, and layers that were pulled from elsewhere and uploaded.
-    pub uploaded: Blobs,
+    pub uploaded: BlobTotals,
     /// Manifests and indexes that were written.
     pub manifests: usize,
 }
 
 /// All new documents of an application. Without any, its digest is that of the application as it is.
-pub(super) struct Documents {
+pub(super) struct RebasedDocuments {
     /// Digest of the index, or of the only manifest: what tags will point to.
     pub(super) digest: Digest,
     media_type: String,
@@ -51,14 +51,14 @@ pub(super) struct Documents {
     /// Manifests, then the index that names them: a registry may refuse one that names something missing.
     manifests: Vec<Vec<u8>>,
     /// Layers of the new bases that the application did not have.
-    layers: BTreeMap<Digest, Named>,
+    layers: BTreeMap<Digest, ContentDescriptor>,
     /// Settings that application and new base changed to different values, on any platform.
     pub(super) conflicts: BTreeSet<String>,
 }
 
-impl Documents {
+impl RebasedDocuments {
     /// Begins with the application as it is.
-    pub(super) fn of(application: &Picture) -> Self {
+    pub(super) fn of(application: &LoadedImage) -> Self {
         let media_type = application.descriptor.media_type().to_string();
         let digest = application.digest;
         let (configs, manifests) = (Vec::new(), Vec::new());
@@ -66,7 +66,7 @@ impl Documents {
     }
 
     /// Adds a platform. For an application without an index its manifest is the root.
-    pub(super) fn add(&mut self, spliced: Spliced) {
+    pub(super) fn add(&mut self, spliced: SplicedPlatform) {
         self.conflicts.extend(spliced.conflicts);
         self.configs.push(spliced.config);
         self.layers.extend(spliced.added.into_iter().map(|layer| (layer.blob.digest, layer.blob)));
@@ -81,7 +81,7 @@ impl Documents {
     }
 
     /// Returns the descriptor of the index, or of the only manifest.
-    fn root(&self, application: &Picture) -> Descriptor {
+    fn root(&self, application: &LoadedImage) -> Descriptor {
         let size = match self.manifests.last() {
             Some(root) => root.len() as u64,
             None => application.descriptor.size(),
@@ -96,7 +96,10 @@ impl Documents {
 }
 
 /// Returns the requested tags that do not point to the result yet.
-pub(super) async fn tags_to_move(request: &Order<'_>, documents: &Documents) -> Result<Vec<String>, Error> {
+pub(super) async fn tags_to_move(
+    request: &RebaseOrder<'_>,
+    documents: &RebasedDocuments,
+) -> Result<Vec<String>, Error> {
     let mut tags = Vec::new();
     for tag in request.tags {
         if request.place.digest(tag).await? != Some(documents.digest) {
@@ -108,10 +111,10 @@ pub(super) async fn tags_to_move(request: &Order<'_>, documents: &Documents) -> 
 
 /// Writes all documents and moves tags. Returns what was transferred, if anything had to be, and the tags that moved.
 pub(super) async fn deliver(
-    documents: &Documents,
-    request: &Order<'_>,
-    reader: &Reader<'_>,
-) -> Result<(Option<Transfer>, Vec<String>), Error> {
+    documents: &RebasedDocuments,
+    request: &RebaseOrder<'_>,
+    reader: &DocumentReader<'_>,
+) -> Result<(Option<TransferSummary>, Vec<String>), Error> {
     let tags = tags_to_move(request, documents).await?;
     // without new documents there may still be new names for the application with `--tag`
     if documents.manifests.is_empty() && tags.is_empty() {
@@ -120,14 +123,14 @@ pub(super) async fn deliver(
 
     let delivery = RebaseDelivery { documents, request, reader };
     let transfer = match request.place {
-        Place::Registry { registry, repository } => delivery.to_registry(registry, repository, &tags).await?,
-        Place::Layout(folder) => delivery.to_layout(folder).await?,
+        OpenRepository::Registry { registry, repository } => delivery.to_registry(registry, repository, &tags).await?,
+        OpenRepository::Layout(folder) => delivery.to_layout(folder).await?,
     };
     Ok((Some(transfer), tags))
 }
 
 /// Fails if the application's tag moved since the application was read: nobody's newer build is overwritten.
-async fn check_not_moved(request: &Order<'_>) -> Result<(), Error> {
+async fn check_not_moved(request: &RebaseOrder<'_>) -> Result<(), Error> {
     // a digest cannot move
     let is_digest = request.reference.parse::<Digest>().is_ok();
     if is_digest || request.place.digest(request.reference).await? == Some(request.application.digest) {
@@ -138,13 +141,18 @@ async fn check_not_moved(request: &Order<'_>) -> Result<(), Error> {
 
 /// New documents of an application, with their destination.
 struct RebaseDelivery<'a> {
-    documents: &'a Documents,
-    request: &'a Order<'a>,
-    reader: &'a Reader<'a>,
+    documents: &'a RebasedDocuments,
+    request: &'a RebaseOrder<'a>,
+    reader: &'a DocumentReader<'a>,
 }
 
 impl RebaseDelivery<'_> {
-    async fn to_registry(&self, registry: &Registry, repository: &str, tags: &[String]) -> Result<Transfer, Error> {
+    async fn to_registry(
+        &self,
+        registry: &RegistryClient,
+        repository: &str,
+        tags: &[String],
+    ) -> Result<TransferSummary, Error> {
         let transfer = self.push(registry, repository).await?;
 
         // pushing may have taken minutes: checked again directly before the tags move
@@ -161,7 +169,7 @@ impl RebaseDelivery<'_> {
 
     /// Pushes by digest. Layers are expected in the application's repository or in the base's. A layer that is in neither, as
     /// when the base is in another registry, is pulled into the store, and the push is repeated.
-    async fn push(&self, registry: &Registry, repository: &str) -> Result<Transfer, Error> {
+    async fn push(&self, registry: &RegistryClient, repository: &str) -> Result<TransferSummary, Error> {
         let Self { documents, request, reader } = self;
         for document in documents.all() {
             reader.store.add(document)?;
@@ -176,7 +184,7 @@ impl RebaseDelivery<'_> {
 
         // no tags: these move after a last look at the application's own tag
         let target = documents.root(request.application);
-        let push = Push {
+        let push = PushRequest {
             layout: reader.store.folder(),
             target: &target,
             repository,
@@ -188,8 +196,8 @@ impl RebaseDelivery<'_> {
         };
         loop {
             let digest = match registry.push(&push, reader.reporter).await {
-                Ok(Pushed { mounted, skipped, uploaded, manifests, .. }) => {
-                    return Ok(Transfer { mounted, skipped, uploaded, manifests });
+                Ok(PushOutcome { mounted, skipped, uploaded, manifests, .. }) => {
+                    return Ok(TransferSummary { mounted, skipped, uploaded, manifests });
                 }
                 Err(registry::Error::Absent { digest }) => digest,
                 Err(error) => return Err(error.into()),
@@ -205,7 +213,7 @@ impl RebaseDelivery<'_> {
     /// Returns the repository of the new base, if blobs can be mounted from there.
     fn mount_source(&self, repository: &str) -> Option<String> {
         match self.request.base {
-            Place::Registry { repository: base, .. } if self.request.base.is_beside(self.request.place) => {
+            OpenRepository::Registry { repository: base, .. } if self.request.base.is_beside(self.request.place) => {
                 Some(base.clone()).filter(|base| base != repository)
             }
             _ => None,
@@ -213,7 +221,7 @@ impl RebaseDelivery<'_> {
     }
 
     /// Brings a layer of the new base into the store.
-    async fn pull_layer(&self, layer: &Named) -> Result<(), Error> {
+    async fn pull_layer(&self, layer: &ContentDescriptor) -> Result<(), Error> {
         let Self { request, reader, .. } = self;
         let folder = request.base.folder_with(layer, LARGEST_LAYER, reader).await?;
         // a pull from a registry ends in the store
@@ -230,9 +238,9 @@ impl RebaseDelivery<'_> {
         Err(oci::Error::Damaged { path, cause: "its bytes do not have this digest".to_owned() }.into())
     }
 
-    async fn to_layout(&self, folder: &Path) -> Result<Transfer, Error> {
+    async fn to_layout(&self, folder: &Path) -> Result<TransferSummary, Error> {
         let Self { documents, request, reader } = self;
-        let mut transfer = Transfer { manifests: documents.manifests.len(), ..Transfer::default() };
+        let mut transfer = TransferSummary { manifests: documents.manifests.len(), ..TransferSummary::default() };
         let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
         for layer in documents.layers.values() {
             let exists = has_intact_blob(folder, layer).await?;
@@ -255,7 +263,7 @@ impl RebaseDelivery<'_> {
         let target = documents.root(request.application);
         let mut references = Vec::new();
         for tag in request.tags {
-            references.push(Reference { name: tag.clone(), target: target.clone() });
+            references.push(LayoutReference { name: tag.clone(), target: target.clone() });
         }
         check_not_moved(request).await?;
         // copies and hashes layers; the store cannot be lent to another thread
@@ -265,7 +273,7 @@ impl RebaseDelivery<'_> {
 }
 
 /// Tells whether a folder has all bytes of a blob.
-async fn has_intact_blob(folder: &Path, blob: &Named) -> Result<bool, Error> {
+async fn has_intact_blob(folder: &Path, blob: &ContentDescriptor) -> Result<bool, Error> {
     let path = blob_path(folder, &blob.digest);
     Ok(fs::size(&path) == Some(blob.size) && on_pool(move || fs::digest_of(&path)).await? == blob.digest)
 }

@@ -5,7 +5,7 @@
 //! older, the user stays the same (the application's files belong to it), and entrypoint and command do not come from
 //! different images. The last one matters for applications that override only one of the two.
 
-use crate::rebase::picture::Face;
+use crate::rebase::picture::PlatformImage;
 use crate::rebase::time;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,21 +22,21 @@ pub(crate) const LOCK: &str = "io.sockel.lock";
 
 /// One platform of an application with its current and its new base.
 #[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
+pub struct SuccessorCase<'a> {
     /// The application.
-    pub application: &'a Face,
+    pub application: &'a PlatformImage,
     /// Its current base.
-    pub old: &'a Face,
+    pub old: &'a PlatformImage,
     /// Its new base.
-    pub new: &'a Face,
+    pub new: &'a PlatformImage,
     /// Whether the new base may be older than the current one.
     pub allows_older: bool,
 }
 
 /// Returns every objection to the move.
 #[must_use]
-pub fn reasons(case: &Case<'_>) -> Vec<String> {
-    let Case { old, new, .. } = *case;
+pub fn reasons(case: &SuccessorCase<'_>) -> Vec<String> {
+    let SuccessorCase { old, new, .. } = *case;
     let mut reasons = Vec::new();
 
     // name and parameters are compared below: only in images of sockel do they say what an image is made of
@@ -69,25 +69,25 @@ pub fn reasons(case: &Case<'_>) -> Vec<String> {
 }
 
 /// Returns a non-empty annotation of an image's manifest, or else the label of that name.
-pub(crate) fn annotation_or_label<'a>(image: &'a Face, name: &str) -> Option<&'a str> {
+pub(crate) fn annotation_or_label<'a>(image: &'a PlatformImage, name: &str) -> Option<&'a str> {
     image.annotation(name).or_else(|| image.label(name)).filter(|text| !text.is_empty())
 }
 
 /// Returns when an image was created. One without a readable time sorts before all others.
-pub(crate) fn created(image: &Face) -> Option<time::Instant> {
+pub(crate) fn created(image: &PlatformImage) -> Option<time::Instant> {
     image.config["created"].as_str().and_then(time::parse)
 }
 
-fn created_text(image: &Face) -> &str {
+fn created_text(image: &PlatformImage) -> &str {
     image.config["created"].as_str().unwrap_or("at an unknown time")
 }
 
-fn title(image: &Face) -> &str {
+fn title(image: &PlatformImage) -> &str {
     annotation_or_label(image, TITLE).unwrap_or_default()
 }
 
 /// Returns one of the settings with which containers are started.
-fn setting<'a>(image: &'a Face, key: &str) -> &'a Value {
+fn setting<'a>(image: &'a PlatformImage, key: &str) -> &'a Value {
     &image.config["config"][key]
 }
 
@@ -96,7 +96,7 @@ fn text(setting: &Value) -> &str {
 }
 
 /// Returns an objection for each parameter that the two images do not have in common.
-fn changed_parameters(old: &Face, new: &Face) -> Vec<String> {
+fn changed_parameters(old: &PlatformImage, new: &PlatformImage) -> Vec<String> {
     let (old_values, new_values) = (parameters(old), parameters(new));
     let names: BTreeSet<&str> = old_values.keys().chain(new_values.keys()).copied().collect();
 
@@ -112,7 +112,7 @@ fn changed_parameters(old: &Face, new: &Face) -> Vec<String> {
 }
 
 /// Reads `java=25,ubuntu=26.04`.
-fn parameters(image: &Face) -> BTreeMap<&str, &str> {
+fn parameters(image: &PlatformImage) -> BTreeMap<&str, &str> {
     let list = annotation_or_label(image, PARAMETERS).unwrap_or_default();
     list.split(',').filter_map(|pair| pair.split_once('=')).collect()
 }
@@ -123,8 +123,8 @@ fn parameter_text(value: Option<&&str>) -> String {
 
 /// Objects when entrypoint and command would come from different images: together they are one command line, and nobody
 /// has tried the application's half with the new base's half.
-fn mixed_command_line(case: &Case<'_>) -> Option<String> {
-    let Case { application, old, new, .. } = *case;
+fn mixed_command_line(case: &SuccessorCase<'_>) -> Option<String> {
+    let SuccessorCase { application, old, new, .. } = *case;
     for (own, inherited) in [("Cmd", "Entrypoint"), ("Entrypoint", "Cmd")] {
         let is_overridden = setting(application, own) != setting(old, own);
         let is_inherited = setting(application, inherited) == setting(old, inherited);

@@ -16,7 +16,7 @@ const BY_KEY: [&str; 3] = ["Labels", "ExposedPorts", "Volumes"];
 
 /// Merged settings, and the names of conflicting ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergedSettings {
     /// The settings: the value of `config` in an image configuration.
     pub settings: Value,
     /// Settings that application and new base changed to different values: `Env PATH`, `Cmd`, …. The application's value
@@ -26,14 +26,14 @@ pub struct Merged {
 
 /// Merges the settings of an application, its old and its new base.
 #[must_use]
-pub fn settings(old: &Value, application: &Value, new: &Value) -> Merged {
-    let versions = Ways { old: Some(old), application: Some(application), new: Some(new) };
+pub fn settings(old: &Value, application: &Value, new: &Value) -> MergedSettings {
+    let versions = ThreeWayValue { old: Some(old), application: Some(application), new: Some(new) };
     let [old, application, new] = versions.objects();
     let mut conflicts = Vec::new();
     let mut settings = Map::new();
 
     for key in keys([&old, &application, &new]) {
-        let versions = Ways { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
+        let versions = ThreeWayValue { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
         let value = match key.as_str() {
             // a side that changed nothing needs no look inside, and keeps the order and form of the other side's value
             _ if versions.is_one_sided() => versions.choose(&key, &mut conflicts).cloned(),
@@ -45,13 +45,13 @@ pub fn settings(old: &Value, application: &Value, new: &Value) -> Merged {
             settings.insert(key, value);
         }
     }
-    Merged { settings: Value::Object(settings), conflicts }
+    MergedSettings { settings: Value::Object(settings), conflicts }
 }
 
 /// Merges the annotations of three manifests, or labels. A value that is not an object counts as empty.
 #[must_use]
 pub fn annotations(old: &Value, application: &Value, new: &Value) -> Map<String, Value> {
-    let versions = Ways { old: Some(old), application: Some(application), new: Some(new) };
+    let versions = ThreeWayValue { old: Some(old), application: Some(application), new: Some(new) };
     match by_key(&versions, "annotations", &mut Vec::new()) {
         Some(Value::Object(map)) => map,
         _ => Map::new(),
@@ -60,13 +60,13 @@ pub fn annotations(old: &Value, application: &Value, new: &Value) -> Map<String,
 
 /// The same setting in three images.
 #[derive(Clone, Copy)]
-struct Ways<'a> {
+struct ThreeWayValue<'a> {
     old: Option<&'a Value>,
     application: Option<&'a Value>,
     new: Option<&'a Value>,
 }
 
-impl<'a> Ways<'a> {
+impl<'a> ThreeWayValue<'a> {
     /// Tells whether at most one of application and new base changed the setting.
     fn is_one_sided(&self) -> bool {
         self.application == self.old || self.new == self.old
@@ -97,13 +97,13 @@ fn keys(maps: [&Map<String, Value>; 3]) -> BTreeSet<String> {
 }
 
 /// Merges objects by key.
-fn by_key(versions: &Ways<'_>, name: &str, conflicts: &mut Vec<String>) -> Option<Value> {
+fn by_key(versions: &ThreeWayValue<'_>, name: &str, conflicts: &mut Vec<String>) -> Option<Value> {
     let [old, application, new] = versions.objects();
     let mut merged = Map::new();
     let mut own_conflicts = Vec::new();
 
     for key in keys([&old, &application, &new]) {
-        let versions = Ways { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
+        let versions = ThreeWayValue { old: old.get(&key), application: application.get(&key), new: new.get(&key) };
         if let Some(value) = versions.choose(&format!("{name} {key}"), &mut own_conflicts) {
             merged.insert(key, value.clone());
         }
@@ -120,7 +120,7 @@ fn by_key(versions: &Ways<'_>, name: &str, conflicts: &mut Vec<String>) -> Optio
 }
 
 /// Merges lists of `NAME=value`: first the new base's variables in its order, then those of the application alone.
-fn environment(versions: &Ways<'_>, conflicts: &mut Vec<String>) -> Option<Value> {
+fn environment(versions: &ThreeWayValue<'_>, conflicts: &mut Vec<String>) -> Option<Value> {
     let lists = (variables(versions.old), variables(versions.application), variables(versions.new));
     // a list with something else than texts is kept or replaced as a whole
     let (Some(old), Some(application), Some(new)) = lists else {
@@ -140,7 +140,7 @@ fn environment(versions: &Ways<'_>, conflicts: &mut Vec<String>) -> Option<Value
     let mut merged = Vec::new();
     for name in names {
         let [old, application, new] = [&by_name[0], &by_name[1], &by_name[2]].map(|values| values.get(name).copied());
-        let versions = Ways { old, application, new };
+        let versions = ThreeWayValue { old, application, new };
         merged.extend(versions.choose(&format!("Env {name}"), conflicts).cloned());
     }
     Some(Value::Array(merged))

@@ -3,7 +3,7 @@
 //! - **In**: an application image that anybody built `FROM` one of ours (docker build, buildah, kaniko, jib), and the
 //!   repository of its base.
 //! - **Out**: the same application on the newest compatible base: a new configuration, manifest and index, whose upper layers
-//!   have the same digests. [`Rebased`] says what that means for those who pull it.
+//!   have the same digests. [`RebaseResult`] says what that means for those who pull it.
 //! - **Invariants**: nothing moves without proof. The application's layers begin with the old base's (by diffID), and the new
 //!   base is of the same line ([`judge`]); otherwise all objections are reported together. The same inputs give the same
 //!   digests: no clock is read. An application on the newest base is not touched. No layer is read or sent if both are in one
@@ -31,30 +31,30 @@ mod search;
 pub mod splice;
 pub mod time;
 
-pub use deliver::Transfer;
+pub use deliver::TransferSummary;
 pub use error::Error;
-pub use picture::Picture;
-pub use place::Place;
-pub use place::Reader;
-pub use search::Trace;
+pub use picture::LoadedImage;
+pub use place::DocumentReader;
+pub use place::OpenRepository;
+pub use search::BaseHints;
 pub use search::trace;
 
-use crate::rebase::platforms::Move;
+use crate::rebase::platforms::PlatformMove;
 use crate::rebase::search::BaseSearch;
 use crate::values::Digest;
 use serde::Serialize;
 
 /// A request to move an application onto another base.
 #[derive(Clone, Copy)]
-pub struct Order<'a> {
+pub struct RebaseOrder<'a> {
     /// The application.
-    pub application: &'a Picture,
+    pub application: &'a LoadedImage,
     /// Where the application is, and where the result goes.
-    pub place: &'a Place<'a>,
+    pub place: &'a OpenRepository<'a>,
     /// The tag, name or digest of the application.
     pub reference: &'a str,
     /// Where its bases are.
-    pub base: &'a Place<'a>,
+    pub base: &'a OpenRepository<'a>,
     /// The new base. By default, the newest of the current base's line.
     pub onto: Option<&'a str>,
     /// Whether the new base may be older than the current one.
@@ -62,12 +62,12 @@ pub struct Order<'a> {
     /// Tags that will point to the result.
     pub tags: &'a [String],
     /// Whether layers are read to compare files.
-    pub check: files::Check,
+    pub check: files::FileCheckMode,
     /// Whether to report only, and write nothing.
     pub dry_run: bool,
 }
 
-impl Order<'_> {
+impl RebaseOrder<'_> {
     fn refused(&self, reasons: Vec<String>) -> Error {
         Error::Refused { image: self.place.name_of(self.reference), reasons }
     }
@@ -76,11 +76,11 @@ impl Order<'_> {
 /// The result of a move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Rebased {
+pub struct RebaseResult {
     /// Reference of the application.
     pub image: String,
     /// What happened.
-    pub state: State,
+    pub state: RebaseState,
     /// Reference of its base after the move.
     pub base: String,
     /// Digest of the application before.
@@ -88,9 +88,9 @@ pub struct Rebased {
     /// Digest of the application after.
     pub new: Digest,
     /// Its platforms.
-    pub platforms: Vec<Platform>,
+    pub platforms: Vec<RebasedPlatform>,
     /// What was transferred; none if nothing was written.
-    pub transfer: Option<Transfer>,
+    pub transfer: Option<TransferSummary>,
     /// Tags that moved to the result.
     pub tags: Vec<String>,
     /// Whether files of the application were compared with what the base changed.
@@ -102,7 +102,7 @@ pub struct Rebased {
 /// What happened to an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum RebaseState {
     /// It has that base already.
     UpToDate,
     /// It was moved onto the new base.
@@ -114,7 +114,7 @@ pub enum State {
 /// What happened to one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Platform {
+pub struct RebasedPlatform {
     /// `linux/amd64`
     pub platform: String,
     /// Digest of the old base's manifest.
@@ -139,7 +139,7 @@ pub struct Platform {
 ///
 /// # Errors
 /// [`Error::Refused`] with every objection; [`Error::Moved`]; others as named. No tag has moved then.
-pub async fn rebase(request: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased, Error> {
+pub async fn rebase(request: &RebaseOrder<'_>, reader: &DocumentReader<'_>) -> Result<RebaseResult, Error> {
     let trace = trace(request.application);
     let search = BaseSearch { request, trace: &trace, reader };
     let candidates = search.candidates().await?;
@@ -172,11 +172,11 @@ pub async fn rebase(request: &Order<'_>, reader: &Reader<'_>) -> Result<Rebased,
         deliver::deliver(&documents, request, reader).await?
     };
     let state = match (is_same, request.dry_run) {
-        (true, _) => State::UpToDate,
-        (false, true) => State::WouldRebase,
-        (false, false) => State::Rebased,
+        (true, _) => RebaseState::UpToDate,
+        (false, true) => RebaseState::WouldRebase,
+        (false, false) => RebaseState::Rebased,
     };
-    Ok(Rebased {
+    Ok(RebaseResult {
         image: request.place.name_of(request.reference),
         state,
         base: successor.name,

@@ -1,13 +1,13 @@
 //! An image as it is: its index, and the manifest, configuration and layers of every platform.
 
 use crate::oci;
-use crate::oci::registry::Manifest;
+use crate::oci::registry::FetchedManifest;
 use crate::oci::registry::document;
-use crate::oci::registry::document::Document;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::document::ContentDescriptor;
+use crate::oci::registry::document::ManifestDocument;
 use crate::rebase::Error;
-use crate::rebase::place::Place;
-use crate::rebase::place::Reader;
+use crate::rebase::place::DocumentReader;
+use crate::rebase::place::OpenRepository;
 use crate::values::Digest;
 use oci_spec::image::Descriptor;
 use serde_json::Value;
@@ -32,7 +32,7 @@ const MOST_SHOWN: usize = 80;
 
 /// An image with all its platforms.
 #[derive(Debug, Clone)]
-pub struct Picture {
+pub struct LoadedImage {
     /// Digest, size and media type of its index, or of its only manifest.
     pub descriptor: Descriptor,
     /// Digest of the same document.
@@ -40,14 +40,14 @@ pub struct Picture {
     /// Its index, if it has one.
     pub index: Option<Value>,
     /// Its platforms in the index's order.
-    pub platforms: Vec<Face>,
+    pub platforms: Vec<PlatformImage>,
     /// Entries of the index that are not images, such as attestations: one text each.
     pub foreign: Vec<String>,
 }
 
 /// One platform of an image.
 #[derive(Debug, Clone)]
-pub struct Face {
+pub struct PlatformImage {
     /// `linux/arm64/v8`, as the configuration names it.
     pub platform: String,
     /// The index's entry for the manifest: digest, size, media type, and what else it contains.
@@ -61,19 +61,19 @@ pub struct Face {
     /// The image configuration.
     pub config: Value,
     /// Its layers, lowest first.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<IdentifiedLayer>,
 }
 
 /// A layer with its uncompressed and its compressed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layer {
+pub struct IdentifiedLayer {
     /// Digest of the uncompressed tar archive.
     pub diff_id: Digest,
     /// Digest, size and media type of the blob.
-    pub blob: Named,
+    pub blob: ContentDescriptor,
 }
 
-impl Face {
+impl PlatformImage {
     /// Returns a label of the configuration.
     #[must_use]
     pub fn label(&self, name: &str) -> Option<&str> {
@@ -105,7 +105,11 @@ impl Face {
 ///
 /// # Errors
 /// [`Error::NotAnImage`] for an artifact that cannot be rebased at all, others as named.
-pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Result<Option<Picture>, Error> {
+pub async fn read(
+    place: &OpenRepository<'_>,
+    reference: &str,
+    reader: &DocumentReader<'_>,
+) -> Result<Option<LoadedImage>, Error> {
     let Some(root) = place.document(reference, reader).await? else { return Ok(None) };
     let budget = DocumentBudget { bytes: MOST_BYTES, values: MOST_VALUES };
     let mut loader = ImageLoader { place, reference, reader, budget };
@@ -114,7 +118,7 @@ pub async fn read(place: &Place<'_>, reference: &str, reader: &Reader<'_>) -> Re
     };
     let document = loader.parse(&root)?;
     let descriptor = root.descriptor.clone();
-    let mut picture = Picture { descriptor, digest, index: None, platforms: Vec::new(), foreign: Vec::new() };
+    let mut picture = LoadedImage { descriptor, digest, index: None, platforms: Vec::new(), foreign: Vec::new() };
 
     // an image for a single platform needs no index
     if document.content.manifests.is_empty() && !document.content.blobs.is_empty() {
@@ -162,14 +166,14 @@ impl DocumentBudget {
 /// A manifest or index: its JSON with every field, and the descriptors that it names.
 struct ParsedDocument {
     json: Value,
-    content: Document,
+    content: ManifestDocument,
 }
 
 /// An image that is being read.
 struct ImageLoader<'a> {
-    place: &'a Place<'a>,
+    place: &'a OpenRepository<'a>,
     reference: &'a str,
-    reader: &'a Reader<'a>,
+    reader: &'a DocumentReader<'a>,
     budget: DocumentBudget,
 }
 
@@ -178,7 +182,7 @@ impl ImageLoader<'_> {
         Error::NotAnImage { image: self.place.name_of(self.reference), cause: cause.to_owned() }
     }
 
-    fn parse(&mut self, manifest: &Manifest) -> Result<ParsedDocument, Error> {
+    fn parse(&mut self, manifest: &FetchedManifest) -> Result<ParsedDocument, Error> {
         self.budget.take(&manifest.bytes).map_err(|cause| self.not_an_image(&cause))?;
         let media_type = manifest.descriptor.media_type().to_string();
         let content = document::read(&manifest.bytes, Some(&media_type)).map_err(|cause| self.not_an_image(&cause))?;
@@ -187,7 +191,7 @@ impl ImageLoader<'_> {
     }
 
     /// Reads every image that an index names.
-    async fn add_platforms(&mut self, picture: &mut Picture, index: &ParsedDocument) -> Result<(), Error> {
+    async fn add_platforms(&mut self, picture: &mut LoadedImage, index: &ParsedDocument) -> Result<(), Error> {
         let entries = index.json["manifests"].as_array().into_iter().flatten();
         for (named, entry) in index.content.manifests.iter().zip(entries) {
             if let Some(kind) = foreign_kind(entry) {
@@ -213,7 +217,7 @@ impl ImageLoader<'_> {
     }
 
     /// Reads what a manifest names. `entry` describes the manifest as an index does.
-    async fn platform(&mut self, document: ParsedDocument, entry: Value) -> Result<Face, Error> {
+    async fn platform(&mut self, document: ParsedDocument, entry: Value) -> Result<PlatformImage, Error> {
         // configuration first, then the layers
         let Some((config, layers)) = document.content.blobs.split_first() else {
             return Err(self.not_an_image("its manifest names no blobs"));
@@ -234,7 +238,7 @@ impl ImageLoader<'_> {
             return Err(self.not_an_image("its digest is not a SHA-256 digest"));
         };
         let (media_type, manifest) = (document.content.media_type, document.json);
-        Ok(Face { platform, descriptor: entry, digest, media_type, manifest, config, layers })
+        Ok(PlatformImage { platform, descriptor: entry, digest, media_type, manifest, config, layers })
     }
 }
 
@@ -256,7 +260,7 @@ fn is_image_config(media_type: &str) -> bool {
 
 /// Pairs the layers of a manifest with the diffIDs of its configuration: both list them from the lowest (image-spec
 /// config.md, "rootfs").
-fn layers_of(config: &Value, blobs: &[Named]) -> Result<Vec<Layer>, String> {
+fn layers_of(config: &Value, blobs: &[ContentDescriptor]) -> Result<Vec<IdentifiedLayer>, String> {
     let diff_ids = config["rootfs"]["diff_ids"].as_array().map_or(&[][..], Vec::as_slice);
     if diff_ids.len() != blobs.len() {
         return Err(format!("it has {} layers and {} diffIDs", blobs.len(), diff_ids.len()));
@@ -274,7 +278,7 @@ fn layers_of(config: &Value, blobs: &[Named]) -> Result<Vec<Layer>, String> {
         if !blob.media_type.contains("tar") {
             return Err(format!("a layer has the media type `{}`", excerpt(&blob.media_type)));
         }
-        layers.push(Layer { diff_id, blob: blob.clone() });
+        layers.push(IdentifiedLayer { diff_id, blob: blob.clone() });
     }
     Ok(layers)
 }

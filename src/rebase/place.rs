@@ -5,13 +5,13 @@
 use crate::oci;
 use crate::oci::layout;
 use crate::oci::registry;
-use crate::oci::registry::Manifest;
-use crate::oci::registry::Registry;
+use crate::oci::registry::FetchedManifest;
+use crate::oci::registry::RegistryClient;
 use crate::oci::registry::document;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::document::ContentDescriptor;
 use crate::rebase::Error;
 use crate::rebase::blocking::on_pool;
-use crate::report::Reporter;
+use crate::report::ProgressReporter;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::values::Digest;
@@ -26,11 +26,11 @@ const CONFIG_LIMIT: u64 = 8 << 20;
 
 /// A repository, or a layout folder with all its images.
 #[derive(Debug, Clone)]
-pub enum Place<'a> {
+pub enum OpenRepository<'a> {
     /// A repository of a registry.
     Registry {
         /// The registry.
-        registry: &'a Registry,
+        registry: &'a RegistryClient,
         /// The repository, with its project.
         repository: String,
     },
@@ -40,22 +40,22 @@ pub enum Place<'a> {
 
 /// Where documents are kept, and who is told about downloads.
 #[derive(Clone, Copy)]
-pub struct Reader<'a> {
+pub struct DocumentReader<'a> {
     /// The store that keeps documents and downloaded blobs.
     pub store: &'a Store,
     /// The receiver of progress events.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
-impl Reader<'_> {
+impl DocumentReader<'_> {
     /// Tells whether the store has an undamaged blob.
-    pub(crate) fn has_blob(&self, blob: &Named) -> bool {
+    pub(crate) fn has_blob(&self, blob: &ContentDescriptor) -> bool {
         // the store hashes a blob that it has not checked since it changed, and cannot be lent to another thread
         block_in_place(|| self.store.has_blob(&blob.digest, blob.size))
     }
 }
 
-impl Place<'_> {
+impl OpenRepository<'_> {
     /// Returns the name of an image here as people write it: `host/repository:tag` or `oci:DIR:NAME`.
     #[must_use]
     pub fn name_of(&self, reference: &str) -> String {
@@ -72,10 +72,12 @@ impl Place<'_> {
 
     /// Tells whether both places are in one registry, which can mount blobs, or are the same folder.
     #[must_use]
-    pub fn is_beside(&self, other: &Place<'_>) -> bool {
+    pub fn is_beside(&self, other: &OpenRepository<'_>) -> bool {
         match (self, other) {
-            (Self::Registry { registry, .. }, Place::Registry { registry: other, .. }) => registry.url() == other.url(),
-            (Self::Layout(folder), Place::Layout(other)) => folder == other,
+            (Self::Registry { registry, .. }, OpenRepository::Registry { registry: other, .. }) => {
+                registry.url() == other.url()
+            }
+            (Self::Layout(folder), OpenRepository::Layout(other)) => folder == other,
             _ => false,
         }
     }
@@ -106,7 +108,11 @@ impl Place<'_> {
     }
 
     /// Returns a verified manifest or index by tag, name or digest; `None` if it does not exist.
-    pub(crate) async fn document(&self, reference: &str, reader: &Reader<'_>) -> Result<Option<Manifest>, Error> {
+    pub(crate) async fn document(
+        &self,
+        reference: &str,
+        reader: &DocumentReader<'_>,
+    ) -> Result<Option<FetchedManifest>, Error> {
         // what a digest names never changes: the store's copy is as good as the registry's
         let digest: Option<Digest> = reference.parse().ok();
         if let Some(digest) = digest
@@ -135,7 +141,7 @@ impl Place<'_> {
     }
 
     /// Returns the verified bytes of an image configuration.
-    pub(crate) async fn config(&self, blob: &Named, reader: &Reader<'_>) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn config(&self, blob: &ContentDescriptor, reader: &DocumentReader<'_>) -> Result<Vec<u8>, Error> {
         let folder = self.folder_with(blob, CONFIG_LIMIT, reader).await?;
         let path = blob_path(&folder, &blob.digest);
 
@@ -149,7 +155,12 @@ impl Place<'_> {
     }
 
     /// Returns a folder that has a blob: the layout itself, or the store after the blob was pulled into it.
-    pub(crate) async fn folder_with(&self, blob: &Named, limit: u64, reader: &Reader<'_>) -> Result<PathBuf, Error> {
+    pub(crate) async fn folder_with(
+        &self,
+        blob: &ContentDescriptor,
+        limit: u64,
+        reader: &DocumentReader<'_>,
+    ) -> Result<PathBuf, Error> {
         match self {
             Self::Layout(folder) => {
                 let path = blob_path(folder, &blob.digest);
@@ -175,7 +186,7 @@ impl Place<'_> {
     }
 
     /// Tells whether a blob can be read without a download.
-    pub(crate) fn is_at_hand(&self, blob: &Named, reader: &Reader<'_>) -> bool {
+    pub(crate) fn is_at_hand(&self, blob: &ContentDescriptor, reader: &DocumentReader<'_>) -> bool {
         matches!(self, Self::Layout(_)) || reader.has_blob(blob)
     }
 }
@@ -186,11 +197,11 @@ pub(crate) fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
 }
 
 /// Returns a verified document from a store or layout folder. A damaged one counts as missing, so that it is pulled again.
-fn kept_document(folder: &Path, digest: &Digest) -> Option<Manifest> {
+fn kept_document(folder: &Path, digest: &Digest) -> Option<FetchedManifest> {
     let bytes = fs::read(&blob_path(folder, digest), document::LIMIT).ok()?;
     if Digest::of(&bytes) != *digest {
         return None;
     }
     let document = document::read(&bytes, None).ok()?;
-    Some(Manifest { descriptor: oci::descriptor(&document.media_type, digest, bytes.len() as u64), bytes })
+    Some(FetchedManifest { descriptor: oci::descriptor(&document.media_type, digest, bytes.len() as u64), bytes })
 }

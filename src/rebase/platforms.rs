@@ -1,40 +1,40 @@
 //! The platforms of an application: paired with their bases, and spliced into new documents.
 
 use crate::rebase::Error;
-use crate::rebase::Order;
-use crate::rebase::Platform;
-use crate::rebase::deliver::Documents;
+use crate::rebase::RebaseOrder;
+use crate::rebase::RebasedPlatform;
+use crate::rebase::deliver::RebasedDocuments;
 use crate::rebase::judge;
-use crate::rebase::judge::Case;
-use crate::rebase::picture::Face;
-use crate::rebase::picture::Layer;
-use crate::rebase::search::Standing;
-use crate::rebase::search::Successor;
+use crate::rebase::judge::SuccessorCase;
+use crate::rebase::picture::IdentifiedLayer;
+use crate::rebase::picture::PlatformImage;
+use crate::rebase::search::CurrentBase;
+use crate::rebase::search::NewBase;
 use crate::rebase::splice;
 use crate::rebase::splice::IndexSplice;
-use crate::rebase::splice::Parts;
-use crate::rebase::splice::Spliced;
+use crate::rebase::splice::SpliceInput;
+use crate::rebase::splice::SplicedPlatform;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One platform of an application with its bases.
-pub(crate) struct Move<'a> {
-    pub(crate) application: &'a Face,
-    pub(crate) old: &'a Face,
-    pub(crate) new: &'a Face,
+pub(crate) struct PlatformMove<'a> {
+    pub(crate) application: &'a PlatformImage,
+    pub(crate) old: &'a PlatformImage,
+    pub(crate) new: &'a PlatformImage,
 }
 
-impl Move<'_> {
+impl PlatformMove<'_> {
     /// Tells whether the platform has its new base already.
     pub(crate) fn is_done(&self) -> bool {
         self.old.digest == self.new.digest
     }
 
     /// Sums up what happened to the platform; `spliced` if it moved.
-    fn outcome(&self, spliced: Option<&Spliced>) -> Platform {
+    fn outcome(&self, spliced: Option<&SplicedPlatform>) -> RebasedPlatform {
         let Self { application, old, new } = *self;
         let added = spliced.map_or(&[][..], |spliced| &spliced.added);
-        Platform {
+        RebasedPlatform {
             platform: application.platform.clone(),
             old_base: old.digest,
             new_base: new.digest,
@@ -48,7 +48,7 @@ impl Move<'_> {
     }
 }
 
-fn bytes_of(layers: &[Layer]) -> u64 {
+fn bytes_of(layers: &[IdentifiedLayer]) -> u64 {
     layers.iter().map(|layer| layer.blob.size).sum()
 }
 
@@ -57,10 +57,10 @@ fn bytes_of(layers: &[Layer]) -> u64 {
 /// # Errors
 /// [`Error::Refused`] with every objection to the new base.
 pub(crate) fn pair<'a>(
-    request: &'a Order<'_>,
-    current: &'a BTreeMap<String, Standing>,
-    successor: &'a Successor,
-) -> Result<Vec<Move<'a>>, Error> {
+    request: &'a RebaseOrder<'_>,
+    current: &'a BTreeMap<String, CurrentBase>,
+    successor: &'a NewBase,
+) -> Result<Vec<PlatformMove<'a>>, Error> {
     let (mut moves, mut reasons) = (Vec::new(), Vec::new());
     for application in &request.application.platforms {
         let platform = &application.platform;
@@ -71,9 +71,9 @@ pub(crate) fn pair<'a>(
         };
 
         // what stays where it is needs no approval
-        let paired = Move { application, old, new };
+        let paired = PlatformMove { application, old, new };
         if !paired.is_done() {
-            let case = Case { application, old, new, allows_older: request.older };
+            let case = SuccessorCase { application, old, new, allows_older: request.older };
             reasons.extend(judge::reasons(&case).into_iter().map(|reason| format!("{platform}: {reason}")));
         }
         moves.push(paired);
@@ -86,21 +86,21 @@ pub(crate) fn pair<'a>(
 /// # Errors
 /// [`Error::Refused`] if a platform's documents cannot be made.
 pub(crate) fn documents(
-    request: &Order<'_>,
-    moves: &[Move<'_>],
-    current: &BTreeMap<String, Standing>,
-    successor: &Successor,
-) -> Result<(Documents, Vec<Platform>), Error> {
-    let mut documents = Documents::of(request.application);
+    request: &RebaseOrder<'_>,
+    moves: &[PlatformMove<'_>],
+    current: &BTreeMap<String, CurrentBase>,
+    successor: &NewBase,
+) -> Result<(RebasedDocuments, Vec<RebasedPlatform>), Error> {
+    let mut documents = RebasedDocuments::of(request.application);
     let (mut entries, mut platforms, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for paired in moves {
-        let Move { application, old, new } = *paired;
+        let PlatformMove { application, old, new } = *paired;
         if paired.is_done() {
             entries.push(application.descriptor.clone());
             platforms.push(paired.outcome(None));
             continue;
         }
-        match splice::splice(&Parts { application, old, new, base_name: &successor.name }) {
+        match splice::splice(&SpliceInput { application, old, new, base_name: &successor.name }) {
             Ok(spliced) => {
                 entries.push(index_entry(application, &spliced));
                 platforms.push(paired.outcome(Some(&spliced)));
@@ -131,7 +131,7 @@ pub(crate) fn documents(
 }
 
 /// Returns the index's entry for a new manifest: its platform and annotations stay.
-fn index_entry(application: &Face, spliced: &Spliced) -> Value {
+fn index_entry(application: &PlatformImage, spliced: &SplicedPlatform) -> Value {
     let mut entry = application.descriptor.clone();
     entry["digest"] = spliced.digest.to_string().into();
     entry["size"] = spliced.manifest.len().into();

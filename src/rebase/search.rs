@@ -7,12 +7,12 @@
 use crate::oci::registry;
 use crate::oci::registry::document;
 use crate::rebase::Error;
-use crate::rebase::Order;
+use crate::rebase::RebaseOrder;
 use crate::rebase::judge;
 use crate::rebase::picture;
-use crate::rebase::picture::Face;
-use crate::rebase::picture::Picture;
-use crate::rebase::place::Reader;
+use crate::rebase::picture::LoadedImage;
+use crate::rebase::picture::PlatformImage;
+use crate::rebase::place::DocumentReader;
 use crate::rebase::splice::BASE_DIGEST;
 use crate::rebase::splice::BASE_NAME;
 use crate::rebase::time;
@@ -38,7 +38,7 @@ const CONCURRENT_REQUESTS: usize = 16;
 
 /// What an application says about its base. All of it is a hint, nothing is proof.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trace {
+pub struct BaseHints {
     /// Digests of manifests or indexes.
     pub digests: BTreeSet<Digest>,
     /// `host/repository:tag`, or what else builders write.
@@ -52,7 +52,7 @@ pub struct Trace {
 /// Collects what an application says about its base. Docker writes nothing, but the base's labels are inherited; buildah
 /// writes annotations.
 #[must_use]
-pub fn trace(application: &Picture) -> Trace {
+pub fn trace(application: &LoadedImage) -> BaseHints {
     let mut sources: Vec<&Value> = Vec::new();
     for image in &application.platforms {
         sources.extend([&image.manifest["annotations"], &image.config["config"]["Labels"]]);
@@ -60,7 +60,7 @@ pub fn trace(application: &Picture) -> Trace {
     // an index has annotations of its own
     sources.extend(application.index.as_ref().map(|index| &index["annotations"]));
 
-    let mut trace = Trace::default();
+    let mut trace = BaseHints::default();
     for source in sources {
         trace.digests.extend(text(source, BASE_DIGEST).and_then(|text| text.parse::<Digest>().ok()));
         trace.names.extend(text(source, BASE_NAME).map(str::to_owned));
@@ -77,7 +77,7 @@ fn text<'a>(map: &'a Value, name: &str) -> Option<&'a str> {
 
 /// An image of the base's repository. Only its manifest or index has been read.
 #[derive(Debug, Clone)]
-pub(crate) struct Listed {
+pub(crate) struct BaseCandidate {
     /// Its digest.
     pub(crate) digest: Digest,
     /// Tags or names that point to it. None for an image that the application names by digest and that has no tag.
@@ -87,7 +87,7 @@ pub(crate) struct Listed {
     is_index: bool,
 }
 
-impl Listed {
+impl BaseCandidate {
     fn annotation(&self, name: &str) -> Option<&str> {
         text(&self.annotations, name)
     }
@@ -105,7 +105,7 @@ impl Listed {
     }
 
     /// Tells whether this image has the name and the parameters of a base.
-    fn is_in_line_with(&self, base: &Face) -> bool {
+    fn is_in_line_with(&self, base: &PlatformImage) -> bool {
         [judge::TITLE, judge::PARAMETERS]
             .iter()
             .all(|name| self.annotation(name) == judge::annotation_or_label(base, name))
@@ -119,9 +119,9 @@ fn is_named(reference: &str, names: &BTreeSet<String>) -> bool {
 
 /// The base of one platform of an application.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct CurrentBase {
     /// The base's image for that platform.
-    pub(crate) image: Face,
+    pub(crate) image: PlatformImage,
     /// The base's index, if it was found through one.
     pub(crate) index: Option<Value>,
     /// Digest of the index or manifest that it was found under.
@@ -129,8 +129,8 @@ pub(crate) struct Standing {
 }
 
 /// The new base of an application.
-pub(crate) struct Successor {
-    pub(crate) image: Picture,
+pub(crate) struct NewBase {
+    pub(crate) image: LoadedImage,
     /// Its reference as people write it.
     pub(crate) name: String,
 }
@@ -152,21 +152,21 @@ struct BaseRank {
 /// What the comparison with candidates has found so far, by platform.
 #[derive(Default)]
 struct BaseMatches {
-    best: BTreeMap<String, (BaseRank, Standing)>,
+    best: BTreeMap<String, (BaseRank, CurrentBase)>,
     /// Most layers that any candidate shares with the application.
     most_shared: BTreeMap<String, usize>,
 }
 
 /// The search for the base of one application.
 pub(crate) struct BaseSearch<'a> {
-    pub(crate) request: &'a Order<'a>,
-    pub(crate) trace: &'a Trace,
-    pub(crate) reader: &'a Reader<'a>,
+    pub(crate) request: &'a RebaseOrder<'a>,
+    pub(crate) trace: &'a BaseHints,
+    pub(crate) reader: &'a DocumentReader<'a>,
 }
 
 impl BaseSearch<'_> {
     /// Lists the images of the base's repository, and those there that the application names by digest.
-    pub(crate) async fn candidates(&self) -> Result<Vec<Listed>, Error> {
+    pub(crate) async fn candidates(&self) -> Result<Vec<BaseCandidate>, Error> {
         let place = self.request.base;
         let mut by_digest = self.tagged().await?;
         if by_digest.len() > MOST_IMAGES {
@@ -182,7 +182,8 @@ impl BaseSearch<'_> {
 
         let bytes_read = Cell::new(0);
         let documents = by_digest.into_iter().map(|(digest, references)| self.open(digest, references, &bytes_read));
-        let listed: Vec<Option<Listed>> = stream::iter(documents).buffered(CONCURRENT_REQUESTS).try_collect().await?;
+        let listed: Vec<Option<BaseCandidate>> =
+            stream::iter(documents).buffered(CONCURRENT_REQUESTS).try_collect().await?;
         Ok(listed.into_iter().flatten().collect())
     }
 
@@ -216,7 +217,7 @@ impl BaseSearch<'_> {
         digest: Digest,
         references: BTreeSet<String>,
         bytes_read: &Cell<usize>,
-    ) -> Result<Option<Listed>, Error> {
+    ) -> Result<Option<BaseCandidate>, Error> {
         let place = self.request.base;
         let Some(manifest) = place.document(&digest.to_string(), self.reader).await? else { return Ok(None) };
         bytes_read.set(bytes_read.get() + manifest.bytes.len());
@@ -231,15 +232,18 @@ impl BaseSearch<'_> {
         let Ok(document) = document::read(&manifest.bytes, Some(&media_type)) else { return Ok(None) };
         let Ok(json) = serde_json::from_slice::<Value>(&manifest.bytes) else { return Ok(None) };
         let (annotations, is_index) = (json["annotations"].clone(), !document.manifests.is_empty());
-        Ok(Some(Listed { digest, references, annotations, is_index }))
+        Ok(Some(BaseCandidate { digest, references, annotations, is_index }))
     }
 
     /// Finds the current base of every platform of the application.
     ///
     /// # Errors
     /// [`Error::Refused`] with a reason for each platform whose base is not known.
-    pub(crate) async fn current_bases(&self, candidates: &[Listed]) -> Result<BTreeMap<String, Standing>, Error> {
-        let (likely, others): (Vec<&Listed>, Vec<&Listed>) =
+    pub(crate) async fn current_bases(
+        &self,
+        candidates: &[BaseCandidate],
+    ) -> Result<BTreeMap<String, CurrentBase>, Error> {
+        let (likely, others): (Vec<&BaseCandidate>, Vec<&BaseCandidate>) =
             candidates.iter().partition(|candidate| self.is_likely(candidate));
         let mut matches = BaseMatches::default();
         for candidate in likely {
@@ -263,9 +267,9 @@ impl BaseSearch<'_> {
     /// Reads the new base: the one that was asked for, or else the newest of the current base's line.
     pub(crate) async fn successor(
         &self,
-        current: &BTreeMap<String, Standing>,
-        candidates: &[Listed],
-    ) -> Result<Successor, Error> {
+        current: &BTreeMap<String, CurrentBase>,
+        candidates: &[BaseCandidate],
+    ) -> Result<NewBase, Error> {
         let place = self.request.base;
         let (digest_or_tag, name) = match self.request.onto {
             // not limited to the candidates: an image of another line is read, too, and judged
@@ -286,19 +290,19 @@ impl BaseSearch<'_> {
 
         let name = place.name_of(&name);
         match picture::read(place, &digest_or_tag, self.reader).await? {
-            Some(image) => Ok(Successor { image, name }),
+            Some(image) => Ok(NewBase { image, name }),
             None => Err(Error::Missing { image: name }),
         }
     }
 
     /// Tells whether the application names an image, by digest or by its lock.
-    fn is_likely(&self, candidate: &Listed) -> bool {
+    fn is_likely(&self, candidate: &BaseCandidate) -> bool {
         self.trace.digests.contains(&candidate.digest)
             || candidate.annotation(judge::LOCK).is_some_and(|lock| self.trace.locks.contains(lock))
     }
 
     /// Compares every platform of the application with an image.
-    async fn compare(&self, candidate: &Listed, matches: &mut BaseMatches) {
+    async fn compare(&self, candidate: &BaseCandidate, matches: &mut BaseMatches) {
         let image = picture::read(self.request.base, &candidate.digest.to_string(), self.reader).await;
         // an artifact of another kind, or an image with missing parts, is not a base
         let Ok(Some(image)) = image else { return };
@@ -313,13 +317,13 @@ impl BaseSearch<'_> {
                 let is_better = matches.best.get(platform).is_none_or(|(best, _)| rank > *best);
                 if application.is_built_on(base) && is_better {
                     let (index, found_as) = (image.index.clone(), candidate.digest);
-                    matches.best.insert(platform.clone(), (rank, Standing { image: base.clone(), index, found_as }));
+                    matches.best.insert(platform.clone(), (rank, CurrentBase { image: base.clone(), index, found_as }));
                 }
             }
         }
     }
 
-    fn rank(&self, base: &Face, candidate: &Listed, application: &Face) -> BaseRank {
+    fn rank(&self, base: &PlatformImage, candidate: &BaseCandidate, application: &PlatformImage) -> BaseRank {
         let digests = &self.trace.digests;
         let lock = base.label(judge::LOCK);
         BaseRank {
@@ -370,7 +374,7 @@ impl BaseSearch<'_> {
 }
 
 /// Tells whether an application has inherited the base's own name and lock.
-fn has_inherited_identity(base: &Face, application: &Face) -> bool {
+fn has_inherited_identity(base: &PlatformImage, application: &PlatformImage) -> bool {
     [judge::TITLE, judge::LOCK]
         .iter()
         .all(|name| base.label(name).is_some() && base.label(name) == application.label(name))
@@ -379,14 +383,18 @@ fn has_inherited_identity(base: &Face, application: &Face) -> bool {
 /// Tells whether an application has inherited name and lock of an image other than its base. A Tomcat application that is
 /// searched for in the repository of Java images is built on one of them, by way of Tomcat: it would get a new Java and
 /// silently keep its old Tomcat.
-fn has_foreign_identity(base: &Face, application: &Face) -> bool {
+fn has_foreign_identity(base: &PlatformImage, application: &PlatformImage) -> bool {
     [judge::TITLE, judge::LOCK]
         .iter()
         .all(|name| application.label(name).is_some_and(|label| base.label(name) != Some(label)))
 }
 
 /// Returns the newest released image of the current base's line.
-fn newest_in_line<'a>(current: &Standing, trace: &Trace, candidates: &'a [Listed]) -> Option<&'a Listed> {
+fn newest_in_line<'a>(
+    current: &CurrentBase,
+    trace: &BaseHints,
+    candidates: &'a [BaseCandidate],
+) -> Option<&'a BaseCandidate> {
     let successors =
         candidates.iter().filter(|candidate| candidate.is_released() && candidate.is_in_line_with(&current.image));
     successors.max_by_key(|candidate| {

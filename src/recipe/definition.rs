@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// One image as its recipes and its base-image file describe it, before any package is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
+pub struct ImageDefinition {
     /// Image name: the name of the base-image file, followed by `-<variant>` for variants.
     pub image: String,
     /// Parent image, if the project defines it: the image with the same levels without the last.
@@ -19,19 +19,19 @@ pub struct Definition {
     /// Archives that packages come from, in the root recipe's order.
     pub archives: Vec<ArchiveDefinition>,
     /// Levels from the root up, for each platform, because `${arch}` differs.
-    pub levels: BTreeMap<Platform, Vec<Level>>,
+    pub levels: BTreeMap<Platform, Vec<LevelDefinition>>,
     /// SHA-256 of every file that went into the definition, by path relative to the project folder.
     pub inputs: BTreeMap<String, Digest>,
     /// Repository and tags of the published image.
-    pub publish: Publish,
+    pub publish: PublishSettings,
     /// Package whose version becomes the image's version.
     pub version_of: Option<String>,
     /// Purpose of the image, for people.
     pub purpose: String,
     /// Who is responsible for the image.
-    pub owner: Owner,
+    pub owner: ImageOwner,
     /// How often the image is rebuilt.
-    pub rebuild: Rebuild,
+    pub rebuild: RebuildSchedule,
 }
 
 /// An APT archive with its pockets, as the root recipe names it.
@@ -84,7 +84,7 @@ pub struct PocketDefinition {
 //
 // The names and the order of its fields are part of `Definition::identity`, and so of every lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Level {
+pub struct LevelDefinition {
     /// Name of the recipe.
     pub recipe: String,
     /// One line about the level, for people.
@@ -100,7 +100,7 @@ pub struct Level {
     /// Targets of symbolic links, by path.
     pub links: BTreeMap<String, String>,
     /// Attributes of folders, by path.
-    pub directories: BTreeMap<String, Attributes>,
+    pub directories: BTreeMap<String, FileAttributes>,
     /// Files that the recipe provides, by path.
     pub files: BTreeMap<String, FileDefinition>,
     /// Copies of package files, by the path of the copy.
@@ -108,11 +108,11 @@ pub struct Level {
     /// Paths of lower levels or packages that this level may replace, each with its reason.
     pub replaces: BTreeMap<String, String>,
     /// User accounts that the level adds, by name.
-    pub users: BTreeMap<String, User>,
+    pub users: BTreeMap<String, UserAccount>,
     /// Ids of the groups that the level adds, by name.
     pub groups: BTreeMap<String, u32>,
     /// Certificate stores to write.
-    pub certificates: Certificates,
+    pub certificates: CertificateStores,
     /// Names of the plain generators to run, in the order in which they run.
     pub generate: Vec<String>,
     /// Time zone for `/etc/localtime`.
@@ -122,12 +122,12 @@ pub struct Level {
     /// Most layers that the level is split into.
     pub layers: usize,
     /// Run-time configuration that this level adds.
-    pub config: Config,
+    pub config: RuntimeConfig,
 }
 
 /// Mode and numeric owner of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Attributes {
+pub struct FileAttributes {
     /// Permission bits.
     pub mode: u32,
     /// Id of the owner.
@@ -143,10 +143,10 @@ pub struct FileDefinition {
     #[serde(serialize_with = "as_digest")]
     pub content: Vec<u8>,
     /// Mode and owner of the file.
-    pub attributes: Attributes,
+    pub attributes: FileAttributes,
 }
 
-/// Keeps [`Definition::identity`](crate::recipe::Definition::identity) small: a file counts by its digest.
+/// Keeps [`ImageDefinition::identity`](crate::recipe::ImageDefinition::identity) small: a file counts by its digest.
 fn as_digest<S: serde::Serializer>(content: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     Digest::of(content).serialize(serializer)
 }
@@ -157,12 +157,12 @@ pub struct CopyDefinition {
     /// Absolute path of the file to copy.
     pub from: String,
     /// Mode and owner of the copy.
-    pub attributes: Attributes,
+    pub attributes: FileAttributes,
 }
 
 /// A user account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct User {
+pub struct UserAccount {
     /// Numeric user id.
     pub uid: u32,
     /// Primary group, by name.
@@ -177,7 +177,7 @@ pub struct User {
 
 /// Certificate stores that a level writes, from the CA packages and the organisation's own certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Certificates {
+pub struct CertificateStores {
     /// Whether to write the PEM bundle and the hashed links.
     pub bundle: bool,
     /// PEM text of the organisation's certificates, by file name.
@@ -199,7 +199,7 @@ pub enum PackageDatabase {
 
 /// Run-time configuration (OCI image configuration, `config`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Config {
+pub struct RuntimeConfig {
     /// Numeric `uid:gid` that the service runs as.
     pub user: Option<String>,
     /// Environment variables.
@@ -222,7 +222,7 @@ pub struct Config {
 
 /// Where an image is published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Publish {
+pub struct PublishSettings {
     /// Repository name below the registry's project.
     pub repository: String,
     /// Tag templates; `{fixed}`, `{version}` and `{date}` are filled in at build time.
@@ -231,7 +231,7 @@ pub struct Publish {
 
 /// Who is responsible for an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owner {
+pub struct ImageOwner {
     /// Organisational unit or person.
     pub name: String,
     /// Mail address or URL.
@@ -240,17 +240,17 @@ pub struct Owner {
 
 /// How often an image is rebuilt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rebuild {
+pub struct RebuildSchedule {
     /// Normal interval in seconds.
     pub every: Option<u64>,
     /// Longest delay in seconds when a security update is pending.
     pub urgent_within: Option<u64>,
 }
 
-impl Definition {
+impl ImageDefinition {
     /// Returns the levels of one platform, root first; none for a platform that is not built.
     #[must_use]
-    pub fn levels_for(&self, platform: Platform) -> &[Level] {
+    pub fn levels_for(&self, platform: Platform) -> &[LevelDefinition] {
         self.levels.get(&platform).map_or(&[], Vec::as_slice)
     }
 }

@@ -1,9 +1,9 @@
 //! Files that recipes name: each is read once and its digest noted; a failure is reported wherever the file is named.
 
-use crate::recipe::parse::Node;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
-use crate::sys::beneath::Beneath;
+use crate::recipe::parse::YamlNode;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::sys::beneath::ConfinedFolder;
 use crate::tree::has_whiteout;
 use crate::values::Digest;
 use std::collections::BTreeMap;
@@ -16,25 +16,25 @@ const LARGEST: u64 = 64 << 20;
 const MOST_CERTIFICATES: usize = 1_000;
 
 /// Reads files below the project folder.
-pub(crate) struct Files {
-    root: Beneath,
+pub(crate) struct RecipeFiles {
+    root: ConfinedFolder,
     /// Bytes of every file read so far, or why it cannot be read.
     contents: BTreeMap<String, Result<Vec<u8>, String>>,
 }
 
-impl Files {
+impl RecipeFiles {
     /// Starts with nothing read.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: Beneath::new(root), contents: BTreeMap::new() }
+        Self { root: ConfinedFolder::new(root), contents: BTreeMap::new() }
     }
 
     /// Reads the file that `node` names, relative to the folder of `source`, and notes its digest in `inputs`.
     pub(crate) fn read(
         &mut self,
-        source: &Source,
-        node: &Node,
+        source: &SourceFile,
+        node: &YamlNode,
         inputs: &mut BTreeMap<String, Digest>,
-        problems: &mut Problems,
+        problems: &mut Diagnostics,
     ) -> Option<Vec<u8>> {
         match self.load(&beside(source, node.text()), inputs) {
             Ok(bytes) => Some(bytes),
@@ -63,10 +63,10 @@ impl Files {
     /// Reads the `*.pem` and `*.crt` files of the folder that `node` names; a missing folder has none.
     pub(crate) fn certificates(
         &mut self,
-        source: &Source,
-        node: &Node,
+        source: &SourceFile,
+        node: &YamlNode,
         inputs: &mut BTreeMap<String, Digest>,
-        problems: &mut Problems,
+        problems: &mut Diagnostics,
     ) -> BTreeMap<String, String> {
         let folder = beside(source, node.text());
         let mut names = match self.root.list(&folder) {
@@ -105,7 +105,7 @@ impl Files {
 }
 
 /// Returns a path relative to the project folder from one relative to the folder of `source`.
-fn beside(source: &Source, path: &str) -> String {
+fn beside(source: &SourceFile, path: &str) -> String {
     match source.path.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/{path}"),
         None => path.to_owned(),
@@ -166,10 +166,10 @@ mod tests {
     #[test]
     fn reports_a_missing_file_wherever_it_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut files = Files::new(folder.path());
-        let mut problems = Problems::default();
+        let mut files = RecipeFiles::new(folder.path());
+        let mut problems = Diagnostics::default();
         for recipe in ["recipes/a.yaml", "recipes/b.yaml"] {
-            let source = Source::new(recipe.to_owned(), "missing".to_owned());
+            let source = SourceFile::new(recipe.to_owned(), "missing".to_owned());
             let node = crate::recipe::parse::parse(&source, &mut problems).expect("one word");
             assert_eq!(files.read(&source, &node, &mut BTreeMap::new(), &mut problems), None);
         }

@@ -11,8 +11,8 @@
 //! only say where a finished image goes.
 
 use crate::recipe::ArchiveDefinition;
-use crate::recipe::Definition;
-use crate::recipe::Level;
+use crate::recipe::ImageDefinition;
+use crate::recipe::LevelDefinition;
 use crate::recipe::PocketDefinition;
 use crate::values::Digest;
 use crate::values::Platform;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-impl Definition {
+impl ImageDefinition {
     /// Returns the digest of every part of the definition, by the part's name.
     #[must_use]
     pub fn identity(&self) -> BTreeMap<String, Digest> {
@@ -30,7 +30,7 @@ impl Definition {
         parts.insert("image".to_owned(), digest(&self.about()));
 
         // One digest per recipe over all platforms: a stale lock is then explained by the recipe that changed.
-        let mut by_recipe: BTreeMap<&str, Vec<(&Platform, Level)>> = BTreeMap::new();
+        let mut by_recipe: BTreeMap<&str, Vec<(&Platform, LevelDefinition)>> = BTreeMap::new();
         for (platform, levels) in &self.levels {
             for level in levels {
                 by_recipe.entry(&level.recipe).or_default().push((platform, ordered(level)));
@@ -62,7 +62,7 @@ impl Definition {
 }
 
 /// Returns a level with its sets sorted: packages and kept paths mean the same in any order.
-fn ordered(level: &Level) -> Level {
+fn ordered(level: &LevelDefinition) -> LevelDefinition {
     // Generators are in order already; command lines and ports keep the order that the recipe gives them.
     let mut level = level.clone();
     level.packages.sort();

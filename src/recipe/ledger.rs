@@ -2,34 +2,34 @@
 
 use crate::recipe::Error;
 use crate::recipe::level::text;
-use crate::recipe::parse::Node;
+use crate::recipe::parse::YamlNode;
 use crate::recipe::parse::parse;
 use crate::recipe::schema::LEDGER;
-use crate::recipe::source::Place;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
-use crate::recipe::validate::Parameters;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::recipe::source::SourceSpan;
+use crate::recipe::validate::ParameterPhase;
 use crate::recipe::validate::validate;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
 /// All decisions about maintainer scripts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ledger {
-    entries: Vec<LedgerEntry>,
+pub struct ScriptLedger {
+    entries: Vec<ScriptLedgerEntry>,
     /// Index into `entries`, by the digest of a script.
     by_digest: BTreeMap<Digest, usize>,
 }
 
 /// The decision about one script of one package, in all its known forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
+pub struct ScriptLedgerEntry {
     /// Name of the binary package.
     pub package: String,
     /// Kind of script: `preinst`, `postinst`, `prerm`, `postrm`, `config` or `triggers`.
     pub script: String,
     /// The decision.
-    pub decision: Decision,
+    pub decision: ScriptDecision,
     /// Reason for the decision, for reviewers.
     pub reason: String,
     /// Digests of the script's known forms.
@@ -38,7 +38,7 @@ pub struct LedgerEntry {
 
 /// How an image gets the effect of a script that is never run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub enum ScriptDecision {
     /// Images do not need the effect.
     NotNeeded,
     /// A generator or recipe key reproduces the effect.
@@ -48,18 +48,18 @@ pub enum Decision {
     },
 }
 
-impl Ledger {
+impl ScriptLedger {
     /// Reads a ledger; `file` is its path for messages.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all problems.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
-        let source = Source::new(file.to_owned(), text.to_owned());
-        let mut problems = Problems::default();
+        let source = SourceFile::new(file.to_owned(), text.to_owned());
+        let mut problems = Diagnostics::default();
         let mut ledger = Self::default();
 
         if let Some(node) = parse(&source, &mut problems) {
-            validate(&source, &node, &LEDGER, Parameters::Filled, &mut problems);
+            validate(&source, &node, &LEDGER, ParameterPhase::Filled, &mut problems);
             ledger.fill(&source, &node, &mut problems);
         }
 
@@ -68,12 +68,12 @@ impl Ledger {
 
     /// Returns the entry for a script with this digest.
     #[must_use]
-    pub fn entry(&self, script: &Digest) -> Option<&LedgerEntry> {
+    pub fn entry(&self, script: &Digest) -> Option<&ScriptLedgerEntry> {
         self.by_digest.get(script).and_then(|index| self.entries.get(*index))
     }
 
     /// Returns the entries for a script of a package whatever its digest: hints for a script that has changed.
-    pub fn entries_for<'a>(&'a self, package: &'a str, script: &'a str) -> impl Iterator<Item = &'a LedgerEntry> {
+    pub fn entries_for<'a>(&'a self, package: &'a str, script: &'a str) -> impl Iterator<Item = &'a ScriptLedgerEntry> {
         self.entries.iter().filter(move |entry| entry.package == package && entry.script == script)
     }
 
@@ -92,13 +92,13 @@ impl Ledger {
 
     /// Returns all entries in the file's order.
     #[must_use]
-    pub fn entries(&self) -> &[LedgerEntry] {
+    pub fn entries(&self) -> &[ScriptLedgerEntry] {
         &self.entries
     }
 
     /// Takes the entries of a file.
-    fn fill(&mut self, source: &Source, root: &Node, problems: &mut Problems) {
-        let mut places: BTreeMap<Digest, Place> = BTreeMap::new();
+    fn fill(&mut self, source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
+        let mut places: BTreeMap<Digest, SourceSpan> = BTreeMap::new();
         for node in root.items_of("scripts") {
             let Some(decision) = read_decision(source, node, problems) else { continue };
 
@@ -116,7 +116,7 @@ impl Ledger {
                 }
             }
 
-            self.entries.push(LedgerEntry {
+            self.entries.push(ScriptLedgerEntry {
                 package: text(node.get("package")),
                 script: text(node.get("script")),
                 decision,
@@ -128,11 +128,11 @@ impl Ledger {
 }
 
 /// Returns the decision of an entry; `None` if it was reported as incomplete.
-fn read_decision(source: &Source, entry: &Node, problems: &mut Problems) -> Option<Decision> {
-    let decision = entry.get("decision").map(Node::text);
+fn read_decision(source: &SourceFile, entry: &YamlNode, problems: &mut Diagnostics) -> Option<ScriptDecision> {
+    let decision = entry.get("decision").map(YamlNode::text);
 
     match (decision, entry.get("by")) {
-        (Some("reproduced"), Some(by)) => Some(Decision::Reproduced { by: by.text().to_owned() }),
+        (Some("reproduced"), Some(by)) => Some(ScriptDecision::Reproduced { by: by.text().to_owned() }),
         (Some("reproduced"), None) => {
             problems.error(source, entry.place, "`reproduced` needs the key `by`: what reproduces it");
             None
@@ -142,6 +142,6 @@ fn read_decision(source: &Source, entry: &Node, problems: &mut Problems) -> Opti
             None
         }
         // Validation has reported any other word, so what is read here for it is never used.
-        (_, None) => Some(Decision::NotNeeded),
+        (_, None) => Some(ScriptDecision::NotNeeded),
     }
 }

@@ -1,26 +1,26 @@
-//! Turns a validated recipe with all parameters filled in into a [`Level`], and checks what only its values show.
+//! Turns a validated recipe with all parameters filled in into a [`LevelDefinition`], and checks what only its values show.
 
 use crate::recipe::ArchiveDefinition;
-use crate::recipe::Attributes;
-use crate::recipe::Certificates;
-use crate::recipe::Config;
+use crate::recipe::CertificateStores;
 use crate::recipe::CopyDefinition;
+use crate::recipe::FileAttributes;
 use crate::recipe::FileDefinition;
-use crate::recipe::Level;
+use crate::recipe::LevelDefinition;
 use crate::recipe::PackageDatabase;
 use crate::recipe::PocketDefinition;
-use crate::recipe::User;
-use crate::recipe::files::Files;
-use crate::recipe::parse::Key;
-use crate::recipe::parse::Node;
+use crate::recipe::RuntimeConfig;
+use crate::recipe::UserAccount;
+use crate::recipe::files::RecipeFiles;
+use crate::recipe::parse::YamlKey;
+use crate::recipe::parse::YamlNode;
 use crate::recipe::scalar::duration;
 use crate::recipe::scalar::fingerprint;
 use crate::recipe::scalar::identifier;
 use crate::recipe::scalar::owner;
 use crate::recipe::schema::GENERATORS;
-use crate::recipe::source::Place;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::recipe::source::SourceSpan;
 use crate::recipe::suggest::remedy;
 use crate::values::Digest;
 use std::collections::BTreeMap;
@@ -29,26 +29,26 @@ use std::collections::BTreeMap;
 const DEFAULT_LAYERS: usize = 3;
 
 /// Reads the values of one recipe.
-pub(crate) struct Reader<'a> {
+pub(crate) struct LevelReader<'a> {
     /// File of the recipe.
-    pub(crate) source: &'a Source,
+    pub(crate) source: &'a SourceFile,
     /// Reader for files that the recipe names.
-    pub(crate) files: &'a mut Files,
+    pub(crate) files: &'a mut RecipeFiles,
     /// Receives the digests of those files.
     pub(crate) inputs: &'a mut BTreeMap<String, Digest>,
     /// Receives problems.
-    pub(crate) problems: &'a mut Problems,
+    pub(crate) problems: &'a mut Diagnostics,
 }
 
-impl Reader<'_> {
+impl LevelReader<'_> {
     /// Returns what the recipe adds.
     ///
     /// Values of the wrong kind are read as absent: validation has reported them, and the level is not used then.
-    pub(crate) fn level(&mut self, recipe: &Node) -> Level {
+    pub(crate) fn level(&mut self, recipe: &YamlNode) -> LevelDefinition {
         // Only here, because two paths can become the same when parameters are filled in.
         self.check_single_origin(recipe);
 
-        Level {
+        LevelDefinition {
             recipe: text(recipe.get("name")),
             title: text(recipe.get("title")),
             packages: texts(recipe.get("packages")),
@@ -73,11 +73,11 @@ impl Reader<'_> {
     }
 
     /// Returns the archives of a root recipe.
-    pub(crate) fn archives(&mut self, recipe: &Node) -> Vec<ArchiveDefinition> {
+    pub(crate) fn archives(&mut self, recipe: &YamlNode) -> Vec<ArchiveDefinition> {
         recipe.entries_of("archives").iter().map(|(key, node)| self.archive(&key.text, node)).collect()
     }
 
-    fn archive(&mut self, name: &str, node: &Node) -> ArchiveDefinition {
+    fn archive(&mut self, name: &str, node: &YamlNode) -> ArchiveDefinition {
         ArchiveDefinition {
             name: name.to_owned(),
             uri: address(&text(node.get("uri"))),
@@ -93,7 +93,7 @@ impl Reader<'_> {
     }
 
     /// Reads an armored OpenPGP certificate.
-    fn key(&mut self, file: &Node) -> Option<Vec<u8>> {
+    fn key(&mut self, file: &YamlNode) -> Option<Vec<u8>> {
         const BEGIN: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
         let bytes = self.files.read(self.source, file, self.inputs, self.problems)?;
@@ -108,7 +108,7 @@ impl Reader<'_> {
         Some(bytes)
     }
 
-    fn recipe_files(&mut self, recipe: &Node) -> BTreeMap<String, FileDefinition> {
+    fn recipe_files(&mut self, recipe: &YamlNode) -> BTreeMap<String, FileDefinition> {
         let mut files = BTreeMap::new();
         for (path, node) in recipe.entries_of("files") {
             let content = match (node.get("content"), node.get("source")) {
@@ -125,14 +125,14 @@ impl Reader<'_> {
         files
     }
 
-    fn certificates(&mut self, node: Option<&Node>) -> Certificates {
-        let Some(node) = node else { return Certificates::default() };
+    fn certificates(&mut self, node: Option<&YamlNode>) -> CertificateStores {
+        let Some(node) = node else { return CertificateStores::default() };
         let extra = match node.get("extra") {
             Some(folder) => self.files.certificates(self.source, folder, self.inputs, self.problems),
             None => BTreeMap::new(),
         };
 
-        Certificates {
+        CertificateStores {
             bundle: boolean(node.get("bundle")),
             extra,
             java_trust_store: maybe(node.get("java-trust-store")),
@@ -140,8 +140,8 @@ impl Reader<'_> {
     }
 
     /// Reports paths that two sections write. Every path of an image has one origin.
-    fn check_single_origin(&mut self, recipe: &Node) {
-        let mut seen: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
+    fn check_single_origin(&mut self, recipe: &YamlNode) {
+        let mut seen: BTreeMap<&str, (&str, SourceSpan)> = BTreeMap::new();
         // Sections that write paths: generators and packages may only be overridden through `replaces`.
         for section in ["files", "links", "copy", "directories"] {
             for (path, _) in recipe.entries_of(section) {
@@ -172,7 +172,7 @@ pub(crate) struct AccountCheck {
 
 impl AccountCheck {
     /// Takes the next recipe of the chain.
-    pub(crate) fn add(&mut self, source: &Source, recipe: &Node, problems: &mut Problems) {
+    pub(crate) fn add(&mut self, source: &SourceFile, recipe: &YamlNode, problems: &mut Diagnostics) {
         let Some(accounts) = recipe.get("accounts") else { return };
 
         // Groups come first, because users of the same recipe may belong to them.
@@ -197,9 +197,9 @@ impl AccountCheck {
 fn claim(
     taken: &mut BTreeMap<String, String>,
     id_key: &str,
-    source: &Source,
-    accounts: &[(Key, Node)],
-    problems: &mut Problems,
+    source: &SourceFile,
+    accounts: &[(YamlKey, YamlNode)],
+    problems: &mut Diagnostics,
 ) {
     for (name, account) in accounts {
         let id = text(account.get(id_key));
@@ -214,24 +214,24 @@ fn claim(
 }
 
 /// Returns the generators of a recipe in the order in which they run, whatever the order in the file.
-fn generators(recipe: &Node) -> Vec<String> {
+fn generators(recipe: &YamlNode) -> Vec<String> {
     let requested = texts(recipe.get("generate"));
     GENERATORS.iter().map(|name| (*name).to_owned()).filter(|name| requested.contains(name)).collect()
 }
 
-fn package_database(recipe: &Node) -> PackageDatabase {
-    match recipe.get("package-database").map(Node::text) {
+fn package_database(recipe: &YamlNode) -> PackageDatabase {
+    match recipe.get("package-database").map(YamlNode::text) {
         Some("dpkg") => PackageDatabase::Dpkg,
         // What scanners read in images without apt.
         _ => PackageDatabase::StatusD,
     }
 }
 
-fn copy(node: &Node) -> CopyDefinition {
+fn copy(node: &YamlNode) -> CopyDefinition {
     CopyDefinition { from: text(node.get("from")), attributes: attributes(node, 0o644) }
 }
 
-fn pocket(name: &str, node: &Node) -> PocketDefinition {
+fn pocket(name: &str, node: &YamlNode) -> PocketDefinition {
     PocketDefinition {
         name: name.to_owned(),
         suite: text(node.get("suite")),
@@ -245,8 +245,8 @@ fn pocket(name: &str, node: &Node) -> PocketDefinition {
 }
 
 /// Reads an account; the defaults are those of Debian's system users (adduser(8)): no home folder, no login.
-fn user(node: &Node) -> User {
-    User {
+fn user(node: &YamlNode) -> UserAccount {
+    UserAccount {
         uid: number(node.get("uid")),
         group: text(node.get("group")),
         home: maybe(node.get("home")).unwrap_or_else(|| "/nonexistent".to_owned()),
@@ -255,8 +255,8 @@ fn user(node: &Node) -> User {
     }
 }
 
-fn config(node: &Node) -> Config {
-    Config {
+fn config(node: &YamlNode) -> RuntimeConfig {
+    RuntimeConfig {
         user: maybe(node.get("user")),
         env: map(node.get("env")),
         // An empty list is not an absent one: it takes the command line of a lower level away.
@@ -271,12 +271,12 @@ fn config(node: &Node) -> Config {
 }
 
 /// Reads mode and owner; without them the mode is `default_mode` and the owner is root.
-fn attributes(node: &Node, default_mode: u32) -> Attributes {
+fn attributes(node: &YamlNode, default_mode: u32) -> FileAttributes {
     let mode = node.get("mode").and_then(|mode| u32::from_str_radix(mode.text(), 8).ok());
     // Files of root by default: the user that the service runs as must not be able to change them.
     let (uid, gid) = node.get("owner").and_then(|node| owner(node.text())).unwrap_or((0, 0));
 
-    Attributes { mode: mode.unwrap_or(default_mode), uid, gid }
+    FileAttributes { mode: mode.unwrap_or(default_mode), uid, gid }
 }
 
 /// Returns an address without trailing slashes, since paths are joined with one.
@@ -284,42 +284,42 @@ fn address(uri: &str) -> String {
     uri.trim_end_matches('/').to_owned()
 }
 
-fn boolean(node: Option<&Node>) -> bool {
+fn boolean(node: Option<&YamlNode>) -> bool {
     node.is_some_and(|node| node.text() == "true")
 }
 
 /// Returns a duration in seconds.
-pub(crate) fn seconds(node: Option<&Node>) -> Option<u64> {
+pub(crate) fn seconds(node: Option<&YamlNode>) -> Option<u64> {
     node.and_then(|node| duration(node.text()))
 }
 
 /// Reads a user or group id.
-fn number(node: Option<&Node>) -> u32 {
+fn number(node: Option<&YamlNode>) -> u32 {
     // Validation has reported what is no id. `u32::MAX` is none either (chown(2)), so a mistake never becomes root.
     node.and_then(|node| identifier(node.text())).unwrap_or(u32::MAX)
 }
 
 /// Returns the text of a node; empty if there is no node.
-pub(crate) fn text(node: Option<&Node>) -> String {
-    node.map(Node::text).unwrap_or_default().to_owned()
+pub(crate) fn text(node: Option<&YamlNode>) -> String {
+    node.map(YamlNode::text).unwrap_or_default().to_owned()
 }
 
 /// Returns the text of a node, if there is one.
-pub(crate) fn maybe(node: Option<&Node>) -> Option<String> {
+pub(crate) fn maybe(node: Option<&YamlNode>) -> Option<String> {
     node.map(|node| node.text().to_owned())
 }
 
 /// Returns the texts of a list.
-pub(crate) fn texts(node: Option<&Node>) -> Vec<String> {
-    node.map(Node::items).unwrap_or_default().iter().map(|item| item.text().to_owned()).collect()
+pub(crate) fn texts(node: Option<&YamlNode>) -> Vec<String> {
+    node.map(YamlNode::items).unwrap_or_default().iter().map(|item| item.text().to_owned()).collect()
 }
 
 /// Returns a map of texts.
-fn map(node: Option<&Node>) -> BTreeMap<String, String> {
+fn map(node: Option<&YamlNode>) -> BTreeMap<String, String> {
     entries(node, |value| value.text().to_owned())
 }
 
 /// Returns a map whose values are read by `read`.
-fn entries<T>(node: Option<&Node>, read: impl Fn(&Node) -> T) -> BTreeMap<String, T> {
-    node.map(Node::entries).unwrap_or_default().iter().map(|(key, value)| (key.text.clone(), read(value))).collect()
+fn entries<T>(node: Option<&YamlNode>, read: impl Fn(&YamlNode) -> T) -> BTreeMap<String, T> {
+    node.map(YamlNode::entries).unwrap_or_default().iter().map(|(key, value)| (key.text.clone(), read(value))).collect()
 }

@@ -1,15 +1,15 @@
 //! Merges the run-time configurations of an image's levels into one.
 
-use crate::recipe::Config;
-use crate::recipe::Level;
+use crate::recipe::LevelDefinition;
+use crate::recipe::RuntimeConfig;
 
 /// Returns the configuration of an image from its levels, root first.
 ///
 /// Maps are merged and the higher level wins; a higher level replaces single values and command lines; ports are
 /// collected without repetitions.
 #[must_use]
-pub fn merged_config(levels: &[Level]) -> Config {
-    let mut merged = Config::default();
+pub fn merged_config(levels: &[LevelDefinition]) -> RuntimeConfig {
+    let mut merged = RuntimeConfig::default();
     for level in levels {
         let config = level.config.clone();
         merged.user = config.user.or(merged.user);
@@ -44,15 +44,15 @@ mod tests {
 
     #[test]
     fn higher_levels_win() {
-        let level = |entrypoint: Option<&str>, command: Option<&str>, port: &str| Level {
-            config: Config {
+        let level = |entrypoint: Option<&str>, command: Option<&str>, port: &str| LevelDefinition {
+            config: RuntimeConfig {
                 entrypoint: entrypoint.map(|word| vec![word.to_owned()]),
                 command: command.map(|word| vec![word.to_owned()]),
                 ports: vec![port.to_owned()],
                 env: [("A".to_owned(), port.to_owned())].into(),
-                ..Config::default()
+                ..RuntimeConfig::default()
             },
-            ..Level::default()
+            ..LevelDefinition::default()
         };
         let levels =
             [level(Some("a"), Some("b"), "1/tcp"), level(Some("c"), None, "2/tcp"), level(None, None, "1/tcp")];

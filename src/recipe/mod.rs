@@ -1,7 +1,7 @@
-//! Turns recipes and base-image files (YAML) into the [`Definition`] of each image.
+//! Turns recipes and base-image files (YAML) into the [`ImageDefinition`] of each image.
 //!
 //! **In**: the project folder with `recipes/*.yaml`, `base-images/*.yaml`, `recipes/scripts.yaml` and the files they name.
-//! **Out**: [`Definition`]s, parents before children; the script [`Ledger`]; the JSON Schema for editors.
+//! **Out**: [`ImageDefinition`]s, parents before children; the script [`ScriptLedger`]; the JSON Schema for editors.
 //! **Invariants**: all problems of all files are reported together, each with its place; the order of keys never changes a
 //! definition; no clock, environment or network is used.
 //! **Not here**: choosing package versions (`lock`), writing what generators generate (`layer`).
@@ -28,17 +28,17 @@ mod tags;
 pub(crate) mod validate;
 
 pub use definition::*;
-pub use ledger::Decision;
-pub use ledger::Ledger;
-pub use ledger::LedgerEntry;
+pub use ledger::ScriptDecision;
+pub use ledger::ScriptLedger;
+pub use ledger::ScriptLedgerEntry;
 pub use merge::merged_config;
-pub use project::Project;
+pub use project::RecipeProject;
 pub use schema::SchemaKind;
 pub use schema::json_schema;
 pub use tags::is_moving;
 
 pub use crate::values::diagnostic::Diagnostic;
-pub use crate::values::diagnostic::Severity;
+pub use crate::values::diagnostic::DiagnosticSeverity;
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -71,7 +71,7 @@ pub enum Error {
 
 /// Returns the number of errors in words; warnings do not count.
 fn error_count(diagnostics: &[Diagnostic]) -> String {
-    match diagnostics.iter().filter(|problem| problem.severity == Severity::Error).count() {
+    match diagnostics.iter().filter(|problem| problem.severity == DiagnosticSeverity::Error).count() {
         1 => "1 error".to_owned(),
         number => format!("{number} errors"),
     }

@@ -1,12 +1,12 @@
 //! Parameters: references `${name}` in text, declarations in recipes, and the values of an image.
 
-use crate::recipe::parse::Key;
-use crate::recipe::parse::Node;
-use crate::recipe::parse::Value;
-use crate::recipe::scalar::Scalar;
-use crate::recipe::source::Place;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
+use crate::recipe::parse::YamlKey;
+use crate::recipe::parse::YamlNode;
+use crate::recipe::parse::YamlValue;
+use crate::recipe::scalar::ScalarKind;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::recipe::source::SourceSpan;
 use crate::recipe::suggest::remedy;
 use crate::values::diagnostic::shortened;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const LONGEST_NAME: usize = 100;
 
 /// A part of a text that may refer to parameters.
 #[derive(Debug, PartialEq, Eq)]
-enum Part<'a> {
+enum TextPart<'a> {
     /// Text that is taken as it is.
     Literal(&'a str),
     /// Name of a parameter, written `${name}`.
@@ -36,7 +36,7 @@ enum Part<'a> {
 }
 
 /// Splits a text into literal text and references.
-fn parts(text: &str) -> Vec<Part<'_>> {
+fn parts(text: &str) -> Vec<TextPart<'_>> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find("${") {
@@ -44,26 +44,26 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 
         // `$${` is the escape for a literal `${`.
         if rest[..dollar].ends_with('$') {
-            parts.push(Part::Literal(&rest[..dollar - 1]));
-            parts.push(Part::Literal("${"));
+            parts.push(TextPart::Literal(&rest[..dollar - 1]));
+            parts.push(TextPart::Literal("${"));
             rest = inside;
             continue;
         }
 
-        parts.push(Part::Literal(&rest[..dollar]));
+        parts.push(TextPart::Literal(&rest[..dollar]));
         if let Some(name) = reference(inside) {
-            parts.push(Part::Reference(name));
+            parts.push(TextPart::Reference(name));
             // Without the `}`.
             rest = &inside[name.len() + 1..];
         } else {
             // Searching goes on behind the malformed part, so that one mistake gives one problem.
             let end = malformed_end(inside);
-            parts.push(Part::Malformed(rest[dollar..dollar + 2 + end].trim_end()));
+            parts.push(TextPart::Malformed(rest[dollar..dollar + 2 + end].trim_end()));
             rest = &inside[end..];
         }
     }
 
-    parts.push(Part::Literal(rest));
+    parts.push(TextPart::Literal(rest));
     parts
 }
 
@@ -73,7 +73,7 @@ fn reference(inside: &str) -> Option<&str> {
     // No slice within a character: UTF-8 uses the byte of `}` for nothing else.
     let name = &inside[..end];
 
-    Scalar::Parameter.check(name).is_ok().then_some(name)
+    ScalarKind::Parameter.check(name).is_ok().then_some(name)
 }
 
 /// Returns how much of what follows a `${` to show as malformed: to the `}` or the end of the line, but not too much.
@@ -90,12 +90,12 @@ fn malformed_end(inside: &str) -> usize {
 }
 
 /// Collects every text below `node` in which parameters are filled in, keys included.
-fn collect_texts<'a>(node: &'a Node, texts: &mut Vec<(&'a str, Place)>) {
+fn collect_texts<'a>(node: &'a YamlNode, texts: &mut Vec<(&'a str, SourceSpan)>) {
     match &node.value {
-        Value::Null => {}
-        Value::Scalar(text) => texts.push((text, node.place)),
-        Value::List(items) => items.iter().for_each(|item| collect_texts(item, texts)),
-        Value::Map(entries) => {
+        YamlValue::Null => {}
+        YamlValue::Scalar(text) => texts.push((text, node.place)),
+        YamlValue::List(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        YamlValue::Map(entries) => {
             for (key, value) in entries {
                 texts.push((&key.text, key.place));
                 collect_texts(value, texts);
@@ -106,10 +106,10 @@ fn collect_texts<'a>(node: &'a Node, texts: &mut Vec<(&'a str, Place)>) {
 
 /// Reports references to parameters that are not in `known`, and returns the names used.
 pub(crate) fn check_references(
-    source: &Source,
-    recipe: &Node,
+    source: &SourceFile,
+    recipe: &YamlNode,
     known: &BTreeSet<String>,
-    problems: &mut Problems,
+    problems: &mut Diagnostics,
 ) -> BTreeSet<String> {
     let mut texts = Vec::new();
     for (key, value) in recipe.entries() {
@@ -127,16 +127,16 @@ pub(crate) fn check_references(
             }
 
             match part {
-                Part::Literal(_) => {}
-                Part::Malformed(wrong) => {
+                TextPart::Literal(_) => {}
+                TextPart::Malformed(wrong) => {
                     let message = format!("`{}` is not a valid parameter reference", shortened(wrong));
                     let help = "write `$${` for a literal `${`";
                     problems.error_with_help(source, within(source, place, wrong), &message, help);
                 }
-                Part::Reference(name) if known.contains(name) || BUILT_IN.contains(&name) => {
+                TextPart::Reference(name) if known.contains(name) || BUILT_IN.contains(&name) => {
                     used.insert(name.to_owned());
                 }
-                Part::Reference(name) => {
+                TextPart::Reference(name) => {
                     let message = format!("unknown parameter `{}`", shortened(name));
                     // Only the reference is underlined, not the whole text, which can be a file of many lines.
                     let names = known.iter().map(String::as_str).chain(BUILT_IN);
@@ -150,17 +150,22 @@ pub(crate) fn check_references(
 }
 
 /// Returns the place of `wanted` inside a place; the whole place if quotes or escapes hide it there.
-fn within(source: &Source, place: Place, wanted: &str) -> Place {
+fn within(source: &SourceFile, place: SourceSpan, wanted: &str) -> SourceSpan {
     // The first occurrence will do: several of them have the same problem.
     match source.slice(place).find(wanted) {
-        Some(offset) => Place { start: place.start + offset, end: place.start + offset + wanted.len() },
+        Some(offset) => SourceSpan { start: place.start + offset, end: place.start + offset + wanted.len() },
         None => place,
     }
 }
 
 /// Returns the recipe with all parameters filled in, and reports those without a value.
-pub(crate) fn fill(source: &Source, recipe: &Node, values: &BTreeMap<String, String>, problems: &mut Problems) -> Node {
-    let mut filler = Filler { source, values, problems };
+pub(crate) fn fill(
+    source: &SourceFile,
+    recipe: &YamlNode,
+    values: &BTreeMap<String, String>,
+    problems: &mut Diagnostics,
+) -> YamlNode {
+    let mut filler = ParameterFiller { source, values, problems };
 
     let mut entries = Vec::new();
     for (key, value) in recipe.entries() {
@@ -168,43 +173,43 @@ pub(crate) fn fill(source: &Source, recipe: &Node, values: &BTreeMap<String, Str
         entries.push((key.clone(), if is_literal { value.clone() } else { filler.node(value) }));
     }
 
-    Node { place: recipe.place, value: Value::Map(entries) }
+    YamlNode { place: recipe.place, value: YamlValue::Map(entries) }
 }
 
 /// Fills parameters into the texts of one recipe.
-struct Filler<'a> {
-    source: &'a Source,
+struct ParameterFiller<'a> {
+    source: &'a SourceFile,
     values: &'a BTreeMap<String, String>,
-    problems: &'a mut Problems,
+    problems: &'a mut Diagnostics,
 }
 
-impl Filler<'_> {
-    fn node(&mut self, node: &Node) -> Node {
+impl ParameterFiller<'_> {
+    fn node(&mut self, node: &YamlNode) -> YamlNode {
         let value = match &node.value {
-            Value::Null => Value::Null,
-            Value::Scalar(text) => Value::Scalar(self.text(text, node.place)),
-            Value::List(items) => Value::List(items.iter().map(|item| self.node(item)).collect()),
-            Value::Map(entries) => Value::Map(entries.iter().map(|entry| self.entry(entry)).collect()),
+            YamlValue::Null => YamlValue::Null,
+            YamlValue::Scalar(text) => YamlValue::Scalar(self.text(text, node.place)),
+            YamlValue::List(items) => YamlValue::List(items.iter().map(|item| self.node(item)).collect()),
+            YamlValue::Map(entries) => YamlValue::Map(entries.iter().map(|entry| self.entry(entry)).collect()),
         };
 
         // Places stay those of the file, so that problems of filled-in values are shown where they were written.
-        Node { place: node.place, value }
+        YamlNode { place: node.place, value }
     }
 
-    fn entry(&mut self, entry: &(Key, Node)) -> (Key, Node) {
+    fn entry(&mut self, entry: &(YamlKey, YamlNode)) -> (YamlKey, YamlNode) {
         let (key, value) = entry;
         let text = self.text(&key.text, key.place);
 
-        (Key { text, place: key.place }, self.node(value))
+        (YamlKey { text, place: key.place }, self.node(value))
     }
 
-    fn text(&mut self, text: &str, place: Place) -> String {
+    fn text(&mut self, text: &str, place: SourceSpan) -> String {
         let mut filled = String::new();
         for part in parts(text) {
             match part {
                 // `check_references` has reported malformed ones.
-                Part::Literal(literal) | Part::Malformed(literal) => filled.push_str(literal),
-                Part::Reference(name) => match self.values.get(name) {
+                TextPart::Literal(literal) | TextPart::Malformed(literal) => filled.push_str(literal),
+                TextPart::Reference(name) => match self.values.get(name) {
                     Some(value) if filled.len() + value.len() <= LONGEST => filled.push_str(value),
                     // Once for the text, not for each of its references.
                     Some(_) => {
@@ -227,7 +232,7 @@ impl Filler<'_> {
 }
 
 /// Reports errors in a recipe's declarations, as far as the recipe alone shows them.
-pub(crate) fn check_declarations(source: &Source, recipe: &Node, problems: &mut Problems) {
+pub(crate) fn check_declarations(source: &SourceFile, recipe: &YamlNode, problems: &mut Diagnostics) {
     for (name, declaration) in recipe.entries_of("parameters") {
         // Built-in parameters differ by platform, and a declared value would be the same for all.
         if BUILT_IN.contains(&name.text.as_str()) {
@@ -255,10 +260,10 @@ pub(crate) fn check_declarations(source: &Source, recipe: &Node, problems: &mut 
 }
 
 /// Reports a value that is not in the list of allowed ones.
-fn check_allowed(source: &Source, value: &Node, allowed: &Node, problems: &mut Problems) {
+fn check_allowed(source: &SourceFile, value: &YamlNode, allowed: &YamlNode, problems: &mut Diagnostics) {
     if !allowed.items().iter().any(|item| item.text() == value.text()) {
         let message = format!("`{}` is not allowed here", shortened(value.text()));
-        let help = remedy(value.text(), allowed.items().iter().map(Node::text));
+        let help = remedy(value.text(), allowed.items().iter().map(YamlNode::text));
         problems.error_with_help(source, value.place, &message, &help);
     }
 }
@@ -267,13 +272,13 @@ fn check_allowed(source: &Source, value: &Node, allowed: &Node, problems: &mut P
 ///
 /// `with` is the base image's map of values, in the file `image`; a missing value is reported at `at`.
 pub(crate) fn resolve(
-    chain: &[(&Source, &Node)],
-    image: &Source,
-    with: Option<&Node>,
-    at: Place,
-    problems: &mut Problems,
+    chain: &[(&SourceFile, &YamlNode)],
+    image: &SourceFile,
+    with: Option<&YamlNode>,
+    at: SourceSpan,
+    problems: &mut Diagnostics,
 ) -> BTreeMap<String, String> {
-    let with = with.map(Node::entries).unwrap_or_default();
+    let with = with.map(YamlNode::entries).unwrap_or_default();
     let mut resolver = Resolver { image, with, at, values: BTreeMap::new(), problems };
 
     // Root first, because a parameter can only be derived from one of the same or a lower recipe.
@@ -307,19 +312,19 @@ pub(crate) fn resolve(
 /// Finds the values of one image's parameters.
 struct Resolver<'a> {
     /// File of the base image.
-    image: &'a Source,
+    image: &'a SourceFile,
     /// Values that the base image sets.
-    with: &'a [(Key, Node)],
+    with: &'a [(YamlKey, YamlNode)],
     /// Place in the base image's file where a missing value is reported.
-    at: Place,
+    at: SourceSpan,
     /// Values found so far.
     values: BTreeMap<String, String>,
-    problems: &'a mut Problems,
+    problems: &'a mut Diagnostics,
 }
 
 impl Resolver<'_> {
     /// Returns the value of a parameter that `source` declares; `None` if it was reported that there is none.
-    fn value(&mut self, source: &Source, name: &str, declaration: &Node) -> Option<String> {
+    fn value(&mut self, source: &SourceFile, name: &str, declaration: &YamlNode) -> Option<String> {
         let set = self.with.iter().find(|(key, _)| key.text == name);
 
         if let Some(from) = declaration.get("from") {
@@ -349,7 +354,7 @@ impl Resolver<'_> {
     }
 
     /// Returns the value of a derived parameter: what `map` has for the value of the parameter `from`.
-    fn derived(&mut self, source: &Source, from: &Node, map: Option<&Node>) -> Option<String> {
+    fn derived(&mut self, source: &SourceFile, from: &YamlNode, map: Option<&YamlNode>) -> Option<String> {
         // Circles end here too: of two parameters derived from each other, one comes first and finds no value.
         let Some(value) = self.values.get(from.text()) else {
             let message = format!("the parameter `{}` has no value before this one", shortened(from.text()));
@@ -371,7 +376,7 @@ impl Resolver<'_> {
 /// Reports allowed values of a parameter that a map derived from it does not cover, also where no image uses them.
 ///
 /// `lower` are the recipes that may be below this one.
-pub(crate) fn check_maps(source: &Source, recipe: &Node, lower: &[&Node], problems: &mut Problems) {
+pub(crate) fn check_maps(source: &SourceFile, recipe: &YamlNode, lower: &[&YamlNode], problems: &mut Diagnostics) {
     for (_, derived) in recipe.entries_of("parameters") {
         let (Some(from), Some(map)) = (derived.get("from"), derived.get("map")) else { continue };
 
@@ -395,8 +400,8 @@ mod tests {
     #[test]
     fn refuses_texts_that_grow_too_long() {
         let text = format!("files: {{ /a: {{ content: \"{}\" }} }}", "${a}".repeat(300));
-        let source = Source::new("recipes/a.yaml".to_owned(), text);
-        let mut problems = Problems::default();
+        let source = SourceFile::new("recipes/a.yaml".to_owned(), text);
+        let mut problems = Diagnostics::default();
         let recipe = crate::recipe::parse::parse(&source, &mut problems).expect("valid YAML");
         let values = BTreeMap::from([("a".to_owned(), "a".repeat(4096))]);
         fill(&source, &recipe, &values, &mut problems);
@@ -407,9 +412,9 @@ mod tests {
 
     #[test]
     fn finds_parts() {
-        use Part::Literal as L;
-        use Part::Malformed as M;
-        use Part::Reference as R;
+        use TextPart::Literal as L;
+        use TextPart::Malformed as M;
+        use TextPart::Reference as R;
         for (text, expected) in [
             ("", vec![L("")]),
             ("$", vec![L("$")]),

@@ -2,14 +2,14 @@
 
 use crate::recipe::level::texts;
 use crate::recipe::parameters;
-use crate::recipe::parse::Key;
-use crate::recipe::parse::Node;
-use crate::recipe::parse::Value;
-use crate::recipe::project::Document;
-use crate::recipe::project::Documents;
-use crate::recipe::source::Place;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
+use crate::recipe::parse::YamlKey;
+use crate::recipe::parse::YamlNode;
+use crate::recipe::parse::YamlValue;
+use crate::recipe::project::YamlDocument;
+use crate::recipe::project::YamlDocuments;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::recipe::source::SourceSpan;
 use crate::recipe::suggest::remedy;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const MOST_LEVELS: usize = 16;
 
 /// One image before its recipes are filled in with its parameters.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct PlannedImage {
     /// Image name.
     pub(crate) image: String,
     /// Name of the base-image file.
@@ -41,21 +41,21 @@ pub(crate) struct Plan {
 }
 
 /// Returns the names in `from`, each with its place.
-fn from_names(recipe: &Node) -> Vec<(&str, Place)> {
+fn from_names(recipe: &YamlNode) -> Vec<(&str, SourceSpan)> {
     match recipe.get("from") {
-        Some(node) if matches!(node.value, Value::Scalar(_)) => vec![(node.text(), node.place)],
+        Some(node) if matches!(node.value, YamlValue::Scalar(_)) => vec![(node.text(), node.place)],
         Some(node) => node.items().iter().map(|item| (item.text(), item.place)).collect(),
         None => Vec::new(),
     }
 }
 
 /// Returns the parameters that a recipe itself declares; none if there is no such recipe.
-fn own_parameters<'a>(recipe: &str, recipes: &'a Documents) -> &'a [(Key, Node)] {
+fn own_parameters<'a>(recipe: &str, recipes: &'a YamlDocuments) -> &'a [(YamlKey, YamlNode)] {
     recipes.get(recipe).map(|document| document.root.entries_of("parameters")).unwrap_or_default()
 }
 
 /// Returns all recipes that may be below one, whichever of the names in `from` an image chooses, without itself.
-fn lower_recipes<'a>(name: &'a str, recipes: &'a Documents) -> BTreeSet<&'a str> {
+fn lower_recipes<'a>(name: &'a str, recipes: &'a YamlDocuments) -> BTreeSet<&'a str> {
     // Depth first over all alternatives, since another image may choose another one.
     let mut found = BTreeSet::new();
     let mut open = vec![name];
@@ -78,7 +78,7 @@ fn lower_recipes<'a>(name: &'a str, recipes: &'a Documents) -> BTreeSet<&'a str>
 }
 
 /// Reports errors of recipes that their form alone does not show.
-pub(crate) fn check_recipes(recipes: &Documents, problems: &mut Problems) {
+pub(crate) fn check_recipes(recipes: &YamlDocuments, problems: &mut Diagnostics) {
     let mut used: BTreeSet<String> = BTreeSet::new();
     for (name, document) in recipes {
         check_names(name, document, recipes, problems);
@@ -88,7 +88,7 @@ pub(crate) fn check_recipes(recipes: &Documents, problems: &mut Problems) {
     }
 
     // After all recipes, because a parameter may be meant for the recipes above the one that declares it.
-    for Document { source, root } in recipes.values() {
+    for YamlDocument { source, root } in recipes.values() {
         for (key, _) in root.entries_of("parameters") {
             if !used.contains(&key.text) {
                 let message = format!("the parameter `{}` is never used", key.text);
@@ -100,8 +100,8 @@ pub(crate) fn check_recipes(recipes: &Documents, problems: &mut Problems) {
 }
 
 /// Reports a recipe whose name is not its file's, and unknown recipes in `from`.
-fn check_names(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) {
-    let Document { source, root } = document;
+fn check_names(name: &str, document: &YamlDocument, recipes: &YamlDocuments, problems: &mut Diagnostics) {
+    let YamlDocument { source, root } = document;
 
     // Other files refer to a recipe by its file's name, so a second name would only mislead.
     if let Some(node) = root.get("name").filter(|node| node.text() != name) {
@@ -117,17 +117,28 @@ fn check_names(name: &str, document: &Document, recipes: &Documents, problems: &
 }
 
 /// Reports the name of a recipe that does not exist.
-fn report_unknown_recipe(source: &Source, name: &str, place: Place, recipes: &Documents, problems: &mut Problems) {
+fn report_unknown_recipe(
+    source: &SourceFile,
+    name: &str,
+    place: SourceSpan,
+    recipes: &YamlDocuments,
+    problems: &mut Diagnostics,
+) {
     let help = remedy(name, recipes.keys().map(String::as_str));
     problems.error_with_help(source, place, &format!("unknown recipe `{name}`"), &help);
 }
 
 /// Reports errors in the parameters of a recipe, and returns the names of those that it uses.
-fn check_parameters(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) -> BTreeSet<String> {
-    let Document { source, root } = document;
+fn check_parameters(
+    name: &str,
+    document: &YamlDocument,
+    recipes: &YamlDocuments,
+    problems: &mut Diagnostics,
+) -> BTreeSet<String> {
+    let YamlDocument { source, root } = document;
     parameters::check_declarations(source, root, problems);
 
-    let lower: Vec<&Node> =
+    let lower: Vec<&YamlNode> =
         lower_recipes(name, recipes).into_iter().filter_map(|name| Some(&recipes.get(name)?.root)).collect();
     parameters::check_maps(source, root, &lower, problems);
 
@@ -143,8 +154,8 @@ fn check_parameters(name: &str, document: &Document, recipes: &Documents, proble
 }
 
 /// Reports files with no source of their bytes, or with two.
-fn check_files(document: &Document, problems: &mut Problems) {
-    let Document { source, root } = document;
+fn check_files(document: &YamlDocument, problems: &mut Diagnostics) {
+    let YamlDocument { source, root } = document;
     for (path, file) in root.entries_of("files") {
         if file.get("content").is_some() == file.get("source").is_some() {
             problems.error(source, path.place, "a file needs either `content` or `source`");
@@ -153,8 +164,8 @@ fn check_files(document: &Document, problems: &mut Problems) {
 }
 
 /// Reports circles in `from`, and archives in the wrong recipe.
-fn check_origin(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) {
-    let Document { source, root } = document;
+fn check_origin(name: &str, document: &YamlDocument, recipes: &YamlDocuments, problems: &mut Diagnostics) {
+    let YamlDocument { source, root } = document;
     let lower = from_names(root);
 
     // `any` stands for the other recipes only, so it makes no circle.
@@ -184,8 +195,8 @@ fn check_origin(name: &str, document: &Document, recipes: &Documents, problems: 
 }
 
 /// Plans all images whose recipes have no errors; parents come before children.
-pub(crate) fn plan(recipes: &Documents, images: &Documents, problems: &mut Problems) -> Vec<Plan> {
-    let mut plans: Vec<Plan> = Vec::new();
+pub(crate) fn plan(recipes: &YamlDocuments, images: &YamlDocuments, problems: &mut Diagnostics) -> Vec<PlannedImage> {
+    let mut plans: Vec<PlannedImage> = Vec::new();
     for (name, document) in images {
         check_tags(document, problems);
         // Without the base image there are no variants of it either.
@@ -210,19 +221,19 @@ pub(crate) fn plan(recipes: &Documents, images: &Documents, problems: &mut Probl
 }
 
 /// Reports two images of the same name: a variant can be called like another base image. The plans are sorted.
-fn check_image_names(plans: &[Plan], images: &Documents, problems: &mut Problems) {
+fn check_image_names(plans: &[PlannedImage], images: &YamlDocuments, problems: &mut Diagnostics) {
     for pair in plans.windows(2) {
         if pair[0].image == pair[1].image
             && let Some(document) = images.get(&pair[1].base)
         {
             let message = format!("there are two images named `{}`", pair[0].image);
-            problems.error(&document.source, Place::default(), &message);
+            problems.error(&document.source, SourceSpan::default(), &message);
         }
     }
 }
 
 /// Returns the image whose levels are exactly the lower levels of `child`, for all its platforms.
-fn find_parent(child: &Plan, plans: &[Plan], recipes: &Documents) -> Option<String> {
+fn find_parent(child: &PlannedImage, plans: &[PlannedImage], recipes: &YamlDocuments) -> Option<String> {
     let (top, lower) = child.chain.split_last()?;
 
     // The parent does not have the parameters of the child's own recipe.
@@ -242,9 +253,9 @@ fn find_parent(child: &Plan, plans: &[Plan], recipes: &Documents) -> Option<Stri
 }
 
 /// Reports tags that need a version which nothing provides.
-fn check_tags(document: &Document, problems: &mut Problems) {
-    let Document { source, root } = document;
-    for tag in root.at(&["publish", "tags"]).map(Node::items).unwrap_or_default() {
+fn check_tags(document: &YamlDocument, problems: &mut Diagnostics) {
+    let YamlDocument { source, root } = document;
+    for tag in root.at(&["publish", "tags"]).map(YamlNode::items).unwrap_or_default() {
         if tag.text().contains("{version}") && root.get("version-of").is_none() {
             let help = "add `version-of: <package>`";
             problems.error_with_help(source, tag.place, "`{version}` needs the key `version-of`", help);
@@ -253,8 +264,13 @@ fn check_tags(document: &Document, problems: &mut Problems) {
 }
 
 /// Plans the image of a base-image file; `None` if it or one of its recipes has an error.
-fn plan_base(name: &str, document: &Document, recipes: &Documents, problems: &mut Problems) -> Option<Plan> {
-    let Document { source, root } = document;
+fn plan_base(
+    name: &str,
+    document: &YamlDocument,
+    recipes: &YamlDocuments,
+    problems: &mut Diagnostics,
+) -> Option<PlannedImage> {
+    let YamlDocument { source, root } = document;
     let recipe = root.get("recipe")?;
     let chain = find_chain(recipe, document, recipes, problems)?;
 
@@ -267,17 +283,22 @@ fn plan_base(name: &str, document: &Document, recipes: &Documents, problems: &mu
         texts(root.get("platforms")).iter().filter_map(|text| text.parse().ok()).collect();
     platforms.sort();
     platforms.dedup();
-    if let Some(node) = root.get("platforms").filter(|node| node.value == Value::List(Vec::new())) {
+    if let Some(node) = root.get("platforms").filter(|node| node.value == YamlValue::List(Vec::new())) {
         problems.error(source, node.place, "there must be at least one platform");
     }
 
     let (image, base) = (name.to_owned(), name.to_owned());
-    Some(Plan { image, base, variant: None, chain, values, platforms, parent: None })
+    Some(PlannedImage { image, base, variant: None, chain, values, platforms, parent: None })
 }
 
 /// Returns the recipes of a base image, root first; `None` if there is no complete chain.
-fn find_chain(recipe: &Node, document: &Document, recipes: &Documents, problems: &mut Problems) -> Option<Vec<String>> {
-    let Document { source, root } = document;
+fn find_chain(
+    recipe: &YamlNode,
+    document: &YamlDocument,
+    recipes: &YamlDocuments,
+    problems: &mut Diagnostics,
+) -> Option<Vec<String>> {
+    let YamlDocument { source, root } = document;
     let Some((top, _)) = recipes.get_key_value(recipe.text()) else {
         report_unknown_recipe(source, recipe.text(), recipe.place, recipes, problems);
         return None;
@@ -312,12 +333,12 @@ fn find_chain(recipe: &Node, document: &Document, recipes: &Documents, problems:
 }
 
 /// Returns the recipe below another: the first whose own parameter the image sets, else the first.
-fn choose_lower<'a>(recipe: &str, with: Option<&Node>, recipes: &'a Documents) -> Option<&'a str> {
+fn choose_lower<'a>(recipe: &str, with: Option<&YamlNode>, recipes: &'a YamlDocuments) -> Option<&'a str> {
     let names = from_names(&recipes.get(recipe)?.root);
 
     // `with: { debian: 13 }` chooses the recipe `debian`, which declares that parameter.
     for (name, _) in &names {
-        let is_set = |(key, _): &(Key, Node)| with.is_some_and(|with| with.get(&key.text).is_some());
+        let is_set = |(key, _): &(YamlKey, YamlNode)| with.is_some_and(|with| with.get(&key.text).is_some());
         if own_parameters(name, recipes).iter().any(is_set) {
             return Some(name);
         }
@@ -327,7 +348,7 @@ fn choose_lower<'a>(recipe: &str, with: Option<&Node>, recipes: &'a Documents) -
 }
 
 /// Returns the image's map of values without those that only variants outside this chain take.
-fn chain_values(image: &Node, chain: &[String], recipes: &Documents) -> Option<Node> {
+fn chain_values(image: &YamlNode, chain: &[String], recipes: &YamlDocuments) -> Option<YamlNode> {
     let with = image.get("with")?;
 
     // One map serves the base image and all its variants, and none of them may call the others' values unknown.
@@ -339,18 +360,18 @@ fn chain_values(image: &Node, chain: &[String], recipes: &Documents) -> Option<N
     }
 
     let kept = with.entries().iter().filter(|(key, _)| !elsewhere.contains(key.text.as_str()));
-    Some(Node { place: with.place, value: Value::Map(kept.cloned().collect()) })
+    Some(YamlNode { place: with.place, value: YamlValue::Map(kept.cloned().collect()) })
 }
 
 /// Returns the documents of a chain; `None` if one of them has an error already, since others would only follow from it.
 fn chain_documents<'a>(
     chain: &[String],
-    recipes: &'a Documents,
-    problems: &Problems,
-) -> Option<Vec<(&'a Source, &'a Node)>> {
+    recipes: &'a YamlDocuments,
+    problems: &Diagnostics,
+) -> Option<Vec<(&'a SourceFile, &'a YamlNode)>> {
     let mut documents = Vec::new();
     for name in chain {
-        let Document { source, root } = recipes.get(name)?;
+        let YamlDocument { source, root } = recipes.get(name)?;
         if problems.has_error_in(&source.path) {
             return None;
         }
@@ -361,13 +382,13 @@ fn chain_documents<'a>(
 
 /// Plans a variant: the base image with one more recipe at the top.
 fn plan_variant(
-    base: &Plan,
-    variant: &Node,
-    document: &Document,
-    recipes: &Documents,
-    problems: &mut Problems,
-) -> Option<Plan> {
-    let Document { source, root } = document;
+    base: &PlannedImage,
+    variant: &YamlNode,
+    document: &YamlDocument,
+    recipes: &YamlDocuments,
+    problems: &mut Diagnostics,
+) -> Option<PlannedImage> {
+    let YamlDocument { source, root } = document;
     let name = variant.text();
     let Some(recipe) = recipes.get(name) else {
         report_unknown_recipe(source, name, variant.place, recipes, problems);
@@ -387,7 +408,7 @@ fn plan_variant(
     let with = chain_values(root, &chain, recipes);
     let values = parameters::resolve(&documents, source, with.as_ref(), variant.place, problems);
 
-    Some(Plan {
+    Some(PlannedImage {
         image: format!("{}-{name}", base.image),
         variant: Some(name.to_owned()),
         chain,

@@ -1,39 +1,39 @@
 //! The project folder: all recipes and base images, and the definitions that they make.
 
 use crate::recipe::ArchiveDefinition;
-use crate::recipe::Definition;
 use crate::recipe::Diagnostic;
+use crate::recipe::DiagnosticSeverity;
 use crate::recipe::Error;
-use crate::recipe::Ledger;
-use crate::recipe::Level;
-use crate::recipe::Owner;
-use crate::recipe::Publish;
-use crate::recipe::Rebuild;
-use crate::recipe::Severity;
-use crate::recipe::files::Files;
+use crate::recipe::ImageDefinition;
+use crate::recipe::ImageOwner;
+use crate::recipe::LevelDefinition;
+use crate::recipe::PublishSettings;
+use crate::recipe::RebuildSchedule;
+use crate::recipe::ScriptLedger;
+use crate::recipe::files::RecipeFiles;
 use crate::recipe::level::AccountCheck;
-use crate::recipe::level::Reader;
+use crate::recipe::level::LevelReader;
 use crate::recipe::level::maybe;
 use crate::recipe::level::seconds;
 use crate::recipe::level::text;
 use crate::recipe::level::texts;
 use crate::recipe::merge::merged_config;
 use crate::recipe::parameters;
-use crate::recipe::parse::Node;
+use crate::recipe::parse::YamlNode;
 use crate::recipe::parse::parse;
-use crate::recipe::plan::Plan;
+use crate::recipe::plan::PlannedImage;
 use crate::recipe::plan::check_recipes;
 use crate::recipe::plan::plan;
-use crate::recipe::scalar::Scalar;
+use crate::recipe::scalar::ScalarKind;
 use crate::recipe::schema::BASE_IMAGE;
 use crate::recipe::schema::RECIPE;
-use crate::recipe::schema::Record;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
+use crate::recipe::schema::RecordSchema;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
 use crate::recipe::suggest::nearest;
-use crate::recipe::validate::Parameters;
+use crate::recipe::validate::ParameterPhase;
 use crate::recipe::validate::validate;
-use crate::sys::beneath::Beneath;
+use crate::sys::beneath::ConfinedFolder;
 use crate::values::Digest;
 use crate::values::Platform;
 use crate::values::shown::shown;
@@ -49,29 +49,29 @@ const LEDGER_FILE: &str = "recipes/scripts.yaml";
 
 /// A parsed YAML file.
 #[derive(Debug, Clone)]
-pub(crate) struct Document {
+pub(crate) struct YamlDocument {
     /// Text of the file.
-    pub(crate) source: Source,
+    pub(crate) source: SourceFile,
     /// Root of its tree.
-    pub(crate) root: Node,
+    pub(crate) root: YamlNode,
 }
 
 /// Documents by name.
-pub(crate) type Documents = BTreeMap<String, Document>;
+pub(crate) type YamlDocuments = BTreeMap<String, YamlDocument>;
 
 /// The recipes and base images of a project folder.
 #[derive(Debug, Clone)]
-pub struct Project {
+pub struct RecipeProject {
     folder: PathBuf,
-    recipes: Documents,
-    images: Documents,
+    recipes: YamlDocuments,
+    images: YamlDocuments,
     /// Images whose recipes have no errors, parents before children.
-    plans: Vec<Plan>,
+    plans: Vec<PlannedImage>,
     /// Problems that the files themselves show, before parameters are filled in.
-    problems: Problems,
+    problems: Diagnostics,
 }
 
-impl Project {
+impl RecipeProject {
     /// Reads `recipes/*.yaml` and `base-images/*.yaml` below `folder`.
     ///
     /// Problems inside the files are kept for [`Self::definitions`] and [`Self::check`], which report all of them
@@ -80,7 +80,7 @@ impl Project {
     /// # Errors
     /// [`Error::NoProject`] if there is no recipe, [`Error::Files`] if a folder cannot be listed.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let recipes = load(folder, "recipes", &RECIPE, &mut problems)?;
         let images = load(folder, "base-images", &BASE_IMAGE, &mut problems)?;
         if recipes.is_empty() && images.is_empty() && !problems.has_error() {
@@ -103,7 +103,7 @@ impl Project {
     /// of the same layers. Only the project's own files are read, not the files that they name.
     #[must_use]
     pub fn related(&self, most: usize) -> BTreeMap<String, Vec<String>> {
-        let published: Vec<(&Plan, &str)> =
+        let published: Vec<(&PlannedImage, &str)> =
             self.plans.iter().filter_map(|plan| Some((plan, self.repository(plan)?))).collect();
 
         let mut related = BTreeMap::new();
@@ -126,15 +126,15 @@ impl Project {
     }
 
     /// Returns the repository that an image is published in.
-    fn repository(&self, plan: &Plan) -> Option<&str> {
-        self.images.get(&plan.base)?.root.at(&["publish", "repository"]).map(Node::text)
+    fn repository(&self, plan: &PlannedImage) -> Option<&str> {
+        self.images.get(&plan.base)?.root.at(&["publish", "repository"]).map(YamlNode::text)
     }
 
     /// Returns the definition of one image.
     ///
     /// # Errors
     /// [`Error::UnknownImage`], or [`Error::Invalid`] with the problems of all files and of this image.
-    pub fn definition(&self, image: &str) -> Result<Definition, Error> {
+    pub fn definition(&self, image: &str) -> Result<ImageDefinition, Error> {
         let mut definitions = self.definitions(&[image])?.into_iter();
         definitions.find(|definition| definition.image == image).ok_or_else(|| self.unknown(image))
     }
@@ -143,7 +143,7 @@ impl Project {
     ///
     /// # Errors
     /// [`Error::UnknownImage`], or [`Error::Invalid`] with the problems of all files and of these images.
-    pub fn definitions(&self, names: &[&str]) -> Result<Vec<Definition>, Error> {
+    pub fn definitions(&self, names: &[&str]) -> Result<Vec<ImageDefinition>, Error> {
         let (definitions, problems) = self.define(names);
         if problems.has_error() {
             return Err(Error::Invalid(problems.sorted()));
@@ -166,7 +166,7 @@ impl Project {
     #[must_use]
     pub fn warnings(&self) -> Vec<Diagnostic> {
         let mut problems = self.problems.clone().sorted();
-        problems.retain(|problem| problem.severity == Severity::Warning);
+        problems.retain(|problem| problem.severity == DiagnosticSeverity::Warning);
         problems
     }
 
@@ -174,11 +174,11 @@ impl Project {
     ///
     /// # Errors
     /// [`Error::Invalid`] with all its problems, [`Error::Files`] if it cannot be read.
-    pub fn ledger(&self) -> Result<Ledger, Error> {
+    pub fn ledger(&self) -> Result<ScriptLedger, Error> {
         // One ledger covers the scripts of all recipes, so it may be larger than any of them.
-        match Beneath::new(&self.folder).read_text(LEDGER_FILE, 16 * LARGEST) {
-            Ok(text) => Ledger::parse(LEDGER_FILE, &text),
-            Err(error) if error.is_missing() => Ok(Ledger::default()),
+        match ConfinedFolder::new(&self.folder).read_text(LEDGER_FILE, 16 * LARGEST) {
+            Ok(text) => ScriptLedger::parse(LEDGER_FILE, &text),
+            Err(error) if error.is_missing() => Ok(ScriptLedger::default()),
             Err(error) => Err(error.into()),
         }
     }
@@ -190,10 +190,10 @@ impl Project {
     }
 
     /// Returns the definitions of the named images, or of all, as far as they have no errors, and all problems.
-    fn define(&self, names: &[&str]) -> (Vec<Definition>, Problems) {
+    fn define(&self, names: &[&str]) -> (Vec<ImageDefinition>, Diagnostics) {
         // A copy, because each call adds the problems of other images.
         let mut problems = self.problems.clone();
-        let mut files = Files::new(&self.folder);
+        let mut files = RecipeFiles::new(&self.folder);
 
         let mut definitions = Vec::new();
         for plan in &self.plans {
@@ -206,7 +206,12 @@ impl Project {
     }
 
     /// Fills in one image for all its platforms.
-    fn complete(&self, plan: &Plan, files: &mut Files, problems: &mut Problems) -> Option<Definition> {
+    fn complete(
+        &self,
+        plan: &PlannedImage,
+        files: &mut RecipeFiles,
+        problems: &mut Diagnostics,
+    ) -> Option<ImageDefinition> {
         let base = self.images.get(&plan.base)?;
         let mut filled = FilledImage {
             inputs: BTreeMap::from([(base.source.path.clone(), base.source.digest)]),
@@ -223,7 +228,7 @@ impl Project {
             problems.error_with_help(&base.source, place, &message, "images never run as root");
         }
 
-        Some(Definition {
+        Some(ImageDefinition {
             image: plan.image.clone(),
             parent: plan.parent.clone(),
             platforms: plan.platforms.clone(),
@@ -234,11 +239,11 @@ impl Project {
             publish: publish(&base.root, plan.variant.as_deref()),
             version_of: maybe(base.root.get("version-of")),
             purpose: text(base.root.get("purpose")),
-            owner: Owner {
+            owner: ImageOwner {
                 name: text(base.root.at(&["owner", "name"])),
                 contact: text(base.root.at(&["owner", "contact"])),
             },
-            rebuild: Rebuild {
+            rebuild: RebuildSchedule {
                 every: seconds(base.root.at(&["rebuild", "every"])),
                 urgent_within: seconds(base.root.at(&["rebuild", "urgent-within"])),
             },
@@ -248,25 +253,25 @@ impl Project {
     /// Fills in the recipes of one image for one platform. `None` if a recipe is missing, which was reported before.
     fn fill_platform(
         &self,
-        plan: &Plan,
+        plan: &PlannedImage,
         platform: Platform,
         image: &mut FilledImage,
-        files: &mut Files,
-        problems: &mut Problems,
+        files: &mut RecipeFiles,
+        problems: &mut Diagnostics,
     ) -> Option<()> {
         let values = values_for(platform, &plan.values);
         let mut accounts = AccountCheck::default();
         let mut levels = Vec::new();
         for name in &plan.chain {
-            let Document { source, root } = self.recipes.get(name)?;
+            let YamlDocument { source, root } = self.recipes.get(name)?;
             image.inputs.insert(source.path.clone(), source.digest);
 
             // The second validation sees the values that the first one skipped because of their parameters.
             let recipe = parameters::fill(source, root, &values, problems);
-            validate(source, &recipe, &RECIPE, Parameters::Filled, problems);
+            validate(source, &recipe, &RECIPE, ParameterPhase::Filled, problems);
             accounts.add(source, &recipe, problems);
 
-            let mut reader = Reader { source, files, inputs: &mut image.inputs, problems };
+            let mut reader = LevelReader { source, files, inputs: &mut image.inputs, problems };
             levels.push(reader.level(&recipe));
             // Only the root recipe has archives, and they are the same for all platforms.
             if levels.len() == 1 && image.archives.is_empty() {
@@ -283,17 +288,17 @@ impl Project {
 #[derive(Default)]
 struct FilledImage {
     archives: Vec<ArchiveDefinition>,
-    levels: BTreeMap<Platform, Vec<Level>>,
+    levels: BTreeMap<Platform, Vec<LevelDefinition>>,
     inputs: BTreeMap<String, Digest>,
 }
 
 /// Reads where an image is published.
-fn publish(base: &Node, variant: Option<&str>) -> Publish {
+fn publish(base: &YamlNode, variant: Option<&str>) -> PublishSettings {
     // A variant is published in the repository of its base image, so its tags must differ.
     let suffix = variant.map(|variant| format!("-{variant}")).unwrap_or_default();
     let tags = texts(base.at(&["publish", "tags"]));
 
-    Publish {
+    PublishSettings {
         repository: text(base.at(&["publish", "repository"])),
         tags: tags.into_iter().map(|tag| tag + &suffix).collect(),
     }
@@ -311,9 +316,14 @@ fn values_for(platform: Platform, values: &BTreeMap<String, String>) -> BTreeMap
 }
 
 /// Reads all YAML files in the folder `kind`. Files that are not YAML are reported and left out.
-fn load(folder: &Path, kind: &str, record: &'static Record, problems: &mut Problems) -> Result<Documents, Error> {
-    let mut documents = Documents::new();
-    let project = Beneath::new(folder);
+fn load(
+    folder: &Path,
+    kind: &str,
+    record: &'static RecordSchema,
+    problems: &mut Diagnostics,
+) -> Result<YamlDocuments, Error> {
+    let mut documents = YamlDocuments::new();
+    let project = ConfinedFolder::new(folder);
     for file in project.list(kind)? {
         let Some(name) = file.strip_suffix(".yaml") else { continue };
 
@@ -334,17 +344,17 @@ fn load(folder: &Path, kind: &str, record: &'static Record, problems: &mut Probl
         };
 
         // The file's name is the name of the recipe or image.
-        if Scalar::Name.check(name).is_err() {
-            let message = format!("the file's name is not {}", Scalar::Name.description());
+        if ScalarKind::Name.check(name).is_err() {
+            let message = format!("the file's name is not {}", ScalarKind::Name.description());
             problems.add(Diagnostic::of_file(&path, &message));
         }
 
-        let source = Source::new(path, text);
+        let source = SourceFile::new(path, text);
         if let Some(root) = parse(&source, problems) {
             // Base images have no parameters in their own values.
-            let phase = if kind == "recipes" { Parameters::Open } else { Parameters::Filled };
+            let phase = if kind == "recipes" { ParameterPhase::Open } else { ParameterPhase::Filled };
             validate(&source, &root, record, phase, problems);
-            documents.insert(name.to_owned(), Document { source, root });
+            documents.insert(name.to_owned(), YamlDocument { source, root });
         }
     }
 

@@ -29,7 +29,7 @@ const LONGEST_VULNERABILITY: usize = 64;
 
 /// A kind of single value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scalar {
+pub(crate) enum ScalarKind {
     /// Any text.
     Text,
     /// Text that is not blank, such as a reason or a title.
@@ -104,14 +104,14 @@ pub(crate) enum Scalar {
 
 /// Why a value does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Misfit {
+pub(crate) struct ScalarMisfit {
     /// The problem in words.
     pub(crate) message: String,
     /// How to fix it; may be empty.
     pub(crate) help: String,
 }
 
-impl Scalar {
+impl ScalarKind {
     /// Returns what is allowed, in words that can follow "must be".
     pub(crate) fn description(self) -> &'static str {
         match self {
@@ -189,17 +189,17 @@ impl Scalar {
     }
 
     /// Checks that a value fits.
-    pub(crate) fn check(self, text: &str) -> Result<(), Misfit> {
+    pub(crate) fn check(self, text: &str) -> Result<(), ScalarMisfit> {
         if self.fits(text) {
             return Ok(());
         }
 
         Err(match self {
-            Self::Word(noun, words) => Misfit {
+            Self::Word(noun, words) => ScalarMisfit {
                 message: format!("unknown {noun} `{}`", quoted(text)),
                 help: remedy(text, words.iter().copied()),
             },
-            _ => Misfit { message: self.message(text), help: self.help(text).to_owned() },
+            _ => ScalarMisfit { message: self.message(text), help: self.help(text).to_owned() },
         })
     }
 
@@ -502,8 +502,8 @@ mod tests {
 
     #[test]
     fn tells_good_from_bad() {
-        use Scalar as S;
-        let cases: &[(Scalar, &[&str], &[&str])] = &[
+        use ScalarKind as S;
+        let cases: &[(ScalarKind, &[&str], &[&str])] = &[
             (S::Path, &["/", "/usr/bin/java", "/a b"], &["", "usr", "//", "/a/", "/a/../b", "/./a", "/a\nb"]),
             (S::Glob, &["/usr/**", "/a/[a-z]?*"], &["usr/*", "/a[", "/{a"]),
             (S::File, &["a", "tomcat/x.conf"], &["", "/a", "../a", "a/../b", "a//b"]),

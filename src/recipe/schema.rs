@@ -1,46 +1,46 @@
 //! The keys of all YAML files in one table, from which the checks, the suggestions and the JSON Schema come.
 
-use crate::recipe::scalar::Scalar;
+use crate::recipe::scalar::ScalarKind;
 use serde_json::Value;
 use serde_json::json;
 
 /// The form of a value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Shape {
+pub(crate) enum ValueShape {
     /// A single value.
-    One(Scalar),
+    One(ScalarKind),
     /// A list without repetitions.
-    List(Scalar),
+    List(ScalarKind),
     /// A list of words that may be repeated: a command line.
     Words,
     /// A single value or a list.
-    OneOrMore(Scalar),
+    OneOrMore(ScalarKind),
     /// A list of records.
-    Records(&'static Record),
+    Records(&'static RecordSchema),
     /// A map whose keys people choose.
-    Map(Scalar, &'static Shape),
+    Map(ScalarKind, &'static ValueShape),
     /// A map with known keys.
-    Record(&'static Record),
+    Record(&'static RecordSchema),
 }
 
 /// A map with known keys.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct RecordSchema {
     /// Noun for the map in messages, such as `a recipe`.
     pub(crate) what: &'static str,
     /// The known keys.
-    pub(crate) fields: &'static [Field],
+    pub(crate) fields: &'static [FieldSchema],
 }
 
 /// A known key.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub(crate) struct FieldSchema {
     /// Name of the key.
     pub(crate) name: &'static str,
     /// Whether the key must be present.
     pub(crate) required: bool,
     /// Form of its value.
-    pub(crate) shape: Shape,
+    pub(crate) shape: ValueShape,
     /// One line about the key, for editors and for messages about its absence.
     pub(crate) about: &'static str,
 }
@@ -68,27 +68,27 @@ const REPRODUCERS: &[&str] = &[
 /// Maintainer scripts and other control files that dpkg acts on (deb-preinst(5), deb-triggers(5), debconf's `config`).
 const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm", "config", "triggers"];
 
-const fn required(name: &'static str, shape: Shape, about: &'static str) -> Field {
-    Field { name, required: true, shape, about }
+const fn required(name: &'static str, shape: ValueShape, about: &'static str) -> FieldSchema {
+    FieldSchema { name, required: true, shape, about }
 }
 
-const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Field {
-    Field { name, required: false, shape, about }
+const fn optional(name: &'static str, shape: ValueShape, about: &'static str) -> FieldSchema {
+    FieldSchema { name, required: false, shape, about }
 }
 
-use Scalar as S;
-use Shape::List;
-use Shape::Map;
-use Shape::One;
-use Shape::OneOrMore;
-use Shape::Records;
-use Shape::Words;
+use ScalarKind as S;
+use ValueShape::List;
+use ValueShape::Map;
+use ValueShape::One;
+use ValueShape::OneOrMore;
+use ValueShape::Records;
+use ValueShape::Words;
 
-const REASON: Shape = One(S::Reason);
-const TEXT: Shape = One(S::Text);
+const REASON: ValueShape = One(S::Reason);
+const TEXT: ValueShape = One(S::Text);
 
 /// A file in `recipes/`.
-pub(crate) static RECIPE: Record = Record {
+pub(crate) static RECIPE: RecordSchema = RecordSchema {
     what: "a recipe",
     fields: &[
         required("name", One(S::Name), "Name of the recipe: the file's name."),
@@ -100,32 +100,32 @@ pub(crate) static RECIPE: Record = Record {
         ),
         optional(
             "parameters",
-            Map(S::Parameter, &Shape::Record(&PARAMETER)),
+            Map(S::Parameter, &ValueShape::Record(&PARAMETER)),
             "Values that images choose; written ${name} here and in higher levels.",
         ),
         optional(
             "archives",
-            Map(S::Name, &Shape::Record(&ARCHIVE)),
+            Map(S::Name, &ValueShape::Record(&ARCHIVE)),
             "APT archives that packages come from; only in a root recipe.",
         ),
         optional("packages", List(S::Relation), "Packages to install, with their dependencies."),
-        optional("exclude", Shape::Record(&EXCLUDE), "Packages and paths to leave out, each with its reason."),
+        optional("exclude", ValueShape::Record(&EXCLUDE), "Packages and paths to leave out, each with its reason."),
         optional("include-paths", List(S::Glob), "Paths kept although excluded here or in a lower level."),
         optional("links", Map(S::Path, &One(S::Target)), "Targets of symbolic links, by path."),
         optional(
             "directories",
-            Map(S::Path, &Shape::Record(&ATTRIBUTES)),
+            Map(S::Path, &ValueShape::Record(&ATTRIBUTES)),
             "Folders to create, or to set the attributes of.",
         ),
-        optional("files", Map(S::Path, &Shape::Record(&FILE)), "Files that the recipe provides."),
-        optional("copy", Map(S::Path, &Shape::Record(&COPY)), "Copies of package files of this or lower levels."),
+        optional("files", Map(S::Path, &ValueShape::Record(&FILE)), "Files that the recipe provides."),
+        optional("copy", Map(S::Path, &ValueShape::Record(&COPY)), "Copies of package files of this or lower levels."),
         optional(
             "replaces",
             Map(S::Path, &REASON),
             "Paths of lower levels or packages that this level may replace, with reasons.",
         ),
-        optional("accounts", Shape::Record(&ACCOUNTS), "Users and groups."),
-        optional("certificates", Shape::Record(&CERTIFICATES), "Certificate stores to write."),
+        optional("accounts", ValueShape::Record(&ACCOUNTS), "Users and groups."),
+        optional("certificates", ValueShape::Record(&CERTIFICATES), "Certificate stores to write."),
         optional("generate", List(S::Word("generator", GENERATORS)), "Plain generators to run."),
         optional("localtime", One(S::Zone), "Time zone for /etc/localtime."),
         optional(
@@ -136,13 +136,13 @@ pub(crate) static RECIPE: Record = Record {
         optional("layers", One(S::Count), "Most layers that the level is split into (default 3)."),
         optional(
             "config",
-            Shape::Record(&CONFIG),
+            ValueShape::Record(&CONFIG),
             "Run-time configuration; maps merge over levels, the higher level wins.",
         ),
     ],
 };
 
-static PARAMETER: Record = Record {
+static PARAMETER: RecordSchema = RecordSchema {
     what: "a parameter",
     fields: &[
         optional("default", One(S::Value), "Value if an image sets none."),
@@ -153,7 +153,7 @@ static PARAMETER: Record = Record {
     ],
 };
 
-static ARCHIVE: Record = Record {
+static ARCHIVE: RecordSchema = RecordSchema {
     what: "an archive",
     fields: &[
         required("uri", One(S::Url), "Official address; mirrors are tried before it."),
@@ -170,13 +170,13 @@ static ARCHIVE: Record = Record {
         required("components", List(S::File), "Components to read."),
         required(
             "pockets",
-            Map(S::Word("pocket", &["release", "updates", "security"]), &Shape::Record(&POCKET)),
+            Map(S::Word("pocket", &["release", "updates", "security"]), &ValueShape::Record(&POCKET)),
             "Suites by purpose.",
         ),
     ],
 };
 
-static POCKET: Record = Record {
+static POCKET: RecordSchema = RecordSchema {
     what: "a pocket",
     fields: &[
         required("suite", One(S::File), "Path below dists/."),
@@ -189,7 +189,7 @@ static POCKET: Record = Record {
     ],
 };
 
-static EXCLUDE: Record = Record {
+static EXCLUDE: RecordSchema = RecordSchema {
     what: "`exclude`",
     fields: &[
         optional("packages", Map(S::Package, &REASON), "Reasons for dependencies to leave out, by package."),
@@ -197,7 +197,7 @@ static EXCLUDE: Record = Record {
     ],
 };
 
-static ATTRIBUTES: Record = Record {
+static ATTRIBUTES: RecordSchema = RecordSchema {
     what: "a directory",
     fields: &[
         optional("mode", One(S::Mode), "Permission bits (default 0755)."),
@@ -205,7 +205,7 @@ static ATTRIBUTES: Record = Record {
     ],
 };
 
-static FILE: Record = Record {
+static FILE: RecordSchema = RecordSchema {
     what: "a file",
     fields: &[
         optional("content", TEXT, "The text itself."),
@@ -215,7 +215,7 @@ static FILE: Record = Record {
     ],
 };
 
-static COPY: Record = Record {
+static COPY: RecordSchema = RecordSchema {
     what: "a copy",
     fields: &[
         required("from", One(S::Path), "The file to copy."),
@@ -224,17 +224,18 @@ static COPY: Record = Record {
     ],
 };
 
-static ACCOUNTS: Record = Record {
+static ACCOUNTS: RecordSchema = RecordSchema {
     what: "`accounts`",
     fields: &[
-        optional("groups", Map(S::Account, &Shape::Record(&GROUP)), "Groups by name."),
-        optional("users", Map(S::Account, &Shape::Record(&USER)), "Users by name."),
+        optional("groups", Map(S::Account, &ValueShape::Record(&GROUP)), "Groups by name."),
+        optional("users", Map(S::Account, &ValueShape::Record(&USER)), "Users by name."),
     ],
 };
 
-static GROUP: Record = Record { what: "a group", fields: &[required("gid", One(S::Id), "Numeric group id.")] };
+static GROUP: RecordSchema =
+    RecordSchema { what: "a group", fields: &[required("gid", One(S::Id), "Numeric group id.")] };
 
-static USER: Record = Record {
+static USER: RecordSchema = RecordSchema {
     what: "a user",
     fields: &[
         required("uid", One(S::Id), "Numeric user id."),
@@ -245,7 +246,7 @@ static USER: Record = Record {
     ],
 };
 
-static CERTIFICATES: Record = Record {
+static CERTIFICATES: RecordSchema = RecordSchema {
     what: "`certificates`",
     fields: &[
         optional("bundle", One(S::Boolean), "Write the PEM bundle and the hashed links."),
@@ -254,7 +255,7 @@ static CERTIFICATES: Record = Record {
     ],
 };
 
-static CONFIG: Record = Record {
+static CONFIG: RecordSchema = RecordSchema {
     what: "`config`",
     fields: &[
         optional("user", One(S::User), "Numeric uid:gid, never root."),
@@ -274,22 +275,22 @@ static CONFIG: Record = Record {
 };
 
 /// A file in `base-images/`.
-pub(crate) static BASE_IMAGE: Record = Record {
+pub(crate) static BASE_IMAGE: RecordSchema = RecordSchema {
     what: "a base image",
     fields: &[
         required("recipe", One(S::Name), "The highest level's recipe."),
         optional("with", Map(S::Parameter, &One(S::Value)), "Values of parameters."),
         required("platforms", List(S::Platform), "Platforms to build."),
-        required("publish", Shape::Record(&PUBLISH), "Repository and tags of the published image."),
+        required("publish", ValueShape::Record(&PUBLISH), "Repository and tags of the published image."),
         optional("version-of", One(S::Package), "Package whose upstream version becomes the image's version."),
         optional("variants", List(S::Name), "Recipes to put on top, one image each, named <image>-<variant>."),
-        optional("rebuild", Shape::Record(&REBUILD), "How often the image is rebuilt."),
+        optional("rebuild", ValueShape::Record(&REBUILD), "How often the image is rebuilt."),
         required("purpose", REASON, "Purpose of the image."),
-        required("owner", Shape::Record(&OWNER), "Who is responsible for the image."),
+        required("owner", ValueShape::Record(&OWNER), "Who is responsible for the image."),
     ],
 };
 
-static PUBLISH: Record = Record {
+static PUBLISH: RecordSchema = RecordSchema {
     what: "`publish`",
     fields: &[
         required("repository", One(S::Repository), "Repository below the project."),
@@ -301,7 +302,7 @@ static PUBLISH: Record = Record {
     ],
 };
 
-static REBUILD: Record = Record {
+static REBUILD: RecordSchema = RecordSchema {
     what: "`rebuild`",
     fields: &[
         optional("every", One(S::Duration), "Normal interval."),
@@ -309,7 +310,7 @@ static REBUILD: Record = Record {
     ],
 };
 
-static OWNER: Record = Record {
+static OWNER: RecordSchema = RecordSchema {
     what: "`owner`",
     fields: &[
         required("name", REASON, "Organisational unit or person."),
@@ -318,7 +319,7 @@ static OWNER: Record = Record {
 };
 
 /// The file `recipes/scripts.yaml`.
-pub(crate) static LEDGER: Record = Record {
+pub(crate) static LEDGER: RecordSchema = RecordSchema {
     what: "the script ledger",
     fields: &[
         required("format", One(S::Word("format", &["1"])), "Version of this format."),
@@ -326,7 +327,7 @@ pub(crate) static LEDGER: Record = Record {
     ],
 };
 
-static SCRIPT: Record = Record {
+static SCRIPT: RecordSchema = RecordSchema {
     what: "a ledger entry",
     fields: &[
         required("package", One(S::Package), "Binary package."),
@@ -343,12 +344,12 @@ static SCRIPT: Record = Record {
 };
 
 /// The file `base-images/registry.yaml`.
-pub(crate) static REGISTRY: Record = Record {
+pub(crate) static REGISTRY: RecordSchema = RecordSchema {
     what: "the registry file",
     fields: &[
         optional("target", One(S::Destination), "Where images go: https://host, https://host/project, or oci:DIR."),
         optional("insecure", List(S::Reason), "Hosts (host or host:port) that may be talked to over plain http."),
-        optional("projects", Shape::Record(&PROJECTS), "Harbor projects for judging and for release."),
+        optional("projects", ValueShape::Record(&PROJECTS), "Harbor projects for judging and for release."),
         optional(
             "credentials",
             One(S::Reason),
@@ -359,16 +360,16 @@ pub(crate) static REGISTRY: Record = Record {
         optional("client-certificate", One(S::Reason), "PEM file with client certificate and key (mutual TLS)."),
         optional("parallel", One(S::Count), "Most requests at one time (default 4)."),
         optional("chunk", One(S::Size), "Most bytes of one request, for proxies with a limit; costs speed."),
-        optional("gate", Shape::Record(&GATE), "What the CVE gate lets through."),
-        optional("setup", Shape::Record(&SETUP), "What `sockel publish --setup` brings about."),
+        optional("gate", ValueShape::Record(&GATE), "What the CVE gate lets through."),
+        optional("setup", ValueShape::Record(&SETUP), "What `sockel publish --setup` brings about."),
         optional("mirrors", Map(S::Name, &List(S::Url)), "Addresses tried first for an archive of the recipes."),
-        optional("cache", Shape::Record(&CACHE), "Where results of builds are shared between machines."),
+        optional("cache", ValueShape::Record(&CACHE), "Where results of builds are shared between machines."),
         optional("announce", Records(&RECEIVER), "Who is told of published images (CloudEvents, signed)."),
         optional("advisories", List(S::Reason), "OSV records: files, folders, all.zip archives or addresses of them."),
     ],
 };
 
-static CACHE: Record = Record {
+static CACHE: RecordSchema = RecordSchema {
     what: "`cache`",
     fields: &[
         required("repository", One(S::Reason), "Repository of the target's registry, with its project."),
@@ -377,7 +378,7 @@ static CACHE: Record = Record {
     ],
 };
 
-static RECEIVER: Record = Record {
+static RECEIVER: RecordSchema = RecordSchema {
     what: "a receiver",
     fields: &[
         required("url", One(S::Url), "Where messages are sent; nothing secret belongs into it."),
@@ -389,7 +390,7 @@ static RECEIVER: Record = Record {
     ],
 };
 
-static PROJECTS: Record = Record {
+static PROJECTS: RecordSchema = RecordSchema {
     what: "`projects`",
     fields: &[
         required("staging", One(S::Repository), "Project that images are pushed to and scanned in."),
@@ -400,7 +401,7 @@ static PROJECTS: Record = Record {
 /// Severities that can be a threshold, as Harbor names them.
 const SEVERITIES: &[&str] = &["negligible", "low", "medium", "high", "critical"];
 
-static GATE: Record = Record {
+static GATE: RecordSchema = RecordSchema {
     what: "`gate`",
     fields: &[
         optional("severity", One(S::Word("severity", SEVERITIES)), "Least severity that stops an image (high)."),
@@ -422,7 +423,7 @@ static GATE: Record = Record {
     ],
 };
 
-static EXEMPTION: Record = Record {
+static EXEMPTION: RecordSchema = RecordSchema {
     what: "an exemption",
     fields: &[
         required("vulnerability", One(S::Vulnerability), "Identifier, such as CVE-2026-1234."),
@@ -432,7 +433,7 @@ static EXEMPTION: Record = Record {
     ],
 };
 
-static SETUP: Record = Record {
+static SETUP: RecordSchema = RecordSchema {
     what: "`setup`",
     fields: &[
         optional("staging-storage", One(S::Size), "Quota of the staging project."),
@@ -489,7 +490,7 @@ pub fn json_schema(kind: SchemaKind) -> String {
 }
 
 /// Returns the schema of a map with known keys.
-fn of_record(record: &Record) -> Value {
+fn of_record(record: &RecordSchema) -> Value {
     let mut properties = serde_json::Map::new();
     let mut required = Vec::new();
     for field in record.fields {
@@ -507,7 +508,7 @@ fn of_record(record: &Record) -> Value {
 }
 
 /// Returns the schema of a value.
-fn of_shape(shape: Shape) -> Value {
+fn of_shape(shape: ValueShape) -> Value {
     match shape {
         One(scalar) => of_scalar(scalar),
         List(scalar) => json!({ "type": "array", "uniqueItems": true, "items": of_scalar(scalar) }),
@@ -520,12 +521,12 @@ fn of_shape(shape: Shape) -> Value {
             names["type"] = json!("string");
             json!({ "type": "object", "propertyNames": names, "additionalProperties": of_shape(*value) })
         }
-        Shape::Record(record) => of_record(record),
+        ValueShape::Record(record) => of_record(record),
     }
 }
 
 /// Returns the schema of a single value.
-fn of_scalar(scalar: Scalar) -> Value {
+fn of_scalar(scalar: ScalarKind) -> Value {
     // Numbers are allowed beside text, because `java: 25` and `java: "25"` mean the same.
     match (scalar, scalar.pattern()) {
         (S::Boolean, _) => json!({ "type": "boolean" }),

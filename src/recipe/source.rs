@@ -3,7 +3,7 @@
 use crate::values::Digest;
 use crate::values::cover;
 use crate::values::diagnostic::Diagnostic;
-use crate::values::diagnostic::Severity;
+use crate::values::diagnostic::DiagnosticSeverity;
 use crate::values::shown::shown;
 
 /// Most problems that are kept: more than anyone reads in one go.
@@ -14,7 +14,7 @@ const LONGEST_LINE: usize = 1_000;
 
 /// A range of bytes in a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SourceSpan {
     /// First byte.
     pub(crate) start: usize,
     /// First byte after the range.
@@ -23,7 +23,7 @@ pub(crate) struct Place {
 
 /// A file that people wrote.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     /// Path relative to the project folder.
     pub(crate) path: String,
     /// Its text.
@@ -34,7 +34,7 @@ pub(crate) struct Source {
     line_starts: Vec<usize>,
 }
 
-impl Source {
+impl SourceFile {
     /// Takes a file's text.
     pub(crate) fn new(path: String, text: String) -> Self {
         let digest = Digest::of(text.as_bytes());
@@ -45,17 +45,17 @@ impl Source {
     }
 
     /// Returns the line of a place, from 1.
-    pub(crate) fn line(&self, place: Place) -> usize {
+    pub(crate) fn line(&self, place: SourceSpan) -> usize {
         self.line_starts.partition_point(|start| *start <= place.start).max(1)
     }
 
     /// Returns the text at a place; empty where the place is not in the file.
-    pub(crate) fn slice(&self, place: Place) -> &str {
+    pub(crate) fn slice(&self, place: SourceSpan) -> &str {
         self.text.get(place.start..place.end).unwrap_or_default()
     }
 
     /// Makes a problem; of a place with several lines the first is shown.
-    fn diagnostic(&self, severity: Severity, place: Place, message: &str) -> Diagnostic {
+    fn diagnostic(&self, severity: DiagnosticSeverity, place: SourceSpan, message: &str) -> Diagnostic {
         let line = self.line(place);
         let line_start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let rest = self.text.get(line_start..).unwrap_or_default();
@@ -82,31 +82,31 @@ impl Source {
 
 /// Collects problems. Equal ones are kept once, because several images and platforms read the same lines.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Problems {
+pub(crate) struct Diagnostics {
     list: Vec<Diagnostic>,
 }
 
-impl Problems {
+impl Diagnostics {
     /// Adds an error.
-    pub(crate) fn error(&mut self, source: &Source, place: Place, message: &str) {
+    pub(crate) fn error(&mut self, source: &SourceFile, place: SourceSpan, message: &str) {
         self.error_with_help(source, place, message, "");
     }
 
     /// Adds an error with a remedy.
-    pub(crate) fn error_with_help(&mut self, source: &Source, place: Place, message: &str, help: &str) {
+    pub(crate) fn error_with_help(&mut self, source: &SourceFile, place: SourceSpan, message: &str, help: &str) {
         // Checked here as well as in `add`: finding line and column costs more than the check.
         if self.is_full() {
             return;
         }
 
         let help = Some(shown(help)).filter(|help| !help.is_empty());
-        self.add(Diagnostic { help, ..source.diagnostic(Severity::Error, place, message) });
+        self.add(Diagnostic { help, ..source.diagnostic(DiagnosticSeverity::Error, place, message) });
     }
 
     /// Adds a warning with a remedy.
-    pub(crate) fn warning(&mut self, source: &Source, place: Place, message: &str, help: &str) {
+    pub(crate) fn warning(&mut self, source: &SourceFile, place: SourceSpan, message: &str, help: &str) {
         let help = Some(shown(help));
-        self.add(Diagnostic { help, ..source.diagnostic(Severity::Warning, place, message) });
+        self.add(Diagnostic { help, ..source.diagnostic(DiagnosticSeverity::Warning, place, message) });
     }
 
     /// Tells whether the list is full. Callers stop then: a hostile file must not multiply the time that a problem costs.
@@ -123,12 +123,12 @@ impl Problems {
 
     /// Tells whether a file has an error.
     pub(crate) fn has_error_in(&self, path: &str) -> bool {
-        self.list.iter().any(|problem| problem.file == path && problem.severity == Severity::Error)
+        self.list.iter().any(|problem| problem.file == path && problem.severity == DiagnosticSeverity::Error)
     }
 
     /// Tells whether there is any error.
     pub(crate) fn has_error(&self) -> bool {
-        self.list.iter().any(|problem| problem.severity == Severity::Error)
+        self.list.iter().any(|problem| problem.severity == DiagnosticSeverity::Error)
     }
 
     /// Returns all problems, by file and place.
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn problems_show_no_login() {
         let target = format!("https://robot:{}@h/p", "secret".repeat(30));
-        let source = Source::new("base-images/registry.yaml".to_owned(), format!("target: {target}"));
-        let mut problems = Problems::default();
-        let place = Place { start: 8, end: source.text.len() };
+        let source = SourceFile::new("base-images/registry.yaml".to_owned(), format!("target: {target}"));
+        let mut problems = Diagnostics::default();
+        let place = SourceSpan { start: 8, end: source.text.len() };
         problems.error(&source, place, &format!("`{target}` is wrong"));
         let problems = problems.sorted();
         let shown = format!("{problems:?} {}", problems[0].render(100, false));

@@ -1,15 +1,15 @@
 //! Checks a YAML tree against the table of keys and reports everything that does not fit.
 
-use crate::recipe::parse::Key;
-use crate::recipe::parse::Node;
-use crate::recipe::parse::Value;
-use crate::recipe::scalar::Misfit;
-use crate::recipe::scalar::Scalar;
-use crate::recipe::schema::Record;
-use crate::recipe::schema::Shape;
-use crate::recipe::source::Place;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
+use crate::recipe::parse::YamlKey;
+use crate::recipe::parse::YamlNode;
+use crate::recipe::parse::YamlValue;
+use crate::recipe::scalar::ScalarKind;
+use crate::recipe::scalar::ScalarMisfit;
+use crate::recipe::schema::RecordSchema;
+use crate::recipe::schema::ValueShape;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::recipe::source::SourceSpan;
 use crate::recipe::suggest::nearest;
 use crate::recipe::suggest::remedy;
 use crate::values::diagnostic::shortened;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 /// Whether parameters are filled in already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parameters {
+pub(crate) enum ParameterPhase {
     /// They are not: values with `${…}` are checked later.
     Open,
     /// They are: every value is checked.
@@ -28,38 +28,40 @@ pub(crate) enum Parameters {
 
 /// Reports everything in `node` that does not fit `record`.
 pub(crate) fn validate(
-    source: &Source,
-    node: &Node,
-    record: &'static Record,
-    parameters: Parameters,
-    problems: &mut Problems,
+    source: &SourceFile,
+    node: &YamlNode,
+    record: &'static RecordSchema,
+    parameters: ParameterPhase,
+    problems: &mut Diagnostics,
 ) {
-    Validator { source, parameters, problems }.shape(node, Shape::Record(record), record.what, node.place);
+    SchemaValidator { source, parameters, problems }.shape(node, ValueShape::Record(record), record.what, node.place);
 }
 
 /// Checks the values of one file.
-struct Validator<'a> {
-    source: &'a Source,
-    parameters: Parameters,
-    problems: &'a mut Problems,
+struct SchemaValidator<'a> {
+    source: &'a SourceFile,
+    parameters: ParameterPhase,
+    problems: &'a mut Diagnostics,
 }
 
-impl Validator<'_> {
+impl SchemaValidator<'_> {
     /// Checks the value of the key `name`, which is at the place `key`.
-    fn shape(&mut self, node: &Node, shape: Shape, name: &str, key: Place) {
+    fn shape(&mut self, node: &YamlNode, shape: ValueShape, name: &str, key: SourceSpan) {
         match (shape, &node.value) {
             // A value and its form agree in kind: look at what is inside.
-            (Shape::One(scalar) | Shape::OneOrMore(scalar), Value::Scalar(text)) => {
+            (ValueShape::One(scalar) | ValueShape::OneOrMore(scalar), YamlValue::Scalar(text)) => {
                 self.scalar(text, scalar, node.place);
             }
-            (Shape::List(scalar) | Shape::OneOrMore(scalar), Value::List(items)) => {
-                self.items(items, Shape::One(scalar), name);
+            (ValueShape::List(scalar) | ValueShape::OneOrMore(scalar), YamlValue::List(items)) => {
+                self.items(items, ValueShape::One(scalar), name);
                 self.check_values_differ(items);
             }
             // Command lines repeat words (`-D a -D b`), so these are not compared.
-            (Shape::Words, Value::List(items)) => self.items(items, Shape::One(Scalar::Text), name),
-            (Shape::Records(record), Value::List(items)) => self.items(items, Shape::Record(record), name),
-            (Shape::Map(scalar, value), Value::Map(entries)) => {
+            (ValueShape::Words, YamlValue::List(items)) => self.items(items, ValueShape::One(ScalarKind::Text), name),
+            (ValueShape::Records(record), YamlValue::List(items)) => {
+                self.items(items, ValueShape::Record(record), name)
+            }
+            (ValueShape::Map(scalar, value), YamlValue::Map(entries)) => {
                 self.check_keys_differ(entries);
                 // Keys that people choose are values too, such as paths.
                 for (key, node) in entries {
@@ -67,31 +69,31 @@ impl Validator<'_> {
                     self.shape(node, *value, &key.text, key.place);
                 }
             }
-            (Shape::Record(record), Value::Map(entries)) => self.record(entries, record, key),
+            (ValueShape::Record(record), YamlValue::Map(entries)) => self.record(entries, record, key),
             _ => self.wrong_kind(node, shape, name, key),
         }
     }
 
-    fn items(&mut self, items: &[Node], shape: Shape, name: &str) {
+    fn items(&mut self, items: &[YamlNode], shape: ValueShape, name: &str) {
         for item in items {
             self.shape(item, shape, name, item.place);
         }
     }
 
     /// Checks a single value.
-    fn scalar(&mut self, text: &str, scalar: Scalar, place: Place) {
+    fn scalar(&mut self, text: &str, scalar: ScalarKind, place: SourceSpan) {
         // What a reference becomes is not known yet; the text is checked again once it is filled in.
-        if self.parameters == Parameters::Open && text.contains("${") {
+        if self.parameters == ParameterPhase::Open && text.contains("${") {
             return;
         }
 
-        if let Err(Misfit { message, help }) = scalar.check(text) {
+        if let Err(ScalarMisfit { message, help }) = scalar.check(text) {
             self.problems.error_with_help(self.source, place, &message, &help);
         }
     }
 
     /// Checks a map with known keys, which is under a key at `place`.
-    fn record(&mut self, entries: &[(Key, Node)], record: &'static Record, place: Place) {
+    fn record(&mut self, entries: &[(YamlKey, YamlNode)], record: &'static RecordSchema, place: SourceSpan) {
         self.check_keys_differ(entries);
 
         let present: BTreeSet<&str> = entries.iter().map(|(key, _)| key.text.as_str()).collect();
@@ -114,7 +116,7 @@ impl Validator<'_> {
     }
 
     /// Reports a key that the table does not have.
-    fn unknown_key(&mut self, key: &Key, record: &'static Record, present: &BTreeSet<&str>) {
+    fn unknown_key(&mut self, key: &YamlKey, record: &'static RecordSchema, present: &BTreeSet<&str>) {
         let names: Vec<&str> = record.fields.iter().map(|field| field.name).collect();
 
         // A similar name is suggested even if it is present; the list of known keys leaves such names out.
@@ -128,8 +130,8 @@ impl Validator<'_> {
     }
 
     /// Reports repeated keys. YAML parsers disagree about which of them counts, so people would too.
-    fn check_keys_differ(&mut self, entries: &[(Key, Node)]) {
-        let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
+    fn check_keys_differ(&mut self, entries: &[(YamlKey, YamlNode)]) {
+        let mut seen: BTreeMap<&str, SourceSpan> = BTreeMap::new();
         for (key, _) in entries {
             if let Some(first) = seen.get(key.text.as_str()) {
                 self.report_repeated("key", &key.text, *first, key.place);
@@ -140,9 +142,9 @@ impl Validator<'_> {
     }
 
     /// Reports repeated values of a list.
-    fn check_values_differ(&mut self, items: &[Node]) {
-        let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
-        for item in items.iter().filter(|item| matches!(item.value, Value::Scalar(_))) {
+    fn check_values_differ(&mut self, items: &[YamlNode]) {
+        let mut seen: BTreeMap<&str, SourceSpan> = BTreeMap::new();
+        for item in items.iter().filter(|item| matches!(item.value, YamlValue::Scalar(_))) {
             if let Some(first) = seen.get(item.text()) {
                 self.report_repeated("value", item.text(), *first, item.place);
             } else {
@@ -152,30 +154,30 @@ impl Validator<'_> {
     }
 
     /// Reports that a key or value appears at two places.
-    fn report_repeated(&mut self, kind: &str, text: &str, first: Place, second: Place) {
+    fn report_repeated(&mut self, kind: &str, text: &str, first: SourceSpan, second: SourceSpan) {
         let message = format!("the {kind} `{}` appears twice", quoted(text));
         let help = format!("first in line {}", self.source.line(first));
         self.problems.error_with_help(self.source, second, &message, &help);
     }
 
     /// Reports a value of another kind than the table has for its key.
-    fn wrong_kind(&mut self, node: &Node, shape: Shape, name: &str, key: Place) {
+    fn wrong_kind(&mut self, node: &YamlNode, shape: ValueShape, name: &str, key: SourceSpan) {
         let (expected, help) = match shape {
-            Shape::One(scalar) => (scalar.description().to_owned(), ""),
-            Shape::List(scalar) => (format!("a list; each entry {}", scalar.description()), ""),
-            Shape::OneOrMore(scalar) => (format!("one or a list of: {}", scalar.description()), ""),
-            Shape::Words => ("a list of words".to_owned(), "for example `[ java, -jar, app.jar ]`"),
-            Shape::Records(record) => (format!("a list; each entry {}", record.what), ""),
+            ValueShape::One(scalar) => (scalar.description().to_owned(), ""),
+            ValueShape::List(scalar) => (format!("a list; each entry {}", scalar.description()), ""),
+            ValueShape::OneOrMore(scalar) => (format!("one or a list of: {}", scalar.description()), ""),
+            ValueShape::Words => ("a list of words".to_owned(), "for example `[ java, -jar, app.jar ]`"),
+            ValueShape::Records(record) => (format!("a list; each entry {}", record.what), ""),
             // The usual mistake here is a list of the entries, without their reasons.
-            Shape::Map(_, Shape::One(Scalar::Reason)) => {
+            ValueShape::Map(_, ValueShape::One(ScalarKind::Reason)) => {
                 ("a map".to_owned(), "give every entry its reason: `entry: \"reason\"`")
             }
-            Shape::Map(..) | Shape::Record(_) => ("a map".to_owned(), "write `key: value` pairs"),
+            ValueShape::Map(..) | ValueShape::Record(_) => ("a map".to_owned(), "write `key: value` pairs"),
         };
 
         let message = format!("`{}` must be {expected}, not {}", quoted(name), node.kind());
         // There is no value to underline where it is absent.
-        let place = if node.value == Value::Null { key } else { node.place };
+        let place = if node.value == YamlValue::Null { key } else { node.place };
         self.problems.error_with_help(self.source, place, &message, help);
     }
 }

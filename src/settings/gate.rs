@@ -1,22 +1,22 @@
 //! The key `gate` of the registry file: what may be released, and how long a scan is waited for.
 
 use crate::gate::Exemption;
-use crate::gate::Policy;
+use crate::gate::GatePolicy;
 use crate::gate::Severity;
-use crate::harbor::scan::Patience;
+use crate::harbor::scan::ScanPatience;
 use crate::recipe::level::maybe;
 use crate::recipe::level::seconds;
 use crate::recipe::level::text;
-use crate::recipe::parse::Node;
+use crate::recipe::parse::YamlNode;
 use crate::recipe::scalar::day;
 use crate::settings::is_true;
 use std::time::Duration;
 
 /// Reads the gate's policy; what is left out is strict.
-pub(crate) fn policy(node: &Node) -> Policy {
-    let usual = Policy::usual();
-    let exemptions = node.get("exemptions").map(Node::items).unwrap_or_default();
-    Policy {
+pub(crate) fn policy(node: &YamlNode) -> GatePolicy {
+    let usual = GatePolicy::usual();
+    let exemptions = node.get("exemptions").map(YamlNode::items).unwrap_or_default();
+    GatePolicy {
         severity: maybe(node.get("severity")).as_deref().map_or(usual.severity, Severity::of),
         fixable_only: is_true(node.get("fixable-only")),
         unrated_pass: is_true(node.get("unrated-pass")),
@@ -28,9 +28,9 @@ pub(crate) fn policy(node: &Node) -> Policy {
 }
 
 /// Reads how long a scan is waited for.
-pub(crate) fn patience(node: &Node) -> Patience {
-    let usual = Patience::usual();
-    Patience { limit: seconds(node.get("patience")).map_or(usual.limit, Duration::from_secs), ..usual }
+pub(crate) fn patience(node: &YamlNode) -> ScanPatience {
+    let usual = ScanPatience::usual();
+    ScanPatience { limit: seconds(node.get("patience")).map_or(usual.limit, Duration::from_secs), ..usual }
 }
 
 fn hours(seconds: u64) -> u32 {
@@ -38,7 +38,7 @@ fn hours(seconds: u64) -> u32 {
 }
 
 /// Reads an exemption. It holds until the end of the day that was written.
-fn exemption(node: &Node) -> Option<Exemption> {
+fn exemption(node: &YamlNode) -> Option<Exemption> {
     Some(Exemption {
         vulnerability: text(node.get("vulnerability")),
         package: maybe(node.get("package")),

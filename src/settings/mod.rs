@@ -12,22 +12,22 @@ mod setup;
 
 pub use setup::SetupFile;
 
-use crate::gate::Policy;
-use crate::harbor::scan::Patience;
+use crate::gate::GatePolicy;
+use crate::harbor::scan::ScanPatience;
 use crate::oci::registry::address::may_be_talked_to;
 use crate::recipe::Error;
 use crate::recipe::level::maybe;
 use crate::recipe::level::text;
 use crate::recipe::level::texts;
-use crate::recipe::parse::Node;
+use crate::recipe::parse::YamlNode;
 use crate::recipe::parse::parse;
 use crate::recipe::scalar::size;
 use crate::recipe::schema::REGISTRY;
-use crate::recipe::source::Problems;
-use crate::recipe::source::Source;
-use crate::recipe::validate::Parameters;
+use crate::recipe::source::Diagnostics;
+use crate::recipe::source::SourceFile;
+use crate::recipe::validate::ParameterPhase;
 use crate::recipe::validate::validate;
-use crate::sys::beneath::Beneath;
+use crate::sys::beneath::ConfinedFolder;
 use crate::sys::fs;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,9 +64,9 @@ pub struct RegistryFile {
     /// Most bytes of one request.
     pub chunk: Option<u64>,
     /// What the gate lets through.
-    pub gate: Policy,
+    pub gate: GatePolicy,
     /// How long a scan is waited for.
-    pub patience: Patience,
+    pub patience: ScanPatience,
     /// What `publish --setup` brings about.
     pub setup: SetupFile,
     /// Addresses that are tried first for an archive, by its name.
@@ -104,7 +104,7 @@ impl RegistryFile {
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
     pub fn of_project(project: &Path) -> Result<Option<Self>, Error> {
-        let files = Beneath::new(project);
+        let files = ConfinedFolder::new(project);
         let text = match files.read_text(REGISTRY_FILE, LARGEST) {
             Ok(text) => text,
             Err(error) if error.is_missing() => return Ok(None),
@@ -138,12 +138,12 @@ impl RegistryFile {
     }
 
     /// Reads the text; what it names below the project is looked at with `project`.
-    fn understand(shown: &str, text: &str, folder: &Path, project: Option<&Beneath>) -> Result<Self, Error> {
-        let source = Source::new(shown.to_owned(), text.to_owned());
-        let mut problems = Problems::default();
+    fn understand(shown: &str, text: &str, folder: &Path, project: Option<&ConfinedFolder>) -> Result<Self, Error> {
+        let source = SourceFile::new(shown.to_owned(), text.to_owned());
+        let mut problems = Diagnostics::default();
         let mut file = Self::default();
         if let Some(root) = parse(&source, &mut problems) {
-            validate(&source, &root, &REGISTRY, Parameters::Filled, &mut problems);
+            validate(&source, &root, &REGISTRY, ParameterPhase::Filled, &mut problems);
             check_projects(&source, &root, &mut problems);
             check_receivers(&source, &root, &mut problems);
             if let Some(project) = project {
@@ -154,15 +154,17 @@ impl RegistryFile {
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(file) }
     }
 
-    fn of(root: &Node, folder: &Path) -> Self {
-        let path = |node: Option<&Node>| node.map(|node| folder.join(node.text()));
+    fn of(root: &YamlNode, folder: &Path) -> Self {
+        let path = |node: Option<&YamlNode>| node.map(|node| folder.join(node.text()));
         let projects = root
             .get("projects")
             .map(|node| Projects { staging: text(node.get("staging")), release: text(node.get("release")) });
         let advisories = texts(root.get("advisories"));
-        let receiver =
-            |node: &Node| ReceiverEntry { url: text(node.get("url")), secret: folder.join(text(node.get("secret"))) };
-        let mirrors = root.get("mirrors").map(Node::entries).unwrap_or_default();
+        let receiver = |node: &YamlNode| ReceiverEntry {
+            url: text(node.get("url")),
+            secret: folder.join(text(node.get("secret"))),
+        };
+        let mirrors = root.get("mirrors").map(YamlNode::entries).unwrap_or_default();
         Self {
             folder: folder.to_owned(),
             target: maybe(root.get("target")),
@@ -182,7 +184,7 @@ impl RegistryFile {
                 verify: path(node.get("verify")),
                 sign: path(node.get("sign")),
             }),
-            announce: root.get("announce").map(Node::items).unwrap_or_default().iter().map(receiver).collect(),
+            announce: root.get("announce").map(YamlNode::items).unwrap_or_default().iter().map(receiver).collect(),
             advisories: advisories.iter().map(|name| located(name, folder)).collect(),
             mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
         }
@@ -207,7 +209,7 @@ fn located(name: &str, folder: &Path) -> String {
 }
 
 /// What the table of keys cannot say.
-fn check_projects(source: &Source, root: &Node, problems: &mut Problems) {
+fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
     let target = root.get("target");
     let is_folder = target.is_none_or(|node| node.text().starts_with("oci:"));
     let Some(projects) = root.get("projects") else { return };
@@ -225,12 +227,12 @@ fn check_projects(source: &Source, root: &Node, problems: &mut Problems) {
 }
 
 /// What is named below the project is of the project. Those who read it open it by its name, so a link is refused here.
-fn check_files(source: &Source, root: &Node, project: &Beneath, problems: &mut Problems) {
+fn check_files(source: &SourceFile, root: &YamlNode, project: &ConfinedFolder, problems: &mut Diagnostics) {
     let of = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key));
     let single = FILE_KEYS.iter().filter_map(|path| of(path));
     let receivers =
-        root.get("announce").map(Node::items).unwrap_or_default().iter().filter_map(|node| node.get("secret"));
-    let advisories = root.get("advisories").map(Node::items).unwrap_or_default().iter();
+        root.get("announce").map(YamlNode::items).unwrap_or_default().iter().filter_map(|node| node.get("secret"));
+    let advisories = root.get("advisories").map(YamlNode::items).unwrap_or_default().iter();
     for node in single.chain(receivers).chain(advisories) {
         let Some(path) = below_project(node.text()) else { continue };
         if let Err(error) = project.check(&path) {
@@ -270,9 +272,9 @@ fn below_project(text: &str) -> Option<String> {
 }
 
 /// Messages go over plain http only to this machine and to hosts that are named insecure.
-fn check_receivers(source: &Source, root: &Node, problems: &mut Problems) {
+fn check_receivers(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
     let insecure = texts(root.get("insecure"));
-    let urls = root.get("announce").map(Node::items).unwrap_or_default().iter().filter_map(|node| node.get("url"));
+    let urls = root.get("announce").map(YamlNode::items).unwrap_or_default().iter().filter_map(|node| node.get("url"));
     for node in urls {
         if Url::parse(node.text()).is_ok_and(|url| !may_be_talked_to(&url, &insecure)) {
             let help = "use https, or name its host in `insecure`";
@@ -281,15 +283,15 @@ fn check_receivers(source: &Source, root: &Node, problems: &mut Problems) {
     }
 }
 
-pub(crate) fn is_true(node: Option<&Node>) -> bool {
+pub(crate) fn is_true(node: Option<&YamlNode>) -> bool {
     node.is_some_and(|node| node.text() == "true")
 }
 
-pub(crate) fn count(node: Option<&Node>) -> Option<usize> {
+pub(crate) fn count(node: Option<&YamlNode>) -> Option<usize> {
     node.and_then(|node| node.text().parse().ok())
 }
 
-pub(crate) fn bytes(node: Option<&Node>) -> Option<u64> {
+pub(crate) fn bytes(node: Option<&YamlNode>) -> Option<u64> {
     node.and_then(|node| size(node.text()))
 }
 

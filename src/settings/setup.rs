@@ -1,16 +1,16 @@
 //! The key `setup` of the registry file: what `publish --setup` makes of Harbor's projects.
 
 use crate::gate::Severity;
-use crate::harbor::setup::Project;
+use crate::harbor::setup::HarborSetup;
+use crate::harbor::setup::ProjectSetup;
 use crate::harbor::setup::Robots;
-use crate::harbor::setup::Wanted;
 use crate::harbor::setup::Webhook;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::recipe::is_moving;
 use crate::recipe::level::maybe;
 use crate::recipe::level::seconds;
 use crate::recipe::level::texts;
-use crate::recipe::parse::Node;
+use crate::recipe::parse::YamlNode;
 use crate::settings::RegistryFile;
 use crate::settings::bytes;
 use crate::settings::count;
@@ -61,7 +61,7 @@ pub struct SetupFile {
 }
 
 impl SetupFile {
-    pub(crate) fn of(node: &Node, folder: &Path) -> Self {
+    pub(crate) fn of(node: &YamlNode, folder: &Path) -> Self {
         Self {
             staging_storage: bytes(node.get("staging-storage")),
             release_storage: bytes(node.get("release-storage")),
@@ -80,10 +80,10 @@ impl SetupFile {
 impl RegistryFile {
     /// Returns what the two projects should look like for these images; none where the file names no projects.
     #[must_use]
-    pub fn harbor_setup(&self, definitions: &[Definition]) -> Option<Wanted> {
+    pub fn harbor_setup(&self, definitions: &[ImageDefinition]) -> Option<HarborSetup> {
         let projects = self.projects.as_ref()?;
         let setup = &self.setup;
-        Some(Wanted {
+        Some(HarborSetup {
             staging: project(&projects.staging, setup.staging_storage),
             release: project(&projects.release, setup.release_storage),
             withhold: setup.withhold.as_deref().map(Severity::of),
@@ -117,12 +117,12 @@ impl SetupFile {
     }
 }
 
-fn project(name: &str, storage: Option<u64>) -> Project {
-    Project { name: name.to_owned(), storage: storage.and_then(|bytes| i64::try_from(bytes).ok()) }
+fn project(name: &str, storage: Option<u64>) -> ProjectSetup {
+    ProjectSetup { name: name.to_owned(), storage: storage.and_then(|bytes| i64::try_from(bytes).ok()) }
 }
 
 /// Returns the patterns of all tags that move, as Harbor writes them.
-fn moving_tags(definitions: &[Definition]) -> Vec<String> {
+fn moving_tags(definitions: &[ImageDefinition]) -> Vec<String> {
     let patterns = definitions.iter().flat_map(|definition| &definition.publish.tags);
     let moving: BTreeSet<String> =
         patterns.filter(|pattern| is_moving(pattern)).map(|pattern| pattern.replace("{version}", "*")).collect();

@@ -1,8 +1,8 @@
 //! The form of a cache entry: a manifest whose every descriptor is covered by a signature over the build key.
 
-use crate::build::Built;
-use crate::keys::Signer;
-use crate::keys::Verifier;
+use crate::build::BuiltImage;
+use crate::keys::SigningKey;
+use crate::keys::VerifyingKey;
 use crate::oci;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -34,7 +34,7 @@ const MOST_BYTES: u64 = 4 << 20;
 
 /// An entry whose signature is right.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CacheEntry {
     record: (Digest, u64),
     blobs: BTreeSet<(Digest, u64)>,
 }
@@ -50,7 +50,7 @@ fn statement(key: &Digest, record: (Digest, u64), blobs: &BTreeSet<(Digest, u64)
 
 /// Returns the record and the manifest of an image's entry.
 #[must_use]
-pub fn write(built: &Built, signer: &Signer, made: Epoch) -> (Vec<u8>, Vec<u8>) {
+pub fn write(built: &BuiltImage, signer: &SigningKey, made: Epoch) -> (Vec<u8>, Vec<u8>) {
     let record = oci::canonical(built);
     let named = (Digest::of(&record), record.len() as u64);
     let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
@@ -85,12 +85,12 @@ pub fn key(bytes: &[u8]) -> Result<Digest, String> {
     key.ok_or_else(|| "it is not a cache entry".to_owned())
 }
 
-impl Entry {
+impl CacheEntry {
     /// Reads an entry and checks that it answers this key, signed by the right one.
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub fn read(bytes: &[u8], key: &Digest, verifier: &Verifier) -> Result<Self, String> {
+    pub fn read(bytes: &[u8], key: &Digest, verifier: &VerifyingKey) -> Result<Self, String> {
         let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if manifest.artifact_type().as_ref().map(ToString::to_string).as_deref() != Some(ARTIFACT_TYPE) {
             return Err("it is not a cache entry".to_owned());
@@ -125,8 +125,8 @@ impl Entry {
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub fn built(&self, bytes: &[u8], key: &Digest) -> Result<Built, String> {
-        let built: Built = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    pub fn built(&self, bytes: &[u8], key: &Digest) -> Result<BuiltImage, String> {
+        let built: BuiltImage = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if built.key != *key {
             return Err("its record answers another key".to_owned());
         }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::keys::tests::pair;
 
-    fn built() -> Built {
+    fn built() -> BuiltImage {
         let text = format!(
             r#"{{"key":"{0}","image":"i","version":"1","tags":["1"],"index":["{1}",10],"platforms":[]}}"#,
             Digest::of(b"key"),
@@ -154,7 +154,7 @@ mod tests {
         let (signer, verifier) = pair(1);
         let (built, key) = (built(), Digest::of(b"key"));
         let (record, manifest) = write(&built, &signer, Epoch(0));
-        let entry = Entry::read(&manifest, &key, &verifier).unwrap();
+        let entry = CacheEntry::read(&manifest, &key, &verifier).unwrap();
         assert_eq!(entry.built(&record, &key).unwrap(), built);
         let text = String::from_utf8(manifest.clone()).unwrap();
         let index = Digest::of(b"index").to_string();
@@ -167,12 +167,12 @@ mod tests {
             ("[]".to_owned(), ""),
         ];
         for (text, expected) in table {
-            let error = Entry::read(text.as_bytes(), &key, &verifier).unwrap_err();
+            let error = CacheEntry::read(text.as_bytes(), &key, &verifier).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
         let (_, stranger) = pair(2);
-        assert!(Entry::read(&manifest, &key, &stranger).unwrap_err().starts_with("its signature"));
-        assert_eq!(Entry::read(&manifest, &Digest::of(b"x"), &verifier).unwrap_err(), "it answers another key");
+        assert!(CacheEntry::read(&manifest, &key, &stranger).unwrap_err().starts_with("its signature"));
+        assert_eq!(CacheEntry::read(&manifest, &Digest::of(b"x"), &verifier).unwrap_err(), "it answers another key");
         let swapped = String::from_utf8(record).unwrap().replace(&index, &key.to_string());
         assert_eq!(entry.built(swapped.as_bytes(), &key).unwrap_err(), "its record names other blobs");
     }
@@ -193,10 +193,10 @@ mod tests {
         let mut tried = 0;
         for (at, edited) in edits(&serde_json::from_slice(&manifest).unwrap()) {
             tried += 1;
-            let read = Entry::read(&oci::canonical(&edited), &key, &verifier);
+            let read = CacheEntry::read(&oci::canonical(&edited), &key, &verifier);
             assert!(read.is_err() || is_free(&at), "{at}");
         }
-        let entry = Entry::read(&manifest, &key, &verifier).unwrap();
+        let entry = CacheEntry::read(&manifest, &key, &verifier).unwrap();
         for (at, edited) in edits(&serde_json::from_slice(&record).unwrap()) {
             tried += 1;
             // the record is fetched by the digest that was signed

@@ -1,14 +1,14 @@
 //! Results of builds, kept in the registry: an empty machine finds what another one has built.
 //!
 //! - **In**: build keys ([`crate::build::keys`]: lock, recipes, engine), finished images.
-//! - **Out**: [`Cache::take`] brings records and documents of known images into the store, their layers stay in the registry
-//!   until somebody needs the bytes; [`Cache::give`] leaves an entry for others.
+//! - **Out**: [`SharedCache::take`] brings records and documents of known images into the store, their layers stay in the registry
+//!   until somebody needs the bytes; [`SharedCache::give`] leaves an entry for others.
 //! - **Invariants**: what is not signed by the key that the project names is not used; an entry is bound to its build
 //!   key; every blob is checked against its digest. Whatever is wrong with an entry, the image is built instead.
 //! - **Not here**: pushing and mounting (`oci::registry`), building (`build`).
 //!
 //! An entry is an OCI image manifest in the cache repository, tagged `image-<build key>`: its configuration is the
-//! record of the image ([`Built`]), its layers are the image's documents and layers, so that the registry keeps them
+//! record of the image ([`BuiltImage`]), its layers are the image's documents and layers, so that the registry keeps them
 //! and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a machine with
 //! nothing that has to build the next one (a patched package) finds the layers there that stay as they are.
 
@@ -16,21 +16,21 @@ pub mod entry;
 pub mod prune;
 pub mod states;
 
-pub use prune::Pruned;
+pub use prune::PrunedEntries;
 
-use crate::build::Built;
+use crate::build::BuiltImage;
 use crate::fault::Explain;
 use crate::fault::Turn;
-use crate::keys::Signer;
-use crate::keys::Verifier;
+use crate::keys::SigningKey;
+use crate::keys::VerifyingKey;
 use crate::layer::write;
-use crate::oci::registry::Push;
-use crate::oci::registry::Pushed;
-use crate::oci::registry::Registry;
+use crate::oci::registry::PushOutcome;
+use crate::oci::registry::PushRequest;
+use crate::oci::registry::RegistryClient;
 use crate::oci::registry::error;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::shared::entry::Entry;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::shared::entry::CacheEntry;
 use crate::store;
 use crate::store::Store;
 use crate::sys::clock;
@@ -83,19 +83,19 @@ impl Explain for Error {
 }
 
 /// The cache repository of a registry.
-pub struct Cache<'a> {
+pub struct SharedCache<'a> {
     /// The registry.
-    pub registry: &'a Registry,
+    pub registry: &'a RegistryClient,
     /// The repository, with its project.
     pub repository: &'a str,
     /// Whose entries are taken; without it none is.
-    pub verifier: Option<&'a Verifier>,
+    pub verifier: Option<&'a VerifyingKey>,
     /// Signs entries that are given; without it none is.
-    pub signer: Option<&'a Signer>,
+    pub signer: Option<&'a SigningKey>,
     /// Where images are.
     pub store: &'a Store,
     /// Hears what is going on.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// Returns what stands for a repository of a registry in the store.
@@ -114,7 +114,7 @@ fn latest(image: &str) -> String {
     format!("latest-{image}")
 }
 
-impl Cache<'_> {
+impl SharedCache<'_> {
     /// Returns what stands for this registry and repository in the store.
     #[must_use]
     pub fn place(&self) -> Digest {
@@ -130,7 +130,7 @@ impl Cache<'_> {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn forget(&self, built: &Built) -> Result<(), Error> {
+    pub fn forget(&self, built: &BuiltImage) -> Result<(), Error> {
         for digest in built.elsewhere(self.store) {
             self.store.forget_elsewhere(&digest, &self.place())?;
         }
@@ -154,7 +154,7 @@ impl Cache<'_> {
         for result in taken {
             match result {
                 Ok(found) => count += usize::from(found),
-                Err(error) => self.reporter.event(Event::Warning(format!("{error}: the image is built here"))),
+                Err(error) => self.reporter.event(ProgressEvent::Warning(format!("{error}: the image is built here"))),
             }
         }
         count
@@ -162,21 +162,26 @@ impl Cache<'_> {
 
     /// Reads the record of an entry; none when there is no such entry. It answers `key`, or without one the key that it
     /// names itself.
-    async fn built(&self, tag: String, key: Option<&Digest>, verifier: &Verifier) -> Result<Option<Built>, Error> {
+    async fn built(
+        &self,
+        tag: String,
+        key: Option<&Digest>,
+        verifier: &VerifyingKey,
+    ) -> Result<Option<BuiltImage>, Error> {
         let manifest = match self.registry.manifest(self.repository, &tag).await {
             Err(error::Error::Missing { .. }) => return Ok(None),
             other => other?,
         };
         let wrong = |cause: String| Error::Entry { tag: tag.clone(), cause };
         let key = key.map_or_else(|| entry::key(&manifest.bytes), |key| Ok(*key)).map_err(wrong)?;
-        let entry = Entry::read(&manifest.bytes, &key, verifier).map_err(wrong)?;
+        let entry = CacheEntry::read(&manifest.bytes, &key, verifier).map_err(wrong)?;
         let record = entry.record();
         self.registry.pull_blob(self.repository, record, self.store.folder(), self.reporter).await?;
         let bytes = fs::read(&self.store.blob(&record.0), record.1)?;
         entry.built(&bytes, &key).map(Some).map_err(wrong)
     }
 
-    async fn take_one(&self, key: &Digest, verifier: &Verifier, whole: bool) -> Result<bool, Error> {
+    async fn take_one(&self, key: &Digest, verifier: &VerifyingKey, whole: bool) -> Result<bool, Error> {
         let Some(built) = self.built(tag(key), Some(key), verifier).await? else { return Ok(false) };
         let into = self.store.folder();
         let documents = built.documents();
@@ -201,7 +206,7 @@ impl Cache<'_> {
     }
 
     /// Remembers where the layers of an image's newest entry are, whatever its build key.
-    async fn take_layers(&self, image: &str, verifier: &Verifier) -> Result<(), Error> {
+    async fn take_layers(&self, image: &str, verifier: &VerifyingKey) -> Result<(), Error> {
         let Some(built) = self.built(latest(image), None, verifier).await? else { return Ok(()) };
         for layer in built.platforms.iter().flat_map(|platform| &platform.layers) {
             let Some(key) = &layer.key else { continue };
@@ -217,7 +222,7 @@ impl Cache<'_> {
     ///
     /// # Errors
     /// When the cache does not have them any more.
-    pub async fn bring(&self, built: &Built) -> Result<(), Error> {
+    pub async fn bring(&self, built: &BuiltImage) -> Result<(), Error> {
         let missing: BTreeSet<(Digest, u64)> =
             built.layers().filter(|(digest, size)| !self.store.has_blob(digest, *size)).collect();
         let into = self.store.folder();
@@ -234,7 +239,7 @@ impl Cache<'_> {
     ///
     /// # Errors
     /// When the registry refuses.
-    pub async fn give(&self, built: &Built, repository: &str) -> Result<Option<Pushed>, Error> {
+    pub async fn give(&self, built: &BuiltImage, repository: &str) -> Result<Option<PushOutcome>, Error> {
         let Some(signer) = self.signer else { return Ok(None) };
         let tag = tag(&built.key);
         if !built.new && self.registry.head(self.repository, &tag).await?.is_some() {
@@ -245,7 +250,7 @@ impl Cache<'_> {
         let digest = self.store.add(&manifest)?;
         let target = crate::oci::descriptor(entry::MEDIA_TYPE, &digest, manifest.len() as u64);
         let elsewhere = built.elsewhere(self.store);
-        let push = Push {
+        let push = PushRequest {
             layout: self.store.folder(),
             target: &target,
             repository: self.repository,

@@ -2,8 +2,8 @@
 
 use crate::lock::file::Lock;
 use crate::oci;
-use crate::shared::Cache;
 use crate::shared::Error;
+use crate::shared::SharedCache;
 use crate::shared::states;
 use crate::shared::tag;
 use crate::values::Digest;
@@ -15,24 +15,24 @@ use std::collections::BTreeSet;
 /// What was pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Pruned {
+pub struct PrunedEntries {
     /// Entries that stay.
     pub kept: usize,
     /// Tags of entries that were deleted.
     pub removed: Vec<String>,
 }
 
-impl Cache<'_> {
+impl SharedCache<'_> {
     /// Deletes the entries that were made before `limit` and that none of these keys asks for, and the states of archives
     /// that none of these locks names. Their blobs go with the registry's next garbage collection.
     ///
     /// # Errors
     /// When the registry refuses; what was deleted until then is gone.
-    pub async fn prune(&self, keys: &[Digest], locks: &[&Lock], limit: Epoch) -> Result<Pruned, Error> {
+    pub async fn prune(&self, keys: &[Digest], locks: &[&Lock], limit: Epoch) -> Result<PrunedEntries, Error> {
         let mut wanted: BTreeSet<String> = keys.iter().map(tag).collect();
         wanted.extend(states::tags(locks));
         let is_entry = |tag: &str| tag.starts_with("image-") || tag.starts_with("state-");
-        let mut pruned = Pruned::default();
+        let mut pruned = PrunedEntries::default();
         for tag in self.registry.tags(self.repository).await? {
             if !is_entry(&tag) || wanted.contains(&tag) {
                 pruned.kept += usize::from(is_entry(&tag));

@@ -9,11 +9,11 @@ use crate::apt::release;
 use crate::fetch::states::StateFiles;
 use crate::lock::file::Lock;
 use crate::oci;
-use crate::oci::registry::Push;
+use crate::oci::registry::PushRequest;
 use crate::oci::registry::error;
-use crate::report::Event;
-use crate::shared::Cache;
+use crate::report::ProgressEvent;
 use crate::shared::Error;
+use crate::shared::SharedCache;
 use crate::shared::entry::CREATED;
 use crate::sys::clock;
 use crate::sys::fs;
@@ -52,7 +52,7 @@ fn tag(inrelease: &Digest) -> String {
     format!("state-{}", inrelease.hex())
 }
 
-impl Cache<'_> {
+impl SharedCache<'_> {
     /// Brings the states that these locks name and the store does not have; what cannot be had is looked for elsewhere.
     pub async fn take_states(&self, locks: &[&Lock]) {
         for inrelease in states(locks) {
@@ -60,7 +60,7 @@ impl Cache<'_> {
                 continue;
             }
             if let Err(error) = self.take_state(&inrelease).await {
-                self.reporter.event(Event::Warning(format!("{error}: the state is looked for elsewhere")));
+                self.reporter.event(ProgressEvent::Warning(format!("{error}: the state is looked for elsewhere")));
             }
         }
     }
@@ -117,7 +117,7 @@ impl Cache<'_> {
         self.store.add(b"{}")?;
         let digest = self.store.add(&manifest)?;
         let target = oci::descriptor(MANIFEST, &digest, manifest.len() as u64);
-        let push = Push {
+        let push = PushRequest {
             layout: self.store.folder(),
             target: &target,
             repository: self.repository,

@@ -31,17 +31,17 @@ mod record;
 mod whole;
 mod writer;
 
-pub use prune::Pruned;
-pub use prune::Usage;
-pub use prune::Verified;
+pub use prune::PrunedFiles;
+pub use prune::StoreUsage;
+pub use prune::StoreVerification;
 pub use writer::BlobWriter;
 
 use crate::fault::Explain;
 use crate::fault::Turn;
-use crate::store::place::Place;
+use crate::store::place::StorePlace;
 use crate::sys::fs;
 use crate::sys::own;
-use crate::sys::own::Stamp;
+use crate::sys::own::FileStamp;
 use crate::values::Digest;
 use crate::values::shown::shown;
 use std::fs::File;
@@ -150,7 +150,7 @@ impl Store {
     /// # Errors
     /// [`Error::Newer`], [`Error::Unsafe`], or when the folder cannot be created or locked.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let Place { folder, warning } = place::find(folder)?;
+        let StorePlace { folder, warning } = place::find(folder)?;
         let is_new = is_new(&folder)?;
 
         let in_use = folder.join(IN_USE);
@@ -170,7 +170,7 @@ impl Store {
         }
         // flock(2) cannot turn an exclusive lock into a shared one atomically, so it is released first
         drop(exclusive);
-        let store = Self { folder, warning, _in_use: Some(fs::lock(&in_use, fs::Lock::Shared)?) };
+        let store = Self { folder, warning, _in_use: Some(fs::lock(&in_use, fs::LockMode::Shared)?) };
 
         if is_new {
             store.put(&store.folder.join(VERSION), format!("{FORMAT}\n").as_bytes())?;
@@ -283,7 +283,7 @@ impl Store {
 
     /// Remembers that a blob that was just written is whole.
     fn stamp_blob(&self, digest: &Digest) {
-        if let Some(stamp) = Stamp::of(&self.blob(digest)) {
+        if let Some(stamp) = FileStamp::of(&self.blob(digest)) {
             self.stamp(digest, stamp);
         }
     }

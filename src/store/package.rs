@@ -4,7 +4,7 @@
 use crate::store::Error;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::sys::own::Stamp;
+use crate::sys::own::FileStamp;
 use crate::values::Digest;
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ impl Store {
     pub fn package_tree(&self, key: &Digest) -> Option<Vec<u8>> {
         let folder = self.package(key);
         // a payload that is a link or a folder has no stamp; its bytes are checked when they are read
-        Stamp::of(&folder.join("payload"))?;
+        FileStamp::of(&folder.join("payload"))?;
 
         let sum = fs::read_text(&folder.join("sum"), 100).ok()?;
         let bytes = fs::read(&folder.join("tree.json"), TREE_LIMIT).ok()?;
@@ -33,12 +33,12 @@ impl Store {
     /// Tells whether the payload is unchanged since it was last found whole.
     #[must_use]
     pub fn payload_is_stamped(&self, key: &Digest) -> bool {
-        Stamp::of(&self.package(key).join("payload")).is_some_and(|stamp| self.is_stamped(key, stamp))
+        FileStamp::of(&self.package(key).join("payload")).is_some_and(|stamp| self.is_stamped(key, stamp))
     }
 
     /// Remembers that the payload is whole.
     pub fn stamp_payload(&self, key: &Digest) {
-        if let Some(stamp) = Stamp::of(&self.package(key).join("payload")) {
+        if let Some(stamp) = FileStamp::of(&self.package(key).join("payload")) {
             self.stamp(key, stamp);
         }
     }

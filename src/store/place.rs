@@ -10,7 +10,7 @@ use crate::store::IN_USE;
 use crate::store::VERSION;
 use crate::sys::fs;
 use crate::sys::own;
-use crate::sys::own::Look;
+use crate::sys::own::FileStatus;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ const PARTS: [&str; 11] = [
 ];
 
 /// A place for a store.
-pub(super) struct Place {
+pub(super) struct StorePlace {
     /// The folder.
     pub(super) folder: PathBuf,
     /// What people should know about it.
@@ -48,7 +48,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// [`Error::Unsafe`], or when it cannot be created.
-pub(super) fn find(configured: &Path) -> Result<Place, Error> {
+pub(super) fn find(configured: &Path) -> Result<StorePlace, Error> {
     let me = own::me()?;
     if own::look(configured)?.is_none() {
         if let Some(parent) = configured.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -61,7 +61,7 @@ pub(super) fn find(configured: &Path) -> Result<Place, Error> {
     let status = status(configured)?;
     if objection(&status, me).is_none() && is_store(configured)? {
         close(configured, &status)?;
-        return Ok(Place { folder: configured.to_owned(), warning: None });
+        return Ok(StorePlace { folder: configured.to_owned(), warning: None });
     }
 
     let folder = configured.join(format!("sockel-{me}"));
@@ -71,11 +71,11 @@ pub(super) fn find(configured: &Path) -> Result<Place, Error> {
         let (configured, folder) = (configured.display(), folder.display());
         format!("`{configured}` belongs to user {owner}, who can remove its contents: the store is `{folder}`")
     });
-    Ok(Place { folder, warning })
+    Ok(StorePlace { folder, warning })
 }
 
 /// Returns the user, other than root and ourselves, who owns the configured folder or the link that leads to it.
-fn owner_above(configured: &Path, status: &Look, me: u32) -> Result<Option<u32>, Error> {
+fn owner_above(configured: &Path, status: &FileStatus, me: u32) -> Result<Option<u32>, Error> {
     let target = self::status(&fs::absolute(configured)?)?;
     // root can do anything anyway, so a warning about it tells nothing
     Ok([status.owner, target.owner].into_iter().find(|owner| *owner != me && *owner != 0))
@@ -112,7 +112,7 @@ pub(super) fn within(path: &Path) -> Result<(), Error> {
     own::create_dir(path)?;
     // the part above belongs to us alone, so nobody else can have made this folder: its type is enough
     match status(path)? {
-        Look { is_dir: true, .. } => Ok(()),
+        FileStatus { is_dir: true, .. } => Ok(()),
         _ => Err(Error::Unsafe { path: path.to_owned(), cause: NO_FOLDER.to_owned() }),
     }
 }
@@ -128,17 +128,19 @@ fn check(path: &Path, me: u32) -> Result<(), Error> {
 }
 
 /// Returns why others can change a folder, if they can.
-fn objection(status: &Look, me: u32) -> Option<String> {
+fn objection(status: &FileStatus, me: u32) -> Option<String> {
     match status {
-        Look { is_dir: false, .. } => Some(NO_FOLDER.to_owned()),
-        Look { owner, .. } if *owner != me => Some(format!("it belongs to user {owner}, and this is user {me}")),
-        Look { mode, .. } if mode & OPEN != 0 => Some(format!("others may write to it (mode {:04o})", mode & 0o7777)),
+        FileStatus { is_dir: false, .. } => Some(NO_FOLDER.to_owned()),
+        FileStatus { owner, .. } if *owner != me => Some(format!("it belongs to user {owner}, and this is user {me}")),
+        FileStatus { mode, .. } if mode & OPEN != 0 => {
+            Some(format!("others may write to it (mode {:04o})", mode & 0o7777))
+        }
         _ => None,
     }
 }
 
 /// Takes the rights of group and others away: older versions of sockel let everybody read.
-fn close(path: &Path, status: &Look) -> Result<(), Error> {
+fn close(path: &Path, status: &FileStatus) -> Result<(), Error> {
     if status.mode & SHARED == 0 {
         return Ok(());
     }
@@ -160,7 +162,7 @@ fn is_store(folder: &Path) -> Result<bool, Error> {
     Ok(fs::list(folder)?.is_empty())
 }
 
-fn status(path: &Path) -> Result<Look, Error> {
+fn status(path: &Path) -> Result<FileStatus, Error> {
     match own::look(path)? {
         Some(status) => Ok(status),
         None => Err(fs::Error::new("look at", path, std::io::ErrorKind::NotFound.into()).into()),

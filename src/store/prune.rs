@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Bytes and files of one part of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Usage {
+pub struct StoreUsage {
     /// Name of the part: `blobs`, `packages`, `results`, `archives`, `partial`.
     pub part: &'static str,
     /// Number of files.
@@ -24,7 +24,7 @@ pub struct Usage {
 
 /// Files that [`Store::prune`] removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Pruned {
+pub struct PrunedFiles {
     /// Number of files.
     pub files: u64,
     /// Bytes.
@@ -33,7 +33,7 @@ pub struct Pruned {
 
 /// Result of [`Store::verify`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Verified {
+pub struct StoreVerification {
     /// Blobs and unpacked packages whose bytes were read.
     pub checked: u64,
     /// Names of damaged ones. They were removed, and are made again when needed.
@@ -54,12 +54,12 @@ impl Store {
     ///
     /// # Errors
     /// When a folder cannot be listed.
-    pub fn usage(&self) -> Result<Vec<Usage>, Error> {
+    pub fn usage(&self) -> Result<Vec<StoreUsage>, Error> {
         let mut usage = Vec::new();
         for part in PARTS {
             let files = fs::walk(&self.folder.join(part))?;
             let bytes = files.iter().map(|file| file.size).sum();
-            usage.push(Usage { part, files: files.len() as u64, bytes });
+            usage.push(StoreUsage { part, files: files.len() as u64, bytes });
         }
         Ok(usage)
     }
@@ -69,14 +69,14 @@ impl Store {
     ///
     /// # Errors
     /// When another command is running, or a file cannot be removed.
-    pub fn prune(self, age: u64, kept: &BTreeSet<Digest>) -> Result<Pruned, Error> {
+    pub fn prune(self, age: u64, kept: &BTreeSet<Digest>) -> Result<PrunedFiles, Error> {
         // our own shared lock would keep the exclusive one away
         let Self { folder, _in_use, .. } = self;
         drop(_in_use);
-        let _exclusive = fs::lock(&folder.join(IN_USE), fs::Lock::Exclusive)?;
+        let _exclusive = fs::lock(&folder.join(IN_USE), fs::LockMode::Exclusive)?;
 
         let limit = clock::now().0.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
-        let mut pruned = Pruned::default();
+        let mut pruned = PrunedFiles::default();
         for part in ["blobs", "packages", "results", "partial", INDEXES] {
             for file in fs::walk(&folder.join(part))? {
                 let is_kept = part == INDEXES && digest_in_name(&file.path).is_some_and(|name| kept.contains(&name));
@@ -97,8 +97,8 @@ impl Store {
     ///
     /// # Errors
     /// When a file cannot be read or removed.
-    pub fn verify(&self) -> Result<Verified, Error> {
-        let mut verified = Verified::default();
+    pub fn verify(&self) -> Result<StoreVerification, Error> {
+        let mut verified = StoreVerification::default();
 
         // stamps are not trusted here: the point is to find what they cannot show
         let blobs = self.folder.join("blobs/sha256");
@@ -126,8 +126,8 @@ impl Store {
     }
 }
 
-impl Pruned {
-    fn remove(&mut self, file: &fs::Found) -> Result<(), Error> {
+impl PrunedFiles {
+    fn remove(&mut self, file: &fs::FoundFile) -> Result<(), Error> {
         fs::remove(&file.path)?;
         self.files += 1;
         self.bytes += file.size;
@@ -136,7 +136,7 @@ impl Pruned {
 }
 
 /// Removes the decoded indexes whose compressed index is gone: nothing would read or prune them any more.
-fn remove_orphans(store: &Path, pruned: &mut Pruned) -> Result<(), Error> {
+fn remove_orphans(store: &Path, pruned: &mut PrunedFiles) -> Result<(), Error> {
     for file in fs::walk(&store.join(DECODED))? {
         // a stamp is named as the index that it is for
         let index = file.path.file_stem().map(|name| store.join(INDEXES).join(name));
@@ -160,7 +160,7 @@ fn remove_incomplete_packages(store: &Path) -> Result<(), Error> {
 }
 
 /// Tells whether a record is undamaged and its name is a key.
-fn is_sound_record(file: &fs::Found, kind: &str, key: &str) -> bool {
+fn is_sound_record(file: &fs::FoundFile, kind: &str, key: &str) -> bool {
     let Ok(key) = Digest::from_hex(key) else { return false };
     fs::read(&file.path, file.size).is_ok_and(|bytes| !record::is_damaged(&bytes, kind, &key))
 }
@@ -170,7 +170,7 @@ fn digest_in_name(path: &Path) -> Option<Digest> {
 }
 
 /// Returns when a file was last used. An index is read in its decoded form, so a use of that counts for it.
-fn last_use(file: &fs::Found, store: &Path) -> i64 {
+fn last_use(file: &fs::FoundFile, store: &Path) -> i64 {
     let decoded = file.path.strip_prefix(store.join(INDEXES)).ok().map(|name| store.join(DECODED).join(name));
     let used = decoded.and_then(|decoded| fs::used(&decoded));
     used.map_or(file.used, |used| used.max(file.used))

@@ -90,7 +90,7 @@ fn a_blob_changed_in_place_is_gone_at_the_next_look() {
     // what nobody has hashed yet is hashed, and remembered
     fs::write_atomic(&store.blob(&digest), b"good").unwrap();
     store.doubt(&digest);
-    assert!(store.has_blob(&digest, 4) && store.is_stamped(&digest, Stamp::of(&store.blob(&digest)).unwrap()));
+    assert!(store.has_blob(&digest, 4) && store.is_stamped(&digest, FileStamp::of(&store.blob(&digest)).unwrap()));
     assert!(!store.has_blob(&digest, 5));
 }
 

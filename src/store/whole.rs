@@ -1,13 +1,13 @@
 //! Tells whether bytes are unchanged, without reading them each time.
 //!
-//! Bytes that were hashed once have a [`Stamp`], which is kept; as long as the file still has it, the bytes count as
+//! Bytes that were hashed once have a [`FileStamp`], which is kept; as long as the file still has it, the bytes count as
 //! unchanged. Otherwise they are hashed again, and damaged ones are removed, so that they are made again. What leaves the
 //! store is hashed in any case.
 
 use crate::store::Error;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::sys::own::Stamp;
+use crate::sys::own::FileStamp;
 use crate::values::Digest;
 use std::path::Path;
 
@@ -18,14 +18,14 @@ impl Store {
     /// Tells whether the store has an undamaged blob of this size. A damaged one is removed.
     #[must_use]
     pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        Stamp::of(&self.blob(digest)).is_some_and(|stamp| stamp.size == size) && self.has_whole_blob(digest)
+        FileStamp::of(&self.blob(digest)).is_some_and(|stamp| stamp.size == size) && self.has_whole_blob(digest)
     }
 
     /// Tells whether the store has an undamaged blob. A damaged one is removed.
     #[must_use]
     pub fn has_whole_blob(&self, digest: &Digest) -> bool {
         let path = self.blob(digest);
-        let Some(stamp) = Stamp::of(&path) else { return false };
+        let Some(stamp) = FileStamp::of(&path) else { return false };
         if self.is_stamped(digest, stamp) {
             return true;
         }
@@ -33,7 +33,7 @@ impl Store {
         let is_whole = fs::digest_of(&path).is_ok_and(|found| found == *digest);
         // another command may have put a whole blob there in the meantime, which must not be removed, and a stamp from
         // before the hashing must not vouch for bytes from after it
-        let is_same = Stamp::of(&path) == Some(stamp);
+        let is_same = FileStamp::of(&path) == Some(stamp);
         match (is_whole, is_same) {
             (true, true) => self.stamp(digest, stamp),
             (false, true) => drop(fs::remove(&path)),
@@ -73,12 +73,12 @@ impl Store {
 
     /// Tells whether bytes with this stamp were found whole.
     #[must_use]
-    pub fn is_stamped(&self, key: &Digest, stamp: Stamp) -> bool {
+    pub fn is_stamped(&self, key: &Digest, stamp: FileStamp) -> bool {
         self.result(WHOLE, key) == Some(stamp)
     }
 
     /// Remembers that bytes with this stamp are whole.
-    pub fn stamp(&self, key: &Digest, stamp: Stamp) {
+    pub fn stamp(&self, key: &Digest, stamp: FileStamp) {
         // a stamp that cannot be kept only costs another hashing
         let _not_kept = self.keep(WHOLE, key, &stamp);
     }

@@ -4,7 +4,7 @@ use crate::store::Error;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use std::io::Write;
 
 /// A blob being written; removed without a trace unless finished.
@@ -12,14 +12,14 @@ use std::io::Write;
 pub struct BlobWriter<'a> {
     store: &'a Store,
     file: tempfile::NamedTempFile,
-    hasher: Hasher,
+    hasher: DigestHasher,
 }
 
 impl<'a> BlobWriter<'a> {
     pub(crate) fn new(store: &'a Store) -> Result<Self, Error> {
         // in the store itself, so that the rename at the end stays within one file system
         let file = fs::temporary(&store.folder().join("tmp"))?;
-        Ok(Self { store, file, hasher: Hasher::default() })
+        Ok(Self { store, file, hasher: DigestHasher::default() })
     }
 
     /// Appends bytes.

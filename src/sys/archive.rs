@@ -2,7 +2,7 @@
 //!
 //! The tar library reads long names, extended headers and maps of sparse files completely before its caller sees any of
 //! them. So the reader below the library counts: between two members it hands out [`METADATA`] bytes at most, and
-//! [`Limits`] bounds the sum over all members. A member whose name claims to have 8 GiB costs no more memory than any
+//! [`ArchiveLimits`] bounds the sum over all members. A member whose name claims to have 8 GiB costs no more memory than any
 //! other.
 
 use std::cell::Cell;
@@ -21,7 +21,7 @@ pub const LONGEST_PATH: usize = 4096;
 
 /// Limits on the sum over all members of an archive, or of several archives that belong together. Counts down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct ArchiveLimits {
     left: ArchiveTotals,
     most: ArchiveTotals,
 }
@@ -37,7 +37,7 @@ struct ArchiveTotals {
     bytes: u64,
 }
 
-impl Limits {
+impl ArchiveLimits {
     /// Returns limits on the number of members, on the bytes of their paths and link targets, which a reader keeps in
     /// memory, and on all bytes of the unpacked archive.
     #[must_use]
@@ -47,18 +47,18 @@ impl Limits {
     }
 
     /// Counts one member with its bytes of names and its bytes of headers and contents.
-    fn count(&mut self, names: u64, bytes: u64) -> Result<(), Excess> {
+    fn count(&mut self, names: u64, bytes: u64) -> Result<(), ArchiveLimitExceeded> {
         let Self { left, most } = self;
-        left.members = left.members.checked_sub(1).ok_or(Excess::Members(most.members))?;
-        left.names = left.names.checked_sub(names).ok_or(Excess::Names(most.names))?;
-        left.bytes = left.bytes.checked_sub(bytes).ok_or(Excess::Bytes(most.bytes))?;
+        left.members = left.members.checked_sub(1).ok_or(ArchiveLimitExceeded::Members(most.members))?;
+        left.names = left.names.checked_sub(names).ok_or(ArchiveLimitExceeded::Names(most.names))?;
+        left.bytes = left.bytes.checked_sub(bytes).ok_or(ArchiveLimitExceeded::Bytes(most.bytes))?;
         Ok(())
     }
 }
 
 /// An archive exceeds a limit. Travels inside [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Excess {
+pub enum ArchiveLimitExceeded {
     /// There are too many members.
     #[error("it has more than {0} paths")]
     Members(u64),
@@ -76,7 +76,7 @@ pub enum Excess {
     Path,
 }
 
-impl Excess {
+impl ArchiveLimitExceeded {
     /// Returns the exceeded limit that an error carries.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
@@ -84,8 +84,8 @@ impl Excess {
     }
 }
 
-impl From<Excess> for io::Error {
-    fn from(excess: Excess) -> Self {
+impl From<ArchiveLimitExceeded> for io::Error {
+    fn from(excess: ArchiveLimitExceeded) -> Self {
         Self::new(io::ErrorKind::InvalidData, excess)
     }
 }
@@ -93,14 +93,14 @@ impl From<Excess> for io::Error {
 /// Calls `visit` with each member of an archive, and skips the content that `visit` leaves unread.
 ///
 /// # Errors
-/// When the stream or `visit` fails, or with an [`Excess`] inside when the archive exceeds `limits`.
+/// When the stream or `visit` fails, or with an [`ArchiveLimitExceeded`] inside when the archive exceeds `limits`.
 pub fn each<R: Read>(
     stream: R,
-    limits: &mut Limits,
-    mut visit: impl FnMut(&mut Entry<'_, Metered<R>>) -> io::Result<Next>,
+    limits: &mut ArchiveLimits,
+    mut visit: impl FnMut(&mut Entry<'_, MeteredReader<R>>) -> io::Result<VisitControl>,
 ) -> io::Result<()> {
     let left = Rc::new(Cell::new(Some(METADATA)));
-    let mut archive = Archive::new(Metered { stream, left: Rc::clone(&left) });
+    let mut archive = Archive::new(MeteredReader { stream, left: Rc::clone(&left) });
     let mut entries = archive.entries()?;
 
     loop {
@@ -115,11 +115,11 @@ pub fn each<R: Read>(
         let path = member.path_bytes().len();
         let link = member.link_name_bytes().map_or(0, |name| name.len());
         if path.max(link) > LONGEST_PATH {
-            return Err(Excess::Path.into());
+            return Err(ArchiveLimitExceeded::Path.into());
         }
         limits.count((path + link) as u64, headers.saturating_add(member.size()))?;
 
-        if visit(&mut member)? == Next::Stop {
+        if visit(&mut member)? == VisitControl::Stop {
             return Ok(());
         }
         // the library would skip the rest in its next step, where it would count as headers
@@ -129,7 +129,7 @@ pub fn each<R: Read>(
 
 /// Whether to continue with the next member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum VisitControl {
     /// Continue.
     Go,
     /// Stop: the search has found its member.
@@ -137,16 +137,16 @@ pub enum Next {
 }
 
 /// A reader that hands out a limited number of bytes, or any number while the limit is `None`.
-pub struct Metered<R> {
+pub struct MeteredReader<R> {
     stream: R,
     left: Rc<Cell<Option<u64>>>,
 }
 
-impl<R: Read> Read for Metered<R> {
+impl<R: Read> Read for MeteredReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(left) = self.left.get() else { return self.stream.read(buffer) };
         if left == 0 && !buffer.is_empty() {
-            return Err(Excess::Header.into());
+            return Err(ArchiveLimitExceeded::Header.into());
         }
 
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
@@ -184,21 +184,21 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn read(stream: impl Read, limits: &mut Limits) -> Result<Vec<String>, io::Error> {
+    fn read(stream: impl Read, limits: &mut ArchiveLimits) -> Result<Vec<String>, io::Error> {
         let mut names = Vec::new();
         each(stream, limits, |member| {
             names.push(String::from_utf8_lossy(&member.path_bytes()).into_owned());
-            Ok(Next::Go)
+            Ok(VisitControl::Go)
         })?;
         Ok(names)
     }
 
-    fn usual() -> Limits {
-        Limits::new(10, 1 << 20, 1 << 20)
+    fn usual() -> ArchiveLimits {
+        ArchiveLimits::new(10, 1 << 20, 1 << 20)
     }
 
-    fn excess(stream: impl Read, mut limits: Limits) -> Option<Excess> {
-        Excess::of(&read(stream, &mut limits).unwrap_err())
+    fn excess(stream: impl Read, mut limits: ArchiveLimits) -> Option<ArchiveLimitExceeded> {
+        ArchiveLimitExceeded::of(&read(stream, &mut limits).unwrap_err())
     }
 
     /// Counts what was taken from an endless stream.
@@ -218,7 +218,7 @@ mod tests {
         for kind in kinds {
             let start = header(kind, 8 << 30);
             let mut stream = Counted(start.as_slice().chain(io::repeat(b'a')), 0);
-            assert_eq!(excess(&mut stream, usual()), Some(Excess::Header), "{kind:?}");
+            assert_eq!(excess(&mut stream, usual()), Some(ArchiveLimitExceeded::Header), "{kind:?}");
             assert!(stream.1 <= METADATA + 1024, "{}", stream.1);
         }
         // a map of a sparse file that says of each block that another one follows
@@ -229,30 +229,33 @@ mod tests {
         let block: Vec<u8> = (0..512).map(|place| u8::from(place == 504)).collect();
         let blocks = std::iter::repeat_n(block, 4096).flatten().collect::<Vec<u8>>();
         let stream = sum.as_bytes().chain(blocks.as_slice());
-        assert_eq!(excess(stream, usual()), Some(Excess::Header));
+        assert_eq!(excess(stream, usual()), Some(ArchiveLimitExceeded::Header));
     }
 
     #[test]
     fn long_paths_are_read_and_longer_ones_refused() {
         let (fits, long) = ("a/".repeat(LONGEST_PATH / 2 - 1) + "b", "a/".repeat(LONGEST_PATH / 2) + "b");
         assert_eq!(read(&plain(&[&fits, "b"])[..], &mut usual()).unwrap(), [fits.as_str(), "b"]);
-        assert_eq!(excess(&plain(&[&long])[..], usual()), Some(Excess::Path));
+        assert_eq!(excess(&plain(&[&long])[..], usual()), Some(ArchiveLimitExceeded::Path));
         let mut builder = Builder::new(Vec::new());
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Symlink);
         header.set_size(0);
         builder.append_link(&mut header, "a", &long).unwrap();
-        assert_eq!(excess(&builder.into_inner().unwrap()[..], usual()), Some(Excess::Path));
+        assert_eq!(excess(&builder.into_inner().unwrap()[..], usual()), Some(ArchiveLimitExceeded::Path));
     }
 
     #[test]
     fn sums_count_over_several_archives() {
         let archive = plain(&["a", "b", "c"]);
-        let mut limits = Limits::new(5, 100, 1 << 20);
+        let mut limits = ArchiveLimits::new(5, 100, 1 << 20);
         read(&archive[..], &mut limits).unwrap();
-        assert_eq!(Excess::of(&read(&archive[..], &mut limits).unwrap_err()), Some(Excess::Members(5)));
-        assert_eq!(excess(&archive[..], Limits::new(5, 2, 1 << 20)), Some(Excess::Names(2)));
-        assert_eq!(excess(&archive[..], Limits::new(5, 100, 1500)), Some(Excess::Bytes(1500)));
+        assert_eq!(
+            ArchiveLimitExceeded::of(&read(&archive[..], &mut limits).unwrap_err()),
+            Some(ArchiveLimitExceeded::Members(5))
+        );
+        assert_eq!(excess(&archive[..], ArchiveLimits::new(5, 2, 1 << 20)), Some(ArchiveLimitExceeded::Names(2)));
+        assert_eq!(excess(&archive[..], ArchiveLimits::new(5, 100, 1500)), Some(ArchiveLimitExceeded::Bytes(1500)));
     }
 
     #[test]
@@ -264,7 +267,7 @@ mod tests {
             builder.append_data(&mut header, name, io::repeat(b'x').take(3 * METADATA)).unwrap();
         }
         let archive = builder.into_inner().unwrap();
-        let mut limits = Limits::new(10, 10, 8 * METADATA);
+        let mut limits = ArchiveLimits::new(10, 10, 8 * METADATA);
         assert_eq!(read(&archive[..], &mut limits).unwrap(), ["a", "b"]);
     }
 

@@ -10,7 +10,7 @@
 //!
 //! # Which files are which
 //! - **Of the project**, opened here: `recipes/*`, what recipes name, `base-images/*` with locks and `registry.yaml`, and
-//!   what that file names by a path below the project ([`Beneath::check`]).
+//!   what that file names by a path below the project ([`ConfinedFolder::check`]).
 //! - **Of the operator**, opened by [`crate::sys::fs`]: what a flag or the environment names, and what `registry.yaml`
 //!   names by an absolute path or one that begins with `..`. Kubernetes mounts secrets as links, so links are followed.
 
@@ -35,11 +35,11 @@ const CAREFUL: OFlags =
 
 /// A folder whose files are opened without following links.
 #[derive(Debug, Clone)]
-pub struct Beneath {
+pub struct ConfinedFolder {
     folder: PathBuf,
 }
 
-impl Beneath {
+impl ConfinedFolder {
     /// Names the folder; nothing is opened yet.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
@@ -201,7 +201,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     /// A project beside a secret, with links of every kind.
-    fn project() -> (tempfile::TempDir, Beneath) {
+    fn project() -> (tempfile::TempDir, ConfinedFolder) {
         let outside = tempfile::tempdir().expect("made");
         let project = outside.path().join("project");
         let make = |path: &str, text: &str| {
@@ -226,7 +226,7 @@ mod tests {
             symlink(target, project.join("recipes").join(name)).expect("linked");
         }
         symlink("recipes/folder", project.join("way")).expect("linked");
-        let beneath = Beneath::new(&project);
+        let beneath = ConfinedFolder::new(&project);
         (outside, beneath)
     }
 
@@ -241,7 +241,7 @@ mod tests {
         assert!(beneath.read("recipes/no", 9).expect_err("missing").is_missing());
         // the project itself may be reached through a link
         symlink(outside.path().join("project"), outside.path().join("named")).expect("linked");
-        let named = Beneath::new(&outside.path().join("named"));
+        let named = ConfinedFolder::new(&outside.path().join("named"));
         assert_eq!(named.read("recipes/a/own", 3).expect("read"), b"own");
     }
 
@@ -275,6 +275,6 @@ mod tests {
             let error = beneath.read(path, 100).expect_err(path).to_string();
             assert!(error.ends_with(&format!("`{path}` is {what}, not a regular file")), "{error}");
         }
-        assert!(Beneath::new(Path::new("/dev")).read("null", 1).is_err());
+        assert!(ConfinedFolder::new(Path::new("/dev")).read("null", 1).is_err());
     }
 }

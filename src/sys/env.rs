@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// A variable that sockel reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variable {
+pub enum EnvironmentVariable {
     /// `SOCKEL_STORE`: folder of the store.
     Store,
     /// `SOCKEL_MIRRORS`: `NAME=URL` pairs separated by spaces; NAME is a recipe's archive name.
@@ -68,7 +68,7 @@ pub enum Variable {
     TraceParent,
 }
 
-impl Variable {
+impl EnvironmentVariable {
     /// The variables that configure traces (OpenTelemetry Environment Variable Specification).
     pub const OF_TRACES: &[Self] = &[
         Self::OtelDisabled,
@@ -125,13 +125,14 @@ impl Variable {
 
 /// Returns the variable's value; an empty one counts as not set. The names of proxy variables may be in capitals.
 #[must_use]
-pub fn get(variable: Variable) -> Option<OsString> {
+pub fn get(variable: EnvironmentVariable) -> Option<OsString> {
     let value = inherited(variable.name());
     // curl and wget read both spellings and prefer the small letters, so people set either
     match variable {
-        Variable::HttpProxy | Variable::HttpsProxy | Variable::AllProxy | Variable::NoProxy => {
-            value.or_else(|| inherited(&variable.name().to_ascii_uppercase()))
-        }
+        EnvironmentVariable::HttpProxy
+        | EnvironmentVariable::HttpsProxy
+        | EnvironmentVariable::AllProxy
+        | EnvironmentVariable::NoProxy => value.or_else(|| inherited(&variable.name().to_ascii_uppercase())),
         _ => value,
     }
 }

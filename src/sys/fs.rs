@@ -4,7 +4,7 @@
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use std::fs;
 use std::io;
 use std::io::Read;
@@ -342,7 +342,7 @@ fn temporary_copy(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile> {
 /// When it cannot be read.
 pub fn digest_of(path: &Path) -> Result<Digest> {
     let mut file = open(path)?;
-    let mut hasher = Hasher::default();
+    let mut hasher = DigestHasher::default();
     // large enough that the system calls cost little beside the hashing
     let mut buffer = vec![0; 1 << 18];
 
@@ -361,11 +361,11 @@ pub fn digest_of(path: &Path) -> Result<Digest> {
 ///
 /// # Errors
 /// When it cannot be opened or locked.
-pub fn lock(path: &Path, kind: Lock) -> Result<fs::File> {
+pub fn lock(path: &Path, kind: LockMode) -> Result<fs::File> {
     let file = open_lock(path)?;
     let locked = match kind {
-        Lock::Shared => file.lock_shared(),
-        Lock::Exclusive => file.lock(),
+        LockMode::Shared => file.lock_shared(),
+        LockMode::Exclusive => file.lock(),
     };
     locked.map_err(|cause| Error::new("lock", path, cause))?;
     Ok(file)
@@ -430,7 +430,7 @@ pub fn remove_any(path: &Path) -> Result<()> {
 
 /// A regular file found by [`walk`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundFile {
     /// Path of the file.
     pub path: PathBuf,
     /// Size in bytes.
@@ -444,14 +444,14 @@ pub struct Found {
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub fn walk(path: &Path) -> Result<Vec<Found>> {
+pub fn walk(path: &Path) -> Result<Vec<FoundFile>> {
     let mut files = Vec::new();
     for name in list(path)? {
         let path = path.join(name);
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => files.extend(walk(&path)?),
             Ok(metadata) if metadata.is_file() => {
-                files.push(Found { path, size: metadata.len(), used: last_use(&metadata) });
+                files.push(FoundFile { path, size: metadata.len(), used: last_use(&metadata) });
             }
             // a socket, a link, or removed by another command in the meantime
             _ => {}
@@ -462,7 +462,7 @@ pub fn walk(path: &Path) -> Result<Vec<Found>> {
 
 /// Who else may hold a [`lock`] at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
+pub enum LockMode {
     /// Other shared holders.
     Shared,
     /// Nobody.

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// The status of a file, folder or link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct FileStatus {
     /// It is a folder, not a link to one.
     pub is_dir: bool,
     /// It is a regular file, not a link to one.
@@ -28,7 +28,7 @@ pub struct Look {
     /// Number of names (hard links) that the file has.
     pub names: u64,
     /// Facts that change when the bytes do.
-    pub stamp: Stamp,
+    pub stamp: FileStamp,
 }
 
 /// Facts about a file that change when its bytes are changed in place, or when another file takes its name: a cheap sign
@@ -36,7 +36,7 @@ pub struct Look {
 ///
 /// Two changes within one tick of the file system's clock (some milliseconds) go unnoticed, and so does a failing disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileStamp {
     /// Size in bytes.
     pub size: u64,
     inode: u64,
@@ -50,15 +50,15 @@ pub struct Stamp {
 ///
 /// # Errors
 /// When the system refuses the look.
-pub fn look(path: &Path) -> Result<Option<Look>> {
+pub fn look(path: &Path) -> Result<Option<FileStatus>> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Some(Look::of(&metadata))),
+        Ok(metadata) => Ok(Some(FileStatus::of(&metadata))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::new("look at", path, error)),
     }
 }
 
-impl Look {
+impl FileStatus {
     fn of(metadata: &fs::Metadata) -> Self {
         Self {
             is_dir: metadata.is_dir(),
@@ -68,12 +68,12 @@ impl Look {
             // the upper bits of st_mode are the type of the file (inode(7))
             mode: metadata.mode() & 0o7777,
             names: metadata.nlink(),
-            stamp: Stamp::from(metadata),
+            stamp: FileStamp::from(metadata),
         }
     }
 }
 
-impl Stamp {
+impl FileStamp {
     /// Returns the stamp of a regular file; a link to one has none.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
@@ -87,7 +87,7 @@ impl Stamp {
     }
 }
 
-impl From<&fs::Metadata> for Stamp {
+impl From<&fs::Metadata> for FileStamp {
     fn from(metadata: &fs::Metadata) -> Self {
         Self {
             size: metadata.len(),
@@ -148,7 +148,7 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let found = look(&link).unwrap().unwrap();
         assert!(found.is_link && !found.is_file && !found.is_dir);
-        assert_eq!((Stamp::of(&link), look(&folder.path().join("gone")).unwrap()), (None, None));
+        assert_eq!((FileStamp::of(&link), look(&folder.path().join("gone")).unwrap()), (None, None));
         let found = look(&file).unwrap().unwrap();
         assert!(found.is_file && found.owner == me().unwrap() && found.stamp.size == 1);
     }
@@ -158,13 +158,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         files::write_atomic(&path, b"good").unwrap();
-        let before = Stamp::of(&path).unwrap();
-        assert_eq!(Stamp::of(&path), Some(before));
+        let before = FileStamp::of(&path).unwrap();
+        assert_eq!(FileStamp::of(&path), Some(before));
         // a file of the same size and the same time of modification
         let time = fs::metadata(&path).unwrap().modified().unwrap();
         files::write_atomic(&path, b"evil").unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        assert_ne!(Stamp::of(&path), Some(before));
+        assert_ne!(FileStamp::of(&path), Some(before));
     }
 
     #[test]

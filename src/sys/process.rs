@@ -59,7 +59,7 @@ pub struct Error {
 
 /// A run of a program in a folder.
 #[derive(Debug, Clone, Copy)]
-pub struct Run<'a> {
+pub struct ProgramRun<'a> {
     /// Name of the program, searched in `PATH`.
     pub program: &'a str,
     /// Its arguments.
@@ -80,7 +80,7 @@ pub struct Run<'a> {
 
 /// Output and success of a program that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
+pub struct ProgramOutput {
     /// Standard output.
     pub output: Vec<u8>,
     /// The first bytes of standard error.
@@ -89,16 +89,16 @@ pub struct Finished {
     pub success: bool,
 }
 
-impl Run<'_> {
+impl ProgramRun<'_> {
     /// Runs the program to its end.
     ///
     /// # Errors
     /// When it cannot be started, takes too long or writes too much.
-    pub fn run(&self) -> Result<Finished, Error> {
+    pub fn run(&self) -> Result<ProgramOutput, Error> {
         self.run_to_end().map_err(|cause| Error { program: self.program.to_owned(), cause })
     }
 
-    fn run_to_end(&self) -> io::Result<Finished> {
+    fn run_to_end(&self) -> io::Result<ProgramOutput> {
         let mut child = self.command().spawn()?;
 
         // each stream has a thread of its own: a program that fills one pipe stops until somebody reads it, and would
@@ -124,7 +124,7 @@ impl Run<'_> {
         // a background process of the program may keep the stream open: what has arrived is enough
         let errors = errors.recv_timeout(LAST_WORDS).ok().and_then(Result::ok).unwrap_or_default();
         let success = success.ok_or_else(too_late)?;
-        Ok(Finished { output, errors, success })
+        Ok(ProgramOutput { output, errors, success })
     }
 
     fn command(&self) -> Command {
@@ -185,15 +185,21 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    fn run(program: &str, arguments: &[&str], input: &[u8], time: Duration, limit: u64) -> Result<Finished, Error> {
+    fn run(
+        program: &str,
+        arguments: &[&str],
+        input: &[u8],
+        time: Duration,
+        limit: u64,
+    ) -> Result<ProgramOutput, Error> {
         let folder = Path::new("/");
-        Run { program, arguments, folder, environment: &[], inherited: &[], input, time, limit }.run()
+        ProgramRun { program, arguments, folder, environment: &[], inherited: &[], input, time, limit }.run()
     }
 
     #[test]
     fn runs_to_the_end_or_not_at_all() {
         let echoed = run("cat", &["-"], b"hello", SOON, 10).unwrap();
-        assert_eq!(echoed, Finished { output: b"hello".to_vec(), errors: Vec::new(), success: true });
+        assert_eq!(echoed, ProgramOutput { output: b"hello".to_vec(), errors: Vec::new(), success: true });
         assert!(!run("false", &[], b"", SOON, 10).unwrap().success);
         assert!(run("no-such-program-at-all", &[], b"", SOON, 10).is_err());
         let started = Instant::now();
@@ -213,11 +219,11 @@ mod tests {
             let (program, folder, inherited) = ("sh", folder.path(), &["VARIABLE_THAT_IS_NOT_SET"][..]);
             let arguments = &arguments;
             let environment = &environment;
-            Run { program, arguments, folder, environment, inherited, input, time: SOON, limit }.run()
+            ProgramRun { program, arguments, folder, environment, inherited, input, time: SOON, limit }.run()
         };
         let finished = run("pwd; echo $GIVEN; cat; echo bad >&2; exit 3", b"input", 1000).unwrap();
         let expected = format!("{}\nhere\ninput", folder.path().canonicalize().unwrap().display());
-        assert_eq!(finished, Finished { output: expected.into(), errors: b"bad\n".to_vec(), success: false });
+        assert_eq!(finished, ProgramOutput { output: expected.into(), errors: b"bad\n".to_vec(), success: false });
         // more input than a pipe holds, and nobody who reads it
         assert!(run("exit 0", &[0; 1 << 20], 10).unwrap().success);
         // more on standard error than is kept

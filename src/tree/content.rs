@@ -3,8 +3,8 @@
 use crate::store::Error;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::tree::Content;
-use crate::tree::Source;
+use crate::tree::ContentSource;
+use crate::tree::FileContent;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use std::sync::Mutex;
 
 /// Opens each payload file once, and reads from it at any offset and from any thread.
 #[derive(Debug)]
-pub struct Contents<'a> {
+pub struct ContentReader<'a> {
     store: &'a Store,
     /// Open payload files by package key.
     open: Mutex<BTreeMap<Digest, Arc<File>>>,
@@ -26,7 +26,7 @@ pub struct Contents<'a> {
     fresh: Mutex<BTreeSet<Digest>>,
 }
 
-impl<'a> Contents<'a> {
+impl<'a> ContentReader<'a> {
     /// Returns a reader for the packages of this store.
     #[must_use]
     pub fn new(store: &'a Store) -> Self {
@@ -50,13 +50,13 @@ impl<'a> Contents<'a> {
     /// Tells whether the bytes are known to be intact because this run wrote them.
     ///
     /// # Panics
-    /// As [`Contents::note_fresh`].
+    /// As [`ContentReader::note_fresh`].
     #[must_use]
-    pub fn is_fresh(&self, content: &Content) -> bool {
+    pub fn is_fresh(&self, content: &FileContent) -> bool {
         match &content.source {
             // hashed in any case: the entry may come from a tree that the store kept
-            Source::Inline(_) => false,
-            Source::Payload { key, .. } => {
+            ContentSource::Inline(_) => false,
+            ContentSource::Payload { key, .. } => {
                 self.fresh.lock().expect("no thread panics while it holds this").contains(key)
             }
         }
@@ -66,15 +66,15 @@ impl<'a> Contents<'a> {
     ///
     /// # Errors
     /// When the payload is missing or too short.
-    pub fn read_at(&self, content: &Content, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    pub fn read_at(&self, content: &FileContent, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         match &content.source {
-            Source::Inline(bytes) => {
+            ContentSource::Inline(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let range = start.checked_add(buffer.len()).and_then(|end| bytes.get(start..end));
                 buffer.copy_from_slice(range.expect("callers stay inside the content's size"));
                 Ok(())
             }
-            Source::Payload { key, offset: start } => {
+            ContentSource::Payload { key, offset: start } => {
                 // a read at an offset does not move the file's position, so threads share one open file
                 let file = self.payload(key)?;
                 file.read_exact_at(buffer, start + offset)
@@ -87,7 +87,7 @@ impl<'a> Contents<'a> {
     ///
     /// # Errors
     /// When it is larger than `limit`, cannot be read, or does not have its digest.
-    pub fn read(&self, content: &Content, limit: u64) -> Result<Vec<u8>, Error> {
+    pub fn read(&self, content: &FileContent, limit: u64) -> Result<Vec<u8>, Error> {
         if content.size > limit {
             let cause = io::Error::other(format!("{} bytes are more than {limit}", content.size));
             return Err(fs::Error::new("read", Path::new(&content.digest.to_string()), cause).into());
@@ -104,8 +104,8 @@ impl<'a> Contents<'a> {
     /// Returns the error for bytes that differ from those in the package. Marks the package as doubtful first, so that the
     /// next run unpacks it again.
     #[must_use]
-    pub fn damaged(&self, content: &Content, found: Digest) -> Error {
-        if let Source::Payload { key, .. } = &content.source {
+    pub fn damaged(&self, content: &FileContent, found: Digest) -> Error {
+        if let ContentSource::Payload { key, .. } = &content.source {
             self.store.doubt(key);
         }
         Error::WrongDigest { expected: content.digest, found }

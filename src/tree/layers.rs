@@ -6,9 +6,9 @@
 //! Source: OCI image-spec layer.md, "Applying Changesets" and "Whiteouts".
 
 use crate::sys::archive;
-use crate::sys::archive::Limits;
-use crate::sys::archive::Metered;
-use crate::sys::archive::Next;
+use crate::sys::archive::ArchiveLimits;
+use crate::sys::archive::MeteredReader;
+use crate::sys::archive::VisitControl;
 use crate::tree::WHITEOUT;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -29,13 +29,13 @@ const OPAQUE: &str = ".wh..wh..opq";
 /// matter to callers that do not have all lower layers: something may be hidden there that `files` does not know of.
 ///
 /// # Errors
-/// What the stream or `describe` says, or an [`io::Error`] with an [`archive::Excess`] inside when the layer has more
+/// What the stream or `describe` says, or an [`io::Error`] with an [`archive::ArchiveLimitExceeded`] inside when the layer has more
 /// than `limits` allow. Then `files` is as before.
 pub fn apply<R: Read, T>(
     stream: R,
-    limits: &mut Limits,
+    limits: &mut ArchiveLimits,
     files: &mut BTreeMap<String, T>,
-    mut describe: impl FnMut(&str, &mut Entry<'_, Metered<R>>) -> io::Result<T>,
+    mut describe: impl FnMut(&str, &mut Entry<'_, MeteredReader<R>>) -> io::Result<T>,
 ) -> io::Result<BTreeSet<String>> {
     let mut added = BTreeMap::new();
     let mut whiteouts = Vec::new();
@@ -49,7 +49,7 @@ pub fn apply<R: Read, T>(
             let value = describe(&path, member)?;
             added.insert(path, (is_folder, value));
         }
-        Ok(Next::Go)
+        Ok(VisitControl::Go)
     })?;
 
     // whiteouts apply to lower layers only, wherever in the archive they are: so they come before the layer's own paths
@@ -150,7 +150,7 @@ mod tests {
     /// Applies layers from the bottom up; returns the paths, each with the number of its layer, and what the last hides.
     fn applied(layers: &[&[&str]]) -> (Vec<String>, Vec<String>) {
         let (mut files, mut hidden) = (BTreeMap::new(), BTreeSet::new());
-        let mut limits = Limits::new(100, 10_000, 1 << 20);
+        let mut limits = ArchiveLimits::new(100, 10_000, 1 << 20);
         for (number, paths) in layers.iter().enumerate() {
             hidden = apply(&layer(paths)[..], &mut limits, &mut files, |_, _| Ok(number)).unwrap();
         }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_refused_layer_changes_nothing() {
         let mut files = BTreeMap::from([("a".to_owned(), 0)]);
-        let mut limits = Limits::new(1, 100, 1 << 20);
+        let mut limits = ArchiveLimits::new(1, 100, 1 << 20);
         assert!(apply(&layer(&[".wh.a", "b"])[..], &mut limits, &mut files, |_, _| Ok(1)).is_err());
         assert_eq!(files, BTreeMap::from([("a".to_owned(), 0)]));
     }

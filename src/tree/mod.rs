@@ -1,6 +1,6 @@
 //! A root file system as a value: paths with their attributes, held in memory, built without root rights.
 //!
-//! A tree does not hold file contents. Each entry records where its bytes are ([`Source`]); they are read when a layer is
+//! A tree does not hold file contents. Each entry records where its bytes are ([`ContentSource`]); they are read when a layer is
 //! written.
 
 pub mod compress;
@@ -10,12 +10,12 @@ pub mod layers;
 pub mod tar;
 pub mod text;
 
-pub use content::Contents;
-pub use entry::Content;
-pub use entry::Entry;
-pub use entry::Kind;
-pub use entry::Origin;
-pub use entry::Source;
+pub use content::ContentReader;
+pub use entry::ContentSource;
+pub use entry::EntryKind;
+pub use entry::EntryOrigin;
+pub use entry::FileContent;
+pub use entry::TreeEntry;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ const LINKS_MAX: u32 = 40;
 /// Entries in byte order of their paths. Parent folders may be absent; [`Tree::missing_folders`] lists them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TreeEntry>,
 }
 
 /// Why an entry cannot be part of a tree.
@@ -43,9 +43,9 @@ pub enum Error {
         /// The path.
         path: String,
         /// Origin of the entry that is already in the tree.
-        first: Origin,
+        first: EntryOrigin,
         /// Origin of the entry that was added.
-        second: Origin,
+        second: EntryOrigin,
     },
     /// A path lies below something that is not a folder.
     #[error("cannot put `/{path}` from {origin} into the tree: `/{parent}` is not a folder")]
@@ -55,7 +55,7 @@ pub enum Error {
         /// The path above it that is not a folder.
         parent: String,
         /// Origin of the path.
-        origin: Origin,
+        origin: EntryOrigin,
     },
     /// A recipe copies a file that no entry provides.
     #[error("cannot copy `{from}` to `{to}`: there is no such file in this level or below")]
@@ -83,7 +83,7 @@ pub fn has_whiteout(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with(WHITEOUT))
 }
 
-/// Refuses paths that are not in the form of [`Entry::path`]: a hostile package may contain any path.
+/// Refuses paths that are not in the form of [`TreeEntry::path`]: a hostile package may contain any path.
 ///
 /// # Errors
 /// [`Error::BadPath`] or [`Error::Whiteout`].
@@ -114,11 +114,11 @@ pub fn check_target(target: &str) -> Result<(), Error> {
 }
 
 /// Checks the path of an entry, and the target if it is a link.
-fn check_entry(entry: &Entry) -> Result<(), Error> {
+fn check_entry(entry: &TreeEntry) -> Result<(), Error> {
     check_path(&entry.path)?;
     match &entry.kind {
-        Kind::Symlink(target) | Kind::Hardlink { target, .. } => check_target(target),
-        Kind::Directory | Kind::File(_) => Ok(()),
+        EntryKind::Symlink(target) | EntryKind::Hardlink { target, .. } => check_target(target),
+        EntryKind::Directory | EntryKind::File(_) => Ok(()),
     }
 }
 
@@ -133,7 +133,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`Error::Duplicate`], [`Error::BadPath`] or [`Error::Whiteout`].
-    pub fn add(&mut self, entry: Entry) -> Result<(), Error> {
+    pub fn add(&mut self, entry: TreeEntry) -> Result<(), Error> {
         check_entry(&entry)?;
 
         match self.entries.entry(entry.path.clone()) {
@@ -143,7 +143,7 @@ impl Tree {
             }
             btree_map::Entry::Occupied(existing) => match (&existing.get().kind, &entry.kind) {
                 // nearly every package ships `/usr`; Debian expects them to share it
-                (Kind::Directory, Kind::Directory) => Ok(()),
+                (EntryKind::Directory, EntryKind::Directory) => Ok(()),
                 _ => {
                     let first = existing.get().origin.clone();
                     Err(Error::Duplicate { path: entry.path, first, second: entry.origin })
@@ -156,18 +156,18 @@ impl Tree {
     ///
     /// # Errors
     /// [`Error::BadPath`] or [`Error::Whiteout`].
-    pub fn replace(&mut self, entry: Entry) -> Result<Option<Entry>, Error> {
+    pub fn replace(&mut self, entry: TreeEntry) -> Result<Option<TreeEntry>, Error> {
         check_entry(&entry)?;
         Ok(self.entries.insert(entry.path.clone(), entry))
     }
 
     /// Removes the entry at a path and returns it. Entries below a folder stay.
-    pub fn remove(&mut self, path: &str) -> Option<Entry> {
+    pub fn remove(&mut self, path: &str) -> Option<TreeEntry> {
         self.entries.remove(path)
     }
 
     /// Keeps only the entries for which `keep` returns true.
-    pub fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&TreeEntry) -> bool) {
         self.entries.retain(|_, entry| keep(entry));
     }
 
@@ -180,14 +180,14 @@ impl Tree {
 
     /// Returns the entry at a path (without leading slash).
     #[must_use]
-    pub fn get(&self, path: &str) -> Option<&Entry> {
+    pub fn get(&self, path: &str) -> Option<&TreeEntry> {
         self.entries.get(path)
     }
 
     /// Follows the symbolic links in every part of a path, as the kernel would with this tree as root; returns the final
     /// entry. At most 40 links are followed (path_resolution(7)); `..` never leads above the root.
     #[must_use]
-    pub fn resolve(&self, path: &str) -> Option<&Entry> {
+    pub fn resolve(&self, path: &str) -> Option<&TreeEntry> {
         // the names still to be walked, the next one last
         let mut remaining: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut resolved: Vec<String> = Vec::new();
@@ -204,7 +204,7 @@ impl Tree {
                 _ => resolved.push(name),
             }
 
-            if let Some(Entry { kind: Kind::Symlink(target), .. }) = self.entries.get(&resolved.join("/")) {
+            if let Some(TreeEntry { kind: EntryKind::Symlink(target), .. }) = self.entries.get(&resolved.join("/")) {
                 // links may form a loop
                 links += 1;
                 if links > LINKS_MAX {
@@ -224,12 +224,12 @@ impl Tree {
     }
 
     /// Returns all entries in byte order of their paths.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &TreeEntry> {
         self.entries.values()
     }
 
     /// Returns the entries below a folder in byte order, without the folder itself.
-    pub fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    pub fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a TreeEntry> + use<'a> {
         let prefix = format!("{folder}/");
 
         // byte order keeps all paths with one prefix together
@@ -253,7 +253,7 @@ impl Tree {
 
     /// Returns all entries in byte order of paths.
     #[must_use]
-    pub fn into_entries(self) -> Vec<Entry> {
+    pub fn into_entries(self) -> Vec<TreeEntry> {
         self.entries.into_values().collect()
     }
 
@@ -272,7 +272,7 @@ impl Tree {
             while let Some(folder) = parent(path) {
                 // this tree is laid over `lower`, so its own entry decides
                 match self.get(folder).or_else(|| lower.get(folder)).map(|found| &found.kind) {
-                    Some(Kind::Directory) => {}
+                    Some(EntryKind::Directory) => {}
                     Some(_) => {
                         let (path, origin) = (entry.path.clone(), entry.origin.clone());
                         errors.push(Error::NotAFolder { path, parent: folder.to_owned(), origin });
@@ -289,16 +289,16 @@ impl Tree {
     }
 }
 
-impl FromIterator<Entry> for Tree {
+impl FromIterator<TreeEntry> for Tree {
     /// Collects entries without checking them; of two with the same path the later one is kept.
-    fn from_iter<T: IntoIterator<Item = Entry>>(entries: T) -> Self {
+    fn from_iter<T: IntoIterator<Item = TreeEntry>>(entries: T) -> Self {
         Self { entries: entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect() }
     }
 }
 
-impl Extend<Entry> for Tree {
+impl Extend<TreeEntry> for Tree {
     /// Adds entries, each in place of the one that had its path.
-    fn extend<T: IntoIterator<Item = Entry>>(&mut self, entries: T) {
+    fn extend<T: IntoIterator<Item = TreeEntry>>(&mut self, entries: T) {
         self.entries.extend(entries.into_iter().map(|entry| (entry.path.clone(), entry)));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Sources: POSIX.1-2017 pax, "ustar Interchange Format" and "pax Extended Header"; OCI image-spec layer.md.
 
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 use tar::EntryType;
 use tar::Header;
 
@@ -28,12 +28,12 @@ const PREFIX_SIZE: usize = 155;
 /// Folders get a trailing slash. Owner names are empty, because images use numeric owners. A hard link is written with its
 /// target and without content.
 #[must_use]
-pub fn header(entry: &Entry) -> Vec<u8> {
+pub fn header(entry: &TreeEntry) -> Vec<u8> {
     let (kind, link, size) = match &entry.kind {
-        Kind::Directory => (EntryType::Directory, "", 0),
-        Kind::File(content) => (EntryType::Regular, "", content.size),
-        Kind::Symlink(target) => (EntryType::Symlink, target.as_str(), 0),
-        Kind::Hardlink { target, .. } => (EntryType::Link, target.as_str(), 0),
+        EntryKind::Directory => (EntryType::Directory, "", 0),
+        EntryKind::File(content) => (EntryType::Regular, "", content.size),
+        EntryKind::Symlink(target) => (EntryType::Symlink, target.as_str(), 0),
+        EntryKind::Hardlink { target, .. } => (EntryType::Link, target.as_str(), 0),
     };
     let slash = if kind == EntryType::Directory { "/" } else { "" };
     let path = format!("{}{slash}", entry.path);

@@ -4,13 +4,13 @@ use super::*;
 use proptest::prelude::*;
 use std::io::Read;
 
-fn entry(path: &str, kind: Kind) -> Entry {
-    let origin = Origin::Recipe("test".to_owned());
-    Entry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 1, origin }
+fn entry(path: &str, kind: EntryKind) -> TreeEntry {
+    let origin = EntryOrigin::Recipe("test".to_owned());
+    TreeEntry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 1, origin }
 }
 
-fn file(path: &str) -> Entry {
-    entry(path, Kind::File(Content::inline(*b"x")))
+fn file(path: &str) -> TreeEntry {
+    entry(path, EntryKind::File(FileContent::inline(*b"x")))
 }
 
 #[test]
@@ -28,11 +28,13 @@ fn whiteouts_are_no_names() {
     for path in [".wh.a", "a/.wh.b", "a/.wh.b/c", ".wh..wh..opq", "a/.wh..wh.plnk", ".wh."] {
         assert_eq!(check_path(path), Err(Error::Whiteout(path.to_owned())));
         let mut tree = Tree::default();
-        for kind in [Kind::Directory, Kind::File(Content::inline(*b"")), Kind::Symlink("x".to_owned())] {
+        for kind in
+            [EntryKind::Directory, EntryKind::File(FileContent::inline(*b"")), EntryKind::Symlink("x".to_owned())]
+        {
             assert!(tree.add(entry(path, kind.clone())).is_err() && tree.replace(entry(path, kind)).is_err());
         }
         let target = format!("../{path}");
-        assert!(tree.add(entry("x", Kind::Symlink(target))).is_err());
+        assert!(tree.add(entry("x", EntryKind::Symlink(target))).is_err());
     }
     for path in ["a.wh.b", ".whx", ".wh", "wh.a"] {
         assert_eq!(check_path(path), Ok(()));
@@ -42,8 +44,8 @@ fn whiteouts_are_no_names() {
 #[test]
 fn one_path_has_one_origin_but_folders_are_shared() {
     let mut tree = Tree::default();
-    tree.add(entry("etc", Kind::Directory)).unwrap();
-    tree.add(entry("etc", Kind::Directory)).unwrap();
+    tree.add(entry("etc", EntryKind::Directory)).unwrap();
+    tree.add(entry("etc", EntryKind::Directory)).unwrap();
     tree.add(file("etc/a")).unwrap();
     assert!(matches!(tree.add(file("etc/a")), Err(Error::Duplicate { .. })));
     assert!(matches!(tree.add(file("etc")), Err(Error::Duplicate { .. })));
@@ -52,7 +54,7 @@ fn one_path_has_one_origin_but_folders_are_shared() {
 
 #[test]
 fn follows_links_like_the_kernel() {
-    let link = |path: &str, target: &str| entry(path, Kind::Symlink(target.to_owned()));
+    let link = |path: &str, target: &str| entry(path, EntryKind::Symlink(target.to_owned()));
     let tree: Tree = [
         link("lib", "usr/lib"),
         link("usr/lib/loop", "loop"),
@@ -77,7 +79,7 @@ fn follows_links_like_the_kernel() {
 
 #[test]
 fn names_missing_folders_and_what_stands_on_a_file() {
-    let lower: Tree = [entry("usr", Kind::Directory)].into_iter().collect();
+    let lower: Tree = [entry("usr", EntryKind::Directory)].into_iter().collect();
     let tree: Tree = [file("usr/share/doc/x")].into_iter().collect();
     assert_eq!(tree.missing_folders(&lower).unwrap(), ["usr/share", "usr/share/doc"]);
     let bad: Tree = [file("etc"), file("etc/x")].into_iter().collect();
@@ -85,9 +87,9 @@ fn names_missing_folders_and_what_stands_on_a_file() {
 }
 
 /// Reads one header back with the `tar` crate.
-fn read_back(entry: &Entry) -> (String, Option<String>, u64, u64) {
+fn read_back(entry: &TreeEntry) -> (String, Option<String>, u64, u64) {
     let mut bytes = tar::header(entry);
-    if let Kind::File(content) = &entry.kind {
+    if let EntryKind::File(content) = &entry.kind {
         let length = usize::try_from(content.size + tar::padding(content.size)).unwrap();
         bytes.resize(bytes.len() + length, b'x');
     }
@@ -117,9 +119,9 @@ proptest! {
     fn every_reader_sees_the_path_that_was_written(parts in prop::collection::vec("[a-zäß .~+-]{1,60}", 1..8), target in "[a-z/ä]{1,200}") {
         let path = parts.iter().map(|part| part.replace(['.', ' '], "_")).collect::<Vec<_>>().join("/");
         prop_assert_eq!(read_back(&file(&path)), (path.clone(), None, 0, 1));
-        let link = entry(&path, Kind::Symlink(target.clone()));
+        let link = entry(&path, EntryKind::Symlink(target.clone()));
         prop_assert_eq!(read_back(&link), (path.clone(), Some(target), 0, 0));
-        let folder = entry(&path, Kind::Directory);
+        let folder = entry(&path, EntryKind::Directory);
         prop_assert_eq!(read_back(&folder).0, format!("{path}/"));
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use std::path::Path;
 
-/// Records of [`Seen`].
+/// Records of [`RememberedUpdate`].
 const SEEN: &str = "seen";
 
 /// Records of the last run without a failure.
@@ -17,7 +17,7 @@ const SUCCESS: &str = "success";
 
 /// What is remembered about an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct RememberedUpdate {
     /// When news was last looked for and taken.
     pub looked: Option<Epoch>,
     /// When an urgent update was seen first that is still to be taken.
@@ -26,7 +26,7 @@ pub struct Seen {
 
 /// What a run found out about an image and did about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum UpdateFinding {
     /// News was looked at only; whether any of it is urgent.
     Looked {
         /// An urgent update waits.
@@ -43,21 +43,21 @@ pub enum Found {
 
 /// The memory of one project.
 #[derive(Debug, Clone, Copy)]
-pub struct Memory<'a> {
+pub struct UpdateMemory<'a> {
     /// Where it is kept.
     pub store: &'a Store,
     /// Its folder.
     pub project: &'a Path,
 }
 
-impl Memory<'_> {
+impl UpdateMemory<'_> {
     fn key(&self, image: &str) -> Digest {
         Digest::of(format!("{}\n{image}", self.project.display()).as_bytes())
     }
 
     /// Returns what is known about an image.
     #[must_use]
-    pub fn seen(&self, image: &str) -> Seen {
+    pub fn seen(&self, image: &str) -> RememberedUpdate {
         self.store.remembered(SEEN, &self.key(image)).unwrap_or_default()
     }
 
@@ -65,7 +65,7 @@ impl Memory<'_> {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn note(&self, image: &str, found: Found, now: Epoch) -> Result<(), store::Error> {
+    pub fn note(&self, image: &str, found: UpdateFinding, now: Epoch) -> Result<(), store::Error> {
         let before = self.seen(image);
         let after = before.after(found, now);
         if after == before { Ok(()) } else { self.store.keep(SEEN, &self.key(image), &after) }
@@ -84,14 +84,14 @@ impl Memory<'_> {
     }
 }
 
-impl Seen {
-    fn after(self, found: Found, now: Epoch) -> Self {
+impl RememberedUpdate {
+    fn after(self, found: UpdateFinding, now: Epoch) -> Self {
         let since = |is_urgent: bool| is_urgent.then(|| self.urgent_since.unwrap_or(now));
         match found {
-            Found::Looked { urgent } => Self { urgent_since: since(urgent), ..self },
-            Found::Taken => Self { looked: Some(now), urgent_since: None },
+            UpdateFinding::Looked { urgent } => Self { urgent_since: since(urgent), ..self },
+            UpdateFinding::Taken => Self { looked: Some(now), urgent_since: None },
             // the next run finds nothing new in the archives, but the images are still the old ones
-            Found::Stuck { urgent } => {
+            UpdateFinding::Stuck { urgent } => {
                 Self { looked: Some(now), urgent_since: since(urgent || self.urgent_since.is_some()) }
             }
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn urgent_updates_wait_until_they_are_taken() {
-        use Found::*;
+        use UpdateFinding::*;
         let table = [
             (vec![Looked { urgent: false }], (None, None)),
             (vec![Looked { urgent: true }, Looked { urgent: true }], (None, Some(1))),
@@ -114,8 +114,8 @@ mod tests {
             (vec![Stuck { urgent: true }, Taken, Stuck { urgent: false }], (Some(3), None)),
         ];
         for (runs, expected) in table {
-            let fold = |seen: Seen, (found, time): (&Found, i64)| seen.after(*found, Epoch(time));
-            let seen = runs.iter().zip(1..).fold(Seen::default(), fold);
+            let fold = |seen: RememberedUpdate, (found, time): (&UpdateFinding, i64)| seen.after(*found, Epoch(time));
+            let seen = runs.iter().zip(1..).fold(RememberedUpdate::default(), fold);
             assert_eq!((seen.looked.map(|at| at.0), seen.urgent_since.map(|at| at.0)), expected, "{runs:?}");
         }
     }

@@ -11,17 +11,17 @@ pub mod lease;
 pub mod memory;
 pub mod repull;
 
-use crate::advisory::Distribution;
-use crate::advisory::Explained;
-use crate::advisory::Upgrade;
-use crate::advisory::Urgency;
-use crate::apt::version::Version;
+use crate::advisory::DistributionRelease;
+use crate::advisory::PackageUpgrade;
+use crate::advisory::UpgradeExplanation;
+use crate::advisory::UpgradeUrgency;
+use crate::apt::version::DebianVersion;
 use crate::lock;
-use crate::lock::Outcome;
-use crate::lock::diff::Difference;
+use crate::lock::LockOutcome;
+use crate::lock::diff::LockDifference;
 use crate::lock::diff::PackageChange;
 use crate::lock::file::Lock;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::update::repull::Repull;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,17 +34,17 @@ pub struct ImageUpdate {
     /// Image name.
     pub image: String,
     /// What came of looking.
-    pub state: State,
+    pub state: UpdateState,
     /// All differences of the new lock, when there was one before.
-    pub difference: Option<Difference>,
+    pub difference: Option<LockDifference>,
     /// Levels that come from an image below: their changes are listed there.
     pub inherited: BTreeMap<String, String>,
     /// Images that stand on this one and change with it, parents before children.
     pub above: Vec<String>,
     /// What the upgrades fix, a source package each; those of lower images, too.
-    pub fixes: Vec<Explained>,
+    pub fixes: Vec<UpgradeExplanation>,
     /// How soon they should reach people; none without upgrades.
-    pub urgency: Option<Urgency>,
+    pub urgency: Option<UpgradeUrgency>,
     /// What consumers pull again, by platform.
     pub repull: Vec<Repull>,
     /// Why there is no answer.
@@ -55,7 +55,7 @@ pub struct ImageUpdate {
 /// What came of looking for news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum UpdateState {
     /// There is nothing new.
     Current,
     /// The lock changes.
@@ -71,10 +71,10 @@ pub enum State {
 /// `sizes` tells what layers of an image weigh that was built from its old lock, where that is known.
 #[must_use]
 pub fn assess(
-    definitions: &[Definition],
+    definitions: &[ImageDefinition],
     previous: &BTreeMap<String, Lock>,
     results: lock::Results,
-    sizes: &dyn Fn(&Definition) -> Option<repull::Sizes>,
+    sizes: &dyn Fn(&ImageDefinition) -> Option<repull::Sizes>,
 ) -> (Vec<ImageUpdate>, BTreeMap<String, Lock>) {
     let mut updates = Vec::new();
     let mut locks = BTreeMap::new();
@@ -83,9 +83,9 @@ pub fn assess(
             Ok(outcome) => (Some(outcome), None),
             Err(error) => (None, Some(error)),
         };
-        let state = outcome.as_ref().map_or(State::Failed, state);
+        let state = outcome.as_ref().map_or(UpdateState::Failed, state);
         let mut repull = Vec::new();
-        if let (Some(outcome), Some(old), State::Changed) = (&outcome, previous.get(&image), state) {
+        if let (Some(outcome), Some(old), UpdateState::Changed) = (&outcome, previous.get(&image), state) {
             let sizes = sizes(definition);
             let one = |platform| repull::estimate(old, &outcome.lock, sizes.as_ref(), platform);
             repull = definition.platforms.iter().copied().map(one).collect();
@@ -105,24 +105,27 @@ pub fn assess(
             failure,
         });
     }
-    let changed: BTreeSet<String> =
-        updates.iter().filter(|update| update.state == State::Changed).map(|update| update.image.clone()).collect();
-    for update in updates.iter_mut().filter(|update| update.state == State::Changed) {
+    let changed: BTreeSet<String> = updates
+        .iter()
+        .filter(|update| update.state == UpdateState::Changed)
+        .map(|update| update.image.clone())
+        .collect();
+    for update in updates.iter_mut().filter(|update| update.state == UpdateState::Changed) {
         update.above = above(&update.image, definitions).into_iter().filter(|image| changed.contains(image)).collect();
     }
     (updates, locks)
 }
 
-fn state(outcome: &Outcome) -> State {
+fn state(outcome: &LockOutcome) -> UpdateState {
     match &outcome.difference {
-        None => State::New,
-        Some(_) if outcome.is_unchanged() => State::Current,
-        Some(_) => State::Changed,
+        None => UpdateState::New,
+        Some(_) if outcome.is_unchanged() => UpdateState::Current,
+        Some(_) => UpdateState::Changed,
     }
 }
 
 /// Returns the levels of an image that belong to an image below, with that image: the lowest one that has the level.
-fn inherited(definition: &Definition, definitions: &[Definition]) -> BTreeMap<String, String> {
+fn inherited(definition: &ImageDefinition, definitions: &[ImageDefinition]) -> BTreeMap<String, String> {
     let mut levels = BTreeMap::new();
     let mut parent = definition.parent.as_ref();
     // parents come first, so there are not more rounds than images
@@ -138,7 +141,7 @@ fn inherited(definition: &Definition, definitions: &[Definition]) -> BTreeMap<St
 
 /// Returns all images that stand on this one, in the order of the definitions.
 #[must_use]
-pub fn above(image: &str, definitions: &[Definition]) -> Vec<String> {
+pub fn above(image: &str, definitions: &[ImageDefinition]) -> Vec<String> {
     let mut names: Vec<String> = vec![image.to_owned()];
     for definition in definitions {
         if definition.parent.as_ref().is_some_and(|parent| names.contains(parent)) {
@@ -151,14 +154,14 @@ pub fn above(image: &str, definitions: &[Definition]) -> Vec<String> {
 impl ImageUpdate {
     /// Returns the packages whose version rises, as `advisory` wants them; those of lower images, too.
     #[must_use]
-    pub fn upgrades(&self, definition: &Definition, old: &Lock, new: &Lock) -> Vec<Upgrade> {
+    pub fn upgrades(&self, definition: &ImageDefinition, old: &Lock, new: &Lock) -> Vec<PackageUpgrade> {
         let levels = self.difference.iter().flat_map(|difference| &difference.levels);
         let changes = levels.flat_map(|level| &level.packages);
         changes.filter_map(|change| upgrade(change, definition, old, new)).collect()
     }
 
     /// Adds what the upgrades fix.
-    pub fn explain(&mut self, fixes: Vec<Explained>) {
+    pub fn explain(&mut self, fixes: Vec<UpgradeExplanation>) {
         self.urgency = fixes.iter().map(|explained| explained.urgency).max();
         self.fixes = fixes;
     }
@@ -170,23 +173,23 @@ impl ImageUpdate {
     }
 }
 
-fn upgrade(change: &PackageChange, definition: &Definition, old: &Lock, new: &Lock) -> Option<Upgrade> {
+fn upgrade(change: &PackageChange, definition: &ImageDefinition, old: &Lock, new: &Lock) -> Option<PackageUpgrade> {
     let (was, is) = (change.old.as_deref()?, change.new.as_deref()?);
     let platform = change.platforms.first()?;
     let find = |lock: &Lock, version: &str| {
         lock.packages(*platform).find(|package| package.name == change.name && package.version == version).cloned()
     };
     let (before, now) = (find(old, was)?, find(new, is)?);
-    if Version::new(was) >= Version::new(is) {
+    if DebianVersion::new(was) >= DebianVersion::new(is) {
         return None;
     }
     // the root recipe is named after the distribution, and its parameter is the release
     let root = definition.levels_for(*platform).first().map(|level| level.recipe.as_str())?;
-    let distribution = Distribution {
+    let distribution = DistributionRelease {
         origin: definition.archives.first().map(|archive| archive.origin.clone()).unwrap_or_default(),
         release: definition.parameters.get(root).cloned().unwrap_or_default(),
     };
-    Some(Upgrade {
+    Some(PackageUpgrade {
         source: now.source,
         package: now.name,
         old: was.to_owned(),
@@ -201,13 +204,13 @@ fn upgrade(change: &PackageChange, definition: &Definition, old: &Lock, new: &Lo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Level;
+    use crate::recipe::LevelDefinition;
     use crate::values::Platform;
 
-    fn definition(image: &str, parent: Option<&str>, levels: &[&str]) -> Definition {
-        let level = |recipe: &&str| Level { recipe: (*recipe).to_owned(), ..Level::default() };
+    fn definition(image: &str, parent: Option<&str>, levels: &[&str]) -> ImageDefinition {
+        let level = |recipe: &&str| LevelDefinition { recipe: (*recipe).to_owned(), ..LevelDefinition::default() };
         let platform: Platform = "linux/amd64".parse().unwrap();
-        Definition {
+        ImageDefinition {
             image: image.to_owned(),
             parent: parent.map(str::to_owned),
             platforms: vec![platform],

@@ -4,7 +4,7 @@
 //! packages changed. Its size is that of the layer that was built from the old lock, where the store knows it, else the
 //! sum of its packages, which are compressed harder and hold documentation: then the estimate is a rough one.
 
-use crate::build::Built;
+use crate::build::BuiltImage;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
 use crate::lock::layers::REST;
@@ -43,14 +43,14 @@ pub type Sizes = BTreeMap<(Platform, String), u64>;
 
 /// Returns what the layers of a built image weigh.
 #[must_use]
-pub fn sizes(built: &Built) -> Sizes {
+pub fn sizes(built: &BuiltImage) -> Sizes {
     let layers = built.platforms.iter().flat_map(|one| one.layers.iter().map(|layer| (one.platform, layer)));
     layers.map(|(platform, layer)| ((platform, layer.what.clone()), layer.blob.size)).collect()
 }
 
 /// Compares two built images.
 #[must_use]
-pub fn measure(old: &Built, new: &Built) -> Vec<Repull> {
+pub fn measure(old: &BuiltImage, new: &BuiltImage) -> Vec<Repull> {
     let there: BTreeSet<Digest> = old.blobs().into_keys().collect();
     let one = |platform: &crate::build::BuiltPlatform| {
         let changed = platform.layers.iter().filter(|layer| !there.contains(&layer.blob.digest));

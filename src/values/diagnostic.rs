@@ -12,7 +12,7 @@ use serde::Serialize;
 /// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Severity {
+pub enum DiagnosticSeverity {
     /// No definition can be made.
     Error,
     /// Somebody should look at it, but the definition is usable.
@@ -31,7 +31,7 @@ pub struct Diagnostic {
     /// Number of characters underlined in [`Self::text`].
     pub length: usize,
     /// Severity of the problem.
-    pub severity: Severity,
+    pub severity: DiagnosticSeverity,
     /// The problem in words: lower case, no full stop, values in backticks.
     pub message: String,
     /// How to fix it, if that is known.
@@ -49,7 +49,7 @@ impl Diagnostic {
             line: 0,
             column: 0,
             length: 0,
-            severity: Severity::Error,
+            severity: DiagnosticSeverity::Error,
             message: shown(&cover(message)),
             help: None,
             text: String::new(),
@@ -62,8 +62,8 @@ impl Diagnostic {
     #[must_use]
     pub fn render(&self, width: usize, color: bool) -> String {
         let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
+            DiagnosticSeverity::Error => Level::ERROR,
+            DiagnosticSeverity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.message.as_str());
 

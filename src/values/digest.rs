@@ -119,12 +119,12 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Computes a [`Digest`] while bytes stream by; also counts them.
 #[derive(Debug, Clone, Default)]
-pub struct Hasher {
+pub struct DigestHasher {
     state: sha2::Sha256,
     length: u64,
 }
 
-impl Hasher {
+impl DigestHasher {
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
@@ -144,7 +144,7 @@ impl Hasher {
     }
 }
 
-impl io::Write for Hasher {
+impl io::Write for DigestHasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.update(bytes);
         Ok(bytes.len())

@@ -10,7 +10,7 @@ mod platform;
 mod secret;
 
 pub use digest::Digest;
-pub use digest::Hasher;
+pub use digest::DigestHasher;
 pub use digest::InvalidDigest;
 pub use epoch::CONTENT_MTIME;
 pub use epoch::Epoch;

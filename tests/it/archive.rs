@@ -11,10 +11,10 @@ use sockel::apt::archive;
 use sockel::apt::archive::Error;
 use sockel::apt::archive::OpenPocket;
 use sockel::apt::archive::Pocket;
-use sockel::report::Recorder;
+use sockel::report::EventRecorder;
 use sockel::sys::fs;
-use sockel::sys::http::Http;
-use sockel::sys::http::Options;
+use sockel::sys::http::HttpClient;
+use sockel::sys::http::HttpOptions;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 use std::path::Path;
@@ -25,12 +25,12 @@ use std::time::Duration;
 const DAY: i64 = 86_400;
 const INRELEASE: &str = "/ubuntu/dists/noble-security/InRelease";
 
-pub(crate) fn http(offline: bool) -> Http {
-    Http::new(Options { backoff: Duration::from_millis(1), ..Options::usual(offline, None) })
+pub(crate) fn http(offline: bool) -> HttpClient {
+    HttpClient::new(HttpOptions { backoff: Duration::from_millis(1), ..HttpOptions::usual(offline, None) })
 }
 
-fn open_at(pocket: &Pocket, folder: &Path, http: &Http, now: Epoch) -> Result<OpenPocket, Error> {
-    let opened = archive::open(std::slice::from_ref(pocket), http, folder, now, &Recorder::default());
+fn open_at(pocket: &Pocket, folder: &Path, http: &HttpClient, now: Epoch) -> Result<OpenPocket, Error> {
+    let opened = archive::open(std::slice::from_ref(pocket), http, folder, now, &EventRecorder::default());
     opened.map(|mut opened| opened.pop().unwrap())
 }
 
@@ -203,7 +203,7 @@ fn asks_for_all_pockets_at_once_and_answers_in_order() {
     let security = Archive::pocket(&[server.url()]);
     let updates = Pocket { name: "updates".into(), suite: "noble-updates".into(), ..security.clone() };
     let pockets = [security, updates];
-    let open = |http: &Http| archive::open(&pockets, http, folder.path(), NOW, &Recorder::default());
+    let open = |http: &HttpClient| archive::open(&pockets, http, folder.path(), NOW, &EventRecorder::default());
     let titles = |opened: &[OpenPocket]| opened.iter().map(|one| one.facts.suite.clone()).collect::<Vec<_>>();
     server.put_all(&first.files());
     server.put_all(&other.files());

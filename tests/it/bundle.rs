@@ -13,10 +13,10 @@ use crate::support::project::packages;
 use crate::support::registry::Registry;
 use serde_json::Value;
 use serde_json::json;
-use sockel::bundle::Contents;
-use sockel::bundle::File;
-use sockel::bundle::Kind;
-use sockel::bundle::Proof;
+use sockel::bundle::BundleContents;
+use sockel::bundle::BundledFile;
+use sockel::bundle::BundledFileKind;
+use sockel::bundle::PackageProof;
 use sockel::sys::fs;
 use sockel::values::Digest;
 use sockel::values::Epoch;
@@ -174,7 +174,7 @@ fn a_snapshot_service_still_has_what_was_locked() {
 /// A layout with the blobs of `bundle`, whose documents can be changed.
 struct Forge {
     folder: PathBuf,
-    contents: Contents,
+    contents: BundleContents,
 }
 
 impl Forge {
@@ -206,7 +206,7 @@ impl Forge {
 
     /// Writes documents that fit together, but for this change of the manifest.
     fn write(&mut self, change: impl FnOnce(&mut Value)) {
-        self.contents = Contents { format: self.contents.format, ..self.contents.clone().sorted() };
+        self.contents = BundleContents { format: self.contents.format, ..self.contents.clone().sorted() };
         self.add(&self.contents.to_json());
         let mut manifest: Value = serde_json::from_slice(&self.contents.manifest()).expect("JSON");
         change(&mut manifest);
@@ -219,16 +219,16 @@ impl Forge {
         fs::write_atomic(&self.folder.join("index.json"), index.to_string().as_bytes()).expect("written");
     }
 
-    fn file(&mut self, kind: Kind) -> &mut File {
+    fn file(&mut self, kind: BundledFileKind) -> &mut BundledFile {
         self.contents.files.iter_mut().find(|file| file.kind == kind).expect("there is one")
     }
 
-    fn title(&mut self, kind: Kind, title: &str) {
+    fn title(&mut self, kind: BundledFileKind, title: &str) {
         self.file(kind).title = title.to_owned();
     }
 }
 
-fn empty() -> Contents {
+fn empty() -> BundleContents {
     serde_json::from_value(json!({
         "format": 1, "images": [], "pockets": [], "keys": [], "packages": [], "files": [],
     }))
@@ -257,15 +257,23 @@ fn lists_of_contents_that_lie_are_refused() {
     let project = bundled();
     without_archive(&project);
     let table: [(&str, Change, &[&str]); 15] = [
-        ("up", |f| f.title(Kind::Package, "../../etc/evil"), &["`../../etc/evil` is not a path below a folder"]),
-        ("absolute", |f| f.title(Kind::Key, "/etc/evil"), &["`/etc/evil` is not a path"]),
-        ("control", |f| f.title(Kind::Key, "a\u{1b}[31m"), &["has characters that are not allowed", "\\u{1b}"]),
-        ("long", |f| f.title(Kind::Key, &"a/".repeat(5000)), &["is empty or too long"]),
+        (
+            "up",
+            |f| f.title(BundledFileKind::Package, "../../etc/evil"),
+            &["`../../etc/evil` is not a path below a folder"],
+        ),
+        ("absolute", |f| f.title(BundledFileKind::Key, "/etc/evil"), &["`/etc/evil` is not a path"]),
+        (
+            "control",
+            |f| f.title(BundledFileKind::Key, "a\u{1b}[31m"),
+            &["has characters that are not allowed", "\\u{1b}"],
+        ),
+        ("long", |f| f.title(BundledFileKind::Key, &"a/".repeat(5000)), &["is empty or too long"]),
         (
             "two of one name",
             |f| {
-                let title = f.file(Kind::Key).title.clone();
-                f.title(Kind::Index, &title);
+                let title = f.file(BundledFileKind::Key).title.clone();
+                f.title(BundledFileKind::Index, &title);
             },
             &["two files have the title `keys/test/"],
         ),
@@ -273,24 +281,31 @@ fn lists_of_contents_that_lie_are_refused() {
             "extra file",
             |f| {
                 let digest = f.add(b"evil");
-                f.contents.files.push(File { title: "evil".to_owned(), digest, size: 4, kind: Kind::Key });
+                f.contents.files.push(BundledFile {
+                    title: "evil".to_owned(),
+                    digest,
+                    size: 4,
+                    kind: BundledFileKind::Key,
+                });
             },
             &["nothing says what `evil` is for"],
         ),
         (
             "file that is not listed",
-            |f| f.contents.files.retain(|file| file.kind != Kind::InRelease),
+            |f| f.contents.files.retain(|file| file.kind != BundledFileKind::InRelease),
             &["of pocket `test/security` is not among its files"],
         ),
-        ("huge", |f| f.file(Kind::InRelease).size = 1 << 40, &["has 1099511627776 bytes, 8388608 at most"]),
-        ("other size", |f| f.file(Kind::Package).size += 1, &["it does not have", " 17.1 "]),
-        ("wrong proof", |f| f.contents.pockets[0].proof = Proof::Later, &["`test/security` says a wrong proof"]),
+        ("huge", |f| f.file(BundledFileKind::InRelease).size = 1 << 40, &["has 1099511627776 bytes, 8388608 at most"]),
+        ("other size", |f| f.file(BundledFileKind::Package).size += 1, &["it does not have", " 17.1 "]),
+        ("wrong proof", |f| f.contents.pockets[0].proof = PackageProof::Later, &["`test/security` says a wrong proof"]),
         ("other locks", |f| f.contents.images[0].decisions = Digest::of(b""), &["made for other locks of app"]),
         (
             "no state",
             |f| {
                 f.contents.pockets.clear();
-                f.contents.files.retain(|file| !matches!(file.kind, Kind::InRelease | Kind::Index));
+                f.contents
+                    .files
+                    .retain(|file| !matches!(file.kind, BundledFileKind::InRelease | BundledFileKind::Index));
             },
             &["it does not have the signed state of test/security"],
         ),
@@ -298,7 +313,7 @@ fn lists_of_contents_that_lie_are_refused() {
             "no index",
             |f| {
                 f.contents.pockets[0].indexes.clear();
-                f.contents.files.retain(|file| file.kind != Kind::Index);
+                f.contents.files.retain(|file| file.kind != BundledFileKind::Index);
             },
             &["it does not have index `main/binary-amd64/Packages.gz` of test/security"],
         ),
@@ -307,9 +322,10 @@ fn lists_of_contents_that_lie_are_refused() {
             "other package",
             |f| {
                 let evil = f.add(b"evil");
-                let (old, size) = (f.file(Kind::Package).digest, 4);
-                let title = f.file(Kind::Package).title.replace(&old.short(), &evil.short());
-                *f.file(Kind::Package) = File { title, digest: evil, size, kind: Kind::Package };
+                let (old, size) = (f.file(BundledFileKind::Package).digest, 4);
+                let title = f.file(BundledFileKind::Package).title.replace(&old.short(), &evil.short());
+                *f.file(BundledFileKind::Package) =
+                    BundledFile { title, digest: evil, size, kind: BundledFileKind::Package };
                 f.contents.packages.iter_mut().filter(|p| p.digest == old).for_each(|p| p.digest = evil);
             },
             &["it does not have"],
@@ -365,7 +381,7 @@ fn manifests_that_say_something_else_are_refused() {
 fn damaged_files_are_refused() {
     let project = bundled();
     without_archive(&project);
-    for kind in [Kind::Package, Kind::Index, Kind::InRelease] {
+    for kind in [BundledFileKind::Package, BundledFileKind::Index, BundledFileKind::InRelease] {
         let mut forge = Forge::new(&project);
         forge.write(|_| ());
         let (digest, title) = (forge.file(kind).digest.to_string(), forge.file(kind).title.clone());
@@ -454,12 +470,13 @@ fn states_that_are_not_signed_by_the_pinned_key_are_refused() {
         let mut forge = Forge::new(&project);
         let digest = forge.add(bytes);
         let (size, old) = (bytes.len() as u64, forge.contents.pockets[0].in_release);
-        *forge.file(Kind::InRelease) = File { digest, size, ..forge.file(Kind::InRelease).clone() };
+        *forge.file(BundledFileKind::InRelease) =
+            BundledFile { digest, size, ..forge.file(BundledFileKind::InRelease).clone() };
         for file in &mut forge.contents.files {
             file.title = file.title.replace(&old.short(), &digest.short());
         }
         let pocket = &mut forge.contents.pockets[0];
-        (pocket.in_release, pocket.proof, pocket.date) = (digest, Proof::Later, Epoch(0));
+        (pocket.in_release, pocket.proof, pocket.date) = (digest, PackageProof::Later, Epoch(0));
         forge
     };
     for (what, bytes, words) in &table {
@@ -472,8 +489,8 @@ fn states_that_are_not_signed_by_the_pinned_key_are_refused() {
     let mut indexes = files.map(|(_, bytes)| bytes);
     let index = indexes.find(|bytes| forge.contents.file(&Digest::of(bytes)).is_none()).expect("the new one");
     let (digest, size) = (forge.add(&index), index.len() as u64);
-    let file = forge.file(Kind::Index);
-    *file = File { digest, size, ..file.clone() };
+    let file = forge.file(BundledFileKind::Index);
+    *file = BundledFile { digest, size, ..file.clone() };
     forge.contents.pockets[0].indexes[0].digest = digest;
     forge.write(|_| ());
     refused(&project, "another state, complete", &["no signed index in it lists", "libc 2.0 amd64"]);

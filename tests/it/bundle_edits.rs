@@ -8,15 +8,15 @@ use crate::support::project::packages;
 use serde_json::Value;
 use serde_json::json;
 use sockel::bundle;
-use sockel::bundle::Contents;
-use sockel::bundle::Order;
-use sockel::bundle::Source;
-use sockel::bundle::Supplying;
+use sockel::bundle::BundleContents;
+use sockel::bundle::BundleSource;
+use sockel::bundle::BundleSupplying;
+use sockel::bundle::BundledPin;
 use sockel::lock::file::Lock;
 use sockel::oci;
 use sockel::recipe;
-use sockel::recipe::Definition;
-use sockel::report::Recorder;
+use sockel::recipe::ImageDefinition;
+use sockel::report::EventRecorder;
 use sockel::store::Store;
 use sockel::sys::clock;
 use sockel::sys::fs;
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 struct Victim<'a> {
     project: &'a Project,
     folder: PathBuf,
-    definitions: Vec<Definition>,
+    definitions: Vec<ImageDefinition>,
     locks: Vec<Lock>,
 }
 
@@ -36,13 +36,13 @@ impl Victim<'_> {
     fn refusal(&self) -> Option<String> {
         let empty = self.project.path("empty");
         fs::remove_any(&empty).expect("removed");
-        let (store, reporter) = (Store::open(&empty).expect("opens"), Recorder::default());
-        let bundle = match bundle::open(Source::Layout(self.folder.clone()), &store, &reporter) {
+        let (store, reporter) = (Store::open(&empty).expect("opens"), EventRecorder::default());
+        let bundle = match bundle::open(BundleSource::Layout(self.folder.clone()), &store, &reporter) {
             Ok(bundle) => bundle,
             Err(error) => return Some(error.to_string()),
         };
-        let orders = self.definitions.iter().zip(&self.locks).map(|(definition, lock)| Order { definition, lock });
-        let supplying = Supplying { store: &store, platforms: &[], now: clock::now(), reporter: &reporter };
+        let orders = self.definitions.iter().zip(&self.locks).map(|(definition, lock)| BundledPin { definition, lock });
+        let supplying = BundleSupplying { store: &store, platforms: &[], now: clock::now(), reporter: &reporter };
         bundle::supply(&bundle, &orders.collect::<Vec<_>>(), &supplying).err().map(|error| error.to_string())
     }
 
@@ -82,8 +82,8 @@ fn every_edit_of_a_bundle_is_refused() {
     }
     project.run(&["lock"]).good();
     project.run(&["bundle"]).good();
-    let definitions = recipe::Project::open(&project.path("")).expect("opens").definitions(&[]).expect("resolve");
-    let lock = |definition: &Definition| {
+    let definitions = recipe::RecipeProject::open(&project.path("")).expect("opens").definitions(&[]).expect("resolve");
+    let lock = |definition: &ImageDefinition| {
         Lock::parse(&project.text(&format!("base-images/{}.lock.yaml", definition.image))).expect("sockel wrote it")
     };
     let locks = definitions.iter().map(lock).collect();
@@ -125,7 +125,7 @@ fn every_edit_of_a_bundle_is_refused() {
             let mut bytes = oci::canonical(&edited);
             if document == "contents" {
                 victim.add(&bytes, &mut manifest["config"]);
-                bytes = match serde_json::from_value::<Contents>(edited) {
+                bytes = match serde_json::from_value::<BundleContents>(edited) {
                     Ok(contents) => contents.manifest(),
                     Err(_) => oci::canonical(&manifest),
                 };

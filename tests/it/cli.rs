@@ -78,7 +78,7 @@ fn a_reader_that_goes_away_is_fine() {
 
 #[test]
 fn a_full_disk_is_a_failure() {
-    let Ok(full) = fs::lock(Path::new("/dev/full"), fs::Lock::Shared) else { return };
+    let Ok(full) = fs::lock(Path::new("/dev/full"), fs::LockMode::Shared) else { return };
     let home = tempfile::tempdir().expect("made");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockel"));
     let command = command.env_clear().env("HOME", home.path()).args(["schema", "recipe"]).stdout(full);

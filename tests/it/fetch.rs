@@ -5,8 +5,8 @@ use crate::support::http::Fault;
 use crate::support::http::Server;
 use sockel::fetch;
 use sockel::fetch::Fetched;
-use sockel::fetch::Wanted;
-use sockel::report::Recorder;
+use sockel::fetch::WantedPackage;
+use sockel::report::EventRecorder;
 use sockel::store::Store;
 use sockel::sys::fs;
 use sockel::values::Digest;
@@ -18,8 +18,8 @@ fn body() -> Vec<u8> {
     (0..200_000_u32).map(|number| u8::try_from(number % 251).unwrap()).collect()
 }
 
-fn wanted(bytes: &[u8], path: &str, servers: &[&Server]) -> Wanted {
-    Wanted {
+fn wanted(bytes: &[u8], path: &str, servers: &[&Server]) -> WantedPackage {
+    WantedPackage {
         name: path.trim_start_matches("pool/").trim_end_matches(".deb").into(),
         version: "1".into(),
         architecture: "amd64".into(),
@@ -31,8 +31,8 @@ fn wanted(bytes: &[u8], path: &str, servers: &[&Server]) -> Wanted {
     }
 }
 
-fn fetch(wanted: &[Wanted], store: &Store) -> Result<Fetched, String> {
-    fetch::fetch(wanted, store, &http(false), &Recorder::default()).map_err(|error| error.to_string())
+fn fetch(wanted: &[WantedPackage], store: &Store) -> Result<Fetched, String> {
+    fetch::fetch(wanted, store, &http(false), &EventRecorder::default()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn finishes_the_others_and_names_all_that_are_gone() {
     list[1].path = "../y".into();
     let error = fetch(&list, &store).unwrap_err();
     assert!(error.contains("x 1 amd64: cannot fetch") && error.contains("`../y` is not a path"), "{error}");
-    let offline = fetch::fetch(&list[..1], &store, &http(true), &Recorder::default()).unwrap_err();
+    let offline = fetch::fetch(&list[..1], &store, &http(true), &EventRecorder::default()).unwrap_err();
     assert_eq!(offline.to_string(), "cannot fetch packages: cannot fetch `http://127.0.0.1:1/pool/x.deb`: offline");
     assert_eq!(offline.hints(), ["run once without `--offline`; what is fetched is kept"]);
 }

@@ -6,7 +6,7 @@ use crate::support::project::library;
 use crate::support::project::packages;
 use crate::support::registry::Registry;
 use sockel::build::output::Output;
-use sockel::bundle::Place;
+use sockel::bundle::BundleLocation;
 use sockel::fault::Explain;
 use sockel::fault::Turn;
 use sockel::jobs;
@@ -26,18 +26,18 @@ use sockel::jobs::show::ShowRequest;
 use sockel::jobs::status::StatusRequest;
 use sockel::jobs::update::UpdateAction;
 use sockel::jobs::update::UpdateRequest;
-use sockel::publish::State as PublishState;
-use sockel::rebase::State as RebaseState;
-use sockel::report::Event;
-use sockel::report::Recorder;
-use sockel::update::State as UpdateState;
+use sockel::publish::PublishState;
+use sockel::rebase::RebaseState;
+use sockel::report::EventRecorder;
+use sockel::report::ProgressEvent;
+use sockel::update::UpdateState;
 use std::process::Command;
 use std::sync::Arc;
 
 /// A session in a project, and what its jobs report.
 struct Run {
     session: Session,
-    events: Arc<Recorder>,
+    events: Arc<EventRecorder>,
 }
 
 impl Run {
@@ -46,13 +46,13 @@ impl Run {
     }
 
     fn with(options: SessionOptions) -> Self {
-        let events = Arc::new(Recorder::default());
+        let events = Arc::new(EventRecorder::default());
         let session = Session::open(options, events.clone()).expect("opens");
         Self { session, events }
     }
 
     fn warnings(&self) -> Vec<String> {
-        let warning = |event| if let Event::Warning(text) = event { Some(text) } else { None };
+        let warning = |event| if let ProgressEvent::Warning(text) = event { Some(text) } else { None };
         self.events.events().into_iter().filter_map(warning).collect()
     }
 }
@@ -131,7 +131,8 @@ fn stale_locks_are_named_with_their_reasons() {
     // locked on the way, which is an event for whoever reviews locks
     let run = Run::new(&project);
     jobs::build::run(&into_layout(&project), &run.session).expect("builds");
-    let written = |event: &Event| matches!(event, Event::LockWritten { image, .. } if image == "runtime");
+    let written =
+        |event: &ProgressEvent| matches!(event, ProgressEvent::LockWritten { image, .. } if image == "runtime");
     assert!(run.events.events().iter().any(written));
     assert!(run.warnings().iter().any(|text| text.contains("locking runtime anew")), "{:?}", run.warnings());
 }
@@ -157,7 +158,7 @@ fn build_makes_images_once() {
 #[test]
 fn a_bundle_replaces_the_archives() {
     let project = built();
-    let place = Place::Layout(project.path("bundle"));
+    let place = BundleLocation::Layout(project.path("bundle"));
     let request = BundleRequest { images: Vec::new(), output: place.clone(), platforms: Vec::new() };
     let bundle = jobs::bundle::run(&request, &Run::new(&project).session).expect("bundles");
     assert!(bundle.pushed.is_none() && bundle.bytes > 0 && bundle.contents.images.len() == 3);
@@ -339,7 +340,7 @@ fn one_registry_file_counts_for_everything() {
     assert_eq!(run.session.mirrors().given["test"], ["http://named.invalid/"]);
 
     let missing = SessionOptions { registry_file: Some(project.path("none.yaml")), ..options(&project) };
-    let error = Session::open(missing, Arc::new(Recorder::default())).err().expect("is not there");
+    let error = Session::open(missing, Arc::new(EventRecorder::default())).err().expect("is not there");
     assert_eq!(error.turn(), Turn::Input, "{error}");
 }
 

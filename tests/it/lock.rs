@@ -1,36 +1,36 @@
 //! Locking through the library: choice of packages, explanations, layers, lock files.
 
 use proptest::prelude::*;
-use sockel::apt::Package;
-use sockel::apt::deb::ControlMembers;
-use sockel::apt::index::Index;
-use sockel::apt::index::Limits;
+use sockel::apt::BinaryPackage;
+use sockel::apt::deb::ControlFiles;
+use sockel::apt::index::PackageIndex;
+use sockel::apt::index::PackageIndexLimits;
 use sockel::apt::relation::Relation;
+use sockel::lock::ArchiveAccess;
 use sockel::lock::Error;
-use sockel::lock::Images;
-use sockel::lock::Outside;
+use sockel::lock::LockInput;
 use sockel::lock::file::Lock;
 use sockel::lock::file::LockedPocket;
-use sockel::lock::images::Content;
-use sockel::lock::images::Needed;
-use sockel::lock::images::Open;
+use sockel::lock::images::NeededPackage;
+use sockel::lock::images::OpenArchive;
 use sockel::lock::images::OpenIndex;
+use sockel::lock::images::PackageContent;
 use sockel::lock::lock;
-use sockel::lock::resolve::Addition;
 use sockel::lock::resolve::Held;
-use sockel::lock::resolve::Request;
-use sockel::lock::resolve::Side;
+use sockel::lock::resolve::LevelAddition;
+use sockel::lock::resolve::LevelRequest;
+use sockel::lock::resolve::PlatformChoice;
 use sockel::lock::resolve::resolve;
 use sockel::lock::resolve::resolve_level;
-use sockel::lock::universe::Origin;
-use sockel::lock::universe::Policy;
+use sockel::lock::universe::CandidateOrigin;
+use sockel::lock::universe::CandidatePolicy;
 use sockel::lock::universe::Universe;
 use sockel::lock::verify::verify;
 use sockel::recipe::ArchiveDefinition;
-use sockel::recipe::Definition;
-use sockel::recipe::Ledger;
-use sockel::recipe::Level;
+use sockel::recipe::ImageDefinition;
+use sockel::recipe::LevelDefinition;
 use sockel::recipe::PocketDefinition;
+use sockel::recipe::ScriptLedger;
 use sockel::values::Architecture;
 use sockel::values::Digest;
 use sockel::values::Epoch;
@@ -47,7 +47,7 @@ fn arm64() -> Platform {
 }
 
 /// One package a line: `name version [Field: value; Field: value]`.
-fn index(lines: &str) -> Index {
+fn index(lines: &str) -> PackageIndex {
     let mut text = String::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (head, fields) = line.split_once('[').unwrap_or((line, ""));
@@ -64,32 +64,32 @@ fn index(lines: &str) -> Index {
         }
         text.push('\n');
     }
-    Index::read(text.as_bytes(), &Limits::ARCHIVE).unwrap()
+    PackageIndex::read(text.as_bytes(), &PackageIndexLimits::ARCHIVE).unwrap()
 }
 
-fn universe<'a>(pockets: &'a [(&'a str, Index)]) -> Universe<'a> {
-    let origin = |(from, index): &'a (&str, Index)| {
+fn universe<'a>(pockets: &'a [(&'a str, PackageIndex)]) -> Universe<'a> {
+    let origin = |(from, index): &'a (&str, PackageIndex)| {
         let (from, component) = ((*from).to_owned(), "main".to_owned());
-        Origin { from, component, shelf: index }
+        CandidateOrigin { from, component, shelf: index }
     };
     Universe::new(pockets.iter().map(origin).collect())
 }
 
-fn request(packages: &str, exclude: &str) -> Request {
+fn request(packages: &str, exclude: &str) -> LevelRequest {
     let packages = Relation::parse_groups(packages).unwrap();
     let exclude = exclude.split_whitespace().map(|name| (name.to_owned(), "not wanted".to_owned())).collect();
-    Request { recipe: "ubuntu".to_owned(), packages, exclude }
+    LevelRequest { recipe: "ubuntu".to_owned(), packages, exclude }
 }
 
 /// Resolves in one pocket; `name=version(why)` a package, then `!excluded(wanted by)`; or the reasons.
 fn choose(packages: &str, wanted: &str, exclude: &str) -> String {
     let pockets = [("ubuntu/release", index(packages))];
     let universe = universe(&pockets);
-    let side = Side { universe: &universe, held: &Held::new(), request: &request(wanted, exclude) };
-    show(resolve(amd64(), &side, &Policy::default()))
+    let side = PlatformChoice { universe: &universe, held: &Held::new(), request: &request(wanted, exclude) };
+    show(resolve(amd64(), &side, &CandidatePolicy::default()))
 }
 
-fn show(result: Result<Addition, Error>) -> String {
+fn show(result: Result<LevelAddition, Error>) -> String {
     match result {
         Ok(addition) => {
             let why = |why: &str| why.replace("needed by ", "<");
@@ -228,7 +228,7 @@ fn builds_on_the_levels_below() {
         [("ubuntu/release", index("a 1 [Depends: libc (>= 2)]\nb 1 [Depends: libc]\nd 1 [Conflicts: libc]\nlibc 3"))];
     let newer = universe(&pockets);
     let old = [("ubuntu/release", index("libc 1"))];
-    let below = universe(&old).candidate("libc", &Policy::default()).unwrap().unwrap();
+    let below = universe(&old).candidate("libc", &CandidatePolicy::default()).unwrap().unwrap();
     let held = Held::from([("libc".to_owned(), ("base".to_owned(), below))]);
     for (wanted, expected) in [
         ("b", "b=1"),
@@ -237,8 +237,8 @@ fn builds_on_the_levels_below() {
         ("d", "`d` (1) conflicts with `libc` (1) of level `base`"),
         ("libc (>= 2)", "cannot choose `libc (>= 2)`: `libc` is held by level `base` at version 1"),
     ] {
-        let side = Side { universe: &newer, held: &held, request: &request(wanted, "") };
-        assert_eq!(show(resolve(amd64(), &side, &Policy::default())), expected, "{wanted}");
+        let side = PlatformChoice { universe: &newer, held: &held, request: &request(wanted, "") };
+        assert_eq!(show(resolve(amd64(), &side, &CandidatePolicy::default())), expected, "{wanted}");
     }
 }
 
@@ -250,7 +250,7 @@ fn takes_the_newest_that_is_not_halted() {
     );
     let pockets = [("u/release", release), ("u/updates", updates), ("u/security", index("c 3\nd 0.9"))];
     let universe = universe(&pockets);
-    let policy = Policy::default();
+    let policy = CandidatePolicy::default();
     for (name, expected) in [("a", "2"), ("b", "1"), ("c", "3"), ("d", "1")] {
         let candidate = universe.candidate(name, &policy).unwrap().unwrap();
         assert_eq!(candidate.package.version.as_str(), expected, "{name}");
@@ -266,15 +266,15 @@ fn all_platforms_get_the_same_versions() {
     let on_arm64 = [("u/release", index("lib 1\ntool 1 [Depends: lib (= 1)]")), ("u/updates", index("lib 2"))];
     let (x, y) = (universe(&on_amd64), universe(&on_arm64));
     let (held, request) = (Held::new(), request("tool", ""));
-    let side = |universe| Side { universe, held: &held, request: &request };
+    let side = |universe| PlatformChoice { universe, held: &held, request: &request };
     let sides = BTreeMap::from([(amd64(), side(&x)), (arm64(), side(&y))]);
     // arm64 alone has no solution with its newest lib: as apt, the newest version is the candidate
-    let error = resolve_level(&sides, &Policy::default()).unwrap_err();
+    let error = resolve_level(&sides, &CandidatePolicy::default()).unwrap_err();
     assert!(error.to_string().contains("the newest `lib` in u/release, u/updates is 2"), "{error}");
     let lagging = [("u/release", index("lib 1\ntool 1 [Depends: lib (= 1)]"))];
     let y = universe(&lagging);
     let sides = BTreeMap::from([(amd64(), side(&x)), (arm64(), side(&y))]);
-    let (additions, warnings) = resolve_level(&sides, &Policy::default()).unwrap();
+    let (additions, warnings) = resolve_level(&sides, &CandidatePolicy::default()).unwrap();
     for addition in additions.values() {
         assert_eq!(show(Ok(addition.clone())), "lib=1(<tool) tool=1");
     }
@@ -308,13 +308,13 @@ fn archives() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-fn satisfies(relation: &Relation, package: &Package) -> bool {
+fn satisfies(relation: &Relation, package: &BinaryPackage) -> bool {
     (package.name == relation.name && relation.satisfied_by(&package.version))
         || package.provides.iter().any(|provide| relation.provided_by(provide))
 }
 
 /// Tells whether a set of packages stands: every dependency met, no conflict.
-fn stands(packages: &[&Package]) -> bool {
+fn stands(packages: &[&BinaryPackage]) -> bool {
     packages.iter().all(|package| {
         let met = package.depends.iter().all(|group| group.iter().any(|r| packages.iter().any(|p| satisfies(r, p))));
         let clash = |r: &Relation| packages.iter().any(|p| p.name != package.name && satisfies(r, p));
@@ -330,20 +330,20 @@ proptest! {
         let pockets = [("u/release", index(&lines.join("\n")))];
         let universe = universe(&pockets);
         let (held, request) = (Held::new(), request("p0, p1", ""));
-        let side = Side { universe: &universe, held: &held, request: &request };
-        let result = resolve(amd64(), &side, &Policy::default());
-        let all: Vec<Package> = pockets[0].1.packages().map(Result::unwrap).collect();
+        let side = PlatformChoice { universe: &universe, held: &held, request: &request };
+        let result = resolve(amd64(), &side, &CandidatePolicy::default());
+        let all: Vec<BinaryPackage> = pockets[0].1.packages().map(Result::unwrap).collect();
         // every subset: at most 2^13 packages
         let must: Vec<usize> = ["p0", "p1"].iter().filter_map(|name| all.iter().position(|p| p.name == *name)).collect();
         match &result {
             Ok(addition) => {
-                let chosen: Vec<&Package> = addition.packages.values().map(|choice| &choice.candidate.package).collect();
+                let chosen: Vec<&BinaryPackage> = addition.packages.values().map(|choice| &choice.candidate.package).collect();
                 prop_assert!(stands(&chosen), "{}", show(result));
             }
             Err(_) => {
                 for set in 0..1_usize << all.len() {
                     if must.iter().all(|number| set >> number & 1 == 1) {
-                        let chosen: Vec<&Package> =
+                        let chosen: Vec<&BinaryPackage> =
                             all.iter().enumerate().filter(|(number, _)| set >> number & 1 == 1).map(|(_, p)| p).collect();
                         prop_assert!(!stands(&chosen), "missed a solution of {} packages", chosen.len());
                     }
@@ -354,7 +354,7 @@ proptest! {
         let mut shuffled: Vec<(usize, &String)> = seed.iter().copied().chain(0..).zip(&lines).collect();
         shuffled.sort();
         let lines: Vec<String> = shuffled.into_iter().map(|(_, line)| line.clone()).collect();
-        prop_assert_eq!(choose(&lines.join("\n"), "p1, p0", ""), show(resolve(amd64(), &side, &Policy::default())).replace("u/release", "ubuntu/release"));
+        prop_assert_eq!(choose(&lines.join("\n"), "p1, p0", ""), show(resolve(amd64(), &side, &CandidatePolicy::default())).replace("u/release", "ubuntu/release"));
     }
 }
 
@@ -363,8 +363,8 @@ fn names_are_only_chosen_once() {
     let pockets =
         [("u/release", index("a 1 [Depends: b]\nb 1")), ("u/updates", index("b 2")), ("u/security", index("b 2"))];
     let universe = universe(&pockets);
-    let side = Side { universe: &universe, held: &Held::new(), request: &request("a", "") };
-    let addition = resolve(amd64(), &side, &Policy::default()).unwrap();
+    let side = PlatformChoice { universe: &universe, held: &Held::new(), request: &request("a", "") };
+    let addition = resolve(amd64(), &side, &CandidatePolicy::default()).unwrap();
     let from: BTreeSet<&str> = addition.packages.values().map(|choice| choice.candidate.from.as_str()).collect();
     assert_eq!(from, BTreeSet::from(["u/release", "u/updates"]));
 }
@@ -382,7 +382,7 @@ impl Shelves {
         Self { text: text.to_owned(), date, opened: Default::default(), read: Default::default() }
     }
 
-    fn open_one(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> Open {
+    fn open_one(&self, archive: &ArchiveDefinition, architectures: &BTreeSet<Architecture>) -> OpenArchive {
         self.opened.set(self.opened.get() + 1);
         let pocket = LockedPocket {
             archive: archive.name.clone(),
@@ -400,47 +400,47 @@ impl Shelves {
             architecture: architecture.debian().to_owned(),
             index: index(&self.text),
         };
-        Open { pockets: vec![pocket], indexes: architectures.iter().map(open).collect(), warnings: Vec::new() }
+        OpenArchive { pockets: vec![pocket], indexes: architectures.iter().map(open).collect(), warnings: Vec::new() }
     }
 }
 
-impl Outside for Shelves {
+impl ArchiveAccess for Shelves {
     fn open(
         &self,
         archives: &[ArchiveDefinition],
         architectures: &BTreeSet<Architecture>,
         _locked: &[LockedPocket],
-    ) -> Result<Vec<Open>, Error> {
+    ) -> Result<Vec<OpenArchive>, Error> {
         Ok(archives.iter().map(|archive| self.open_one(archive, architectures)).collect())
     }
 
-    fn is_at_hand(&self, _package: &Package) -> bool {
+    fn is_at_hand(&self, _package: &BinaryPackage) -> bool {
         false
     }
 
-    fn read(&self, needed: &[Needed<'_>]) -> Result<BTreeMap<Digest, Content>, Error> {
-        let one = |needed: &Needed<'_>| {
+    fn read(&self, needed: &[NeededPackage<'_>]) -> Result<BTreeMap<Digest, PackageContent>, Error> {
+        let one = |needed: &NeededPackage<'_>| {
             self.read.borrow_mut().push(needed.package.name.clone());
             let script = format!("#!/bin/sh\n# adduser\nln -s a b # {}\n", needed.package.name);
             let members = match needed.package.name.starts_with("lib") {
                 true => [("postinst".to_owned(), script.into_bytes())].into_iter().collect(),
-                false => ControlMembers::default(),
+                false => ControlFiles::default(),
             };
-            (needed.package.sha256, Content { sha512: "b".repeat(128), members })
+            (needed.package.sha256, PackageContent { sha512: "b".repeat(128), members })
         };
         Ok(needed.iter().map(one).collect())
     }
 }
 
-fn definition(image: &str, parent: Option<&str>, levels: &[(&str, &str)]) -> Definition {
+fn definition(image: &str, parent: Option<&str>, levels: &[(&str, &str)]) -> ImageDefinition {
     let platforms = vec![amd64(), arm64()];
-    let level = |(recipe, packages): &(&str, &str)| Level {
+    let level = |(recipe, packages): &(&str, &str)| LevelDefinition {
         recipe: (*recipe).to_owned(),
         packages: packages.split(", ").map(str::to_owned).collect(),
         layers: 2,
-        ..Level::default()
+        ..LevelDefinition::default()
     };
-    let levels: Vec<Level> = levels.iter().map(level).collect();
+    let levels: Vec<LevelDefinition> = levels.iter().map(level).collect();
     let archive = ArchiveDefinition {
         name: "ubuntu".to_owned(),
         uri: "http://archive.example".to_owned(),
@@ -462,7 +462,7 @@ fn definition(image: &str, parent: Option<&str>, levels: &[(&str, &str)]) -> Def
             max_age: None,
         }],
     };
-    Definition {
+    ImageDefinition {
         image: image.to_owned(),
         parent: parent.map(str::to_owned),
         levels: platforms.iter().map(|platform| (*platform, levels.clone())).collect(),
@@ -479,7 +479,7 @@ fn definition(image: &str, parent: Option<&str>, levels: &[(&str, &str)]) -> Def
 }
 
 /// A ledger that knows the scripts of these packages.
-fn ledger(packages: &[&str]) -> Ledger {
+fn ledger(packages: &[&str]) -> ScriptLedger {
     let mut text = "format: 1\nscripts:\n".to_owned();
     for package in packages {
         let digest = Digest::of(format!("#!/bin/sh\n# adduser\nln -s a b # {package}\n").as_bytes()).hex();
@@ -487,7 +487,7 @@ fn ledger(packages: &[&str]) -> Ledger {
             "  - package: {package}\n    script: postinst\n    decision: not-needed\n    reason: none\n    sha256: [ \"{digest}\" ]\n"
         ));
     }
-    Ledger::parse("recipes/scripts.yaml", &text).unwrap()
+    ScriptLedger::parse("recipes/scripts.yaml", &text).unwrap()
 }
 
 const ARCHIVE: &str = "base 1 [Depends: libc]\nlibc 1 [Installed-Size: 9]\njava 1 [Depends: libc, libz]\nlibz 1";
@@ -499,7 +499,7 @@ fn locks_children_on_their_parents_and_only_when_something_changed() {
         definition("j", Some("u"), &[("ubuntu", "base"), ("java", "java")]),
     ];
     let (known, none) = (ledger(&["libc", "libz"]), BTreeMap::new());
-    let images = Images { definitions: &definitions, previous: &none, ledger: &known, engine: 1 };
+    let images = LockInput { definitions: &definitions, previous: &none, ledger: &known, engine: 1 };
     let shelves = Shelves::new(ARCHIVE, 100);
     let (outcomes, warnings) = lock(images, &shelves).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
@@ -519,13 +519,13 @@ fn locks_children_on_their_parents_and_only_when_something_changed() {
     // a day later, nothing but the date moved: the old locks stay, nothing is fetched
     let previous: BTreeMap<String, Lock> = outcomes.iter().map(|o| (o.image.clone(), o.lock.clone())).collect();
     let later = Shelves::new(ARCHIVE, 200);
-    let (same, _) = lock(Images { previous: &previous, ..images }, &later).unwrap();
+    let (same, _) = lock(LockInput { previous: &previous, ..images }, &later).unwrap();
     assert!(same.iter().all(|outcome| outcome.is_unchanged() && outcome.lock.epoch == Epoch(100)));
     assert!(later.read.borrow().is_empty());
 
     // a new version of a package of the child alone
     let patched = Shelves::new(&ARCHIVE.replace("libz 1", "libz 2"), 300);
-    let (outcomes, _) = lock(Images { previous: &previous, ..images }, &patched).unwrap();
+    let (outcomes, _) = lock(LockInput { previous: &previous, ..images }, &patched).unwrap();
     assert!(outcomes[0].is_unchanged());
     assert_eq!(*patched.read.borrow(), ["libz"]);
     let text = outcomes[1].difference.as_ref().unwrap().to_string();
@@ -557,7 +557,7 @@ fn lists_all_undecided_scripts_at_once() {
         definition("j", Some("u"), &[("ubuntu", "base"), ("java", "java")]),
     ];
     let (empty, none) = (ledger(&["other"]), BTreeMap::new());
-    let images = Images { definitions: &definitions, previous: &none, ledger: &empty, engine: 1 };
+    let images = LockInput { definitions: &definitions, previous: &none, ledger: &empty, engine: 1 };
     let Err(Error::Scripts(scripts)) = lock(images, &Shelves::new(ARCHIVE, 100)) else {
         panic!("scripts are undecided")
     };
@@ -566,6 +566,6 @@ fn lists_all_undecided_scripts_at_once() {
     assert_eq!(scripts[0].effects, ["symbolic link"]);
     assert!(scripts[0].to_string().contains("    | ln -s a b # libc\n"), "{}", scripts[0]);
     let entries: String = scripts.iter().map(|script| script.ledger_entry().replace("\"\"", "none")).collect();
-    let pasted = Ledger::parse("recipes/scripts.yaml", &format!("format: 1\nscripts:\n{entries}")).unwrap();
-    assert!(lock(Images { ledger: &pasted, ..images }, &Shelves::new(ARCHIVE, 100)).is_ok());
+    let pasted = ScriptLedger::parse("recipes/scripts.yaml", &format!("format: 1\nscripts:\n{entries}")).unwrap();
+    assert!(lock(LockInput { ledger: &pasted, ..images }, &Shelves::new(ARCHIVE, 100)).is_ok());
 }

@@ -2,11 +2,11 @@
 
 use crate::support::project::Project;
 use crate::support::project::answer;
-use sockel::oci::registry::Registry;
-use sockel::report::Recorder;
+use sockel::oci::registry::RegistryClient;
+use sockel::report::EventRecorder;
 use sockel::sys::http::HostOptions;
-use sockel::sys::http::Http;
-use sockel::sys::http::Options;
+use sockel::sys::http::HttpClient;
+use sockel::sys::http::HttpOptions;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
@@ -177,13 +177,13 @@ fn this_machine_is_not_reached_through_a_proxy_and_a_proxy_is_not_the_registry()
     assert!(said.contains("cannot use the proxy of `http_proxy`"), "{said}");
 }
 
-fn options() -> Options {
+fn options() -> HttpOptions {
     // a server that sends a byte each millisecond never reaches this pace
-    Options {
+    HttpOptions {
         idle_timeout: Duration::from_millis(200),
         least_bytes: 64 << 10,
         attempts: 1,
-        ..Options::usual(false, None)
+        ..HttpOptions::usual(false, None)
     }
 }
 
@@ -204,7 +204,7 @@ fn a_server_that_trickles_holds_nobody_for_ever() {
     let unknown = "HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n";
     let (slow_body, slow_chunks) = (trickle(known, "x"), trickle(unknown, "1\r\nx\r\n"));
     let slow_head = trickle("HTTP/1.1 200 X\r\nx: ", "x");
-    let http = Http::new(options());
+    let http = HttpClient::new(options());
     for (server, expected) in
         [(&slow_body, "fewer than 65536 bytes came"), (&slow_chunks, "fewer than 65536 bytes came")]
     {
@@ -219,9 +219,9 @@ fn a_server_that_trickles_holds_nobody_for_ever() {
     let quick = HostOptions { idle_timeout: Duration::from_millis(200), attempts: 1, ..usual };
     for server in [&slow_body, &slow_chunks, &slow_head] {
         let url = format!("http://{}/", server.address).parse().unwrap();
-        let registry = Registry::new(url, quick.clone(), None);
+        let registry = RegistryClient::new(url, quick.clone(), None);
         let folder = tempfile::tempdir().unwrap();
-        let recorder = Recorder::default();
+        let recorder = EventRecorder::default();
         let pull = registry.pull("a/b", "1", folder.path(), &recorder);
         let error = http.block_on(pull).unwrap().unwrap_err().to_string();
         assert!(error.contains("came in") || error.contains("no answer in time"), "{error}");
@@ -245,15 +245,16 @@ fn documents_have_one_time_for_all_attempts() {
     for least_bytes in [64 << 10, 1] {
         for server in [trickle(known, "x"), trickle("HTTP/1.1 200 X\r\nx: ", "x"), silent()] {
             let begun = Instant::now();
-            let usual = Options::usual(false, None);
-            let http = Http::new(Options { idle_timeout, least_bytes, document_time, attempts, backoff, ..usual });
+            let usual = HttpOptions::usual(false, None);
+            let http =
+                HttpClient::new(HttpOptions { idle_timeout, least_bytes, document_time, attempts, backoff, ..usual });
             let url = format!("http://{}/x", server.address);
             let error = http.block_on(http.get(&url, 1 << 30)).unwrap().unwrap_err().to_string();
             assert!(error.contains("not all of it came in 0.5 seconds"), "{error}");
 
             let usual = HostOptions::usual(false);
             let quick = HostOptions { idle_timeout, least_bytes, document_time, attempts, backoff, ..usual };
-            let registry = Registry::new(url.parse().unwrap(), quick, None);
+            let registry = RegistryClient::new(url.parse().unwrap(), quick, None);
             let error = http.block_on(registry.manifest("a/b", "1")).unwrap().unwrap_err().to_string();
             assert!(error.contains("not all of it came") || error.contains("no answer in time"), "{error}");
             assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
@@ -273,9 +274,10 @@ fn headers_without_end_are_refused() {
         })
     };
     let server = endless();
-    let http = Http::new(Options { attempts: 1, ..Options::usual(false, None) });
+    let http = HttpClient::new(HttpOptions { attempts: 1, ..HttpOptions::usual(false, None) });
     let url = format!("http://{}/x", server.address);
     assert!(http.block_on(http.get(&url, 1 << 30)).unwrap().is_err());
-    let registry = Registry::new(url.parse().unwrap(), HostOptions { attempts: 1, ..HostOptions::usual(false) }, None);
+    let registry =
+        RegistryClient::new(url.parse().unwrap(), HostOptions { attempts: 1, ..HostOptions::usual(false) }, None);
     assert!(http.block_on(registry.head("a/b", "1")).unwrap().is_err());
 }

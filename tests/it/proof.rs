@@ -14,18 +14,18 @@ use sockel::fetch::Mirrors;
 use sockel::fetch::proof::Prover;
 use sockel::layer::ENGINE_FORMAT;
 use sockel::lock::file::Lock;
-use sockel::lock::proof::Claim;
+use sockel::lock::proof::LockClaim;
 use sockel::lock::proof::judge;
 use sockel::lock::verify::verify;
 use sockel::recipe;
-use sockel::recipe::Definition;
-use sockel::recipe::Ledger;
-use sockel::report::Recorder;
+use sockel::recipe::ImageDefinition;
+use sockel::recipe::ScriptLedger;
+use sockel::report::EventRecorder;
 use sockel::store::Store;
 use sockel::sys::clock;
 use sockel::sys::fs;
 use sockel::sys::http;
-use sockel::sys::http::Http;
+use sockel::sys::http::HttpClient;
 use sockel::values::Digest;
 use std::collections::BTreeMap;
 
@@ -65,24 +65,25 @@ fn write(project: &Project, lock: &Lock) {
 
 /// Definitions, locks and ledger of a project, as the library has them.
 struct Given {
-    definitions: Vec<Definition>,
+    definitions: Vec<ImageDefinition>,
     locks: BTreeMap<String, Lock>,
-    ledger: Ledger,
+    ledger: ScriptLedger,
 }
 
 impl Given {
     fn of(project: &Project) -> Self {
-        let opened = recipe::Project::open(&project.path("")).expect("opens");
+        let opened = recipe::RecipeProject::open(&project.path("")).expect("opens");
         let locks = IMAGES.map(|image| (image.to_owned(), lock(project, image))).into();
         Self { definitions: opened.definitions(&[]).expect("resolve"), locks, ledger: opened.ledger().expect("reads") }
     }
 
     /// Proves these locks with this store, and tells whether they are.
     fn is_proven(&self, locks: &BTreeMap<String, Lock>, store: &Store, offline: bool) -> bool {
-        let (http, mirrors) = (Http::new(http::Options::usual(offline, None)), Mirrors::default());
-        let (ledger, engine, reporter) = (&self.ledger, ENGINE_FORMAT, &Recorder::default());
+        let (http, mirrors) = (HttpClient::new(http::HttpOptions::usual(offline, None)), Mirrors::default());
+        let (ledger, engine, reporter) = (&self.ledger, ENGINE_FORMAT, &EventRecorder::default());
         let prover = Prover { http: &http, store, mirrors: &mirrors, ledger, engine, now: clock::now(), reporter };
-        let claims = self.definitions.iter().map(|definition| Claim { definition, lock: &locks[&definition.image] });
+        let claims =
+            self.definitions.iter().map(|definition| LockClaim { definition, lock: &locks[&definition.image] });
         prover.prove(&claims.collect::<Vec<_>>()).is_ok()
     }
 }

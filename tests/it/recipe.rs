@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use sockel::recipe::Decision;
-use sockel::recipe::Definition;
 use sockel::recipe::Error;
-use sockel::recipe::Ledger;
-use sockel::recipe::Project;
+use sockel::recipe::ImageDefinition;
+use sockel::recipe::RecipeProject;
 use sockel::recipe::SchemaKind;
+use sockel::recipe::ScriptDecision;
+use sockel::recipe::ScriptLedger;
 use sockel::recipe::json_schema;
 use sockel::sys::fs;
 use sockel::values::Digest;
@@ -115,12 +115,12 @@ fn project(changes: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn all(folder: &Path) -> Result<Vec<Definition>, Error> {
-    Project::open(folder)?.definitions(&[])
+fn all(folder: &Path) -> Result<Vec<ImageDefinition>, Error> {
+    RecipeProject::open(folder)?.definitions(&[])
 }
 
 fn problems(folder: &Path) -> String {
-    let project = Project::open(folder).expect("opens");
+    let project = RecipeProject::open(folder).expect("opens");
     project.check().iter().map(|problem| problem.render(100, false) + "\n").collect()
 }
 
@@ -128,7 +128,7 @@ fn problems(folder: &Path) -> String {
 fn a_good_project() {
     let folder = project(&[]);
     assert_eq!(problems(folder.path()), "");
-    let found = Project::open(folder.path()).expect("opens");
+    let found = RecipeProject::open(folder.path()).expect("opens");
     assert_eq!(found.images(), ["a-base", "java-25", "java-debian", "java-25-dev"]);
     let java = found.definition("java-25").expect("valid");
     assert_eq!(java.parent.as_deref(), Some("a-base"));
@@ -424,7 +424,7 @@ fn one_problem_each() {
         let text = fs::read_text(&good.path().join(path), 1 << 20).expect("there");
         assert!(text.contains(from), "{path} has {from}");
         let folder = project(&[(path, &text.replace(from, to))]);
-        let found = Project::open(folder.path()).expect("opens").check();
+        let found = RecipeProject::open(folder.path()).expect("opens").check();
         let lines: Vec<String> =
             found.iter().map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message)).collect();
         if !lines.iter().any(|line| line.starts_with(expected)) {
@@ -443,7 +443,7 @@ fn a_chain_that_is_too_long_is_reported() {
         let path = folder.path().join(format!("recipes/level-{level}.yaml"));
         fs::write_atomic(&path, text.as_bytes()).expect("written");
     }
-    let found = Project::open(folder.path()).expect("opens").check();
+    let found = RecipeProject::open(folder.path()).expect("opens").check();
     assert_eq!(found[0].message, "the recipe `level-16` has more than 16 levels", "{found:#?}");
 }
 
@@ -451,7 +451,7 @@ fn a_chain_that_is_too_long_is_reported() {
 fn unused_parameters_are_warned_about() {
     let java = JAVA.replace("  java: {", "  idle: { default: 1 }\n  java: {");
     let folder = project(&[("recipes/java.yaml", &java)]);
-    let found = Project::open(folder.path()).expect("opens");
+    let found = RecipeProject::open(folder.path()).expect("opens");
     assert_eq!(found.warnings()[0].message, "the parameter `idle` is never used");
     assert!(found.definitions(&[]).is_ok());
 }
@@ -465,9 +465,9 @@ fn reads_the_ledger() {
         )
     };
     let good = format!("format: 1\nscripts:\n{}{}", entry(&one), entry(&two));
-    let ledger = Ledger::parse("recipes/scripts.yaml", &good).expect("valid");
+    let ledger = ScriptLedger::parse("recipes/scripts.yaml", &good).expect("valid");
     let found = ledger.entry(&Digest::from_hex(&two).expect("hex")).expect("there");
-    assert_eq!(found.decision, Decision::Reproduced { by: "filesystem".to_owned() });
+    assert_eq!(found.decision, ScriptDecision::Reproduced { by: "filesystem".to_owned() });
     assert_eq!(ledger.entries_for("libc6", "postinst").count(), 2);
     for (text, expected) in [
         (format!("format: 1\nscripts:\n{}{}", entry(&one), entry(&one)), "14:15: this digest is in the ledger already"),
@@ -475,7 +475,7 @@ fn reads_the_ledger() {
         (good.replace("reproduced", "not-needed"), "6:9: `by` is only allowed with"),
         (good.replace("by: filesystem", "by: filesystm"), "6:9: unknown generator or recipe key `filesystm`"),
     ] {
-        let Err(Error::Invalid(found)) = Ledger::parse("recipes/scripts.yaml", &text) else { panic!("{text}") };
+        let Err(Error::Invalid(found)) = ScriptLedger::parse("recipes/scripts.yaml", &text) else { panic!("{text}") };
         let line = format!("{}:{}: {}", found[0].line, found[0].column, found[0].message);
         assert!(line.starts_with(expected), "{line}");
     }
@@ -488,7 +488,7 @@ fn variants_have_parameters_of_their_own() {
     let base = BASE.replace("java: 25 }", "java: 25, tool: make }");
     let folder = project(&[("recipes/dev.yaml", &dev), ("base-images/java-25.yaml", &base)]);
     assert_eq!(problems(folder.path()), "");
-    let found = Project::open(folder.path()).expect("opens");
+    let found = RecipeProject::open(folder.path()).expect("opens");
     let dev = found.definition("java-25-dev").expect("valid");
     assert_eq!(dev.levels_for(dev.platforms[0])[2].packages, ["make"]);
     assert!(!found.definition("java-25").expect("valid").parameters.contains_key("tool"));
@@ -513,7 +513,7 @@ fn hostile_files_cost_little() {
     let start = std::time::Instant::now();
     for text in &texts {
         let folder = project(&[("recipes/java.yaml", text), ("base-images/java-25.yaml", text)]);
-        let found = Project::open(folder.path()).expect("opens").check();
+        let found = RecipeProject::open(folder.path()).expect("opens").check();
         assert!((1..=500).contains(&found.len()), "{} problems in {:.20}", found.len(), text);
         assert!(found.iter().map(|problem| problem.render(80, false).len()).sum::<usize>() < 1 << 20);
     }
@@ -525,7 +525,7 @@ fn is_fast() {
     let folder = project(&[]);
     let start = std::time::Instant::now();
     for _ in 0..20 {
-        let found = Project::open(folder.path()).expect("opens");
+        let found = RecipeProject::open(folder.path()).expect("opens");
         found.definition("java-25-dev").expect("valid");
     }
     let once = start.elapsed() / 20;
@@ -560,7 +560,7 @@ fn own_recipes_are_right() {
         return;
     }
     assert_eq!(problems(folder), "");
-    Project::open(folder).expect("opens").ledger().expect("valid");
+    RecipeProject::open(folder).expect("opens").ledger().expect("valid");
 }
 
 proptest! {
@@ -574,6 +574,6 @@ proptest! {
         let dropped = format!("{head}{junk}");
         let folder = project(&[(path, &dropped)]);
         problems(folder.path());
-        let _ = Ledger::parse("x", &dropped);
+        let _ = ScriptLedger::parse("x", &dropped);
     }
 }

@@ -7,11 +7,11 @@ use crate::support::project::library;
 use crate::support::project::packages;
 use crate::support::registry::Registry;
 use serde_json::Value;
-use sockel::announce::writeback::Change;
+use sockel::announce::writeback::DigestChange;
 use sockel::announce::writeback::Error;
-use sockel::announce::writeback::Image;
-use sockel::announce::writeback::Options;
-use sockel::announce::writeback::WrittenBack;
+use sockel::announce::writeback::WriteBackImage;
+use sockel::announce::writeback::WriteBackOptions;
+use sockel::announce::writeback::WriteBackResult;
 use sockel::announce::writeback::write_back;
 use sockel::sys::fs;
 use sockel::values::Digest;
@@ -69,13 +69,13 @@ impl Checkout {
         git(self.folder(), &["status", "--porcelain"])
     }
 
-    fn write_back(&self, images: &[Image]) -> Result<WrittenBack, Error> {
-        write_back(self.folder(), images, &Options { author: Some(AUTHOR), push: false, dry_run: false })
+    fn write_back(&self, images: &[WriteBackImage]) -> Result<WriteBackResult, Error> {
+        write_back(self.folder(), images, &WriteBackOptions { author: Some(AUTHOR), push: false, dry_run: false })
     }
 }
 
-fn image(content: &str) -> Image {
-    Image {
+fn image(content: &str) -> WriteBackImage {
+    WriteBackImage {
         image: "java-25".to_owned(),
         repository: "r.example/base/java".to_owned(),
         tags: vec!["25".to_owned()],
@@ -123,9 +123,9 @@ fn references_are_changed_in_one_commit() {
     let third = checkout.write_back(&[image("2")]).expect("written");
     assert_eq!((third.changes.len(), third.changes[0].old, checkout.commits()), (2, Some(digest), 3));
     // below a folder only that folder counts
-    let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
+    let options = WriteBackOptions { author: Some(AUTHOR), push: false, dry_run: false };
     let part = write_back(&checkout.path("apps/b"), &[image("3")], &options).expect("written");
-    let files: Vec<&str> = part.changes.iter().map(|Change { file, .. }| &**file).collect();
+    let files: Vec<&str> = part.changes.iter().map(|DigestChange { file, .. }| &**file).collect();
     assert_eq!(files, ["values.yml"]);
 }
 
@@ -168,7 +168,7 @@ fn a_refused_commit_changes_nothing() {
     fs::remove(&checkout.path(".git/index.lock")).expect("removed");
     assert_eq!((checkout.status().as_str(), checkout.text("apps/b/values.yml").as_str()), ("", FILES[1].1));
     let none = tempfile::tempdir().expect("made");
-    let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
+    let options = WriteBackOptions { author: Some(AUTHOR), push: false, dry_run: false };
     let error = write_back(none.path(), &[image("1")], &options).expect_err("no checkout");
     assert!(matches!(error, Error::NoCheckout { .. }), "{error}");
 }
@@ -266,10 +266,10 @@ fn trap(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 /// Writes back with everything that a hostile checkout may bring, and returns the error.
-fn write_back_with_push(checkout: &Checkout) -> Result<WrittenBack, Error> {
+fn write_back_with_push(checkout: &Checkout) -> Result<WriteBackResult, Error> {
     // differs from what Git noted, so that contents are compared
     checkout.write("apps/c/pinned.yaml", "image: r.example/base/java:22\n");
-    let options = Options { author: Some(AUTHOR), push: true, dry_run: false };
+    let options = WriteBackOptions { author: Some(AUTHOR), push: true, dry_run: false };
     write_back(checkout.folder(), &[image("1")], &options)
 }
 
@@ -356,7 +356,7 @@ fn remotes_of_a_checkout_run_nothing() {
         git(checkout.folder(), &["config", "protocol.ext.allow", "always"]);
         let before = git(checkout.folder(), &["config", "--default", "", key]);
         git(checkout.folder(), &["config", key, value]);
-        let options = Options { author: Some(AUTHOR), push: true, dry_run: false };
+        let options = WriteBackOptions { author: Some(AUTHOR), push: true, dry_run: false };
         let answer = write_back(checkout.folder(), &[image(&number.to_string())], &options);
         assert!(answer.is_err() && !trace.exists(), "{key} = {value}: {answer:?}");
         match before.trim() {
@@ -380,7 +380,7 @@ fn a_folder_that_looks_like_a_repository_is_none() {
         fs::create_dir(&checkout.path("apps/refs")).expect("made");
         let config = format!("[core]\n\tbare = false\n\tworktree = {worktree}\n\tfsmonitor = {}\n", script.display());
         checkout.write("apps/config", &config);
-        let options = Options { author: Some(AUTHOR), push: false, dry_run: false };
+        let options = WriteBackOptions { author: Some(AUTHOR), push: false, dry_run: false };
         let error = write_back(&checkout.path("apps"), &[image("1")], &options).expect_err("no checkout");
         assert!(matches!(error, Error::NoCheckout { .. }) && !trace.exists(), "{error}");
     }

@@ -11,15 +11,15 @@ use sockel::fetch::proof::Prover;
 use sockel::layer::ENGINE_FORMAT;
 use sockel::lock::file::Lock;
 use sockel::lock::file::LockedPackage;
-use sockel::lock::proof::Claim;
+use sockel::lock::proof::LockClaim;
 use sockel::lock::proof::judge;
 use sockel::lock::verify::verify;
-use sockel::recipe::Project;
-use sockel::report::Recorder;
+use sockel::recipe::RecipeProject;
+use sockel::report::EventRecorder;
 use sockel::store::Store;
 use sockel::sys::clock;
 use sockel::sys::http;
-use sockel::sys::http::Http;
+use sockel::sys::http::HttpClient;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         println!("nothing to edit: give a project and a store");
         return ExitCode::SUCCESS;
     };
-    let opened = Project::open(Path::new(project)).expect("a project");
+    let opened = RecipeProject::open(Path::new(project)).expect("a project");
     let (definitions, ledger) = (opened.definitions(&[]).expect("they resolve"), opened.ledger().expect("a ledger"));
     let read = |image: &str| {
         let path = Path::new(project).join(format!("base-images/{image}.lock.yaml"));
@@ -40,11 +40,11 @@ fn main() -> ExitCode {
         definitions.iter().map(|definition| (definition.image.clone(), read(&definition.image))).collect();
 
     let store = Store::open(Path::new(store)).expect("a store");
-    let (http, mirrors) = (Http::new(http::Options::usual(false, None)), Mirrors::default());
-    let (engine, now, reporter) = (ENGINE_FORMAT, clock::now(), &Recorder::default());
+    let (http, mirrors) = (HttpClient::new(http::HttpOptions::usual(false, None)), Mirrors::default());
+    let (engine, now, reporter) = (ENGINE_FORMAT, clock::now(), &EventRecorder::default());
     let prover = Prover { http: &http, store: &store, mirrors: &mirrors, ledger: &ledger, engine, now, reporter };
-    let claims: Vec<Claim<'_>> =
-        definitions.iter().map(|definition| Claim { definition, lock: &locks[&definition.image] }).collect();
+    let claims: Vec<LockClaim<'_>> =
+        definitions.iter().map(|definition| LockClaim { definition, lock: &locks[&definition.image] }).collect();
     if let Err(error) = prover.prove(&claims) {
         println!("the locks themselves are not proven: {error}");
         return ExitCode::FAILURE;

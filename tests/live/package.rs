@@ -5,14 +5,14 @@
 use serde_json::Value;
 use serde_json::json;
 use sockel::apt::control::Paragraph;
-use sockel::layer::unpack::Deb;
-use sockel::layer::unpack::Unpacked;
+use sockel::layer::unpack::StoredDeb;
+use sockel::layer::unpack::UnpackedPackage;
 use sockel::layer::unpack::unpack;
 use sockel::store::Store;
 use sockel::sys::fs;
-use sockel::tree::Entry;
-use sockel::tree::Kind;
-use sockel::tree::Source;
+use sockel::tree::ContentSource;
+use sockel::tree::EntryKind;
+use sockel::tree::TreeEntry;
 use sockel::values::CONTENT_MTIME;
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn main() {
     for path in arguments {
         let bytes = fs::read(Path::new(&path), LIMIT).expect("a .deb");
         let digest = store.add(&bytes).expect("stored");
-        let deb = Deb { name: path.clone(), digest, size: bytes.len() as u64 };
+        let deb = StoredDeb { name: path.clone(), digest, size: bytes.len() as u64 };
         let answer = match unpack(&deb, 2, &store) {
             Ok(unpacked) => json!({ "deb": path, "fields": fields(&unpacked, &store), "control": members(&unpacked),
                 "entries": unpacked.entries.iter().map(show).collect::<Vec<_>>(), "folder-time": CONTENT_MTIME }),
@@ -40,14 +40,14 @@ fn main() {
 }
 
 /// Members of the control archive with their digests.
-fn members(unpacked: &Unpacked) -> Value {
+fn members(unpacked: &UnpackedPackage) -> Value {
     unpacked.control.iter().map(|(name, content)| (name.clone(), Value::from(content.digest.hex()))).collect()
 }
 
 /// Fields of the control file as they are read, from the bytes that the store keeps.
-fn fields(unpacked: &Unpacked, store: &Store) -> Value {
+fn fields(unpacked: &UnpackedPackage, store: &Store) -> Value {
     let control = &unpacked.control["control"];
-    let Source::Payload { key, offset } = control.source else { panic!("packages have a payload") };
+    let ContentSource::Payload { key, offset } = control.source else { panic!("packages have a payload") };
     let payload = fs::read(&store.package(&key).join("payload"), 8 * LIMIT).expect("kept");
     let start = usize::try_from(offset).expect("in memory");
     let bytes = &payload[start..start + usize::try_from(control.size).expect("in memory")];
@@ -55,12 +55,12 @@ fn fields(unpacked: &Unpacked, store: &Store) -> Value {
     paragraph.fields().map(|field| (field.name().to_owned(), Value::from(field.value()))).collect()
 }
 
-fn show(entry: &Entry) -> Value {
+fn show(entry: &TreeEntry) -> Value {
     let (kind, target) = match &entry.kind {
-        Kind::Directory => ("folder", None),
-        Kind::File(_) => ("file", None),
-        Kind::Symlink(target) => ("symlink", Some(target)),
-        Kind::Hardlink { target, .. } => ("hardlink", Some(target)),
+        EntryKind::Directory => ("folder", None),
+        EntryKind::File(_) => ("file", None),
+        EntryKind::Symlink(target) => ("symlink", Some(target)),
+        EntryKind::Hardlink { target, .. } => ("hardlink", Some(target)),
     };
     let content = entry.content();
     json!({

@@ -7,15 +7,15 @@
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use sockel::apt::index::Index;
-use sockel::apt::index::Limits;
+use sockel::apt::index::PackageIndex;
+use sockel::apt::index::PackageIndexLimits;
 use sockel::apt::relation::Relation;
 use sockel::lock::resolve::Held;
-use sockel::lock::resolve::Request;
-use sockel::lock::resolve::Side;
+use sockel::lock::resolve::LevelRequest;
+use sockel::lock::resolve::PlatformChoice;
 use sockel::lock::resolve::resolve;
-use sockel::lock::universe::Origin;
-use sockel::lock::universe::Policy;
+use sockel::lock::universe::CandidateOrigin;
+use sockel::lock::universe::CandidatePolicy;
 use sockel::lock::universe::Universe;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -34,9 +34,10 @@ fn main() {
     println!("seed {seed}");
 
     let started = Instant::now();
-    let indexes: Vec<(String, Index)> = lists(&config);
+    let indexes: Vec<(String, PackageIndex)> = lists(&config);
     println!("{} indexes read in {:?}", indexes.len(), started.elapsed());
-    let origin = |(from, index)| Origin { from: String::clone(from), component: "main".to_owned(), shelf: index };
+    let origin =
+        |(from, index)| CandidateOrigin { from: String::clone(from), component: "main".to_owned(), shelf: index };
     let universe = Universe::new(indexes.iter().map(|(from, index)| origin((from, index))).collect());
     if names.is_empty() {
         let all: BTreeSet<&str> = indexes.iter().flat_map(|(_, index)| index.names()).collect();
@@ -47,10 +48,10 @@ fn main() {
     let (mut equal, mut refused, mut differences, mut spent, mut slowest) = (0, 0, 0, Duration::ZERO, Duration::ZERO);
     for name in &names {
         let packages = Relation::parse_groups(name).expect("package names are relations");
-        let request = Request { recipe: "live".to_owned(), packages, ..Request::default() };
-        let side = Side { universe: &universe, held: &Held::new(), request: &request };
+        let request = LevelRequest { recipe: "live".to_owned(), packages, ..LevelRequest::default() };
+        let side = PlatformChoice { universe: &universe, held: &Held::new(), request: &request };
         let started = Instant::now();
-        let ours = resolve("linux/amd64".parse().expect("a platform"), &side, &Policy::default());
+        let ours = resolve("linux/amd64".parse().expect("a platform"), &side, &CandidatePolicy::default());
         spent += started.elapsed();
         slowest = slowest.max(started.elapsed());
         let ours: Result<BTreeSet<String>, _> = ours.map(|ours| {
@@ -92,7 +93,7 @@ fn main() {
     );
 }
 
-fn lists(config: &str) -> Vec<(String, Index)> {
+fn lists(config: &str) -> Vec<(String, PackageIndex)> {
     let format = ["--format", "$(RELEASE) $(FILENAME)", "Created-By: Packages"];
     let output =
         Command::new("apt-get").args(["-c", config, "indextargets"]).args(format).output().expect("apt-get runs");
@@ -101,7 +102,7 @@ fn lists(config: &str) -> Vec<(String, Index)> {
         let (suite, path) = line.split_once(' ')?;
         let pocket = if suite.ends_with("security") { "security" } else { suite };
         let file = std::fs::File::open(path).ok()?;
-        Some((format!("live/{pocket}"), Index::read(file, &Limits::ARCHIVE).expect("an index")))
+        Some((format!("live/{pocket}"), PackageIndex::read(file, &PackageIndexLimits::ARCHIVE).expect("an index")))
     };
     text.lines().filter_map(read).collect()
 }

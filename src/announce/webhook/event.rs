@@ -1,6 +1,6 @@
 //! The message: a CloudEvent in JSON (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>).
 
-use crate::advisory::Urgency;
+use crate::advisory::UpgradeUrgency;
 use crate::publish::Published;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -17,7 +17,7 @@ const TYPE: &str = "io.sockel.image.published.v1";
 
 /// An event with the attributes of "CloudEvents", 1.0.2, "Context Attributes".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Event {
+pub(super) struct CloudEvent {
     specversion: String,
     /// Unique for each event, and the same each time the event is sent: receivers use it to drop repetitions.
     pub(super) id: String,
@@ -27,13 +27,13 @@ pub(super) struct Event {
     subject: String,
     time: String,
     datacontenttype: String,
-    data: Data,
+    data: PublishedImageData,
 }
 
 /// The published image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Data {
+struct PublishedImageData {
     image: String,
     repository: String,
     digest: Digest,
@@ -42,24 +42,24 @@ struct Data {
     tags: Vec<String>,
     moved: Vec<String>,
     #[serde(flatten)]
-    reason: Reason,
+    reason: PublishReason,
 }
 
 /// Why there is a new image, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Reason {
+pub struct PublishReason {
     /// How urgent the update is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub urgency: Option<Urgency>,
+    pub urgency: Option<UpgradeUrgency>,
     /// Numbers of the CVEs that its new packages fix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixes: Vec<String>,
 }
 
-impl Event {
+impl CloudEvent {
     /// Makes an event for a published image; `None` if the system has no random numbers.
-    pub(super) fn of(published: &Published, reason: Reason, now: Epoch) -> Option<Self> {
+    pub(super) fn of(published: &Published, reason: PublishReason, now: Epoch) -> Option<Self> {
         let Published { image, repository, digest, tags, moved, .. } = published;
         // unique without a counter that all machines would have to share
         let mut random = [0; 16];
@@ -73,7 +73,7 @@ impl Event {
             subject: image.clone(),
             time: now.to_string(),
             datacontenttype: "application/json".to_owned(),
-            data: Data {
+            data: PublishedImageData {
                 image: image.clone(),
                 repository: repository.clone(),
                 digest: *digest,

@@ -2,7 +2,7 @@
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, "Signature scheme").
 
 use crate::announce::webhook::Error;
-use crate::keys::Signer;
+use crate::keys::SigningKey;
 use crate::sys::fs;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -20,21 +20,21 @@ const SHARED: &str = "whsec_";
 const SHARED_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The key that signs messages to one receiver.
-pub enum Key {
+pub enum WebhookKey {
     /// A secret that the receiver has, too (HMAC-SHA256, `v1`).
     Shared(hmac::Key),
     /// A private key of ours. The receiver has its public half (Ed25519, `v1a`).
-    Own(Signer),
+    Own(SigningKey),
 }
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for WebhookKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // no secret in messages and logs
         f.write_str("Key")
     }
 }
 
-impl Key {
+impl WebhookKey {
     /// Reads `whsec_` and Base64, or an Ed25519 private key in a PEM file.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Key {
         // secrets do not stay in memory
         let text = Zeroizing::new(text);
         if text.contains("-----BEGIN") {
-            return Signer::read(path).map(Self::Own).map_err(|error| key_error(error.to_string()));
+            return SigningKey::read(path).map(Self::Own).map_err(|error| key_error(error.to_string()));
         }
         shared_key(&text).map(Self::Shared).map_err(key_error)
     }
@@ -79,11 +79,11 @@ fn shared_key(text: &str) -> Result<hmac::Key, String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Key, String> {
+    fn read(text: &str) -> Result<WebhookKey, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         fs::write_atomic(&path, text.as_bytes()).unwrap();
-        Key::read(&path).map_err(|error| error.to_string())
+        WebhookKey::read(&path).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -8,23 +8,23 @@
 mod event;
 mod key;
 
-pub use event::Reason;
-pub use key::Key;
+pub use event::PublishReason;
+pub use key::WebhookKey;
 
-use crate::announce::webhook::event::Event;
+use crate::announce::webhook::event::CloudEvent;
 use crate::announce::webhook::event::MEDIA_TYPE;
 use crate::fault::Explain;
 use crate::fault::Turn;
+use crate::publish::PublishState;
 use crate::publish::Published;
-use crate::publish::State;
 use crate::store;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::http;
-use crate::sys::http::Body;
-use crate::sys::http::Host;
+use crate::sys::http::HttpHost;
+use crate::sys::http::HttpRequest;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header::CONTENT_TYPE;
 use crate::sys::http::header::HeaderName;
 use crate::sys::http::header::HeaderValue;
@@ -100,41 +100,41 @@ const SENT_LATER: &str = "what was published stays; it is told when the image is
 
 /// A receiver of messages.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct WebhookReceiver {
     /// Where messages go.
     pub url: Url,
     /// The key that signs them.
-    pub key: Key,
+    pub key: WebhookKey,
     /// The connection to it.
-    pub host: Host,
+    pub host: HttpHost,
 }
 
 /// What was announced last to a receiver about an image.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
+struct DeliveryRecord {
     digest: Digest,
     /// The message, as long as it was not delivered.
-    pending: Option<Event>,
+    pending: Option<CloudEvent>,
 }
 
-impl Receiver {
+impl WebhookReceiver {
     /// Sends a message about an image if there is news, or one that could not be delivered before. Returns whether a message
     /// was sent.
     ///
     /// # Errors
     /// When the receiver cannot be reached or refuses the message, which is kept for the next time.
-    pub async fn tell(&self, published: &Published, reason: Reason, store: &Store) -> Result<bool, Error> {
+    pub async fn tell(&self, published: &Published, reason: PublishReason, store: &Store) -> Result<bool, Error> {
         let key = self.record_key(published);
-        let last: Option<Told> = store.remembered(RECORDS, &key);
+        let last: Option<DeliveryRecord> = store.remembered(RECORDS, &key);
         let is_news = match published.state {
-            State::Published => !published.moved.is_empty(),
+            PublishState::Published => !published.moved.is_empty(),
             // another run published it and was killed before it could announce it
-            State::UpToDate => last.as_ref().is_some_and(|last| last.digest != published.digest),
-            State::WouldPublish | State::Failed | State::NewerPublished => return Ok(false),
+            PublishState::UpToDate => last.as_ref().is_some_and(|last| last.digest != published.digest),
+            PublishState::WouldPublish | PublishState::Failed | PublishState::NewerPublished => return Ok(false),
         };
         let event = if is_news {
             // takes the place of an older message that is still pending: its image is outdated
-            Event::of(published, reason, clock::now())
+            CloudEvent::of(published, reason, clock::now())
         } else {
             last.and_then(|last| last.pending)
         };
@@ -142,9 +142,9 @@ impl Receiver {
 
         // kept before it is sent: a run that is killed in between sends it again with the same identifier
         let (digest, pending) = (published.digest, Some(event.clone()));
-        store.keep(RECORDS, &key, &Told { digest, pending })?;
+        store.keep(RECORDS, &key, &DeliveryRecord { digest, pending })?;
         self.send(&event).await?;
-        store.keep(RECORDS, &key, &Told { digest, pending: None })?;
+        store.keep(RECORDS, &key, &DeliveryRecord { digest, pending: None })?;
         Ok(true)
     }
 
@@ -152,10 +152,10 @@ impl Receiver {
         Digest::of(format!("{}\n{}\n{}", self.url, published.repository, published.image).as_bytes())
     }
 
-    async fn send(&self, event: &Event) -> Result<(), Error> {
+    async fn send(&self, event: &CloudEvent) -> Result<(), Error> {
         let (body, now) = (event.bytes(), clock::now().0);
         let signature = self.key.sign(&event.id, now, &body);
-        let mut request = Request::new(Method::POST, self.url.clone(), Body::Bytes(body.into()));
+        let mut request = HttpRequest::new(Method::POST, self.url.clone(), RequestBody::Bytes(body.into()));
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
 
         // the time of each attempt: receivers refuse old messages, so that none can be replayed

@@ -16,7 +16,7 @@ const MOST_NODES: usize = 500_000;
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(super) struct SpannedNode {
     /// Its bytes in the file, quotes included.
     pub(super) place: Range<usize>,
     /// Whether it has an anchor, so that aliases elsewhere refer to it.
@@ -24,12 +24,12 @@ pub(super) struct Node {
     /// Whether it has a tag (`!!str`).
     pub(super) is_tagged: bool,
     /// The value itself.
-    pub(super) value: Value,
+    pub(super) value: SpannedValue,
 }
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum SpannedValue {
     /// A text, number or the like.
     Scalar {
         /// Its text without quotes and escapes.
@@ -38,23 +38,23 @@ pub(super) enum Value {
         is_plain: bool,
     },
     /// A list.
-    List(Vec<Node>),
+    List(Vec<SpannedNode>),
     /// A map in the order of the file. Keys may be repeated.
     Map {
         /// Whether it is written in braces.
         is_flow: bool,
         /// Keys and values.
-        entries: Vec<(Node, Node)>,
+        entries: Vec<(SpannedNode, SpannedNode)>,
     },
     /// A reference to an anchor.
     Alias,
 }
 
-impl Node {
+impl SpannedNode {
     /// Returns the text; `None` if this is not a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar { text, .. } => Some(text),
+            SpannedValue::Scalar { text, .. } => Some(text),
             _ => None,
         }
     }
@@ -62,7 +62,7 @@ impl Node {
     /// Tells whether this is a missing value, `~` or `null` (YAML 1.2.2, 10.3.2 "Tag Resolution").
     pub(super) fn is_null(&self) -> bool {
         match &self.value {
-            Value::Scalar { text, is_plain: true } => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
+            SpannedValue::Scalar { text, is_plain: true } => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
             _ => false,
         }
     }
@@ -72,13 +72,13 @@ impl Node {
 ///
 /// # Errors
 /// What is wrong, for people.
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<SpannedNode>, String> {
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: DEEPEST,
         block_nesting_limit: DEEPEST,
     };
-    let mut builder = Builder::default();
+    let mut builder = SpannedTreeBuilder::default();
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| error.info().to_string())?;
         // places are used as ranges of the text later: none may be outside of it
@@ -91,36 +91,38 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
 
 /// Makes trees of the parser's events.
 #[derive(Default)]
-struct Builder {
-    documents: Vec<Node>,
+struct SpannedTreeBuilder {
+    documents: Vec<SpannedNode>,
     /// Lists and maps that are not complete yet, with their nodes so far. In a map, keys and values alternate.
-    open: Vec<(Node, Vec<Node>)>,
+    open: Vec<(SpannedNode, Vec<SpannedNode>)>,
     nodes: usize,
 }
 
-impl Builder {
+impl SpannedTreeBuilder {
     fn take(&mut self, event: Event<'_>, place: Range<usize>) -> Result<(), String> {
         // the parser numbers anchors from 1
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let value = Value::Scalar { text: text.into_owned(), is_plain: style == ScalarStyle::Plain };
-                self.add(Node { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
+                let value = SpannedValue::Scalar { text: text.into_owned(), is_plain: style == ScalarStyle::Plain };
+                self.add(SpannedNode { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
             }
-            Event::Alias(_) => self.add(Node { place, is_anchored: false, is_tagged: false, value: Value::Alias }),
+            Event::Alias(_) => {
+                self.add(SpannedNode { place, is_anchored: false, is_tagged: false, value: SpannedValue::Alias })
+            }
             Event::SequenceStart(_, anchor, tag) => {
-                let value = Value::List(Vec::new());
-                self.start(Node { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
+                let value = SpannedValue::List(Vec::new());
+                self.start(SpannedNode { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
             }
             Event::MappingStart(style, anchor, tag) => {
-                let value = Value::Map { is_flow: style == StructureStyle::Flow, entries: Vec::new() };
-                self.start(Node { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
+                let value = SpannedValue::Map { is_flow: style == StructureStyle::Flow, entries: Vec::new() };
+                self.start(SpannedNode { place, is_anchored: anchor != 0, is_tagged: tag.is_some(), value })
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place.end),
             _ => Ok(()),
         }
     }
 
-    fn start(&mut self, node: Node) -> Result<(), String> {
+    fn start(&mut self, node: SpannedNode) -> Result<(), String> {
         // the parser limits block and flow nesting separately: this is the limit of both together
         if self.open.len() >= DEEPEST {
             return Err(format!("more than {DEEPEST} levels of nesting"));
@@ -134,18 +136,18 @@ impl Builder {
         // the start event has the place of the first character alone
         node.place.end = end.max(node.place.end);
         match &mut node.value {
-            Value::Map { entries, .. } => {
+            SpannedValue::Map { entries, .. } => {
                 let mut items = items.into_iter();
                 while let (Some(key), Some(value)) = (items.next(), items.next()) {
                     entries.push((key, value));
                 }
             }
-            value => *value = Value::List(items),
+            value => *value = SpannedValue::List(items),
         }
         self.add(node)
     }
 
-    fn add(&mut self, node: Node) -> Result<(), String> {
+    fn add(&mut self, node: SpannedNode) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > MOST_NODES {
             return Err(format!("more than {MOST_NODES} values in one file"));

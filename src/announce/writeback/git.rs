@@ -3,8 +3,8 @@
 use crate::announce::writeback::Error;
 use crate::announce::writeback::guard;
 use crate::sys::fs;
-use crate::sys::process::Finished;
-use crate::sys::process::Run;
+use crate::sys::process::ProgramOutput;
+use crate::sys::process::ProgramRun;
 use crate::values::cover;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -27,12 +27,12 @@ const MOST_CHARACTERS: usize = 2000;
 
 /// The author of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Author {
+pub(super) struct CommitAuthor {
     name: String,
     mail: String,
 }
 
-impl Author {
+impl CommitAuthor {
     /// Reads `NAME <MAIL>`.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let parts = text.split_once('<').and_then(|(name, rest)| Some((name, rest.strip_suffix('>')?)));
@@ -59,13 +59,13 @@ struct CheckoutSetting {
 
 /// A folder of a checkout.
 #[derive(Debug)]
-pub(super) struct Checkout<'a> {
+pub(super) struct GitCheckout<'a> {
     folder: &'a Path,
     /// The settings of its own configuration.
     own_settings: Vec<CheckoutSetting>,
 }
 
-impl<'a> Checkout<'a> {
+impl<'a> GitCheckout<'a> {
     /// Opens a folder of a checkout whose configuration runs no programs.
     pub(super) fn open(folder: &'a Path) -> Result<Self, Error> {
         let mut checkout = Self { folder, own_settings: Vec::new() };
@@ -108,7 +108,7 @@ impl<'a> Checkout<'a> {
         // in Git's own folder, outside of the work tree; Git knows where that is for a linked work tree
         let path = self.output("find its folder", &["rev-parse", "--git-path", "sockel.lock"], &[])?;
         let path = String::from_utf8_lossy(&path).trim_end().to_owned();
-        Ok(fs::lock(&self.folder.join(path), fs::Lock::Exclusive)?)
+        Ok(fs::lock(&self.folder.join(path), fs::LockMode::Exclusive)?)
     }
 
     /// Returns the YAML files that Git tracks, relative to the folder, and whether each is a regular file.
@@ -159,10 +159,15 @@ impl<'a> Checkout<'a> {
     }
 
     /// Commits these files alone, whatever else is staged; returns the commit.
-    pub(super) fn commit(&self, files: &[String], message: &str, author: Option<&Author>) -> Result<String, Error> {
+    pub(super) fn commit(
+        &self,
+        files: &[String],
+        message: &str,
+        author: Option<&CommitAuthor>,
+    ) -> Result<String, Error> {
         // a file may be named `*.yaml`
         let mut arguments: Vec<String> = vec!["--literal-pathspecs".to_owned()];
-        if let Some(Author { name, mail }) = author {
+        if let Some(CommitAuthor { name, mail }) = author {
             arguments.extend(["-c".to_owned(), format!("user.name={name}")]);
             arguments.extend(["-c".to_owned(), format!("user.email={mail}")]);
         }
@@ -202,10 +207,10 @@ impl<'a> Checkout<'a> {
     }
 
     /// Runs a command under the rules of [`guard`].
-    fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Finished, Error> {
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Result<ProgramOutput, Error> {
         let settings = guard::SETTINGS.iter().flat_map(|setting| ["-c", *setting]);
         let arguments: Vec<&str> = settings.chain(arguments.iter().copied()).collect();
-        let run = Run {
+        let run = ProgramRun {
             program: "git",
             arguments: &arguments,
             folder: self.folder,
@@ -220,7 +225,7 @@ impl<'a> Checkout<'a> {
 }
 
 /// Returns Git's message in one line, without passwords in addresses.
-fn message_of(finished: &Finished) -> String {
+fn message_of(finished: &ProgramOutput) -> String {
     // git-commit(1) prints some reasons to its standard output
     let text = String::from_utf8_lossy(if finished.errors.is_empty() { &finished.output } else { &finished.errors });
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(MOST_LINES).collect();
@@ -239,10 +244,10 @@ mod tests {
 
     #[test]
     fn authors_have_a_name_and_an_address() {
-        let author = Author { name: "Image Robot".to_owned(), mail: "robot@example.org".to_owned() };
-        assert_eq!(Author::parse("Image Robot <robot@example.org>").ok(), Some(author));
+        let author = CommitAuthor { name: "Image Robot".to_owned(), mail: "robot@example.org".to_owned() };
+        assert_eq!(CommitAuthor::parse("Image Robot <robot@example.org>").ok(), Some(author));
         for text in ["", "robot", "robot@example.org", "<robot@example.org>", "Robot <>", "A <b> <c>", "A\n <b>"] {
-            assert!(Author::parse(text).is_err(), "{text:?}");
+            assert!(CommitAuthor::parse(text).is_err(), "{text:?}");
         }
     }
 }

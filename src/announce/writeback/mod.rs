@@ -22,26 +22,26 @@ mod git;
 pub mod guard;
 mod run;
 
-pub use edit::Edited;
+pub use edit::EditedFile;
 pub use edit::edit;
 pub use error::Error;
-pub use find::Edit;
-pub use find::Expected;
-pub use find::Left;
-pub use run::Change;
-pub use run::Note;
-pub use run::Options;
-pub use run::WrittenBack;
+pub use find::DigestEdit;
+pub use find::ExpectedNode;
+pub use find::UnchangedReference;
+pub use run::DigestChange;
+pub use run::SkippedReference;
+pub use run::WriteBackOptions;
+pub use run::WriteBackResult;
 pub use run::check;
 pub use run::write_back;
 
+use crate::publish::PublishState;
 use crate::publish::Published;
-use crate::publish::State;
 use crate::values::Digest;
 
 /// A published image, as files refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub struct WriteBackImage {
     /// Image name.
     pub image: String,
     /// `host/repository`
@@ -52,11 +52,11 @@ pub struct Image {
     pub digest: Digest,
 }
 
-impl Image {
+impl WriteBackImage {
     /// Returns how files refer to a published image; `None` for an image that is not published.
     #[must_use]
     pub fn of(published: &Published) -> Option<Self> {
-        if published.state == State::Failed {
+        if published.state == PublishState::Failed {
             return None;
         }
         let Published { image, repository, tags, digest, .. } = published;

@@ -1,12 +1,12 @@
 //! A whole write-back: files are read, changed in memory, written together, committed and pushed.
 
 use crate::announce::writeback::Error;
-use crate::announce::writeback::Image;
+use crate::announce::writeback::WriteBackImage;
 use crate::announce::writeback::edit;
-use crate::announce::writeback::edit::Edited;
-use crate::announce::writeback::git::Author;
-use crate::announce::writeback::git::Checkout;
-use crate::sys::beneath::Beneath;
+use crate::announce::writeback::edit::EditedFile;
+use crate::announce::writeback::git::CommitAuthor;
+use crate::announce::writeback::git::GitCheckout;
+use crate::sys::beneath::ConfinedFolder;
 use crate::sys::fs;
 use crate::values::Digest;
 use serde::Serialize;
@@ -20,7 +20,7 @@ const LARGEST: u64 = 4 << 20;
 
 /// How to write back.
 #[derive(Debug, Clone, Copy)]
-pub struct Options<'a> {
+pub struct WriteBackOptions<'a> {
     /// `NAME <MAIL>` of author and committer. By default, Git's own configuration decides.
     pub author: Option<&'a str>,
     /// Whether to push, with the checkout's own remote and branch.
@@ -32,7 +32,7 @@ pub struct Options<'a> {
 /// A reference that got a new digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Change {
+pub struct DigestChange {
     /// File, relative to the folder.
     pub file: String,
     /// Line, from 1.
@@ -50,7 +50,7 @@ pub struct Change {
 /// A reference, or a file, that was left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Note {
+pub struct SkippedReference {
     /// File, relative to the folder.
     pub file: String,
     /// Line, from 1; 0 for the whole file.
@@ -64,11 +64,11 @@ pub struct Note {
 /// The result of a write-back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct WrittenBack {
+pub struct WriteBackResult {
     /// References that got a new digest, by file and line.
-    pub changes: Vec<Change>,
+    pub changes: Vec<DigestChange>,
     /// References that were left alone.
-    pub left: Vec<Note>,
+    pub left: Vec<SkippedReference>,
     /// The commit; none if there was nothing to change.
     pub commit: Option<String>,
     /// Whether the branch was pushed.
@@ -80,17 +80,21 @@ pub struct WrittenBack {
 /// # Errors
 /// [`Error::NoCheckout`], [`Error::RunsCode`], [`Error::Author`]
 pub fn check(folder: &Path, author: Option<&str>) -> Result<(), Error> {
-    author.map(Author::parse).transpose()?;
-    Checkout::open(folder).map(drop)
+    author.map(CommitAuthor::parse).transpose()?;
+    GitCheckout::open(folder).map(drop)
 }
 
 /// Puts the digests of published images into the files of a checkout and commits them.
 ///
 /// # Errors
 /// [`Error`]. No file is changed then, unless the push failed.
-pub fn write_back(folder: &Path, images: &[Image], options: &Options<'_>) -> Result<WrittenBack, Error> {
-    let author = options.author.map(Author::parse).transpose()?;
-    let checkout = Checkout::open(folder)?;
+pub fn write_back(
+    folder: &Path,
+    images: &[WriteBackImage],
+    options: &WriteBackOptions<'_>,
+) -> Result<WriteBackResult, Error> {
+    let author = options.author.map(CommitAuthor::parse).transpose()?;
+    let checkout = GitCheckout::open(folder)?;
     let _lock = checkout.lock()?;
     let (drafts, mut report) = CheckoutScan::new(folder, &checkout, images)?.run()?;
     if options.dry_run {
@@ -119,11 +123,11 @@ pub fn write_back(folder: &Path, images: &[Image], options: &Options<'_>) -> Res
 }
 
 /// A file that has to be changed.
-struct Draft {
+struct FileDraft {
     path: String,
     /// The committed text.
     old: String,
-    edited: Edited,
+    edited: EditedFile,
     /// Whether a run that was killed has written it already.
     is_written: bool,
 }
@@ -131,25 +135,25 @@ struct Draft {
 /// The search through a checkout for files that have to be changed.
 struct CheckoutScan<'a> {
     folder: &'a Path,
-    checkout: &'a Checkout<'a>,
-    images: &'a [Image],
+    checkout: &'a GitCheckout<'a>,
+    images: &'a [WriteBackImage],
     /// Files with uncommitted changes.
     uncommitted: BTreeSet<String>,
-    drafts: Vec<Draft>,
+    drafts: Vec<FileDraft>,
     /// Files that have to be changed but have uncommitted changes.
     dirty: Vec<String>,
-    report: WrittenBack,
+    report: WriteBackResult,
 }
 
 impl<'a> CheckoutScan<'a> {
-    fn new(folder: &'a Path, checkout: &'a Checkout<'a>, images: &'a [Image]) -> Result<Self, Error> {
+    fn new(folder: &'a Path, checkout: &'a GitCheckout<'a>, images: &'a [WriteBackImage]) -> Result<Self, Error> {
         let uncommitted = checkout.changed()?;
-        let (drafts, dirty, report) = (Vec::new(), Vec::new(), WrittenBack::default());
+        let (drafts, dirty, report) = (Vec::new(), Vec::new(), WriteBackResult::default());
         Ok(Self { folder, checkout, images, uncommitted, drafts, dirty, report })
     }
 
     /// Returns the files that have to be changed, and the references in all files.
-    fn run(mut self) -> Result<(Vec<Draft>, WrittenBack), Error> {
+    fn run(mut self) -> Result<(Vec<FileDraft>, WriteBackResult), Error> {
         for (path, is_regular) in self.checkout.files()? {
             self.scan_file(&path, is_regular)?;
         }
@@ -163,7 +167,7 @@ impl<'a> CheckoutScan<'a> {
 
     fn scan_file(&mut self, path: &str, is_regular: bool) -> Result<(), Error> {
         // Git tracks it, but it was removed, replaced by a link or is too large: not a file to change
-        let Ok(bytes) = Beneath::new(self.folder).read(path, LARGEST) else { return Ok(()) };
+        let Ok(bytes) = ConfinedFolder::new(self.folder).read(path, LARGEST) else { return Ok(()) };
         let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
         if !may_name(&text, self.images) {
             return Ok(());
@@ -187,7 +191,7 @@ impl<'a> CheckoutScan<'a> {
             return Ok(());
         }
 
-        let mut draft = Draft { path: path.to_owned(), old: text, edited, is_written: false };
+        let mut draft = FileDraft { path: path.to_owned(), old: text, edited, is_written: false };
         if self.uncommitted.contains(path) {
             match interrupted(self.checkout, &draft, self.images)? {
                 Some(interrupted) => draft = interrupted,
@@ -200,13 +204,13 @@ impl<'a> CheckoutScan<'a> {
     }
 
     fn leave_file(&mut self, path: &str, reason: String) {
-        self.report.left.push(Note { file: path.to_owned(), line: 0, reference: path.to_owned(), reason });
+        self.report.left.push(SkippedReference { file: path.to_owned(), line: 0, reference: path.to_owned(), reason });
     }
 
     /// Reports what was found in a file, and keeps the file if it has to be changed.
-    fn add(&mut self, draft: Draft) {
+    fn add(&mut self, draft: FileDraft) {
         for edit in &draft.edited.edits {
-            self.report.changes.push(Change {
+            self.report.changes.push(DigestChange {
                 file: draft.path.clone(),
                 line: line_of(&draft.old, edit.place.start),
                 image: edit.image.clone(),
@@ -216,7 +220,7 @@ impl<'a> CheckoutScan<'a> {
             });
         }
         for left in &draft.edited.left {
-            self.report.left.push(Note {
+            self.report.left.push(SkippedReference {
                 file: draft.path.clone(),
                 line: line_of(&draft.old, left.place),
                 reference: left.reference.clone(),
@@ -235,22 +239,26 @@ fn line_of(text: &str, position: usize) -> usize {
 }
 
 /// Tells whether a file is worth parsing. Helm splits names, so that only the last part is certain to appear.
-fn may_name(text: &str, images: &[Image]) -> bool {
+fn may_name(text: &str, images: &[WriteBackImage]) -> bool {
     images.iter().any(|image| text.contains(image.repository.rsplit('/').next().unwrap_or_default()))
 }
 
 /// Recognises the work of a run that was killed: the file is exactly what the committed one would become.
-fn interrupted(checkout: &Checkout<'_>, draft: &Draft, images: &[Image]) -> Result<Option<Draft>, Error> {
+fn interrupted(
+    checkout: &GitCheckout<'_>,
+    draft: &FileDraft,
+    images: &[WriteBackImage],
+) -> Result<Option<FileDraft>, Error> {
     // a file that is not committed yet, or not readable there, is somebody's work
     let Ok(committed) = checkout.committed(&draft.path) else { return Ok(None) };
     let Ok(old) = String::from_utf8(committed) else { return Ok(None) };
     let Ok(edited) = edit::edit(&old, images) else { return Ok(None) };
     let is_ours = !edited.edits.is_empty() && edited.text == draft.old;
-    Ok(is_ours.then(|| Draft { path: draft.path.clone(), old, edited, is_written: true }))
+    Ok(is_ours.then(|| FileDraft { path: draft.path.clone(), old, edited, is_written: true }))
 }
 
 /// Writes all files. If one cannot be written, the caller restores the others.
-fn write_all(folder: &Path, drafts: &[Draft]) -> Result<(), Error> {
+fn write_all(folder: &Path, drafts: &[FileDraft]) -> Result<(), Error> {
     for draft in drafts.iter().filter(|draft| !draft.is_written) {
         fs::write_atomic(&folder.join(&draft.path), draft.edited.text.as_bytes())?;
     }
@@ -258,7 +266,7 @@ fn write_all(folder: &Path, drafts: &[Draft]) -> Result<(), Error> {
 }
 
 /// Puts the committed texts back.
-fn restore(folder: &Path, drafts: &[Draft]) {
+fn restore(folder: &Path, drafts: &[FileDraft]) {
     for draft in drafts {
         // a file that cannot be restored is not lost: Git has it, and the first error is the one to report
         let _ignored = fs::write_atomic(&folder.join(&draft.path), draft.old.as_bytes());
@@ -266,7 +274,7 @@ fn restore(folder: &Path, drafts: &[Draft]) {
 }
 
 /// Returns the commit message: which images, from which digest to which, in which files.
-fn commit_message(changes: &[Change], images: &[Image]) -> String {
+fn commit_message(changes: &[DigestChange], images: &[WriteBackImage]) -> String {
     let names: BTreeSet<&str> = changes.iter().map(|change| &*change.image).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let subject = match &names[..] {

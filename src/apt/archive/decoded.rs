@@ -1,19 +1,19 @@
 //! Indexes in the form in which an earlier run decoded them, so that their verification need not be repeated.
 
 use crate::apt::archive::Error;
-use crate::apt::archive::indexes::Choice;
+use crate::apt::archive::indexes::SelectedIndex;
 use crate::apt::archive::memory;
-use crate::apt::index::Index;
-use crate::apt::release::Listed;
+use crate::apt::index::PackageIndex;
+use crate::apt::release::ListedFile;
 use crate::sys::fs;
 use crate::sys::own;
-use crate::sys::own::Stamp;
+use crate::sys::own::FileStamp;
 use crate::values::Digest;
 use std::io::BufWriter;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Largest decoded index: the memory that [`Limits::ARCHIVE`](crate::apt::index::Limits::ARCHIVE) allows, and
+/// Largest decoded index: the memory that [`Limits::ARCHIVE`](crate::apt::index::PackageIndexLimits::ARCHIVE) allows, and
 /// its tables.
 const SIZE_LIMIT: u64 = 512 << 20;
 
@@ -25,15 +25,15 @@ const STAMP_LIMIT: u64 = 1 << 10;
 ///
 /// All of a file is read, and held against its digest, when it is seen for the first time; after that, as long as its
 /// stamp fits, only what is asked for.
-pub(super) fn find(folder: &Path, choice: &Choice) -> Option<Index> {
+pub(super) fn find(folder: &Path, choice: &SelectedIndex) -> Option<PackageIndex> {
     let path = memory::decoded(folder, &choice.listed.sha256);
     let (file, promise) = (fs::open(&path).ok()?, verified_against(choice));
-    let stamp = Stamp::of_open(&file)?;
+    let stamp = FileStamp::of_open(&file)?;
     if stamp_in(&path) == Some(stamp) {
-        return Index::open(file, &promise);
+        return PackageIndex::open(file, &promise);
     }
 
-    let index = Index::decode(fs::read(&path, SIZE_LIMIT).ok()?, &promise)?;
+    let index = PackageIndex::decode(fs::read(&path, SIZE_LIMIT).ok()?, &promise)?;
     // the file may have been replaced between the two looks: then this stamp fits nothing
     keep_stamp(&path, stamp);
     Some(index)
@@ -43,7 +43,7 @@ pub(super) fn find(folder: &Path, choice: &Choice) -> Option<Index> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn keep(folder: &Path, choice: &Choice, index: &Index) -> Result<(), Error> {
+pub(super) fn keep(folder: &Path, choice: &SelectedIndex, index: &PackageIndex) -> Result<(), Error> {
     let path = memory::decoded(folder, &choice.listed.sha256);
     let folder = folder.join(memory::DECODED);
     own::create_dir(&folder)?;
@@ -53,7 +53,7 @@ pub(super) fn keep(folder: &Path, choice: &Choice, index: &Index) -> Result<(), 
     // the temporary file has no name that helps anybody, so errors name the final one
     written.map_err(|cause| fs::Error::new("write", &path, cause))?;
     fs::publish(file, &path)?;
-    if let Some(stamp) = Stamp::of(&path) {
+    if let Some(stamp) = FileStamp::of(&path) {
         keep_stamp(&path, stamp);
     }
     Ok(())
@@ -65,13 +65,13 @@ fn stamp_path(decoded: &Path) -> PathBuf {
 }
 
 /// Returns the stamp that a decoded index had when all of it was right.
-fn stamp_in(decoded: &Path) -> Option<Stamp> {
+fn stamp_in(decoded: &Path) -> Option<FileStamp> {
     let bytes = fs::read(&stamp_path(decoded), STAMP_LIMIT).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
 /// Remembers that a decoded index with this stamp is whole.
-fn keep_stamp(decoded: &Path, stamp: Stamp) {
+fn keep_stamp(decoded: &Path, stamp: FileStamp) {
     let bytes = serde_json::to_vec(&stamp).expect("numbers serialise");
     // without it all of the index is read again the next time
     let _not_kept = fs::write_atomic(&stamp_path(decoded), &bytes);
@@ -81,14 +81,14 @@ fn keep_stamp(decoded: &Path, stamp: Stamp) {
 ///
 /// Two Release files may list the same compressed file with different digests of its content. The decoded form is only
 /// taken for the Release file that says the same as the one it was verified against.
-fn verified_against(choice: &Choice) -> Digest {
+fn verified_against(choice: &SelectedIndex) -> Digest {
     let plain = choice.plain.as_ref().map_or_else(|| "-".to_owned(), line);
     Digest::of(format!("{:?}\n{}\n{plain}\n", choice.form, line(&choice.listed)).as_bytes())
 }
 
 /// Returns size and digests in one line.
-fn line(listed: &Listed) -> String {
+fn line(listed: &ListedFile) -> String {
     // destructured so that a new field cannot be forgotten
-    let Listed { size, sha256, sha512 } = listed;
+    let ListedFile { size, sha256, sha512 } = listed;
     format!("{size} {sha256} {}", sha512.as_deref().unwrap_or("-"))
 }

@@ -5,65 +5,66 @@ use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::memory;
 use crate::apt::archive::reading;
-use crate::apt::release::Listed;
-use crate::apt::release::Release;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::apt::release::ListedFile;
+use crate::apt::release::ReleaseFile;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use crate::sys::fs;
 use crate::sys::http;
-use crate::sys::http::Http;
-use crate::sys::http::Piece;
-use crate::sys::http::Target;
-use crate::values::Hasher;
+use crate::sys::http::DownloadPiece;
+use crate::sys::http::DownloadTarget;
+use crate::sys::http::HttpClient;
+use crate::values::DigestHasher;
 use futures_util::future;
 use sha2::Digest as _;
 use sha2::Sha512;
 use std::path::Path;
 
 /// Forms of an index, smallest download first: suffix and how to read it.
-const FORMS: [(&str, Form); 3] = [(".xz", Form::Xz), (".gz", Form::Gzip), ("", Form::Plain)];
+const FORMS: [(&str, IndexCompression); 3] =
+    [(".xz", IndexCompression::Xz), (".gz", IndexCompression::Gzip), ("", IndexCompression::Plain)];
 
 /// Largest compressed index.
 const SIZE_LIMIT: u64 = 512 << 20;
 
 /// How an index is compressed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Form {
+pub(super) enum IndexCompression {
     Xz,
     Gzip,
     Plain,
 }
 
 /// An index that will be read.
-pub(super) struct Choice {
+pub(super) struct SelectedIndex {
     pub(super) component: String,
     pub(super) architecture: String,
     /// Path below the suite.
     pub(super) path: String,
     /// Size and digests of the file at that path.
-    pub(super) listed: Listed,
+    pub(super) listed: ListedFile,
     /// Size and digests of the decompressed index, where listed.
-    pub(super) plain: Option<Listed>,
-    pub(super) form: Form,
+    pub(super) plain: Option<ListedFile>,
+    pub(super) form: IndexCompression,
 }
 
 /// Everything needed to fetch and read the indexes of a pocket.
-pub(super) struct Stock<'a> {
+pub(super) struct IndexFetcher<'a> {
     pub(super) pocket: &'a Pocket,
-    pub(super) http: &'a Http,
+    pub(super) http: &'a HttpClient,
     pub(super) folder: &'a Path,
-    pub(super) release: &'a Release,
-    pub(super) reporter: &'a dyn Reporter,
+    pub(super) release: &'a ReleaseFile,
+    pub(super) reporter: &'a dyn ProgressReporter,
 }
 
-impl Stock<'_> {
+impl IndexFetcher<'_> {
     /// Chooses the indexes and fetches the missing ones, all at once.
     ///
     /// # Errors
     /// [`Error::NoComponent`]; [`Error::IndexGone`] when all mirrors lack one; [`Error::WrongDigest`] without asking
     /// another mirror.
-    pub(super) async fn complete(&self) -> Result<Vec<Choice>, Error> {
+    pub(super) async fn complete(&self) -> Result<Vec<SelectedIndex>, Error> {
         let mut choices = Vec::new();
         for component in &self.pocket.components {
             for architecture in &self.pocket.architectures {
@@ -76,12 +77,12 @@ impl Stock<'_> {
     }
 
     /// Chooses the form in which the index of a component is fetched.
-    fn choose(&self, component: &str, architecture: &str) -> Result<Choice, Error> {
+    fn choose(&self, component: &str, architecture: &str) -> Result<SelectedIndex, Error> {
         let plain_path = format!("{component}/binary-{architecture}/Packages");
         for (suffix, form) in FORMS {
             let path = format!("{plain_path}{suffix}");
             if let Some(listed) = self.release.listed.get(&path).filter(|listed| listed.size <= SIZE_LIMIT) {
-                return Ok(Choice {
+                return Ok(SelectedIndex {
                     component: component.to_owned(),
                     architecture: architecture.to_owned(),
                     path,
@@ -101,7 +102,7 @@ impl Stock<'_> {
     }
 
     /// Fetches an index into the folder, unless it is there already.
-    async fn fetch(&self, choice: &Choice) -> Result<(), Error> {
+    async fn fetch(&self, choice: &SelectedIndex) -> Result<(), Error> {
         // the size is enough here: the digest is verified when the index is read
         let kept = memory::by_hash(self.folder, &choice.listed.sha256);
         if fs::size(&kept) == Some(choice.listed.size) {
@@ -113,14 +114,14 @@ impl Stock<'_> {
 
         let title = format!("{} {} {}", self.pocket.suite, choice.component, choice.architecture);
         let total = choice.listed.size;
-        self.reporter.event(Event::Started { stage: Stage::Index, total, what: title.clone() });
+        self.reporter.event(ProgressEvent::Started { stage: ProgressStage::Index, total, what: title.clone() });
         self.fetch_from_mirrors(choice).await?;
-        self.reporter.event(Event::Finished { stage: Stage::Index, what: title });
+        self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Index, what: title });
         Ok(())
     }
 
     /// Fetches an index from the first mirror that has it.
-    async fn fetch_from_mirrors(&self, choice: &Choice) -> Result<(), Error> {
+    async fn fetch_from_mirrors(&self, choice: &SelectedIndex) -> Result<(), Error> {
         let mut causes = Vec::new();
         let mut all_lack_it = true;
         for base in self.pocket.mirrors(&choice.architecture) {
@@ -148,7 +149,7 @@ impl Stock<'_> {
 
     /// Returns the address of an index: by digest where the archive offers it, so that a newer version does not
     /// take the place of the listed one.
-    fn address(&self, base: &str, choice: &Choice) -> String {
+    fn address(&self, base: &str, choice: &SelectedIndex) -> String {
         let suite = format!("{}/dists/{}", base.trim_end_matches('/'), self.pocket.suite);
         match choice.path.rsplit_once('/') {
             Some((folder, _)) if self.release.by_hash => {
@@ -159,25 +160,26 @@ impl Stock<'_> {
     }
 
     /// Fetches an index from one address, and keeps it if it has the listed digests.
-    async fn fetch_from(&self, url: &str, choice: &Choice) -> Result<(), Error> {
+    async fn fetch_from(&self, url: &str, choice: &SelectedIndex) -> Result<(), Error> {
         let file = fs::temporary(&self.folder.join(memory::BY_HASH))?;
 
         // a download that restarts is hashed from the beginning, but its progress is reported only once
-        let mut sums = Sums::of(Some(&choice.listed));
+        let mut sums = IndexHasher::of(Some(&choice.listed));
         let mut received = 0;
         let mut reported = 0;
-        let mut sink = |piece: Piece<'_>| match piece {
-            Piece::Restarted => (sums, received) = (Sums::of(Some(&choice.listed)), 0),
-            Piece::Bytes(bytes) => {
+        let mut sink = |piece: DownloadPiece<'_>| match piece {
+            DownloadPiece::Restarted => (sums, received) = (IndexHasher::of(Some(&choice.listed)), 0),
+            DownloadPiece::Bytes(bytes) => {
                 sums.update(bytes);
                 received += bytes.len() as u64;
                 if received > reported {
-                    self.reporter.event(Event::Advanced { stage: Stage::Index, by: received - reported });
+                    self.reporter
+                        .event(ProgressEvent::Advanced { stage: ProgressStage::Index, by: received - reported });
                     reported = received;
                 }
             }
         };
-        let target = Target { path: file.path(), size: choice.listed.size };
+        let target = DownloadTarget { path: file.path(), size: choice.listed.size };
         self.http.download(url, target, &mut sink).await.map_err(Error::Http)?;
 
         // only verified bytes get their name in the folder
@@ -191,24 +193,24 @@ impl Stock<'_> {
     ///
     /// # Errors
     /// As [`reading::read`], for the first index that fails.
-    pub(super) fn read(&self, choices: &[Choice]) -> Result<Vec<ComponentIndex>, Error> {
-        let jobs: Vec<(&Pocket, &Choice)> = choices.iter().map(|choice| (self.pocket, choice)).collect();
+    pub(super) fn read(&self, choices: &[SelectedIndex]) -> Result<Vec<ComponentIndex>, Error> {
+        let jobs: Vec<(&Pocket, &SelectedIndex)> = choices.iter().map(|choice| (self.pocket, choice)).collect();
         reading::read(self.folder, &jobs).into_iter().collect()
     }
 }
 
 /// Computes the digests of a stream that a Release file lists.
 #[derive(Clone)]
-pub(super) struct Sums {
-    sha256: Hasher,
+pub(super) struct IndexHasher {
+    sha256: DigestHasher,
     sha512: Option<Sha512>,
 }
 
-impl Sums {
+impl IndexHasher {
     /// Begins a stream. SHA-512 costs time, so it is computed only where it is listed.
-    pub(super) fn of(listed: Option<&Listed>) -> Self {
+    pub(super) fn of(listed: Option<&ListedFile>) -> Self {
         let lists_sha512 = listed.is_some_and(|listed| listed.sha512.is_some());
-        Self { sha256: Hasher::default(), sha512: lists_sha512.then(Sha512::default) }
+        Self { sha256: DigestHasher::default(), sha512: lists_sha512.then(Sha512::default) }
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
@@ -219,7 +221,7 @@ impl Sums {
     }
 
     /// Compares with the signed digests. The error has the expected and the found one.
-    pub(super) fn compare(self, listed: &Listed) -> Result<(), (String, String)> {
+    pub(super) fn compare(self, listed: &ListedFile) -> Result<(), (String, String)> {
         let found = self.sha256.finish();
         if found != listed.sha256 {
             return Err((listed.sha256.to_string(), found.to_string()));

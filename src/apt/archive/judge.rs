@@ -1,10 +1,10 @@
 //! Whether an InRelease file is what the recipe asks for: signature, identity, age, memory.
 
 use crate::apt::archive::Error;
-use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
-use crate::apt::archive::memory::Memory;
-use crate::apt::release::Release;
+use crate::apt::archive::PocketState;
+use crate::apt::archive::memory::PocketMemory;
+use crate::apt::release::ReleaseFile;
 use crate::apt::release::signature;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -13,9 +13,9 @@ use crate::values::Epoch;
 const CLOCK_DIFFERENCE: i64 = 10;
 
 /// A Release file that may be used.
-pub(super) struct Judged {
-    pub(super) facts: Facts,
-    pub(super) release: Release,
+pub(super) struct AcceptedRelease {
+    pub(super) facts: PocketState,
+    pub(super) release: ReleaseFile,
     pub(super) warnings: Vec<String>,
 }
 
@@ -23,7 +23,12 @@ pub(super) struct Judged {
 ///
 /// # Errors
 /// The first reason not to use it.
-pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now: Epoch) -> Result<Judged, Error> {
+pub(super) fn judge(
+    pocket: &Pocket,
+    bytes: &[u8],
+    memory: Option<&PocketMemory>,
+    now: Epoch,
+) -> Result<AcceptedRelease, Error> {
     let judged = judge_at(pocket, bytes, now, now)?;
     check_history(pocket, &judged.release, judged.facts.inrelease, memory)?;
     Ok(judged)
@@ -34,13 +39,14 @@ pub(super) fn judge(pocket: &Pocket, bytes: &[u8], memory: Option<&Memory>, now:
 ///
 /// # Errors
 /// As [`judge`].
-pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> Result<Judged, Error> {
+pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> Result<AcceptedRelease, Error> {
     let title = pocket.title();
 
     // nothing of the file is parsed before a pinned key vouches for it
     let verified = signature::verify(bytes, &pocket.keys, &pocket.fingerprints, now)
         .map_err(|cause| Error::Signature { pocket: title.clone(), cause })?;
-    let release = Release::parse(&verified.text).map_err(|cause| Error::Release { pocket: title.clone(), cause })?;
+    let release =
+        ReleaseFile::parse(&verified.text).map_err(|cause| Error::Release { pocket: title.clone(), cause })?;
     check_identity(pocket, &release)?;
 
     // never later than now, so that the time of a lock cannot excuse a date in the future
@@ -49,7 +55,7 @@ pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> 
         verified.warnings.iter().map(|warning| format!("pocket `{title}`: {warning}")).collect();
     warnings.extend(check_age(pocket, &release, at)?);
 
-    let facts = Facts {
+    let facts = PocketState {
         archive: pocket.archive.clone(),
         pocket: pocket.name.clone(),
         suite: pocket.suite.clone(),
@@ -59,14 +65,14 @@ pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> 
         inrelease: Digest::of(bytes),
         signed_by: verified.signed_by,
     };
-    Ok(Judged { facts, release, warnings })
+    Ok(AcceptedRelease { facts, release, warnings })
 }
 
 /// Checks that the file describes the suite that the recipe names.
 ///
 /// One key signs many suites. A mirror could serve the file of another one, such as a suite that never expires, in the
 /// place of this one.
-fn check_identity(pocket: &Pocket, release: &Release) -> Result<(), Error> {
+fn check_identity(pocket: &Pocket, release: &ReleaseFile) -> Result<(), Error> {
     let table = [
         ("Origin", &pocket.origin, &release.origin),
         ("Label", &pocket.label, &release.label),
@@ -83,7 +89,7 @@ fn check_identity(pocket: &Pocket, release: &Release) -> Result<(), Error> {
 }
 
 /// Checks the dates. Returns a warning for a pocket that gets old.
-fn check_age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<String>, Error> {
+fn check_age(pocket: &Pocket, release: &ReleaseFile, now: Epoch) -> Result<Option<String>, Error> {
     let date = release.date;
     if date.0 > now.0.saturating_add(CLOCK_DIFFERENCE) {
         return Err(Error::FromTheFuture { pocket: pocket.title(), date, now });
@@ -107,7 +113,12 @@ fn check_age(pocket: &Pocket, release: &Release, now: Epoch) -> Result<Option<St
 }
 
 /// Checks the file against the newest states known: from the lock, and from the memory of this machine.
-fn check_history(pocket: &Pocket, release: &Release, found: Digest, memory: Option<&Memory>) -> Result<(), Error> {
+fn check_history(
+    pocket: &Pocket,
+    release: &ReleaseFile,
+    found: Digest,
+    memory: Option<&PocketMemory>,
+) -> Result<(), Error> {
     let remembered = memory.map(|memory| (memory.date, memory.inrelease));
     for (date, known) in pocket.locked.into_iter().chain(remembered) {
         if pocket.frozen && known != found {

@@ -9,11 +9,11 @@
 //! ```
 
 use crate::apt::archive::Error;
-use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
-use crate::apt::archive::mirrors::Served;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::apt::archive::PocketState;
+use crate::apt::archive::mirrors::ServedInRelease;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -41,7 +41,7 @@ const SIZE_LIMIT: u64 = 1 << 20;
 /// The newest state of a pocket that was verified completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Memory {
+pub(super) struct PocketMemory {
     format: u32,
     archive: String,
     pocket: String,
@@ -60,9 +60,9 @@ pub(super) struct Memory {
     indexes: BTreeSet<Digest>,
 }
 
-impl Memory {
+impl PocketMemory {
     /// Returns what is remembered of a pocket. A file that cannot be read counts as missing, with a warning.
-    pub(super) fn load(folder: &Path, pocket: &Pocket, reporter: &dyn Reporter) -> Option<Self> {
+    pub(super) fn load(folder: &Path, pocket: &Pocket, reporter: &dyn ProgressReporter) -> Option<Self> {
         let path = memory_file(folder, pocket);
         let problem = match fs::read(&path, SIZE_LIMIT) {
             Err(error) if error.is_missing() => return None,
@@ -77,7 +77,7 @@ impl Memory {
 
         // an error would stop the build for good; without the memory the state in the lock still protects
         let title = pocket.title();
-        reporter.event(Event::Warning(format!(
+        reporter.event(ProgressEvent::Warning(format!(
             "pocket `{title}`: the memory that protects against rollback cannot be read and is replaced: {problem}"
         )));
         None
@@ -101,15 +101,15 @@ pub(super) fn decoded(folder: &Path, index: &Digest) -> PathBuf {
 pub(super) fn keep(
     folder: &Path,
     pocket: &Pocket,
-    served: &Served,
-    facts: &Facts,
+    served: &ServedInRelease,
+    facts: &PocketState,
     mut indexes: BTreeSet<Digest>,
 ) -> Result<(), Error> {
     let path = memory_file(folder, pocket);
-    let _lock = fs::lock(&path.with_extension("lock"), fs::Lock::Exclusive)?;
+    let _lock = fs::lock(&path.with_extension("lock"), fs::LockMode::Exclusive)?;
 
     // read again under the lock, as another command may have changed it since `Memory::load`
-    let before = fs::read(&path, SIZE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Memory>(&bytes).ok());
+    let before = fs::read(&path, SIZE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<PocketMemory>(&bytes).ok());
     if before.as_ref().is_some_and(|before| before.date > facts.date && !pocket.accept_older) {
         return Ok(());
     }
@@ -124,7 +124,7 @@ pub(super) fn keep(
     if let Some(before) = before.as_ref().filter(|before| before.inrelease == inrelease) {
         indexes.extend(&before.indexes);
     }
-    let memory = Memory {
+    let memory = PocketMemory {
         format: FORMAT,
         archive: pocket.archive.clone(),
         pocket: pocket.name.clone(),

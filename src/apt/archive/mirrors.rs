@@ -3,27 +3,27 @@
 use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::memory;
-use crate::apt::archive::memory::Memory;
+use crate::apt::archive::memory::PocketMemory;
 use crate::apt::release;
 use crate::sys::fs;
 use crate::sys::http;
-use crate::sys::http::Conditional;
-use crate::sys::http::Http;
-use crate::sys::http::Validators;
+use crate::sys::http::CacheValidators;
+use crate::sys::http::ConditionalResponse;
+use crate::sys::http::HttpClient;
 use crate::values::Digest;
 use std::path::Path;
 
 /// An InRelease file as it was served, not yet verified.
-pub(super) struct Served {
+pub(super) struct ServedInRelease {
     pub(super) bytes: Vec<u8>,
     pub(super) url: String,
-    pub(super) validators: Validators,
+    pub(super) validators: CacheValidators,
 }
 
-impl Served {
+impl ServedInRelease {
     /// Returns a file that no mirror served, but a lock or bundle brought along.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.to_vec(), url: String::new(), validators: Validators::default() }
+        Self { bytes: bytes.to_vec(), url: String::new(), validators: CacheValidators::default() }
     }
 }
 
@@ -34,10 +34,10 @@ impl Served {
 /// [`Error::Unreachable`] with the cause of every mirror, [`Error::Offline`], [`Error::NoAddress`].
 pub(super) async fn inrelease(
     pocket: &Pocket,
-    http: &Http,
+    http: &HttpClient,
     folder: &Path,
-    known: Option<&Memory>,
-) -> Result<Served, Error> {
+    known: Option<&PocketMemory>,
+) -> Result<ServedInRelease, Error> {
     let remembered = known.and_then(|memory| recall(folder, memory));
     if http.is_offline() {
         return remembered.ok_or_else(|| Error::Offline { pocket: pocket.title(), what: "InRelease".to_owned() });
@@ -51,12 +51,14 @@ pub(super) async fn inrelease(
         // validators belong to one server: another one may use the same `ETag` for other bytes
         let validators = match &remembered {
             Some(remembered) if remembered.url == masked => remembered.validators.clone(),
-            _ => Validators::default(),
+            _ => CacheValidators::default(),
         };
 
         match http.get_if_changed(&url, release::SIZE_LIMIT, &validators).await {
-            Ok(Conditional::Changed { bytes, validators }) => return Ok(Served { bytes, url: masked, validators }),
-            Ok(Conditional::Unchanged) => match remembered {
+            Ok(ConditionalResponse::Changed { bytes, validators }) => {
+                return Ok(ServedInRelease { bytes, url: masked, validators });
+            }
+            Ok(ConditionalResponse::Unchanged) => match remembered {
                 Some(remembered) => return Ok(remembered),
                 // status 304 without a condition in the request: there are no bytes to take
                 None => causes.push(format!("`{masked}` answers that nothing changed")),
@@ -73,11 +75,11 @@ pub(super) async fn inrelease(
 }
 
 /// Returns the remembered file as it was served, if it is still in the folder, undamaged.
-fn recall(folder: &Path, memory: &Memory) -> Option<Served> {
+fn recall(folder: &Path, memory: &PocketMemory) -> Option<ServedInRelease> {
     let bytes = fs::read(&memory::by_hash(folder, &memory.inrelease), release::SIZE_LIMIT).ok()?;
-    (Digest::of(&bytes) == memory.inrelease).then(|| Served {
+    (Digest::of(&bytes) == memory.inrelease).then(|| ServedInRelease {
         bytes,
         url: memory.url.clone(),
-        validators: Validators { etag: memory.etag.clone(), last_modified: memory.last_modified.clone() },
+        validators: CacheValidators { etag: memory.etag.clone(), last_modified: memory.last_modified.clone() },
     })
 }

@@ -17,25 +17,25 @@ mod reading;
 
 pub use error::Error;
 pub use past::IndexFile;
-pub use past::Past;
+pub use past::PastContext;
 pub use past::PastPocket;
 pub use past::kept;
 pub use past::open_past;
 pub use past::remember;
 
-use crate::apt::index::Index;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::sys::http::Http;
+use crate::apt::index::PackageIndex;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::sys::http::HttpClient;
 use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
 use futures_util::future;
-use indexes::Choice;
-use indexes::Stock;
-use judge::Judged;
-use memory::Memory;
-use mirrors::Served;
+use indexes::IndexFetcher;
+use indexes::SelectedIndex;
+use judge::AcceptedRelease;
+use memory::PocketMemory;
+use mirrors::ServedInRelease;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -81,7 +81,7 @@ pub struct Pocket {
 
 /// The anchor of the chain from signature to package.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct PocketState {
     /// Archive name in the recipe.
     pub archive: String,
     /// Pocket name in the recipe.
@@ -108,14 +108,14 @@ pub struct ComponentIndex {
     /// `amd64`, `arm64`
     pub architecture: String,
     /// The packages.
-    pub index: Index,
+    pub index: PackageIndex,
 }
 
 /// A verified pocket.
 #[derive(Debug)]
 pub struct OpenPocket {
     /// The facts that a lock file records.
-    pub facts: Facts,
+    pub facts: PocketState,
     /// What a person should look at, although it is still acceptable.
     pub warnings: Vec<String>,
     /// One index for each component and architecture: all architectures of the first component first.
@@ -155,15 +155,15 @@ impl Pocket {
 /// [`Error`] of the first pocket in that order that fails. No state is remembered then.
 pub fn open(
     pockets: &[Pocket],
-    http: &Http,
+    http: &HttpClient,
     folder: &Path,
     now: Epoch,
-    reporter: &dyn Reporter,
+    reporter: &dyn ProgressReporter,
 ) -> Result<Vec<OpenPocket>, Error> {
     own::create_dir(&folder.join(memory::BY_HASH))?;
     let requests = pockets.iter().map(|pocket| fetch_newest(pocket, http, folder, now, reporter));
     let fetched = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
-    let fetched = fetched.into_iter().collect::<Result<Vec<Asked>, Error>>()?;
+    let fetched = fetched.into_iter().collect::<Result<Vec<FetchedPocket>, Error>>()?;
 
     let indexes = read_indexes(folder, pockets, &fetched)?;
 
@@ -175,9 +175,9 @@ pub fn open(
 
     let mut opened = Vec::new();
     for (fetched, indexes) in fetched.into_iter().zip(indexes) {
-        let Judged { facts, warnings, .. } = fetched.judged;
+        let AcceptedRelease { facts, warnings, .. } = fetched.judged;
         for warning in &warnings {
-            reporter.event(Event::Warning(warning.clone()));
+            reporter.event(ProgressEvent::Warning(warning.clone()));
         }
         opened.push(OpenPocket { facts, warnings, indexes });
     }
@@ -186,8 +186,12 @@ pub fn open(
 
 /// Reads the indexes of all pockets together, so that all processors have work until the end. Returns those of
 /// each pocket.
-fn read_indexes(folder: &Path, pockets: &[Pocket], fetched: &[Asked]) -> Result<Vec<Vec<ComponentIndex>>, Error> {
-    let mut jobs: Vec<(&Pocket, &Choice)> = Vec::new();
+fn read_indexes(
+    folder: &Path,
+    pockets: &[Pocket],
+    fetched: &[FetchedPocket],
+) -> Result<Vec<Vec<ComponentIndex>>, Error> {
+    let mut jobs: Vec<(&Pocket, &SelectedIndex)> = Vec::new();
     for (pocket, fetched) in pockets.iter().zip(fetched) {
         jobs.extend(fetched.choices.iter().map(|choice| (pocket, choice)));
     }
@@ -197,21 +201,21 @@ fn read_indexes(folder: &Path, pockets: &[Pocket], fetched: &[Asked]) -> Result<
 }
 
 /// A verified state of a pocket, all files of which are in the folder.
-struct Asked {
-    served: Served,
-    judged: Judged,
-    choices: Vec<Choice>,
+struct FetchedPocket {
+    served: ServedInRelease,
+    judged: AcceptedRelease,
+    choices: Vec<SelectedIndex>,
 }
 
 /// Fetches and verifies the newest state of a pocket.
 async fn fetch_newest(
     pocket: &Pocket,
-    http: &Http,
+    http: &HttpClient,
     folder: &Path,
     now: Epoch,
-    reporter: &dyn Reporter,
-) -> Result<Asked, Error> {
-    let memory = Memory::load(folder, pocket, reporter);
+    reporter: &dyn ProgressReporter,
+) -> Result<FetchedPocket, Error> {
+    let memory = PocketMemory::load(folder, pocket, reporter);
     let mut is_second_try = false;
     loop {
         // the second time without validators: the remembered file has led to missing indexes
@@ -221,12 +225,12 @@ async fn fetch_newest(
         // rollback is judged both times
         let judged = judge::judge(pocket, &served.bytes, memory.as_ref(), now)?;
 
-        let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
+        let stock = IndexFetcher { pocket, http, folder, release: &judged.release, reporter };
         match stock.complete().await {
             // the archive changed between two requests, so by now its InRelease file has changed as well
             Err(Error::IndexGone { .. }) if !is_second_try && !http.is_offline() => is_second_try = true,
             Err(error) => return Err(error),
-            Ok(choices) => return Ok(Asked { served, judged, choices }),
+            Ok(choices) => return Ok(FetchedPocket { served, judged, choices }),
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Error;
-use crate::apt::archive::Facts;
 use crate::apt::archive::Pocket;
-use crate::apt::archive::indexes::Choice;
-use crate::apt::archive::indexes::Stock;
+use crate::apt::archive::PocketState;
+use crate::apt::archive::indexes::IndexFetcher;
+use crate::apt::archive::indexes::SelectedIndex;
 use crate::apt::archive::judge;
 use crate::apt::archive::memory;
-use crate::apt::archive::mirrors::Served;
-use crate::report::Reporter;
-use crate::sys::http::Http;
+use crate::apt::archive::mirrors::ServedInRelease;
+use crate::report::ProgressReporter;
+use crate::sys::http::HttpClient;
 use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -19,9 +19,9 @@ use std::path::PathBuf;
 
 /// How a pocket of the past is opened: where its indexes come from, and for which time it is judged.
 #[derive(Clone, Copy)]
-pub struct Past<'a> {
+pub struct PastContext<'a> {
     /// Fetches indexes that are not in the folder. When it is offline, a missing index is an error.
-    pub http: &'a Http,
+    pub http: &'a HttpClient,
     /// Folder of archive memory and indexes. The memory is neither read nor changed.
     pub folder: &'a Path,
     /// The time for which `Valid-Until` and the largest age are judged.
@@ -29,7 +29,7 @@ pub struct Past<'a> {
     /// The time for which keys and signatures are judged.
     pub now: Epoch,
     /// Receives progress events.
-    pub reporter: &'a dyn Reporter,
+    pub reporter: &'a dyn ProgressReporter,
 }
 
 /// An index file that the Release file lists.
@@ -51,7 +51,7 @@ pub struct IndexFile {
 #[derive(Debug)]
 pub struct PastPocket {
     /// What a lock file records about it.
-    pub facts: Facts,
+    pub facts: PocketState,
     /// What a person should look at.
     pub warnings: Vec<String>,
     /// The index files, all in the folder.
@@ -62,7 +62,7 @@ pub struct PastPocket {
 impl PastPocket {
     /// Returns facts, warnings, and the indexes, one for each component and architecture.
     #[must_use]
-    pub fn into_indexes(self) -> (Facts, Vec<String>, Vec<ComponentIndex>) {
+    pub fn into_indexes(self) -> (PocketState, Vec<String>, Vec<ComponentIndex>) {
         (self.facts, self.warnings, self.indexes)
     }
 
@@ -90,9 +90,9 @@ pub fn kept(folder: &Path, digest: &Digest) -> PathBuf {
 ///
 /// # Errors
 /// When the memory cannot be written.
-pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &Past<'_>) -> Result<(), Error> {
+pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &PastContext<'_>) -> Result<(), Error> {
     let indexes = opened.files.iter().map(|file| file.sha256).collect();
-    memory::keep(past.folder, pocket, &Served::from_bytes(inrelease), &opened.facts, indexes)
+    memory::keep(past.folder, pocket, &ServedInRelease::from_bytes(inrelease), &opened.facts, indexes)
 }
 
 /// Opens a pocket from an InRelease file. It verifies everything that [`open`](crate::apt::archive::open)
@@ -101,12 +101,12 @@ pub fn remember(pocket: &Pocket, inrelease: &[u8], opened: &PastPocket, past: &P
 ///
 /// # Errors
 /// [`Error`]; [`Error::Offline`] for an index that is not in the folder and must not be fetched.
-pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &Past<'_>) -> Result<PastPocket, Error> {
-    let Past { http, folder, at, now, reporter } = *past;
+pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &PastContext<'_>) -> Result<PastPocket, Error> {
+    let PastContext { http, folder, at, now, reporter } = *past;
     own::create_dir(&folder.join(memory::BY_HASH))?;
 
     let judged = judge::judge_at(pocket, inrelease, now, at)?;
-    let stock = Stock { pocket, http, folder, release: &judged.release, reporter };
+    let stock = IndexFetcher { pocket, http, folder, release: &judged.release, reporter };
     let choices = stock.complete().await?;
     let indexes = stock.read(&choices)?;
 
@@ -114,9 +114,9 @@ pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &Past<'_>) -> Re
     Ok(PastPocket { facts: judged.facts, warnings: judged.warnings, files, indexes })
 }
 
-impl From<Choice> for IndexFile {
-    fn from(choice: Choice) -> Self {
-        let Choice { component, architecture, path, listed, .. } = choice;
+impl From<SelectedIndex> for IndexFile {
+    fn from(choice: SelectedIndex) -> Self {
+        let SelectedIndex { component, architecture, path, listed, .. } = choice;
         Self { component, architecture, path, sha256: listed.sha256, size: listed.size }
     }
 }

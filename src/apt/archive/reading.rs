@@ -4,13 +4,13 @@ use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::decoded;
-use crate::apt::archive::indexes::Choice;
-use crate::apt::archive::indexes::Form;
-use crate::apt::archive::indexes::Sums;
+use crate::apt::archive::indexes::IndexCompression;
+use crate::apt::archive::indexes::IndexHasher;
+use crate::apt::archive::indexes::SelectedIndex;
 use crate::apt::archive::memory;
 use crate::apt::index;
-use crate::apt::index::Index;
-use crate::apt::index::Limits;
+use crate::apt::index::PackageIndex;
+use crate::apt::index::PackageIndexLimits;
 use crate::sys::fs;
 use std::cmp::Reverse;
 use std::io;
@@ -28,7 +28,7 @@ const XZ_MEMORY: u64 = 256 << 20;
 /// Reads fetched indexes on all processors. Returns the result of each, in the order of the jobs.
 ///
 /// Errors are [`Error::WrongDigest`] for a damaged file, [`Error::WrongContent`], [`Error::Index`].
-pub(super) fn read(folder: &Path, jobs: &[(&Pocket, &Choice)]) -> Vec<Result<ComponentIndex, Error>> {
+pub(super) fn read(folder: &Path, jobs: &[(&Pocket, &SelectedIndex)]) -> Vec<Result<ComponentIndex, Error>> {
     // the largest first, so that no thread begins it when the others are done
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|&number| Reverse(jobs[number].1.listed.size));
@@ -57,7 +57,7 @@ pub(super) fn read(folder: &Path, jobs: &[(&Pocket, &Choice)]) -> Vec<Result<Com
 }
 
 /// Takes the index as an earlier run decoded it; else decodes it, and keeps it for later runs.
-fn read_one(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<ComponentIndex, Error> {
+fn read_one(folder: &Path, pocket: &Pocket, choice: &SelectedIndex) -> Result<ComponentIndex, Error> {
     let (component, architecture) = (choice.component.clone(), choice.architecture.clone());
     if let Some(index) = decoded::find(folder, choice) {
         return Ok(ComponentIndex { component, architecture, index });
@@ -72,14 +72,15 @@ fn read_one(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<Component
 }
 
 /// Verifies, decompresses and reads an index.
-fn decode(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<Index, Error> {
+fn decode(folder: &Path, pocket: &Pocket, choice: &SelectedIndex) -> Result<PackageIndex, Error> {
     let bytes = verified_bytes(folder, pocket, choice)?;
 
     let limit = choice.plain.as_ref().map_or(u64::MAX, |plain| plain.size);
     let decompressed =
         decompressed(&bytes, choice.form).map_err(|cause| index_error(pocket, choice, index::Error::Read(cause)))?;
-    let mut stream = Counted { inner: decompressed, sums: Sums::of(choice.plain.as_ref()), length: 0, limit };
-    let index = Index::read(&mut stream, &Limits::ARCHIVE);
+    let mut stream =
+        HashingReader { inner: decompressed, sums: IndexHasher::of(choice.plain.as_ref()), length: 0, limit };
+    let index = PackageIndex::read(&mut stream, &PackageIndexLimits::ARCHIVE);
 
     // a stream that is too long makes `Index::read` fail with an error that does not name the cause, so it comes first
     if stream.length > limit {
@@ -98,10 +99,10 @@ fn decode(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<Index, Erro
 
 /// Returns the compressed index from the folder, after comparing its digests. Whoever can write to the folder, or a
 /// failing disk, may have changed it since it was fetched.
-fn verified_bytes(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<Vec<u8>, Error> {
+fn verified_bytes(folder: &Path, pocket: &Pocket, choice: &SelectedIndex) -> Result<Vec<u8>, Error> {
     let path = memory::by_hash(folder, &choice.listed.sha256);
     let bytes = fs::read(&path, choice.listed.size)?;
-    let mut sums = Sums::of(Some(&choice.listed));
+    let mut sums = IndexHasher::of(Some(&choice.listed));
     sums.update(&bytes);
     if let Err((expected, found)) = sums.compare(&choice.listed) {
         // the next run fetches it again
@@ -112,21 +113,21 @@ fn verified_bytes(folder: &Path, pocket: &Pocket, choice: &Choice) -> Result<Vec
     Ok(bytes)
 }
 
-fn wrong_content(pocket: &Pocket, choice: &Choice) -> Error {
+fn wrong_content(pocket: &Pocket, choice: &SelectedIndex) -> Error {
     Error::WrongContent { pocket: pocket.title(), path: choice.path.clone() }
 }
 
-fn index_error(pocket: &Pocket, choice: &Choice, cause: index::Error) -> Error {
+fn index_error(pocket: &Pocket, choice: &SelectedIndex, cause: index::Error) -> Error {
     Error::Index { pocket: pocket.title(), path: choice.path.clone(), cause: Box::new(cause) }
 }
 
 /// Returns a stream of the decompressed bytes. Archives may concatenate streams in both formats, as `xz` and
 /// `gzip` read them.
-fn decompressed(bytes: &[u8], form: Form) -> io::Result<Box<dyn Read + '_>> {
+fn decompressed(bytes: &[u8], form: IndexCompression) -> io::Result<Box<dyn Read + '_>> {
     Ok(match form {
-        Form::Plain => Box::new(bytes),
-        Form::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
-        Form::Xz => {
+        IndexCompression::Plain => Box::new(bytes),
+        IndexCompression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+        IndexCompression::Xz => {
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream))
         }
@@ -134,14 +135,14 @@ fn decompressed(bytes: &[u8], form: Form) -> io::Result<Box<dyn Read + '_>> {
 }
 
 /// Hashes and counts the bytes read, and fails above a limit.
-struct Counted<R> {
+struct HashingReader<R> {
     inner: R,
-    sums: Sums,
+    sums: IndexHasher,
     length: u64,
     limit: u64,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.sums.update(&buffer[..count]);

@@ -10,7 +10,7 @@ const HEADER_LENGTH: usize = 60;
 
 /// An ar archive. As a reader it returns the bytes of the current member.
 #[derive(Debug)]
-pub(super) struct Archive<R> {
+pub(super) struct ArArchive<R> {
     reader: R,
     /// Bytes left in the current member.
     left: u64,
@@ -20,12 +20,12 @@ pub(super) struct Archive<R> {
 
 /// Name and size of a member.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct ArMember {
     pub(super) name: String,
     pub(super) size: u64,
 }
 
-impl<R: BufRead> Archive<R> {
+impl<R: BufRead> ArArchive<R> {
     /// Reads the magic string.
     pub(super) fn open(mut reader: R) -> Result<Self, Error> {
         let mut magic = [0; MAGIC.len()];
@@ -37,7 +37,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Skips the rest of the current member and reads the next header; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<ArMember>, Error> {
         io::copy(self, &mut io::sink()).map_err(Error::from_io)?;
 
         // members begin at even positions
@@ -75,7 +75,7 @@ impl<R: BufRead> Archive<R> {
 
 /// Reads a header: name (16 bytes), time, owner, group, mode, size (10 bytes from 48 on), each padded with
 /// blanks, and two marks. Only name and size count.
-fn parse(header: &[u8; HEADER_LENGTH]) -> Result<Member, Error> {
+fn parse(header: &[u8; HEADER_LENGTH]) -> Result<ArMember, Error> {
     if &header[58..] != b"`\n" {
         return Err(Error::Header("its marks are missing"));
     }
@@ -88,7 +88,7 @@ fn parse(header: &[u8; HEADER_LENGTH]) -> Result<Member, Error> {
     let size = digits.parse().ok().filter(|_| is_number).ok_or(Error::Header("the size is not a number"))?;
 
     // GNU ar ends names with a slash
-    Ok(Member { name: name.strip_suffix('/').unwrap_or(name).to_owned(), size })
+    Ok(ArMember { name: name.strip_suffix('/').unwrap_or(name).to_owned(), size })
 }
 
 /// Returns a header field without its padding. Names end up in messages, so they must be printable.
@@ -114,7 +114,7 @@ fn read_fully(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error>
     Ok(filled)
 }
 
-impl<R: BufRead> Read for Archive<R> {
+impl<R: BufRead> Read for ArArchive<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let length = available.len().min(buffer.len());
@@ -124,7 +124,7 @@ impl<R: BufRead> Read for Archive<R> {
     }
 }
 
-impl<R: BufRead> BufRead for Archive<R> {
+impl<R: BufRead> BufRead for ArArchive<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.left == 0 {
             return Ok(&[]);

@@ -1,11 +1,11 @@
 //! The control member of a .deb: description, conffiles, checksums and maintainer scripts (deb(5), deb-control(5)).
 
-use crate::apt::Package;
+use crate::apt::BinaryPackage;
 use crate::apt::control::Paragraph;
 use crate::apt::deb::Error;
 use crate::sys::archive;
-use crate::sys::archive::Limits;
-use crate::sys::archive::Next;
+use crate::sys::archive::ArchiveLimits;
+use crate::sys::archive::VisitControl;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -17,15 +17,15 @@ const NAMES_LIMIT: u64 = 64 << 10;
 
 /// The regular files of a control member by name: `control`, `md5sums`, `conffiles`, `postinst`, …
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ControlMembers(BTreeMap<String, Vec<u8>>);
+pub struct ControlFiles(BTreeMap<String, Vec<u8>>);
 
-impl FromIterator<(String, Vec<u8>)> for ControlMembers {
+impl FromIterator<(String, Vec<u8>)> for ControlFiles {
     fn from_iter<T: IntoIterator<Item = (String, Vec<u8>)>>(files: T) -> Self {
         Self(files.into_iter().collect())
     }
 }
 
-impl ControlMembers {
+impl ControlFiles {
     /// Returns a file's bytes.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -50,7 +50,7 @@ impl ControlMembers {
     ///
     /// # Errors
     /// [`Error::Mismatch`] for the first field that differs.
-    pub fn matches(&self, package: &Package) -> Result<(), Error> {
+    pub fn matches(&self, package: &BinaryPackage) -> Result<(), Error> {
         let paragraph = self.paragraph()?;
 
         // the text decides, also for versions that dpkg's order calls equal
@@ -74,15 +74,15 @@ impl ControlMembers {
     /// Reads a decompressed control.tar: regular files in one folder and nothing else.
     pub(super) fn read(tar: &[u8]) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
-        let mut limits = Limits::new(FILE_LIMIT, NAMES_LIMIT, u64::MAX);
+        let mut limits = ArchiveLimits::new(FILE_LIMIT, NAMES_LIMIT, u64::MAX);
         let read = archive::each(tar, &mut limits, |member| {
             let Some((name, bytes)) = file(member, tar.len() as u64).map_err(Error::into_io)? else {
-                return Ok(Next::Go);
+                return Ok(VisitControl::Go);
             };
             // tools disagree about which of two files with one name counts
             match files.insert(name, bytes) {
                 Some(_) => Err(Error::ControlEntry(path(member)).into_io()),
-                None => Ok(Next::Go),
+                None => Ok(VisitControl::Go),
             }
         });
 

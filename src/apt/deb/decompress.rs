@@ -1,7 +1,7 @@
 //! Decompression of the members of a .deb, with bounded memory and output (deb(5), dpkg-deb(1) `-Z`).
 
 use crate::apt::deb::Error;
-use crate::apt::deb::ar::Archive;
+use crate::apt::deb::ar::ArArchive;
 use liblzma::stream::MtStreamBuilder;
 use liblzma::stream::Stream;
 use std::io;
@@ -20,32 +20,32 @@ const XZ_THREADS_MEMORY: u64 = 192 << 20;
 const ZSTD_WINDOW: u32 = 27;
 
 /// The decompressed bytes of one member, up to a limit.
-pub(super) struct Decompressed<R: BufRead> {
-    decoder: Decoder<Archive<R>>,
+pub(super) struct DecompressedMember<R: BufRead> {
+    decoder: MemberDecoder<ArArchive<R>>,
     limit: u64,
     left: u64,
     done: bool,
 }
 
-enum Decoder<R: BufRead> {
+enum MemberDecoder<R: BufRead> {
     Plain(R),
     Gzip(flate2::bufread::MultiGzDecoder<R>),
     Xz(liblzma::bufread::XzDecoder<R>),
     Zstd(zstd::Decoder<'static, R>),
 }
 
-impl<R: BufRead> Decompressed<R> {
+impl<R: BufRead> DecompressedMember<R> {
     /// Prepares to read the current member, whose name ends with `extension`.
-    pub(super) fn new(archive: Archive<R>, extension: &str, threads: u32, limit: u64) -> Result<Self, Error> {
+    pub(super) fn new(archive: ArArchive<R>, extension: &str, threads: u32, limit: u64) -> Result<Self, Error> {
         let decoder = match extension {
-            "" => Decoder::Plain(archive),
-            ".gz" => Decoder::Gzip(flate2::bufread::MultiGzDecoder::new(archive)),
-            ".xz" => Decoder::Xz(liblzma::bufread::XzDecoder::new_stream(archive, xz(threads)?)),
+            "" => MemberDecoder::Plain(archive),
+            ".gz" => MemberDecoder::Gzip(flate2::bufread::MultiGzDecoder::new(archive)),
+            ".xz" => MemberDecoder::Xz(liblzma::bufread::XzDecoder::new_stream(archive, xz(threads)?)),
             ".zst" => {
                 // without a limit the header of a frame decides how much memory is allocated
                 let mut decoder = zstd::Decoder::with_buffer(archive).map_err(Error::from_io)?;
                 decoder.window_log_max(ZSTD_WINDOW).map_err(Error::from_io)?;
-                Decoder::Zstd(decoder)
+                MemberDecoder::Zstd(decoder)
             }
             other => return Err(Error::Compression(other.to_owned())),
         };
@@ -53,22 +53,22 @@ impl<R: BufRead> Decompressed<R> {
     }
 
     /// Returns the archive. Once [`Read`] has reached its end, nothing beyond the member has been read.
-    pub(super) fn into_archive(self) -> Archive<R> {
+    pub(super) fn into_archive(self) -> ArArchive<R> {
         match self.decoder {
-            Decoder::Plain(archive) => archive,
-            Decoder::Gzip(decoder) => decoder.into_inner(),
-            Decoder::Xz(decoder) => decoder.into_inner(),
-            Decoder::Zstd(decoder) => decoder.finish(),
+            MemberDecoder::Plain(archive) => archive,
+            MemberDecoder::Gzip(decoder) => decoder.into_inner(),
+            MemberDecoder::Xz(decoder) => decoder.into_inner(),
+            MemberDecoder::Zstd(decoder) => decoder.finish(),
         }
     }
 
     /// Returns the number of compressed bytes left in the member.
     fn compressed_left(&self) -> u64 {
         match &self.decoder {
-            Decoder::Plain(archive) => archive.left(),
-            Decoder::Gzip(decoder) => decoder.get_ref().left(),
-            Decoder::Xz(decoder) => decoder.get_ref().left(),
-            Decoder::Zstd(decoder) => decoder.get_ref().left(),
+            MemberDecoder::Plain(archive) => archive.left(),
+            MemberDecoder::Gzip(decoder) => decoder.get_ref().left(),
+            MemberDecoder::Xz(decoder) => decoder.get_ref().left(),
+            MemberDecoder::Zstd(decoder) => decoder.get_ref().left(),
         }
     }
 }
@@ -84,7 +84,7 @@ fn xz(threads: u32) -> Result<Stream, Error> {
     stream.map_err(|error| Error::from_io(error.into()))
 }
 
-impl<R: BufRead> Decoder<R> {
+impl<R: BufRead> MemberDecoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(reader) => reader.read(buffer),
@@ -95,7 +95,7 @@ impl<R: BufRead> Decoder<R> {
     }
 }
 
-impl<R: BufRead> Read for Decompressed<R> {
+impl<R: BufRead> Read for DecompressedMember<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.done || buffer.is_empty() {
             return Ok(0);

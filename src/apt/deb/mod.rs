@@ -8,11 +8,11 @@ mod decompress;
 #[cfg(test)]
 mod tests;
 
-pub use control::ControlMembers;
+pub use control::ControlFiles;
 
 use crate::apt::control::Error as ControlError;
-use ar::Archive;
-use decompress::Decompressed;
+use ar::ArArchive;
+use decompress::DecompressedMember;
 use std::io;
 use std::io::BufReader;
 use std::io::Read;
@@ -25,7 +25,7 @@ const VERSION_LIMIT: u64 = 64;
 
 /// A .deb cannot be read, or is not the package in the index.
 ///
-/// Errors that occur while [`Data`] is read travel inside [`io::Error`]; [`Error::from_io`] takes them out again.
+/// Errors that occur while [`DataMember`] is read travel inside [`io::Error`]; [`Error::from_io`] takes them out again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading fails, or a decompressor refuses the bytes.
@@ -90,7 +90,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Takes this module's error out of an [`io::Error`] of [`Data`]; other errors become [`Error::Read`].
+    /// Takes this module's error out of an [`io::Error`] of [`DataMember`]; other errors become [`Error::Read`].
     #[must_use]
     pub fn from_io(error: io::Error) -> Self {
         match error.downcast::<Self>() {
@@ -113,27 +113,27 @@ impl Error {
 
 /// A .deb whose control member has been read.
 #[derive(Debug)]
-pub struct Deb<R> {
-    archive: Archive<BufReader<R>>,
-    control: ControlMembers,
+pub struct DebPackage<R> {
+    archive: ArArchive<BufReader<R>>,
+    control: ControlFiles,
     /// Extension of the data member's name: `.xz`, …
     compression: String,
 }
 
-impl<R: Read> Deb<R> {
+impl<R: Read> DebPackage<R> {
     /// Reads a .deb up to the beginning of its data member.
     ///
     /// # Errors
     /// [`Error`] when the container breaks the format or the control member is larger than 16 MiB.
     pub fn open(reader: R) -> Result<Self, Error> {
-        let mut archive = Archive::open(BufReader::with_capacity(128 << 10, reader))?;
+        let mut archive = ArArchive::open(BufReader::with_capacity(128 << 10, reader))?;
         check_version(&mut archive)?;
 
         let extension = member(&mut archive, "control.tar")?;
         let mut tar = Vec::new();
-        let mut decompressed = Decompressed::new(archive, &extension, 1, CONTROL_LIMIT)?;
+        let mut decompressed = DecompressedMember::new(archive, &extension, 1, CONTROL_LIMIT)?;
         decompressed.read_to_end(&mut tar).map_err(Error::from_io)?;
-        let control = ControlMembers::read(&tar)?;
+        let control = ControlFiles::read(&tar)?;
 
         archive = decompressed.into_archive();
         let compression = member(&mut archive, "data.tar")?;
@@ -142,7 +142,7 @@ impl<R: Read> Deb<R> {
 
     /// Returns the files of the control member.
     #[must_use]
-    pub fn control(&self) -> &ControlMembers {
+    pub fn control(&self) -> &ControlFiles {
         &self.control
     }
 
@@ -150,23 +150,23 @@ impl<R: Read> Deb<R> {
     ///
     /// # Errors
     /// [`Error::Compression`], or when a decompressor cannot be set up.
-    pub fn data(self, threads: u32, limit: u64) -> Result<Data<R>, Error> {
-        Ok(Data { stream: Decompressed::new(self.archive, &self.compression, threads, limit)? })
+    pub fn data(self, threads: u32, limit: u64) -> Result<DataMember<R>, Error> {
+        Ok(DataMember { stream: DecompressedMember::new(self.archive, &self.compression, threads, limit)? })
     }
 }
 
 /// The decompressed data.tar of a .deb. Its errors carry an [`Error`] inside, see [`Error::from_io`].
-pub struct Data<R: Read> {
-    stream: Decompressed<BufReader<R>>,
+pub struct DataMember<R: Read> {
+    stream: DecompressedMember<BufReader<R>>,
 }
 
-impl<R: Read> Read for Data<R> {
+impl<R: Read> Read for DataMember<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer)
     }
 }
 
-impl<R: Read> Data<R> {
+impl<R: Read> DataMember<R> {
     /// Reads the rest, checks that nothing follows the data member, and returns the reader, which is then at its end.
     ///
     /// A tar reader stops before the end of its input, so only after this call every byte has been read and checked.
@@ -192,7 +192,7 @@ fn is_ignored(name: &str) -> bool {
 }
 
 /// Reads `debian-binary`: a line `2.<minor>`; minor versions are compatible (deb(5)).
-fn check_version(archive: &mut Archive<BufReader<impl Read>>) -> Result<(), Error> {
+fn check_version(archive: &mut ArArchive<BufReader<impl Read>>) -> Result<(), Error> {
     let expected = "debian-binary";
     let member = archive.next()?.ok_or(Error::Order { found: String::new(), expected })?;
     if member.name != expected {
@@ -216,7 +216,7 @@ fn check_version(archive: &mut Archive<BufReader<impl Read>>) -> Result<(), Erro
 
 /// Goes to the next member that is not ignored, which must have this name. Returns the extension, which names the
 /// compression.
-fn member(archive: &mut Archive<BufReader<impl Read>>, expected: &'static str) -> Result<String, Error> {
+fn member(archive: &mut ArArchive<BufReader<impl Read>>, expected: &'static str) -> Result<String, Error> {
     loop {
         let member = archive.next()?.ok_or(Error::Order { found: String::new(), expected })?;
         match member.name.strip_prefix(expected) {

@@ -1,8 +1,8 @@
 //! Tests of the .deb reader: what it gives, and what it refuses.
 
 use super::*;
-use crate::apt::index::Index;
-use crate::apt::index::Limits;
+use crate::apt::index::PackageIndex;
+use crate::apt::index::PackageIndexLimits;
 use proptest::prelude::*;
 use support::Compression;
 
@@ -28,7 +28,7 @@ fn sample() -> support::Deb {
 
 /// Reads a .deb to its end and returns its data.
 fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut data = Deb::open(bytes)?.data(2, LIMIT)?;
+    let mut data = DebPackage::open(bytes)?.data(2, LIMIT)?;
     let mut tar = Vec::new();
     data.read_to_end(&mut tar).map_err(Error::from_io)?;
     data.finish()?;
@@ -39,7 +39,7 @@ fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
 fn reads_every_compression() {
     for compression in ALL {
         let bytes = sample().build(compression);
-        let deb = Deb::open(&bytes[..]).unwrap();
+        let deb = DebPackage::open(&bytes[..]).unwrap();
         let names: Vec<_> = deb.control().iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["conffiles", "control", "postinst"]);
         assert_eq!(deb.control().get("postinst"), Some(&b"#!/bin/sh\n"[..]));
@@ -53,7 +53,7 @@ fn reads_every_compression() {
 fn reaches_the_end_of_the_reader() {
     let bytes =
         [sample().build(Compression::Xz), support::archive(&[("_gpgorigin", b"signature")])[8..].to_vec()].concat();
-    let rest = Deb::open(&bytes[..]).unwrap().data(1, LIMIT).unwrap().finish().unwrap();
+    let rest = DebPackage::open(&bytes[..]).unwrap().data(1, LIMIT).unwrap().finish().unwrap();
     assert!(rest.is_empty());
 }
 
@@ -61,7 +61,7 @@ fn reaches_the_end_of_the_reader() {
 fn compares_with_the_index() {
     let bytes = sample().build(Compression::Zstd);
     let stanza = sample().stanza("pool/x.deb", bytes.len(), &"0".repeat(64));
-    let deb = Deb::open(&bytes[..]).unwrap();
+    let deb = DebPackage::open(&bytes[..]).unwrap();
     let table = [
         ("", "", None),
         ("Package: hello", "Package: hallo", Some("`hallo`: its Package is `hello`, the index says `hallo`")),
@@ -69,7 +69,7 @@ fn compares_with_the_index() {
         ("amd64", "all", Some("`hello`: its Architecture is `amd64`, the index says `all`")),
     ];
     for (from, to, message) in table {
-        let index = Index::read(stanza.replacen(from, to, 1).as_bytes(), &Limits::ARCHIVE).unwrap();
+        let index = PackageIndex::read(stanza.replacen(from, to, 1).as_bytes(), &PackageIndexLimits::ARCHIVE).unwrap();
         let package = index.packages().next().unwrap().unwrap();
         let found = deb.control().matches(&package).err().map(|error| error.to_string());
         assert_eq!(found, message.map(|message| format!("cannot use package {message}")));
@@ -161,12 +161,12 @@ fn stops_bombs() {
         let large_data = support::archive(&[version, (&names[0], &control), (&names[1], &bomb)]);
         let large_control = support::archive(&[version, (&names[0], &bomb), (&names[1], &control)]);
         for threads in [1, 4] {
-            let data = Deb::open(&large_data[..]).unwrap().data(threads, LIMIT).unwrap();
+            let data = DebPackage::open(&large_data[..]).unwrap().data(threads, LIMIT).unwrap();
             assert!(matches!(data.finish(), Err(Error::TooLarge { limit: LIMIT })), "{compression:?}");
-            let data = Deb::open(&large_data[..]).unwrap().data(threads, 40 << 20).unwrap();
+            let data = DebPackage::open(&large_data[..]).unwrap().data(threads, 40 << 20).unwrap();
             assert!(data.finish().is_ok(), "{compression:?}");
         }
-        assert!(matches!(Deb::open(&large_control[..]), Err(Error::TooLarge { limit: CONTROL_LIMIT })));
+        assert!(matches!(DebPackage::open(&large_control[..]), Err(Error::TooLarge { limit: CONTROL_LIMIT })));
     }
 }
 
@@ -183,11 +183,11 @@ fn refuses_odd_control_archives() {
     for (deb, name) in table {
         // the data archive of the sample serves as control archive here
         let bytes = support::archive(&[("debian-binary", b"2.0\n"), ("control.tar", &deb.data_tar())]);
-        let message = Deb::open(&bytes[..]).unwrap_err().to_string();
+        let message = DebPackage::open(&bytes[..]).unwrap_err().to_string();
         assert_eq!(message, format!("cannot read package file: {name} does not belong in the control archive"));
     }
     let empty = support::archive(&[("debian-binary", b"2.0\n"), ("control.tar", &[0; 1024]), ("data.tar", b"")]);
-    let deb = Deb::open(&empty[..]).unwrap();
+    let deb = DebPackage::open(&empty[..]).unwrap();
     assert!(matches!(deb.control().paragraph(), Err(Error::NoControl)));
 }
 

@@ -10,18 +10,18 @@
 //! 64 hexadecimal digits                  SHA-256 of everything before
 //! ```
 //! Numbers have 32 bits, lowest byte first. The records come first, so that the bytes read become them without a copy.
-//! They are nine tenths of the file, and few of them are ever asked for: [`Index::open`] leaves them where they are.
+//! They are nine tenths of the file, and few of them are ever asked for: [`PackageIndex::open`] leaves them where they are.
 //!
 //! The digest finds damage; it is no signature. Whoever can write the file can also make its digest, so no byte sequence
 //! may do more than make a wrong index: every place is checked before it is used.
 
-use crate::apt::index::Index;
-use crate::apt::index::Provided;
+use crate::apt::index::PackageIndex;
+use crate::apt::index::ProvidedName;
 use crate::apt::index::Records;
-use crate::apt::index::Stanza;
+use crate::apt::index::StanzaSpan;
 use crate::sys::fs;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
@@ -40,13 +40,13 @@ const COUNTS: usize = size_of::<[u32; 4]>();
 /// Bytes of what comes after the tables.
 const TRAILER: usize = COUNTS + MAGIC.len() + 2 * DIGITS;
 
-impl Index {
+impl PackageIndex {
     /// Writes the index in its decoded form, with a digest of what it was made from.
     ///
     /// # Errors
     /// When the bytes cannot be written, or its records not be read.
     pub fn encode(&self, made_from: &Digest, writer: impl Write) -> io::Result<()> {
-        let mut writer = Hashed { writer, hasher: Hasher::default() };
+        let mut writer = HashingWriter { writer, hasher: DigestHasher::default() };
         let records = match &self.records {
             Records::Arena(arena) => Cow::Borrowed(arena.as_bytes()),
             Records::File(file) => {
@@ -56,10 +56,10 @@ impl Index {
         };
         writer.write_all(&records)?;
         writer.write_all(self.names.as_bytes())?;
-        for Stanza { start, end, name, name_length } in &self.stanzas {
+        for StanzaSpan { start, end, name, name_length } in &self.stanzas {
             write(&mut writer, [*start, *end, *name, *name_length])?;
         }
-        for Provided { name, name_length, stanza } in &self.provides {
+        for ProvidedName { name, name_length, stanza } in &self.provides {
             write(&mut writer, [*name, *name_length, *stanza])?;
         }
 
@@ -68,7 +68,7 @@ impl Index {
         write(&mut writer, counts.map(|count| count as u32))?;
         writer.write_all(MAGIC)?;
         writer.write_all(made_from.hex().as_bytes())?;
-        let Hashed { mut writer, hasher } = writer;
+        let HashingWriter { mut writer, hasher } = writer;
         writer.write_all(hasher.finish().hex().as_bytes())?;
         writer.flush()
     }
@@ -88,7 +88,7 @@ impl Index {
 
         bytes.truncate(counts.records);
         let index = tables.index(Records::Arena(String::from_utf8(bytes).ok()?));
-        let is_text = |stanza: &Stanza| match &index.records {
+        let is_text = |stanza: &StanzaSpan| match &index.records {
             Records::Arena(arena) => arena.get(stanza.start as usize..stanza.end as usize).is_some(),
             Records::File(_) => true,
         };
@@ -96,7 +96,7 @@ impl Index {
     }
 
     /// Makes the index of a file with its decoded form, whose bytes were seen to have their digest before; its records
-    /// stay in the file. `None` as [`Index::decode`].
+    /// stay in the file. `None` as [`PackageIndex::decode`].
     #[must_use]
     pub fn open(file: File, made_from: &Digest) -> Option<Self> {
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
@@ -120,8 +120,8 @@ struct Counts {
 /// What is read of a decoded form in any case, sound in itself.
 struct Tables {
     names: String,
-    stanzas: Vec<Stanza>,
-    provides: Vec<Provided>,
+    stanzas: Vec<StanzaSpan>,
+    provides: Vec<ProvidedName>,
 }
 
 impl Counts {
@@ -154,23 +154,23 @@ impl Counts {
             if start > end || end as usize > self.records || !holds(name, name_length) {
                 return None;
             }
-            all.stanzas.push(Stanza { start, end, name, name_length });
+            all.stanzas.push(StanzaSpan { start, end, name, name_length });
         }
         all.provides.reserve_exact(self.provides);
         for [name, name_length, stanza] in numbers(provides) {
             if stanza as usize >= self.stanzas || !holds(name, name_length) {
                 return None;
             }
-            all.provides.push(Provided { name, name_length, stanza });
+            all.provides.push(ProvidedName { name, name_length, stanza });
         }
         Some(all)
     }
 }
 
 impl Tables {
-    fn index(self, records: Records) -> Index {
+    fn index(self, records: Records) -> PackageIndex {
         let Self { names, stanzas, provides } = self;
-        Index { records, names, stanzas, provides }
+        PackageIndex { records, names, stanzas, provides }
     }
 }
 
@@ -188,12 +188,12 @@ fn numbers<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u32; N]> {
 }
 
 /// Hashes what is written.
-struct Hashed<W> {
+struct HashingWriter<W> {
     writer: W,
-    hasher: Hasher,
+    hasher: DigestHasher,
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.writer.write(bytes)?;
         self.hasher.update(&bytes[..count]);

@@ -1,14 +1,14 @@
 //! The fields of an index stanza that are kept, and the package made from them.
 
+use crate::apt::BinaryPackage;
 use crate::apt::MultiArch;
-use crate::apt::Package;
 use crate::apt::Priority;
 use crate::apt::index::Error;
 use crate::apt::relation;
 use crate::apt::relation::InvalidRelation;
 use crate::apt::relation::Provide;
 use crate::apt::relation::Relation;
-use crate::apt::version::Version;
+use crate::apt::version::DebianVersion;
 use crate::values::Digest;
 
 /// Largest plausible .deb, in bytes; deb(5) cannot hold members of 10 GB.
@@ -88,7 +88,7 @@ pub(super) fn leading_name(item: &str) -> &str {
 }
 
 /// Makes the package from a record of the arena.
-pub(super) fn package(record: &str, name: &str) -> Result<Package, Error> {
+pub(super) fn package(record: &str, name: &str) -> Result<BinaryPackage, Error> {
     let mut values_by_tag = [None; KEPT.len()];
     for (tag, value) in values(record) {
         // a decoded index from a damaged store may have any tag
@@ -96,17 +96,17 @@ pub(super) fn package(record: &str, name: &str) -> Result<Package, Error> {
             *slot = Some(value);
         }
     }
-    Fields { package: name, values: values_by_tag }.package()
+    StanzaFields { package: name, values: values_by_tag }.package()
 }
 
 /// The fields of one stanza, and the name of its package.
-struct Fields<'a> {
+struct StanzaFields<'a> {
     package: &'a str,
     values: [Option<&'a str>; KEPT.len()],
 }
 
-impl<'a> Fields<'a> {
-    fn package(&self) -> Result<Package, Error> {
+impl<'a> StanzaFields<'a> {
+    fn package(&self) -> Result<BinaryPackage, Error> {
         if !relation::is_package_name(self.package) {
             return Err(self.invalid("Package", "this is not a package name"));
         }
@@ -122,7 +122,7 @@ impl<'a> Fields<'a> {
         let mut conflicts = self.relations("Conflicts", Relation::parse_list)?;
         conflicts.extend(self.relations("Breaks", Relation::parse_list)?);
 
-        Ok(Package {
+        Ok(BinaryPackage {
             name: self.package.to_owned(),
             architecture: self.architecture()?,
             source,
@@ -164,12 +164,12 @@ impl<'a> Fields<'a> {
         Error::Invalid { package: self.package.chars().take(120).collect(), field, value, problem }
     }
 
-    fn version(&self, field: &'static str, text: &str) -> Result<Version, Error> {
-        Version::parse(text).map_err(|cause| self.invalid(field, cause.problem))
+    fn version(&self, field: &'static str, text: &str) -> Result<DebianVersion, Error> {
+        DebianVersion::parse(text).map_err(|cause| self.invalid(field, cause.problem))
     }
 
     /// `Source: name (version)`. Archives leave out the parts that are equal to the package's (deb-control(5)).
-    fn source(&self, version: &Version) -> Result<(String, Version), Error> {
+    fn source(&self, version: &DebianVersion) -> Result<(String, DebianVersion), Error> {
         let Some(field) = self.get("Source") else { return Ok((self.package.to_owned(), version.clone())) };
         let (name, source_version) = match field.split_once('(') {
             Some((name, rest)) => {

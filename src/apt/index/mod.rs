@@ -1,6 +1,6 @@
 //! Packages indexes (Debian repository format): from a byte stream to candidates.
 //!
-//! Of each stanza only the fields in `field::KEPT` are kept, as one record of text; a [`Package`] is made of it when
+//! Of each stanza only the fields in `field::KEPT` are kept, as one record of text; a [`BinaryPackage`] is made of it when
 //! somebody asks for it. An archive of 70,000 packages takes some 45 MB, or 5 MB where its records stay in a file.
 
 mod decoded;
@@ -11,7 +11,7 @@ mod tests;
 
 pub use field::check_path;
 
-use crate::apt::Package;
+use crate::apt::BinaryPackage;
 use crate::apt::index::read::Scanned;
 use crate::apt::relation::InvalidRelation;
 use crate::apt::version;
@@ -25,7 +25,7 @@ use std::ops::Range;
 
 /// What an index may cost; everything beyond is an error.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct PackageIndexLimits {
     /// Bytes of the decompressed index.
     pub bytes: u64,
     /// Stanzas.
@@ -38,7 +38,7 @@ pub struct Limits {
     pub provides: usize,
 }
 
-impl Limits {
+impl PackageIndexLimits {
     /// Room for several times the largest archive of today (Debian unstable: 56 MB, 69,000 stanzas).
     pub const ARCHIVE: Self =
         Self { bytes: 400 << 20, stanzas: 1_000_000, line: 4 << 20, memory: 400 << 20, provides: 4_000_000 };
@@ -124,12 +124,12 @@ pub enum Error {
 
 /// All packages of one Packages file, sorted by name, newest version first.
 #[derive(Debug)]
-pub struct Index {
+pub struct PackageIndex {
     records: Records,
     /// Names of packages and provided names, one after the other.
     names: String,
-    stanzas: Vec<Stanza>,
-    provides: Vec<Provided>,
+    stanzas: Vec<StanzaSpan>,
+    provides: Vec<ProvidedName>,
 }
 
 /// The kept fields of all stanzas: a tag byte, the value, a line feed, and so on.
@@ -143,8 +143,8 @@ enum Records {
 
 impl Records {
     /// Returns the record of a stanza, whose place was checked.
-    fn get(&self, stanza: &Stanza) -> Result<Cow<'_, str>, Error> {
-        let Stanza { start, end, .. } = *stanza;
+    fn get(&self, stanza: &StanzaSpan) -> Result<Cow<'_, str>, Error> {
+        let StanzaSpan { start, end, .. } = *stanza;
         match self {
             Self::Arena(arena) => Ok(Cow::Borrowed(slice(arena, start, end - start))),
             Self::File(file) => {
@@ -158,7 +158,7 @@ impl Records {
 
 /// Where a stanza is.
 #[derive(Debug, Clone, Copy)]
-struct Stanza {
+struct StanzaSpan {
     /// Start of its record.
     start: u32,
     end: u32,
@@ -169,7 +169,7 @@ struct Stanza {
 
 /// A name in a `Provides` field.
 #[derive(Debug, Clone, Copy)]
-struct Provided {
+struct ProvidedName {
     /// Start of the name among the names.
     name: u32,
     name_length: u32,
@@ -177,7 +177,7 @@ struct Provided {
     stanza: u32,
 }
 
-impl Stanza {
+impl StanzaSpan {
     fn name<'a>(&self, names: &'a str) -> &'a str {
         slice(names, self.name, self.name_length)
     }
@@ -206,13 +206,13 @@ impl Names {
     }
 }
 
-impl Index {
+impl PackageIndex {
     /// Reads a decompressed Packages file.
     ///
     /// # Errors
     /// [`Error`] when the bytes do not come, a limit is passed, the text breaks the syntax, or one version is listed with
     /// two contents. Fields are judged later, when a package is asked for.
-    pub fn read(reader: impl Read, limits: &Limits) -> Result<Self, Error> {
+    pub fn read(reader: impl Read, limits: &PackageIndexLimits) -> Result<Self, Error> {
         let (arena, mut stanzas) = read::read(reader, limits)?;
         // many stanzas share a name only in archives that keep old versions, so versions are compared rarely
         stanzas.sort_by(|left, right| {
@@ -226,12 +226,12 @@ impl Index {
         let mut names = Names::default();
         let stanzas = stanzas.iter().map(|scanned| {
             let (name, name_length) = names.add(scanned.name(&arena));
-            Stanza { start: scanned.start, end: scanned.end, name, name_length }
+            StanzaSpan { start: scanned.start, end: scanned.end, name, name_length }
         });
         let stanzas = stanzas.collect();
         let provides = provided.into_iter().map(|(text, stanza)| {
             let (name, name_length) = names.add(text);
-            Provided { name, name_length, stanza }
+            ProvidedName { name, name_length, stanza }
         });
         let provides = provides.collect();
         Ok(Self { records: Records::Arena(arena), names: names.text, stanzas, provides })
@@ -257,13 +257,13 @@ impl Index {
     }
 
     /// Returns the packages of a name, newest version first.
-    pub fn by_name(&self, name: &str) -> impl Iterator<Item = Result<Package, Error>> {
+    pub fn by_name(&self, name: &str) -> impl Iterator<Item = Result<BinaryPackage, Error>> {
         let range = equal_range(&self.stanzas, |stanza| stanza.name(&self.names).cmp(name));
         self.stanzas[range].iter().map(|stanza| self.package(stanza))
     }
 
     /// Returns the packages that list a name in `Provides`, sorted by their own name, newest version first; each once.
-    pub fn providers(&self, virtual_name: &str) -> impl Iterator<Item = Result<Package, Error>> {
+    pub fn providers(&self, virtual_name: &str) -> impl Iterator<Item = Result<BinaryPackage, Error>> {
         let range = equal_range(&self.provides, |provided| {
             slice(&self.names, provided.name, provided.name_length).cmp(virtual_name)
         });
@@ -274,11 +274,11 @@ impl Index {
     }
 
     /// Returns all packages, sorted by name, newest version first.
-    pub fn packages(&self) -> impl Iterator<Item = Result<Package, Error>> {
+    pub fn packages(&self) -> impl Iterator<Item = Result<BinaryPackage, Error>> {
         self.stanzas.iter().map(|stanza| self.package(stanza))
     }
 
-    fn package(&self, stanza: &Stanza) -> Result<Package, Error> {
+    fn package(&self, stanza: &StanzaSpan) -> Result<BinaryPackage, Error> {
         field::package(&self.records.get(stanza)?, stanza.name(&self.names))
     }
 }
@@ -322,7 +322,11 @@ fn refuse_conflicts(arena: &str, stanzas: &[Scanned]) -> Result<(), Error> {
 }
 
 /// Collects the names in all `Provides` fields, sorted, each with the number of its stanza.
-fn provided_names<'a>(arena: &'a str, stanzas: &[Scanned], limits: &Limits) -> Result<Vec<(&'a str, u32)>, Error> {
+fn provided_names<'a>(
+    arena: &'a str,
+    stanzas: &[Scanned],
+    limits: &PackageIndexLimits,
+) -> Result<Vec<(&'a str, u32)>, Error> {
     let mut provides = Vec::new();
     for (number, stanza) in (0_u32..).zip(stanzas) {
         let Some(field) = field::value(stanza.record(arena), field::PROVIDES) else { continue };

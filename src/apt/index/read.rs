@@ -1,7 +1,7 @@
 //! Scanning of a Packages stream: finds stanzas and copies the kept fields into the arena.
 
 use crate::apt::index::Error;
-use crate::apt::index::Limits;
+use crate::apt::index::PackageIndexLimits;
 use crate::apt::index::field;
 use crate::apt::index::slice;
 use std::io;
@@ -32,8 +32,8 @@ impl Scanned {
 }
 
 /// Reads the whole stream into an arena and the places of its stanzas, in the order of the stream.
-pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Vec<Scanned>), Error> {
-    let mut scanner = Scanner::new(limits);
+pub(super) fn read(mut reader: impl Read, limits: &PackageIndexLimits) -> Result<(String, Vec<Scanned>), Error> {
+    let mut scanner = PackagesScanner::new(limits);
     let mut buffer = vec![0; BLOCK];
     let (mut filled, mut total) = (0, 0_u64);
     loop {
@@ -65,8 +65,8 @@ pub(super) fn read(mut reader: impl Read, limits: &Limits) -> Result<(String, Ve
 }
 
 /// What is kept so far, and the stanza that is being read.
-struct Scanner<'a> {
-    limits: &'a Limits,
+struct PackagesScanner<'a> {
+    limits: &'a PackageIndexLimits,
     arena: Vec<u8>,
     stanzas: Vec<Scanned>,
     number: u64,
@@ -76,12 +76,12 @@ struct Scanner<'a> {
     name: Option<(usize, usize)>,
     /// Bits of the kept fields that the current stanza already had.
     seen: u32,
-    last: Last,
+    last: PrecedingField,
 }
 
 /// The field to which a continuation line belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum PrecedingField {
     /// None: between stanzas.
     None,
     /// One that is not kept.
@@ -90,10 +90,10 @@ enum Last {
     Kept,
 }
 
-impl<'a> Scanner<'a> {
-    fn new(limits: &'a Limits) -> Self {
+impl<'a> PackagesScanner<'a> {
+    fn new(limits: &'a PackageIndexLimits) -> Self {
         let (arena, stanzas) = (Vec::new(), Vec::new());
-        Self { limits, arena, stanzas, number: 0, start: 0, name: None, seen: 0, last: Last::None }
+        Self { limits, arena, stanzas, number: 0, start: 0, name: None, seen: 0, last: PrecedingField::None }
     }
 
     /// Takes all complete lines; returns how many bytes these are.
@@ -117,14 +117,14 @@ impl<'a> Scanner<'a> {
 
     fn field(&mut self, line: &[u8]) -> Result<(), Error> {
         let colon = memchr::memchr(b':', line).filter(|&at| at > 0).ok_or_else(|| self.no_field(line))?;
-        self.last = Last::Other;
+        self.last = PrecedingField::Other;
         let Some(tag) = field::tag(&line[..colon]) else { return Ok(()) };
         let position = field::position(tag);
         if self.seen & (1 << position) != 0 {
             return Err(Error::Repeated { line: self.number, field: field::KEPT[position] });
         }
         self.seen |= 1 << position;
-        self.last = Last::Kept;
+        self.last = PrecedingField::Kept;
         let value = line[colon + 1..].trim_ascii();
         self.reserve(value.len() + 2)?;
         self.arena.push(tag);
@@ -142,9 +142,9 @@ impl<'a> Scanner<'a> {
         match self.last {
             // a line of blanks separates stanzas as an empty one does (deb822(5))
             _ if text.is_empty() => self.end_stanza(),
-            Last::None => Err(self.no_field(line)),
-            Last::Other => Ok(()),
-            Last::Kept => {
+            PrecedingField::None => Err(self.no_field(line)),
+            PrecedingField::Other => Ok(()),
+            PrecedingField::Kept => {
                 self.reserve(text.len() + 1)?;
                 self.arena.pop();
                 self.arena.push(b' ');
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn end_stanza(&mut self) -> Result<(), Error> {
-        if self.last == Last::None {
+        if self.last == PrecedingField::None {
             return Ok(());
         }
         let Some((name, name_length)) = self.name.take() else { return Err(Error::Nameless { line: self.number }) };
@@ -169,7 +169,7 @@ impl<'a> Scanner<'a> {
         self.stanzas.push(Scanned { start, end, name, name_length });
         self.start = self.arena.len();
         self.seen = 0;
-        self.last = Last::None;
+        self.last = PrecedingField::None;
         Ok(())
     }
 

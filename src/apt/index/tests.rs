@@ -14,11 +14,11 @@ fn stanza(name: &str, version: &str, more: &str) -> String {
     )
 }
 
-fn read(text: &str) -> Result<Index, Error> {
-    Index::read(text.as_bytes(), &Limits::ARCHIVE)
+fn read(text: &str) -> Result<PackageIndex, Error> {
+    PackageIndex::read(text.as_bytes(), &PackageIndexLimits::ARCHIVE)
 }
 
-fn labels(packages: impl Iterator<Item = Result<Package, Error>>) -> Vec<String> {
+fn labels(packages: impl Iterator<Item = Result<BinaryPackage, Error>>) -> Vec<String> {
     packages.map(Result::unwrap).map(|package| format!("{} {}", package.name, package.version)).collect()
 }
 
@@ -34,12 +34,12 @@ fn reads_all_fields() {
     );
     let index = read(&text).unwrap();
     let package = index.by_name("libfoo1").next().unwrap().unwrap();
-    let expected = Package {
+    let expected = BinaryPackage {
         name: "libfoo1".to_owned(),
-        version: version::Version::new("1:2.0-1+b1"),
+        version: version::DebianVersion::new("1:2.0-1+b1"),
         architecture: "arm64".to_owned(),
         source: "foo".to_owned(),
-        source_version: version::Version::new("1:2.0-1"),
+        source_version: version::DebianVersion::new("1:2.0-1"),
         priority: crate::apt::Priority::Important,
         essential: true,
         multi_arch: crate::apt::MultiArch::Same,
@@ -151,26 +151,26 @@ fn refuses_hostile_fields_by_name() {
     }
     let text = [stanza("a", "1", "").as_bytes(), &stanza("b", "1", "Depends: x\u{7f}").into_bytes()].concat();
     let text: Vec<u8> = text.iter().map(|&byte| if byte == 0x7f { 0xff } else { byte }).collect();
-    let message = Index::read(&text[..], &Limits::ARCHIVE).unwrap_err().to_string();
+    let message = PackageIndex::read(&text[..], &PackageIndexLimits::ARCHIVE).unwrap_err().to_string();
     assert_eq!(message, "cannot read package `b`: field `Depends` is `x`: it is not UTF-8");
 }
 
 #[test]
 fn keeps_its_limits() {
     let text: String = (0..9).map(|number| stanza(&format!("p{number}"), "1", "Provides: x, y\n")).collect();
-    let tight = Limits { bytes: 8_000, stanzas: 9, line: 4 << 20, memory: 2_000, provides: 18 };
-    assert!(Index::read(text.as_bytes(), &tight).is_ok());
+    let tight = PackageIndexLimits { bytes: 8_000, stanzas: 9, line: 4 << 20, memory: 2_000, provides: 18 };
+    assert!(PackageIndex::read(text.as_bytes(), &tight).is_ok());
     let table = [
-        (Limits { bytes: 100, ..tight }, "more than 100 bytes"),
-        (Limits { stanzas: 8, ..tight }, "more than 8 stanzas"),
-        (Limits { memory: 900, ..tight }, "more than 900 bytes in kept fields"),
-        (Limits { provides: 17, ..tight }, "more than 17 provided names"),
+        (PackageIndexLimits { bytes: 100, ..tight }, "more than 100 bytes"),
+        (PackageIndexLimits { stanzas: 8, ..tight }, "more than 8 stanzas"),
+        (PackageIndexLimits { memory: 900, ..tight }, "more than 900 bytes in kept fields"),
+        (PackageIndexLimits { provides: 17, ..tight }, "more than 17 provided names"),
     ];
     for (limits, message) in table {
-        let error = Index::read(text.as_bytes(), &limits).unwrap_err();
+        let error = PackageIndex::read(text.as_bytes(), &limits).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read package index: {message}"));
     }
-    let error = Index::read(io::repeat(b'x'), &Limits::ARCHIVE).unwrap_err();
+    let error = PackageIndex::read(io::repeat(b'x'), &PackageIndexLimits::ARCHIVE).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot read package index: more than {} bytes in a line", 4 << 20));
 }
 
@@ -184,21 +184,21 @@ impl Read for Drops<'_> {
     }
 }
 
-fn encoded(index: &Index) -> Vec<u8> {
+fn encoded(index: &PackageIndex) -> Vec<u8> {
     let mut bytes = Vec::new();
     index.encode(&Digest::of(b"source"), &mut bytes).unwrap();
     bytes
 }
 
-fn decoded(bytes: &[u8]) -> Option<Index> {
-    Index::decode(bytes.to_vec(), &Digest::of(b"source"))
+fn decoded(bytes: &[u8]) -> Option<PackageIndex> {
+    PackageIndex::decode(bytes.to_vec(), &Digest::of(b"source"))
 }
 
 /// Makes the index of a file with these bytes.
-fn opened(bytes: &[u8]) -> Option<Index> {
+fn opened(bytes: &[u8]) -> Option<PackageIndex> {
     let mut file = tempfile::tempfile().unwrap();
     io::Write::write_all(&mut file, bytes).unwrap();
-    Index::open(file, &Digest::of(b"source"))
+    PackageIndex::open(file, &Digest::of(b"source"))
 }
 
 /// A decoded form with any content, whose counts and digests are right.
@@ -214,7 +214,7 @@ fn sealed(body: &[u8], names: usize, stanzas: usize, provides: usize) -> Vec<u8>
 }
 
 /// Asks everything that an index answers.
-fn ask_all(index: &Index) {
+fn ask_all(index: &PackageIndex) {
     assert_eq!(index.packages().count(), index.len());
     for name in index.names() {
         index.by_name(name).for_each(drop);
@@ -239,10 +239,10 @@ fn is_the_same_after_encoding() {
     // where the records stay in the file, everything is found as well
     let open = opened(&encoded(&index)).unwrap();
     assert_eq!(labels(open.providers("awk")), ["gawk 1.9", "mawk 1"]);
-    let all = |index: &Index| index.packages().map(|package| format!("{package:?}")).collect::<Vec<_>>();
+    let all = |index: &PackageIndex| index.packages().map(|package| format!("{package:?}")).collect::<Vec<_>>();
     assert_eq!(all(&open), all(&index));
     assert_eq!(encoded(&open), encoded(&index));
-    assert!(Index::open(tempfile::tempfile().unwrap(), &Digest::of(b"source")).is_none());
+    assert!(PackageIndex::open(tempfile::tempfile().unwrap(), &Digest::of(b"source")).is_none());
     // these bytes are those of format 002: when they change, the format does
     let digest = Digest::of(&encoded(&index)).hex();
     assert_eq!(digest, "3c8a7d29b18558cde12292da8a9a788df2aba7bf910d6a5b535fb4629a9c6d9f");
@@ -258,7 +258,7 @@ fn notices_every_damaged_byte_of_its_decoded_form() {
         assert!(decoded(&bytes[..place]).is_none() && decoded(&bytes[place + 1..]).is_none(), "cut at {place}");
     }
     assert!(decoded(&[&bytes[..], b"\n"].concat()).is_none());
-    assert!(Index::decode(bytes, &Digest::of(b"other source")).is_none());
+    assert!(PackageIndex::decode(bytes, &Digest::of(b"other source")).is_none());
 }
 
 #[test]
@@ -315,7 +315,7 @@ proptest! {
     fn does_not_depend_on_how_bytes_arrive(size in 1_usize..200, names in prop::collection::vec("[a-c]{1,3}", 0..6)) {
         let text: String = names.iter().map(|name| stanza(name, "1", "Provides: x,\n y\n")).collect();
         let whole = read(&text).unwrap();
-        let drops = Index::read(Drops(text.as_bytes(), size), &Limits::ARCHIVE).unwrap();
+        let drops = PackageIndex::read(Drops(text.as_bytes(), size), &PackageIndexLimits::ARCHIVE).unwrap();
         prop_assert_eq!(labels(whole.packages()), labels(drops.packages()));
         prop_assert_eq!(labels(whole.providers("y")), labels(drops.providers("y")));
     }
@@ -333,6 +333,6 @@ proptest! {
 
     #[test]
     fn takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Index::read(&bytes[..], &Limits::ARCHIVE).map(|index| index.packages().count());
+        let _ = PackageIndex::read(&bytes[..], &PackageIndexLimits::ARCHIVE).map(|index| index.packages().count());
     }
 }

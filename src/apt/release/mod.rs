@@ -19,7 +19,7 @@ const LISTED_LIMIT: usize = 50_000;
 
 /// The signed facts about a suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Release {
+pub struct ReleaseFile {
     /// `Origin`, optional.
     pub origin: Option<String>,
     /// `Label`, optional.
@@ -39,12 +39,12 @@ pub struct Release {
     /// `Architectures`
     pub architectures: Vec<String>,
     /// `SHA256`, with `SHA512` where given: index files by path below the suite. `MD5Sum` and `SHA1` do not count.
-    pub listed: BTreeMap<String, Listed>,
+    pub listed: BTreeMap<String, ListedFile>,
 }
 
 /// Size and digests of an index file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedFile {
     /// Size in bytes.
     pub size: u64,
     /// SHA-256.
@@ -74,7 +74,7 @@ pub enum Error {
     },
 }
 
-impl Release {
+impl ReleaseFile {
     /// Reads the signed text of an InRelease file.
     ///
     /// # Errors
@@ -114,11 +114,11 @@ fn time(paragraph: &Paragraph<'_>, field: &'static str) -> Result<Option<Epoch>,
 }
 
 /// Reads the digest tables.
-fn digest_tables(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, Listed>, Error> {
+fn digest_tables(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, ListedFile>, Error> {
     let mut listed = BTreeMap::new();
     for Row { hash, size, path } in rows(paragraph, "SHA256")? {
         let sha256 = Digest::from_hex(hash).map_err(|_| invalid("SHA256", path, "has no SHA-256 digest"))?;
-        if listed.insert(path.to_owned(), Listed { size, sha256, sha512: None }).is_some() {
+        if listed.insert(path.to_owned(), ListedFile { size, sha256, sha512: None }).is_some() {
             return Err(invalid("SHA256", path, "is listed twice"));
         }
     }
@@ -201,7 +201,7 @@ mod tests {
             "0".repeat(128),
             "1".repeat(128)
         );
-        let release = Release::parse(&text(&extra)).unwrap();
+        let release = ReleaseFile::parse(&text(&extra)).unwrap();
         assert_eq!(release.date.to_string(), "2024-04-25T15:10:33Z");
         assert_eq!((release.by_hash, release.valid_until, release.label), (true, None, None));
         assert_eq!(release.components, ["main", "universe"]);
@@ -227,7 +227,7 @@ mod tests {
             (format!("SHA256:\n {HASH} 1 a\n\nDate: x\n"), "more than one paragraph"),
         ];
         for (extra, expected) in table {
-            let error = Release::parse(&text(&extra)).unwrap_err().to_string();
+            let error = ReleaseFile::parse(&text(&extra)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -235,7 +235,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in ".{0,200}") {
-            let _any = Release::parse(&text);
+            let _any = ReleaseFile::parse(&text);
         }
     }
 }

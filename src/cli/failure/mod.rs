@@ -1,8 +1,8 @@
 //! How an error becomes a failure of the command: its exit code, and how it looks on the terminal and in JSON.
 
 use crate::cli::printer;
-use crate::cli::printer::Level;
 use crate::cli::printer::Printer;
+use crate::cli::printer::TalkLevel;
 use crate::cli::settings;
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -52,7 +52,7 @@ pub(crate) struct Failure {
 /// What `--format json` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Answer<'a> {
+struct FailureAnswer<'a> {
     error: &'a Failure,
     exit_code: u8,
 }
@@ -102,10 +102,10 @@ impl Failure {
     /// Shows the failure: for people on standard error, and as JSON on standard output where that was asked for.
     pub(crate) fn print(&self, printer: &Printer) {
         if printer.is_json() && !self.is_answered {
-            let _nothing_else_to_tell = printer.json(&Answer { error: self, exit_code: exit_code(self.kind) });
+            let _nothing_else_to_tell = printer.json(&FailureAnswer { error: self, exit_code: exit_code(self.kind) });
         }
         if printer.logs_json() {
-            return printer.object(&Answer { error: self, exit_code: exit_code(self.kind) });
+            return printer.object(&FailureAnswer { error: self, exit_code: exit_code(self.kind) });
         }
         for diagnostic in &self.diagnostics {
             printer.diagnostic(diagnostic);
@@ -115,7 +115,7 @@ impl Failure {
             printer.block(detail.trim_end());
             printer.line("");
         }
-        printer.talk_of(Level::Error, &self.message, &self.reasons);
+        printer.talk_of(TalkLevel::Error, &self.message, &self.reasons);
         for cause in &self.causes {
             printer.labelled("  caused by:", cause, console::StyledObject::bold);
         }
@@ -180,7 +180,7 @@ pub(crate) fn install_panic_hook(color: bool) {
         let what = panic.payload_as_str().unwrap_or("no reason given");
         let place = panic.location().map(|location| format!(" at {}:{}", location.file(), location.line()));
         let printer = Printer::plain(color);
-        printer.talk(Level::Error, &format!("internal error: {what}{}", place.unwrap_or_default()));
+        printer.talk(TalkLevel::Error, &format!("internal error: {what}{}", place.unwrap_or_default()));
         let version = env!("CARGO_PKG_VERSION");
         printer
             .line(&format!("hint: this is a bug in sockel {version}: please report it with the command that you ran"));

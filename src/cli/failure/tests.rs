@@ -21,7 +21,7 @@ fn file(kind: io::ErrorKind) -> fs::Error {
 #[test]
 fn every_error_has_its_code() {
     let gone = || fetch::Error::Gone { packages: vec!["bash 5 amd64".to_owned()], is_listed: false };
-    let lost = || fetch::Error::Failed(vec![fetch::Problem::Gone("bash 5".to_owned())]);
+    let lost = || fetch::Error::Failed(vec![fetch::FetchProblem::Gone("bash 5".to_owned())]);
     let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
     let table: [(Failure, u8); 11] = [
         (failure(file(io::ErrorKind::NotFound)), 1),
@@ -70,7 +70,7 @@ fn causes_are_told_once() {
 #[test]
 fn json_carries_everything() {
     let failure = failure(recipe::Error::Invalid(vec![Diagnostic::of_file("recipes/a.yaml", "bad")]));
-    let answer = Answer { error: &failure, exit_code: exit_code(failure.kind) };
+    let answer = FailureAnswer { error: &failure, exit_code: exit_code(failure.kind) };
     let json = serde_json::to_value(answer).expect("plain data");
     assert_eq!(json["exit-code"], 1);
     assert_eq!(json["error"]["kind"], "input");

@@ -2,14 +2,14 @@
 
 use crate::cli::progress::Clock;
 use crate::cli::progress::name;
-use crate::cli::progress::tally::Change;
+use crate::cli::progress::tally::StageChange;
 use crate::cli::progress::tally::Tally;
 use crate::cli::table::duration;
 use crate::cli::table::rough;
 use crate::cli::table::shorten;
 use crate::cli::table::size;
-use crate::report::Event;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressStage;
 use crate::values::shown::shown;
 use indicatif::MultiProgress;
 use indicatif::ProgressBar;
@@ -44,10 +44,10 @@ pub(super) struct Bars {
 
 #[derive(Default)]
 struct Drawn {
-    bars: BTreeMap<Stage, ProgressBar>,
+    bars: BTreeMap<ProgressStage, ProgressBar>,
     bottom: Option<ProgressBar>,
     /// These stages are done, but may go on at once with the next thing.
-    ended: Vec<Stage>,
+    ended: Vec<ProgressStage>,
 }
 
 impl Bars {
@@ -57,14 +57,14 @@ impl Bars {
     }
 
     /// Takes one event.
-    pub(super) fn event(&self, event: &Event) {
+    pub(super) fn event(&self, event: &ProgressEvent) {
         let now = (self.clock)();
         let taken = lock(&self.tally).take(event, now);
         let Some((stage, change)) = taken else { return };
         let (done, total) = lock(&self.tally).work(stage).map_or((0, 0), |work| (work.done, work.total));
         let mut drawn = lock(&self.drawn);
         match change {
-            Change::Began => {
+            StageChange::Began => {
                 drawn.ended.retain(|ended| *ended != stage);
                 self.clear_ended(&mut drawn);
                 self.bottom(&mut drawn);
@@ -73,8 +73,8 @@ impl Bars {
                     drawn.bars.insert(stage, bar);
                 }
             }
-            Change::Moved => (),
-            Change::Ended => drawn.ended.push(stage),
+            StageChange::Moved => (),
+            StageChange::Ended => drawn.ended.push(stage),
         }
         if let Some(bar) = drawn.bars.get(&stage) {
             bar.set_length(total);
@@ -107,7 +107,7 @@ impl Bars {
     }
 
     /// Bars stand in the order of the stages, above the bottom line.
-    fn bar(&self, stage: Stage, drawn: &Drawn) -> ProgressBar {
+    fn bar(&self, stage: ProgressStage, drawn: &Drawn) -> ProgressBar {
         let position = drawn.bars.range(..stage).count();
         let bar = self.multi.insert(position, ProgressBar::no_length());
         let paint = if self.colors { ".cyan/dim" } else { "" };
@@ -146,7 +146,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// Returns the text to the right of a bar, always equally wide so that the bar does not jump.
-fn numbers(tally: &Tally, stage: Stage, now: Duration, wide: bool) -> String {
+fn numbers(tally: &Tally, stage: ProgressStage, now: Duration, wide: bool) -> String {
     let Some(work) = tally.work(stage) else { return String::new() };
     let rate = work.rate(now).map(|rate| format!("{}/s", size(rate))).unwrap_or_default();
     let mut text = format!("{:>3} % {:>8} {rate:>10}", work.percent(), size(work.total));
@@ -177,19 +177,19 @@ mod tests {
 
     fn tally(what: &str) -> Tally {
         let mut tally = Tally::default();
-        let (stage, total) = (Stage::Download, 812_000_000);
-        tally.take(&Event::Started { stage, total, what: what.to_owned() }, Duration::ZERO);
-        tally.take(&Event::Advanced { stage, by: 123_400_000 }, Duration::from_secs(10));
+        let (stage, total) = (ProgressStage::Download, 812_000_000);
+        tally.take(&ProgressEvent::Started { stage, total, what: what.to_owned() }, Duration::ZERO);
+        tally.take(&ProgressEvent::Advanced { stage, by: 123_400_000 }, Duration::from_secs(10));
         tally
     }
 
     #[test]
     fn numbers_are_always_equally_wide() {
         let at = Duration::from_secs(10);
-        let narrow = numbers(&tally("x"), Stage::Download, at, false);
+        let narrow = numbers(&tally("x"), ProgressStage::Download, at, false);
         assert_eq!(narrow, " 15 % 812.0 MB  12.3 MB/s");
         for what in ["", "a", "päckchen 1.2.3 amd64", &"long".repeat(30), "漢字".repeat(20).as_str()] {
-            let wide = numbers(&tally(what), Stage::Download, at, true);
+            let wide = numbers(&tally(what), ProgressStage::Download, at, true);
             assert_eq!(crate::cli::table::columns_of(&wide), narrow.len() + 2 + WHAT, "{wide}");
         }
     }
@@ -205,15 +205,16 @@ mod tests {
     fn threads_do_not_lock_each_other_out() {
         let bars = Bars::new(Arc::new(|| Duration::from_secs(1)), 80, false);
         std::thread::scope(|scope| {
-            for stage in [Stage::Index, Stage::Download, Stage::Unpack, Stage::Compress] {
+            for stage in [ProgressStage::Index, ProgressStage::Download, ProgressStage::Unpack, ProgressStage::Compress]
+            {
                 let bars = &bars;
                 scope.spawn(move || {
                     for round in 0..50 {
                         let what = round.to_string();
-                        bars.event(&Event::Started { stage, total: 10, what: what.clone() });
-                        bars.event(&Event::Advanced { stage, by: 10 });
+                        bars.event(&ProgressEvent::Started { stage, total: 10, what: what.clone() });
+                        bars.event(&ProgressEvent::Advanced { stage, by: 10 });
                         bars.suspend(|| ());
-                        bars.event(&Event::Finished { stage, what });
+                        bars.event(&ProgressEvent::Finished { stage, what });
                     }
                 });
             }

@@ -2,9 +2,9 @@
 
 use crate::cli::progress::Clock;
 use crate::cli::progress::name;
-use crate::report::Event;
-use crate::report::Saving;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressStage;
+use crate::report::TransferSaving;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -22,7 +22,7 @@ pub(super) struct JsonLines {
     clock: Clock,
     sink: Objects,
     /// Bytes not told yet, and when some were told last.
-    pending: Mutex<BTreeMap<Stage, (u64, Duration)>>,
+    pending: Mutex<BTreeMap<ProgressStage, (u64, Duration)>>,
 }
 
 impl JsonLines {
@@ -31,15 +31,15 @@ impl JsonLines {
     }
 
     /// Takes one event. Messages are the printer's.
-    pub(super) fn event(&self, event: &Event) {
+    pub(super) fn event(&self, event: &ProgressEvent) {
         let now = (self.clock)();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Started { stage, total, what } => {
+            ProgressEvent::Started { stage, total, what } => {
                 pending.entry(*stage).or_insert((0, now));
                 self.say("started", *stage, now, &[("bytes", json!(total)), ("what", json!(what))]);
             }
-            Event::Advanced { stage, by } => {
+            ProgressEvent::Advanced { stage, by } => {
                 let (bytes, told) = pending.entry(*stage).or_insert((0, now));
                 *bytes = bytes.saturating_add(*by);
                 if now.saturating_sub(*told) >= PAUSE {
@@ -47,24 +47,28 @@ impl JsonLines {
                     (*bytes, *told) = (0, now);
                 }
             }
-            Event::Finished { stage, what } => {
+            ProgressEvent::Finished { stage, what } => {
                 if let Some((bytes, _)) = pending.insert(*stage, (0, now)).filter(|(bytes, _)| *bytes > 0) {
                     self.say("advanced", *stage, now, &[("bytes", json!(bytes))]);
                 }
                 self.say("finished", *stage, now, &[("what", json!(what))]);
             }
-            Event::Saved { stage, by, how } => {
+            ProgressEvent::Saved { stage, by, how } => {
                 let how = match how {
-                    Saving::There => "there",
-                    Saving::Mounted => "mounted",
+                    TransferSaving::There => "there",
+                    TransferSaving::Mounted => "mounted",
                 };
                 self.say("saved", *stage, now, &[("bytes", json!(by)), ("how", json!(how))]);
             }
-            Event::Detail(_) | Event::Info(_) | Event::Warning(_) | Event::Problem(_) | Event::LockWritten { .. } => (),
+            ProgressEvent::Detail(_)
+            | ProgressEvent::Info(_)
+            | ProgressEvent::Warning(_)
+            | ProgressEvent::Problem(_)
+            | ProgressEvent::LockWritten { .. } => (),
         }
     }
 
-    fn say(&self, event: &str, stage: Stage, now: Duration, more: &[(&str, serde_json::Value)]) {
+    fn say(&self, event: &str, stage: ProgressStage, now: Duration, more: &[(&str, serde_json::Value)]) {
         let elapsed = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let mut object = json!({ "event": event, "elapsed-ms": elapsed, "stage": name(stage) });
         for (key, value) in more {
@@ -85,11 +89,11 @@ mod tests {
         let kept = Arc::clone(&lines);
         let sink: Objects = Box::new(move |object| kept.lock().expect("whole").push(object.to_string()));
         let json = JsonLines::new(Arc::new(|| Duration::from_millis(1234)), sink);
-        json.event(&Event::Started { stage: Stage::Index, total: 5, what: "a \"b\"".to_owned() });
-        json.event(&Event::Advanced { stage: Stage::Index, by: 2 });
-        json.event(&Event::Advanced { stage: Stage::Index, by: 3 });
-        json.event(&Event::Saved { stage: Stage::Index, by: 7, how: Saving::Mounted });
-        json.event(&Event::Finished { stage: Stage::Index, what: "a\nb".to_owned() });
+        json.event(&ProgressEvent::Started { stage: ProgressStage::Index, total: 5, what: "a \"b\"".to_owned() });
+        json.event(&ProgressEvent::Advanced { stage: ProgressStage::Index, by: 2 });
+        json.event(&ProgressEvent::Advanced { stage: ProgressStage::Index, by: 3 });
+        json.event(&ProgressEvent::Saved { stage: ProgressStage::Index, by: 7, how: TransferSaving::Mounted });
+        json.event(&ProgressEvent::Finished { stage: ProgressStage::Index, what: "a\nb".to_owned() });
         insta::assert_snapshot!(lines.lock().expect("whole").join("\n"), @r#"
         {"event":"started","elapsed-ms":1234,"stage":"index","bytes":5,"what":"a \"b\""}
         {"event":"saved","elapsed-ms":1234,"stage":"index","bytes":7,"how":"mounted"}

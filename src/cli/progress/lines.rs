@@ -3,13 +3,13 @@
 use crate::cli::progress::Clock;
 use crate::cli::progress::Sink;
 use crate::cli::progress::name;
-use crate::cli::progress::tally::Change;
+use crate::cli::progress::tally::StageChange;
 use crate::cli::progress::tally::Tally;
 use crate::cli::table::duration;
 use crate::cli::table::rough;
 use crate::cli::table::size;
-use crate::report::Event;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressStage;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -20,36 +20,36 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Writes lines.
-pub(super) struct Lines {
+pub(super) struct ProgressLines {
     clock: Clock,
     sink: Sink,
-    state: Mutex<State>,
+    state: Mutex<LinesState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LinesState {
     tally: Tally,
     /// When a stage said something last.
-    said: BTreeMap<Stage, Duration>,
+    said: BTreeMap<ProgressStage, Duration>,
     /// The end of these stages is not said yet: they may go on at once with the next thing.
-    held: Vec<Stage>,
+    held: Vec<ProgressStage>,
     /// When the end of a stage was said last.
-    ended: BTreeMap<Stage, Duration>,
+    ended: BTreeMap<ProgressStage, Duration>,
 }
 
-impl Lines {
+impl ProgressLines {
     pub(super) fn new(clock: Clock, sink: Sink) -> Self {
         Self { clock, sink, state: Mutex::default() }
     }
 
     /// Takes one event.
-    pub(super) fn event(&self, event: &Event) {
+    pub(super) fn event(&self, event: &ProgressEvent) {
         let now = (self.clock)();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((stage, change)) = state.tally.take(event, now) else { return };
         let rested = state.said.get(&stage).is_none_or(|then| now.saturating_sub(*then) >= PAUSE);
         match change {
-            Change::Began => {
+            StageChange::Began => {
                 state.held.retain(|held| *held != stage);
                 self.ends(&mut state, now, false);
                 let first = !state.said.contains_key(&stage);
@@ -57,9 +57,9 @@ impl Lines {
                     self.say(&mut state, stage, now, if first { begun } else { moving });
                 }
             }
-            Change::Moved if rested => self.say(&mut state, stage, now, moving),
-            Change::Moved => (),
-            Change::Ended => state.held.push(stage),
+            StageChange::Moved if rested => self.say(&mut state, stage, now, moving),
+            StageChange::Moved => (),
+            StageChange::Ended => state.held.push(stage),
         }
     }
 
@@ -69,7 +69,7 @@ impl Lines {
         self.ends(&mut state, (self.clock)(), true);
     }
 
-    fn ends(&self, state: &mut State, now: Duration, all: bool) {
+    fn ends(&self, state: &mut LinesState, now: Duration, all: bool) {
         for stage in std::mem::take(&mut state.held) {
             let last = state.ended.get(&stage).copied();
             let rested = last.is_none_or(|then| now.saturating_sub(then) >= PAUSE);
@@ -82,18 +82,24 @@ impl Lines {
         }
     }
 
-    fn say(&self, state: &mut State, stage: Stage, now: Duration, text: fn(&Tally, Stage, Duration) -> String) {
+    fn say(
+        &self,
+        state: &mut LinesState,
+        stage: ProgressStage,
+        now: Duration,
+        text: fn(&Tally, ProgressStage, Duration) -> String,
+    ) {
         (self.sink)(&format!("[{:>7}] {}", duration(now), text(&state.tally, stage, now)));
         state.said.insert(stage, now);
     }
 }
 
-fn begun(tally: &Tally, stage: Stage, _: Duration) -> String {
+fn begun(tally: &Tally, stage: ProgressStage, _: Duration) -> String {
     let Some(work) = tally.work(stage) else { return String::new() };
     format!("{:<8} {}, {}", name(stage), shown(work.what()), size(work.total))
 }
 
-fn moving(tally: &Tally, stage: Stage, now: Duration) -> String {
+fn moving(tally: &Tally, stage: ProgressStage, now: Duration) -> String {
     let Some(work) = tally.work(stage) else { return String::new() };
     let mut text = format!("{:<8} {} % of {}", name(stage), work.percent(), size(work.total));
     if let Some(rate) = work.rate(now) {
@@ -105,7 +111,7 @@ fn moving(tally: &Tally, stage: Stage, now: Duration) -> String {
     text
 }
 
-fn ended(tally: &Tally, stage: Stage, now: Duration) -> String {
+fn ended(tally: &Tally, stage: ProgressStage, now: Duration) -> String {
     let Some(work) = tally.work(stage) else { return String::new() };
     let mut text = format!("{:<8} done, {} in {}", name(stage), size(work.done), duration(work.took(now)));
     if let Some(rate) = work.average(now) {
@@ -127,7 +133,7 @@ mod tests {
 
     /// A clock that only the test moves, and everything that was said.
     struct Stand {
-        lines: Lines,
+        lines: ProgressLines,
         time: Arc<AtomicU64>,
         said: Arc<Mutex<Vec<String>>>,
     }
@@ -138,10 +144,10 @@ mod tests {
             let (read, kept) = (Arc::clone(&time), Arc::clone(&said));
             let clock: Clock = Arc::new(move || Duration::from_millis(read.load(Ordering::Relaxed)));
             let sink: Sink = Arc::new(move |line| kept.lock().expect("whole").push(line.to_owned()));
-            Self { lines: Lines::new(clock, sink), time, said }
+            Self { lines: ProgressLines::new(clock, sink), time, said }
         }
 
-        fn at(&self, milliseconds: u64, event: &Event) {
+        fn at(&self, milliseconds: u64, event: &ProgressEvent) {
             self.time.store(milliseconds, Ordering::Relaxed);
             self.lines.event(event);
         }
@@ -152,25 +158,25 @@ mod tests {
         }
     }
 
-    fn started(stage: Stage, total: u64, what: &str) -> Event {
-        Event::Started { stage, total, what: what.to_owned() }
+    fn started(stage: ProgressStage, total: u64, what: &str) -> ProgressEvent {
+        ProgressEvent::Started { stage, total, what: what.to_owned() }
     }
 
-    fn finished(stage: Stage, what: &str) -> Event {
-        Event::Finished { stage, what: what.to_owned() }
+    fn finished(stage: ProgressStage, what: &str) -> ProgressEvent {
+        ProgressEvent::Finished { stage, what: what.to_owned() }
     }
 
     #[test]
     fn a_long_download_speaks_now_and_then() {
         let stand = Stand::new();
-        stand.at(100, &started(Stage::Download, 120_000_000, "92 packages"));
+        stand.at(100, &started(ProgressStage::Download, 120_000_000, "92 packages"));
         for step in 1..=120 {
-            stand.at(100 + step * 100, &Event::Advanced { stage: Stage::Download, by: 1_000_000 });
+            stand.at(100 + step * 100, &ProgressEvent::Advanced { stage: ProgressStage::Download, by: 1_000_000 });
         }
-        stand.at(12_200, &finished(Stage::Download, "92 packages"));
-        stand.at(12_300, &started(Stage::Unpack, 120_000_000, "92 packages"));
-        stand.at(12_900, &Event::Advanced { stage: Stage::Unpack, by: 120_000_000 });
-        stand.at(13_000, &finished(Stage::Unpack, "92 packages"));
+        stand.at(12_200, &finished(ProgressStage::Download, "92 packages"));
+        stand.at(12_300, &started(ProgressStage::Unpack, 120_000_000, "92 packages"));
+        stand.at(12_900, &ProgressEvent::Advanced { stage: ProgressStage::Unpack, by: 120_000_000 });
+        stand.at(13_000, &finished(ProgressStage::Unpack, "92 packages"));
         insta::assert_snapshot!(stand.text(), @r#"
         [  0.1 s] download 92 packages, 120.0 MB
         [  5.1 s] download 41 % of 120.0 MB, 10.0 MB/s, about 7 s left
@@ -186,9 +192,9 @@ mod tests {
         let stand = Stand::new();
         for layer in 0..40 {
             let what = format!("layer {layer}");
-            stand.at(layer * 200, &started(Stage::Compress, 1_000_000, &what));
-            stand.at(layer * 200 + 150, &Event::Advanced { stage: Stage::Compress, by: 1_000_000 });
-            stand.at(layer * 200 + 150, &finished(Stage::Compress, &what));
+            stand.at(layer * 200, &started(ProgressStage::Compress, 1_000_000, &what));
+            stand.at(layer * 200 + 150, &ProgressEvent::Advanced { stage: ProgressStage::Compress, by: 1_000_000 });
+            stand.at(layer * 200 + 150, &finished(ProgressStage::Compress, &what));
         }
         insta::assert_snapshot!(stand.text(), @r#"
         [  0.0 s] compress layer 0, 1.0 MB

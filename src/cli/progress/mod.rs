@@ -8,15 +8,15 @@ mod lines;
 pub(crate) mod otel;
 mod tally;
 
-use crate::cli::printer::Level;
 use crate::cli::printer::Printer;
+use crate::cli::printer::TalkLevel;
 use crate::cli::progress::bars::Bars;
 use crate::cli::progress::json::JsonLines;
-use crate::cli::progress::lines::Lines;
+use crate::cli::progress::lines::ProgressLines;
 use crate::cli::settings::ProgressStyle;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,13 +29,13 @@ type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 /// The reporter of a command.
 pub(crate) struct Progress {
     printer: Arc<Printer>,
-    kind: Kind,
-    listener: Option<Arc<dyn Reporter>>,
+    kind: ProgressKind,
+    listener: Option<Arc<dyn ProgressReporter>>,
 }
 
-enum Kind {
+enum ProgressKind {
     Bars(Bars),
-    Lines(Lines),
+    Lines(ProgressLines),
     Json(JsonLines),
     Quiet,
 }
@@ -43,7 +43,11 @@ enum Kind {
 impl Progress {
     /// Returns a reporter that shows its events in this style until it is dropped or closed, and tells them all to
     /// `listener` as well.
-    pub(crate) fn new(style: ProgressStyle, printer: &Arc<Printer>, listener: Option<Arc<dyn Reporter>>) -> Self {
+    pub(crate) fn new(
+        style: ProgressStyle,
+        printer: &Arc<Printer>,
+        listener: Option<Arc<dyn ProgressReporter>>,
+    ) -> Self {
         let clock: Clock = {
             let printer = Arc::clone(printer);
             Arc::new(move || printer.elapsed())
@@ -53,13 +57,13 @@ impl Progress {
             Arc::new(move |line| printer.line(line))
         };
         let kind = match style {
-            ProgressStyle::Bars => Kind::Bars(Bars::new(clock, printer.width(), printer.colors())),
-            ProgressStyle::Lines => Kind::Lines(Lines::new(clock, sink)),
+            ProgressStyle::Bars => ProgressKind::Bars(Bars::new(clock, printer.width(), printer.colors())),
+            ProgressStyle::Lines => ProgressKind::Lines(ProgressLines::new(clock, sink)),
             ProgressStyle::Json => {
                 let printer = Arc::clone(printer);
-                Kind::Json(JsonLines::new(clock, Box::new(move |object| printer.object(object))))
+                ProgressKind::Json(JsonLines::new(clock, Box::new(move |object| printer.object(object))))
             }
-            ProgressStyle::Quiet => Kind::Quiet,
+            ProgressStyle::Quiet => ProgressKind::Quiet,
         };
         Self { printer: Arc::clone(printer), kind, listener }
     }
@@ -67,21 +71,21 @@ impl Progress {
     /// Says what is still to be said about finished stages, and clears the bars.
     pub(crate) fn close(&self) {
         match &self.kind {
-            Kind::Bars(bars) => bars.close(),
-            Kind::Lines(lines) => lines.close(),
-            Kind::Json(_) | Kind::Quiet => (),
+            ProgressKind::Bars(bars) => bars.close(),
+            ProgressKind::Lines(lines) => lines.close(),
+            ProgressKind::Json(_) | ProgressKind::Quiet => (),
         }
     }
 
-    fn talk(&self, level: Level, text: &str, below: &[String]) {
+    fn talk(&self, level: TalkLevel, text: &str, below: &[String]) {
         self.apart(|| self.printer.talk_of(level, text, below));
     }
 
     /// Writes something with the bars out of its way.
     fn apart(&self, write: impl FnOnce()) {
         match &self.kind {
-            Kind::Bars(bars) => bars.suspend(write),
-            Kind::Lines(_) | Kind::Json(_) | Kind::Quiet => write(),
+            ProgressKind::Bars(bars) => bars.suspend(write),
+            ProgressKind::Lines(_) | ProgressKind::Json(_) | ProgressKind::Quiet => write(),
         }
     }
 }
@@ -92,36 +96,36 @@ impl Drop for Progress {
     }
 }
 
-impl Reporter for Progress {
-    fn event(&self, event: Event) {
+impl ProgressReporter for Progress {
+    fn event(&self, event: ProgressEvent) {
         if let Some(listener) = &self.listener {
             listener.event(event.clone());
         }
         match (event, &self.kind) {
-            (Event::Detail(text), _) => self.talk(Level::Detail, &text, &[]),
-            (Event::Info(text), _) => self.talk(Level::Info, &text, &[]),
-            (Event::Warning(text), _) => self.talk(Level::Warning, &text, &[]),
-            (Event::LockWritten { image, changes }, _) => {
+            (ProgressEvent::Detail(text), _) => self.talk(TalkLevel::Detail, &text, &[]),
+            (ProgressEvent::Info(text), _) => self.talk(TalkLevel::Info, &text, &[]),
+            (ProgressEvent::Warning(text), _) => self.talk(TalkLevel::Warning, &text, &[]),
+            (ProgressEvent::LockWritten { image, changes }, _) => {
                 let text = format!("wrote a new lock for {image}, to be reviewed and committed");
-                self.talk(Level::Warning, &text, &changes);
+                self.talk(TalkLevel::Warning, &text, &changes);
             }
-            (Event::Problem(diagnostic), _) if self.printer.logs_json() => self.printer.object(&diagnostic),
-            (Event::Problem(diagnostic), _) => self.apart(|| self.printer.diagnostic(&diagnostic)),
-            (event, Kind::Bars(bars)) => bars.event(&event),
-            (event, Kind::Lines(lines)) => lines.event(&event),
-            (event, Kind::Json(json)) => json.event(&event),
-            (_, Kind::Quiet) => (),
+            (ProgressEvent::Problem(diagnostic), _) if self.printer.logs_json() => self.printer.object(&diagnostic),
+            (ProgressEvent::Problem(diagnostic), _) => self.apart(|| self.printer.diagnostic(&diagnostic)),
+            (event, ProgressKind::Bars(bars)) => bars.event(&event),
+            (event, ProgressKind::Lines(lines)) => lines.event(&event),
+            (event, ProgressKind::Json(json)) => json.event(&event),
+            (_, ProgressKind::Quiet) => (),
         }
     }
 }
 
 /// Returns a stage's name for people.
-fn name(stage: Stage) -> &'static str {
+fn name(stage: ProgressStage) -> &'static str {
     match stage {
-        Stage::Index => "index",
-        Stage::Download => "download",
-        Stage::Unpack => "unpack",
-        Stage::Compress => "compress",
-        Stage::Upload => "upload",
+        ProgressStage::Index => "index",
+        ProgressStage::Download => "download",
+        ProgressStage::Unpack => "unpack",
+        ProgressStage::Compress => "compress",
+        ProgressStage::Upload => "upload",
     }
 }

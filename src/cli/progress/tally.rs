@@ -1,9 +1,9 @@
 //! How far each stage is, how fast, and how long it will take.
 
 use crate::cli::table::size;
-use crate::report::Event;
-use crate::report::Saving;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressStage;
+use crate::report::TransferSaving;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,12 +16,12 @@ const SAMPLE: Duration = Duration::from_millis(500);
 /// How far all stages are.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    stages: BTreeMap<Stage, Work>,
+    stages: BTreeMap<ProgressStage, StageWork>,
 }
 
 /// How far one stage is.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct StageWork {
     /// Bytes announced.
     pub(super) total: u64,
     /// Bytes done.
@@ -47,7 +47,7 @@ struct Saved {
 
 /// What an event meant for its stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum StageChange {
     /// It runs, and did not before.
     Began,
     /// It goes on.
@@ -58,9 +58,9 @@ pub(super) enum Change {
 
 impl Tally {
     /// Takes an event; none of the stages may be meant.
-    pub(super) fn take(&mut self, event: &Event, now: Duration) -> Option<(Stage, Change)> {
+    pub(super) fn take(&mut self, event: &ProgressEvent, now: Duration) -> Option<(ProgressStage, StageChange)> {
         match event {
-            Event::Started { stage, total, what } => {
+            ProgressEvent::Started { stage, total, what } => {
                 let work = self.stages.entry(*stage).or_default();
                 let began = work.running.is_empty();
                 work.total = work.total.saturating_add(*total);
@@ -69,52 +69,54 @@ impl Tally {
                     work.begun = now;
                     work.samples = VecDeque::from([(now, work.done)]);
                 }
-                Some((*stage, if began { Change::Began } else { Change::Moved }))
+                Some((*stage, if began { StageChange::Began } else { StageChange::Moved }))
             }
-            Event::Advanced { stage, by } => {
+            ProgressEvent::Advanced { stage, by } => {
                 let work = self.stages.entry(*stage).or_default();
                 work.done = work.done.saturating_add(*by);
                 // stages may do more than they announced, say when a download starts anew
                 work.total = work.total.max(work.done);
                 work.sample(now);
-                Some((*stage, Change::Moved))
+                Some((*stage, StageChange::Moved))
             }
-            Event::Finished { stage, what } => {
+            ProgressEvent::Finished { stage, what } => {
                 let work = self.stages.entry(*stage).or_default();
                 let position = work.running.iter().position(|running| running == what)?;
                 work.running.remove(position);
                 if !work.running.is_empty() {
-                    return Some((*stage, Change::Moved));
+                    return Some((*stage, StageChange::Moved));
                 }
                 work.spent += now.saturating_sub(work.begun);
-                Some((*stage, Change::Ended))
+                Some((*stage, StageChange::Ended))
             }
-            Event::Saved { stage, by, how } => {
+            ProgressEvent::Saved { stage, by, how } => {
                 let work = self.stages.entry(*stage).or_default();
                 work.saved.bytes = work.saved.bytes.saturating_add(*by);
                 match how {
-                    Saving::There => work.saved.there += 1,
-                    Saving::Mounted => {
+                    TransferSaving::There => work.saved.there += 1,
+                    TransferSaving::Mounted => {
                         work.saved.mounted += 1;
                         work.total = work.total.saturating_sub(*by).max(work.done);
                     }
                 }
-                work.is_running().then_some((*stage, Change::Moved))
+                work.is_running().then_some((*stage, StageChange::Moved))
             }
-            Event::Detail(_) | Event::Info(_) | Event::Warning(_) | Event::Problem(_) | Event::LockWritten { .. } => {
-                None
-            }
+            ProgressEvent::Detail(_)
+            | ProgressEvent::Info(_)
+            | ProgressEvent::Warning(_)
+            | ProgressEvent::Problem(_)
+            | ProgressEvent::LockWritten { .. } => None,
         }
     }
 
     /// Returns how far a stage is.
-    pub(super) fn work(&self, stage: Stage) -> Option<&Work> {
+    pub(super) fn work(&self, stage: ProgressStage) -> Option<&StageWork> {
         self.stages.get(&stage)
     }
 
     /// Says what needed not to be moved; empty when that is nothing.
     pub(super) fn saved(&self) -> String {
-        self.stages.values().map(Work::saved).find(|text| !text.is_empty()).unwrap_or_default()
+        self.stages.values().map(StageWork::saved).find(|text| !text.is_empty()).unwrap_or_default()
     }
 
     /// Returns the time until everything that was announced is done, where a rate is known.
@@ -123,7 +125,7 @@ impl Tally {
     }
 }
 
-impl Work {
+impl StageWork {
     /// Tells whether something of this stage is worked on.
     pub(super) fn is_running(&self) -> bool {
         !self.running.is_empty()
@@ -192,30 +194,33 @@ fn per_second(bytes: u64, time: Duration) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const DOWNLOAD: Stage = Stage::Download;
+    const DOWNLOAD: ProgressStage = ProgressStage::Download;
 
-    fn started(total: u64, what: &str) -> Event {
-        Event::Started { stage: DOWNLOAD, total, what: what.to_owned() }
+    fn started(total: u64, what: &str) -> ProgressEvent {
+        ProgressEvent::Started { stage: DOWNLOAD, total, what: what.to_owned() }
     }
 
-    fn finished(what: &str) -> Event {
-        Event::Finished { stage: DOWNLOAD, what: what.to_owned() }
+    fn finished(what: &str) -> ProgressEvent {
+        ProgressEvent::Finished { stage: DOWNLOAD, what: what.to_owned() }
     }
 
     #[test]
     fn totals_add_up() {
         let mut tally = Tally::default();
         let at = Duration::from_secs;
-        assert_eq!(tally.take(&started(100, "a"), at(0)), Some((DOWNLOAD, Change::Began)));
-        assert_eq!(tally.take(&started(300, "b"), at(1)), Some((DOWNLOAD, Change::Moved)));
-        assert_eq!(tally.take(&Event::Advanced { stage: DOWNLOAD, by: 100 }, at(2)), Some((DOWNLOAD, Change::Moved)));
+        assert_eq!(tally.take(&started(100, "a"), at(0)), Some((DOWNLOAD, StageChange::Began)));
+        assert_eq!(tally.take(&started(300, "b"), at(1)), Some((DOWNLOAD, StageChange::Moved)));
+        assert_eq!(
+            tally.take(&ProgressEvent::Advanced { stage: DOWNLOAD, by: 100 }, at(2)),
+            Some((DOWNLOAD, StageChange::Moved))
+        );
         let work = tally.work(DOWNLOAD).expect("began");
         assert_eq!((work.total, work.done, work.percent(), work.what()), (400, 100, 25, "b"));
         assert_eq!((work.rate(at(2)), tally.left(at(2))), (Some(50), Some(at(6))));
-        assert_eq!(tally.take(&finished("a"), at(3)), Some((DOWNLOAD, Change::Moved)));
+        assert_eq!(tally.take(&finished("a"), at(3)), Some((DOWNLOAD, StageChange::Moved)));
         assert_eq!(tally.take(&finished("unknown"), at(3)), None);
-        assert_eq!(tally.take(&finished("b"), at(4)), Some((DOWNLOAD, Change::Ended)));
-        assert_eq!(tally.take(&started(600, "c"), at(10)), Some((DOWNLOAD, Change::Began)));
+        assert_eq!(tally.take(&finished("b"), at(4)), Some((DOWNLOAD, StageChange::Ended)));
+        assert_eq!(tally.take(&started(600, "c"), at(10)), Some((DOWNLOAD, StageChange::Began)));
         let work = tally.work(DOWNLOAD).expect("began");
         assert_eq!((work.total, work.took(at(11))), (1000, at(5)));
         assert_eq!(tally.left(at(10)), None);
@@ -227,8 +232,8 @@ mod tests {
         assert_eq!(tally.saved(), "");
         tally.take(&started(100, "a"), Duration::ZERO);
         tally.take(&started(300, "b"), Duration::ZERO);
-        tally.take(&Event::Saved { stage: DOWNLOAD, by: 5000, how: Saving::There }, Duration::ZERO);
-        tally.take(&Event::Saved { stage: DOWNLOAD, by: 300, how: Saving::Mounted }, Duration::ZERO);
+        tally.take(&ProgressEvent::Saved { stage: DOWNLOAD, by: 5000, how: TransferSaving::There }, Duration::ZERO);
+        tally.take(&ProgressEvent::Saved { stage: DOWNLOAD, by: 300, how: TransferSaving::Mounted }, Duration::ZERO);
         let work = tally.work(DOWNLOAD).expect("began");
         assert_eq!((work.total, work.done, tally.saved().as_str()), (100, 0, "5.3 kB saved: 1 there, 1 mounted"));
     }
@@ -237,8 +242,8 @@ mod tests {
     fn nothing_and_too_much_are_no_trouble() {
         let mut tally = Tally::default();
         assert_eq!(tally.take(&finished("x"), Duration::ZERO), None);
-        tally.take(&Event::Advanced { stage: DOWNLOAD, by: u64::MAX }, Duration::ZERO);
-        tally.take(&Event::Advanced { stage: DOWNLOAD, by: 1 }, Duration::from_secs(1));
+        tally.take(&ProgressEvent::Advanced { stage: DOWNLOAD, by: u64::MAX }, Duration::ZERO);
+        tally.take(&ProgressEvent::Advanced { stage: DOWNLOAD, by: 1 }, Duration::from_secs(1));
         tally.take(&started(u64::MAX, "a"), Duration::from_secs(2));
         let work = tally.work(DOWNLOAD).expect("began");
         assert_eq!((work.percent(), work.rate(Duration::ZERO)), (100, None));
@@ -250,7 +255,7 @@ mod tests {
         tally.take(&started(1_000_000, "a"), Duration::ZERO);
         for second in 1..=60 {
             let by = if second <= 30 { 10_000 } else { 100 };
-            tally.take(&Event::Advanced { stage: DOWNLOAD, by }, Duration::from_secs(second));
+            tally.take(&ProgressEvent::Advanced { stage: DOWNLOAD, by }, Duration::from_secs(second));
         }
         let work = tally.work(DOWNLOAD).expect("began");
         assert_eq!(work.rate(Duration::from_secs(60)), Some(100));

@@ -1,8 +1,8 @@
 //! What `publish` answers: one table for people, one JSON document for programs, every failure with its remedy.
 
-use crate::announce::writeback::Change;
-use crate::announce::writeback::Note;
-use crate::announce::writeback::WrittenBack;
+use crate::announce::writeback::DigestChange;
+use crate::announce::writeback::SkippedReference;
+use crate::announce::writeback::WriteBackResult;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 use crate::cli::table::Column;
@@ -10,14 +10,14 @@ use crate::cli::table::Table;
 use crate::cli::table::duration;
 use crate::cli::table::size;
 use crate::fault::Turn;
-use crate::gate::Outcome;
-use crate::harbor::setup::Step;
+use crate::gate::GateOutcome;
+use crate::harbor::setup::SetupStep;
 use crate::jobs;
 use crate::jobs::publish::PublishOutcome;
-use crate::oci::registry::Blobs;
-use crate::publish::Gate;
+use crate::oci::registry::BlobTotals;
+use crate::publish::GateResult;
+use crate::publish::PublishState;
 use crate::publish::Published;
-use crate::publish::State;
 use crate::values::shown::shown;
 use serde::Serialize;
 use std::time::Duration;
@@ -25,20 +25,20 @@ use std::time::Duration;
 /// The result of publishing.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Answer {
+pub(crate) struct PublishAnswer {
     target: String,
-    images: Vec<Image>,
+    images: Vec<PublishedImageAnswer>,
     milliseconds: u128,
     #[serde(skip_serializing_if = "Option::is_none")]
-    write_back: Option<WriteBack>,
+    write_back: Option<WriteBackAnswer>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    announced: Vec<Announced>,
+    announced: Vec<AnnouncedAnswer>,
 }
 
 /// What became of telling one receiver.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Announced {
+pub(super) struct AnnouncedAnswer {
     pub(super) receiver: String,
     /// Images that it was told of.
     pub(super) images: Vec<String>,
@@ -49,45 +49,45 @@ pub(super) struct Announced {
 /// What became of a Git checkout.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum WriteBack {
-    Done(WrittenBack),
+enum WriteBackAnswer {
+    Done(WriteBackResult),
     Error(Failure),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Image {
+struct PublishedImageAnswer {
     #[serde(flatten)]
     published: Published,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
 }
 
-impl From<jobs::publish::Announced> for Announced {
-    fn from(announced: jobs::publish::Announced) -> Self {
-        let jobs::publish::Announced { receiver, images, error } = announced;
+impl From<jobs::publish::AnnouncedReceiver> for AnnouncedAnswer {
+    fn from(announced: jobs::publish::AnnouncedReceiver) -> Self {
+        let jobs::publish::AnnouncedReceiver { receiver, images, error } = announced;
         Self { receiver, images, error: error.map(|error| jobs::Error::from(error).into()) }
     }
 }
 
-impl Answer {
+impl PublishAnswer {
     /// Answers with what became of images; `time` is what the command took.
     pub(crate) fn new(outcome: PublishOutcome, time: Duration) -> Self {
         let mut images = Vec::new();
         for mut published in outcome.images {
             let error = published.failure.take().map(|error| jobs::Error::from(error).into());
-            images.push(Image { published, error });
+            images.push(PublishedImageAnswer { published, error });
         }
         let write_back = outcome.write_back.map(|written| match written {
-            Ok(written) => WriteBack::Done(written),
-            Err(error) => WriteBack::Error(jobs::Error::from(error).into()),
+            Ok(written) => WriteBackAnswer::Done(written),
+            Err(error) => WriteBackAnswer::Error(jobs::Error::from(error).into()),
         });
         Self {
             target: outcome.target,
             images,
             milliseconds: time.as_millis(),
             write_back,
-            announced: outcome.announced.into_iter().map(Announced::from).collect(),
+            announced: outcome.announced.into_iter().map(AnnouncedAnswer::from).collect(),
         }
     }
 
@@ -112,8 +112,8 @@ impl Answer {
         }
         printer.notes(&self.closing());
         match self.write_back.take() {
-            Some(WriteBack::Done(done)) => told(&done, printer)?,
-            Some(WriteBack::Error(error)) => {
+            Some(WriteBackAnswer::Done(done)) => told(&done, printer)?,
+            Some(WriteBackAnswer::Error(error)) => {
                 let error = Failure { is_answered: true, ..error };
                 // images come first: their failure says whether another try may help
                 if failure.is_some() {
@@ -149,9 +149,9 @@ impl Answer {
             ("mounted", Column::Number),
             ("there", Column::Number),
         ]);
-        for Image { published, .. } in &self.images {
+        for PublishedImageAnswer { published, .. } in &self.images {
             let name = format!("{}:{}", published.image, published.tags.first().map_or("latest", String::as_str));
-            let count = |of: fn(&crate::oci::registry::Pushed) -> Blobs| {
+            let count = |of: fn(&crate::oci::registry::PushOutcome) -> BlobTotals| {
                 published.pushed.as_ref().map_or_else(|| "-".to_owned(), |pushed| size(of(pushed).bytes))
             };
             table.row([
@@ -168,19 +168,19 @@ impl Answer {
     }
 
     fn closing(&self) -> Vec<String> {
-        let count = |wanted: State| self.images.iter().filter(|image| image.published.state == wanted).count();
-        let bytes = |of: fn(&crate::oci::registry::Pushed) -> u64| -> u64 {
+        let count = |wanted: PublishState| self.images.iter().filter(|image| image.published.state == wanted).count();
+        let bytes = |of: fn(&crate::oci::registry::PushOutcome) -> u64| -> u64 {
             self.images.iter().filter_map(|image| image.published.pushed.as_ref()).map(of).sum()
         };
         let sent = bytes(|pushed| pushed.uploaded.bytes);
         let saved = bytes(|pushed| pushed.mounted.bytes + pushed.skipped.bytes);
         let time = duration(Duration::from_millis(u64::try_from(self.milliseconds).unwrap_or(u64::MAX)));
         let parts = [
-            (count(State::Published), "published"),
-            (count(State::UpToDate), "up to date"),
-            (count(State::WouldPublish), "would be published"),
-            (count(State::NewerPublished), "left alone, a newer state is published"),
-            (count(State::Failed), "failed"),
+            (count(PublishState::Published), "published"),
+            (count(PublishState::UpToDate), "up to date"),
+            (count(PublishState::WouldPublish), "would be published"),
+            (count(PublishState::NewerPublished), "left alone, a newer state is published"),
+            (count(PublishState::Failed), "failed"),
         ];
         let parts: Vec<String> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
@@ -190,14 +190,16 @@ impl Answer {
         }
         let mut lines = vec![text];
         let unjudged = self.images.iter().find_map(|image| match image.published.gate {
-            Gate::NotAvailable { reason } => Some(reason),
+            GateResult::NotAvailable { reason } => Some(reason),
             _ => None,
         });
         if let Some(reason) = unjudged {
             lines.push(format!("not available: scan and gate, because {reason}"));
         }
-        let done = |image: &&Image| matches!(image.published.state, State::Published | State::UpToDate);
-        if let Some(Image { published, .. }) = self.images.iter().rfind(done)
+        let done = |image: &&PublishedImageAnswer| {
+            matches!(image.published.state, PublishState::Published | PublishState::UpToDate)
+        };
+        if let Some(PublishedImageAnswer { published, .. }) = self.images.iter().rfind(done)
             && !published.repository.contains("oci:")
         {
             lines.push(format!("next: FROM {}@{}", published.repository, published.digest));
@@ -222,14 +224,14 @@ impl Answer {
 }
 
 /// Says what was changed in a checkout, and what was left alone.
-fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
+fn told(done: &WriteBackResult, printer: &Printer) -> Result<(), Failure> {
     if !printer.is_json() {
-        for Change { file, line, reference, old, new, .. } in &done.changes {
+        for DigestChange { file, line, reference, old, new, .. } in &done.changes {
             let old = old.map_or_else(|| "no digest".to_owned(), |old| old.to_string());
             printer.data(&(shown(&format!("{file}:{line}: {reference}: {old} -> {new}")) + "\n"))?;
         }
     }
-    for Note { file, line, reference, reason } in &done.left {
+    for SkippedReference { file, line, reference, reason } in &done.left {
         printer.warn(&shown(&format!("{file}:{line}: `{reference}` is left alone: {reason}")));
     }
     let count = done.changes.len();
@@ -244,23 +246,23 @@ fn told(done: &WrittenBack, printer: &Printer) -> Result<(), Failure> {
     Ok(())
 }
 
-fn state(state: State) -> &'static str {
+fn state(state: PublishState) -> &'static str {
     match state {
-        State::UpToDate => "up to date",
-        State::Published => "published",
-        State::WouldPublish => "would be published",
-        State::Failed => "failed",
-        State::NewerPublished => "newer is published",
+        PublishState::UpToDate => "up to date",
+        PublishState::Published => "published",
+        PublishState::WouldPublish => "would be published",
+        PublishState::Failed => "failed",
+        PublishState::NewerPublished => "newer is published",
     }
 }
 
-fn gate(gate: &Gate) -> String {
+fn gate(gate: &GateResult) -> String {
     match gate {
-        Gate::NotNeeded => "-".to_owned(),
-        Gate::NotAvailable { .. } => "not available".to_owned(),
-        Gate::Judged(judged) => {
+        GateResult::NotNeeded => "-".to_owned(),
+        GateResult::NotAvailable { .. } => "not available".to_owned(),
+        GateResult::Judged(judged) => {
             let count = |wanted| judged.iter().filter(|judged| judged.outcome == wanted).count();
-            match (count(Outcome::NotTrusted), count(Outcome::Refused)) {
+            match (count(GateOutcome::NotTrusted), count(GateOutcome::Refused)) {
                 (0, 0) => "passed".to_owned(),
                 (0, _) => "refused".to_owned(),
                 _ => "not trusted".to_owned(),
@@ -270,7 +272,7 @@ fn gate(gate: &Gate) -> String {
 }
 
 /// Prints what a setup did; what it could not do is a failure.
-pub(super) fn setup(steps: &[Step], printer: &Printer) -> Result<(), Failure> {
+pub(super) fn setup(steps: &[SetupStep], printer: &Printer) -> Result<(), Failure> {
     if printer.is_json() {
         printer.json(&steps)?;
     } else {

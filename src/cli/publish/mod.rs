@@ -2,9 +2,9 @@
 
 mod answer;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::PublishAnswer;
 
-use crate::bundle::Place;
+use crate::bundle::BundleLocation;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::fault::Turn;
@@ -45,14 +45,14 @@ pub(crate) struct Args {
     /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
     /// https://HOST/REPOSITORY:TAG
     #[arg(long, value_name = "BUNDLE")]
-    bundle: Option<Place>,
+    bundle: Option<BundleLocation>,
     #[command(flatten)]
-    write_back: WriteBack,
+    write_back: WriteBackArgs,
 }
 
 /// Which Git checkout is told about published images.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct WriteBack {
+pub(crate) struct WriteBackArgs {
     /// Put the digests of the published images into the Kustomize files, Helm values and manifests of this folder of a
     /// Git checkout, and commit them; references under other tags are left alone
     #[arg(long, value_name = "DIR")]
@@ -65,7 +65,7 @@ pub(crate) struct WriteBack {
     write_back_push: bool,
 }
 
-impl WriteBack {
+impl WriteBackArgs {
     /// Returns what these flags ask for.
     pub(crate) fn request(self) -> Option<WriteBackRequest> {
         let folder = self.write_back?;
@@ -94,5 +94,5 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
         write_back,
     };
     let outcome = context.answer(jobs::publish::run(&request, &session))?;
-    Answer::new(outcome, context.printer.elapsed()).print(&context.printer)
+    PublishAnswer::new(outcome, context.printer.elapsed()).print(&context.printer)
 }

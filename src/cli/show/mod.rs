@@ -4,7 +4,7 @@ mod text;
 
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::show::text::Answer;
+use crate::cli::show::text::ShowAnswer;
 use crate::cli::show::text::print;
 use crate::jobs;
 use crate::jobs::show::ShowRequest;
@@ -47,5 +47,5 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
         largest: args.largest,
     };
     let outcome = context.answer(jobs::show::run(&request, &context.session(None)?))?;
-    print(&Answer::new(&outcome, args.packages), context)
+    print(&ShowAnswer::new(&outcome, args.packages), context)
 }

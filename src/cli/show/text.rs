@@ -1,6 +1,6 @@
 //! What `show` answers, for people and as JSON.
 
-use crate::build::Order;
+use crate::build::Pinned;
 use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -8,11 +8,11 @@ use crate::cli::printer::Printer;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
-use crate::image::Layer;
+use crate::image::ImageLayer;
 use crate::jobs::show::ShowOutcome;
 use crate::lock::file::LockedPackage;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 use crate::values::Epoch;
 use crate::values::Platform;
 use crate::values::shown::shown;
@@ -21,7 +21,7 @@ use serde::Serialize;
 /// The answer; what was not asked for is left out.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Answer<'a> {
+pub(super) struct ShowAnswer<'a> {
     image: &'a str,
     version: String,
     tags: Vec<String>,
@@ -35,11 +35,11 @@ pub(super) struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     packages: Option<Vec<&'a LockedPackage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    layers: Option<&'a [Layer]>,
+    layers: Option<&'a [ImageLayer]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a Entry>,
+    path: Option<&'a TreeEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    largest: Option<&'a [Entry]>,
+    largest: Option<&'a [TreeEntry]>,
 }
 
 /// What one recipe level adds.
@@ -51,11 +51,11 @@ struct LevelAnswer<'a> {
     download_size: u64,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ShowAnswer<'a> {
     /// Answers with what the job found.
     pub(super) fn new(outcome: &'a ShowOutcome, packages: bool) -> Self {
         let ShowOutcome { definition, lock, platform, layers, path, largest } = outcome;
-        let (order, platform) = (Order { definition, lock }, *platform);
+        let (order, platform) = (Pinned { definition, lock }, *platform);
         let levels = lock.levels.iter().map(|level| {
             let packages = level.packages.get(&platform).map_or(&[][..], Vec::as_slice);
             let download_size = packages.iter().map(|package| package.size).sum();
@@ -81,7 +81,7 @@ impl<'a> Answer<'a> {
 }
 
 /// Prints the answer in the form asked for.
-pub(super) fn print(answer: &Answer<'_>, context: &Context) -> Result<(), Failure> {
+pub(super) fn print(answer: &ShowAnswer<'_>, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
     if printer.is_json() {
         return Ok(printer.json(answer)?);
@@ -100,7 +100,7 @@ pub(super) fn print(answer: &Answer<'_>, context: &Context) -> Result<(), Failur
     Ok(())
 }
 
-fn head(answer: &Answer<'_>, printer: &Printer) -> Result<(), Failure> {
+fn head(answer: &ShowAnswer<'_>, printer: &Printer) -> Result<(), Failure> {
     let platforms: Vec<String> = answer.platforms.iter().map(ToString::to_string).collect();
     let locked_at = answer.locked_at.to_string();
     let (tags, platforms) = (answer.tags.join(", "), platforms.join(", "));
@@ -140,20 +140,20 @@ fn packages(packages: &[&LockedPackage]) -> Table {
     table
 }
 
-fn layers(layers: &[Layer]) -> Table {
+fn layers(layers: &[ImageLayer]) -> Table {
     let mut table = Table::new(&[
         ("layer", Column::Digest),
         ("size", Column::Number),
         ("unpacked", Column::Number),
         ("what", Column::Text),
     ]);
-    for Layer { blob, what, .. } in layers {
+    for ImageLayer { blob, what, .. } in layers {
         table.row([blob.digest.to_string(), size(blob.size), size(blob.uncompressed), what.clone()]);
     }
     table
 }
 
-fn largest(entries: &[Entry]) -> Table {
+fn largest(entries: &[TreeEntry]) -> Table {
     let mut table = Table::new(&[("size", Column::Number), ("path", Column::Text), ("origin", Column::Text)]);
     for entry in entries {
         let bytes = entry.content().map_or(0, |content| content.size);
@@ -162,12 +162,12 @@ fn largest(entries: &[Entry]) -> Table {
     table
 }
 
-fn path(entry: &Entry, printer: &Printer) -> Result<(), Failure> {
+fn path(entry: &TreeEntry, printer: &Printer) -> Result<(), Failure> {
     let kind = match &entry.kind {
-        Kind::Directory => "folder".to_owned(),
-        Kind::File(content) => format!("file, {}, {}", size(content.size), content.digest),
-        Kind::Symlink(target) => format!("link to {target}"),
-        Kind::Hardlink { target, .. } => format!("the same file as /{target}"),
+        EntryKind::Directory => "folder".to_owned(),
+        EntryKind::File(content) => format!("file, {}, {}", size(content.size), content.digest),
+        EntryKind::Symlink(target) => format!("link to {target}"),
+        EntryKind::Hardlink { target, .. } => format!("the same file as /{target}"),
     };
     let facts = [
         ("path", format!("/{}", entry.path)),

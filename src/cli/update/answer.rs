@@ -1,6 +1,6 @@
 //! What `update` answers: one entry an image, as text, Markdown or JSON; failures are printed and decide the exit code.
 
-use crate::advisory::Urgency;
+use crate::advisory::UpgradeUrgency;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::publish;
@@ -12,7 +12,7 @@ use crate::jobs;
 use crate::jobs::update::UpdateOutcome;
 use crate::jobs::update::UpdatedImage;
 use crate::update::ImageUpdate;
-use crate::update::State;
+use crate::update::UpdateState;
 use crate::values::shown;
 use serde::Serialize;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use std::time::Duration;
 /// The result of an update.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Answer {
-    pub(super) images: Vec<Image>,
+pub(super) struct UpdateAnswer {
+    pub(super) images: Vec<UpdatedImageAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    published: Option<publish::Answer>,
+    published: Option<publish::PublishAnswer>,
     /// Why nothing is known about what updates fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     advisories_error: Option<Failure>,
@@ -34,23 +34,23 @@ pub(super) struct Answer {
 /// One image.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Image {
+pub(super) struct UpdatedImageAnswer {
     #[serde(flatten)]
     pub(super) update: ImageUpdate,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Failure>,
 }
 
-impl Answer {
+impl UpdateAnswer {
     /// Answers with what came of an update; `time` is what the command took.
     pub(super) fn new(outcome: UpdateOutcome, time: Duration) -> Self {
         let mut images = Vec::new();
         for UpdatedImage { update, error, .. } in outcome.images {
-            images.push(Image { update, error: error.map(Failure::from) });
+            images.push(UpdatedImageAnswer { update, error: error.map(Failure::from) });
         }
         Self {
             images,
-            published: outcome.published.map(|published| publish::Answer::new(published, time)),
+            published: outcome.published.map(|published| publish::PublishAnswer::new(published, time)),
             advisories_error: outcome.advisories.map(|error| jobs::Error::from(error).into()),
             wrote: outcome.wrote,
         }
@@ -63,7 +63,7 @@ impl Answer {
     }
 
     /// Prints everything; what failed is returned.
-    pub(super) fn print(mut self, context: &Context, limit: Option<Urgency>) -> Result<(), Failure> {
+    pub(super) fn print(mut self, context: &Context, limit: Option<UpgradeUrgency>) -> Result<(), Failure> {
         let printer = &context.printer;
         if printer.is_json() {
             printer.json(&self)?;
@@ -109,12 +109,13 @@ impl Answer {
 
     /// Returns how many images have news.
     fn changed(&self) -> usize {
-        let has_news = |image: &&Image| matches!(image.update.state, State::Changed | State::New);
+        let has_news =
+            |image: &&UpdatedImageAnswer| matches!(image.update.state, UpdateState::Changed | UpdateState::New);
         self.images.iter().filter(has_news).count()
     }
 
     /// Says no when something is as urgent as the caller asked about.
-    fn judge(&self, limit: Option<Urgency>) -> Result<(), Failure> {
+    fn judge(&self, limit: Option<UpgradeUrgency>) -> Result<(), Failure> {
         let Some(limit) = limit else { return Ok(()) };
         let urgent = self.images.iter().filter(|image| image.update.urgency >= Some(limit));
         let names: Vec<&str> = urgent.map(|image| image.update.image.as_str()).collect();

@@ -1,33 +1,34 @@
 //! The answer of `update` as Markdown: the text of a merge request.
 
-use crate::cli::update::answer::Image;
+use crate::cli::update::answer::UpdatedImageAnswer;
 use crate::cli::update::text;
 use crate::lock::diff::PackageChange;
 use crate::update::ImageUpdate;
-use crate::update::State;
+use crate::update::UpdateState;
 use crate::values::shown::shown;
 use std::fmt::Write;
 
 /// Returns a section for every image with news.
-pub(super) fn render(images: &[Image]) -> String {
-    let with = |state: State| images.iter().filter(move |image| image.update.state == state);
-    let changed: Vec<&Image> = with(State::Changed).chain(with(State::New)).collect();
+pub(super) fn render(images: &[UpdatedImageAnswer]) -> String {
+    let with = |state: UpdateState| images.iter().filter(move |image| image.update.state == state);
+    let changed: Vec<&UpdatedImageAnswer> = with(UpdateState::Changed).chain(with(UpdateState::New)).collect();
     let mut out = String::new();
     if changed.is_empty() {
         out += "## Base images: nothing new\n";
     } else {
         let _ = writeln!(out, "## Base images: {} of {} change", changed.len(), images.len());
     }
-    for Image { update, .. } in images.iter().filter(|image| matches!(image.update.state, State::Changed | State::New))
+    for UpdatedImageAnswer { update, .. } in
+        images.iter().filter(|image| matches!(image.update.state, UpdateState::Changed | UpdateState::New))
     {
         section(update, &mut out);
     }
-    for Image { update, error, .. } in images {
+    for UpdatedImageAnswer { update, error, .. } in images {
         if let Some(error) = error {
             let _ = writeln!(out, "\n### {}: failed\n\n{}", name(&update.image), cell(&error.message));
         }
     }
-    let current: Vec<String> = with(State::Current).map(|image| name(&image.update.image)).collect();
+    let current: Vec<String> = with(UpdateState::Current).map(|image| name(&image.update.image)).collect();
     if !current.is_empty() {
         let _ = writeln!(out, "\nNothing new: {}", current.join(", "));
     }

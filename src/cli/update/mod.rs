@@ -4,11 +4,11 @@ mod answer;
 mod markdown;
 mod text;
 
-use crate::advisory::Urgency;
+use crate::advisory::UpgradeUrgency;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
-use crate::cli::publish::WriteBack;
-use crate::cli::update::answer::Answer;
+use crate::cli::publish::WriteBackArgs;
+use crate::cli::update::answer::UpdateAnswer;
 use crate::jobs;
 use crate::jobs::update::UpdateAction;
 use crate::jobs::update::UpdateRequest;
@@ -57,10 +57,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "I/N", requires = "publish", value_parser = worker)]
     worker: Option<Worker>,
     #[command(flatten)]
-    write_back: WriteBack,
+    write_back: WriteBackArgs,
     /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
     #[arg(long, value_name = "URGENCY", value_parser = urgency)]
-    fail_on: Option<Urgency>,
+    fail_on: Option<UpgradeUrgency>,
     /// Write figures in Prometheus' text format into this file, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let session = context.session(args.registry.as_deref())?;
     let outcome = context.answer(jobs::update::run(&request, &session))?;
 
-    let answer = Answer::new(outcome, context.printer.elapsed());
+    let answer = UpdateAnswer::new(outcome, context.printer.elapsed());
     if let Some(path) = &args.report {
         fs::write_atomic(path, &answer.to_json()).map_err(jobs::Error::from)?;
     }
@@ -109,11 +109,11 @@ fn worker(text: &str) -> Result<Worker, String> {
     }
 }
 
-fn urgency(text: &str) -> Result<Urgency, String> {
+fn urgency(text: &str) -> Result<UpgradeUrgency, String> {
     match text {
-        "routine" => Ok(Urgency::Routine),
-        "security" => Ok(Urgency::Security),
-        "urgent" => Ok(Urgency::Urgent),
+        "routine" => Ok(UpgradeUrgency::Routine),
+        "security" => Ok(UpgradeUrgency::Security),
+        "urgent" => Ok(UpgradeUrgency::Urgent),
         _ => Err("it is routine, security or urgent".to_owned()),
     }
 }

@@ -1,28 +1,28 @@
 //! The answer of `update` for people at a terminal.
 
-use crate::advisory::Explained;
-use crate::advisory::Fix;
-use crate::advisory::Urgency;
+use crate::advisory::FixedVulnerability;
+use crate::advisory::UpgradeExplanation;
+use crate::advisory::UpgradeUrgency;
 use crate::cli::table::size;
-use crate::cli::update::answer::Image;
+use crate::cli::update::answer::UpdatedImageAnswer;
 use crate::update::ImageUpdate;
-use crate::update::State;
+use crate::update::UpdateState;
 use crate::update::repull::Repull;
 use crate::values::shown::shown;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Returns a paragraph for every image; images without news share a line at the end.
-pub(super) fn render(images: &[Image]) -> String {
+pub(super) fn render(images: &[UpdatedImageAnswer]) -> String {
     let mut text = String::new();
-    for Image { update, error, .. } in images {
+    for UpdatedImageAnswer { update, error, .. } in images {
         let what = match update.state {
-            State::Current => continue,
-            State::Changed => "changed",
-            State::New => "locked for the first time",
-            State::Failed => "FAILED, see below",
+            UpdateState::Current => continue,
+            UpdateState::Changed => "changed",
+            UpdateState::New => "locked for the first time",
+            UpdateState::Failed => "FAILED, see below",
         };
-        let also = if error.is_some() && update.state != State::Failed { ", FAILED, see below" } else { "" };
+        let also = if error.is_some() && update.state != UpdateState::Failed { ", FAILED, see below" } else { "" };
         let _ = writeln!(text, "{}: {what}{also}", update.image);
         changes(update, &mut text);
         fixes(update, &mut text);
@@ -35,7 +35,7 @@ pub(super) fn render(images: &[Image]) -> String {
     }
     let current: Vec<&str> = images
         .iter()
-        .filter(|image| image.update.state == State::Current)
+        .filter(|image| image.update.state == UpdateState::Current)
         .map(|image| image.update.image.as_str())
         .collect();
     if !current.is_empty() {
@@ -46,7 +46,7 @@ pub(super) fn render(images: &[Image]) -> String {
 
 fn changes(update: &ImageUpdate, text: &mut String) {
     let Some(difference) = &update.difference else { return };
-    let own = crate::lock::diff::Difference {
+    let own = crate::lock::diff::LockDifference {
         levels: difference
             .levels
             .iter()
@@ -79,9 +79,9 @@ fn fixes(update: &ImageUpdate, text: &mut String) {
 /// Returns how soon people should have it, and how many CVE numbers the image gets rid of.
 pub(super) fn urgency(update: &ImageUpdate) -> String {
     let word = match update.urgency {
-        Some(Urgency::Urgent) => "urgent",
-        Some(Urgency::Security) => "security",
-        Some(Urgency::Routine) | None => "routine",
+        Some(UpgradeUrgency::Urgent) => "urgent",
+        Some(UpgradeUrgency::Security) => "security",
+        Some(UpgradeUrgency::Routine) | None => "routine",
     };
     match update.cves().len() {
         0 => format!("urgency: {word}, no CVE number known"),
@@ -91,7 +91,7 @@ pub(super) fn urgency(update: &ImageUpdate) -> String {
 }
 
 /// Returns the explanations of packages that no image below has.
-pub(super) fn own(update: &ImageUpdate) -> Vec<&Explained> {
+pub(super) fn own(update: &ImageUpdate) -> Vec<&UpgradeExplanation> {
     let levels = update.difference.iter().flat_map(|difference| &difference.levels);
     let levels = levels.filter(|level| !update.inherited.contains_key(&level.recipe));
     let names: BTreeSet<&String> = levels.flat_map(|level| &level.packages).map(|change| &change.name).collect();
@@ -99,8 +99,8 @@ pub(super) fn own(update: &ImageUpdate) -> Vec<&Explained> {
 }
 
 /// Returns what is fixed, and what is not known, a line each.
-pub(super) fn explanation(explained: &Explained) -> Vec<String> {
-    let fix = |fix: &Fix| match &fix.severity {
+pub(super) fn explanation(explained: &UpgradeExplanation) -> Vec<String> {
+    let fix = |fix: &FixedVulnerability| match &fix.severity {
         Some(severity) => format!("{} ({severity})", fix.cve),
         None => fix.cve.clone(),
     };

@@ -3,7 +3,7 @@
 use crate::gate;
 use crate::gate::Finding;
 use crate::gate::Severity;
-use crate::harbor::artifact::Overview;
+use crate::harbor::artifact::ScanOverview;
 use crate::harbor::artifact::is_vulnerability_report;
 use crate::harbor::time;
 use crate::values::Digest;
@@ -21,13 +21,13 @@ const WORD: usize = 256;
 
 /// A report of version 1.1 (`src/pkg/scan/vuln/report.go`).
 #[derive(Deserialize)]
-struct Native {
+struct NativeReport {
     generated_at: Option<String>,
     scanner: Option<NativeScanner>,
     severity: Option<String>,
     // `null` is no vulnerability; that the key is missing is no report
     #[serde(deserialize_with = "present")]
-    vulnerabilities: Option<Vec<Item>>,
+    vulnerabilities: Option<Vec<ReportedFinding>>,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ struct NativeScanner {
 }
 
 #[derive(Deserialize)]
-struct Item {
+struct ReportedFinding {
     id: String,
     #[serde(default)]
     package: Option<String>,
@@ -56,7 +56,7 @@ struct Item {
 }
 
 /// A field with this function must be there, though it may be `null`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Item>>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<ReportedFinding>>, D::Error> {
     Option::deserialize(deserializer)
 }
 
@@ -67,10 +67,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Item
 pub fn read(
     body: &[u8],
     digest: Digest,
-    overview: &Overview,
+    overview: &ScanOverview,
     database_updated_at: Option<Epoch>,
-) -> Result<gate::Report, String> {
-    let by_kind: BTreeMap<String, Native> = serde_json::from_slice(body).map_err(|cause| cause.to_string())?;
+) -> Result<gate::ScanReport, String> {
+    let by_kind: BTreeMap<String, NativeReport> = serde_json::from_slice(body).map_err(|cause| cause.to_string())?;
     let native = by_kind.into_iter().find(|(kind, _)| is_vulnerability_report(kind));
     let (_, native) = native.ok_or("it has no vulnerability report of a known kind")?;
     let items = native.vulnerabilities.unwrap_or_default();
@@ -80,15 +80,15 @@ pub fn read(
     let own = digest.to_string();
     let digests = items.iter().flat_map(|item| item.artifact_digests.iter().flatten());
     let foreign: BTreeSet<String> = digests.filter(|other| **other != own).map(|other| word(other)).collect();
-    let mut listed = gate::Counts::default();
+    let mut listed = gate::SeverityCounts::default();
     for item in &items {
         listed.add(&severity(item.severity.as_deref()), item.fix_version.as_ref().is_some_and(|fix| !fix.is_empty()));
     }
     let time_of = |text: &Option<String>| text.as_deref().and_then(time::parse);
-    Ok(gate::Report {
+    Ok(gate::ScanReport {
         digest,
         status: overview.scan_status.clone(),
-        scanner: native.scanner.map(|scanner| gate::Scanner {
+        scanner: native.scanner.map(|scanner| gate::ScannerInfo {
             name: word(&scanner.name.unwrap_or_default()),
             version: word(&scanner.version.unwrap_or_default()),
         }),
@@ -105,16 +105,16 @@ pub fn read(
 
 /// Returns what the overview announces. A report about nothing may come without counts by severity, but all of its
 /// counts must make up its total.
-fn announced(overview: &Overview) -> gate::Announced {
+fn announced(overview: &ScanOverview) -> gate::AnnouncedFigures {
     let counts = overview.summary.as_ref().and_then(|summary| {
         let mut by_severity = BTreeMap::new();
         for (word, count) in &summary.summary {
             let sum: &mut u64 = by_severity.entry(Severity::of(word)).or_default();
             *sum = sum.saturating_add(*count);
         }
-        Some(gate::Counts { total: summary.total?, fixable: summary.fixable?, by_severity })
+        Some(gate::SeverityCounts { total: summary.total?, fixable: summary.fixable?, by_severity })
     });
-    gate::Announced { severity: overview.severity.as_deref().map(Severity::of), counts }
+    gate::AnnouncedFigures { severity: overview.severity.as_deref().map(Severity::of), counts }
 }
 
 /// Returns a severity; a missing one is no word.
@@ -122,7 +122,7 @@ fn severity(text: Option<&str>) -> Severity {
     Severity::of(text.unwrap_or_default())
 }
 
-fn finding(item: Item) -> Finding {
+fn finding(item: ReportedFinding) -> Finding {
     let some = |text: Option<String>| text.map(|text| word(&text)).filter(|text| !text.is_empty());
     Finding {
         vulnerability: word(&item.id),

@@ -1,9 +1,9 @@
 //! Reports as Harbor hands them on, captured and changed, and what the gate makes of them.
 
 use super::*;
-use crate::gate::Facts;
-use crate::gate::Outcome;
-use crate::gate::Policy;
+use crate::gate::GateOutcome;
+use crate::gate::GatePolicy;
+use crate::gate::ScanFacts;
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::json;
@@ -24,12 +24,12 @@ const REAL: &str = r#"{"application/vnd.security.vulnerability.report; version=1
         {"id": "CVE-2026-9", "package": "zlib1g", "version": "1:1.2.13"}
     ]}}"#;
 
-fn overview() -> Overview {
+fn overview() -> ScanOverview {
     serde_json::from_str(r#"{"scan_status":"Success","start_time":"2026-11-23T05:30:56Z","severity":"High","summary":{"total":3,"fixable":1,"summary":{"High":1,"Low":1,"":1}}}"#)
         .unwrap()
 }
 
-fn parse(body: &str) -> Result<gate::Report, String> {
+fn parse(body: &str) -> Result<gate::ScanReport, String> {
     read(body.as_bytes(), Digest::of(b""), &overview(), Some(Epoch(7)))
 }
 
@@ -83,8 +83,8 @@ struct Case {
     overview: Value,
     report: Value,
     database: Option<Epoch>,
-    facts: Facts,
-    policy: Policy,
+    facts: ScanFacts,
+    policy: GatePolicy,
 }
 
 const NOW: &str = "2026-11-27T16:45:00Z";
@@ -101,7 +101,7 @@ fn item(id: &str, severity: &str, fix: &str, status: &str) -> Value {
 impl Case {
     /// Seven packages with one harmless finding, as captured from Harbor 2.16.
     fn new() -> Self {
-        let facts = Facts {
+        let facts = ScanFacts {
             digest: Digest::of(b""),
             pushed_at: time::parse("2026-11-27T16:41:12.755Z"),
             distribution: "ubuntu".to_owned(),
@@ -121,7 +121,7 @@ impl Case {
             "scanner": {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.66.0"}, "vulnerabilities": [],
         });
         let database = time::parse("2026-11-27T13:41:48Z");
-        Self { overview, report, database, facts, policy: Policy::usual() }.items(&[item("CVE-1-1", "Low", "", "")])
+        Self { overview, report, database, facts, policy: GatePolicy::usual() }.items(&[item("CVE-1-1", "Low", "", "")])
     }
 
     /// Has these findings, and figures that fit.
@@ -162,19 +162,19 @@ impl Case {
         Self { database: time::parse(time), ..self }
     }
 
-    fn policy(mut self, change: fn(&mut Policy)) -> Self {
+    fn policy(mut self, change: fn(&mut GatePolicy)) -> Self {
         change(&mut self.policy);
         self
     }
 
-    fn facts(mut self, change: fn(&mut Facts)) -> Self {
+    fn facts(mut self, change: fn(&mut ScanFacts)) -> Self {
         change(&mut self.facts);
         self
     }
 
     /// Returns the verdict in one word and all reasons; a report that cannot be read is none.
     fn judged(&self) -> (&'static str, String) {
-        let overview: Overview = serde_json::from_value(self.overview.clone()).unwrap();
+        let overview: ScanOverview = serde_json::from_value(self.overview.clone()).unwrap();
         let body = json!({"application/vnd.security.vulnerability.report; version=1.1": self.report}).to_string();
         let report = match read(body.as_bytes(), Digest::of(b""), &overview, self.database) {
             Ok(report) => report,
@@ -185,9 +185,9 @@ impl Case {
         let reasons: Vec<String> = reasons.chain(verdict.findings.iter().map(ToString::to_string)).collect();
         assert_eq!(verdict.hints().is_empty(), verdict.is_pass(), "every no has a remedy");
         let word = match verdict.outcome() {
-            Outcome::Passed => "passed",
-            Outcome::Refused => "refused",
-            Outcome::NotTrusted => "not trusted",
+            GateOutcome::Passed => "passed",
+            GateOutcome::Refused => "refused",
+            GateOutcome::NotTrusted => "not trusted",
         };
         (word, reasons.join("; "))
     }

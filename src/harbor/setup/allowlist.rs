@@ -4,11 +4,11 @@
 //! (the gate stays stricter), and the list ends with the exemption that ends first: then this has to run again.
 
 use crate::gate::Exemption;
-use crate::harbor::Ask;
 use crate::harbor::Error;
-use crate::harbor::setup::Run;
-use crate::harbor::setup::State;
-use crate::harbor::setup::project::Found;
+use crate::harbor::HarborRequest;
+use crate::harbor::setup::SetupRun;
+use crate::harbor::setup::StepState;
+use crate::harbor::setup::project::FoundProject;
 use crate::sys::clock;
 use crate::values::Epoch;
 use serde::Deserialize;
@@ -20,13 +20,13 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Allowlist {
     #[serde(default)]
-    items: Option<Vec<Item>>,
+    items: Option<Vec<AllowedVulnerability>>,
     #[serde(default)]
     expires_at: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Item {
+struct AllowedVulnerability {
     cve_id: String,
 }
 
@@ -52,12 +52,12 @@ fn body((names, end): &Entries) -> Value {
     json!({"cve_allowlist": {"items": items, "expires_at": end}})
 }
 
-impl Run<'_, '_> {
+impl SetupRun<'_, '_> {
     /// Looks after the list.
     pub(super) async fn allowlist(
         &mut self,
         project: &str,
-        found: Option<&Found>,
+        found: Option<&FoundProject>,
         exemptions: &[Exemption],
     ) -> Result<(), Error> {
         let what = format!("CVE allow-list of project `{project}`");
@@ -70,7 +70,7 @@ impl Run<'_, '_> {
         };
         let present = found.cve_allowlist.as_ref().map(Allowlist::entries).unwrap_or_default();
         if present == wanted || (present.0.is_empty() && wanted.0.is_empty()) {
-            self.step(what, State::Exists);
+            self.step(what, StepState::Exists);
             return Ok(());
         }
         let count = |(names, _): &Entries| names.len();
@@ -78,7 +78,7 @@ impl Run<'_, '_> {
         let change = format!("{} → {} identifiers{end}", count(&present), count(&wanted));
         let mut body = body(&wanted);
         body["metadata"] = json!({"public": found.flag("public").unwrap_or("false")});
-        let ask = Ask::put(format!("change {what}"), ["projects", project]).body(body);
+        let ask = HarborRequest::put(format!("change {what}"), ["projects", project]).body(body);
         self.act(&what, ask, Some(change)).await?;
         Ok(())
     }

@@ -16,15 +16,15 @@ mod robot;
 mod rules;
 mod webhook;
 
-pub use robot::Kept;
+pub use robot::KeptSecret;
 pub use robot::Robots;
 pub use webhook::Webhook;
 
 use crate::gate::Exemption;
 use crate::gate::Severity;
-use crate::harbor::Ask;
 use crate::harbor::Error;
 use crate::harbor::Harbor;
+use crate::harbor::HarborRequest;
 use crate::harbor::artifact::Label;
 use crate::harbor::name;
 use serde::Serialize;
@@ -32,11 +32,11 @@ use std::fmt;
 
 /// What a Harbor should look like.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct HarborSetup {
     /// The project that images are pushed to and judged in.
-    pub staging: Project,
+    pub staging: ProjectSetup,
     /// The project that people pull from.
-    pub release: Project,
+    pub release: ProjectSetup,
     /// The least severity that keeps Harbor from handing out a released image. `None` leaves that to the gate.
     pub withhold: Option<Severity>,
     /// The gate's exemptions: Harbor has to know them, or it withholds what the gate let through.
@@ -57,7 +57,7 @@ pub struct Wanted {
 
 /// A project that should exist.
 #[derive(Debug, Clone)]
-pub struct Project {
+pub struct ProjectSetup {
     /// Its name.
     pub name: String,
     /// Largest size of all its blobs in bytes; -1 is without limit; `None` leaves it alone.
@@ -67,17 +67,17 @@ pub struct Project {
 /// Something that was looked after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Step {
+pub struct SetupStep {
     /// What, such as "project `staging`".
     pub what: String,
     /// What became of it.
-    pub state: State,
+    pub state: StepState,
 }
 
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum StepState {
     /// It is as it should be.
     Exists,
     /// It was made.
@@ -100,21 +100,21 @@ pub enum State {
     },
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for SetupStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state {
-            State::Exists => write!(f, "{}: exists", self.what),
-            State::Created => write!(f, "{}: created", self.what),
-            State::Changed(change) => write!(f, "{}: changed ({change})", self.what),
-            State::WouldCreate => write!(f, "{}: would be created", self.what),
-            State::WouldChange(change) => write!(f, "{}: would be changed ({change})", self.what),
-            State::NotPermitted { remedy } => write!(f, "{}: not permitted; {remedy}", self.what),
-            State::Left { remedy } => write!(f, "{}: left as it is; {remedy}", self.what),
+            StepState::Exists => write!(f, "{}: exists", self.what),
+            StepState::Created => write!(f, "{}: created", self.what),
+            StepState::Changed(change) => write!(f, "{}: changed ({change})", self.what),
+            StepState::WouldCreate => write!(f, "{}: would be created", self.what),
+            StepState::WouldChange(change) => write!(f, "{}: would be changed ({change})", self.what),
+            StepState::NotPermitted { remedy } => write!(f, "{}: not permitted; {remedy}", self.what),
+            StepState::Left { remedy } => write!(f, "{}: left as it is; {remedy}", self.what),
         }
     }
 }
 
-impl State {
+impl StepState {
     /// Tells whether all is well, now or after the real run.
     #[must_use]
     pub fn is_fine(&self) -> bool {
@@ -123,40 +123,40 @@ impl State {
 }
 
 /// A setup under way.
-pub(crate) struct Run<'a, 'h> {
+pub(crate) struct SetupRun<'a, 'h> {
     pub(crate) harbor: &'a Harbor<'h>,
     pub(crate) dry: bool,
-    steps: Vec<Step>,
+    steps: Vec<SetupStep>,
 }
 
-impl Run<'_, '_> {
-    fn step(&mut self, what: impl Into<String>, state: State) {
-        self.steps.push(Step { what: what.into(), state });
+impl SetupRun<'_, '_> {
+    fn step(&mut self, what: impl Into<String>, state: StepState) {
+        self.steps.push(SetupStep { what: what.into(), state });
     }
 
     /// Makes or changes something, unless this is a dry run. `change` says what is different, where it exists already.
-    async fn act(&mut self, what: &str, ask: Ask, change: Option<String>) -> Result<bool, Error> {
+    async fn act(&mut self, what: &str, ask: HarborRequest, change: Option<String>) -> Result<bool, Error> {
         let state = match (self.dry, change) {
-            (true, None) => State::WouldCreate,
-            (true, Some(change)) => State::WouldChange(change),
+            (true, None) => StepState::WouldCreate,
+            (true, Some(change)) => StepState::WouldChange(change),
             (false, change) => match self.harbor.call(ask).await {
-                Ok(_) => change.map_or(State::Created, State::Changed),
+                Ok(_) => change.map_or(StepState::Created, StepState::Changed),
                 // somebody was faster
-                Err(Error::Conflict { .. }) if change.is_none() => State::Exists,
+                Err(Error::Conflict { .. }) if change.is_none() => StepState::Exists,
                 Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
                 Err(error) => return Err(error),
             },
         };
-        let is_there = matches!(state, State::Exists | State::Created | State::Changed(_));
+        let is_there = matches!(state, StepState::Exists | StepState::Created | StepState::Changed(_));
         self.step(what, state);
         Ok(is_there)
     }
 
-    fn not_permitted(&self, said: &str) -> State {
+    fn not_permitted(&self, said: &str) -> StepState {
         let user = self.harbor.user();
         let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
         let remedy = format!("let a Harbor administrator run this, or give `{user}` the right{said}");
-        State::NotPermitted { remedy }
+        StepState::NotPermitted { remedy }
     }
 
     /// Looks something up; `None` and a step when the account may not even do that.
@@ -179,7 +179,7 @@ impl Harbor<'_> {
     /// # Errors
     /// [`Error::Name`] for names that Harbor would refuse, [`Error::Known`] in read-only mode, [`Error::NotHarbor`], and those of
     /// every call but [`Error::NotPermitted`], which becomes a step.
-    pub async fn plan(&self, wanted: &Wanted) -> Result<Vec<Step>, Error> {
+    pub async fn plan(&self, wanted: &HarborSetup) -> Result<Vec<SetupStep>, Error> {
         self.set_up(wanted, true).await
     }
 
@@ -188,18 +188,18 @@ impl Harbor<'_> {
     ///
     /// # Errors
     /// As [`Harbor::plan`]. What was done until then stays, and is found by the next run.
-    pub async fn apply(&self, wanted: &Wanted) -> Result<Vec<Step>, Error> {
+    pub async fn apply(&self, wanted: &HarborSetup) -> Result<Vec<SetupStep>, Error> {
         self.set_up(wanted, false).await
     }
 
-    async fn set_up(&self, wanted: &Wanted, dry: bool) -> Result<Vec<Step>, Error> {
+    async fn set_up(&self, wanted: &HarborSetup, dry: bool) -> Result<Vec<SetupStep>, Error> {
         check(wanted)?;
         let registry = self.origin.origin().ascii_serialization();
         let found = self.discover().await?.ok_or(Error::NotHarbor { step: "the setup", registry })?;
         if !dry {
             found.writable()?;
         }
-        let mut run = Run { harbor: self, dry, steps: Vec::new() };
+        let mut run = SetupRun { harbor: self, dry, steps: Vec::new() };
         let staging = run.project(&wanted.staging, &project::staging_flags()).await?;
         let release = run.project(&wanted.release, &project::release_flags(wanted)).await?;
         run.retention(&wanted.staging.name, staging.as_ref(), wanted.keep).await?;
@@ -220,15 +220,15 @@ impl Harbor<'_> {
     /// Returns the labels of a project.
     pub(crate) async fn project_labels(&self, project: &str) -> Result<Vec<Label>, Error> {
         let action = format!("read the labels of project `{project}`");
-        let ask = Ask::get(format!("read project `{project}`"), ["projects", project]);
-        let found: project::Found = self.call(ask).await?.json()?;
+        let ask = HarborRequest::get(format!("read project `{project}`"), ["projects", project]);
+        let found: project::FoundProject = self.call(ask).await?.json()?;
         let identifier = found.project_id.to_string();
-        self.list(|| Ask::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier)).await
+        self.list(|| HarborRequest::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier)).await
     }
 }
 
 /// Checks all names before anything is asked.
-fn check(wanted: &Wanted) -> Result<(), Error> {
+fn check(wanted: &HarborSetup) -> Result<(), Error> {
     name::check_project(&wanted.staging.name)?;
     name::check_project(&wanted.release.name)?;
     if wanted.staging.name == wanted.release.name {
@@ -262,10 +262,10 @@ fn check(wanted: &Wanted) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn wanted() -> Wanted {
-        Wanted {
-            staging: Project { name: "staging".to_owned(), storage: None },
-            release: Project { name: "release".to_owned(), storage: Some(-1) },
+    fn wanted() -> HarborSetup {
+        HarborSetup {
+            staging: ProjectSetup { name: "staging".to_owned(), storage: None },
+            release: ProjectSetup { name: "release".to_owned(), storage: Some(-1) },
             withhold: Some(Severity::High),
             exemptions: Vec::new(),
             signed: true,
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn checks_names_first() {
-        type Change = fn(&mut Wanted);
+        type Change = fn(&mut HarborSetup);
         let table: [(Change, Option<&str>); 6] = [
             (|_| {}, None),
             (|wanted| wanted.staging.name = "a/b".to_owned(), Some("cannot use `a/b` as project")),
@@ -310,12 +310,12 @@ mod tests {
     #[test]
     fn tells_steps() {
         let states = [
-            State::Exists,
-            State::Changed("a → b".to_owned()),
-            State::WouldCreate,
-            State::NotPermitted { remedy: "ask".to_owned() },
+            StepState::Exists,
+            StepState::Changed("a → b".to_owned()),
+            StepState::WouldCreate,
+            StepState::NotPermitted { remedy: "ask".to_owned() },
         ];
-        let steps = states.map(|state| Step { what: "label `x`".to_owned(), state }.to_string());
+        let steps = states.map(|state| SetupStep { what: "label `x`".to_owned(), state }.to_string());
         let expected = [
             "label `x`: exists",
             "label `x`: changed (a → b)",

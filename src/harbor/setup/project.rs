@@ -1,13 +1,13 @@
 //! Projects with their flags and quotas, and the labels of a project.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
+use crate::harbor::HarborRequest;
 use crate::harbor::artifact::Label;
 use crate::harbor::error::harmless;
-use crate::harbor::setup::Project;
-use crate::harbor::setup::Run;
-use crate::harbor::setup::State;
-use crate::harbor::setup::Wanted;
+use crate::harbor::setup::HarborSetup;
+use crate::harbor::setup::ProjectSetup;
+use crate::harbor::setup::SetupRun;
+use crate::harbor::setup::StepState;
 use crate::harbor::setup::allowlist::Allowlist;
 use crate::sys::http::Method;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ const COLOR: &str = "#48960C";
 
 /// `Project` of the API, as far as it is needed.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Found {
+pub(crate) struct FoundProject {
     pub(crate) project_id: i64,
     #[serde(default)]
     metadata: Option<BTreeMap<String, Option<String>>>,
@@ -28,7 +28,7 @@ pub(crate) struct Found {
     pub(super) cve_allowlist: Option<Allowlist>,
 }
 
-impl Found {
+impl FoundProject {
     /// Returns a flag's value.
     pub(crate) fn flag(&self, name: &str) -> Option<&str> {
         self.metadata.as_ref()?.get(name)?.as_deref()
@@ -62,7 +62,7 @@ pub(super) fn staging_flags() -> Flags {
 }
 
 /// Returns flags with which only signed images without severe vulnerabilities are handed out.
-pub(super) fn release_flags(wanted: &Wanted) -> Flags {
+pub(super) fn release_flags(wanted: &HarborSetup) -> Flags {
     let mut flags = staging_flags();
     // who may see the release project is the organisation's business
     flags.remove("public");
@@ -77,7 +77,7 @@ pub(super) fn release_flags(wanted: &Wanted) -> Flags {
 }
 
 /// Returns the flags that differ, and in words how; a flag that was never set is off, but for the one of the list.
-fn differences(found: &Found, wanted: &Flags) -> (Flags, Vec<String>) {
+fn differences(found: &FoundProject, wanted: &Flags) -> (Flags, Vec<String>) {
     let (mut different, mut words) = (Flags::new(), Vec::new());
     for (name, value) in wanted {
         let unset = if *name == "reuse_sys_cve_allowlist" { "true" } else { "false" };
@@ -90,9 +90,13 @@ fn differences(found: &Found, wanted: &Flags) -> (Flags, Vec<String>) {
     (different, words)
 }
 
-impl Run<'_, '_> {
+impl SetupRun<'_, '_> {
     /// Looks after a project; `None` when it is not there afterwards or cannot be seen.
-    pub(super) async fn project(&mut self, project: &Project, flags: &Flags) -> Result<Option<Found>, Error> {
+    pub(super) async fn project(
+        &mut self,
+        project: &ProjectSetup,
+        flags: &Flags,
+    ) -> Result<Option<FoundProject>, Error> {
         let name = project.name.as_str();
         let what = format!("project `{name}`");
         let Some(found) = self.find(name, &what).await? else { return Ok(None) };
@@ -103,7 +107,7 @@ impl Run<'_, '_> {
             if let Some(bytes) = project.storage {
                 body["storage_limit"] = bytes.into();
             }
-            let ask = Ask::post(format!("create {what}"), ["projects"]).body(body);
+            let ask = HarborRequest::post(format!("create {what}"), ["projects"]).body(body);
             let is_there = self.act(&what, ask, None).await?;
             if !is_there {
                 return Ok(None);
@@ -117,11 +121,12 @@ impl Run<'_, '_> {
         };
         let (mut different, words) = differences(&found, flags);
         if different.is_empty() {
-            self.step(&*what, State::Exists);
+            self.step(&*what, StepState::Exists);
         } else {
             // Harbor's definition has this one field always
             different.entry("public").or_insert_with(|| found.flag("public").unwrap_or("false").to_owned());
-            let ask = Ask::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
+            let ask =
+                HarborRequest::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
             self.act(&what, ask, Some(words.join(", "))).await?;
         }
         self.quota(project, &found).await?;
@@ -129,14 +134,15 @@ impl Run<'_, '_> {
     }
 
     /// Looks a project up; the outer `None` when the account may not.
-    async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<Found>>, Error> {
-        let ask = Ask::get(format!("read {what}"), ["projects", name]);
+    async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<FoundProject>>, Error> {
+        let ask = HarborRequest::get(format!("read {what}"), ["projects", name]);
         let found = match self.harbor.call(ask).await {
-            Ok(reply) => Ok(Some(reply.json::<Found>()?)),
+            Ok(reply) => Ok(Some(reply.json::<FoundProject>()?)),
             Err(Error::NotFound { .. }) => Ok(None),
             // what an account has no rights in looks forbidden even when it does not exist
             Err(forbidden @ Error::NotPermitted { .. }) => {
-                let ask = Ask::new(Method::HEAD, format!("look for {what}"), ["projects"]).query("project_name", name);
+                let ask = HarborRequest::new(Method::HEAD, format!("look for {what}"), ["projects"])
+                    .query("project_name", name);
                 match self.harbor.call(ask).await {
                     Err(Error::NotFound { .. }) => Ok(None),
                     _ => Err(forbidden),
@@ -147,28 +153,28 @@ impl Run<'_, '_> {
         self.look(what, found).await
     }
 
-    async fn quota(&mut self, project: &Project, found: &Found) -> Result<(), Error> {
+    async fn quota(&mut self, project: &ProjectSetup, found: &FoundProject) -> Result<(), Error> {
         let Some(wanted) = project.storage else { return Ok(()) };
         let what = format!("quota of project `{}`", project.name);
         let identifier = found.project_id.to_string();
         let list = self.harbor.list(|| {
-            let ask = Ask::get(format!("read {what}"), ["quotas"]);
+            let ask = HarborRequest::get(format!("read {what}"), ["quotas"]);
             ask.query("reference", "project").query("reference_id", &identifier)
         });
         let quotas = list.await;
         let Some(quotas) = self.look(&what, quotas).await? else { return Ok(()) };
         let Some(quota) = quotas.first() else {
             let remedy = "Harbor shows no quota for it; quotas may be switched off".to_owned();
-            self.step(what, State::Left { remedy });
+            self.step(what, StepState::Left { remedy });
             return Ok(());
         };
         let Quota { id, hard } = quota;
         match hard.get("storage") {
-            Some(present) if *present == wanted => self.step(what, State::Exists),
+            Some(present) if *present == wanted => self.step(what, StepState::Exists),
             present => {
                 let present = present.map_or("none".to_owned(), ToString::to_string);
                 let change = format!("{present} → {wanted} bytes");
-                let ask = Ask::put(format!("change {what}"), ["quotas", &id.to_string()]);
+                let ask = HarborRequest::put(format!("change {what}"), ["quotas", &id.to_string()]);
                 self.act(&what, ask.body(json!({"hard": {"storage": wanted}})), Some(change)).await?;
             }
         }
@@ -179,7 +185,7 @@ impl Run<'_, '_> {
     pub(super) async fn labels(
         &mut self,
         project: &str,
-        found: Option<&Found>,
+        found: Option<&FoundProject>,
         labels: &[String],
     ) -> Result<(), Error> {
         if labels.is_empty() {
@@ -192,17 +198,18 @@ impl Run<'_, '_> {
         };
         let identifier = found.project_id.to_string();
         let action = format!("read the labels of project `{project}`");
-        let list =
-            self.harbor.list(|| Ask::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier));
+        let list = self
+            .harbor
+            .list(|| HarborRequest::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier));
         let present: Result<Vec<Label>, Error> = list.await;
         let Some(present) = self.look(&format!("labels of project `{project}`"), present).await? else { return Ok(()) };
         for label in labels {
             if present.iter().any(|one| one.name == *label) {
-                self.step(what(label), State::Exists);
+                self.step(what(label), StepState::Exists);
                 continue;
             }
             let body: Value = json!({"name": label, "scope": "p", "project_id": found.project_id, "color": COLOR});
-            let ask = Ask::post(format!("create {}", what(label)), ["labels"]).body(body);
+            let ask = HarborRequest::post(format!("create {}", what(label)), ["labels"]).body(body);
             self.act(&what(label), ask, None).await?;
         }
         Ok(())
@@ -212,9 +219,9 @@ impl Run<'_, '_> {
     pub(super) fn after_project(&mut self, things: impl IntoIterator<Item = String>, project: &str) {
         for what in things {
             let state = if self.dry {
-                State::WouldCreate
+                StepState::WouldCreate
             } else {
-                State::Left { remedy: format!("project `{project}` has to be there first") }
+                StepState::Left { remedy: format!("project `{project}` has to be there first") }
             };
             self.step(what, state);
         }
@@ -227,7 +234,7 @@ mod tests {
 
     #[test]
     fn compares_flags() {
-        let found: Found = serde_json::from_str(
+        let found: FoundProject = serde_json::from_str(
             r#"{"project_id":2,"name":"x","metadata":{"public":"true","auto_scan":null,"prevent_vul":"false","retention_id":"7"}}"#,
         )
         .unwrap();
@@ -235,7 +242,7 @@ mod tests {
         assert_eq!(words, ["public: true → false"]);
         assert_eq!(different, Flags::from([("public", "false".to_owned())]));
         assert_eq!(found.flag("retention_id"), Some("7"));
-        let bare: Found = serde_json::from_str(r#"{"project_id":2}"#).unwrap();
+        let bare: FoundProject = serde_json::from_str(r#"{"project_id":2}"#).unwrap();
         assert!(differences(&bare, &staging_flags()).1.is_empty());
     }
 }

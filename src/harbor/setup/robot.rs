@@ -1,10 +1,10 @@
 //! The two robots and their rights; a secret goes into a file that only its owner reads, and nowhere else.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
+use crate::harbor::HarborRequest;
 use crate::harbor::error::harmless;
-use crate::harbor::setup::Run;
-use crate::harbor::setup::State;
+use crate::harbor::setup::SetupRun;
+use crate::harbor::setup::StepState;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Secret;
@@ -91,7 +91,7 @@ pub struct Robots {
 
 /// The file with a robot's secret, as Harbor's pages export it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptSecret {
     /// Full name, such as `robot$pipeline`.
     pub name: String,
     /// What it logs in with.
@@ -102,7 +102,7 @@ pub struct Kept {
 
 /// `Robot` of the API, as far as it is compared.
 #[derive(Debug, Deserialize)]
-struct Robot {
+struct RobotAccount {
     id: i64,
     name: String,
     #[serde(default)]
@@ -126,11 +126,11 @@ struct Permission {
     #[serde(default)]
     namespace: String,
     #[serde(default)]
-    access: Option<Vec<Access>>,
+    access: Option<Vec<RobotAccess>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Access {
+struct RobotAccess {
     #[serde(default)]
     resource: String,
     #[serde(default)]
@@ -138,7 +138,7 @@ struct Access {
 }
 
 #[derive(Deserialize)]
-struct Created {
+struct CreatedRobot {
     name: String,
     secret: String,
 }
@@ -204,7 +204,7 @@ fn permissions(rights: &Rights) -> Value {
     spaces.iter().map(|space| json!({"kind": space.0, "namespace": space.1, "access": access(space)})).collect()
 }
 
-impl Robot {
+impl RobotAccount {
     fn rights(&self) -> Rights {
         let permissions = self.permissions.iter().flatten();
         let rights = permissions.flat_map(|permission| {
@@ -232,18 +232,18 @@ impl Robot {
     }
 }
 
-impl Kept {
+impl KeptSecret {
     /// Returns the file's text.
     fn text(&self) -> String {
         json!({"name": self.name, "secret": self.secret.expose(), "registry": self.registry}).to_string()
     }
 }
 
-impl Run<'_, '_> {
+impl SetupRun<'_, '_> {
     /// Looks after both robots.
     pub(super) async fn robots(&mut self, robots: &Robots, staging: &str, release: &str) -> Result<(), Error> {
-        let list = self.harbor.list(|| Ask::get("read the robots", ["robots"]).query("q", "Level=system"));
-        let present: Result<Vec<Robot>, Error> = list.await;
+        let list = self.harbor.list(|| HarborRequest::get("read the robots", ["robots"]).query("q", "Level=system"));
+        let present: Result<Vec<RobotAccount>, Error> = list.await;
         let Some(present) = self.look("robots", present).await? else { return Ok(()) };
         let pairs = [
             (robots.pipeline.as_str(), pipeline_rights(staging, release)),
@@ -252,9 +252,9 @@ impl Run<'_, '_> {
         for (name, wanted) in pairs {
             let full = format!("{}{name}", robots.prefix);
             // after a change of Harbor's prefix the old name stays
-            let is_made_here = |robot: &&Robot| robot.description.as_deref() == Some(MARK);
-            let ours = |robot: &&Robot| robot.name == full || robot.name == name;
-            let older = |robot: &&Robot| is_made_here(robot) && robot.prefix_before(name).is_some();
+            let is_made_here = |robot: &&RobotAccount| robot.description.as_deref() == Some(MARK);
+            let ours = |robot: &&RobotAccount| robot.name == full || robot.name == name;
+            let older = |robot: &&RobotAccount| is_made_here(robot) && robot.prefix_before(name).is_some();
             match present.iter().find(ours).or_else(|| present.iter().find(older)) {
                 Some(robot) => self.mend(robot, name, &robots.keep, &wanted).await?,
                 None => self.create(robots, name, &wanted).await?,
@@ -263,17 +263,17 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    async fn mend(&mut self, robot: &Robot, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
+    async fn mend(&mut self, robot: &RobotAccount, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
         let what = format!("robot `{name}`");
         let present = robot.rights();
         let trouble = robot.trouble(clock::now().0).map(str::to_owned);
         let trouble = trouble.or_else(|| shared(&present, wanted)).or_else(|| lost(keep, name));
         if let Some(remedy) = trouble {
-            self.step(what, State::Left { remedy });
+            self.step(what, StepState::Left { remedy });
             return Ok(());
         }
         if present == *wanted {
-            self.step(what, State::Exists);
+            self.step(what, StepState::Exists);
             return Ok(());
         }
         let words = |from: &Rights, without: &Rights, sign: char| -> Vec<String> {
@@ -292,7 +292,7 @@ impl Run<'_, '_> {
             "duration": robot.duration.unwrap_or(-1),
             "permissions": permissions(wanted),
         });
-        let ask = Ask::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
+        let ask = HarborRequest::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
         let change = harmless(&change.join(", "), usize::MAX);
         self.act(&what, ask, Some(change)).await?;
         Ok(())
@@ -301,12 +301,12 @@ impl Run<'_, '_> {
     async fn create(&mut self, robots: &Robots, name: &str, wanted: &Rights) -> Result<(), Error> {
         let what = format!("robot `{name}`");
         if self.dry {
-            self.step(what, State::WouldCreate);
+            self.step(what, StepState::WouldCreate);
             return Ok(());
         }
         let path = robots.keep.join(format!("{name}.json"));
         // Harbor shows the secret once: first make sure that there is a place for it
-        let place = Place::open(&robots.keep)?;
+        let place = RobotPlace::open(&robots.keep)?;
         let body = json!({
             "name": name,
             "description": MARK,
@@ -316,19 +316,19 @@ impl Run<'_, '_> {
             "permissions": permissions(wanted),
         });
         // not repeated: a second attempt would not get the secret of the robot that the first one made
-        let ask = Ask::post(format!("create {what}"), ["robots"]).body(body).once();
+        let ask = HarborRequest::post(format!("create {what}"), ["robots"]).body(body).once();
         let state = match self.harbor.call(ask).await {
             Ok(reply) => {
                 // without the parser's words: they may quote the secret
                 let created = serde_json::from_slice(reply.bytes());
-                let created: Created =
+                let created: CreatedRobot =
                     created.map_err(|_| Error::malformed(&format!("create {what}"), &"no name or no secret in it"))?;
                 let registry = self.harbor.audience().to_string();
-                place.keep(&path, &Kept { name: created.name, secret: Secret::new(created.secret), registry })?;
-                State::Created
+                place.keep(&path, &KeptSecret { name: created.name, secret: Secret::new(created.secret), registry })?;
+                StepState::Created
             }
             Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
-            Err(Error::Conflict { .. }) => State::Left {
+            Err(Error::Conflict { .. }) => StepState::Left {
                 remedy: format!(
                     "it exists, but is not shown to `{}`: delete it in Harbor and run this again",
                     self.harbor.user()
@@ -342,15 +342,15 @@ impl Run<'_, '_> {
 }
 
 /// A file for a secret that has no name yet. Its mode is 0600 from the beginning, as `tempfile` makes all its files.
-struct Place(tempfile::NamedTempFile);
+struct RobotPlace(tempfile::NamedTempFile);
 
-impl Place {
+impl RobotPlace {
     fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir(folder)?;
         Ok(Self(fs::temporary(folder)?))
     }
 
-    fn keep(self, path: &Path, kept: &Kept) -> Result<(), Error> {
+    fn keep(self, path: &Path, kept: &KeptSecret) -> Result<(), Error> {
         use std::io::Write;
         let tie = |cause| fs::Error::new("write", path, cause);
         let mut file = self.0;
@@ -388,10 +388,10 @@ mod tests {
         let permissions = permissions(&wanted);
         assert_eq!(permissions.as_array().unwrap().len(), 3);
         let robot = json!({"id": 1, "name": "robot$x", "permissions": permissions, "expires_at": 5});
-        let robot: Robot = serde_json::from_value(robot).unwrap();
+        let robot: RobotAccount = serde_json::from_value(robot).unwrap();
         assert_eq!(robot.rights(), wanted);
         assert_eq!((robot.trouble(4), robot.trouble(5).is_some()), (None, true));
-        let never: Robot = serde_json::from_str(r#"{"id":1,"name":"x","expires_at":-1}"#).unwrap();
+        let never: RobotAccount = serde_json::from_str(r#"{"id":1,"name":"x","expires_at":-1}"#).unwrap();
         assert_eq!((never.trouble(i64::MAX), never.rights().len()), (None, 0));
     }
 
@@ -399,12 +399,12 @@ mod tests {
     fn keeps_secrets_from_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/pipeline.json");
-        let kept = Kept {
+        let kept = KeptSecret {
             name: "robot$pipeline".to_owned(),
             secret: Secret::new("marker".to_owned()),
             registry: "https://h".to_owned(),
         };
-        Place::open(path.parent().unwrap()).unwrap().keep(&path, &kept).unwrap();
+        RobotPlace::open(path.parent().unwrap()).unwrap().keep(&path, &kept).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(
             fs::read_text(&path, 100).unwrap(),

@@ -1,11 +1,11 @@
 //! Rules of projects: which tags never move, what staging keeps.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
+use crate::harbor::HarborRequest;
 use crate::harbor::error::harmless;
-use crate::harbor::setup::Run;
-use crate::harbor::setup::State;
-use crate::harbor::setup::project::Found;
+use crate::harbor::setup::SetupRun;
+use crate::harbor::setup::StepState;
+use crate::harbor::setup::project::FoundProject;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
@@ -19,7 +19,7 @@ const DAILY: &str = "0 0 2 * * *";
 
 /// `ImmutableRule` and `RetentionRule` of the API, as far as they are compared.
 #[derive(Debug, Deserialize)]
-struct Rule {
+struct ProjectRule {
     #[serde(default)]
     id: Option<u64>,
     #[serde(default)]
@@ -29,13 +29,13 @@ struct Rule {
     #[serde(default)]
     params: Option<BTreeMap<String, Value>>,
     #[serde(default)]
-    tag_selectors: Option<Vec<Selector>>,
+    tag_selectors: Option<Vec<RuleSelector>>,
     #[serde(default)]
-    scope_selectors: Option<BTreeMap<String, Vec<Selector>>>,
+    scope_selectors: Option<BTreeMap<String, Vec<RuleSelector>>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Selector {
+struct RuleSelector {
     #[serde(default)]
     decoration: String,
     #[serde(default)]
@@ -43,12 +43,12 @@ struct Selector {
 }
 
 #[derive(Debug, Deserialize)]
-struct Policy {
+struct RetentionPolicy {
     #[serde(default)]
-    rules: Option<Vec<Rule>>,
+    rules: Option<Vec<ProjectRule>>,
 }
 
-impl Rule {
+impl ProjectRule {
     fn has(&self, decoration: &str, pattern: &str) -> bool {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
         let is_one = matches!(tags, [tag] if tag.decoration == decoration && tag.pattern == pattern);
@@ -116,12 +116,12 @@ fn retention(project: i64, keep: u32) -> Value {
     })
 }
 
-impl Run<'_, '_> {
+impl SetupRun<'_, '_> {
     /// Looks after the rule that tags of the release project never move.
     pub(super) async fn immutability(
         &mut self,
         project: &str,
-        found: Option<&Found>,
+        found: Option<&FoundProject>,
         patterns: &[String],
     ) -> Result<(), Error> {
         let what = format!("immutable tags of project `{project}`");
@@ -129,12 +129,13 @@ impl Run<'_, '_> {
             self.after_project([what], project);
             return Ok(());
         }
-        let list = self.harbor.list(|| Ask::get(format!("read {what}"), ["projects", project, "immutabletagrules"]));
-        let rules: Result<Vec<Rule>, Error> = list.await;
+        let list =
+            self.harbor.list(|| HarborRequest::get(format!("read {what}"), ["projects", project, "immutabletagrules"]));
+        let rules: Result<Vec<ProjectRule>, Error> = list.await;
         let Some(rules) = self.look(&what, rules).await? else { return Ok(()) };
         let pattern = moving(patterns);
         if rules.iter().any(|rule| rule.has("excludes", &pattern) && !rule.disabled) {
-            self.step(what, State::Exists);
+            self.step(what, StepState::Exists);
             return Ok(());
         }
         let body = json!({
@@ -158,21 +159,22 @@ impl Run<'_, '_> {
             let remedy = format!(
                 "there is another rule (`{there}`): remove it, or name its moving tags; wanted is `excludes {pattern}`"
             );
-            self.step(what, State::Left { remedy });
+            self.step(what, StepState::Left { remedy });
             return Ok(());
         }
-        let ask = Ask::post(format!("create {what}"), ["projects", project, "immutabletagrules"]).body(body).once();
+        let ask =
+            HarborRequest::post(format!("create {what}"), ["projects", project, "immutabletagrules"]).body(body).once();
         self.act(&what, ask, None).await?;
         Ok(())
     }
 
     /// Makes a rule of ours hold again, as it should be.
-    async fn renew(&mut self, what: &str, project: &str, rule: &Rule, mut body: Value) -> Result<(), Error> {
+    async fn renew(&mut self, what: &str, project: &str, rule: &ProjectRule, mut body: Value) -> Result<(), Error> {
         let identifier = rule.id.unwrap_or_default();
         let number = identifier.to_string();
         let ask = |body: Value| {
             let path = ["projects", project, "immutabletagrules", &number];
-            Ask::put(format!("change {what}"), path).body(body)
+            HarborRequest::put(format!("change {what}"), path).body(body)
         };
         body["id"] = identifier.into();
         let wanted = body["tag_selectors"][0]["pattern"].as_str().unwrap_or_default().to_owned();
@@ -192,7 +194,12 @@ impl Run<'_, '_> {
     }
 
     /// Looks after the rule how much staging keeps.
-    pub(super) async fn retention(&mut self, project: &str, found: Option<&Found>, keep: u32) -> Result<(), Error> {
+    pub(super) async fn retention(
+        &mut self,
+        project: &str,
+        found: Option<&FoundProject>,
+        keep: u32,
+    ) -> Result<(), Error> {
         let what = format!("retention of project `{project}`");
         let Some(found) = found else {
             self.after_project([what], project);
@@ -201,33 +208,33 @@ impl Run<'_, '_> {
         let keep = keep.max(1);
         let body = retention(found.project_id, keep);
         let Some(identifier) = found.flag("retention_id").filter(|text| text.parse::<u64>().is_ok()) else {
-            let ask = Ask::post(format!("create {what}"), ["retentions"]).body(body).once();
+            let ask = HarborRequest::post(format!("create {what}"), ["retentions"]).body(body).once();
             self.act(&what, ask, None).await?;
             return Ok(());
         };
-        let reply = self.harbor.call(Ask::get(format!("read {what}"), ["retentions", identifier])).await;
-        let policy = reply.and_then(|reply| reply.json::<Policy>());
+        let reply = self.harbor.call(HarborRequest::get(format!("read {what}"), ["retentions", identifier])).await;
+        let policy = reply.and_then(|reply| reply.json::<RetentionPolicy>());
         let Some(policy) = self.look(&what, policy).await? else { return Ok(()) };
         let rules = policy.rules.unwrap_or_default();
         if rules.iter().any(|rule| rule.keeps(keep) && !rule.disabled) {
-            self.step(what, State::Exists);
+            self.step(what, StepState::Exists);
         } else if let [rule] = &rules[..]
             && rule.is_retention()
         {
             let mut body = body;
             body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
-            let ask = Ask::put(format!("change {what}"), ["retentions", identifier]).body(body);
+            let ask = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
             let there = rule.count().map_or_else(|| "another number of".to_owned(), |count| format!("the {count}"));
             let state = if rule.disabled { "disabled" } else { &there };
             let change = format!("{state} → the {keep} most recently pushed of each repository");
             self.act(&what, ask, Some(change)).await?;
         } else if rules.iter().any(|rule| !rule.disabled) {
             let remedy = format!("there are other rules; wanted is the {keep} most recently pushed of each repository");
-            self.step(what, State::Left { remedy });
+            self.step(what, StepState::Left { remedy });
         } else {
             let mut body = body;
             body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
-            let ask = Ask::put(format!("change {what}"), ["retentions", identifier]).body(body);
+            let ask = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
             let change = format!("no rule → the {keep} most recently pushed of each repository");
             self.act(&what, ask, Some(change)).await?;
         }
@@ -241,14 +248,14 @@ mod tests {
 
     #[test]
     fn recognises_its_own_rules() {
-        let policy: Policy = serde_json::from_value(retention(2, 10)).unwrap();
+        let policy: RetentionPolicy = serde_json::from_value(retention(2, 10)).unwrap();
         let rules = policy.rules.unwrap();
         assert!(rules[0].keeps(10) && !rules[0].keeps(11) && !rules[0].has("excludes", "**"));
         let text = r#"{"template":"latestPushedK","params":{"latestPushedK":"10"},"tag_selectors":[{"decoration":"matches","pattern":"**"}],"scope_selectors":{"repository":[{"decoration":"repoMatches","pattern":"**"}]}}"#;
-        assert!(serde_json::from_str::<Rule>(text).unwrap().keeps(10));
+        assert!(serde_json::from_str::<ProjectRule>(text).unwrap().keeps(10));
         for other in [text.replace("\"**\"}]}}", "\"a/**\"}]}}"), text.replace("matches", "excludes"), "{}".to_owned()]
         {
-            assert!(!serde_json::from_str::<Rule>(&other).unwrap().keeps(10), "{other}");
+            assert!(!serde_json::from_str::<ProjectRule>(&other).unwrap().keeps(10), "{other}");
         }
     }
 

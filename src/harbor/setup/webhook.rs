@@ -1,9 +1,9 @@
 //! The policy that tells a web hook of finished scans.
 
-use crate::harbor::Ask;
 use crate::harbor::Error;
-use crate::harbor::setup::Run;
-use crate::harbor::setup::State;
+use crate::harbor::HarborRequest;
+use crate::harbor::setup::SetupRun;
+use crate::harbor::setup::StepState;
 use crate::values::Secret;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub struct Webhook {
 
 /// `WebhookPolicy` of the API, as far as it is compared.
 #[derive(Debug, Deserialize)]
-struct Policy {
+struct WebhookPolicy {
     id: i64,
     name: String,
     #[serde(default)]
@@ -34,16 +34,16 @@ struct Policy {
     #[serde(default)]
     event_types: Option<Vec<String>>,
     #[serde(default)]
-    targets: Option<Vec<Target>>,
+    targets: Option<Vec<WebhookTarget>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Target {
+struct WebhookTarget {
     #[serde(default)]
     address: String,
 }
 
-impl Policy {
+impl WebhookPolicy {
     fn fits(&self, webhook: &Webhook) -> bool {
         let events: BTreeSet<&str> = self.event_types.iter().flatten().map(String::as_str).collect();
         let targets = self.targets.as_deref().unwrap_or_default();
@@ -63,7 +63,7 @@ impl Webhook {
     }
 }
 
-impl Run<'_, '_> {
+impl SetupRun<'_, '_> {
     /// Looks after the policy. The secret of an existing one is not compared: Harbor does not show it.
     pub(super) async fn webhook(&mut self, project: &str, is_there: bool, webhook: &Webhook) -> Result<(), Error> {
         let what = format!("webhook `{}` of project `{project}`", webhook.name);
@@ -71,20 +71,22 @@ impl Run<'_, '_> {
             self.after_project([what], project);
             return Ok(());
         }
-        let list = self.harbor.list(|| Ask::get(format!("read {what}"), ["projects", project, "webhook", "policies"]));
-        let policies: Result<Vec<Policy>, Error> = list.await;
+        let list = self
+            .harbor
+            .list(|| HarborRequest::get(format!("read {what}"), ["projects", project, "webhook", "policies"]));
+        let policies: Result<Vec<WebhookPolicy>, Error> = list.await;
         let Some(policies) = self.look(&what, policies).await? else { return Ok(()) };
         match policies.iter().find(|policy| policy.name == webhook.name) {
-            Some(policy) if policy.fits(webhook) => self.step(what, State::Exists),
+            Some(policy) if policy.fits(webhook) => self.step(what, StepState::Exists),
             Some(policy) => {
                 let identifier = policy.id.to_string();
                 let path = ["projects", project, "webhook", "policies", &identifier];
-                let ask = Ask::put(format!("change {what}"), path).body(webhook.body());
+                let ask = HarborRequest::put(format!("change {what}"), path).body(webhook.body());
                 self.act(&what, ask, Some("address or events".to_owned())).await?;
             }
             None => {
                 let path = ["projects", project, "webhook", "policies"];
-                let ask = Ask::post(format!("create {what}"), path).body(webhook.body());
+                let ask = HarborRequest::post(format!("create {what}"), path).body(webhook.body());
                 self.act(&what, ask, None).await?;
             }
         }
@@ -105,7 +107,7 @@ mod tests {
         };
         let mut body = webhook.body();
         body["id"] = 1.into();
-        let mut policy: Policy = serde_json::from_value(body).unwrap();
+        let mut policy: WebhookPolicy = serde_json::from_value(body).unwrap();
         assert!(policy.fits(&webhook));
         policy.event_types = None;
         assert!(!policy.fits(&webhook));

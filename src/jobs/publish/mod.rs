@@ -4,14 +4,14 @@
 mod receivers;
 
 use crate::announce::webhook;
-use crate::announce::webhook::Reason;
+use crate::announce::webhook::PublishReason;
 use crate::announce::writeback;
-use crate::announce::writeback::Image;
-use crate::announce::writeback::WrittenBack;
+use crate::announce::writeback::WriteBackImage;
+use crate::announce::writeback::WriteBackResult;
 use crate::build;
-use crate::build::Built;
-use crate::build::Order;
-use crate::bundle::Place;
+use crate::build::BuiltImage;
+use crate::build::Pinned;
+use crate::bundle::BundleLocation;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::bundle;
@@ -22,11 +22,11 @@ use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::is_asked_for;
 use crate::jobs::workspace::pinned;
 use crate::lock::file::Lock;
-use crate::oci::registry::address::Address;
+use crate::oci::registry::address::ImageLocation;
 use crate::publish;
 use crate::publish::Published;
-use crate::recipe::Definition;
-use crate::sys::http::Http;
+use crate::recipe::ImageDefinition;
+use crate::sys::http::HttpClient;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub struct PublishRequest {
     /// Why tags may go back to an older state; without a reason, images with newer tags are left alone.
     pub accept_older_release: Option<String>,
     /// Take all packages from this bundle, and nothing from archives.
-    pub bundle: Option<Place>,
+    pub bundle: Option<BundleLocation>,
     /// Git checkout to write the digests of published images to.
     pub write_back: Option<WriteBackRequest>,
 }
@@ -66,14 +66,14 @@ pub struct PublishOutcome {
     /// What became of each image. One image's failure does not stop the others.
     pub images: Vec<Published>,
     /// What became of the Git checkout, where one was named.
-    pub write_back: Option<Result<WrittenBack, writeback::Error>>,
+    pub write_back: Option<Result<WriteBackResult, writeback::Error>>,
     /// What became of telling each receiver of the registry file.
-    pub announced: Vec<Announced>,
+    pub announced: Vec<AnnouncedReceiver>,
 }
 
 /// What became of telling one receiver.
 #[derive(Debug)]
-pub struct Announced {
+pub struct AnnouncedReceiver {
     /// Its address, without secrets.
     pub receiver: String,
     /// Images that it was told of.
@@ -106,7 +106,7 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
 
     // everything is built before anything is sent
     let orders = pinned(&definitions, &locks);
-    let building = Building {
+    let building = PublishBuild {
         request,
         target: &target,
         workspace: &workspace,
@@ -118,46 +118,48 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
     let built = building.build(true)?;
     let rebuild = || Ok(by_name(building.build(false)?));
 
-    let wanted: Vec<publish::Order<'_>> = definitions
+    let wanted: Vec<publish::PublishOrder<'_>> = definitions
         .iter()
         .zip(&built)
         .filter(|(_, built)| is_asked_for(&request.images, &built.image))
-        .map(|(definition, built)| publish::Order { definition, built })
+        .map(|(definition, built)| publish::PublishOrder { definition, built })
         .collect();
     let how = Delivery { related: &workspace.related(), dry_run: request.dry_run, rebuild: &rebuild };
     let images = target.deliver(&wanted, &how)?;
     target.leave_states(locks.values(), &images)?;
 
-    announcing.announce(images, &|_| Reason::default())
+    announcing.announce(images, &|_| PublishReason::default())
 }
 
 /// Returns built images by name.
-pub(crate) fn by_name(built: Vec<Built>) -> BTreeMap<String, Built> {
+pub(crate) fn by_name(built: Vec<BuiltImage>) -> BTreeMap<String, BuiltImage> {
     built.into_iter().map(|built| (built.image.clone(), built)).collect()
 }
 
 /// A build that is repeated when something proves to be damaged on the way to the registry.
-struct Building<'a> {
+struct PublishBuild<'a> {
     request: &'a PublishRequest,
     target: &'a PublishTarget<'a>,
     workspace: &'a Workspace<'a>,
-    definitions: &'a [Definition],
+    definitions: &'a [ImageDefinition],
     locks: &'a BTreeMap<String, Lock>,
-    orders: &'a [Order<'a>],
+    orders: &'a [Pinned<'a>],
     session: &'a Session,
 }
 
-impl Building<'_> {
+impl PublishBuild<'_> {
     /// Builds the images from their locks as they are. What the store has is found there, and with `take` what the
     /// shared cache has.
-    fn build(&self, take: bool) -> Result<Vec<Built>, Error> {
-        let options =
-            build::Options { images: self.request.images.clone(), ..self.session.build_options(self.target.layers()) };
+    fn build(&self, take: bool) -> Result<Vec<BuiltImage>, Error> {
+        let options = build::BuildOptions {
+            images: self.request.images.clone(),
+            ..self.session.build_options(self.target.layers())
+        };
         if take {
             self.target.take_from_cache(self.orders, &options, false)?;
         }
 
-        let offline: Option<Http> = match &self.request.bundle {
+        let offline: Option<HttpClient> = match &self.request.bundle {
             Some(place) => Some(bundle::supply(place, self.orders, &[], self.session)?),
             None => None,
         };
@@ -187,7 +189,7 @@ impl<'a> Announcing<'a> {
         session: &'a Session,
     ) -> Result<Self, Error> {
         if let Some(WriteBackRequest { folder, author, .. }) = write_back {
-            if let Address::Layout(_) = target.address() {
+            if let ImageLocation::Layout(_) = target.address() {
                 return Err(Error::usage(
                     "cannot write back digests of images in a layout folder: nothing pulls from it",
                 )
@@ -203,11 +205,11 @@ impl<'a> Announcing<'a> {
     pub(crate) fn announce(
         &self,
         images: Vec<Published>,
-        reason: &dyn Fn(&str) -> Reason,
+        reason: &dyn Fn(&str) -> PublishReason,
     ) -> Result<PublishOutcome, Error> {
         let write_back = self.write_back.map(|WriteBackRequest { folder, author, push }| {
-            let published: Vec<Image> = images.iter().filter_map(Image::of).collect();
-            let options = writeback::Options { author: author.as_deref(), push: *push, dry_run: self.dry_run };
+            let published: Vec<WriteBackImage> = images.iter().filter_map(WriteBackImage::of).collect();
+            let options = writeback::WriteBackOptions { author: author.as_deref(), push: *push, dry_run: self.dry_run };
             writeback::write_back(folder, &published, &options)
         });
         let announced = if self.dry_run { Vec::new() } else { self.receivers.tell(&images, reason, self.session)? };

@@ -1,24 +1,24 @@
 //! The receivers of the registry file: webhooks that are told of published images.
 
-use crate::announce::webhook::Key;
-use crate::announce::webhook::Reason;
-use crate::announce::webhook::Receiver;
+use crate::announce::webhook::PublishReason;
+use crate::announce::webhook::WebhookKey;
+use crate::announce::webhook::WebhookReceiver;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::host_options;
-use crate::jobs::publish::Announced;
+use crate::jobs::publish::AnnouncedReceiver;
 use crate::publish::Published;
 use crate::settings::ReceiverEntry;
 use crate::settings::RegistryFile;
 use crate::sys::http;
-use crate::sys::http::Host;
 use crate::sys::http::HostOptions;
+use crate::sys::http::HttpHost;
 
 /// Attempts for one message: a receiver that does not answer must not hold up a pipeline for long.
 const ATTEMPTS: u32 = 4;
 
 /// The receivers of a registry file, with their keys.
-pub(crate) struct Receivers(Vec<Receiver>);
+pub(crate) struct Receivers(Vec<WebhookReceiver>);
 
 impl Receivers {
     /// Reads their keys.
@@ -29,7 +29,11 @@ impl Receivers {
             let parsed = url
                 .parse()
                 .map_err(|cause| Error::input(format!("cannot use receiver `{}`: {cause}", http::mask(url))))?;
-            receivers.push(Receiver { url: parsed, key: Key::read(secret)?, host: Host::new(options.clone()) });
+            receivers.push(WebhookReceiver {
+                url: parsed,
+                key: WebhookKey::read(secret)?,
+                host: HttpHost::new(options.clone()),
+            });
         }
         Ok(Self(receivers))
     }
@@ -39,14 +43,14 @@ impl Receivers {
     pub(crate) fn tell(
         &self,
         images: &[Published],
-        reason: &dyn Fn(&str) -> Reason,
+        reason: &dyn Fn(&str) -> PublishReason,
         session: &Session,
-    ) -> Result<Vec<Announced>, Error> {
+    ) -> Result<Vec<AnnouncedReceiver>, Error> {
         let store = session.store()?;
         let mut all = Vec::new();
         for receiver in &self.0 {
             let address = http::mask(receiver.url.as_str());
-            let mut announced = Announced { receiver: address, images: Vec::new(), error: None };
+            let mut announced = AnnouncedReceiver { receiver: address, images: Vec::new(), error: None };
             for published in images {
                 let telling = receiver.tell(published, reason(&published.image), store);
                 match session.http().block_on(telling)? {

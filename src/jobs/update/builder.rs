@@ -2,8 +2,8 @@
 //! the work.
 
 use crate::build;
-use crate::build::Built;
-use crate::build::Whereabouts;
+use crate::build::BuiltImage;
+use crate::build::LayerLocation;
 use crate::build::record;
 use crate::jobs::Error;
 use crate::jobs::Session;
@@ -14,8 +14,8 @@ use crate::jobs::update::Worker;
 use crate::jobs::workspace::is_asked_for;
 use crate::jobs::workspace::pinned;
 use crate::lock::file::Lock;
-use crate::recipe::Definition;
-use crate::recipe::Ledger;
+use crate::recipe::ImageDefinition;
+use crate::recipe::ScriptLedger;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -26,13 +26,13 @@ const PART: usize = 20;
 /// A part of an update's images, with all their parents.
 pub(crate) struct UpdateBuilder<'a> {
     /// The images with all their parents, parents first.
-    pub(crate) definitions: Vec<Definition>,
+    pub(crate) definitions: Vec<ImageDefinition>,
     /// Those that are wanted; none named means all.
     pub(crate) images: Vec<String>,
     /// Where layers of finished images may be.
-    pub(crate) layers: Whereabouts,
+    pub(crate) layers: LayerLocation,
     /// Decisions about maintainer scripts.
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) ledger: &'a ScriptLedger,
     /// Store, network and reporter.
     pub(crate) session: &'a Session,
 }
@@ -40,7 +40,7 @@ pub(crate) struct UpdateBuilder<'a> {
 /// What came of building each image.
 pub(crate) struct BuildResults {
     /// Images that are built.
-    pub(crate) built: BTreeMap<String, Built>,
+    pub(crate) built: BTreeMap<String, BuiltImage>,
     /// Why the others are not.
     pub(crate) failed: BTreeMap<String, Error>,
 }
@@ -69,12 +69,12 @@ impl<'a> UpdateBuilder<'a> {
     }
 
     /// Returns how this part is built.
-    fn options(&self) -> build::Options {
-        build::Options { images: self.images.clone(), ..self.session.build_options(self.layers) }
+    fn options(&self) -> build::BuildOptions {
+        build::BuildOptions { images: self.images.clone(), ..self.session.build_options(self.layers) }
     }
 
     /// Returns the images that the store has for these locks.
-    pub(crate) fn known(&self, locks: &BTreeMap<String, Lock>) -> Result<BTreeMap<String, Built>, Error> {
+    pub(crate) fn known(&self, locks: &BTreeMap<String, Lock>) -> Result<BTreeMap<String, BuiltImage>, Error> {
         let store = self.session.store()?;
         let keys = build::keys(&pinned(&self.definitions, locks), &self.options());
         Ok(by_name(keys.iter().filter_map(|key| record::find(key, self.layers, store)).collect()))
@@ -91,7 +91,7 @@ impl<'a> UpdateBuilder<'a> {
 
     /// Builds all images that have a lock, as far as that is possible.
     pub(crate) fn build_each(&self, locks: &BTreeMap<String, Lock>) -> BuildResults {
-        let locked: Vec<&Definition> =
+        let locked: Vec<&ImageDefinition> =
             self.definitions.iter().filter(|definition| locks.contains_key(&definition.image)).collect();
         let mut results = BuildResults { built: BTreeMap::new(), failed: BTreeMap::new() };
 
@@ -115,10 +115,10 @@ impl<'a> UpdateBuilder<'a> {
     /// Builds one image with its parents, unless one of them has failed.
     fn build_one(
         &self,
-        definition: &Definition,
+        definition: &ImageDefinition,
         locks: &BTreeMap<String, Lock>,
         failed: &BTreeMap<String, Error>,
-    ) -> Result<Vec<Built>, Error> {
+    ) -> Result<Vec<BuiltImage>, Error> {
         if let Some(parent) = definition.parent.as_ref().filter(|parent| failed.contains_key(*parent)) {
             return Err(Error::input(format!("cannot build image `{}`: `{parent}` is not built", definition.image)));
         }
@@ -127,10 +127,14 @@ impl<'a> UpdateBuilder<'a> {
         self.build(&line, locks)
     }
 
-    fn build(&self, definitions: &[&Definition], locks: &BTreeMap<String, Lock>) -> Result<Vec<Built>, Error> {
-        let orders: Vec<build::Order<'_>> = definitions
+    fn build(
+        &self,
+        definitions: &[&ImageDefinition],
+        locks: &BTreeMap<String, Lock>,
+    ) -> Result<Vec<BuiltImage>, Error> {
+        let orders: Vec<build::Pinned<'_>> = definitions
             .iter()
-            .filter_map(|definition| Some(build::Order { definition, lock: locks.get(&definition.image)? }))
+            .filter_map(|definition| Some(build::Pinned { definition, lock: locks.get(&definition.image)? }))
             .collect();
         let equipment = self.session.equipment(self.session.http(), self.ledger)?;
         // these locks were chosen in this run
@@ -139,7 +143,7 @@ impl<'a> UpdateBuilder<'a> {
 }
 
 /// Returns these images with all their parents, in the order of the definitions: parents first.
-fn with_parents<'d>(definitions: &'d [Definition], names: &[&String]) -> Vec<&'d Definition> {
+fn with_parents<'d>(definitions: &'d [ImageDefinition], names: &[&String]) -> Vec<&'d ImageDefinition> {
     let mut needed: BTreeSet<&String> = names.iter().copied().collect();
     // parents come before their children, so one walk from the end meets every child first
     for definition in definitions.iter().rev() {

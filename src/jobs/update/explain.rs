@@ -1,20 +1,20 @@
 //! Which vulnerabilities the upgrades of an update fix.
 
 use crate::advisory;
-use crate::advisory::Explained;
-use crate::advisory::Upgrade;
+use crate::advisory::PackageUpgrade;
+use crate::advisory::UpgradeExplanation;
 use crate::advisory::feed;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::update::UpdateOutcome;
 use crate::lock::file::Lock;
-use crate::recipe::Definition;
+use crate::recipe::ImageDefinition;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
 /// Locks by image, before and after.
 #[derive(Clone, Copy)]
-pub(crate) struct Locks<'a> {
+pub(crate) struct LocksBeforeAndAfter<'a> {
     /// Those that are committed.
     pub(crate) previous: &'a BTreeMap<String, Lock>,
     /// Those that were made in this run.
@@ -25,8 +25,8 @@ pub(crate) struct Locks<'a> {
 /// must reach people whether or not somebody can explain them.
 pub(crate) fn add_fixes(
     outcome: &mut UpdateOutcome,
-    definitions: &[Definition],
-    locks: Locks<'_>,
+    definitions: &[ImageDefinition],
+    locks: LocksBeforeAndAfter<'_>,
     session: &Session,
 ) -> Result<(), Error> {
     match explained(outcome, definitions, locks, session) {
@@ -49,11 +49,11 @@ pub(crate) fn add_fixes(
 /// Returns what the upgrades of each image fix; images without upgrades are left out.
 fn explained(
     outcome: &UpdateOutcome,
-    definitions: &[Definition],
-    locks: Locks<'_>,
+    definitions: &[ImageDefinition],
+    locks: LocksBeforeAndAfter<'_>,
     session: &Session,
-) -> Result<BTreeMap<String, Vec<Explained>>, Error> {
-    let mut upgrades: BTreeMap<String, Vec<Upgrade>> = BTreeMap::new();
+) -> Result<BTreeMap<String, Vec<UpgradeExplanation>>, Error> {
+    let mut upgrades: BTreeMap<String, Vec<PackageUpgrade>> = BTreeMap::new();
     for (definition, image) in definitions.iter().zip(&outcome.images) {
         let name = &definition.image;
         if let (Some(old), Some(new)) = (locks.previous.get(name), locks.new.get(name)) {
@@ -68,7 +68,7 @@ fn explained(
     // images share their upgrades: each list is looked up once
     let store = session.store()?;
     let feeds = feed::fetch(&session.registry_file().advisories, store, session.http())?;
-    let mut known: BTreeMap<Vec<Digest>, Vec<Explained>> = BTreeMap::new();
+    let mut known: BTreeMap<Vec<Digest>, Vec<UpgradeExplanation>> = BTreeMap::new();
     let mut fixes = BTreeMap::new();
     for (image, list) in upgrades {
         let key: Vec<Digest> = list.iter().map(|upgrade| upgrade.deb).collect();

@@ -7,16 +7,16 @@ use crate::jobs::update::UpdateOutcome;
 use crate::jobs::update::UpdateRequest;
 use crate::jobs::update::UpdatedImage;
 use crate::lock::file::Lock;
-use crate::publish::State;
+use crate::publish::PublishState;
 use crate::sys::fs;
-use crate::sys::http::Host;
 use crate::sys::http::HostOptions;
+use crate::sys::http::HttpHost;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 
 /// When runs ended.
 #[derive(Clone, Copy)]
-pub(crate) struct Times {
+pub(crate) struct RunTimes {
     /// This one.
     pub(crate) ended: Epoch,
     /// The last one without a failure.
@@ -28,10 +28,10 @@ pub(crate) fn leave(
     request: &UpdateRequest,
     outcome: &UpdateOutcome,
     locks: &BTreeMap<String, Lock>,
-    times: Times,
+    times: RunTimes,
     session: &Session,
 ) -> Result<(), Error> {
-    let run = metrics::Run {
+    let run = metrics::RunMetrics {
         ended: times.ended,
         last_success: times.last_success,
         seconds: session.elapsed().as_secs_f64(),
@@ -43,7 +43,7 @@ pub(crate) fn leave(
         fs::write_atomic(path, metrics::text(&run).as_bytes())?;
     }
     if let Some(gateway) = &request.push_gateway {
-        let host = Host::new(HostOptions::usual(session.options().offline));
+        let host = HttpHost::new(HostOptions::usual(session.options().offline));
         if let Err(error) = session.http().block_on(metrics::push(&host, gateway, metrics::text(&run)))? {
             session.warn(error.to_string());
         }
@@ -51,14 +51,14 @@ pub(crate) fn leave(
     Ok(())
 }
 
-fn figures(image: &UpdatedImage, outcome: &UpdateOutcome, locks: &BTreeMap<String, Lock>) -> metrics::Image {
+fn figures(image: &UpdatedImage, outcome: &UpdateOutcome, locks: &BTreeMap<String, Lock>) -> metrics::ImageMetrics {
     let update = &image.update;
     let published = outcome.published_image(&update.image);
-    let failed = image.error.is_some() || published.is_some_and(|published| published.state == State::Failed);
+    let failed = image.error.is_some() || published.is_some_and(|published| published.state == PublishState::Failed);
     let levels = update.difference.iter().flat_map(|difference| &difference.levels);
     let changed = levels.map(|level| level.packages.len()).sum();
     let pushed = published.and_then(|published| published.pushed.as_ref());
-    metrics::Image {
+    metrics::ImageMetrics {
         name: update.image.clone(),
         locked: locks.get(&update.image).map(|lock| lock.epoch),
         failed,

@@ -6,9 +6,9 @@ mod explain;
 mod figures;
 
 use crate::advisory;
-use crate::announce::webhook::Reason;
-use crate::build::Built;
-use crate::build::Whereabouts;
+use crate::announce::webhook::PublishReason;
+use crate::build::BuiltImage;
+use crate::build::LayerLocation;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::lock::accepts_older;
@@ -22,17 +22,17 @@ use crate::jobs::update::builder::UpdateBuilder;
 use crate::jobs::workspace::Relock;
 use crate::jobs::workspace::Workspace;
 use crate::lock::file::Lock;
-use crate::publish::Order;
+use crate::publish::PublishOrder;
+use crate::publish::PublishState;
 use crate::publish::Published;
-use crate::publish::State as PublishState;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::update::ImageUpdate;
-use crate::update::State;
+use crate::update::UpdateState;
 use crate::update::assess;
 use crate::update::lease::Lease;
-use crate::update::memory::Found;
-use crate::update::memory::Memory;
+use crate::update::memory::UpdateFinding;
+use crate::update::memory::UpdateMemory;
 use crate::update::repull;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
@@ -137,11 +137,11 @@ impl UpdateOutcome {
     }
 
     /// Adds what building showed: failures, and exact figures in place of estimates.
-    fn add_built(&mut self, before: &BTreeMap<String, Built>, mut results: BuildResults) {
+    fn add_built(&mut self, before: &BTreeMap<String, BuiltImage>, mut results: BuildResults) {
         for image in &mut self.images {
             let name = &image.update.image;
             let built = results.built.get(name);
-            if let (Some(old), Some(new), State::Changed) = (before.get(name), built, image.update.state) {
+            if let (Some(old), Some(new), UpdateState::Changed) = (before.get(name), built, image.update.state) {
                 image.update.repull = repull::measure(old, new);
             }
             for platform in built.into_iter().flat_map(|built| &built.platforms) {
@@ -155,12 +155,12 @@ impl UpdateOutcome {
     }
 
     /// Says why an image is published anew, as far as that is known.
-    fn reason(&self, image: &str) -> Reason {
+    fn reason(&self, image: &str) -> PublishReason {
         let Some(image) = self.images.iter().find(|other| other.update.image == image) else {
-            return Reason::default();
+            return PublishReason::default();
         };
         let fixes = image.update.cves().into_iter().map(str::to_owned).collect();
-        Reason { urgency: image.update.urgency, fixes }
+        PublishReason { urgency: image.update.urgency, fixes }
     }
 }
 
@@ -189,7 +189,7 @@ pub fn run(request: &UpdateRequest, session: &Session) -> Result<UpdateOutcome, 
     let how = Relock { locked_states: false, pockets: &request.pockets, accept_older };
     let results = workspace.relock_each(&definitions, &previous, &how)?;
     let builder = UpdateBuilder {
-        layers: target.as_ref().map_or(Whereabouts::Here, PublishTarget::layers),
+        layers: target.as_ref().map_or(LayerLocation::Here, PublishTarget::layers),
         definitions,
         images: Vec::new(),
         ledger: workspace.ledger()?,
@@ -202,7 +202,7 @@ pub fn run(request: &UpdateRequest, session: &Session) -> Result<UpdateOutcome, 
     explain::add_fixes(
         &mut outcome,
         &builder.definitions,
-        explain::Locks { previous: &previous, new: &locks },
+        explain::LocksBeforeAndAfter { previous: &previous, new: &locks },
         session,
     )?;
 
@@ -211,21 +211,21 @@ pub fn run(request: &UpdateRequest, session: &Session) -> Result<UpdateOutcome, 
         outcome.wrote = true;
     }
     if let (Some(target), Some(announcing)) = (&target, &announcing) {
-        let publishing = Publishing { request, target, builder: &builder, related: workspace.related() };
+        let publishing = UpdatePublishing { request, target, builder: &builder, related: workspace.related() };
         let images = publishing.run(&before, &locks, &mut outcome)?;
         target.leave_states(locks.values(), &images)?;
         let published = announcing.announce(images, &|image| outcome.reason(image))?;
         outcome.published = Some(published);
     }
 
-    let memory = Memory { store, project: &project };
+    let memory = UpdateMemory { store, project: &project };
     let ended = clock::now();
     remember(&outcome, request, memory, ended)?;
     figures::leave(
         request,
         &outcome,
         &locks,
-        figures::Times { ended, last_success: memory.success(!outcome.has_failed(), ended)? },
+        figures::RunTimes { ended, last_success: memory.success(!outcome.has_failed(), ended)? },
         session,
     )?;
     Ok(outcome)
@@ -253,7 +253,7 @@ fn keep_changed(
     workspace: &Workspace<'_>,
 ) -> Result<(), Error> {
     for UpdatedImage { update, .. } in &outcome.images {
-        let is_new = matches!(update.state, State::Changed | State::New);
+        let is_new = matches!(update.state, UpdateState::Changed | UpdateState::New);
         if let Some(lock) = locks.get(&update.image).filter(|_| is_new) {
             workspace.keep(lock)?;
         }
@@ -262,18 +262,18 @@ fn keep_changed(
 }
 
 /// Building and publishing part by part.
-struct Publishing<'a> {
+struct UpdatePublishing<'a> {
     request: &'a UpdateRequest,
     target: &'a PublishTarget<'a>,
     builder: &'a UpdateBuilder<'a>,
     related: BTreeMap<String, Vec<String>>,
 }
 
-impl Publishing<'_> {
+impl UpdatePublishing<'_> {
     /// Builds and publishes every image that has a lock; what building showed is added to the outcome.
     fn run(
         &self,
-        before: &BTreeMap<String, Built>,
+        before: &BTreeMap<String, BuiltImage>,
         locks: &BTreeMap<String, Lock>,
         outcome: &mut UpdateOutcome,
     ) -> Result<Vec<Published>, Error> {
@@ -282,10 +282,12 @@ impl Publishing<'_> {
             part.take_from_cache(self.target, locks)?;
             let results = part.build_each(locks);
 
-            let orders: Vec<Order<'_>> = part
+            let orders: Vec<PublishOrder<'_>> = part
                 .definitions
                 .iter()
-                .filter_map(|definition| Some(Order { definition, built: results.built.get(&definition.image)? }))
+                .filter_map(|definition| {
+                    Some(PublishOrder { definition, built: results.built.get(&definition.image)? })
+                })
                 .collect();
             let rebuild = || Ok(part.build_each(locks).built);
             let how = Delivery { related: &self.related, dry_run: self.request.dry_run, rebuild: &rebuild };
@@ -297,26 +299,31 @@ impl Publishing<'_> {
 }
 
 /// Remembers what this run found and did, for `sockel status`.
-fn remember(outcome: &UpdateOutcome, request: &UpdateRequest, memory: Memory<'_>, now: Epoch) -> Result<(), Error> {
+fn remember(
+    outcome: &UpdateOutcome,
+    request: &UpdateRequest,
+    memory: UpdateMemory<'_>,
+    now: Epoch,
+) -> Result<(), Error> {
     for image in &outcome.images {
         // nothing was found out about images whose archives could not be read
-        if image.update.state != State::Failed {
+        if image.update.state != UpdateState::Failed {
             memory.note(&image.update.image, found(image, outcome, request), now)?;
         }
     }
     Ok(())
 }
 
-fn found(image: &UpdatedImage, outcome: &UpdateOutcome, request: &UpdateRequest) -> Found {
-    let urgent = image.update.urgency == Some(advisory::Urgency::Urgent);
+fn found(image: &UpdatedImage, outcome: &UpdateOutcome, request: &UpdateRequest) -> UpdateFinding {
+    let urgent = image.update.urgency == Some(advisory::UpgradeUrgency::Urgent);
     if !outcome.wrote {
-        return Found::Looked { urgent };
+        return UpdateFinding::Looked { urgent };
     }
     let is_current = outcome
         .published_image(&image.update.image)
         .is_some_and(|published| matches!(published.state, PublishState::Published | PublishState::UpToDate));
     if request.action == UpdateAction::Publish && !is_current {
-        return Found::Stuck { urgent };
+        return UpdateFinding::Stuck { urgent };
     }
-    Found::Taken
+    UpdateFinding::Taken
 }

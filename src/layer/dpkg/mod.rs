@@ -6,15 +6,15 @@
 mod present;
 
 use crate::apt::relation::Relation;
-use crate::layer::dpkg::present::Present;
-use crate::layer::unpack::Unpacked;
+use crate::layer::dpkg::present::InstalledPackages;
+use crate::layer::unpack::UnpackedPackage;
 use crate::layer::unpack::merged;
 use crate::store;
-use crate::tree::Content;
-use crate::tree::Contents;
-use crate::tree::Entry;
-use crate::tree::Kind;
-use crate::tree::Origin;
+use crate::tree::ContentReader;
+use crate::tree::EntryKind;
+use crate::tree::EntryOrigin;
+use crate::tree::FileContent;
+use crate::tree::TreeEntry;
 use crate::tree::parent;
 use crate::values::CONTENT_MTIME;
 use md5::Digest as _;
@@ -62,10 +62,14 @@ pub enum Error {
 ///
 /// # Errors
 /// When control data is missing or not one paragraph.
-pub fn status_d(package: &Unpacked, contents: &Contents<'_>, kept: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
-    let record = Record::read(package, contents)?;
+pub fn status_d(
+    package: &UnpackedPackage,
+    contents: &ContentReader<'_>,
+    kept: &dyn Fn(&str) -> bool,
+) -> Result<Vec<TreeEntry>, Error> {
+    let record = InstalledPackage::read(package, contents)?;
     let name = &record.name;
-    let origin = Origin::Package(name.clone());
+    let origin = EntryOrigin::Package(name.clone());
     let path = format!("var/lib/dpkg/status.d/{name}");
 
     // without a `Status` field: scanners take such a package as installed
@@ -86,18 +90,18 @@ pub fn status_d(package: &Unpacked, contents: &Contents<'_>, kept: &dyn Fn(&str)
 /// # Errors
 /// When control data is missing or not one paragraph.
 pub fn database(
-    packages: &[&Unpacked],
-    contents: &Contents<'_>,
+    packages: &[&UnpackedPackage],
+    contents: &ContentReader<'_>,
     kept: &dyn Fn(&str) -> bool,
-) -> Result<Vec<Entry>, Error> {
+) -> Result<Vec<TreeEntry>, Error> {
     let mut records = Vec::new();
     for package in packages {
-        records.push(Record::read(package, contents)?);
+        records.push(InstalledPackage::read(package, contents)?);
     }
     // packages come by level; dpkg sorts its status file by name
     records.sort_by(|first, second| first.name.cmp(&second.name));
 
-    let present = Present::new(records.iter().map(|record| record.paragraph.as_str()));
+    let present = InstalledPackages::new(records.iter().map(|record| record.paragraph.as_str()));
     let mut entries = skeleton();
     let mut status = String::new();
     // always written, like the other files of a fresh system
@@ -108,7 +112,7 @@ pub fn database(
         record.add_triggers(&mut triggers)?;
     }
 
-    let origin = Origin::Generator(NAME.to_owned());
+    let origin = EntryOrigin::Generator(NAME.to_owned());
     entries.push(file(&origin, "var/lib/dpkg/status", &status, 0o644));
     for (name, text) in triggers {
         entries.push(file(&origin, &format!("{TRIGGERS}/{name}"), &text, 0o644));
@@ -121,8 +125,8 @@ pub fn database(
 ///
 /// # Errors
 /// When control data is missing or not one paragraph.
-pub fn replaced(package: &Unpacked, contents: &Contents<'_>) -> Result<BTreeSet<String>, Error> {
-    let record = Record::read(package, contents)?;
+pub fn replaced(package: &UnpackedPackage, contents: &ContentReader<'_>) -> Result<BTreeSet<String>, Error> {
+    let record = InstalledPackage::read(package, contents)?;
     let relations = Relation::parse_list(field(&record.paragraph, "Replaces").unwrap_or_default());
     let relations = relations.map_err(|_| record.bad_control("its `Replaces` field is malformed"))?;
     Ok(relations.into_iter().map(|relation| relation.name).collect())
@@ -156,9 +160,9 @@ const FILES: [(&str, &str); 6] = [
     ("var/lib/dpkg/triggers/Unincorp", ""),
 ];
 
-fn skeleton() -> Vec<Entry> {
-    let origin = Origin::Generator(NAME.to_owned());
-    let folders = FOLDERS.iter().map(|path| entry(&origin, path, Kind::Directory, 0o755));
+fn skeleton() -> Vec<TreeEntry> {
+    let origin = EntryOrigin::Generator(NAME.to_owned());
+    let folders = FOLDERS.iter().map(|path| entry(&origin, path, EntryKind::Directory, 0o755));
     folders.chain(FILES.iter().map(|(path, text)| file(&origin, path, text, 0o644))).collect()
 }
 
@@ -178,18 +182,18 @@ const KEPT_MEMBERS: [(&str, u32); 11] = [
 ];
 
 /// One package with its control paragraph read.
-struct Record<'a> {
+struct InstalledPackage<'a> {
     name: String,
     /// Name as in dpkg's file names: with `:<architecture>` for `Multi-Arch: same`.
     qualified: String,
     /// The control paragraph, ending in one line end.
     paragraph: String,
-    package: &'a Unpacked,
-    contents: &'a Contents<'a>,
+    package: &'a UnpackedPackage,
+    contents: &'a ContentReader<'a>,
 }
 
-impl<'a> Record<'a> {
-    fn read(package: &'a Unpacked, contents: &'a Contents<'a>) -> Result<Self, Error> {
+impl<'a> InstalledPackage<'a> {
+    fn read(package: &'a UnpackedPackage, contents: &'a ContentReader<'a>) -> Result<Self, Error> {
         let (name, qualified, paragraph) = Default::default();
         let mut record = Self { name, qualified, paragraph, package, contents };
         let text = record.member("control")?.unwrap_or_default();
@@ -225,7 +229,7 @@ impl<'a> Record<'a> {
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    fn bytes(&self, member: &str, content: &Content, limit: u64) -> Result<Vec<u8>, Error> {
+    fn bytes(&self, member: &str, content: &FileContent, limit: u64) -> Result<Vec<u8>, Error> {
         self.contents.read(content, limit).map_err(|cause| Error::Read {
             package: self.name.clone(),
             member: format!("`{member}`"),
@@ -252,7 +256,7 @@ impl<'a> Record<'a> {
     }
 
     /// The paragraph as in dpkg's status file: with `Status` and the sums of the configuration files.
-    fn installed(&self, present: &Present) -> Result<String, Error> {
+    fn installed(&self, present: &InstalledPackages) -> Result<String, Error> {
         let lessened = present.without_missing(&self.paragraph);
         // an upgrade would bring back the dependency that the recipe excluded
         let wanted = if lessened.is_some() { "hold" } else { "install" };
@@ -274,7 +278,7 @@ impl<'a> Record<'a> {
     /// Configuration files with the sums that they have in the package, whatever the recipe made of them; so dpkg
     /// sees a changed or removed file as the administrator's decision.
     fn conffile_sums(&self) -> Result<String, Error> {
-        let by_path: BTreeMap<&str, &Entry> =
+        let by_path: BTreeMap<&str, &TreeEntry> =
             self.package.entries.iter().map(|entry| (entry.path.as_str(), entry)).collect();
 
         let mut sums = String::new();
@@ -292,15 +296,15 @@ impl<'a> Record<'a> {
     }
 
     /// Files of the info folder.
-    fn info(&self, kept: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
-        let origin = Origin::Package(self.name.clone());
+    fn info(&self, kept: &dyn Fn(&str) -> bool) -> Result<Vec<TreeEntry>, Error> {
+        let origin = EntryOrigin::Package(self.name.clone());
         let mut entries = vec![file(&origin, &self.info_path("list"), &self.list(kept), 0o644)];
         // `dpkg --audit` wants this file even when it is empty
         entries.push(file(&origin, &self.info_path("md5sums"), &self.md5sums(kept)?, 0o644));
 
         for (member, mode) in KEPT_MEMBERS {
             if let Some(content) = self.package.control.get(member) {
-                entries.push(entry(&origin, &self.info_path(member), Kind::File(content.clone()), mode));
+                entries.push(entry(&origin, &self.info_path(member), EntryKind::File(content.clone()), mode));
             }
         }
         Ok(entries)
@@ -396,12 +400,12 @@ fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
-fn entry(origin: &Origin, path: &str, kind: Kind, mode: u32) -> Entry {
-    Entry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin: origin.clone() }
+fn entry(origin: &EntryOrigin, path: &str, kind: EntryKind, mode: u32) -> TreeEntry {
+    TreeEntry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin: origin.clone() }
 }
 
-fn file(origin: &Origin, path: &str, text: &str, mode: u32) -> Entry {
-    entry(origin, path, Kind::File(Content::inline(text.as_bytes())), mode)
+fn file(origin: &EntryOrigin, path: &str, text: &str, mode: u32) -> TreeEntry {
+    entry(origin, path, EntryKind::File(FileContent::inline(text.as_bytes())), mode)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::apt::control::Paragraph;
 use crate::apt::relation::Provide;
 use crate::apt::relation::Relation;
-use crate::apt::version::Version;
+use crate::apt::version::DebianVersion;
 use std::collections::BTreeMap;
 
 /// Fields whose unsatisfied dependencies are left out of the database.
@@ -11,19 +11,19 @@ const FIELDS: [&str; 2] = ["Pre-Depends", "Depends"];
 
 /// Names, versions and provided names of all packages of an image.
 #[derive(Debug, Default)]
-pub(super) struct Present {
-    versions: BTreeMap<String, Version>,
+pub(super) struct InstalledPackages {
+    versions: BTreeMap<String, DebianVersion>,
     provided: Vec<Provide>,
 }
 
-impl Present {
+impl InstalledPackages {
     /// Collects from control paragraphs; malformed ones are refused elsewhere.
     pub(super) fn new<'a>(paragraphs: impl Iterator<Item = &'a str>) -> Self {
         let mut present = Self::default();
         for paragraph in paragraphs.filter_map(|text| Paragraph::parse(text).ok()) {
             let name = paragraph.get("Package").unwrap_or_default();
             let version = paragraph.get("Version").unwrap_or_default();
-            present.versions.insert(name.to_owned(), Version::new(version));
+            present.versions.insert(name.to_owned(), DebianVersion::new(version));
             present
                 .provided
                 .extend(Provide::parse_list(paragraph.get("Provides").unwrap_or_default()).unwrap_or_default());
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn leaves_out_what_nothing_satisfies() {
         let records = ["Package: a\nVersion: 2\nProvides: v (= 1)\n", "Package: b\nVersion: 1\n"];
-        let present = Present::new(records.iter().copied());
+        let present = InstalledPackages::new(records.iter().copied());
         let table = [
             ("Depends: a, b\n", None),
             ("Depends: a (>= 2), missing, x | b\n", Some("Package: p\nDepends: a (>= 2), x | b\n")),

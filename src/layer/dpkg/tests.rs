@@ -28,17 +28,17 @@ Maintainer: Example <demo@example.org>
 Description: other
 ";
 
-fn package(control: &[(&str, &str)], files: &[(&str, &str)]) -> Unpacked {
-    let origin = Origin::Package("x".to_owned());
-    let member = |(name, text): &(&str, &str)| ((*name).to_owned(), Content::inline(text.as_bytes()));
+fn package(control: &[(&str, &str)], files: &[(&str, &str)]) -> UnpackedPackage {
+    let origin = EntryOrigin::Package("x".to_owned());
+    let member = |(name, text): &(&str, &str)| ((*name).to_owned(), FileContent::inline(text.as_bytes()));
     let entries = files.iter().map(|(path, text)| match path.strip_suffix('/') {
-        Some(folder) => entry(&origin, folder, Kind::Directory, 0o755),
+        Some(folder) => entry(&origin, folder, EntryKind::Directory, 0o755),
         None => file(&origin, path, text, 0o644),
     });
-    Unpacked { control: control.iter().map(member).collect(), entries: entries.collect() }
+    UnpackedPackage { control: control.iter().map(member).collect(), entries: entries.collect() }
 }
 
-fn demo() -> Unpacked {
+fn demo() -> UnpackedPackage {
     let control = [
         ("control", CONTROL),
         (
@@ -59,25 +59,25 @@ fn demo() -> Unpacked {
     )
 }
 
-fn other() -> Unpacked {
+fn other() -> UnpackedPackage {
     package(&[("control", OTHER)], &[("usr/", ""), ("usr/share/other", "o")])
 }
 
-fn with<T>(work: impl FnOnce(&Contents<'_>) -> T) -> T {
+fn with<T>(work: impl FnOnce(&ContentReader<'_>) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    work(&Contents::new(&store))
+    work(&ContentReader::new(&store))
 }
 
 fn kept(path: &str) -> bool {
     !path.starts_with("usr/share/doc/")
 }
 
-fn text_of<'a>(made: &'a [Entry], path: &str) -> &'a str {
+fn text_of<'a>(made: &'a [TreeEntry], path: &str) -> &'a str {
     let entry = made.iter().find(|entry| entry.path == path).unwrap_or_else(|| panic!("{path} is missing"));
     match &entry.content().unwrap().source {
-        crate::tree::Source::Inline(bytes) => str::from_utf8(bytes).unwrap(),
-        crate::tree::Source::Payload { .. } => panic!("inline"),
+        crate::tree::ContentSource::Inline(bytes) => str::from_utf8(bytes).unwrap(),
+        crate::tree::ContentSource::Payload { .. } => panic!("inline"),
     }
 }
 
@@ -86,7 +86,7 @@ fn one_record_a_package_for_scanners() {
     let made = with(|contents| status_d(&demo(), contents, &kept)).unwrap();
     let paths: Vec<&str> = made.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(paths, ["var/lib/dpkg/status.d/libdemo1", "var/lib/dpkg/status.d/libdemo1.md5sums"]);
-    assert!(made.iter().all(|entry| entry.origin == Origin::Package("libdemo1".to_owned())));
+    assert!(made.iter().all(|entry| entry.origin == EntryOrigin::Package("libdemo1".to_owned())));
     assert_eq!(text_of(&made, paths[0]), CONTROL.replace("Status: deinstall ok config-files\n", ""));
     assert_eq!(text_of(&made, paths[1]), "0cc175b9c0f1b6a831c399e269772661  usr/lib/demo.so\n");
     let made = with(|contents| status_d(&other(), contents, &kept)).unwrap();
@@ -148,8 +148,8 @@ fn dpkg_finds_nothing_wrong() {
     for entry in made.into_iter().chain(files) {
         let path = folder.path().join(&entry.path);
         match &entry.kind {
-            Kind::Directory => fs::create_dir(&path).unwrap(),
-            Kind::File(content) => {
+            EntryKind::Directory => fs::create_dir(&path).unwrap(),
+            EntryKind::File(content) => {
                 fs::create_dir(path.parent().unwrap()).unwrap();
                 fs::write_atomic(&path, &with(|contents| contents.read(content, 1 << 20)).unwrap()).unwrap();
             }

@@ -5,13 +5,13 @@
 //! on when the image was built.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::entry;
 use crate::layer::generate::file;
-use crate::recipe::Level;
-use crate::recipe::User;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::recipe::LevelDefinition;
+use crate::recipe::UserAccount;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 use crate::tree::check_path;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -32,15 +32,15 @@ const HOME_MODE: u32 = 0o750;
 const RESERVED: [u32; 3] = [NOBODY, 65535, u32::MAX];
 
 /// Runs at the root, and wherever accounts are added.
-pub(super) fn wanted(levels: &[Level]) -> bool {
+pub(super) fn wanted(levels: &[LevelDefinition]) -> bool {
     levels.len() == 1 || levels.last().is_some_and(|level| !level.users.is_empty() || !level.groups.is_empty())
 }
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
-    let accounts = Accounts::of(scene.input.levels)?;
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
+    let accounts = AccountTables::of(scene.input.levels)?;
     let (mut passwd, mut shadow) = (String::new(), String::new());
     for (uid, (name, user)) in &accounts.users {
-        let User { comment, home, shell, .. } = user;
+        let UserAccount { comment, home, shell, .. } = user;
         passwd += &format!("{name}:x:{uid}:{}:{comment}:{home}:{shell}\n", accounts.gid(user));
         // no password fits either: `*` as base-passwd writes it, `!*` as systemd-sysusers does
         let lock = if *uid == 0 || *uid == NOBODY { "*" } else { "!*" };
@@ -56,13 +56,13 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     entries.push(file(NAME, "etc/passwd", passwd, 0o644));
     entries.push(file(NAME, "etc/group", group, 0o644));
     for (path, text) in [("etc/shadow", shadow), ("etc/gshadow", gshadow)] {
-        entries.push(Entry { gid: SHADOW_GID, ..file(NAME, path, text, 0o640) });
+        entries.push(TreeEntry { gid: SHADOW_GID, ..file(NAME, path, text, 0o640) });
     }
     Ok(entries)
 }
 
 /// Returns home folders for the users of this level that have none yet. Where users share a home, the first one owns it.
-fn homes(scene: &Scene<'_>, accounts: &Accounts) -> Vec<Entry> {
+fn homes(scene: &MergedView<'_>, accounts: &AccountTables) -> Vec<TreeEntry> {
     let mut paths = BTreeSet::new();
     let mut entries = Vec::new();
     for (uid, (name, user)) in &accounts.users {
@@ -74,21 +74,21 @@ fn homes(scene: &Scene<'_>, accounts: &Accounts) -> Vec<Entry> {
 
         let path = &user.home[1..];
         if scene.get(path).is_none() && paths.insert(path) {
-            let home = entry(NAME, path, Kind::Directory, HOME_MODE);
-            entries.push(Entry { uid: *uid, gid: accounts.gid(user), ..home });
+            let home = entry(NAME, path, EntryKind::Directory, HOME_MODE);
+            entries.push(TreeEntry { uid: *uid, gid: accounts.gid(user), ..home });
         }
     }
     entries
 }
 
 /// All accounts of an image, in order of their ids.
-struct Accounts {
-    users: BTreeMap<u32, (String, User)>,
+struct AccountTables {
+    users: BTreeMap<u32, (String, UserAccount)>,
     groups: BTreeMap<u32, String>,
 }
 
-impl Accounts {
-    fn of(levels: &[Level]) -> Result<Self, Error> {
+impl AccountTables {
+    fn of(levels: &[LevelDefinition]) -> Result<Self, Error> {
         // those without which programs of the base system fail, as base-passwd has them
         let groups = [(0, "root"), (SHADOW_GID, "shadow"), (NOBODY, "nogroup")];
         let users = [
@@ -115,7 +115,7 @@ impl Accounts {
     }
 
     /// Returns the number of a user's group, which was checked when the user was added.
-    fn gid(&self, user: &User) -> u32 {
+    fn gid(&self, user: &UserAccount) -> u32 {
         self.groups.iter().find(|(_, name)| **name == user.group).map_or(NOBODY, |(gid, _)| *gid)
     }
 
@@ -136,7 +136,7 @@ impl Accounts {
         problems.extend(causes.into_iter().map(|cause| Error::Account { kind: "group", name: name.to_owned(), cause }));
     }
 
-    fn add_user(&mut self, name: &str, user: &User, problems: &mut Vec<Error>) {
+    fn add_user(&mut self, name: &str, user: &UserAccount, problems: &mut Vec<Error>) {
         let mut causes: Vec<String> = bad_name(name).into_iter().chain(bad_fields(user)).collect();
         if self.users.values().any(|(known, _)| known == name) {
             causes.push("the name is taken".to_owned());
@@ -156,8 +156,8 @@ impl Accounts {
     }
 }
 
-fn fixed_user(uid: u32, group: &str, home: &str, comment: &str) -> User {
-    User {
+fn fixed_user(uid: u32, group: &str, home: &str, comment: &str) -> UserAccount {
+    UserAccount {
         uid,
         group: group.to_owned(),
         home: home.to_owned(),
@@ -178,7 +178,7 @@ fn bad_name(name: &str) -> Option<String> {
 }
 
 /// Checks the fields of passwd(5), where a colon would begin the next field and a line end the next account.
-fn bad_fields(user: &User) -> Vec<String> {
+fn bad_fields(user: &UserAccount) -> Vec<String> {
     let mut causes = Vec::new();
     for (field, text) in [("comment", &user.comment), ("home", &user.home), ("shell", &user.shell)] {
         if text.contains(':') || text.chars().any(char::is_control) {

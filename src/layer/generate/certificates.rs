@@ -6,13 +6,13 @@
 //! certificates stay, because whether one has expired depends on the day of the build.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::file;
 use crate::layer::generate::link;
 use crate::layer::generate::x509;
-use crate::layer::generate::x509::Certificate;
-use crate::recipe::Level;
-use crate::tree::Entry;
+use crate::layer::generate::x509::X509Certificate;
+use crate::recipe::LevelDefinition;
+use crate::tree::TreeEntry;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -29,12 +29,12 @@ const LIST_HEAD: &str = "\
 ";
 
 /// Runs whenever any level so far wants a bundle, because every level may bring certificates.
-pub(super) fn wanted(levels: &[Level]) -> bool {
+pub(super) fn wanted(levels: &[LevelDefinition]) -> bool {
     levels.iter().any(|level| level.certificates.bundle)
 }
 
 /// One file of trusted certificates.
-pub(super) struct Anchor {
+pub(super) struct TrustAnchorFile {
     /// Path in the image, where the link by name leads.
     path: String,
     /// Name of the link in the store.
@@ -42,10 +42,10 @@ pub(super) struct Anchor {
     /// The file as the image has it, or will have it.
     bytes: Vec<u8>,
     /// The certificates in it.
-    pub(super) certificates: Vec<Certificate>,
+    pub(super) certificates: Vec<X509Certificate>,
 }
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let anchors = anchors(scene)?;
     let mut bundle = Vec::new();
     let mut list = LIST_HEAD.to_owned();
@@ -74,15 +74,16 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
 }
 
 /// Tells whether a recipe or lower level brings the file itself.
-fn is_present(scene: &Scene<'_>, anchor: &Anchor) -> bool {
-    let content = scene.get(&anchor.path).and_then(Entry::content);
+fn is_present(scene: &MergedView<'_>, anchor: &TrustAnchorFile) -> bool {
+    let content = scene.get(&anchor.path).and_then(TreeEntry::content);
     content.is_some_and(|content| content.digest == Digest::of(&anchor.bytes))
 }
 
 /// Links `<hash>.<number>` in the order of `openssl rehash`: names in byte order, equal certificates once, files with
 /// several certificates not at all.
-fn hashed_links(anchors: &[Anchor]) -> Vec<Entry> {
-    let by_name: BTreeMap<&str, &Anchor> = anchors.iter().map(|anchor| (anchor.pem.as_str(), anchor)).collect();
+fn hashed_links(anchors: &[TrustAnchorFile]) -> Vec<TreeEntry> {
+    let by_name: BTreeMap<&str, &TrustAnchorFile> =
+        anchors.iter().map(|anchor| (anchor.pem.as_str(), anchor)).collect();
 
     let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -102,8 +103,8 @@ fn hashed_links(anchors: &[Anchor]) -> Vec<Entry> {
 }
 
 /// Returns all trusted certificate files of the image so far, in bundle order.
-pub(super) fn anchors(scene: &Scene<'_>) -> Result<Vec<Anchor>, Error> {
-    let mut found = Anchors::default();
+pub(super) fn anchors(scene: &MergedView<'_>) -> Result<Vec<TrustAnchorFile>, Error> {
+    let mut found = TrustAnchorFiles::default();
     for (path, bytes) in files(scene, PACKAGED)? {
         found.add(path, bytes);
     }
@@ -125,14 +126,14 @@ pub(super) fn anchors(scene: &Scene<'_>) -> Result<Vec<Anchor>, Error> {
 
 /// Trusted certificate files while they are collected.
 #[derive(Default)]
-struct Anchors {
-    anchors: Vec<Anchor>,
+struct TrustAnchorFiles {
+    anchors: Vec<TrustAnchorFile>,
     /// Paths by the lower-case names of their links.
     paths: BTreeMap<String, String>,
     problems: Vec<Error>,
 }
 
-impl Anchors {
+impl TrustAnchorFiles {
     fn add(&mut self, path: String, bytes: Vec<u8>) {
         // the list is read line by line
         if path.chars().any(char::is_control) {
@@ -146,7 +147,7 @@ impl Anchors {
         }
 
         match x509::read_pem(&String::from_utf8_lossy(&bytes)) {
-            Ok(certificates) => self.anchors.push(Anchor { path, pem, bytes, certificates }),
+            Ok(certificates) => self.anchors.push(TrustAnchorFile { path, pem, bytes, certificates }),
             Err(invalid) => self.refuse(&path, invalid.to_string()),
         }
     }
@@ -157,13 +158,13 @@ impl Anchors {
 }
 
 /// Tells whether neither packages nor recipes bring any certificate.
-fn has_none(scene: &Scene<'_>) -> bool {
+fn has_none(scene: &MergedView<'_>) -> bool {
     let has_files = scene.merged.below(PACKAGED).any(|entry| entry.path.ends_with(".crt"));
     !has_files && scene.input.levels.iter().all(|level| level.certificates.extra.is_empty())
 }
 
 /// Reads all `*.crt` files below a folder.
-fn files(scene: &Scene<'_>, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+fn files(scene: &MergedView<'_>, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, Error> {
     let mut files = BTreeMap::new();
     for entry in scene.merged.below(folder).filter(|entry| entry.path.ends_with(".crt")) {
         if let Some(bytes) = scene.read(&entry.path)? {
@@ -187,7 +188,7 @@ fn link_name(path: &str) -> String {
 
 /// Returns the organisation's certificates of all levels as files with one certificate each: only those get hashed
 /// links. Those of a file with several are named `<name>-1`, `<name>-2` and so on.
-fn extras(levels: &[Level], problems: &mut Vec<Error>) -> BTreeMap<String, Vec<u8>> {
+fn extras(levels: &[LevelDefinition], problems: &mut Vec<Error>) -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (name, text) in levels.iter().flat_map(|level| &level.certificates.extra) {
         let (stem, certificates) = match read_extra(name, text) {
@@ -219,7 +220,7 @@ fn extras(levels: &[Level], problems: &mut Vec<Error>) -> BTreeMap<String, Vec<u
 }
 
 /// Reads one certificate file of a recipe; returns its name without ending, and what it holds.
-fn read_extra<'a>(name: &'a str, text: &str) -> Result<(&'a str, Vec<Certificate>), Error> {
+fn read_extra<'a>(name: &'a str, text: &str) -> Result<(&'a str, Vec<X509Certificate>), Error> {
     let stem = good_stem(name).ok_or_else(|| {
         bad_extra(name, "the name is not `<name>.pem` or `<name>.crt` of letters, digits, `.`, `_`, `-`")
     })?;

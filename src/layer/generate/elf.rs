@@ -3,8 +3,8 @@
 //! Source: System V ABI, chapters 4 and 5 (ELF header, program header, dynamic section), 64-bit little-endian form.
 
 use crate::store::Error;
-use crate::tree::Content;
-use crate::tree::Contents;
+use crate::tree::ContentReader;
+use crate::tree::FileContent;
 use crate::values::Architecture;
 
 /// Most program headers that are read; libraries have about ten.
@@ -27,7 +27,7 @@ const TAG_SONAME: u64 = 14;
 
 /// A shared library of the image's architecture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Library {
+pub struct SharedLibrary {
     /// The name that programs ask for; absent in plugins.
     pub soname: Option<String>,
 }
@@ -36,16 +36,20 @@ pub struct Library {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read(content: &Content, contents: &Contents<'_>, architecture: Architecture) -> Result<Option<Library>, Error> {
-    File { content, contents }.library(architecture)
+pub fn read(
+    content: &FileContent,
+    contents: &ContentReader<'_>,
+    architecture: Architecture,
+) -> Result<Option<SharedLibrary>, Error> {
+    ElfFile { content, contents }.library(architecture)
 }
 
-struct File<'a> {
-    content: &'a Content,
-    contents: &'a Contents<'a>,
+struct ElfFile<'a> {
+    content: &'a FileContent,
+    contents: &'a ContentReader<'a>,
 }
 
-impl File<'_> {
+impl ElfFile<'_> {
     /// Reads a part that the file's own headers point to; `None` when it lies beyond the end of the file.
     fn part(&self, offset: u64, size: u64) -> Result<Option<Vec<u8>>, Error> {
         let fits = offset.checked_add(size).is_some_and(|end| end <= self.content.size);
@@ -55,7 +59,7 @@ impl File<'_> {
         Ok(Some(bytes))
     }
 
-    fn library(&self, architecture: Architecture) -> Result<Option<Library>, Error> {
+    fn library(&self, architecture: Architecture) -> Result<Option<SharedLibrary>, Error> {
         let Some(table) = self.program_headers(architecture)? else { return Ok(None) };
         let segments: Vec<&[u8]> = table.chunks_exact(PROGRAM_HEADER).collect();
 
@@ -67,7 +71,7 @@ impl File<'_> {
         let (Some(strings), Some(name)) =
             (dynamic_value(&dynamic, TAG_STRING_TABLE), dynamic_value(&dynamic, TAG_SONAME))
         else {
-            return Ok(Some(Library { soname: None }));
+            return Ok(Some(SharedLibrary { soname: None }));
         };
 
         // the string table is given by its address in memory, the soname by its place in that table
@@ -76,7 +80,7 @@ impl File<'_> {
         let size = NAME_LIMIT.min(self.content.size.saturating_sub(offset));
         let Some(bytes) = self.part(offset, size)? else { return Ok(None) };
         let soname = bytes.split(|byte| *byte == 0).next().and_then(|name| str::from_utf8(name).ok());
-        Ok(soname.map(|name| Library { soname: Some(name.to_owned()) }))
+        Ok(soname.map(|name| SharedLibrary { soname: Some(name.to_owned()) }))
     }
 
     /// Returns the table of program headers, if this is a shared library of the architecture.

@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// More than one problem; never nested.
-    #[error("{}", Lines(.0))]
+    #[error("{}", ErrorLines(.0))]
     Several(Vec<Error>),
     /// The recipe names a generator that does not exist.
     #[error("cannot generate `{name}` for recipe `{recipe}`: there is no such generator")]
@@ -50,7 +50,7 @@ pub enum Error {
         /// First path in the folder.
         path: String,
         /// Origin of that path.
-        origin: tree::Origin,
+        origin: tree::EntryOrigin,
     },
     /// The image lacks a file that the generator needs.
     #[error("cannot generate `{generator}`: `/{path}` is missing, {consequence}")]
@@ -142,9 +142,9 @@ impl Error {
 }
 
 /// Shows one problem a line.
-struct Lines<'a>(&'a [Error]);
+struct ErrorLines<'a>(&'a [Error]);
 
-impl fmt::Display for Lines<'_> {
+impl fmt::Display for ErrorLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, error) in self.0.iter().enumerate() {
             if number > 0 {

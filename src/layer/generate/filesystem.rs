@@ -5,11 +5,11 @@
 //! and `/var/mail` are left out on purpose.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::folder;
 use crate::layer::generate::link;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 
 const NAME: &str = "filesystem";
 
@@ -60,7 +60,7 @@ const FOLDERS: [(&str, u32); 30] = [
 /// Folders where everybody may write; their mode is set whoever brings them.
 const SHARED: [&str; 3] = ["tmp", "var/tmp", "run/lock"];
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let mut entries = links(scene)?;
     for (path, mode) in FOLDERS {
         if scene.get(path).is_none() {
@@ -74,7 +74,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
 }
 
 /// Returns the links of [`LINKS`] that nobody brings.
-fn links(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+fn links(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let mut entries = Vec::new();
     let mut problems = Vec::new();
     for (path, target) in LINKS {
@@ -86,7 +86,7 @@ fn links(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
         match scene.get(path).map(|entry| &entry.kind) {
             None => entries.push(link(NAME, path, target)),
             // packages may bring the folder itself, empty, where their scripts would turn it into the link
-            Some(Kind::Directory) => match scene.merged.below(path).next() {
+            Some(EntryKind::Directory) => match scene.merged.below(path).next() {
                 None => entries.push(link(NAME, path, target)),
                 // the link would hide these files, so somebody has to decide
                 Some(first) => problems.push(Error::NotEmpty {
@@ -104,7 +104,7 @@ fn links(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
 }
 
 /// Returns the link to the vendor of this system for dpkg-vendor(1).
-fn origin_link(scene: &Scene<'_>) -> Option<Entry> {
+fn origin_link(scene: &MergedView<'_>) -> Option<TreeEntry> {
     let path = "etc/dpkg/origins/default";
     // Ubuntu brings Debian's file too, so it is tried first
     let vendors = ["ubuntu", "debian"];

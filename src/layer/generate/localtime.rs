@@ -1,15 +1,15 @@
 //! Owns `/etc/localtime` (localtime(5)) and `/etc/timezone`, which tzdata's postinst writes.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::file;
 use crate::layer::generate::link;
-use crate::tree::Entry;
+use crate::tree::TreeEntry;
 use crate::tree::check_path;
 
 const NAME: &str = "localtime";
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let Some(zone) = scene.level().and_then(|level| level.localtime.as_deref()) else { return Ok(Vec::new()) };
 
     // the name becomes part of a path and a link target

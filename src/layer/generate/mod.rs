@@ -15,21 +15,21 @@ pub mod x509;
 
 pub use error::Error;
 
-use crate::recipe::Level;
-use crate::tree::Content;
-use crate::tree::Contents;
-use crate::tree::Entry;
-use crate::tree::Kind;
-use crate::tree::Origin;
+use crate::recipe::LevelDefinition;
+use crate::tree::ContentReader;
+use crate::tree::EntryKind;
+use crate::tree::EntryOrigin;
+use crate::tree::FileContent;
 use crate::tree::Tree;
+use crate::tree::TreeEntry;
 use crate::values::Architecture;
 use crate::values::CONTENT_MTIME;
 
 /// What generators may look at. There is no clock, no network and no host file system.
 #[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
+pub struct GeneratorInput<'a> {
     /// All levels from the root up; the last is the one being built.
-    pub levels: &'a [Level],
+    pub levels: &'a [LevelDefinition],
     /// Architecture of the image.
     pub architecture: Architecture,
     /// All lower levels, merged.
@@ -37,25 +37,25 @@ pub struct Input<'a> {
     /// This level: packages and recipe files so far.
     pub level: &'a Tree,
     /// Reads the bytes of both trees.
-    pub contents: &'a Contents<'a>,
+    pub contents: &'a ContentReader<'a>,
 }
 
 /// One row of the table below.
-struct Generator {
+struct FileGenerator {
     name: &'static str,
     version: u32,
     /// A recipe switches it on in its `generate:` list; the others have recipe keys of their own.
     plain: bool,
-    wanted: fn(&[Level]) -> bool,
-    run: fn(&Scene<'_>) -> Result<Vec<Entry>, Error>,
+    wanted: fn(&[LevelDefinition]) -> bool,
+    run: fn(&MergedView<'_>) -> Result<Vec<TreeEntry>, Error>,
     /// Paths that exist to be written by this generator, so that a recipe need not name them in `replaces`; one with
     /// a trailing slash means everything below.
     targets: &'static [&'static str],
 }
 
 /// Every generator, in running order. A new version number says that its output may differ for the same input.
-const GENERATORS: &[Generator] = &[
-    Generator {
+const GENERATORS: &[FileGenerator] = &[
+    FileGenerator {
         name: "accounts",
         version: 1,
         plain: false,
@@ -63,7 +63,7 @@ const GENERATORS: &[Generator] = &[
         run: accounts::run,
         targets: &["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"],
     },
-    Generator {
+    FileGenerator {
         name: "filesystem",
         version: 1,
         plain: true,
@@ -71,7 +71,7 @@ const GENERATORS: &[Generator] = &[
         run: filesystem::run,
         targets: &["bin", "sbin", "lib", "lib64", "tmp", "var/tmp", "var/run", "var/lock", "run/lock"],
     },
-    Generator {
+    FileGenerator {
         name: "nsswitch",
         version: 1,
         plain: true,
@@ -79,7 +79,7 @@ const GENERATORS: &[Generator] = &[
         run: nsswitch::run,
         targets: &[],
     },
-    Generator {
+    FileGenerator {
         name: "locale",
         version: 1,
         plain: true,
@@ -87,7 +87,7 @@ const GENERATORS: &[Generator] = &[
         run: locale::run,
         targets: &["etc/default/locale"],
     },
-    Generator {
+    FileGenerator {
         name: "os-release",
         version: 1,
         plain: true,
@@ -95,7 +95,7 @@ const GENERATORS: &[Generator] = &[
         run: os_release::run,
         targets: &[],
     },
-    Generator {
+    FileGenerator {
         name: "ld-so-cache",
         version: 1,
         plain: true,
@@ -103,7 +103,7 @@ const GENERATORS: &[Generator] = &[
         run: ld_so_cache::run,
         targets: &["etc/ld.so.cache"],
     },
-    Generator {
+    FileGenerator {
         name: "localtime",
         version: 1,
         plain: false,
@@ -111,7 +111,7 @@ const GENERATORS: &[Generator] = &[
         run: localtime::run,
         targets: &["etc/localtime", "etc/timezone"],
     },
-    Generator {
+    FileGenerator {
         name: "certificates",
         version: 1,
         plain: false,
@@ -119,7 +119,7 @@ const GENERATORS: &[Generator] = &[
         run: certificates::run,
         targets: &["etc/ca-certificates.conf", "etc/ssl/certs/"],
     },
-    Generator {
+    FileGenerator {
         name: "trust-store",
         version: 1,
         plain: false,
@@ -130,7 +130,7 @@ const GENERATORS: &[Generator] = &[
 ];
 
 /// Tells whether this level's recipe names a plain generator.
-fn named(levels: &[Level], name: &str) -> bool {
+fn named(levels: &[LevelDefinition], name: &str) -> bool {
     levels.last().is_some_and(|level| level.generate.iter().any(|wanted| wanted == name))
 }
 
@@ -147,7 +147,7 @@ pub fn versions() -> impl Iterator<Item = (&'static str, u32)> {
 /// Tells whether a path (without leading slash) exists to be written by this generator, so that it may be replaced
 /// without being named in a recipe's `replaces`.
 #[must_use]
-pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
+pub fn may_replace(generator: &str, path: &str, levels: &[LevelDefinition]) -> bool {
     // recipes choose the path of the trust store, so it is in no table
     if generator == "trust-store" {
         return trust_store::targets(levels).contains(path);
@@ -161,14 +161,14 @@ pub fn may_replace(generator: &str, path: &str, levels: &[Level]) -> bool {
 
 /// Runs every generator that the last level asks for.
 ///
-/// Entries come in byte order of their paths, each path once, with [`Origin::Generator`] and [`CONTENT_MTIME`]. What
+/// Entries come in byte order of their paths, each path once, with [`EntryOrigin::Generator`] and [`CONTENT_MTIME`]. What
 /// the trees already hold with the same attributes is left out; entries that replace a path of a package or a lower
 /// level are returned, and the caller decides with [`may_replace`] and the recipe's `replaces`.
 ///
 /// # Errors
 /// All problems of all generators together: [`Error::Several`] if they are more than one.
-pub fn generate(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
-    let scene = Scene::new(input);
+pub fn generate(input: &GeneratorInput<'_>) -> Result<Vec<TreeEntry>, Error> {
+    let scene = MergedView::new(input);
     let mut problems = unknown(input.levels);
     let mut tree = Tree::default();
     for generator in GENERATORS.iter().filter(|generator| (generator.wanted)(input.levels)) {
@@ -191,7 +191,7 @@ pub fn generate(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
 }
 
 /// Returns an error for each generator that the recipe names and that does not exist.
-fn unknown(levels: &[Level]) -> Vec<Error> {
+fn unknown(levels: &[LevelDefinition]) -> Vec<Error> {
     let Some(level) = levels.last() else { return Vec::new() };
     let mut problems = Vec::new();
     for name in &level.generate {
@@ -203,34 +203,34 @@ fn unknown(levels: &[Level]) -> Vec<Error> {
 }
 
 /// The input with both trees merged, as a running container would see it.
-struct Scene<'a> {
-    input: Input<'a>,
+struct MergedView<'a> {
+    input: GeneratorInput<'a>,
     merged: Tree,
 }
 
-impl<'a> Scene<'a> {
-    fn new(input: &Input<'a>) -> Self {
+impl<'a> MergedView<'a> {
+    fn new(input: &GeneratorInput<'a>) -> Self {
         let merged = input.lower.iter().chain(input.level.iter()).cloned().collect();
         Self { input: *input, merged }
     }
 
     /// The level being built; the callers' `wanted` saw it.
-    fn level(&self) -> Option<&Level> {
+    fn level(&self) -> Option<&LevelDefinition> {
         self.input.levels.last()
     }
 
-    fn get(&self, path: &str) -> Option<&Entry> {
+    fn get(&self, path: &str) -> Option<&TreeEntry> {
         self.merged.get(path)
     }
 
     /// Tells whether the trees already hold this, whatever its origin and time.
-    fn has(&self, new: &Entry) -> bool {
+    fn has(&self, new: &TreeEntry) -> bool {
         let Some(old) = self.get(&new.path) else { return false };
         let has_same_attributes = (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid);
         has_same_attributes
             && match (&old.kind, &new.kind) {
                 // the same bytes, wherever they are kept
-                (Kind::File(old), Kind::File(new)) => old.digest == new.digest,
+                (EntryKind::File(old), EntryKind::File(new)) => old.digest == new.digest,
                 (old, new) => old == new,
             }
     }
@@ -242,7 +242,7 @@ impl<'a> Scene<'a> {
 
     /// Reads a small file through links; `None` when it does not exist.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let Some(content) = self.merged.resolve(path).and_then(Entry::content) else { return Ok(None) };
+        let Some(content) = self.merged.resolve(path).and_then(TreeEntry::content) else { return Ok(None) };
         let read = self.input.contents.read(content, READ_LIMIT);
         read.map(Some).map_err(|cause| Error::Read { path: path.to_owned(), cause })
     }
@@ -251,24 +251,24 @@ impl<'a> Scene<'a> {
 /// Largest file that a generator reads: all of them are small text files and certificates.
 const READ_LIMIT: u64 = 1 << 20;
 
-fn entry(generator: &str, path: &str, kind: Kind, mode: u32) -> Entry {
-    let origin = Origin::Generator(generator.to_owned());
-    Entry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin }
+fn entry(generator: &str, path: &str, kind: EntryKind, mode: u32) -> TreeEntry {
+    let origin = EntryOrigin::Generator(generator.to_owned());
+    TreeEntry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: CONTENT_MTIME, origin }
 }
 
 /// A file of root's.
-fn file(generator: &str, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Entry {
-    entry(generator, path, Kind::File(Content::inline(bytes.into())), mode)
+fn file(generator: &str, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> TreeEntry {
+    entry(generator, path, EntryKind::File(FileContent::inline(bytes.into())), mode)
 }
 
 /// A symbolic link; links have no mode of their own, 0777 is what the kernel shows.
-fn link(generator: &str, path: &str, target: &str) -> Entry {
-    entry(generator, path, Kind::Symlink(target.to_owned()), 0o777)
+fn link(generator: &str, path: &str, target: &str) -> TreeEntry {
+    entry(generator, path, EntryKind::Symlink(target.to_owned()), 0o777)
 }
 
 /// A folder of root's.
-fn folder(generator: &str, path: &str, mode: u32) -> Entry {
-    entry(generator, path, Kind::Directory, mode)
+fn folder(generator: &str, path: &str, mode: u32) -> TreeEntry {
+    entry(generator, path, EntryKind::Directory, mode)
 }
 
 #[cfg(test)]

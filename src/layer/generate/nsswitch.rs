@@ -1,9 +1,9 @@
 //! Owns `/etc/nsswitch.conf` (nsswitch.conf(5)), which libc-bin's postinst copies into place.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::file;
-use crate::tree::Entry;
+use crate::tree::TreeEntry;
 
 const NAME: &str = "nsswitch";
 
@@ -25,7 +25,7 @@ rpc: files
 ";
 
 /// Does nothing where a package or recipe brings the file.
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let path = "etc/nsswitch.conf";
     if scene.get(path).is_some() {
         return Ok(Vec::new());

@@ -1,9 +1,9 @@
 //! Owns the `/etc/os-release` link (os-release(5)) and the check that scanners can tell which distribution this is.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::link;
-use crate::tree::Entry;
+use crate::tree::TreeEntry;
 
 const NAME: &str = "os-release";
 
@@ -12,7 +12,7 @@ const FILE: &str = "usr/lib/os-release";
 
 const CONSEQUENCE: &str = "scanners would report no vulnerabilities at all";
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let Some(text) = read_text(scene, FILE)? else { return Err(missing(FILE)) };
     let mut problems = missing_fields(FILE, &text, &["NAME", "ID", "VERSION_ID"]);
 
@@ -34,7 +34,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
     Ok(if scene.get(path).is_none() { vec![link(NAME, path, "../usr/lib/os-release")] } else { Vec::new() })
 }
 
-fn read_text(scene: &Scene<'_>, path: &str) -> Result<Option<String>, Error> {
+fn read_text(scene: &MergedView<'_>, path: &str) -> Result<Option<String>, Error> {
     Ok(scene.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 

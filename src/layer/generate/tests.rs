@@ -1,8 +1,8 @@
 //! Contract of the generators, on small trees; certificates also against the tools that they replace.
 
 use super::*;
-use crate::recipe::Certificates;
-use crate::recipe::User;
+use crate::recipe::CertificateStores;
+use crate::recipe::UserAccount;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::tree::text;
@@ -16,62 +16,66 @@ const MULTI: &str = include_str!("testdata/multi.pem");
 const LEAF: &str = include_str!("testdata/leaf.pem");
 
 fn tree(files: &[(&str, &str)]) -> Tree {
-    let origin = || Origin::Package("test".to_owned());
-    let new = |path: &str, kind, mode| Entry { origin: origin(), ..entry("", path, kind, mode) };
+    let origin = || EntryOrigin::Package("test".to_owned());
+    let new = |path: &str, kind, mode| TreeEntry { origin: origin(), ..entry("", path, kind, mode) };
     let one = |(path, text): &(&str, &str)| match (path.strip_suffix('/'), text.strip_prefix("->")) {
-        (Some(folder), _) => new(folder, Kind::Directory, 0o755),
-        (_, Some(target)) => new(path, Kind::Symlink(target.to_owned()), 0o777),
-        _ => new(path, Kind::File(Content::inline(text.as_bytes())), 0o644),
+        (Some(folder), _) => new(folder, EntryKind::Directory, 0o755),
+        (_, Some(target)) => new(path, EntryKind::Symlink(target.to_owned()), 0o777),
+        _ => new(path, EntryKind::File(FileContent::inline(text.as_bytes())), 0o644),
     };
     files.iter().map(one).collect()
 }
 
-fn run(levels: &[Level], lower: &Tree, level: &Tree) -> Result<Vec<Entry>, Error> {
+fn run(levels: &[LevelDefinition], lower: &Tree, level: &Tree) -> Result<Vec<TreeEntry>, Error> {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let contents = Contents::new(&store);
-    let made = generate(&Input { levels, architecture: Architecture::Amd64, lower, level, contents: &contents })?;
-    assert!(made.iter().all(|entry| entry.mtime == CONTENT_MTIME && matches!(entry.origin, Origin::Generator(_))));
+    let contents = ContentReader::new(&store);
+    let made =
+        generate(&GeneratorInput { levels, architecture: Architecture::Amd64, lower, level, contents: &contents })?;
+    assert!(made.iter().all(|entry| entry.mtime == CONTENT_MTIME && matches!(entry.origin, EntryOrigin::Generator(_))));
     Ok(made)
 }
 
 /// Runs the last level and shows one line a path.
-fn lines(levels: &[Level], lower: &Tree, level: &Tree) -> String {
+fn lines(levels: &[LevelDefinition], lower: &Tree, level: &Tree) -> String {
     match run(levels, lower, level) {
         Ok(made) => made.iter().map(|entry| format!("{}\n", text::line(entry))).collect(),
         Err(error) => format!("{error}\n"),
     }
 }
 
-fn bytes<'a>(made: &'a [Entry], path: &str) -> &'a [u8] {
+fn bytes<'a>(made: &'a [TreeEntry], path: &str) -> &'a [u8] {
     let entry = made.iter().find(|entry| entry.path == path).unwrap_or_else(|| panic!("{path} is missing"));
     match entry.content() {
-        Some(Content { source: crate::tree::Source::Inline(bytes), .. }) => bytes,
+        Some(FileContent { source: crate::tree::ContentSource::Inline(bytes), .. }) => bytes,
         _ => panic!("{path} is no inline file"),
     }
 }
 
-fn text_of(made: &[Entry], path: &str) -> String {
+fn text_of(made: &[TreeEntry], path: &str) -> String {
     String::from_utf8(bytes(made, path).to_vec()).unwrap()
 }
 
-fn naming(generators: &[&str]) -> Level {
-    Level { generate: generators.iter().map(|name| (*name).to_owned()).collect(), ..Level::default() }
+fn naming(generators: &[&str]) -> LevelDefinition {
+    LevelDefinition {
+        generate: generators.iter().map(|name| (*name).to_owned()).collect(),
+        ..LevelDefinition::default()
+    }
 }
 
 /// A level above the root, where accounts are not written by default.
-fn child(level: Level) -> [Level; 2] {
-    [Level::default(), level]
+fn child(level: LevelDefinition) -> [LevelDefinition; 2] {
+    [LevelDefinition::default(), level]
 }
 
-fn user(uid: u32, group: &str) -> User {
+fn user(uid: u32, group: &str) -> UserAccount {
     let (home, shell) = ("/home/app".to_owned(), "/usr/sbin/nologin".to_owned());
-    User { uid, group: group.to_owned(), home, shell, comment: "application".to_owned() }
+    UserAccount { uid, group: group.to_owned(), home, shell, comment: "application".to_owned() }
 }
 
 #[test]
 fn the_root_has_locked_accounts() {
-    let made = run(&[Level::default()], &Tree::default(), &Tree::default()).unwrap();
+    let made = run(&[LevelDefinition::default()], &Tree::default(), &Tree::default()).unwrap();
     insta::assert_snapshot!(made.iter().map(|entry| format!("{}\n{}", text::line(entry), text_of(&made, &entry.path))).collect::<String>(), @r"
     /etc/group 0644 0:0 40 ac9319190c4a
     root:x:0:
@@ -92,10 +96,10 @@ fn the_root_has_locked_accounts() {
 
 #[test]
 fn a_child_adds_accounts_and_homes() {
-    let level = Level {
+    let level = LevelDefinition {
         groups: BTreeMap::from([("app".to_owned(), 10001)]),
         users: BTreeMap::from([("app".to_owned(), user(10001, "app"))]),
-        ..Level::default()
+        ..LevelDefinition::default()
     };
     let levels = child(level);
     let made = run(&levels, &Tree::default(), &Tree::default()).unwrap();
@@ -118,7 +122,7 @@ fn a_child_adds_accounts_and_homes() {
     )));
     let lower: Tree = made.into_iter().collect();
     assert_eq!(lines(&levels, &lower, &Tree::default()), "", "nothing is written twice");
-    let third = [&levels[..], &[Level::default()]].concat();
+    let third = [&levels[..], &[LevelDefinition::default()]].concat();
     assert_eq!(lines(&third, &Tree::default(), &Tree::default()), "", "nobody asked");
 }
 
@@ -126,14 +130,14 @@ fn a_child_adds_accounts_and_homes() {
 fn all_bad_accounts_are_named_at_once() {
     let mut users = BTreeMap::from([
         ("Bad".to_owned(), user(10001, "app")),
-        ("colon".to_owned(), User { comment: "a:b".to_owned(), home: "x".to_owned(), ..user(10002, "missing") }),
+        ("colon".to_owned(), UserAccount { comment: "a:b".to_owned(), home: "x".to_owned(), ..user(10002, "missing") }),
         ("root".to_owned(), user(65534, "app")),
         ("same".to_owned(), user(10001, "app")),
-        ("zero".to_owned(), User { shell: "/bin/../sh\n".to_owned(), ..user(0, "app") }),
+        ("zero".to_owned(), UserAccount { shell: "/bin/../sh\n".to_owned(), ..user(0, "app") }),
     ]);
     users.insert("x".repeat(33), user(u32::MAX, "app"));
     let groups = BTreeMap::from([("app".to_owned(), 10001), ("shadow".to_owned(), 42), ("two".to_owned(), 10001)]);
-    let level = Level { users, groups, ..Level::default() };
+    let level = LevelDefinition { users, groups, ..LevelDefinition::default() };
     insta::assert_snapshot!(lines(&[level], &Tree::default(), &Tree::default()), @r"
     cannot add group `shadow`: the name is taken
     cannot add group `shadow`: id 42 belongs to group `shadow`
@@ -260,16 +264,19 @@ fn the_time_zone_must_exist() {
         ("", "cannot use time zone"),
     ];
     for (zone, expected) in table {
-        let level = Level { localtime: Some(zone.to_owned()), ..Level::default() };
+        let level = LevelDefinition { localtime: Some(zone.to_owned()), ..LevelDefinition::default() };
         let found = lines(&child(level), &Tree::default(), &zones);
         assert!(found.contains(expected), "{zone}: {found}");
     }
 }
 
-fn trusting(extra: &[(&str, &str)]) -> Level {
+fn trusting(extra: &[(&str, &str)]) -> LevelDefinition {
     let extra = extra.iter().map(|(name, pem)| ((*name).to_owned(), (*pem).to_owned())).collect();
     let java_trust_store = Some("/etc/ssl/certs/java/cacerts".to_owned());
-    Level { certificates: Certificates { bundle: true, extra, java_trust_store }, ..Level::default() }
+    LevelDefinition {
+        certificates: CertificateStores { bundle: true, extra, java_trust_store },
+        ..LevelDefinition::default()
+    }
 }
 
 #[test]
@@ -308,8 +315,10 @@ fn certificates_are_linked_by_name_and_hash() {
     // a child that adds one keeps those of its parent, in both stores
     let lower: Tree = packages.iter().cloned().chain(made).collect();
     let child = trusting(&[("z.pem", MULTI)]);
-    let child =
-        Level { certificates: Certificates { bundle: false, java_trust_store: None, ..child.certificates }, ..child };
+    let child = LevelDefinition {
+        certificates: CertificateStores { bundle: false, java_trust_store: None, ..child.certificates },
+        ..child
+    };
     let levels = [&levels[..], &[child]].concat();
     let made = run(&levels, &lower, &Tree::default()).unwrap();
     let paths: Vec<&str> = made.iter().map(|entry| entry.path.as_str()).collect();
@@ -396,12 +405,12 @@ fn writes_what_update_ca_certificates_writes() {
     let store = root.join("etc/ssl/certs");
     let bundle = fs::read(&store.join("ca-certificates.crt"), 10 << 20).unwrap();
     assert!(bundle == bytes(&made, "etc/ssl/certs/ca-certificates.crt"));
-    let inside = |entry: &&Entry| entry.path.starts_with("etc/ssl/certs/") && !entry.path.contains("/java/");
-    let ours: Vec<&Entry> = made.iter().filter(inside).collect();
+    let inside = |entry: &&TreeEntry| entry.path.starts_with("etc/ssl/certs/") && !entry.path.contains("/java/");
+    let ours: Vec<&TreeEntry> = made.iter().filter(inside).collect();
     let names: Vec<&str> = ours.iter().map(|entry| &entry.path["etc/ssl/certs/".len()..]).collect();
     assert_eq!(fs::list(&store).unwrap(), names);
     for entry in ours {
-        let Kind::Symlink(target) = &entry.kind else { continue };
+        let EntryKind::Symlink(target) = &entry.kind else { continue };
         let found = store.join(&entry.path["etc/ssl/certs/".len()..]).read_link().unwrap();
         let found = found.strip_prefix(root).map_or(found.clone(), |inner| Path::new("/").join(inner));
         assert_eq!(found, Path::new(target), "{}", entry.path);

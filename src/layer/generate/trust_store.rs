@@ -5,11 +5,11 @@
 //! of each certificate's validity, so that nothing depends on when the image was built.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::certificates;
 use crate::layer::generate::file;
-use crate::recipe::Level;
-use crate::tree::Entry;
+use crate::recipe::LevelDefinition;
+use crate::tree::TreeEntry;
 use sha1::Digest as _;
 use sha1::Sha1;
 use std::collections::BTreeMap;
@@ -21,17 +21,17 @@ const NAME: &str = "trust-store";
 const PASSWORD: &str = "changeit";
 
 /// Runs whenever any level so far wants a trust store, because every level may bring certificates.
-pub(super) fn wanted(levels: &[Level]) -> bool {
+pub(super) fn wanted(levels: &[LevelDefinition]) -> bool {
     !targets(levels).is_empty()
 }
 
 /// Returns the paths of the trust stores of all levels so far.
-pub(super) fn targets(levels: &[Level]) -> BTreeSet<&str> {
+pub(super) fn targets(levels: &[LevelDefinition]) -> BTreeSet<&str> {
     let paths = levels.iter().filter_map(|level| level.certificates.java_trust_store.as_deref());
     paths.map(|path| path.trim_start_matches('/')).collect()
 }
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let mut entries = BTreeMap::new();
     for anchor in certificates::anchors(scene)? {
         // as ca-certificates-java derives them from file names

@@ -2,7 +2,7 @@
 
 use crate::lock::Error;
 use crate::lock::print;
-use crate::sys::beneath::Beneath;
+use crate::sys::beneath::ConfinedFolder;
 use crate::sys::fs;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -43,7 +43,7 @@ pub struct Lock {
     pub revision: u32,
     /// Parameter values.
     pub parameters: BTreeMap<String, String>,
-    /// What it was made for: [`Definition::identity`](crate::recipe::Definition::identity), and under `parent` the
+    /// What it was made for: [`Definition::identity`](crate::recipe::ImageDefinition::identity), and under `parent` the
     /// [`digest`](Self::digest) of the lock of the image below.
     #[serde(default)]
     pub definition: BTreeMap<String, Digest>,
@@ -180,7 +180,7 @@ impl Lock {
     /// # Errors
     /// As [`Self::read`].
     pub fn of_project(project: &Path, image: &str) -> Result<Self, Error> {
-        Self::parse(&Beneath::new(project).read_text(&file_of(image), MOST_BYTES)?)
+        Self::parse(&ConfinedFolder::new(project).read_text(&file_of(image), MOST_BYTES)?)
     }
 
     /// Reads a lock file that the operator names.

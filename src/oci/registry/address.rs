@@ -15,7 +15,7 @@ pub(super) const LONGEST_TAG: usize = 128;
 
 /// Destination or source of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub enum ImageLocation {
     /// A folder with an OCI layout.
     Layout(PathBuf),
     /// A registry, with a common prefix of its repositories.
@@ -27,7 +27,7 @@ pub enum Address {
     },
 }
 
-impl Address {
+impl ImageLocation {
     /// Parses an address. Plain http is allowed for this machine and for the hosts in `insecure` (`host` or `host:port`).
     ///
     /// # Errors
@@ -175,9 +175,9 @@ mod tests {
             ("oci:", "folder is missing"),
         ];
         for (text, expected) in table {
-            let found = match Address::parse(text, &insecure) {
-                Ok(Address::Layout(folder)) => folder.display().to_string(),
-                Ok(Address::Registry { url, prefix }) => format!("{url} {prefix}"),
+            let found = match ImageLocation::parse(text, &insecure) {
+                Ok(ImageLocation::Layout(folder)) => folder.display().to_string(),
+                Ok(ImageLocation::Registry { url, prefix }) => format!("{url} {prefix}"),
                 Err(error) => error.to_string(),
             };
             assert!(found.contains(expected), "{text}: {found}");
@@ -221,7 +221,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in "((https?|oci):[/a-zA-Z.@:0-9]{0,40}|\\PC{0,80})") {
-            let _any = Address::parse(&text, &[]);
+            let _any = ImageLocation::parse(&text, &[]);
             let _any = check_reference(&text);
             if check_repository(&text).is_ok() {
                 prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%?#:@".contains(&byte)));

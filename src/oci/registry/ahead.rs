@@ -2,7 +2,7 @@
 //! before its last request (distribution-spec, "POST then PUT"), and a new image nearly always has two blobs to send: its
 //! configuration and one layer.
 
-use crate::oci::registry::session::Trouble;
+use crate::oci::registry::session::AttemptError;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ const SESSIONS: usize = 2;
 
 /// An open upload session.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct UploadSession {
     /// Address of its next request.
     pub(super) url: Url,
     /// Fewest bytes of a chunk, except the last one.
@@ -21,13 +21,13 @@ pub(super) struct Session {
 }
 
 /// The result of opening a session.
-type OpenedSession = Result<Session, Trouble>;
+type OpenedSession = Result<UploadSession, AttemptError>;
 
 /// Sessions that are being opened, or are open and unused.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Mutex<Vec<oneshot::Receiver<OpenedSession>>>);
+pub(super) struct PreopenedSessions(Mutex<Vec<oneshot::Receiver<OpenedSession>>>);
 
-impl Ahead {
+impl PreopenedSessions {
     /// Announces sessions. The caller opens them and sends the results, or drops the senders.
     pub(super) fn announce(&self) -> Vec<oneshot::Sender<OpenedSession>> {
         let (senders, receivers) = (0..SESSIONS).map(|_| oneshot::channel()).unzip();
@@ -50,10 +50,10 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_have_one_user_each() {
-        let ahead = Ahead::default();
+        let ahead = PreopenedSessions::default();
         assert!(ahead.take().await.is_none());
         let mut senders = ahead.announce().into_iter();
-        let session = |path: &str| Session { url: format!("http://host/{path}").parse().unwrap(), least: 0 };
+        let session = |path: &str| UploadSession { url: format!("http://host/{path}").parse().unwrap(), least: 0 };
         senders.next().unwrap().send(Ok(session("a"))).unwrap();
         // one that cannot be opened
         drop(senders);

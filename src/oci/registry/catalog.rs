@@ -1,17 +1,17 @@
 //! Lists the tags of a repository, page by page, and deletes manifests (distribution-spec, "Listing Tags", "Deleting
 //! Manifests").
 
-use crate::oci::registry::Registry;
+use crate::oci::registry::RegistryClient;
 use crate::oci::registry::address::LONGEST_TAG;
 use crate::oci::registry::address::check_repository;
 use crate::oci::registry::document;
 use crate::oci::registry::error::Error;
-use crate::oci::registry::session::Call;
-use crate::oci::registry::token::Scope;
-use crate::sys::http::Answer;
-use crate::sys::http::Body;
+use crate::oci::registry::session::RegistryRequest;
+use crate::oci::registry::token::TokenScope;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::values::Digest;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -25,13 +25,13 @@ const MOST_TAGS: usize = 100_000;
 
 /// One page of a repository's tags.
 #[derive(Deserialize)]
-struct Page {
+struct TagPage {
     /// `null` in some registries when there are none.
     #[serde(default)]
     tags: Option<Vec<String>>,
 }
 
-impl Registry {
+impl RegistryClient {
     /// Returns the tags of a repository, sorted. A repository that does not exist has none.
     ///
     /// # Errors
@@ -44,8 +44,9 @@ impl Registry {
         // `last` of the specification instead of the address in the `Link` header: no answer decides where a token goes
         let mut last: Option<String> = None;
         loop {
-            let request = Request::new(Method::GET, self.page_url(repository, last.as_deref()), Body::Empty);
-            let answer = self.send(&Call { action: &action, scope: &Scope::pull(repository), request }).await?;
+            let request = HttpRequest::new(Method::GET, self.page_url(repository, last.as_deref()), RequestBody::Empty);
+            let answer =
+                self.send(&RegistryRequest { action: &action, scope: &TokenScope::pull(repository), request }).await?;
             match answer.status() {
                 200 => {}
                 404 => {
@@ -90,7 +91,8 @@ impl Registry {
 
         let action = format!("delete manifest `{digest}` of `{repository}`");
         let request = self.manifest_request(Method::DELETE, repository, &digest.to_string());
-        let answer = self.send(&Call { action: &action, scope: &Scope::delete(repository), request }).await?;
+        let answer =
+            self.send(&RegistryRequest { action: &action, scope: &TokenScope::delete(repository), request }).await?;
 
         match answer.status() {
             200 | 202 | 404 => {
@@ -103,9 +105,9 @@ impl Registry {
 }
 
 /// Reads the tags in an answer, in its order.
-async fn read_page(answer: Answer) -> Result<Vec<String>, String> {
+async fn read_page(answer: HttpResponse) -> Result<Vec<String>, String> {
     let bytes = answer.bytes(document::LIMIT).await.map_err(|_| "the answer is too long or broke off")?;
-    let page: Page = serde_json::from_slice(&bytes).map_err(|_| "the answer is not a list of tags")?;
+    let page: TagPage = serde_json::from_slice(&bytes).map_err(|_| "the answer is not a list of tags")?;
 
     // tags go into messages and requests; the specification allows no longer ones
     let tags = page.tags.unwrap_or_default();

@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Why Harbor refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum HarborRefusal {
     /// Harbor is in read-only mode.
     ReadOnly,
     /// The project's storage quota is used up.
@@ -29,31 +29,51 @@ pub enum Cause {
 }
 
 /// One kind of answer. An empty code or an empty list of words matches any.
-struct Row {
+struct RefusalPattern {
     status: &'static [u16],
     code: &'static str,
     words: &'static [&'static str],
-    cause: Cause,
+    cause: HarborRefusal,
 }
 
 /// The first row that matches decides. All words of a row, in lower case, must occur in the message.
-const TABLE: &[Row] = &[
+const TABLE: &[RefusalPattern] = &[
     // src/server/middleware/readonly
-    Row { status: &[403], code: "", words: &["system is in read only mode"], cause: Cause::ReadOnly },
+    RefusalPattern {
+        status: &[403],
+        code: "",
+        words: &["system is in read only mode"],
+        cause: HarborRefusal::ReadOnly,
+    },
     // src/server/middleware/quota: the code alone is not enough, other denials have it as well
-    Row { status: &[403, 413], code: "", words: &["configured upper limit"], cause: Cause::Quota },
-    Row { status: &[403, 413], code: "", words: &["quota"], cause: Cause::Quota },
+    RefusalPattern { status: &[403, 413], code: "", words: &["configured upper limit"], cause: HarborRefusal::Quota },
+    RefusalPattern { status: &[403, 413], code: "", words: &["quota"], cause: HarborRefusal::Quota },
     // src/server/middleware/v2auth answers 401, the API 404; the words exclude a missing artifact
-    Row { status: &[401, 404], code: "", words: &["project ", " not found"], cause: Cause::NoProject },
-    Row { status: &[401, 403], code: "", words: &["action: delete"], cause: Cause::NoDeleteRight },
+    RefusalPattern {
+        status: &[401, 404],
+        code: "",
+        words: &["project ", " not found"],
+        cause: HarborRefusal::NoProject,
+    },
+    RefusalPattern { status: &[401, 403], code: "", words: &["action: delete"], cause: HarborRefusal::NoDeleteRight },
     // src/server/middleware/quota/copy_artifact.go
-    Row { status: &[400], code: "BAD_REQUEST", words: &["artifact ", " not found"], cause: Cause::Gone },
+    RefusalPattern {
+        status: &[400],
+        code: "BAD_REQUEST",
+        words: &["artifact ", " not found"],
+        cause: HarborRefusal::Gone,
+    },
     // src/server/middleware/contenttrust, src/server/middleware/vulnerable
-    Row { status: &[412], code: "PROJECTPOLICYVIOLATION", words: &["not signed"], cause: Cause::Unsigned },
-    Row { status: &[412], code: "PROJECTPOLICYVIOLATION", words: &[], cause: Cause::Withheld },
+    RefusalPattern {
+        status: &[412],
+        code: "PROJECTPOLICYVIOLATION",
+        words: &["not signed"],
+        cause: HarborRefusal::Unsigned,
+    },
+    RefusalPattern { status: &[412], code: "PROJECTPOLICYVIOLATION", words: &[], cause: HarborRefusal::Withheld },
 ];
 
-impl Row {
+impl RefusalPattern {
     /// Tells whether an answer is of this kind. `message` is in lower case.
     fn matches(&self, status: u16, code: &str, message: &str) -> bool {
         self.status.contains(&status)
@@ -62,7 +82,7 @@ impl Row {
     }
 }
 
-impl Cause {
+impl HarborRefusal {
     /// Returns the cause of a refusal, if the table has it.
     #[must_use]
     pub fn of(status: u16, code: &str, message: &str) -> Option<Self> {
@@ -103,7 +123,7 @@ impl Cause {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for HarborRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ReadOnly => "Harbor is in read-only mode",
@@ -140,7 +160,7 @@ mod tests {
             (412, "PROJECTPOLICYVIOLATION", withheld, "withholds", policy),
         ];
         for (status, code, message, words, turn) in table {
-            let cause = Cause::of(status, code, message).unwrap();
+            let cause = HarborRefusal::of(status, code, message).unwrap();
             assert!(cause.to_string().contains(words) && cause.turn() == turn && !cause.hint().is_empty(), "{message}");
         }
         let others = [
@@ -153,7 +173,7 @@ mod tests {
             (412, "", ""),
         ];
         for (status, code, message) in others {
-            assert_eq!(Cause::of(status, code, message), None, "{message}");
+            assert_eq!(HarborRefusal::of(status, code, message), None, "{message}");
         }
     }
 }

@@ -11,7 +11,7 @@ const LONGEST: usize = 16 << 10;
 
 /// The authentication scheme that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Challenge {
+pub enum AuthChallenge {
     /// User and password with every request.
     Basic,
     /// A token from a token server.
@@ -27,7 +27,7 @@ pub enum Challenge {
 ///
 /// # Errors
 /// The cause, for messages.
-pub fn parse<'a>(headers: impl IntoIterator<Item = &'a str>, registry: &Url) -> Result<Challenge, String> {
+pub fn parse<'a>(headers: impl IntoIterator<Item = &'a str>, registry: &Url) -> Result<AuthChallenge, String> {
     let mut offers_basic = false;
     let mut schemes = Vec::new();
 
@@ -52,7 +52,7 @@ pub fn parse<'a>(headers: impl IntoIterator<Item = &'a str>, registry: &Url) -> 
     }
 
     match (offers_basic, schemes.as_slice()) {
-        (true, _) => Ok(Challenge::Basic),
+        (true, _) => Ok(AuthChallenge::Basic),
         (false, []) => Err("the registry does not say how".to_owned()),
         (false, schemes) => Err(format!("only `Basic` and `Bearer` are supported, not {}", schemes.join(", "))),
     }
@@ -64,7 +64,7 @@ fn excerpt(scheme: &str) -> String {
 }
 
 /// Returns a `Bearer` challenge after checking that its token server may receive our password.
-fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<Challenge, String> {
+fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<AuthChallenge, String> {
     let realm = parameters.remove("realm").ok_or("the registry does not name its token server")?;
     let realm = Url::parse(&realm).map_err(|_| "the address of its token server is malformed".to_owned())?;
     if !realm.username().is_empty() || realm.password().is_some() || realm.host_str().is_none() {
@@ -81,7 +81,7 @@ fn bearer(mut parameters: BTreeMap<String, String>, registry: &Url) -> Result<Ch
         _ => return Err(format!("its token server `{}` does not use https", shown_host(&realm))),
     }
 
-    Ok(Challenge::Bearer { realm, service: parameters.remove("service").filter(|service| !service.is_empty()) })
+    Ok(AuthChallenge::Bearer { realm, service: parameters.remove("service").filter(|service| !service.is_empty()) })
 }
 
 /// Returns the host of an address, with the port if it has one, for messages.
@@ -99,16 +99,16 @@ mod tests {
         "https://registry.example".parse().expect("an address")
     }
 
-    fn bearer(realm: &str, service: Option<&str>) -> Result<Challenge, String> {
-        Ok(Challenge::Bearer { realm: realm.parse().expect("an address"), service: service.map(str::to_owned) })
+    fn bearer(realm: &str, service: Option<&str>) -> Result<AuthChallenge, String> {
+        Ok(AuthChallenge::Bearer { realm: realm.parse().expect("an address"), service: service.map(str::to_owned) })
     }
 
     #[test]
     fn reads_what_registries_say() {
         let harbor = r#"Bearer realm="https://registry.example/service/token",service="harbor-registry",scope="repository:a/b:pull""#;
-        let table: [(&[&str], Result<Challenge, String>); 11] = [
+        let table: [(&[&str], Result<AuthChallenge, String>); 11] = [
             (&[harbor], bearer("https://registry.example/service/token", Some("harbor-registry"))),
-            (&["Basic realm=\"harbor\""], Ok(Challenge::Basic)),
+            (&["Basic realm=\"harbor\""], Ok(AuthChallenge::Basic)),
             (&["basic realm=x, bearer Realm=\"https://t.example/\""], bearer("https://t.example/", None)),
             (
                 &["Basic realm=x", "Bearer realm=\"https://t.example/\",service=\"\""],
@@ -163,7 +163,7 @@ mod tests {
             text in "((Bearer|Basic|[A-Za-z]{0,8}) ?((realm|service|scope|error)=(\"[^\"]{0,30}\"|[a-z:/.]{0,20}),? ?){0,4}|\\PC{0,120})"
         ) {
             let found = parse([text.as_str()], &registry());
-            if let Ok(Challenge::Bearer { realm, .. }) = found {
+            if let Ok(AuthChallenge::Bearer { realm, .. }) = found {
                 prop_assert_eq!(realm.scheme(), "https");
             }
         }

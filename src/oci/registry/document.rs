@@ -24,7 +24,7 @@ pub(super) const ACCEPTED: [&str; 4] = [
 
 /// A descriptor in a document: a blob, a manifest or an index with its digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Named {
+pub struct ContentDescriptor {
     /// SHA-256 of its bytes.
     pub digest: Digest,
     /// Its length in bytes.
@@ -35,19 +35,19 @@ pub struct Named {
 
 /// The parts of a manifest or index that matter for pulling and pushing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct ManifestDocument {
     /// Its media type.
     pub media_type: String,
     /// Manifests in an index; none in a manifest.
-    pub manifests: Vec<Named>,
+    pub manifests: Vec<ContentDescriptor>,
     /// Configuration and layers in a manifest, in this order; none in an index.
-    pub blobs: Vec<Named>,
+    pub blobs: Vec<ContentDescriptor>,
 }
 
 /// The fields that tell manifests and indexes apart. All others are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+struct ManifestFields {
     schema_version: u8,
     media_type: Option<String>,
     config: Option<Descriptor>,
@@ -59,7 +59,7 @@ struct Raw {
 ///
 /// # Errors
 /// The cause, for messages. A document that could be read both as a manifest and as an index is refused (CVE-2021-41190).
-pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, String> {
+pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<ManifestDocument, String> {
     if bytes.len() as u64 > LIMIT {
         return Err(format!("it has more than {LIMIT} bytes"));
     }
@@ -69,7 +69,7 @@ pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, String> {
     }
 
     // serde_json limits the depth, so a hostile document cannot exhaust the stack
-    let raw: Raw = serde_json::from_slice(bytes)
+    let raw: ManifestFields = serde_json::from_slice(bytes)
         .map_err(|error| format!("it is not a manifest: {}", shown(&error.to_string())))?;
     // schema 1 has neither configuration nor descriptors
     if raw.schema_version != 2 {
@@ -82,12 +82,12 @@ pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, String> {
             if manifests.len() > MOST_CHILDREN {
                 return Err(format!("it lists {} manifests; at most {MOST_CHILDREN} are allowed", manifests.len()));
             }
-            Ok(Document { media_type, manifests: named(&manifests)?, blobs: Vec::new() })
+            Ok(ManifestDocument { media_type, manifests: named(&manifests)?, blobs: Vec::new() })
         }
         (Some(false), Some(config), Some(layers), None) => {
             let mut blobs = named(std::slice::from_ref(&config))?;
             blobs.extend(named(&layers)?);
-            Ok(Document { media_type, manifests: Vec::new(), blobs })
+            Ok(ManifestDocument { media_type, manifests: Vec::new(), blobs })
         }
         (None, ..) => Err(format!("`{}` is not the media type of a manifest", shown(&media_type))),
         // fields of both, or not all fields of one
@@ -96,7 +96,7 @@ pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, String> {
 }
 
 /// Returns the media type of a document. If it is declared and in the document as well, both must be the same.
-fn media_type(declared: Option<&str>, raw: &Raw) -> Result<String, String> {
+fn media_type(declared: Option<&str>, raw: &ManifestFields) -> Result<String, String> {
     // parameters such as `; charset=utf-8` do not belong to the type
     let declared = declared.map(|text| text.split(';').next().unwrap_or_default().trim());
 
@@ -122,12 +122,16 @@ fn is_index(media_type: &str) -> Option<bool> {
 }
 
 /// Returns descriptors with their parsed digests.
-fn named(descriptors: &[Descriptor]) -> Result<Vec<Named>, String> {
+fn named(descriptors: &[Descriptor]) -> Result<Vec<ContentDescriptor>, String> {
     let mut named = Vec::new();
     for descriptor in descriptors {
         let digest = oci::digest_of(descriptor)
             .ok_or_else(|| format!("`{}` is not a SHA-256 digest", shown(descriptor.digest().as_ref())))?;
-        named.push(Named { digest, size: descriptor.size(), media_type: descriptor.media_type().to_string() });
+        named.push(ContentDescriptor {
+            digest,
+            size: descriptor.size(),
+            media_type: descriptor.media_type().to_string(),
+        });
     }
     Ok(named)
 }

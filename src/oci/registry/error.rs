@@ -3,7 +3,7 @@
 
 use crate::fault::Explain;
 use crate::fault::Turn;
-use crate::oci::registry::cause::Cause;
+use crate::oci::registry::cause::HarborRefusal;
 use crate::sys::fs;
 use crate::sys::http;
 use crate::values::Digest;
@@ -45,7 +45,7 @@ pub enum Error {
         /// What was tried, as messages name it after "cannot".
         action: String,
         /// What the registry says.
-        problems: Vec<Problem>,
+        problems: Vec<RegistryProblem>,
     },
     /// Harbor refuses the request for a known reason.
     #[error("cannot {action}: {cause}{}", describe_in_parentheses(problems))]
@@ -53,9 +53,9 @@ pub enum Error {
         /// What was tried, as messages name it after "cannot".
         action: String,
         /// The reason.
-        cause: Cause,
+        cause: HarborRefusal,
         /// What the registry says.
-        problems: Vec<Problem>,
+        problems: Vec<RegistryProblem>,
     },
     /// The tag is immutable and points to another image.
     #[error("cannot move tag `{tag}` of `{repository}`: it is immutable and points to another image")]
@@ -73,7 +73,7 @@ pub enum Error {
         /// User or robot account; `None` without a login.
         user: Option<String>,
         /// What the registry says.
-        problems: Vec<Problem>,
+        problems: Vec<RegistryProblem>,
     },
     /// The registry requires a login, and none was found.
     #[error("cannot {action}: the registry asks for a login")]
@@ -115,7 +115,7 @@ pub enum Error {
         /// HTTP status code.
         status: u16,
         /// What the registry says.
-        problems: Vec<Problem>,
+        problems: Vec<RegistryProblem>,
     },
     /// An answer violates the specification or exceeds a limit.
     #[error("cannot {action}: {cause}")]
@@ -153,14 +153,14 @@ pub enum Error {
 
 /// One entry of the list `errors` in a registry's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct RegistryProblem {
     /// Its code: `DENIED`, `BLOB_UNKNOWN`, …; empty when the registry gave none.
     pub code: String,
     /// Its message, shortened and without control characters.
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for RegistryProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // many registries repeat the meaning of the code as message
         match (meaning(&self.code), self.message.as_str()) {
@@ -202,17 +202,17 @@ fn meaning(code: &str) -> &'static str {
 
 /// Reads the problems in the body of an answer; a body in another format has none.
 #[must_use]
-pub fn problems(body: &[u8]) -> Vec<Problem> {
+pub fn problems(body: &[u8]) -> Vec<RegistryProblem> {
     #[derive(Deserialize)]
-    struct Envelope {
+    struct RegistryErrorBody {
         errors: Vec<Value>,
     }
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return Vec::new() };
+    let Ok(envelope) = serde_json::from_slice::<RegistryErrorBody>(body) else { return Vec::new() };
 
     // entries are read one by one, so that a malformed one does not hide the others
     let mut problems = Vec::new();
     for entry in &envelope.errors {
-        let problem = Problem { code: text_field(entry, "code"), message: text_field(entry, "message") };
+        let problem = RegistryProblem { code: text_field(entry, "code"), message: text_field(entry, "message") };
         if !problem.code.is_empty() || !problem.message.is_empty() {
             problems.push(problem);
         }
@@ -241,13 +241,13 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Returns the problems as text; `otherwise` when there are none.
-fn describe(problems: &[Problem], otherwise: &str) -> String {
+fn describe(problems: &[RegistryProblem], otherwise: &str) -> String {
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     if texts.is_empty() { otherwise.to_owned() } else { texts.join("; ") }
 }
 
 /// Returns the problems in parentheses, to follow a cause that is already known.
-fn describe_in_parentheses(problems: &[Problem]) -> String {
+fn describe_in_parentheses(problems: &[RegistryProblem]) -> String {
     // a code without a message only repeats the cause
     let texts: Vec<String> =
         problems.iter().filter(|problem| !problem.message.is_empty()).map(ToString::to_string).collect();
@@ -261,9 +261,10 @@ fn account(user: Option<&str>) -> String {
 
 /// Returns the error for a refused request. `action` is what was tried, as messages name it after "cannot".
 #[must_use]
-pub fn refusal(action: String, status: u16, problems: Vec<Problem>, user: Option<&str>) -> Error {
+pub fn refusal(action: String, status: u16, problems: Vec<RegistryProblem>, user: Option<&str>) -> Error {
     // Harbor gives the same status and code for different reasons, so its words are looked at first
-    if let Some(cause) = problems.iter().find_map(|problem| Cause::of(status, &problem.code, &problem.message)) {
+    if let Some(cause) = problems.iter().find_map(|problem| HarborRefusal::of(status, &problem.code, &problem.message))
+    {
         return Error::Known { action, cause, problems };
     }
 
@@ -380,7 +381,9 @@ mod tests {
         }
         let error = refusal(String::new(), 403, problems(quota.as_bytes()), None);
         assert!(
-            matches!(error, Error::Known { cause: Cause::Quota, .. }) && !error.is_ours() && !error.hints().is_empty()
+            matches!(error, Error::Known { cause: HarborRefusal::Quota, .. })
+                && !error.is_ours()
+                && !error.hints().is_empty()
         );
     }
 

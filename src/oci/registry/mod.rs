@@ -1,7 +1,7 @@
 //! A client for registries (OCI distribution specification): pushes and pulls images, and retries what may pass.
 //!
 //! - **In**: an image in a layout folder with its repository and tags; or the reference of an image to pull.
-//! - **Out**: the image in the registry under its tags, and what was sent ([`Pushed`]); or its verified blobs in a folder.
+//! - **Out**: the image in the registry under its tags, and what was sent ([`PushOutcome`]); or its verified blobs in a folder.
 //! - **Holds**: blobs are pushed before the manifests that name them, manifests before their index, tags last. A tag that
 //!   already points to the image is not written. Credentials are sent to no other host. Status codes that a retry cannot
 //!   fix (400, 403, 409, 412) are not retried; everything else is tried up to [`HostOptions::attempts`] times. A failed
@@ -24,25 +24,25 @@ mod push;
 mod session;
 mod upload;
 
-pub use cause::Cause;
+pub use cause::HarborRefusal;
 pub use error::Error;
-pub use push::Blobs;
-pub use push::Push;
-pub use push::Pushed;
+pub use push::BlobTotals;
+pub use push::PushOutcome;
+pub use push::PushRequest;
 
 use crate::oci;
 use crate::oci::registry::address::check_reference;
 use crate::oci::registry::address::check_repository;
-use crate::oci::registry::session::Call;
-use crate::oci::registry::token::Passes;
-use crate::oci::registry::token::Scope;
-use crate::sys::http::Answer;
-use crate::sys::http::Body;
+use crate::oci::registry::session::RegistryRequest;
+use crate::oci::registry::token::RegistryAuth;
+use crate::oci::registry::token::TokenScope;
 use crate::sys::http::Bytes;
-use crate::sys::http::Host;
 use crate::sys::http::HostOptions;
+use crate::sys::http::HttpHost;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Digest;
@@ -55,30 +55,30 @@ const DIGEST: &str = "docker-content-digest";
 
 /// One registry, with our login and the tokens that it gave us.
 #[derive(Debug)]
-pub struct Registry {
+pub struct RegistryClient {
     url: Url,
-    host: Host,
+    host: HttpHost,
     login: Option<Login>,
-    passes: Passes,
+    passes: RegistryAuth,
 }
 
 /// A manifest or index of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
+pub struct FetchedManifest {
     /// Media type, digest and size.
     pub descriptor: Descriptor,
     /// The document, with the digest of the descriptor.
     pub bytes: Vec<u8>,
 }
 
-impl Registry {
+impl RegistryClient {
     /// Returns a client for the registry at this address, without connecting to it. Path and query of the address are
     /// ignored.
     #[must_use]
     pub fn new(mut url: Url, options: HostOptions, login: Option<Login>) -> Self {
         url.set_path("/");
         url.set_query(None);
-        Self { url, host: Host::new(options), login, passes: Passes::default() }
+        Self { url, host: HttpHost::new(options), login, passes: RegistryAuth::default() }
     }
 
     /// Returns the address of the registry: scheme, host and port.
@@ -89,7 +89,7 @@ impl Registry {
 
     /// Returns the HTTP client for its host, for other APIs of that host.
     #[must_use]
-    pub fn host(&self) -> &Host {
+    pub fn host(&self) -> &HttpHost {
         &self.host
     }
 
@@ -104,17 +104,22 @@ impl Registry {
     /// # Errors
     /// When the registry cannot be reached or refuses the request.
     pub async fn head(&self, repository: &str, reference: &str) -> Result<Option<Descriptor>, Error> {
-        self.head_within(repository, reference, &Scope::pull(repository)).await
+        self.head_within(repository, reference, &TokenScope::pull(repository)).await
     }
 
-    /// As [`Registry::head`], with a token that the caller needs anyway.
-    async fn head_within(&self, repository: &str, reference: &str, scope: &Scope) -> Result<Option<Descriptor>, Error> {
+    /// As [`RegistryClient::head`], with a token that the caller needs anyway.
+    async fn head_within(
+        &self,
+        repository: &str,
+        reference: &str,
+        scope: &TokenScope,
+    ) -> Result<Option<Descriptor>, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
 
         let action = format!("look up `{reference}` in `{repository}`");
         let request = self.manifest_request(Method::HEAD, repository, reference);
-        let answer = self.send(&Call { action: &action, scope, request }).await?;
+        let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
 
         match answer.status() {
             200 => match descriptor_in_headers(&answer) {
@@ -140,24 +145,24 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::WrongDigest`], [`Error::Malformed`] and those of any request.
-    pub async fn manifest(&self, repository: &str, reference: &str) -> Result<Manifest, Error> {
-        self.manifest_within(repository, reference, &Scope::pull(repository), document::LIMIT).await
+    pub async fn manifest(&self, repository: &str, reference: &str) -> Result<FetchedManifest, Error> {
+        self.manifest_within(repository, reference, &TokenScope::pull(repository), document::LIMIT).await
     }
 
-    /// As [`Registry::manifest`], with a token that the caller needs anyway, and at most `limit` bytes.
+    /// As [`RegistryClient::manifest`], with a token that the caller needs anyway, and at most `limit` bytes.
     async fn manifest_within(
         &self,
         repository: &str,
         reference: &str,
-        scope: &Scope,
+        scope: &TokenScope,
         limit: u64,
-    ) -> Result<Manifest, Error> {
+    ) -> Result<FetchedManifest, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
 
         let action = format!("read manifest `{reference}` of `{repository}`");
         let request = self.manifest_request(Method::GET, repository, reference);
-        let (bytes, headers) = self.read_manifest(&Call { action: &action, scope, request }, limit).await?;
+        let (bytes, headers) = self.read_manifest(&RegistryRequest { action: &action, scope, request }, limit).await?;
 
         // a digest as reference is our own knowledge, so it takes precedence over what the registry announces
         let found = Digest::of(&bytes);
@@ -168,11 +173,11 @@ impl Registry {
 
         let document = document::read(&bytes, headers.media_type.as_deref())
             .map_err(|cause| Error::Malformed { action, cause })?;
-        Ok(Manifest { descriptor: oci::descriptor(&document.media_type, &found, bytes.len() as u64), bytes })
+        Ok(FetchedManifest { descriptor: oci::descriptor(&document.media_type, &found, bytes.len() as u64), bytes })
     }
 
     /// Reads the bytes of a manifest, of at most `limit` bytes. Repeats the request when the body breaks off.
-    async fn read_manifest(&self, call: &Call<'_>, limit: u64) -> Result<(Vec<u8>, ManifestHeaders), Error> {
+    async fn read_manifest(&self, call: &RegistryRequest<'_>, limit: u64) -> Result<(Vec<u8>, ManifestHeaders), Error> {
         let (mut failures, mut patience) = (0, self.host.patience());
         loop {
             let mut answer = self.send_within(call, &mut patience).await?;
@@ -201,24 +206,24 @@ impl Registry {
         media_type: &str,
         bytes: Vec<u8>,
     ) -> Result<Digest, Error> {
-        let manifest = push::Upload { media_type, bytes: &Bytes::from(bytes) };
-        self.put_within(repository, reference, manifest, &Scope::push(repository, [])).await
+        let manifest = push::ManifestBody { media_type, bytes: &Bytes::from(bytes) };
+        self.put_within(repository, reference, manifest, &TokenScope::push(repository, [])).await
     }
 
-    /// As [`Registry::put_manifest`], with a token that the caller needs anyway.
+    /// As [`RegistryClient::put_manifest`], with a token that the caller needs anyway.
     async fn put_within(
         &self,
         repository: &str,
         reference: &str,
-        manifest: push::Upload<'_>,
-        scope: &Scope,
+        manifest: push::ManifestBody<'_>,
+        scope: &TokenScope,
     ) -> Result<Digest, Error> {
         check_repository(repository)?;
         check_reference(reference)?;
 
         let action = format!("push manifest `{reference}` of `{repository}`");
         let mut request = self.manifest_request(Method::PUT, repository, reference);
-        request.body = Body::Bytes(manifest.bytes.clone());
+        request.body = RequestBody::Bytes(manifest.bytes.clone());
         let media_type = HeaderValue::from_str(manifest.media_type).map_err(|_| Error::Malformed {
             action: action.clone(),
             cause: "its media type is not a valid header".to_owned(),
@@ -226,7 +231,7 @@ impl Registry {
         request.headers.insert(header::CONTENT_TYPE, media_type);
 
         let expected = Digest::of(manifest.bytes);
-        let answer = self.send(&Call { action: &action, scope, request }).await?;
+        let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
         match answer.status() {
             200..=299 => confirm(answer, &action, expected).await.map(|()| expected),
             // Harbor refuses writes to an immutable tag even for the same image; a parallel push may have been faster
@@ -243,9 +248,9 @@ impl Registry {
     }
 
     /// Returns a request about a manifest, without a body.
-    fn manifest_request(&self, method: Method, repository: &str, reference: &str) -> Request {
+    fn manifest_request(&self, method: Method, repository: &str, reference: &str) -> HttpRequest {
         let url = self.path(&format!("{repository}/manifests/{reference}"));
-        let mut request = Request::new(method, url, Body::Empty);
+        let mut request = HttpRequest::new(method, url, RequestBody::Empty);
 
         // without `Accept`, old registries convert manifests to schema 1, whose digest is another
         let accepted = HeaderValue::from_str(&document::ACCEPTED.join(", ")).expect("media types are a header value");
@@ -268,7 +273,7 @@ struct ManifestHeaders {
 }
 
 /// Returns the descriptor of a manifest from the headers of an answer, if they are complete.
-fn descriptor_in_headers(answer: &Answer) -> Option<Descriptor> {
+fn descriptor_in_headers(answer: &HttpResponse) -> Option<Descriptor> {
     let digest = announced_digest(answer)?;
     // parameters such as `; charset=utf-8` do not belong to the type
     let media_type = answer.header(header::CONTENT_TYPE.as_str())?.split(';').next()?.trim();
@@ -277,12 +282,12 @@ fn descriptor_in_headers(answer: &Answer) -> Option<Descriptor> {
 }
 
 /// Returns the digest that an answer announces; none where it is not a SHA-256 digest.
-fn announced_digest(answer: &Answer) -> Option<Digest> {
+fn announced_digest(answer: &HttpResponse) -> Option<Digest> {
     answer.header(DIGEST)?.parse().ok()
 }
 
 /// Takes the answer to a successful write. A digest in it must be that of the bytes that were sent.
-async fn confirm(answer: Answer, action: &str, expected: Digest) -> Result<(), Error> {
+async fn confirm(answer: HttpResponse, action: &str, expected: Digest) -> Result<(), Error> {
     let announced = announced_digest(&answer);
     // an answer that is read to its end leaves the connection to the next request
     answer.drain().await;

@@ -1,30 +1,30 @@
 //! Pulls images from a registry: verifies blobs while they stream, and resumes downloads where they broke off.
 
 use crate::oci;
-use crate::oci::registry::Manifest;
-use crate::oci::registry::Registry;
+use crate::oci::registry::FetchedManifest;
+use crate::oci::registry::RegistryClient;
 use crate::oci::registry::address::check_repository;
 use crate::oci::registry::document;
-use crate::oci::registry::document::Document;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::document::ContentDescriptor;
+use crate::oci::registry::document::ManifestDocument;
 use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
-use crate::oci::registry::session::Call;
-use crate::oci::registry::session::Trouble;
-use crate::oci::registry::token::Scope;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Stage;
+use crate::oci::registry::session::AttemptError;
+use crate::oci::registry::session::RegistryRequest;
+use crate::oci::registry::token::TokenScope;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
 use crate::sys::fs;
-use crate::sys::http::Answer;
-use crate::sys::http::Body;
-use crate::sys::http::Failure;
+use crate::sys::http::FailedAttempt;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use futures_util::stream;
@@ -57,26 +57,26 @@ const PROGRESS: u64 = 1 << 20;
 const WAIT: Duration = Duration::from_millis(200);
 
 /// Where an image comes from and goes to.
-struct Pull<'a> {
-    registry: &'a Registry,
+struct ImagePull<'a> {
+    registry: &'a RegistryClient,
     repository: &'a str,
-    scope: Scope,
+    scope: TokenScope,
     /// A store or a layout folder: both keep blobs in `blobs/sha256/<hex>`.
     into: &'a Path,
-    reporter: &'a dyn Reporter,
+    reporter: &'a dyn ProgressReporter,
 }
 
 /// A blob that is being downloaded.
-struct Download<'a> {
+struct BlobDownload<'a> {
     /// `read blob …`: what follows "cannot" in messages.
     action: &'a str,
-    blob: &'a Named,
-    file: Partial,
+    blob: &'a ContentDescriptor,
+    file: PartialBlob,
     /// Bytes of the blob whose arrival was reported. A restart does not report them again.
     reported: u64,
 }
 
-impl Registry {
+impl RegistryClient {
     /// Downloads everything that a tag or digest names into a store or layout folder (`<into>/blobs/sha256/`); returns its
     /// descriptor. Unfinished blobs stay in `<into>/partial/` for the next attempt. To get one platform of an index, pull its
     /// manifest by digest.
@@ -88,15 +88,15 @@ impl Registry {
         repository: &str,
         reference: &str,
         into: &Path,
-        reporter: &dyn Reporter,
+        reporter: &dyn ProgressReporter,
     ) -> Result<Descriptor, Error> {
-        let pull = Pull::prepare(self, repository, into, reporter)?;
+        let pull = ImagePull::prepare(self, repository, into, reporter)?;
         let root = self.manifest(repository, reference).await?;
         let documents = pull.documents(&root).await?;
 
         // layers are often shared between platforms
         let all = documents.iter().flat_map(|(_, document)| &document.blobs);
-        let blobs: BTreeMap<Digest, &Named> = all.map(|blob| (blob.digest, blob)).collect();
+        let blobs: BTreeMap<Digest, &ContentDescriptor> = all.map(|blob| (blob.digest, blob)).collect();
         let downloads = blobs.into_values().map(|blob| pull.blob(blob));
         stream::iter(downloads).buffer_unordered(self.host.parallel()).try_collect::<Vec<()>>().await?;
 
@@ -114,48 +114,48 @@ impl Registry {
     /// Downloads one blob, given by its digest and size, into a store or layout folder, unless it is already there.
     ///
     /// # Errors
-    /// As [`Registry::pull`].
+    /// As [`RegistryClient::pull`].
     pub async fn pull_blob(
         &self,
         repository: &str,
         blob: (Digest, u64),
         into: &Path,
-        reporter: &dyn Reporter,
+        reporter: &dyn ProgressReporter,
     ) -> Result<(), Error> {
         check_repository(repository)?;
-        let pull = Pull::prepare(self, repository, into, reporter)?;
-        pull.blob(&Named { digest: blob.0, size: blob.1, media_type: String::new() }).await
+        let pull = ImagePull::prepare(self, repository, into, reporter)?;
+        pull.blob(&ContentDescriptor { digest: blob.0, size: blob.1, media_type: String::new() }).await
     }
 }
 
-impl<'a> Pull<'a> {
+impl<'a> ImagePull<'a> {
     /// Makes the folders that a pull needs.
     fn prepare(
-        registry: &'a Registry,
+        registry: &'a RegistryClient,
         repository: &'a str,
         into: &'a Path,
-        reporter: &'a dyn Reporter,
+        reporter: &'a dyn ProgressReporter,
     ) -> Result<Self, Error> {
         fs::create_dir(&into.join("blobs/sha256"))?;
         fs::create_dir(&into.join("partial"))?;
-        Ok(Self { registry, repository, scope: Scope::pull(repository), into, reporter })
+        Ok(Self { registry, repository, scope: TokenScope::pull(repository), into, reporter })
     }
 }
 
-impl Pull<'_> {
+impl ImagePull<'_> {
     /// Returns the path of a finished blob.
     fn target(&self, digest: &Digest) -> PathBuf {
         self.into.join("blobs/sha256").join(digest.hex())
     }
 
     /// Returns all manifests and indexes, each before those that it names.
-    async fn documents(&self, root: &Manifest) -> Result<Vec<(Manifest, Document)>, Error> {
-        let mut found: Vec<(Manifest, Document)> = Vec::new();
+    async fn documents(&self, root: &FetchedManifest) -> Result<Vec<(FetchedManifest, ManifestDocument)>, Error> {
+        let mut found: Vec<(FetchedManifest, ManifestDocument)> = Vec::new();
         let mut level = vec![root.clone()];
 
         // level by level: a hostile image must neither nest without end nor list more than the limits
         for _ in 0..=DEEPEST {
-            let mut wanted: BTreeMap<Digest, Named> = BTreeMap::new();
+            let mut wanted: BTreeMap<Digest, ContentDescriptor> = BTreeMap::new();
             for manifest in std::mem::take(&mut level) {
                 let media_type = manifest.descriptor.media_type().to_string();
                 let document = document::read(&manifest.bytes, Some(&media_type))
@@ -177,9 +177,9 @@ impl Pull<'_> {
     /// Refuses an image with too many manifests, or too large ones, before the wanted ones are requested.
     fn check_limits(
         &self,
-        root: &Manifest,
-        found: &[(Manifest, Document)],
-        wanted: &BTreeMap<Digest, Named>,
+        root: &FetchedManifest,
+        found: &[(FetchedManifest, ManifestDocument)],
+        wanted: &BTreeMap<Digest, ContentDescriptor>,
     ) -> Result<(), Error> {
         let reference = root.descriptor.digest().as_ref();
         if found.len() + wanted.len() > MOST_DOCUMENTS {
@@ -201,12 +201,15 @@ impl Pull<'_> {
     }
 
     /// Returns a manifest that an index names, from the local folder if it is there.
-    async fn child(&self, child: Named) -> Result<Manifest, Error> {
+    async fn child(&self, child: ContentDescriptor) -> Result<FetchedManifest, Error> {
         // the sum of the declared sizes was checked, so no manifest may be larger than declared
         let limit = child.size.min(document::LIMIT);
         let local = fs::read(&self.target(&child.digest), limit).ok();
         if let Some(bytes) = local.filter(|bytes| Digest::of(bytes) == child.digest) {
-            return Ok(Manifest { descriptor: oci::descriptor(&child.media_type, &child.digest, child.size), bytes });
+            return Ok(FetchedManifest {
+                descriptor: oci::descriptor(&child.media_type, &child.digest, child.size),
+                bytes,
+            });
         }
 
         let digest = child.digest.to_string();
@@ -225,7 +228,7 @@ impl Pull<'_> {
     }
 
     /// Downloads a blob, unless it is already there and intact.
-    async fn blob(&self, blob: &Named) -> Result<(), Error> {
+    async fn blob(&self, blob: &ContentDescriptor) -> Result<(), Error> {
         if self.has(blob) {
             return Ok(());
         }
@@ -249,27 +252,31 @@ impl Pull<'_> {
         // another command may have finished it in the meantime
         if !self.has(blob) {
             let title = format!("{} {}", self.repository, blob.digest.short());
-            self.reporter.event(Event::Started { stage: Stage::Download, total: blob.size, what: title.clone() });
+            self.reporter.event(ProgressEvent::Started {
+                stage: ProgressStage::Download,
+                total: blob.size,
+                what: title.clone(),
+            });
             self.complete(&action, blob, &partial).await?;
             fs::rename(&partial, &self.target(&blob.digest))?;
-            self.reporter.event(Event::Finished { stage: Stage::Download, what: title });
+            self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Download, what: title });
         }
         Ok(fs::remove(&lock_path)?)
     }
 
     /// Tells whether a finished blob is there and intact.
-    fn has(&self, blob: &Named) -> bool {
+    fn has(&self, blob: &ContentDescriptor) -> bool {
         let target = self.target(&blob.digest);
         fs::size(&target) == Some(blob.size) && fs::digest_of(&target).is_ok_and(|found| found == blob.digest)
     }
 
     /// Completes an unfinished file and verifies its digest.
-    async fn complete(&self, action: &str, blob: &Named, path: &Path) -> Result<(), Error> {
+    async fn complete(&self, action: &str, blob: &ContentDescriptor, path: &Path) -> Result<(), Error> {
         let mut reported = 0;
         loop {
-            let file = Partial::open(path, blob.size)?;
+            let file = PartialBlob::open(path, blob.size)?;
             let was_resumed = file.length() > 0;
-            let mut download = Download { action, blob, file, reported };
+            let mut download = BlobDownload { action, blob, file, reported };
             self.download(&mut download).await?;
             reported = download.reported;
 
@@ -288,7 +295,7 @@ impl Pull<'_> {
     }
 
     /// Downloads the missing bytes of a blob; tries again where that may help.
-    async fn download(&self, download: &mut Download<'_>) -> Result<(), Error> {
+    async fn download(&self, download: &mut BlobDownload<'_>) -> Result<(), Error> {
         let mut failures = 0;
         while download.file.length() < download.blob.size {
             let before = download.file.length();
@@ -303,10 +310,10 @@ impl Pull<'_> {
     }
 
     /// Makes one request for the missing bytes of a blob.
-    async fn download_once(&self, download: &mut Download<'_>) -> Result<(), Trouble> {
-        let Download { action, blob, .. } = *download;
+    async fn download_once(&self, download: &mut BlobDownload<'_>) -> Result<(), AttemptError> {
+        let BlobDownload { action, blob, .. } = *download;
         let url = self.registry.path(&format!("{}/blobs/{}", self.repository, blob.digest));
-        let mut request = Request::new(Method::GET, url, Body::Empty);
+        let mut request = HttpRequest::new(Method::GET, url, RequestBody::Empty);
         // a body that a proxy compresses on its way would not have the digest
         request.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if download.file.length() > 0 {
@@ -314,7 +321,7 @@ impl Pull<'_> {
             request.headers.insert(header::RANGE, range);
         }
 
-        let mut answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
+        let mut answer = self.registry.send_once(&RegistryRequest { action, scope: &self.scope, request }).await?;
         self.check_range(download, &mut answer).await?;
 
         while let Some(bytes) = answer.part().await? {
@@ -326,20 +333,25 @@ impl Pull<'_> {
             self.report(download);
         }
 
-        if download.file.length() < blob.size { Err(Failure::short(answer.url()).into()) } else { Ok(()) }
+        if download.file.length() < blob.size { Err(FailedAttempt::short(answer.url()).into()) } else { Ok(()) }
     }
 
     /// Reports the bytes that arrived since the last report.
-    fn report(&self, download: &mut Download<'_>) {
+    fn report(&self, download: &mut BlobDownload<'_>) {
         let length = download.file.length();
         if length > download.reported {
-            self.reporter.event(Event::Advanced { stage: Stage::Download, by: length - download.reported });
+            self.reporter
+                .event(ProgressEvent::Advanced { stage: ProgressStage::Download, by: length - download.reported });
             download.reported = length;
         }
     }
 
     /// Checks which bytes an answer brings, and makes the file ready for them.
-    async fn check_range(&self, download: &mut Download<'_>, answer: &mut Answer) -> Result<(), Trouble> {
+    async fn check_range(
+        &self,
+        download: &mut BlobDownload<'_>,
+        answer: &mut HttpResponse,
+    ) -> Result<(), AttemptError> {
         let length = download.file.length();
         match (answer.status(), answer.content_range()) {
             // the whole blob, also where the registry ignores `Range`
@@ -359,7 +371,7 @@ impl Pull<'_> {
             // another part, or none: starts again, which counts as a failure so that it does not go on without end
             (206 | 416, _) if length > 0 => {
                 download.file.restart()?;
-                Err(Failure::short(answer.url()).into())
+                Err(FailedAttempt::short(answer.url()).into())
             }
             (status, _) => {
                 let mut patience = self.registry.host.patience();
@@ -370,7 +382,7 @@ impl Pull<'_> {
     }
 }
 
-impl Download<'_> {
+impl BlobDownload<'_> {
     /// Returns the error for an answer with too many or too few bytes.
     fn wrong_size(&self) -> Error {
         Error::Malformed { action: self.action.to_owned(), cause: format!("it does not have {} bytes", self.blob.size) }
@@ -378,13 +390,13 @@ impl Download<'_> {
 }
 
 /// An unfinished file, with the digest of its bytes so far.
-struct Partial {
+struct PartialBlob {
     path: PathBuf,
     file: File,
-    hasher: Hasher,
+    hasher: DigestHasher,
 }
 
-impl Partial {
+impl PartialBlob {
     /// Opens or creates an unfinished file of at most `size` bytes, and hashes what it already has.
     fn open(path: &Path, size: u64) -> Result<Self, Error> {
         // a link would have us write to another file
@@ -395,7 +407,7 @@ impl Partial {
             .truncate(false)
             .open(path)
             .map_err(|cause| fs::Error::new("write", path, cause))?;
-        let mut partial = Self { path: path.to_owned(), file, hasher: Hasher::default() };
+        let mut partial = Self { path: path.to_owned(), file, hasher: DigestHasher::default() };
 
         // more bytes than the blob has cannot be a part of it
         if fs::size(path).unwrap_or(0) > size {
@@ -413,7 +425,7 @@ impl Partial {
 
     /// Empties the file.
     fn restart(&mut self) -> Result<(), Error> {
-        self.hasher = Hasher::default();
+        self.hasher = DigestHasher::default();
         Ok(self.file.set_len(0).map_err(|cause| fs::Error::new("write", &self.path, cause))?)
     }
 

@@ -1,19 +1,19 @@
 //! Pushes a whole image to a registry: looks up what is missing there, then sends blobs, manifests and tags in this order.
 
 use crate::oci;
-use crate::oci::registry::Registry;
+use crate::oci::registry::RegistryClient;
 use crate::oci::registry::address::check_repository;
 use crate::oci::registry::address::check_tag;
 use crate::oci::registry::document;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::document::ContentDescriptor;
 use crate::oci::registry::error::Error;
-use crate::oci::registry::token::Scope;
-use crate::oci::registry::upload::Uploads;
-use crate::oci::registry::upload::Way;
-use crate::report::Event;
-use crate::report::Reporter;
-use crate::report::Saving;
-use crate::report::Stage;
+use crate::oci::registry::token::TokenScope;
+use crate::oci::registry::upload::BlobOutcome;
+use crate::oci::registry::upload::BlobUploads;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
+use crate::report::ProgressStage;
+use crate::report::TransferSaving;
 use crate::sys::fs;
 use crate::sys::http::Bytes;
 use crate::values::Digest;
@@ -45,7 +45,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// An image to be pushed, and its destination.
 #[derive(Debug, Clone, Copy)]
-pub struct Push<'a> {
+pub struct PushRequest<'a> {
     /// Folder of an OCI layout.
     pub layout: &'a Path,
     /// The image's index or manifest in that folder.
@@ -67,16 +67,16 @@ pub struct Push<'a> {
 
 /// A number of blobs and their total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Blobs {
+pub struct BlobTotals {
     /// Number of blobs.
     pub count: usize,
     /// Bytes of all blobs together.
     pub bytes: u64,
 }
 
-impl Blobs {
+impl BlobTotals {
     /// Counts one more blob.
-    fn add(&mut self, blob: &Named) {
+    fn add(&mut self, blob: &ContentDescriptor) {
         self.count += 1;
         self.bytes += blob.size;
     }
@@ -85,15 +85,15 @@ impl Blobs {
 /// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Pushed {
+pub struct PushOutcome {
     /// Digest of the image.
     pub digest: Digest,
     /// Blobs that were sent.
-    pub uploaded: Blobs,
+    pub uploaded: BlobTotals,
     /// Blobs that were mounted from other repositories.
-    pub mounted: Blobs,
+    pub mounted: BlobTotals,
     /// Blobs that the repository already had.
-    pub skipped: Blobs,
+    pub skipped: BlobTotals,
     /// Number of manifests and indexes that were written.
     pub manifests: usize,
     /// Tags that did not point to this image before.
@@ -102,40 +102,40 @@ pub struct Pushed {
 
 /// A manifest or index to be written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Upload<'a> {
+pub(super) struct ManifestBody<'a> {
     pub(super) media_type: &'a str,
     pub(super) bytes: &'a Bytes,
 }
 
 /// A manifest or index of the image in the layout.
 #[derive(Debug)]
-struct Node {
+struct LayoutManifest {
     digest: Digest,
     media_type: String,
     bytes: Bytes,
-    blobs: Vec<Named>,
+    blobs: Vec<ContentDescriptor>,
 }
 
-impl Node {
+impl LayoutManifest {
     /// Returns its bytes and media type for a request.
-    fn upload(&self) -> Upload<'_> {
-        Upload { media_type: &self.media_type, bytes: &self.bytes }
+    fn upload(&self) -> ManifestBody<'_> {
+        ManifestBody { media_type: &self.media_type, bytes: &self.bytes }
     }
 }
 
-impl Registry {
+impl RegistryClient {
     /// Pushes an image and moves its tags to it. What the registry already has is left alone, so a failed push can simply be
     /// repeated.
     ///
     /// # Errors
     /// [`Error::Damaged`] before anything is sent. After any other error, no tag points to an incomplete image.
-    pub async fn push(&self, push: &Push<'_>, reporter: &dyn Reporter) -> Result<Pushed, Error> {
+    pub async fn push(&self, push: &PushRequest<'_>, reporter: &dyn ProgressReporter) -> Result<PushOutcome, Error> {
         check_repository(push.repository)?;
         push.mount_from.iter().try_for_each(|from| check_repository(from))?;
         push.tags.iter().try_for_each(|tag| check_tag(tag))?;
 
-        let nodes = Image::read(push)?;
-        let scope = Scope::push(push.repository, push.mount_from.iter().map(String::as_str));
+        let nodes = LayoutImageReader::read(push)?;
+        let scope = TokenScope::push(push.repository, push.mount_from.iter().map(String::as_str));
         let image = ImagePush { registry: self, push, nodes, scope, reporter };
 
         self.discover_challenge().await?;
@@ -145,22 +145,22 @@ impl Registry {
 
 /// One push of an image.
 struct ImagePush<'a> {
-    registry: &'a Registry,
-    push: &'a Push<'a>,
+    registry: &'a RegistryClient,
+    push: &'a PushRequest<'a>,
     /// Manifests and indexes, each after those that it names; so the image itself is the last one.
-    nodes: Vec<Node>,
-    scope: Scope,
-    reporter: &'a dyn Reporter,
+    nodes: Vec<LayoutManifest>,
+    scope: TokenScope,
+    reporter: &'a dyn ProgressReporter,
 }
 
 impl ImagePush<'_> {
     /// Sends what is missing, then moves the tags.
-    async fn run(&self) -> Result<Pushed, Error> {
-        let mut pushed = Pushed {
+    async fn run(&self) -> Result<PushOutcome, Error> {
+        let mut pushed = PushOutcome {
             digest: self.root().digest,
-            uploaded: Blobs::default(),
-            mounted: Blobs::default(),
-            skipped: Blobs::default(),
+            uploaded: BlobTotals::default(),
+            mounted: BlobTotals::default(),
+            skipped: BlobTotals::default(),
             manifests: 0,
             tags_moved: Vec::new(),
         };
@@ -179,7 +179,7 @@ impl ImagePush<'_> {
     }
 
     /// Returns the image's own manifest or index.
-    fn root(&self) -> &Node {
+    fn root(&self) -> &LayoutManifest {
         self.nodes.last().expect("an image is at least one manifest")
     }
 
@@ -198,8 +198,8 @@ impl ImagePush<'_> {
     }
 
     /// Sends blobs, then manifests; returns the tags to move.
-    async fn push_content(&self, pushed: &mut Pushed) -> Result<Vec<String>, Error> {
-        let uploads = Uploads::new(self.registry, self.push, &self.scope);
+    async fn push_content(&self, pushed: &mut PushOutcome) -> Result<Vec<String>, Error> {
+        let uploads = BlobUploads::new(self.registry, self.push, &self.scope);
         let transfer = BlobTransfer {
             uploads: &uploads,
             turns: Semaphore::new(self.registry.host.parallel()),
@@ -208,13 +208,13 @@ impl ImagePush<'_> {
 
         // the image is looked up while its blobs are: every round trip counts
         let lookup = async { if self.push.is_new { self.exists().await } else { Ok(false) } };
-        let wanted: Vec<Named> = blobs(&self.nodes).into_values().collect();
+        let wanted: Vec<ContentDescriptor> = blobs(&self.nodes).into_values().collect();
         let (exists, ways) = try_join(lookup, transfer.run(wanted)).await?;
         for (blob, way) in ways {
             let counted = match way {
-                Way::Skipped => &mut pushed.skipped,
-                Way::Mounted => &mut pushed.mounted,
-                Way::Uploaded => &mut pushed.uploaded,
+                BlobOutcome::Skipped => &mut pushed.skipped,
+                BlobOutcome::Mounted => &mut pushed.mounted,
+                BlobOutcome::Uploaded => &mut pushed.uploaded,
             };
             counted.add(&blob);
         }
@@ -265,7 +265,8 @@ impl ImagePush<'_> {
     async fn push_manifests(&self) -> Result<(), Error> {
         let (root, others) = self.nodes.split_last().expect("an image is at least one manifest");
         // an index names no blobs itself
-        let (indexes, images): (Vec<&Node>, Vec<&Node>) = others.iter().partition(|node| node.blobs.is_empty());
+        let (indexes, images): (Vec<&LayoutManifest>, Vec<&LayoutManifest>) =
+            others.iter().partition(|node| node.blobs.is_empty());
 
         // manifests of images name only blobs, so their order does not matter
         let puts = images.into_iter().map(|node| self.put_by_digest(node));
@@ -283,7 +284,7 @@ impl ImagePush<'_> {
     }
 
     /// Writes a manifest or index under its digest.
-    async fn put_by_digest(&self, node: &Node) -> Result<(), Error> {
+    async fn put_by_digest(&self, node: &LayoutManifest) -> Result<(), Error> {
         let digest = node.digest.to_string();
         self.registry.put_within(self.push.repository, &digest, node.upload(), &self.scope).await.map(drop)
     }
@@ -291,15 +292,15 @@ impl ImagePush<'_> {
 
 /// The transfer of an image's blobs.
 struct BlobTransfer<'a> {
-    uploads: &'a Uploads<'a>,
+    uploads: &'a BlobUploads<'a>,
     /// Limits the uploads at one time: registries lose sessions when many are open.
     turns: Semaphore,
-    reporter: &'a dyn Reporter,
+    reporter: &'a dyn ProgressReporter,
 }
 
 impl BlobTransfer<'_> {
     /// Sends or mounts the blobs that the repository lacks; returns for each one how it got there.
-    async fn run(&self, mut wanted: Vec<Named>) -> Result<Vec<(Named, Way)>, Error> {
+    async fn run(&self, mut wanted: Vec<ContentDescriptor>) -> Result<Vec<(ContentDescriptor, BlobOutcome)>, Error> {
         // largest first, so that the last blob to be finished is a small one
         wanted.sort_by_key(|blob| std::cmp::Reverse(blob.size));
         let transfers = wanted.into_iter().map(|blob| self.transfer(blob));
@@ -318,22 +319,34 @@ impl BlobTransfer<'_> {
     }
 
     /// Sends or mounts one blob if the repository lacks it.
-    async fn transfer(&self, blob: Named) -> Result<(Named, Way), Error> {
+    async fn transfer(&self, blob: ContentDescriptor) -> Result<(ContentDescriptor, BlobOutcome), Error> {
         if self.uploads.exists(&blob).await? {
-            self.reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::There });
-            return Ok((blob, Way::Skipped));
+            self.reporter.event(ProgressEvent::Saved {
+                stage: ProgressStage::Upload,
+                by: blob.size,
+                how: TransferSaving::There,
+            });
+            return Ok((blob, BlobOutcome::Skipped));
         }
 
         // taken after the lookup, so that no lookup waits for an upload
         let _turn = self.turns.acquire().await.expect("never closed");
         let title = format!("{} {}", self.uploads.repository, blob.digest.short());
-        self.reporter.event(Event::Started { stage: Stage::Upload, total: blob.size, what: title.clone() });
+        self.reporter.event(ProgressEvent::Started {
+            stage: ProgressStage::Upload,
+            total: blob.size,
+            what: title.clone(),
+        });
 
         let way = self.uploads.upload(&blob).await?;
-        if way == Way::Mounted {
-            self.reporter.event(Event::Saved { stage: Stage::Upload, by: blob.size, how: Saving::Mounted });
+        if way == BlobOutcome::Mounted {
+            self.reporter.event(ProgressEvent::Saved {
+                stage: ProgressStage::Upload,
+                by: blob.size,
+                how: TransferSaving::Mounted,
+            });
         }
-        self.reporter.event(Event::Finished { stage: Stage::Upload, what: title });
+        self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Upload, what: title });
         Ok((blob, way))
     }
 
@@ -357,38 +370,38 @@ impl BlobTransfer<'_> {
     fn report_sent(&self) {
         match self.uploads.sent.swap(0, Ordering::Relaxed) {
             0 => {}
-            by => self.reporter.event(Event::Advanced { stage: Stage::Upload, by }),
+            by => self.reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Upload, by }),
         }
     }
 }
 
 /// Returns the blobs of all manifests by digest: layers are often shared between platforms.
-fn blobs<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeMap<Digest, Named> {
+fn blobs<'a>(nodes: impl IntoIterator<Item = &'a LayoutManifest>) -> BTreeMap<Digest, ContentDescriptor> {
     let all = nodes.into_iter().flat_map(|node| &node.blobs);
     all.map(|blob| (blob.digest, blob.clone())).collect()
 }
 
 /// Reads an image from a layout folder, and checks that it is complete.
-struct Image<'a> {
+struct LayoutImageReader<'a> {
     layout: &'a Path,
     elsewhere: &'a [Digest],
     /// Manifests and indexes, each after those that it names.
-    nodes: Vec<Node>,
+    nodes: Vec<LayoutManifest>,
     seen: BTreeSet<Digest>,
 }
 
-impl Image<'_> {
+impl LayoutImageReader<'_> {
     /// Returns the manifests and indexes of an image, each after those that it names.
-    fn read(push: &Push<'_>) -> Result<Vec<Node>, Error> {
+    fn read(push: &PushRequest<'_>) -> Result<Vec<LayoutManifest>, Error> {
         let digest = oci::digest_of(push.target).ok_or_else(|| Error::Damaged {
             path: push.layout.to_owned(),
             cause: format!("`{}` is not a SHA-256 digest", push.target.digest()),
         })?;
         let media_type = push.target.media_type().to_string();
-        let root = Named { digest, size: push.target.size(), media_type };
+        let root = ContentDescriptor { digest, size: push.target.size(), media_type };
 
         let (layout, elsewhere) = (push.layout, push.elsewhere);
-        let mut image = Image { layout, elsewhere, nodes: Vec::new(), seen: BTreeSet::new() };
+        let mut image = LayoutImageReader { layout, elsewhere, nodes: Vec::new(), seen: BTreeSet::new() };
         image.add(&root, 0)?;
         Ok(image.nodes)
     }
@@ -399,7 +412,7 @@ impl Image<'_> {
     }
 
     /// Adds a manifest or index after everything that it names.
-    fn add(&mut self, named: &Named, depth: usize) -> Result<(), Error> {
+    fn add(&mut self, named: &ContentDescriptor, depth: usize) -> Result<(), Error> {
         // an index may name a manifest twice, for two platforms
         if !self.seen.insert(named.digest) {
             return Ok(());
@@ -427,12 +440,12 @@ impl Image<'_> {
         }
 
         let (digest, media_type) = (named.digest, document.media_type);
-        self.nodes.push(Node { digest, media_type, bytes: bytes.into(), blobs: document.blobs });
+        self.nodes.push(LayoutManifest { digest, media_type, bytes: bytes.into(), blobs: document.blobs });
         Ok(())
     }
 
     /// Checks that a blob exists with its size, or may be elsewhere. Its digest is verified when it is sent.
-    fn check_blob(&self, blob: &Named) -> Result<(), Error> {
+    fn check_blob(&self, blob: &ContentDescriptor) -> Result<(), Error> {
         let path = self.path(&blob.digest);
         let cause = match fs::size(&path) {
             Some(size) if size == blob.size => return Ok(()),

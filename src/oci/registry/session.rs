@@ -1,22 +1,22 @@
 //! One authorised request to a registry: finds out which scheme the registry wants, fetches tokens, and replaces a refused
 //! token once.
 
-use crate::oci::registry::Registry;
+use crate::oci::registry::RegistryClient;
 use crate::oci::registry::challenge;
-use crate::oci::registry::challenge::Challenge;
+use crate::oci::registry::challenge::AuthChallenge;
 use crate::oci::registry::error;
 use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::error::refusal;
 use crate::oci::registry::token;
-use crate::oci::registry::token::Scope;
-use crate::oci::registry::token::Token;
-use crate::sys::http::Answer;
-use crate::sys::http::Body;
-use crate::sys::http::Failure;
+use crate::oci::registry::token::BearerToken;
+use crate::oci::registry::token::TokenScope;
+use crate::sys::http::FailedAttempt;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
 use crate::sys::http::Patience;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Secret;
@@ -27,16 +27,16 @@ use url::Url;
 
 /// A request with its purpose and the rights that it needs.
 #[derive(Debug, Clone)]
-pub(super) struct Call<'a> {
+pub(super) struct RegistryRequest<'a> {
     /// What the request does, as messages name it after "cannot": `read manifest …`.
     pub(super) action: &'a str,
-    pub(super) scope: &'a Scope,
-    pub(super) request: Request,
+    pub(super) scope: &'a TokenScope,
+    pub(super) request: HttpRequest,
 }
 
 /// Why an attempt failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum AttemptError {
     /// A retry may succeed.
     Transient(Error, Delay),
     /// A retry fails in the same way.
@@ -52,8 +52,8 @@ pub(super) struct Delay {
     silence: Duration,
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
+impl From<FailedAttempt> for AttemptError {
+    fn from(failure: FailedAttempt) -> Self {
         let may_pass = failure.may_pass();
         let delay = Delay { asked: failure.asked_pause(), silence: failure.silence() };
         let error = Error::Http(failure.error);
@@ -61,13 +61,13 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for AttemptError {
     fn from(error: Error) -> Self {
         Self::Permanent(error)
     }
 }
 
-impl From<crate::sys::http::Error> for Trouble {
+impl From<crate::sys::http::Error> for AttemptError {
     fn from(error: crate::sys::http::Error) -> Self {
         Self::Permanent(error.into())
     }
@@ -75,25 +75,29 @@ impl From<crate::sys::http::Error> for Trouble {
 
 /// How a request is authorised.
 #[derive(Debug)]
-enum Pass {
+enum Authorization {
     Nobody,
     Basic(Secret),
-    Token(Arc<Token>),
+    Token(Arc<BearerToken>),
 }
 
-impl Registry {
+impl RegistryClient {
     /// Sends a request until it is answered, the attempts are used up, or it takes longer than a document may.
-    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, call: &RegistryRequest<'_>) -> Result<HttpResponse, Error> {
         self.send_within(call, &mut self.host.patience()).await
     }
 
-    /// Sends a request as [`Registry::send`] does, with the patience that is left for its document.
-    pub(super) async fn send_within(&self, call: &Call<'_>, patience: &mut Patience) -> Result<Answer, Error> {
+    /// Sends a request as [`RegistryClient::send`] does, with the patience that is left for its document.
+    pub(super) async fn send_within(
+        &self,
+        call: &RegistryRequest<'_>,
+        patience: &mut Patience,
+    ) -> Result<HttpResponse, Error> {
         let mut failures = 0;
         loop {
             match self.send_once(call).await {
                 Ok(answer) => return Ok(answer),
-                Err(Trouble::Transient(error, delay)) if !patience.lose(delay.silence) => return Err(error),
+                Err(AttemptError::Transient(error, delay)) if !patience.lose(delay.silence) => return Err(error),
                 Err(trouble) => self.pause(trouble, &mut failures).await?,
             }
         }
@@ -103,16 +107,16 @@ impl Registry {
     ///
     /// # Errors
     /// The cause of the failure, when a retry cannot help or the attempts are used up.
-    pub(super) async fn pause(&self, trouble: Trouble, failures: &mut u32) -> Result<(), Error> {
+    pub(super) async fn pause(&self, trouble: AttemptError, failures: &mut u32) -> Result<(), Error> {
         match trouble {
-            Trouble::Permanent(error) => Err(error),
-            Trouble::Transient(error, delay) if !self.host.rest(failures, delay.asked).await => Err(error),
-            Trouble::Transient(..) => Ok(()),
+            AttemptError::Permanent(error) => Err(error),
+            AttemptError::Transient(error, delay) if !self.host.rest(failures, delay.asked).await => Err(error),
+            AttemptError::Transient(..) => Ok(()),
         }
     }
 
     /// Sends a request once. Credentials are sent to the registry alone: another host gets the request without them.
-    pub(super) async fn send_once(&self, call: &Call<'_>) -> Result<Answer, Trouble> {
+    pub(super) async fn send_once(&self, call: &RegistryRequest<'_>) -> Result<HttpResponse, AttemptError> {
         if !self.is_own_origin(&call.request.url) {
             return Ok(self.host.send_once(&call.request).await?);
         }
@@ -141,13 +145,13 @@ impl Registry {
             let challenges = header_values(&answer, header::WWW_AUTHENTICATE.as_str());
             let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
             pass = match &pass {
-                Pass::Nobody if !is_last => {
+                Authorization::Nobody if !is_last => {
                     self.learn(&challenges)?;
                     // the scheme is known: the waiting requests may go on while this one fetches its token
                     drop(discovery.take());
                     self.authorize(call, None).await?
                 }
-                Pass::Token(token) if !is_last => self.authorize(call, Some(token.serial)).await?,
+                Authorization::Token(token) if !is_last => self.authorize(call, Some(token.serial)).await?,
                 _ => return Err(self.unauthorized(call, &pass, &body).into()),
             };
         }
@@ -166,7 +170,7 @@ impl Registry {
             return Ok(());
         }
 
-        let answer = self.host.send(&Request::new(Method::GET, self.path(""), Body::Empty)).await?;
+        let answer = self.host.send(&HttpRequest::new(Method::GET, self.path(""), RequestBody::Empty)).await?;
         let challenges = header_values(&answer, header::WWW_AUTHENTICATE.as_str());
         let is_challenged = answer.status() == 401;
         answer.drain().await;
@@ -185,10 +189,10 @@ impl Registry {
     }
 
     /// Returns the error for a request that was refused with its authorisation.
-    fn unauthorized(&self, call: &Call<'_>, pass: &Pass, body: &[u8]) -> Error {
+    fn unauthorized(&self, call: &RegistryRequest<'_>, pass: &Authorization, body: &[u8]) -> Error {
         match (pass, &self.login) {
             // the password itself was refused; a refused token lacks rights
-            (Pass::Basic(_), Some(login)) => {
+            (Authorization::Basic(_), Some(login)) => {
                 Error::LoginRefused { host: challenge::shown_host(&self.url), user: login.user.clone() }
             }
             _ => self.refusal(call.action, 401, body),
@@ -196,21 +200,21 @@ impl Registry {
     }
 
     /// Returns the authorisation of a request. `refused` is the serial number of the token that the registry refused.
-    async fn authorize(&self, call: &Call<'_>, refused: Option<u64>) -> Result<Pass, Trouble> {
+    async fn authorize(&self, call: &RegistryRequest<'_>, refused: Option<u64>) -> Result<Authorization, AttemptError> {
         let (realm, service) = match (self.passes.challenge(), &self.login) {
-            (None, _) => return Ok(Pass::Nobody),
-            (Some(Challenge::Basic), Some(login)) => return Ok(Pass::Basic(login.basic())),
-            (Some(Challenge::Basic), None) => {
+            (None, _) => return Ok(Authorization::Nobody),
+            (Some(AuthChallenge::Basic), Some(login)) => return Ok(Authorization::Basic(login.basic())),
+            (Some(AuthChallenge::Basic), None) => {
                 return Err(Error::LoginNeeded { action: call.action.to_owned() }.into());
             }
-            (Some(Challenge::Bearer { realm, service }), _) => (realm, service),
+            (Some(AuthChallenge::Bearer { realm, service }), _) => (realm, service),
         };
 
         // locked until the token is here: parallel requests with the same scope share one token
         let slot = self.passes.slot(call.scope);
         let mut slot = slot.lock().await;
         if let Some(token) = slot.as_ref().filter(|token| token.is_good(refused)) {
-            return Ok(Pass::Token(Arc::clone(token)));
+            return Ok(Authorization::Token(Arc::clone(token)));
         }
 
         // the lifetime counts from before the request, so that a slow answer does not prolong it
@@ -218,11 +222,16 @@ impl Registry {
         let answer = self.fetch_token(call, realm, service.as_deref()).await?;
         let token = self.passes.issue(answer, requested_at);
         *slot = Some(Arc::clone(&token));
-        Ok(Pass::Token(token))
+        Ok(Authorization::Token(token))
     }
 
     /// Asks the token server for a token with the scope of a request.
-    async fn fetch_token(&self, call: &Call<'_>, realm: Url, service: Option<&str>) -> Result<token::Answer, Trouble> {
+    async fn fetch_token(
+        &self,
+        call: &RegistryRequest<'_>,
+        realm: Url,
+        service: Option<&str>,
+    ) -> Result<token::TokenResponse, AttemptError> {
         let host = challenge::shown_host(&realm);
         let answer = self.host.send_once(&self.token_request(call, realm, service)?).await?;
 
@@ -251,7 +260,12 @@ impl Registry {
     }
 
     /// Returns the request for a token (distribution's token specification, "Requesting a Token").
-    fn token_request(&self, call: &Call<'_>, mut realm: Url, service: Option<&str>) -> Result<Request, Error> {
+    fn token_request(
+        &self,
+        call: &RegistryRequest<'_>,
+        mut realm: Url,
+        service: Option<&str>,
+    ) -> Result<HttpRequest, Error> {
         // appended, because the realm may have parameters of its own
         if let Some(service) = service {
             realm.query_pairs_mut().append_pair("service", service);
@@ -260,7 +274,7 @@ impl Registry {
             realm.query_pairs_mut().append_pair("scope", &scope);
         }
 
-        let mut request = Request::new(Method::GET, realm, Body::Empty);
+        let mut request = HttpRequest::new(Method::GET, realm, RequestBody::Empty);
         if let Some(login) = &self.login {
             request.headers.insert(header::AUTHORIZATION, sensitive_header(&login.basic())?);
         }
@@ -268,7 +282,7 @@ impl Registry {
     }
 
     /// Turns an answer that refuses a request into an error.
-    pub(super) async fn refused(&self, action: &str, answer: Answer) -> Error {
+    pub(super) async fn refused(&self, action: &str, answer: HttpResponse) -> Error {
         let status = answer.status();
         let (url, proxy) = (answer.url().to_owned(), answer.proxy().map(str::to_owned));
         let names_registry = answer.headers().contains_key("docker-distribution-api-version");
@@ -310,7 +324,7 @@ impl Registry {
     }
 }
 
-impl Pass {
+impl Authorization {
     /// Returns the value of the `Authorization` header; none for anonymous requests.
     fn header(&self) -> Result<Option<HeaderValue>, Error> {
         match self {
@@ -322,7 +336,7 @@ impl Pass {
 }
 
 /// Returns all values of a header that are text.
-fn header_values(answer: &Answer, name: &str) -> Vec<String> {
+fn header_values(answer: &HttpResponse, name: &str) -> Vec<String> {
     let values = answer.headers().get_all(name).iter();
     values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
 }

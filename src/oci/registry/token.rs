@@ -1,7 +1,7 @@
 //! Tokens of a registry's token server (distribution's token specification): their scopes, the server's answer, and the
 //! tokens that are kept.
 
-use crate::oci::registry::challenge::Challenge;
+use crate::oci::registry::challenge::AuthChallenge;
 use crate::values::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,9 +35,9 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The rights of a token: repositories, and the actions in each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Scope(BTreeMap<String, BTreeSet<&'static str>>);
+pub(super) struct TokenScope(BTreeMap<String, BTreeSet<&'static str>>);
 
-impl Scope {
+impl TokenScope {
     /// Returns the right to read a repository.
     pub(super) fn pull(repository: &str) -> Self {
         Self::default().with(repository, &["pull"])
@@ -70,7 +70,7 @@ impl Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for TokenScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.0.keys().map(|repository| format!("`{repository}`")).collect();
         f.write_str(&names.join(", "))
@@ -79,7 +79,7 @@ impl fmt::Display for Scope {
 
 /// The answer of a token server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct TokenResponse {
     /// The token.
     pub token: Secret,
     /// Time from the request until the token expires.
@@ -92,7 +92,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// The cause, for messages; never anything of the answer, which may have a token in it.
-pub fn parse(body: &[u8]) -> Result<Answer, String> {
+pub fn parse(body: &[u8]) -> Result<TokenResponse, String> {
     let answer: Value = serde_json::from_slice(body).map_err(|_| MALFORMED)?;
 
     // servers that speak OAuth 2.0 name it `access_token`; those that send both may leave one empty
@@ -112,7 +112,7 @@ pub fn parse(body: &[u8]) -> Result<Answer, String> {
         }
         None => USUAL_LIFETIME,
     };
-    Ok(Answer { token: Secret::new(token.to_owned()), lifetime, is_empty: grants_nothing(token) })
+    Ok(TokenResponse { token: Secret::new(token.to_owned()), lifetime, is_empty: grants_nothing(token) })
 }
 
 /// Tells whether a token is a JWT (RFC 7519) whose `access` claim has no actions. Other tokens are opaque, and count as
@@ -137,7 +137,7 @@ fn has_actions(entry: &Value) -> bool {
 
 /// A token in use.
 #[derive(Debug)]
-pub(super) struct Token {
+pub(super) struct BearerToken {
     /// Number that tells tokens of this run apart.
     pub(super) serial: u64,
     pub(super) text: Secret,
@@ -146,13 +146,13 @@ pub(super) struct Token {
 }
 
 /// The place of the token for one scope. The task that holds the lock requests a new token; the others wait for it.
-pub(super) type TokenSlot = Arc<tokio::sync::Mutex<Option<Arc<Token>>>>;
+pub(super) type TokenSlot = Arc<tokio::sync::Mutex<Option<Arc<BearerToken>>>>;
 
 /// What is known about the authentication at a registry: its challenge, and the tokens that it accepts.
 #[derive(Debug, Default)]
-pub(super) struct Passes {
-    challenge: Mutex<Option<Challenge>>,
-    slots: Mutex<BTreeMap<Scope, TokenSlot>>,
+pub(super) struct RegistryAuth {
+    challenge: Mutex<Option<AuthChallenge>>,
+    slots: Mutex<BTreeMap<TokenScope, TokenSlot>>,
     /// Serial number of the next token.
     serial: AtomicU64,
     /// Held by the request that finds out the challenge.
@@ -161,14 +161,14 @@ pub(super) struct Passes {
     is_open: AtomicBool,
 }
 
-impl Passes {
+impl RegistryAuth {
     /// Returns the challenge of the registry, once it is known.
-    pub(super) fn challenge(&self) -> Option<Challenge> {
+    pub(super) fn challenge(&self) -> Option<AuthChallenge> {
         guard(&self.challenge).clone()
     }
 
     /// Remembers the challenge of the registry.
-    pub(super) fn learn(&self, challenge: Challenge) {
+    pub(super) fn learn(&self, challenge: AuthChallenge) {
         // the first one is kept: Harbor challenges requests that have a token with `Basic`
         guard(&self.challenge).get_or_insert(challenge);
     }
@@ -195,20 +195,20 @@ impl Passes {
     }
 
     /// Returns the place of the token for a scope.
-    pub(super) fn slot(&self, scope: &Scope) -> TokenSlot {
+    pub(super) fn slot(&self, scope: &TokenScope) -> TokenSlot {
         Arc::clone(guard(&self.slots).entry(scope.clone()).or_default())
     }
 
     /// Returns the token of an answer to a request that was sent at this time.
-    pub(super) fn issue(&self, answer: Answer, requested_at: Instant) -> Arc<Token> {
+    pub(super) fn issue(&self, answer: TokenResponse, requested_at: Instant) -> Arc<BearerToken> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         // renewed early, so that it does not expire on its way
         let renewed_at = requested_at + answer.lifetime * 4 / 5;
-        Arc::new(Token { serial, text: answer.token, renewed_at })
+        Arc::new(BearerToken { serial, text: answer.token, renewed_at })
     }
 }
 
-impl Token {
+impl BearerToken {
     /// Tells whether the token can be used. `refused` is the serial number of the token that the registry refused.
     pub(super) fn is_good(&self, refused: Option<u64>) -> bool {
         refused != Some(self.serial) && Instant::now() < self.renewed_at
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn scopes_in_one_token() {
-        let scope = Scope::push("base/java", ["base/tomcat", "base/java"]);
+        let scope = TokenScope::push("base/java", ["base/tomcat", "base/java"]);
         let parameters: Vec<String> = scope.parameters().collect();
         assert_eq!(parameters, ["repository:base/java:pull,push", "repository:base/tomcat:pull"]);
         assert_eq!(scope.to_string(), "`base/java`, `base/tomcat`");
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn is_renewed_before_it_ends() {
-        let passes = Passes::default();
+        let passes = RegistryAuth::default();
         let answer = parse(br#"{"token":"a","expires_in":100}"#).expect("sound");
         let old = Instant::now().checked_sub(Duration::from_secs(81)).expect("the machine runs for longer");
         assert!(!passes.issue(answer.clone(), old).is_good(None));

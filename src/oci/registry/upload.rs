@@ -1,26 +1,26 @@
 //! One blob on its way to a registry: is it already there, can it be mounted, else POST and one streaming PUT. An upload
 //! that fails restarts from the beginning (distribution-spec, "Pushing blobs").
 
-use crate::oci::registry::Push;
-use crate::oci::registry::Registry;
-use crate::oci::registry::ahead::Ahead;
-use crate::oci::registry::ahead::Session;
+use crate::oci::registry::PushRequest;
+use crate::oci::registry::RegistryClient;
+use crate::oci::registry::ahead::PreopenedSessions;
+use crate::oci::registry::ahead::UploadSession;
 use crate::oci::registry::announced_digest;
 use crate::oci::registry::confirm;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::document::ContentDescriptor;
 use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
 use crate::oci::registry::location;
-use crate::oci::registry::session::Call;
+use crate::oci::registry::session::AttemptError;
 use crate::oci::registry::session::Delay;
-use crate::oci::registry::session::Trouble;
-use crate::oci::registry::token::Scope;
+use crate::oci::registry::session::RegistryRequest;
+use crate::oci::registry::token::TokenScope;
 use crate::sys::fs;
-use crate::sys::http::Answer;
-use crate::sys::http::Body;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
-use crate::sys::http::Sent;
+use crate::sys::http::RequestBody;
+use crate::sys::http::SentBytes;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use futures_util::future::join_all;
@@ -39,10 +39,10 @@ use url::Url;
 
 /// The uploads of one push: where blobs come from, where they go, and how.
 #[derive(Debug)]
-pub(super) struct Uploads<'a> {
-    pub(super) registry: &'a Registry,
+pub(super) struct BlobUploads<'a> {
+    pub(super) registry: &'a RegistryClient,
     pub(super) repository: &'a str,
-    pub(super) scope: Scope,
+    pub(super) scope: TokenScope,
     /// Folder of an OCI layout.
     pub(super) layout: PathBuf,
     /// Repositories from which blobs may be mounted.
@@ -52,7 +52,7 @@ pub(super) struct Uploads<'a> {
     /// Those of them from which the registry refused a mount.
     pub(super) unusable: Mutex<BTreeSet<String>>,
     /// Sessions for the first blobs that have to be sent.
-    pub(super) ahead: Ahead,
+    pub(super) ahead: PreopenedSessions,
     /// Most bytes of one request.
     pub(super) chunk: Option<u64>,
     /// Blobs will probably be sent: the layout should have all of them.
@@ -63,7 +63,7 @@ pub(super) struct Uploads<'a> {
 
 /// How a blob got into the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum BlobOutcome {
     /// The repository already had it.
     Skipped,
     /// It was mounted from another repository of the registry.
@@ -73,25 +73,25 @@ pub(super) enum Way {
 }
 
 /// What a registry offers in answer to a POST.
-enum Start {
+enum UploadStart {
     Mounted,
-    Session(Session),
+    Session(UploadSession),
 }
 
 /// One attempt to upload a blob.
-struct Attempt<'a> {
+struct UploadAttempt<'a> {
     /// `push blob …`: what follows "cannot" in messages.
     action: String,
-    blob: &'a Named,
+    blob: &'a ContentDescriptor,
     /// Counts the bytes that are sent.
-    sent: &'a Sent,
+    sent: &'a SentBytes,
     /// An earlier attempt failed.
     is_retry: bool,
 }
 
-impl<'a> Uploads<'a> {
+impl<'a> BlobUploads<'a> {
     /// Prepares the uploads of one push.
-    pub(super) fn new(registry: &'a Registry, push: &Push<'a>, scope: &Scope) -> Self {
+    pub(super) fn new(registry: &'a RegistryClient, push: &PushRequest<'a>, scope: &TokenScope) -> Self {
         Self {
             registry,
             repository: push.repository,
@@ -100,7 +100,7 @@ impl<'a> Uploads<'a> {
             mount_from: push.mount_from,
             sources: OnceCell::new(),
             unusable: Mutex::default(),
-            ahead: Ahead::default(),
+            ahead: PreopenedSessions::default(),
             may_send: push.elsewhere.is_empty(),
             chunk: push.chunk,
             sent: Arc::default(),
@@ -108,9 +108,9 @@ impl<'a> Uploads<'a> {
     }
 }
 
-impl Uploads<'_> {
+impl BlobUploads<'_> {
     /// Tells whether the repository has a blob.
-    pub(super) async fn exists(&self, blob: &Named) -> Result<bool, Error> {
+    pub(super) async fn exists(&self, blob: &ContentDescriptor) -> Result<bool, Error> {
         let action = format!("look up blob {} of `{}`", blob.digest, self.repository);
         let answer = self.registry.send(&self.head(&action, self.repository, blob)).await?;
         self.exists_by(&action, answer).await
@@ -134,9 +134,9 @@ impl Uploads<'_> {
         // a single tag is enough: only the status is of interest
         let mut url = self.registry.path(&format!("{repository}/tags/list"));
         url.set_query(Some("n=1"));
-        let request = Request::new(Method::GET, url, Body::Empty);
+        let request = HttpRequest::new(Method::GET, url, RequestBody::Empty);
 
-        match self.registry.send(&Call { action: &action, scope: &self.scope, request }).await {
+        match self.registry.send(&RegistryRequest { action: &action, scope: &self.scope, request }).await {
             Ok(answer) => {
                 let exists = answer.status() == 200;
                 answer.drain().await;
@@ -149,11 +149,11 @@ impl Uploads<'_> {
     }
 
     /// Mounts or sends a blob that the repository did not have a moment ago; tries again where that may help.
-    pub(super) async fn upload(&self, blob: &Named) -> Result<Way, Error> {
+    pub(super) async fn upload(&self, blob: &ContentDescriptor) -> Result<BlobOutcome, Error> {
         let counter = Arc::clone(&self.sent);
-        let sent = Sent::new(move |bytes| _ = counter.fetch_add(bytes, Ordering::Relaxed));
+        let sent = SentBytes::new(move |bytes| _ = counter.fetch_add(bytes, Ordering::Relaxed));
         let action = format!("push blob {} of `{}`", blob.digest, self.repository);
-        let mut attempt = Attempt { action, blob, sent: &sent, is_retry: false };
+        let mut attempt = UploadAttempt { action, blob, sent: &sent, is_retry: false };
 
         let mut failures = 0;
         loop {
@@ -166,20 +166,20 @@ impl Uploads<'_> {
     }
 
     /// Makes one attempt to mount or send a blob.
-    async fn upload_once(&self, attempt: &Attempt<'_>) -> Result<Way, Trouble> {
-        let Attempt { action, blob, .. } = attempt;
+    async fn upload_once(&self, attempt: &UploadAttempt<'_>) -> Result<BlobOutcome, AttemptError> {
+        let UploadAttempt { action, blob, .. } = attempt;
 
         // the last attempt may have succeeded, and only its answer got lost
         if attempt.is_retry {
             let answer = self.registry.send_once(&self.head(action, self.repository, blob)).await?;
             if self.exists_by(action, answer).await? {
-                return Ok(Way::Uploaded);
+                return Ok(BlobOutcome::Uploaded);
             }
         }
 
         let session = match self.start(attempt).await? {
-            Start::Mounted => return Ok(Way::Mounted),
-            Start::Session(session) => session,
+            UploadStart::Mounted => return Ok(BlobOutcome::Mounted),
+            UploadStart::Session(session) => session,
         };
         self.verify_before_sending(blob).await?;
 
@@ -187,15 +187,15 @@ impl Uploads<'_> {
         match self.chunk.map(|chunk| chunk.max(session.least).max(1)) {
             Some(chunk) if chunk < blob.size => {
                 let url = self.send_chunks(attempt, session.url, chunk).await?;
-                self.complete(attempt, url, Body::Empty).await?;
+                self.complete(attempt, url, RequestBody::Empty).await?;
             }
             _ => self.complete(attempt, session.url, self.body(attempt, 0..blob.size)).await?,
         }
-        Ok(Way::Uploaded)
+        Ok(BlobOutcome::Uploaded)
     }
 
     /// Verifies the digest of a local blob before it is sent, so that damaged bytes never leave this machine.
-    async fn verify_before_sending(&self, blob: &Named) -> Result<(), Trouble> {
+    async fn verify_before_sending(&self, blob: &ContentDescriptor) -> Result<(), AttemptError> {
         let path = self.blob_path(blob);
         if fs::size(&path).is_none() {
             return Err(Error::Absent { digest: blob.digest }.into());
@@ -215,13 +215,13 @@ impl Uploads<'_> {
     }
 
     /// Returns a request that asks whether a repository has a blob.
-    fn head<'b>(&'b self, action: &'b str, repository: &str, blob: &Named) -> Call<'b> {
+    fn head<'b>(&'b self, action: &'b str, repository: &str, blob: &ContentDescriptor) -> RegistryRequest<'b> {
         let url = self.registry.path(&format!("{repository}/blobs/{}", blob.digest));
-        Call { action, scope: &self.scope, request: Request::new(Method::HEAD, url, Body::Empty) }
+        RegistryRequest { action, scope: &self.scope, request: HttpRequest::new(Method::HEAD, url, RequestBody::Empty) }
     }
 
-    /// Tells whether a blob exists, by the answer to [`Uploads::head`].
-    async fn exists_by(&self, action: &str, answer: Answer) -> Result<bool, Error> {
+    /// Tells whether a blob exists, by the answer to [`BlobUploads::head`].
+    async fn exists_by(&self, action: &str, answer: HttpResponse) -> Result<bool, Error> {
         match answer.status() {
             status @ (200 | 404) => {
                 answer.drain().await;
@@ -232,7 +232,7 @@ impl Uploads<'_> {
     }
 
     /// Mounts a blob or opens an upload session. A mount that fails opens a session as well.
-    async fn start(&self, attempt: &Attempt<'_>) -> Result<Start, Trouble> {
+    async fn start(&self, attempt: &UploadAttempt<'_>) -> Result<UploadStart, AttemptError> {
         if let Some(from) = self.mount_source(attempt.blob).await?
             && let Some(start) = self.mount(attempt, &from).await?
         {
@@ -245,14 +245,14 @@ impl Uploads<'_> {
             Some(session) => session,
             None => self.open(&attempt.action).await,
         };
-        session.map(Start::Session)
+        session.map(UploadStart::Session)
     }
 
     /// Opens an upload session.
-    async fn open(&self, action: &str) -> Result<Session, Trouble> {
+    async fn open(&self, action: &str) -> Result<UploadSession, AttemptError> {
         let url = self.registry.path(&format!("{}/blobs/uploads/", self.repository));
-        let request = Request::new(Method::POST, url.clone(), Body::Empty);
-        let answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
+        let request = HttpRequest::new(Method::POST, url.clone(), RequestBody::Empty);
+        let answer = self.registry.send_once(&RegistryRequest { action, scope: &self.scope, request }).await?;
 
         match answer.status() {
             202 => read_session(action, &url, answer).await,
@@ -276,15 +276,17 @@ impl Uploads<'_> {
         let action = format!("end an upload to `{}`", self.repository);
         while let Some(opened) = self.ahead.take().await {
             let Ok(session) = opened else { continue };
-            let request = Request::new(Method::DELETE, session.url, Body::Empty);
-            if let Ok(answer) = self.registry.send_once(&Call { action: &action, scope: &self.scope, request }).await {
+            let request = HttpRequest::new(Method::DELETE, session.url, RequestBody::Empty);
+            if let Ok(answer) =
+                self.registry.send_once(&RegistryRequest { action: &action, scope: &self.scope, request }).await
+            {
                 answer.drain().await;
             }
         }
     }
 
     /// Returns a repository to mount a blob from.
-    async fn mount_source(&self, blob: &Named) -> Result<Option<String>, Trouble> {
+    async fn mount_source(&self, blob: &ContentDescriptor) -> Result<Option<String>, AttemptError> {
         // a configuration belongs to one image alone, so no other repository has it
         if blob.media_type.contains(".config.") {
             return Ok(None);
@@ -305,7 +307,7 @@ impl Uploads<'_> {
                         _ => self.mark_unusable(from),
                     }
                 }
-                Err(Trouble::Permanent(Error::Denied { .. })) => self.mark_unusable(from),
+                Err(AttemptError::Permanent(Error::Denied { .. })) => self.mark_unusable(from),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -325,16 +327,16 @@ impl Uploads<'_> {
     }
 
     /// Asks the registry to mount a blob from another repository; `None` when it does neither that nor opens a session.
-    async fn mount(&self, attempt: &Attempt<'_>, from: &str) -> Result<Option<Start>, Trouble> {
-        let Attempt { action, blob, .. } = attempt;
+    async fn mount(&self, attempt: &UploadAttempt<'_>, from: &str) -> Result<Option<UploadStart>, AttemptError> {
+        let UploadAttempt { action, blob, .. } = attempt;
         let mut url = self.registry.path(&format!("{}/blobs/uploads/", self.repository));
         url.query_pairs_mut().append_pair("mount", &blob.digest.to_string()).append_pair("from", from);
-        let request = Request::new(Method::POST, url.clone(), Body::Empty);
+        let request = HttpRequest::new(Method::POST, url.clone(), RequestBody::Empty);
 
-        let answer = match self.registry.send_once(&Call { action, scope: &self.scope, request }).await {
+        let answer = match self.registry.send_once(&RegistryRequest { action, scope: &self.scope, request }).await {
             Ok(answer) => answer,
             // the token covers both repositories, but the account has no right to read this one
-            Err(Trouble::Permanent(Error::Denied { .. })) => {
+            Err(AttemptError::Permanent(Error::Denied { .. })) => {
                 self.mark_unusable(from);
                 return Ok(None);
             }
@@ -346,9 +348,9 @@ impl Uploads<'_> {
                 let announced = announced_digest(&answer);
                 answer.drain().await;
                 // a registry that mounted something else did not mount this blob
-                Ok(announced.is_none_or(|digest| digest == blob.digest).then_some(Start::Mounted))
+                Ok(announced.is_none_or(|digest| digest == blob.digest).then_some(UploadStart::Mounted))
             }
-            202 => read_session(action, &url, answer).await.map(Start::Session).map(Some),
+            202 => read_session(action, &url, answer).await.map(UploadStart::Session).map(Some),
             _ => {
                 answer.drain().await;
                 self.mark_unusable(from);
@@ -358,30 +360,35 @@ impl Uploads<'_> {
     }
 
     /// Returns a part of a blob as the body of a request.
-    fn body(&self, attempt: &Attempt<'_>, bytes: Range<u64>) -> Body {
+    fn body(&self, attempt: &UploadAttempt<'_>, bytes: Range<u64>) -> RequestBody {
         let length = bytes.end - bytes.start;
-        Body::File { path: self.blob_path(attempt.blob), offset: bytes.start, length, sent: attempt.sent.clone() }
+        RequestBody::File {
+            path: self.blob_path(attempt.blob),
+            offset: bytes.start,
+            length,
+            sent: attempt.sent.clone(),
+        }
     }
 
     /// Returns the path of a blob in the layout.
-    fn blob_path(&self, blob: &Named) -> PathBuf {
+    fn blob_path(&self, blob: &ContentDescriptor) -> PathBuf {
         self.layout.join("blobs/sha256").join(blob.digest.hex())
     }
 
     /// Sends a blob in several requests of at most `chunk` bytes; returns the address that completes the upload.
-    async fn send_chunks(&self, attempt: &Attempt<'_>, mut url: Url, chunk: u64) -> Result<Url, Trouble> {
-        let Attempt { action, blob, .. } = attempt;
+    async fn send_chunks(&self, attempt: &UploadAttempt<'_>, mut url: Url, chunk: u64) -> Result<Url, AttemptError> {
+        let UploadAttempt { action, blob, .. } = attempt;
 
         let mut offset = 0;
         while offset < blob.size {
             let end = offset + chunk.min(blob.size - offset);
-            let mut request = Request::new(Method::PATCH, url.clone(), self.body(attempt, offset..end));
+            let mut request = HttpRequest::new(Method::PATCH, url.clone(), self.body(attempt, offset..end));
             set_octet_stream(&mut request);
             // the last byte is included (distribution-spec, "Pushing a blob in chunks")
             let range = HeaderValue::from_str(&format!("{offset}-{}", end - 1)).expect("digits");
             request.headers.insert(header::CONTENT_RANGE, range);
 
-            let answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
+            let answer = self.registry.send_once(&RegistryRequest { action, scope: &self.scope, request }).await?;
             if !(200..300).contains(&answer.status()) {
                 return Err(self.upload_error(attempt, answer).await);
             }
@@ -391,7 +398,10 @@ impl Uploads<'_> {
             let last = answer.header(header::RANGE.as_str()).and_then(range_end);
             if last.is_some_and(|last| last + 1 != offset) {
                 let cause = "the registry did not take all bytes".to_owned();
-                return Err(Trouble::Transient(Error::Malformed { action: action.clone(), cause }, Delay::default()));
+                return Err(AttemptError::Transient(
+                    Error::Malformed { action: action.clone(), cause },
+                    Delay::default(),
+                ));
             }
 
             // each answer may move the session
@@ -402,12 +412,12 @@ impl Uploads<'_> {
     }
 
     /// Completes an upload session with the digest of the blob and the bytes that were not sent in chunks.
-    async fn complete(&self, attempt: &Attempt<'_>, session: Url, body: Body) -> Result<(), Trouble> {
-        let Attempt { action, blob, .. } = attempt;
-        let mut request = Request::new(Method::PUT, location::completed(session, &blob.digest), body);
+    async fn complete(&self, attempt: &UploadAttempt<'_>, session: Url, body: RequestBody) -> Result<(), AttemptError> {
+        let UploadAttempt { action, blob, .. } = attempt;
+        let mut request = HttpRequest::new(Method::PUT, location::completed(session, &blob.digest), body);
         set_octet_stream(&mut request);
 
-        let answer = self.registry.send_once(&Call { action, scope: &self.scope, request }).await?;
+        let answer = self.registry.send_once(&RegistryRequest { action, scope: &self.scope, request }).await?;
         if !(200..300).contains(&answer.status()) {
             return Err(self.upload_error(attempt, answer).await);
         }
@@ -415,14 +425,14 @@ impl Uploads<'_> {
     }
 
     /// Returns the error for a part of an upload that was refused.
-    async fn upload_error(&self, attempt: &Attempt<'_>, mut answer: Answer) -> Trouble {
+    async fn upload_error(&self, attempt: &UploadAttempt<'_>, mut answer: HttpResponse) -> AttemptError {
         let status = answer.status();
 
         // busy registries lose sessions: a new one may work, with fewer requests at a time
         if matches!(status, 404 | 416) {
             let body = answer.read(BODY_LIMIT, &mut self.registry.host.patience()).await.unwrap_or_default();
             self.registry.host.was_busy(answer);
-            return Trouble::Transient(self.registry.refusal(&attempt.action, status, &body), Delay::default());
+            return AttemptError::Transient(self.registry.refusal(&attempt.action, status, &body), Delay::default());
         }
 
         let refused = self.registry.refused(&attempt.action, answer).await;
@@ -430,13 +440,13 @@ impl Uploads<'_> {
         if status == 400
             && let Err(damaged) = self.verify_after_refusal(attempt.blob)
         {
-            return Trouble::Permanent(damaged);
+            return AttemptError::Permanent(damaged);
         }
-        Trouble::Permanent(refused)
+        AttemptError::Permanent(refused)
     }
 
     /// Verifies the digest of a local blob that the registry refused.
-    fn verify_after_refusal(&self, blob: &Named) -> Result<(), Error> {
+    fn verify_after_refusal(&self, blob: &ContentDescriptor) -> Result<(), Error> {
         let path = self.blob_path(blob);
         let found = fs::digest_of(&path)?;
         if found == blob.digest {
@@ -448,20 +458,20 @@ impl Uploads<'_> {
 }
 
 /// Reads an upload session from the answer to a POST.
-async fn read_session(action: &str, requested: &Url, answer: Answer) -> Result<Session, Trouble> {
+async fn read_session(action: &str, requested: &Url, answer: HttpResponse) -> Result<UploadSession, AttemptError> {
     let url = next_location(action, requested, &answer)?;
     let least = answer.header("oci-chunk-min-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     answer.drain().await;
-    Ok(Session { url, least })
+    Ok(UploadSession { url, least })
 }
 
 /// Declares the body of a request to be raw bytes.
-fn set_octet_stream(request: &mut Request) {
+fn set_octet_stream(request: &mut HttpRequest) {
     request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
 }
 
 /// Returns the address for the next request of an upload session.
-fn next_location(action: &str, requested: &Url, answer: &Answer) -> Result<Url, Error> {
+fn next_location(action: &str, requested: &Url, answer: &HttpResponse) -> Result<Url, Error> {
     let resolved = match answer.header(header::LOCATION.as_str()) {
         Some(text) => location::resolve(requested, text),
         None => Err("the registry does not name the next address of the upload".to_owned()),

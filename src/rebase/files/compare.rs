@@ -1,9 +1,9 @@
 //! An application's files compared with what its base changes.
 
-use crate::rebase::files::Bases;
-use crate::rebase::files::Checked;
-use crate::rebase::files::Fact;
+use crate::rebase::files::BaseDifferences;
+use crate::rebase::files::FileCheckResult;
 use crate::rebase::files::PathEntries;
+use crate::rebase::files::PathEntry;
 use crate::tree::layers::ROOT;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const FREE_FOLDERS: [&str; 4] = ["etc/", "usr/share/doc/", "usr/share/man/", "us
 
 /// Compares an application's own entries with the differences between its bases.
 #[must_use]
-pub fn compare(application: &PathEntries, bases: &Bases) -> Checked {
+pub fn compare(application: &PathEntries, bases: &BaseDifferences) -> FileCheckResult {
     let mut comparison = FileComparison { application, bases, problems: BTreeMap::new() };
     for (path, entry) in application {
         comparison.add_entry(path, entry);
@@ -36,26 +36,26 @@ enum ObjectionWeight {
 
 struct FileComparison<'a> {
     application: &'a PathEntries,
-    bases: &'a Bases,
+    bases: &'a BaseDifferences,
     /// Paths with the same problem, each as people write it.
     problems: BTreeMap<(ObjectionWeight, &'static str), BTreeSet<String>>,
 }
 
 impl FileComparison<'_> {
     /// Compares what the application has at a path.
-    fn add_entry(&mut self, path: &str, entry: &Fact) {
+    fn add_entry(&mut self, path: &str, entry: &PathEntry) {
         match entry {
-            Fact::Gone => self.add_whiteout(path),
+            PathEntry::Gone => self.add_whiteout(path),
             // folders are merged, so that only a change to something else matters
-            Fact::Folder if self.becomes_no_folder(path) => {
+            PathEntry::Folder if self.becomes_no_folder(path) => {
                 self.add(ObjectionWeight::Reason, "it has a folder where the new base has a file or link", path);
             }
-            Fact::Folder => {}
+            PathEntry::Folder => {}
             _ if self.is_changed(path) => {
                 self.add(weight_of(path), "it replaces files that the new base changes", path);
             }
-            Fact::Link(target) => self.add_link(path, target),
-            Fact::File { .. } | Fact::Other => {}
+            PathEntry::Link(target) => self.add_link(path, target),
+            PathEntry::File { .. } | PathEntry::Other => {}
         }
     }
 
@@ -63,7 +63,7 @@ impl FileComparison<'_> {
     fn add_whiteout(&mut self, path: &str) {
         for added in added_below(path, self.bases) {
             // a file of the application there is compared by itself
-            let is_replaced = self.application.get(added).is_some_and(|entry| *entry != Fact::Gone);
+            let is_replaced = self.application.get(added).is_some_and(|entry| *entry != PathEntry::Gone);
             if !is_replaced {
                 self.add(weight_of(added), "it hides files that the new base adds", added);
             }
@@ -98,15 +98,15 @@ impl FileComparison<'_> {
     }
 
     fn becomes_no_folder(&self, path: &str) -> bool {
-        self.bases.new.get(path).is_some_and(|entry| *entry != Fact::Folder) && self.is_changed(path)
+        self.bases.new.get(path).is_some_and(|entry| *entry != PathEntry::Folder) && self.is_changed(path)
     }
 
     fn add(&mut self, weight: ObjectionWeight, problem: &'static str, path: &str) {
         self.problems.entry((weight, problem)).or_default().insert(with_owner(path, self.bases));
     }
 
-    fn finish(self) -> Checked {
-        let mut checked = Checked { is_checked: true, ..Checked::default() };
+    fn finish(self) -> FileCheckResult {
+        let mut checked = FileCheckResult { is_checked: true, ..FileCheckResult::default() };
         for ((weight, problem), paths) in self.problems {
             let text = format!("{problem}: {}", first_of(&paths));
             match weight {
@@ -128,14 +128,14 @@ fn weight_of(path: &str) -> ObjectionWeight {
 }
 
 /// Returns the paths of files, at or below a path, that only the new base has.
-fn added_below<'a>(path: &str, bases: &'a Bases) -> Vec<&'a str> {
+fn added_below<'a>(path: &str, bases: &'a BaseDifferences) -> Vec<&'a str> {
     // everything is below the root
     let (path, below) = if path == ROOT { ("", String::new()) } else { (path, format!("{path}/")) };
     let mut added = Vec::new();
     for (known, entry) in bases.new.range(path.to_owned()..).take_while(|(known, _)| known.starts_with(path)) {
         // `a-b` sorts between `a` and `a/b`
         let is_below = known == path || known.starts_with(&below);
-        if is_below && *entry != Fact::Folder && !bases.old.contains_key(known) {
+        if is_below && *entry != PathEntry::Folder && !bases.old.contains_key(known) {
             added.push(known.as_str());
         }
     }
@@ -159,7 +159,7 @@ fn resolve(path: &str, target: &str) -> String {
 }
 
 /// Returns a path for a message, with the package of the base that owns it.
-fn with_owner(path: &str, bases: &Bases) -> String {
+fn with_owner(path: &str, bases: &BaseDifferences) -> String {
     // lists of packages may have paths from before /usr was merged: /lib/x for what is in /usr/lib/x
     let unmerged = path.strip_prefix("usr/").and_then(|unmerged| bases.owners.get(unmerged));
     let owner = bases.owners.get(path).or(unmerged);
@@ -181,44 +181,44 @@ mod tests {
     use super::*;
     use crate::values::Digest;
 
-    fn file(content: &str) -> Fact {
-        Fact::File { mode: 0o644, digest: Some(Digest::of(content.as_bytes())) }
+    fn file(content: &str) -> PathEntry {
+        PathEntry::File { mode: 0o644, digest: Some(Digest::of(content.as_bytes())) }
     }
 
-    fn entries(list: &[(&str, Fact)]) -> PathEntries {
+    fn entries(list: &[(&str, PathEntry)]) -> PathEntries {
         list.iter().map(|(path, fact)| ((*path).to_owned(), fact.clone())).collect()
     }
 
-    fn bases() -> Bases {
+    fn bases() -> BaseDifferences {
         let old = [
-            ("usr/lib/x", Fact::Folder),
+            ("usr/lib/x", PathEntry::Folder),
             ("usr/lib/x/libssl.so.3", file("1")),
             ("usr/lib/x/libz.so.1", file("same")),
             ("usr/lib/x/gone.so", file("1")),
-            ("usr/lib/becomes-link", Fact::Folder),
+            ("usr/lib/becomes-link", PathEntry::Folder),
             ("var/lib/dpkg/status.d/libssl", file("Version: 1")),
             ("etc/ssl/openssl.cnf", file("1")),
         ];
         let new = [
-            ("usr/lib/x", Fact::Folder),
+            ("usr/lib/x", PathEntry::Folder),
             ("usr/lib/x/libssl.so.3", file("2")),
             ("usr/lib/x/libz.so.1", file("same")),
             ("usr/lib/x/new.so", file("2")),
-            ("usr/lib/becomes-link", Fact::Link("x".to_owned())),
+            ("usr/lib/becomes-link", PathEntry::Link("x".to_owned())),
             ("var/lib/dpkg/status.d/libssl", file("Version: 2")),
             ("etc/ssl/openssl.cnf", file("2")),
             ("etc/ssl/new.cnf", file("2")),
         ];
         let owners = [("usr/lib/x/libssl.so.3".to_owned(), "libssl3t64".to_owned())].into();
-        Bases { old: entries(&old), new: entries(&new), owners }
+        BaseDifferences { old: entries(&old), new: entries(&new), owners }
     }
 
     #[test]
     fn what_stands_in_the_way_is_told() {
-        let own = || Fact::File { mode: 0o644, digest: None };
-        let table: [(&str, Fact, &str, &str); 16] = [
+        let own = || PathEntry::File { mode: 0o644, digest: None };
+        let table: [(&str, PathEntry, &str, &str); 16] = [
             ("opt/app.jar", own(), "", ""),
-            ("usr/lib/x", Fact::Folder, "", ""),
+            ("usr/lib/x", PathEntry::Folder, "", ""),
             ("usr/lib/x/libz.so.1", own(), "", ""),
             (
                 "usr/lib/x/libssl.so.3",
@@ -226,28 +226,28 @@ mod tests {
                 "it replaces files that the new base changes: `/usr/lib/x/libssl.so.3` of package `libssl3t64`",
                 "",
             ),
-            ("usr/lib/x/libssl.so.3", Fact::Link("/opt/libssl".to_owned()), "it replaces files", ""),
-            ("usr/lib/x/libssl.so.3", Fact::Gone, "", ""),
+            ("usr/lib/x/libssl.so.3", PathEntry::Link("/opt/libssl".to_owned()), "it replaces files", ""),
+            ("usr/lib/x/libssl.so.3", PathEntry::Gone, "", ""),
             ("usr/lib/x/new.so", own(), "it replaces files", ""),
             ("var/lib/dpkg/status.d/libssl", own(), "it replaces files", ""),
             ("etc/ssl/openssl.cnf", own(), "", "it replaces files that the new base changes: `/etc/ssl/openssl.cnf`"),
-            ("usr/lib/x", Fact::Gone, "it hides files that the new base adds: `/usr/lib/x/new.so`", ""),
-            ("etc/ssl", Fact::Gone, "", "it hides files that the new base adds: `/etc/ssl/new.cnf`"),
+            ("usr/lib/x", PathEntry::Gone, "it hides files that the new base adds: `/usr/lib/x/new.so`", ""),
+            ("etc/ssl", PathEntry::Gone, "", "it hides files that the new base adds: `/etc/ssl/new.cnf`"),
             (
                 "usr/lib/becomes-link/mine",
                 own(),
                 "below a path that is not a folder in the new base: `/usr/lib/becomes-link`",
                 "",
             ),
-            ("usr/lib/becomes-link", Fact::Folder, "it has a folder where the new base has a file or link", ""),
+            ("usr/lib/becomes-link", PathEntry::Folder, "it has a folder where the new base has a file or link", ""),
             (
                 "opt/lib",
-                Fact::Link("../usr/lib/x/gone.so".to_owned()),
+                PathEntry::Link("../usr/lib/x/gone.so".to_owned()),
                 "that the new base removes: `/usr/lib/x/gone.so`",
                 "",
             ),
-            ("opt/lib", Fact::Link("/usr/lib/x/libz.so.1".to_owned()), "", ""),
-            ("opt/lib", Fact::Link("../../../..//".to_owned()), "", ""),
+            ("opt/lib", PathEntry::Link("/usr/lib/x/libz.so.1".to_owned()), "", ""),
+            ("opt/lib", PathEntry::Link("../../../..//".to_owned()), "", ""),
         ];
         for (path, fact, reason, note) in table {
             let found = compare(&entries(&[(path, fact.clone())]), &bases());

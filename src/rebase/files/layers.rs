@@ -2,14 +2,14 @@
 
 use crate::oci;
 use crate::rebase::Error;
-use crate::rebase::files::Fact;
 use crate::rebase::files::PathEntries;
+use crate::rebase::files::PathEntry;
 use crate::rebase::files::PathOwners;
-use crate::sys::archive::Limits;
+use crate::sys::archive::ArchiveLimits;
 use crate::sys::fs;
 use crate::tree::layers;
 use crate::values::Digest;
-use crate::values::Hasher;
+use crate::values::DigestHasher;
 use std::io;
 use std::io::Read;
 use std::path::Path;
@@ -31,8 +31,8 @@ const MOST_OWNED_PATHS: usize = 200_000;
 const LARGEST_FILE_LIST: u64 = 8 << 20;
 
 /// Returns the limits for all layers of one platform.
-pub(crate) fn limits() -> Limits {
-    Limits::new(MOST_PATHS, MOST_PATH_BYTES, MOST_UNPACKED_BYTES)
+pub(crate) fn limits() -> ArchiveLimits {
+    ArchiveLimits::new(MOST_PATHS, MOST_PATH_BYTES, MOST_UNPACKED_BYTES)
 }
 
 /// Layers on top of one another.
@@ -43,19 +43,19 @@ pub struct StackedLayers {
     /// Packages, if they are asked for: only then are files hashed.
     pub owners: Option<PathOwners>,
     /// What further layers may contain.
-    pub limits: Limits,
+    pub limits: ArchiveLimits,
 }
 
 impl StackedLayers {
     /// Begins a stack whose files are not hashed.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: ArchiveLimits) -> Self {
         Self { entries: PathEntries::new(), owners: None, limits }
     }
 
     /// Begins a stack whose files are hashed. Lists of packages are added to `owners`.
     #[must_use]
-    pub fn with_owners(limits: Limits, owners: PathOwners) -> Self {
+    pub fn with_owners(limits: ArchiveLimits, owners: PathOwners) -> Self {
         Self { owners: Some(owners), ..Self::new(limits) }
     }
 
@@ -69,28 +69,28 @@ impl StackedLayers {
     /// Puts a layer on top.
     ///
     /// # Errors
-    /// What the stream says; an [`io::Error`] with a [`crate::sys::archive::Excess`] inside when there is more than the
+    /// What the stream says; an [`io::Error`] with a [`crate::sys::archive::ArchiveLimitExceeded`] inside when there is more than the
     /// limits allow. Then the stack is as before.
     pub fn add(&mut self, stream: impl Read) -> io::Result<()> {
         let Self { entries, owners, limits } = self;
         let hidden_before: Vec<String> =
-            entries.iter().filter(|(_, entry)| **entry == Fact::Gone).map(|(path, _)| path.clone()).collect();
+            entries.iter().filter(|(_, entry)| **entry == PathEntry::Gone).map(|(path, _)| path.clone()).collect();
         let hidden = layers::apply(stream, limits, entries, |path, member| read_entry(path, member, owners.as_mut()))?;
 
         // lower layers may have more below these paths than is known here. A folder, in the same layer or in a later one,
         // does not bring that back; a file takes its place
         for path in hidden_before {
-            if entries.get(&path) == Some(&Fact::Folder) {
-                entries.insert(path, Fact::Gone);
+            if entries.get(&path) == Some(&PathEntry::Folder) {
+                entries.insert(path, PathEntry::Gone);
             }
         }
         for path in hidden {
-            if entries.get(&path).is_none_or(|entry| *entry == Fact::Folder) {
-                entries.insert(path, Fact::Gone);
+            if entries.get(&path).is_none_or(|entry| *entry == PathEntry::Folder) {
+                entries.insert(path, PathEntry::Gone);
             }
         }
         // the root itself is in every image
-        if entries.get(layers::ROOT) == Some(&Fact::Folder) {
+        if entries.get(layers::ROOT) == Some(&PathEntry::Folder) {
             entries.remove(layers::ROOT);
         }
         Ok(())
@@ -102,30 +102,30 @@ fn read_entry<R: Read>(
     path: &str,
     member: &mut tar::Entry<'_, R>,
     owners: Option<&mut PathOwners>,
-) -> io::Result<Fact> {
+) -> io::Result<PathEntry> {
     let header = member.header().clone();
     let target = member.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default();
     Ok(match header.entry_type() {
-        tar::EntryType::Directory => Fact::Folder,
-        tar::EntryType::Symlink => Fact::Link(target),
+        tar::EntryType::Directory => PathEntry::Folder,
+        tar::EntryType::Symlink => PathEntry::Link(target),
         // a hard link has no content of its own: it is as good as the name of the other file
-        tar::EntryType::Link => Fact::File { mode: 0, digest: Some(Digest::of(target.as_bytes())) },
+        tar::EntryType::Link => PathEntry::File { mode: 0, digest: Some(Digest::of(target.as_bytes())) },
         kind if kind.is_file() => {
             let mode = header.mode()? & 0o7777;
             let digest = match owners {
                 Some(owners) => Some(hash_content(path, member, owners)?),
                 None => None,
             };
-            Fact::File { mode, digest }
+            PathEntry::File { mode, digest }
         }
-        _ => Fact::Other,
+        _ => PathEntry::Other,
     })
 }
 
 /// Hashes a file, and notes the owners of paths if it lists the files of a package.
 fn hash_content<R: Read>(path: &str, member: &mut tar::Entry<'_, R>, owners: &mut PathOwners) -> io::Result<Digest> {
     let Some(package) = listed_package(path).filter(|_| member.size() <= LARGEST_FILE_LIST) else {
-        let mut hasher = Hasher::default();
+        let mut hasher = DigestHasher::default();
         io::copy(member, &mut hasher)?;
         return Ok(hasher.finish());
     };
@@ -155,8 +155,8 @@ fn listed_package(path: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn file(content: &str) -> Fact {
-        Fact::File { mode: 0o644, digest: Some(Digest::of(content.as_bytes())) }
+    fn file(content: &str) -> PathEntry {
+        PathEntry::File { mode: 0o644, digest: Some(Digest::of(content.as_bytes())) }
     }
 
     fn layer(members: &[(&str, &str)]) -> Vec<u8> {
@@ -181,16 +181,16 @@ mod tests {
         let lower = layer(&[("./a/", ""), ("a/b", "1"), ("a/c", "1"), ("d", "1"), ("e/", ""), ("e/old", "1")]);
         let list = ("var/lib/dpkg/status.d/libc6.md5sums", "0123  usr/lib/libc.so.6\n");
         let upper = layer(&[("a/.wh.b", ""), ("d", "2"), ("e/", ""), ("e/f", ""), ("e/.wh..wh..opq", ""), list]);
-        let mut stack = StackedLayers::with_owners(Limits::new(100, 1000, 1 << 20), PathOwners::new());
+        let mut stack = StackedLayers::with_owners(ArchiveLimits::new(100, 1000, 1 << 20), PathOwners::new());
         for layer in [&lower, &upper, &last] {
             stack.add(&layer[..]).unwrap();
         }
         let expected = [
-            ("a", Fact::Folder),
-            ("a/b", Fact::Gone),
+            ("a", PathEntry::Folder),
+            ("a/b", PathEntry::Gone),
             ("a/c", file("1")),
             ("d", file("2")),
-            ("e", Fact::Gone),
+            ("e", PathEntry::Gone),
             ("e/f", file("")),
             ("g", file("1")),
             (list.0, file(list.1)),
@@ -198,19 +198,19 @@ mod tests {
         let expected: PathEntries = expected.into_iter().map(|(path, entry)| (path.to_owned(), entry)).collect();
         assert_eq!(stack.entries, expected);
         assert_eq!(stack.owners.unwrap()["usr/lib/libc.so.6"], "libc6");
-        assert!(StackedLayers::new(Limits::new(100, 1000, 3)).add(&lower[..]).is_err());
+        assert!(StackedLayers::new(ArchiveLimits::new(100, 1000, 3)).add(&lower[..]).is_err());
     }
 
     #[test]
     fn a_layer_may_hide_all_below_it() {
         let lower = layer(&[("a/", ""), ("a/b", "1"), ("a/c/d", "1"), ("e", "1")]);
-        let plain = Fact::File { mode: 0o644, digest: None };
-        let hides_all = [(layers::ROOT, Fact::Gone), ("g", plain.clone())];
-        let hides_folder = [("a", Fact::Gone), ("e", plain)];
+        let plain = PathEntry::File { mode: 0o644, digest: None };
+        let hides_all = [(layers::ROOT, PathEntry::Gone), ("g", plain.clone())];
+        let hides_folder = [("a", PathEntry::Gone), ("e", plain)];
         for (upper, expected) in
             [(&[(".wh..wh..opq", ""), ("g", "")][..], &hides_all), (&[("a/.wh..wh..opq", "")], &hides_folder)]
         {
-            let mut stack = StackedLayers::new(Limits::new(100, 1000, 1 << 20));
+            let mut stack = StackedLayers::new(ArchiveLimits::new(100, 1000, 1 << 20));
             stack.add(&lower[..]).unwrap();
             stack.add(&layer(upper)[..]).unwrap();
             let expected: PathEntries =

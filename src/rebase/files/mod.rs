@@ -17,18 +17,18 @@ pub use compare::compare;
 pub use layers::StackedLayers;
 
 use crate::rebase::Error;
-use crate::rebase::Move;
-use crate::rebase::Order;
+use crate::rebase::PlatformMove;
+use crate::rebase::RebaseOrder;
 use crate::rebase::blocking::on_pool;
-use crate::rebase::picture::Layer;
-use crate::rebase::place::Place;
-use crate::rebase::place::Reader;
+use crate::rebase::picture::IdentifiedLayer;
+use crate::rebase::place::DocumentReader;
+use crate::rebase::place::OpenRepository;
 use crate::rebase::place::blob_path;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
-/// Most bytes that [`Check::Auto`] pulls. That much takes seconds from a registry nearby; gigabytes are worth a decision, and
-/// [`Check::Always`] is one.
+/// Most bytes that [`FileCheckMode::Auto`] pulls. That much takes seconds from a registry nearby; gigabytes are worth a decision, and
+/// [`FileCheckMode::Always`] is one.
 pub const AUTO_BYTES: u64 = 200_000_000;
 
 /// Largest layer that is pulled from a registry.
@@ -36,7 +36,7 @@ pub(crate) const LARGEST_LAYER: u64 = 16 << 30;
 
 /// Whether layers are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
+pub enum FileCheckMode {
     /// If at most [`AUTO_BYTES`] have to be pulled for it.
     Auto,
     /// In any case.
@@ -47,7 +47,7 @@ pub enum Check {
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct FileCheckResult {
     /// Whether layers were compared.
     pub is_checked: bool,
     /// Objections to the move.
@@ -58,7 +58,7 @@ pub struct Checked {
 
 /// What layers contain at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
+pub enum PathEntry {
     /// A folder.
     Folder,
     /// A file.
@@ -77,14 +77,14 @@ pub enum Fact {
 }
 
 /// The entries of stacked layers. Paths have no slash at either end.
-pub type PathEntries = BTreeMap<String, Fact>;
+pub type PathEntries = BTreeMap<String, PathEntry>;
 
 /// Which package owns a path.
 pub type PathOwners = BTreeMap<String, String>;
 
 /// How the bases differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bases {
+pub struct BaseDifferences {
     /// Layers that only the old base has.
     pub old: PathEntries,
     /// Layers that only the new base has.
@@ -94,15 +94,19 @@ pub struct Bases {
 }
 
 /// Compares all platforms that move, as far as the request asks for it.
-pub(crate) async fn check(moves: &[Move<'_>], request: &Order<'_>, reader: &Reader<'_>) -> Result<Checked, Error> {
-    let mut checked = Checked::default();
-    let moves: Vec<&Move<'_>> = moves.iter().filter(|platform| !platform.is_done()).collect();
-    if request.check == Check::Never || moves.is_empty() {
+pub(crate) async fn check(
+    moves: &[PlatformMove<'_>],
+    request: &RebaseOrder<'_>,
+    reader: &DocumentReader<'_>,
+) -> Result<FileCheckResult, Error> {
+    let mut checked = FileCheckResult::default();
+    let moves: Vec<&PlatformMove<'_>> = moves.iter().filter(|platform| !platform.is_done()).collect();
+    if request.check == FileCheckMode::Never || moves.is_empty() {
         return Ok(checked);
     }
 
     let bytes = bytes_to_pull(&moves, request, reader);
-    if request.check == Check::Auto && bytes > AUTO_BYTES {
+    if request.check == FileCheckMode::Auto && bytes > AUTO_BYTES {
         checked.notes.push(format!("files are not checked: {} MB would have to be pulled", bytes / 1_000_000));
         return Ok(checked);
     }
@@ -118,7 +122,7 @@ pub(crate) async fn check(moves: &[Move<'_>], request: &Order<'_>, reader: &Read
 }
 
 /// Returns the size of all layers that a comparison would have to pull.
-fn bytes_to_pull(moves: &[&Move<'_>], request: &Order<'_>, reader: &Reader<'_>) -> u64 {
+fn bytes_to_pull(moves: &[&PlatformMove<'_>], request: &RebaseOrder<'_>, reader: &DocumentReader<'_>) -> u64 {
     // platforms may share layers, which are pulled once
     let mut missing: BTreeMap<Digest, u64> = BTreeMap::new();
     for platform in moves {
@@ -133,7 +137,11 @@ fn bytes_to_pull(moves: &[&Move<'_>], request: &Order<'_>, reader: &Reader<'_>) 
     missing.values().fold(0, |sum, size| sum.saturating_add(*size))
 }
 
-async fn check_platform(platform: &Move<'_>, request: &Order<'_>, reader: &Reader<'_>) -> Result<Checked, Error> {
+async fn check_platform(
+    platform: &PlatformMove<'_>,
+    request: &RebaseOrder<'_>,
+    reader: &DocumentReader<'_>,
+) -> Result<FileCheckResult, Error> {
     let differing = DifferingLayers::of(platform, request);
 
     // one budget for all three; the application's own files need no digest: that it has a file there at all is the finding
@@ -142,7 +150,7 @@ async fn check_platform(platform: &Move<'_>, request: &Order<'_>, reader: &Reade
     let new =
         differing.new.read(StackedLayers::with_owners(old.limits, old.owners.unwrap_or_default()), reader).await?;
 
-    let bases = Bases { old: old.entries, new: new.entries, owners: new.owners.unwrap_or_default() };
+    let bases = BaseDifferences { old: old.entries, new: new.entries, owners: new.owners.unwrap_or_default() };
     Ok(compare(&own.entries, &bases))
 }
 
@@ -157,8 +165,8 @@ struct DifferingLayers<'a> {
 }
 
 impl<'a> DifferingLayers<'a> {
-    fn of(platform: &Move<'a>, request: &Order<'a>) -> Self {
-        let Move { application, old, new } = *platform;
+    fn of(platform: &PlatformMove<'a>, request: &RebaseOrder<'a>) -> Self {
+        let PlatformMove { application, old, new } = *platform;
         Self {
             own: LayerStack {
                 place: request.place,
@@ -171,19 +179,19 @@ impl<'a> DifferingLayers<'a> {
 }
 
 /// Returns the layers that the other list does not have. DiffIDs are compared: other compression changes no file.
-fn layers_missing_in<'a>(layers: &'a [Layer], other: &[Layer]) -> Vec<&'a Layer> {
+fn layers_missing_in<'a>(layers: &'a [IdentifiedLayer], other: &[IdentifiedLayer]) -> Vec<&'a IdentifiedLayer> {
     layers.iter().filter(|layer| other.iter().all(|known| known.diff_id != layer.diff_id)).collect()
 }
 
 /// Layers of one place, lowest first.
 struct LayerStack<'a> {
-    place: &'a Place<'a>,
-    layers: Vec<&'a Layer>,
+    place: &'a OpenRepository<'a>,
+    layers: Vec<&'a IdentifiedLayer>,
 }
 
 impl LayerStack<'_> {
     /// Reads all layers on top of those that were read before.
-    async fn read(&self, mut below: StackedLayers, reader: &Reader<'_>) -> Result<StackedLayers, Error> {
+    async fn read(&self, mut below: StackedLayers, reader: &DocumentReader<'_>) -> Result<StackedLayers, Error> {
         for layer in &self.layers {
             let folder = self.place.folder_with(&layer.blob, LARGEST_LAYER, reader).await?;
             let path = blob_path(&folder, &layer.blob.digest);

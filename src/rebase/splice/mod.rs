@@ -2,10 +2,10 @@
 //! and annotations. The same inputs give the same bytes: no clock is read.
 
 use crate::oci;
-use crate::oci::registry::document::Named;
+use crate::oci::registry::document::ContentDescriptor;
 use crate::rebase::merge;
-use crate::rebase::picture::Face;
-use crate::rebase::picture::Layer;
+use crate::rebase::picture::IdentifiedLayer;
+use crate::rebase::picture::PlatformImage;
 use crate::rebase::time;
 use crate::values::Digest;
 use serde_json::Map;
@@ -21,20 +21,20 @@ pub const FROM: &str = "io.sockel.rebased-from";
 
 /// One platform of an application with its old and its new base. The application's layers begin with the old base's.
 #[derive(Debug, Clone, Copy)]
-pub struct Parts<'a> {
+pub struct SpliceInput<'a> {
     /// The application.
-    pub application: &'a Face,
+    pub application: &'a PlatformImage,
     /// The base that it was built on.
-    pub old: &'a Face,
+    pub old: &'a PlatformImage,
     /// Its new base.
-    pub new: &'a Face,
+    pub new: &'a PlatformImage,
     /// The reference of the new base.
     pub base_name: &'a str,
 }
 
 /// New documents of one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spliced {
+pub struct SplicedPlatform {
     /// Configuration in canonical JSON.
     pub config: Vec<u8>,
     /// Manifest in canonical JSON.
@@ -42,7 +42,7 @@ pub struct Spliced {
     /// Digest of the manifest.
     pub digest: Digest,
     /// Layers of the new base that the application did not have.
-    pub added: Vec<Layer>,
+    pub added: Vec<IdentifiedLayer>,
     /// Number of layers that the application had already.
     pub kept: usize,
     /// Settings that application and new base changed to different values.
@@ -70,8 +70,8 @@ pub struct IndexSplice<'a> {
 ///
 /// # Errors
 /// When a layer of the new base has a media type that the application's kind of manifest does not allow.
-pub fn splice(parts: &Parts<'_>) -> Result<Spliced, String> {
-    let Parts { application, old, new, .. } = *parts;
+pub fn splice(parts: &SpliceInput<'_>) -> Result<SplicedPlatform, String> {
+    let SpliceInput { application, old, new, .. } = *parts;
     let merged = merge::settings(&old.config["config"], &application.config["config"], &new.config["config"]);
     let config = oci::canonical(&config(parts, merged.settings));
     let manifest = oci::canonical(&manifest(parts, &config)?);
@@ -83,7 +83,7 @@ pub fn splice(parts: &Parts<'_>) -> Result<Spliced, String> {
 
     let own_layers = application.layers.len() - old.layers.len();
     let kept = new.layers.len() - added.len() + own_layers;
-    Ok(Spliced { digest: Digest::of(&manifest), config, manifest, added, kept, conflicts: merged.conflicts })
+    Ok(SplicedPlatform { digest: Digest::of(&manifest), config, manifest, added, kept, conflicts: merged.conflicts })
 }
 
 /// Makes the new index: the same entries with the new manifests, without entries that describe the old ones.
@@ -105,8 +105,8 @@ pub fn index(parts: &IndexSplice<'_>, entries: Vec<Value>) -> Vec<u8> {
 }
 
 /// Makes the new configuration.
-fn config(parts: &Parts<'_>, settings: Value) -> Value {
-    let Parts { application, old, new, .. } = *parts;
+fn config(parts: &SpliceInput<'_>, settings: Value) -> Value {
+    let SpliceInput { application, old, new, .. } = *parts;
     let mut config = application.config.clone();
     config["config"] = settings;
     label_base(parts, &mut config);
@@ -121,8 +121,8 @@ fn config(parts: &Parts<'_>, settings: Value) -> Value {
 }
 
 /// Makes the new manifest for a configuration.
-fn manifest(parts: &Parts<'_>, config: &[u8]) -> Result<Value, String> {
-    let Parts { application, old, new, base_name } = *parts;
+fn manifest(parts: &SpliceInput<'_>, config: &[u8]) -> Result<Value, String> {
+    let SpliceInput { application, old, new, base_name } = *parts;
     let is_docker = is_docker(&application.media_type);
     let mut manifest = application.manifest.clone();
     let config_type = application.manifest["config"]["mediaType"].clone();
@@ -149,8 +149,8 @@ fn manifest(parts: &Parts<'_>, config: &[u8]) -> Result<Value, String> {
 
 /// Names the new base in labels, in two cases: for Docker's manifests, which have no annotations, and where labels of the
 /// application name its old base, which would be wrong now.
-fn label_base(parts: &Parts<'_>, config: &mut Value) {
-    let Parts { application, old, new, base_name } = *parts;
+fn label_base(parts: &SpliceInput<'_>, config: &mut Value) {
+    let SpliceInput { application, old, new, base_name } = *parts;
 
     // a label that the base itself has names what the base was built on, and follows the base through the merge
     let own_label = application.label(BASE_DIGEST).filter(|label| old.label(BASE_DIGEST) != Some(*label));
@@ -177,7 +177,7 @@ fn is_docker(media_type: &str) -> bool {
 
 /// Returns the descriptor of a base's layer for the application's kind of manifest: Docker and OCI have media types of
 /// their own for the same layer.
-fn layer_descriptor(blob: &Named, is_docker: bool) -> Result<Value, String> {
+fn layer_descriptor(blob: &ContentDescriptor, is_docker: bool) -> Result<Value, String> {
     const OCI: &str = "application/vnd.oci.image.layer.v1.tar";
     const DOCKER: &str = "application/vnd.docker.image.rootfs.diff.tar";
     let media_type = match (is_docker, blob.media_type.as_str()) {
@@ -196,8 +196,8 @@ fn layer_descriptor(blob: &Named, is_docker: bool) -> Result<Value, String> {
 }
 
 /// Returns the new base's history, followed by what the application's builder did after the old base's.
-fn history(parts: &Parts<'_>) -> Vec<Value> {
-    let Parts { application, old, new, .. } = *parts;
+fn history(parts: &SpliceInput<'_>) -> Vec<Value> {
+    let SpliceInput { application, old, new, .. } = *parts;
     let (whole, before) = (steps(application), steps(old));
     let mut history = steps(new);
     if layers_in(&history) != new.layers.len() {
@@ -217,7 +217,7 @@ fn history(parts: &Parts<'_>) -> Vec<Value> {
 }
 
 /// Returns the history of an image.
-fn steps(image: &Face) -> Vec<Value> {
+fn steps(image: &PlatformImage) -> Vec<Value> {
     image.config["history"].as_array().cloned().unwrap_or_default()
 }
 
@@ -243,7 +243,7 @@ fn after_layers(history: &[Value], layers: usize) -> &[Value] {
 }
 
 /// Returns a history for layers whose own one has another number of steps: engines refuse an image if the numbers differ.
-fn placeholder(image: &Face, layers: usize) -> Vec<Value> {
+fn placeholder(image: &PlatformImage, layers: usize) -> Vec<Value> {
     let step =
         json!({ "created": image.config["created"], "created_by": "unknown: the history did not fit the layers" });
     vec![step; layers]

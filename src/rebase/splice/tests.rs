@@ -2,25 +2,30 @@
 
 use super::*;
 use crate::rebase::judge;
-use crate::rebase::judge::Case;
+use crate::rebase::judge::SuccessorCase;
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// An image with layers of these names and this history: a name is a layer, `ENV` is none.
-fn face(layers: &[&str], history: &[&str], settings: &Value) -> Face {
-    let layer = |name: &&str| Layer {
+fn face(layers: &[&str], history: &[&str], settings: &Value) -> PlatformImage {
+    let layer = |name: &&str| IdentifiedLayer {
         diff_id: Digest::of(name.as_bytes()),
-        blob: Named { digest: Digest::of(format!("{name}.gz").as_bytes()), size: 10, media_type: LAYER.to_owned() },
+        blob: ContentDescriptor {
+            digest: Digest::of(format!("{name}.gz").as_bytes()),
+            size: 10,
+            media_type: LAYER.to_owned(),
+        },
     };
-    let layers: Vec<Layer> = layers.iter().map(layer).collect();
+    let layers: Vec<IdentifiedLayer> = layers.iter().map(layer).collect();
     let step = |name: &&str| match name.starts_with("ENV") {
         true => json!({ "created_by": name, "empty_layer": true }),
         false => json!({ "created_by": name }),
     };
     let history: Vec<Value> = history.iter().map(step).collect();
-    let named = |blob: &Named| json!({ "mediaType": blob.media_type, "digest": blob.digest, "size": blob.size });
+    let named =
+        |blob: &ContentDescriptor| json!({ "mediaType": blob.media_type, "digest": blob.digest, "size": blob.size });
     let blobs: Vec<Value> = layers.iter().map(|layer| named(&layer.blob)).collect();
     let config = json!({
         "created": "2026-01-01T00:00:00Z", "architecture": "amd64", "os": "linux", "config": settings,
@@ -32,32 +37,32 @@ fn face(layers: &[&str], history: &[&str], settings: &Value) -> Face {
     let manifest = json!({ "schemaVersion": 2, "mediaType": OCI, "config": described, "layers": blobs });
     let digest = Digest::of(&oci::canonical(&json!([manifest, config])));
     let (platform, media_type) = ("linux/amd64".to_owned(), OCI.to_owned());
-    Face { platform, descriptor: Value::Null, digest, media_type, manifest, config, layers }
+    PlatformImage { platform, descriptor: Value::Null, digest, media_type, manifest, config, layers }
 }
 
 fn labels(version: &str) -> Value {
     json!({ "org.opencontainers.image.title": "java-25", "io.sockel.lock": version, "io.sockel.parameters": "java=25" })
 }
 
-fn old() -> Face {
+fn old() -> PlatformImage {
     face(&["libc-1", "java"], &["libc", "java"], &json!({ "User": "10001", "Labels": labels("1") }))
 }
 
-fn new() -> Face {
+fn new() -> PlatformImage {
     let mut new =
         face(&["libc-2", "ssl", "java"], &["libc", "ssl", "java"], &json!({ "User": "10001", "Labels": labels("2") }));
     new.config["created"] = "2026-02-01T00:00:00Z".into();
     new
 }
 
-fn application() -> Face {
+fn application() -> PlatformImage {
     let mut settings = json!({ "User": "10001", "Labels": labels("1"), "Env": ["A=1"] });
     settings["Labels"]["team"] = "shop".into();
     face(&["libc-1", "java", "web"], &["libc", "java", "ENV A=1", "COPY web", "ENV B"], &settings)
 }
 
-fn spliced(application: &Face, old: &Face, new: &Face) -> (Value, Value, Spliced) {
-    let spliced = splice(&Parts { application, old, new, base_name: "r.example/java:25" }).unwrap();
+fn spliced(application: &PlatformImage, old: &PlatformImage, new: &PlatformImage) -> (Value, Value, SplicedPlatform) {
+    let spliced = splice(&SpliceInput { application, old, new, base_name: "r.example/java:25" }).unwrap();
     let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
     (read(&spliced.config), read(&spliced.manifest), spliced)
 }
@@ -204,16 +209,16 @@ fn dockers_manifests_name_what_they_can() {
     );
     let mut new = new();
     new.layers[0].blob.media_type = "application/vnd.oci.image.layer.v1.tar+zstd".to_owned();
-    let refused = splice(&Parts { application: &own, old: &old(), new: &new, base_name: "x" });
+    let refused = splice(&SpliceInput { application: &own, old: &old(), new: &new, base_name: "x" });
     assert!(refused.is_err_and(|reason| reason.contains("tar+zstd")));
 }
 
 #[test]
 fn reasons_are_told_together() {
-    let case = |change: fn(&mut Face, &mut Face)| {
+    let case = |change: fn(&mut PlatformImage, &mut PlatformImage)| {
         let (mut own, mut after) = (application(), new());
         change(&mut own, &mut after);
-        judge::reasons(&Case { application: &own, old: &old(), new: &after, allows_older: false })
+        judge::reasons(&SuccessorCase { application: &own, old: &old(), new: &after, allows_older: false })
     };
     assert_eq!(case(|_, _| {}), Vec::<String>::new());
     let told = case(|_, new| {

@@ -15,14 +15,14 @@ const RECOVERY: u32 = 8;
 
 /// The budget of one host.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct HostBudget {
     permits: Arc<Semaphore>,
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<HostBudgetState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HostBudgetState {
     /// Requests that may run at a time now.
     limit: usize,
     /// Requests since the last busy answer or the last rise of the limit.
@@ -31,11 +31,11 @@ struct State {
     not_before: Instant,
 }
 
-impl Budget {
+impl HostBudget {
     pub(super) fn new(most: usize) -> Self {
         // with no permit at all, the first request would wait forever
         let most = most.max(1);
-        let state = State { limit: most, undisturbed: 0, not_before: Instant::now() };
+        let state = HostBudgetState { limit: most, undisturbed: 0, not_before: Instant::now() };
         Self { permits: Arc::new(Semaphore::new(most)), most, state: Mutex::new(state) }
     }
 
@@ -86,7 +86,7 @@ impl Budget {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, HostBudgetState> {
         self.state.lock().expect("no thread panics while it holds this")
     }
 }
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn shrinks_to_one_and_recovers() {
-        let budget = Budget::new(3);
+        let budget = HostBudget::new(3);
         for expected in [2, 1, 1, 1] {
             let permit = budget.permit().await;
             budget.busy(permit, None);
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_holds_for_everybody() {
-        let budget = Budget::new(2);
+        let budget = HostBudget::new(2);
         let permit = budget.permit().await;
         let started = Instant::now();
         budget.busy(permit, Some(Duration::from_millis(50)));

@@ -2,9 +2,9 @@
 
 use crate::sys::fs;
 use crate::sys::http::Error;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
 use crate::sys::http::mask;
-use crate::sys::http::pace::Paced;
+use crate::sys::http::pace::BodyPace;
 use crate::sys::http::retry;
 use reqwest::Response;
 use reqwest::StatusCode;
@@ -21,7 +21,7 @@ const PROGRESS: u64 = 1 << 20;
 
 /// The file that a download completes.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct DownloadTarget<'a> {
     /// Path of the file; bytes that it has already count as its beginning.
     pub path: &'a Path,
     /// Size of the complete file in bytes; more is never accepted.
@@ -30,14 +30,14 @@ pub struct Target<'a> {
 
 /// A change of the file, for hashing and progress while bytes arrive.
 #[derive(Debug)]
-pub enum Piece<'a> {
+pub enum DownloadPiece<'a> {
     /// The file was emptied, because the server does not resume.
     Restarted,
     /// These bytes were appended.
     Bytes(&'a [u8]),
 }
 
-impl Http {
+impl HttpClient {
     /// Completes a file from an address. The content is not verified here.
     ///
     /// # Errors
@@ -46,10 +46,10 @@ impl Http {
     pub async fn download(
         &self,
         url: &str,
-        target: Target<'_>,
-        sink: &mut (dyn FnMut(Piece<'_>) + Send),
+        target: DownloadTarget<'_>,
+        sink: &mut (dyn FnMut(DownloadPiece<'_>) + Send),
     ) -> Result<(), Error> {
-        let mut download = Download::open(url, target, sink)?;
+        let mut download = ResumedDownload::open(url, target, sink)?;
         let mut failures = 0;
 
         while download.done < target.size {
@@ -57,7 +57,7 @@ impl Http {
             let failure = match self.attempt(&mut download).await {
                 Ok(()) if download.done == target.size => break,
                 // a body of chunks without a length ends early without an error
-                Ok(()) => retry::Failure::short(url),
+                Ok(()) => retry::FailedAttempt::short(url),
                 Err(failure) => failure,
             };
 
@@ -70,11 +70,11 @@ impl Http {
     }
 
     /// Asks once for the missing bytes, and appends what arrives.
-    async fn attempt(&self, download: &mut Download<'_>) -> Result<(), retry::Failure> {
+    async fn attempt(&self, download: &mut ResumedDownload<'_>) -> Result<(), retry::FailedAttempt> {
         let mut response = self.request(download.url, download.headers()).await?;
         download.begin(&response)?;
 
-        let mut paced = Paced::new(self.pace());
+        let mut paced = BodyPace::new(self.pace());
         while let Some(chunk) = self.part(download.url, &mut response, &mut paced).await? {
             download.append(&chunk)?;
         }
@@ -83,17 +83,21 @@ impl Http {
 }
 
 /// A file on its way to completion.
-struct Download<'a> {
+struct ResumedDownload<'a> {
     url: &'a str,
-    target: Target<'a>,
+    target: DownloadTarget<'a>,
     file: File,
     /// Bytes that the file has.
     done: u64,
-    sink: &'a mut (dyn FnMut(Piece<'_>) + Send),
+    sink: &'a mut (dyn FnMut(DownloadPiece<'_>) + Send),
 }
 
-impl<'a> Download<'a> {
-    fn open(url: &'a str, target: Target<'a>, sink: &'a mut (dyn FnMut(Piece<'_>) + Send)) -> Result<Self, Error> {
+impl<'a> ResumedDownload<'a> {
+    fn open(
+        url: &'a str,
+        target: DownloadTarget<'a>,
+        sink: &'a mut (dyn FnMut(DownloadPiece<'_>) + Send),
+    ) -> Result<Self, Error> {
         fs::remove_link(target.path)?;
         let opened = OpenOptions::new().create(true).append(true).truncate(false).open(target.path);
         let file = opened.map_err(|cause| target.error(cause))?;
@@ -118,7 +122,7 @@ impl<'a> Download<'a> {
     }
 
     /// Decides whether a response continues the file; empties the file when the server begins at its start.
-    fn begin(&mut self, response: &Response) -> Result<(), retry::Failure> {
+    fn begin(&mut self, response: &Response) -> Result<(), retry::FailedAttempt> {
         let is_resumed = self.done > 0;
         match (response.status(), content_range(response.headers())) {
             // a server may ignore a range and send the whole file (RFC 9110, 14.2)
@@ -136,7 +140,7 @@ impl<'a> Download<'a> {
             // this one counts as failed, so that a confused server cannot keep this going forever
             (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) if is_resumed => {
                 self.restart()?;
-                Err(retry::Failure::short(self.url))
+                Err(retry::FailedAttempt::short(self.url))
             }
             (status, _) => Err(Error::Status { url: mask(self.url), status: status.as_u16() }.into()),
         }
@@ -151,7 +155,7 @@ impl<'a> Download<'a> {
 
         self.file.write_all(bytes).map_err(|cause| self.target.error(cause))?;
         self.done = length;
-        (self.sink)(Piece::Bytes(bytes));
+        (self.sink)(DownloadPiece::Bytes(bytes));
         Ok(())
     }
 
@@ -159,7 +163,7 @@ impl<'a> Download<'a> {
     fn restart(&mut self) -> Result<(), Error> {
         self.file.set_len(0).map_err(|cause| self.target.error(cause))?;
         self.done = 0;
-        (self.sink)(Piece::Restarted);
+        (self.sink)(DownloadPiece::Restarted);
         Ok(())
     }
 
@@ -176,7 +180,7 @@ impl<'a> Download<'a> {
     }
 }
 
-impl Target<'_> {
+impl DownloadTarget<'_> {
     /// Ties a system error to the file.
     fn error(&self, cause: std::io::Error) -> Error {
         fs::Error::new("write", self.path, cause).into()

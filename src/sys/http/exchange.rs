@@ -5,11 +5,11 @@ use crate::sys::http::Error;
 use crate::sys::http::download::content_range;
 use crate::sys::http::header_text;
 use crate::sys::http::mask;
-use crate::sys::http::pace::Pace;
-use crate::sys::http::pace::Paced;
+use crate::sys::http::pace::BodyPace;
+use crate::sys::http::pace::MinimumPace;
 use crate::sys::http::pace::Patience;
-use crate::sys::http::pulse::Pulse;
-use crate::sys::http::retry::Failure;
+use crate::sys::http::pulse::RequestPulse;
+use crate::sys::http::retry::FailedAttempt;
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::Method;
@@ -37,7 +37,7 @@ const DRAINED: usize = 64 << 10;
 
 /// A request to a host. It can be sent again: the bytes of a file are then read again.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct HttpRequest {
     /// GET, HEAD, POST, …
     pub method: Method,
     /// Address.
@@ -45,12 +45,12 @@ pub struct Request {
     /// Headers in addition to those that the client sets (Host, User-Agent, Content-Length).
     pub headers: HeaderMap,
     /// Body.
-    pub body: Body,
+    pub body: RequestBody,
 }
 
 /// The body of a request.
 #[derive(Debug, Clone)]
-pub enum Body {
+pub enum RequestBody {
     /// No bytes; POST and PUT then send `Content-Length: 0`.
     Empty,
     /// Bytes in memory.
@@ -64,19 +64,19 @@ pub enum Body {
         /// Length of the part in bytes.
         length: u64,
         /// Counts the bytes that are sent.
-        sent: Sent,
+        sent: SentBytes,
     },
 }
 
 /// Counts the sent bytes of a body; bytes that a further attempt sends again count once.
 #[derive(Clone)]
-pub struct Sent {
+pub struct SentBytes {
     /// Position behind the last byte that was ever sent.
     furthest: Arc<AtomicU64>,
     listener: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
-impl Sent {
+impl SentBytes {
     /// Returns a counter that calls `listener` with the number of further bytes.
     pub fn new(listener: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { furthest: Arc::default(), listener: Arc::new(listener) }
@@ -91,34 +91,34 @@ impl Sent {
     }
 }
 
-impl fmt::Debug for Sent {
+impl fmt::Debug for SentBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sent({})", self.furthest.load(Ordering::Relaxed))
     }
 }
 
-impl Request {
+impl HttpRequest {
     /// Returns a request without headers of its own.
     #[must_use]
-    pub fn new(method: Method, url: Url, body: Body) -> Self {
+    pub fn new(method: Method, url: Url, body: RequestBody) -> Self {
         Self { method, url, headers: HeaderMap::new(), body }
     }
 
     /// Returns the request in the client's form; `pulse` follows its body.
-    pub(super) fn prepare(&self, client: &reqwest::Client, pulse: &Pulse) -> Result<RequestBuilder, Error> {
+    pub(super) fn prepare(&self, client: &reqwest::Client, pulse: &RequestPulse) -> Result<RequestBuilder, Error> {
         if !matches!(self.url.scheme(), "http" | "https") {
             return Err(Error::Address { url: mask(self.url.as_str()) });
         }
 
         let builder = client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
         Ok(match &self.body {
-            Body::Empty if self.method == Method::GET || self.method == Method::HEAD => builder,
+            RequestBody::Empty if self.method == Method::GET || self.method == Method::HEAD => builder,
             // without it a server may answer 411 (RFC 9110, 8.6 and 15.5.12)
-            Body::Empty => builder.header(header::CONTENT_LENGTH, 0),
-            Body::Bytes(bytes) => builder.body(bytes.clone()),
-            Body::File { path, offset, length, sent } => {
+            RequestBody::Empty => builder.header(header::CONTENT_LENGTH, 0),
+            RequestBody::Bytes(bytes) => builder.body(bytes.clone()),
+            RequestBody::File { path, offset, length, sent } => {
                 let (path, sent, pulse) = (path.clone(), sent.clone(), pulse.clone());
-                let part = Part { path, offset: *offset, length: *length, file: None, done: 0, sent, pulse };
+                let part = FilePart { path, offset: *offset, length: *length, file: None, done: 0, sent, pulse };
                 // no byte of an empty part passes, so nothing would note its end later
                 if *length > 0 {
                     part.pulse.begins_body();
@@ -133,7 +133,7 @@ impl Request {
 }
 
 /// A part of a file that is being sent.
-struct Part {
+struct FilePart {
     path: PathBuf,
     offset: u64,
     length: u64,
@@ -141,11 +141,11 @@ struct Part {
     file: Option<File>,
     /// Bytes of the part that the client has taken.
     done: u64,
-    sent: Sent,
-    pulse: Pulse,
+    sent: SentBytes,
+    pulse: RequestPulse,
 }
 
-impl Part {
+impl FilePart {
     fn stream(self) -> reqwest::Body {
         reqwest::Body::wrap_stream(stream::try_unfold(self, Self::advance))
     }
@@ -201,25 +201,25 @@ impl Part {
 
 /// The answer of a host. As long as it lives, it counts as one request of the host's budget.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     url: String,
     proxy: Option<String>,
     response: Response,
-    pace: Pace,
-    paced: Paced,
+    pace: MinimumPace,
+    paced: BodyPace,
     permit: OwnedSemaphorePermit,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(super) fn new(
         url: &str,
         proxy: Option<&Url>,
         response: Response,
-        pace: Pace,
+        pace: MinimumPace,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let proxy = proxy.map(|proxy| mask(proxy.as_str()));
-        Self { url: mask(url), proxy, response, pace, paced: Paced::new(pace), permit }
+        Self { url: mask(url), proxy, response, pace, paced: BodyPace::new(pace), permit }
     }
 
     /// Returns the address without credentials, for messages.
@@ -267,13 +267,13 @@ impl Answer {
         self.read(limit, &mut patience).await.map_err(|failure| failure.error)
     }
 
-    /// As [`Answer::bytes`], for callers that ask again when it breaks off.
-    pub(crate) async fn read(&mut self, limit: u64, patience: &mut Patience) -> Result<Vec<u8>, Failure> {
+    /// As [`HttpResponse::bytes`], for callers that ask again when it breaks off.
+    pub(crate) async fn read(&mut self, limit: u64, patience: &mut Patience) -> Result<Vec<u8>, FailedAttempt> {
         let url = self.url.clone();
         patience.during(&url, self.read_all(limit)).await
     }
 
-    async fn read_all(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+    async fn read_all(&mut self, limit: u64) -> Result<Vec<u8>, FailedAttempt> {
         let mut bytes = Vec::new();
         // counts what arrives: the announced length may be missing or wrong
         while let Some(part) = self.part().await? {
@@ -286,10 +286,10 @@ impl Answer {
     }
 
     /// Returns the next bytes of the body, or `None` at its end.
-    pub(crate) async fn part(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(crate) async fn part(&mut self) -> Result<Option<Bytes>, FailedAttempt> {
         match self.paced.next(&mut self.response).await {
-            Some(part) => part.map_err(|cause| Failure::of(&self.url, &cause)),
-            None => Err(Failure::slow(&self.url, self.pace)),
+            Some(part) => part.map_err(|cause| FailedAttempt::of(&self.url, &cause)),
+            None => Err(FailedAttempt::slow(&self.url, self.pace)),
         }
     }
 

@@ -4,24 +4,24 @@
 //! because Harbor's session cookie switches its CSRF protection on; credentials never follow a redirect to another host.
 
 use crate::sys::fs;
-use crate::sys::http::Answer;
 use crate::sys::http::CERTIFICATES_LIMIT;
 use crate::sys::http::Error;
+use crate::sys::http::HttpRequest;
+use crate::sys::http::HttpResponse;
 use crate::sys::http::REDIRECTS;
-use crate::sys::http::Request;
 use crate::sys::http::authorities;
-use crate::sys::http::budget::Budget;
+use crate::sys::http::budget::HostBudget;
 use crate::sys::http::choose_tls_provider;
 use crate::sys::http::error;
 use crate::sys::http::mask;
 use crate::sys::http::pace::DOCUMENT_TIME;
 use crate::sys::http::pace::LEAST;
-use crate::sys::http::pace::Pace;
+use crate::sys::http::pace::MinimumPace;
 use crate::sys::http::pace::Patience;
-use crate::sys::http::proxy::Proxies;
-use crate::sys::http::pulse::Pulse;
+use crate::sys::http::proxy::ProxySettings;
+use crate::sys::http::pulse::RequestPulse;
 use crate::sys::http::retry;
-use crate::sys::http::retry::Failure;
+use crate::sys::http::retry::FailedAttempt;
 use reqwest::Client;
 use reqwest::ClientBuilder;
 use reqwest::Identity;
@@ -51,7 +51,7 @@ pub struct HostOptions {
     pub connect_timeout: Duration,
     /// Longest time without a single byte in either direction, and the span of [`HostOptions::least_bytes`].
     pub idle_timeout: Duration,
-    /// Least bytes of an answer's body in each such span of time; see [`Pace`].
+    /// Least bytes of an answer's body in each such span of time; see [`MinimumPace`].
     pub least_bytes: u64,
     /// Longest time that waiting for one document takes, all attempts together.
     pub document_time: Duration,
@@ -84,23 +84,23 @@ impl HostOptions {
 
 /// One host, and how many requests it takes at present.
 #[derive(Debug)]
-pub struct Host {
+pub struct HttpHost {
     options: HostOptions,
     plain: OnceLock<Result<Client, Error>>,
     encrypted: OnceLock<Result<Client, Error>>,
-    proxies: OnceLock<Result<Proxies, Error>>,
+    proxies: OnceLock<Result<ProxySettings, Error>>,
     /// Budget of requests that move bodies.
-    budget: Budget,
+    budget: HostBudget,
     /// Budget of requests without bodies.
-    lookups: Budget,
+    lookups: HostBudget,
 }
 
-impl Host {
+impl HttpHost {
     /// Returns a host without connecting to it; costs nothing.
     #[must_use]
     pub fn new(options: HostOptions) -> Self {
-        let budget = Budget::new(options.parallel);
-        let lookups = Budget::new(options.parallel.saturating_mul(LOOKUPS));
+        let budget = HostBudget::new(options.parallel);
+        let lookups = HostBudget::new(options.parallel.saturating_mul(LOOKUPS));
         let (plain, encrypted, proxies) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self { options, plain, encrypted, proxies, budget, lookups }
     }
@@ -109,7 +109,7 @@ impl Host {
     ///
     /// # Errors
     /// The last failure. Any other status is an answer.
-    pub async fn send(&self, request: &Request) -> Result<Answer, Error> {
+    pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Error> {
         let (mut failures, mut patience) = (0, self.patience());
         loop {
             match self.send_once(request).await {
@@ -120,9 +120,9 @@ impl Host {
         }
     }
 
-    /// Makes a request once, following redirects of GET and HEAD. Together with [`Host::pause`] it serves operations of
+    /// Makes a request once, following redirects of GET and HEAD. Together with [`HttpHost::pause`] it serves operations of
     /// several requests that must be restarted as a whole.
-    pub(crate) async fn send_once(&self, request: &Request) -> Result<Answer, Failure> {
+    pub(crate) async fn send_once(&self, request: &HttpRequest) -> Result<HttpResponse, FailedAttempt> {
         let mut request = request.clone();
         for _ in 0..=REDIRECTS {
             let answer = self.exchange(&request).await?;
@@ -141,7 +141,7 @@ impl Host {
     }
 
     /// Makes one request within the host's budget, and separates answers from failures.
-    async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, FailedAttempt> {
         let url = request.url.as_str();
         if self.options.offline {
             return Err(Error::Offline { url: mask(url) }.into());
@@ -166,7 +166,7 @@ impl Host {
             // comes from the proxy alone, and another attempt has no login either
             407 => Err(Error::of_status(url, 407, proxy).into()),
             408 | 429 | 500..=599 => {
-                let failure = Failure::busy(url, &response, proxy);
+                let failure = FailedAttempt::busy(url, &response, proxy);
                 budget.busy(permit, failure.asked_pause());
                 // the host asks for a pause of all requests, whichever budget they are in
                 self.budget.rest(failure.asked_pause());
@@ -175,21 +175,26 @@ impl Host {
             }
             _ => {
                 let HostOptions { idle_timeout, least_bytes, document_time, .. } = self.options;
-                let pace = Pace { span: idle_timeout, least: least_bytes, document: document_time };
-                Ok(Answer::new(url, proxy, response, pace, permit))
+                let pace = MinimumPace { span: idle_timeout, least: least_bytes, document: document_time };
+                Ok(HttpResponse::new(url, proxy, response, pace, permit))
             }
         }
     }
 
     /// Sends a request and waits for the head of its answer, as long as bytes move.
-    async fn transmit(&self, request: &Request, client: &Client, proxy: Option<&Url>) -> Result<Response, Failure> {
+    async fn transmit(
+        &self,
+        request: &HttpRequest,
+        client: &Client,
+        proxy: Option<&Url>,
+    ) -> Result<Response, FailedAttempt> {
         let url = request.url.as_str();
-        let pulse = Pulse::new();
+        let pulse = RequestPulse::new();
         let sending = request.prepare(client, &pulse)?.send();
         // a limit on the whole request would also end a large upload that makes progress
         let sent = tokio::select! {
-            sent = sending => sent.map_err(|cause| Failure::of(url, &cause).through(proxy, &cause)),
-            () = pulse.stops(self.options.idle_timeout) => Err(Failure::silent(url, self.options.idle_timeout)),
+            sent = sending => sent.map_err(|cause| FailedAttempt::of(url, &cause).through(proxy, &cause)),
+            () = pulse.stops(self.options.idle_timeout) => Err(FailedAttempt::silent(url, self.options.idle_timeout)),
         };
 
         // a file that cannot be read looks like a broken connection to the client
@@ -201,22 +206,22 @@ impl Host {
 
     /// Returns the client for a request. Reading the system's certificates takes longer than several requests, so plain
     /// http has a client without them.
-    fn client(&self, request: &Request) -> Result<&Client, Error> {
+    fn client(&self, request: &HttpRequest) -> Result<&Client, Error> {
         let is_plain = request.url.scheme() == "http";
         let cell = if is_plain { &self.plain } else { &self.encrypted };
         let proxies = self.proxies()?;
         cell.get_or_init(|| client(&self.options, is_plain, proxies)).as_ref().map_err(Error::again)
     }
 
-    fn proxies(&self) -> Result<&Proxies, Error> {
-        self.proxies.get_or_init(Proxies::of_environment).as_ref().map_err(Error::again)
+    fn proxies(&self) -> Result<&ProxySettings, Error> {
+        self.proxies.get_or_init(ProxySettings::of_environment).as_ref().map_err(Error::again)
     }
 
     /// Waits before the next attempt.
     ///
     /// # Errors
     /// The failure itself when it cannot pass or the attempts are used up.
-    pub(crate) async fn pause(&self, failure: Failure, failures: &mut u32) -> Result<(), Error> {
+    pub(crate) async fn pause(&self, failure: FailedAttempt, failures: &mut u32) -> Result<(), Error> {
         if failure.may_pass() && self.rest(failures, failure.asked_pause()).await { Ok(()) } else { Err(failure.error) }
     }
 
@@ -236,7 +241,7 @@ impl Host {
     }
 
     /// Takes an answer that only a busy host gives: fewer requests from now on.
-    pub(crate) fn was_busy(&self, answer: Answer) {
+    pub(crate) fn was_busy(&self, answer: HttpResponse) {
         self.budget.busy(answer.into_permit(), None);
     }
 
@@ -248,7 +253,7 @@ impl Host {
 }
 
 /// Returns the request for the target of a redirect; credentials stay with the host that they are for.
-fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Failure> {
+fn redirected(mut request: HttpRequest, target: Option<Url>) -> Result<HttpRequest, FailedAttempt> {
     let Some(target) = target else {
         return Err(refused_redirect(&request, "a redirect without a valid address"));
     };
@@ -265,11 +270,11 @@ fn redirected(mut request: Request, target: Option<Url>) -> Result<Request, Fail
     Ok(request)
 }
 
-fn refused_redirect(request: &Request, cause: &str) -> Failure {
+fn refused_redirect(request: &HttpRequest, cause: &str) -> FailedAttempt {
     Error::Unreachable { url: mask(request.url.as_str()), cause: cause.to_owned() }.into()
 }
 
-fn client(options: &HostOptions, is_plain: bool, proxies: &Proxies) -> Result<Client, Error> {
+fn client(options: &HostOptions, is_plain: bool, proxies: &ProxySettings) -> Result<Client, Error> {
     choose_tls_provider();
     let authorities = authorities(options.extra_ca.as_deref())?;
     let identity = options.identity.as_deref().map(identity).transpose()?;
@@ -288,7 +293,7 @@ fn identity(path: &Path) -> Result<Identity, Error> {
 }
 
 /// Returns the builder of a client, which still has to learn its authorities.
-fn builder(options: &HostOptions, proxies: &Proxies, identity: Option<&Identity>) -> ClientBuilder {
+fn builder(options: &HostOptions, proxies: &ProxySettings, identity: Option<&Identity>) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
@@ -310,10 +315,10 @@ fn builder(options: &HostOptions, proxies: &Proxies, identity: Option<&Identity>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::http::Body;
+    use crate::sys::http::RequestBody;
 
-    fn request(url: &str) -> Request {
-        let mut request = Request::new(Method::GET, url.parse().unwrap(), Body::Empty);
+    fn request(url: &str) -> HttpRequest {
+        let mut request = HttpRequest::new(Method::GET, url.parse().unwrap(), RequestBody::Empty);
         request.headers.insert(header::AUTHORIZATION, "Basic x".parse().unwrap());
         request
     }

@@ -1,4 +1,4 @@
-//! HTTP: downloads from any server ([`Http`]: retry, timeout, size limit, resume), and requests to one host ([`Host`]:
+//! HTTP: downloads from any server ([`HttpClient`]: retry, timeout, size limit, resume), and requests to one host ([`HttpHost`]:
 //! uploads, budget). Both have an offline switch.
 //!
 //! Client and runtime are created on first use, so that commands without network access do not pay for them.
@@ -14,29 +14,29 @@ mod pulse;
 mod retry;
 
 pub use bytes::Bytes;
-pub use download::Piece;
-pub use download::Target;
+pub use download::DownloadPiece;
+pub use download::DownloadTarget;
 pub use error::Error;
 pub use error::mask;
-pub use exchange::Answer;
-pub use exchange::Body;
-pub use exchange::Request;
-pub use exchange::Sent;
-pub use host::Host;
+pub use exchange::HttpRequest;
+pub use exchange::HttpResponse;
+pub use exchange::RequestBody;
+pub use exchange::SentBytes;
 pub use host::HostOptions;
+pub use host::HttpHost;
 pub use pace::DOCUMENT_TIME;
 pub use pace::LEAST;
-pub use pace::Pace;
+pub use pace::MinimumPace;
 pub(crate) use pace::Patience;
 pub use proxy::is_loopback;
 pub use reqwest::Method;
 pub use reqwest::header;
-pub(crate) use retry::Failure;
+pub(crate) use retry::FailedAttempt;
 pub use retry::retry_after;
 
 use crate::sys::fs;
-use crate::sys::http::pace::Paced;
-use crate::sys::http::proxy::Proxies;
+use crate::sys::http::pace::BodyPace;
+use crate::sys::http::proxy::ProxySettings;
 use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::header::AsHeaderName;
@@ -58,16 +58,16 @@ const REDIRECTS: usize = 5;
 
 /// How to make requests. There is no default: the caller decides.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct HttpOptions {
     /// Refuse every request.
     pub offline: bool,
     /// PEM file of certificate authorities to trust in addition to the system's.
     pub extra_ca: Option<PathBuf>,
     /// Longest time to establish a connection.
     pub connect_timeout: Duration,
-    /// Longest time without a single byte, and the span of [`Options::least_bytes`].
+    /// Longest time without a single byte, and the span of [`HttpOptions::least_bytes`].
     pub idle_timeout: Duration,
-    /// Least bytes of a body in each such span of time; see [`Pace`].
+    /// Least bytes of a body in each such span of time; see [`MinimumPace`].
     pub least_bytes: u64,
     /// Longest time that waiting for one document takes, all attempts together.
     pub document_time: Duration,
@@ -77,7 +77,7 @@ pub struct Options {
     pub backoff: Duration,
 }
 
-impl Options {
+impl HttpOptions {
     /// Returns the settings of normal commands.
     #[must_use]
     pub fn usual(offline: bool, extra_ca: Option<PathBuf>) -> Self {
@@ -96,29 +96,29 @@ impl Options {
 
 /// The door to the network.
 #[derive(Debug)]
-pub struct Http {
-    options: Options,
+pub struct HttpClient {
+    options: HttpOptions,
     runtime: OnceLock<Result<Runtime, String>>,
-    client: OnceLock<Result<Client, Error>>,
+    client: OnceLock<Result<ProxiedClient, Error>>,
 }
 
 /// The HTTP client with the proxies that it uses.
 #[derive(Debug)]
-struct Client {
+struct ProxiedClient {
     client: reqwest::Client,
-    proxies: Proxies,
+    proxies: ProxySettings,
 }
 
 /// Validators of the known version of a file (RFC 9110, 8.8), for conditional requests (RFC 9110, 13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Validators {
+pub struct CacheValidators {
     /// `ETag` of the known version.
     pub etag: Option<String>,
     /// `Last-Modified` of the known version.
     pub last_modified: Option<String>,
 }
 
-impl Validators {
+impl CacheValidators {
     fn of(headers: &HeaderMap) -> Self {
         Self {
             etag: header_text(headers, header::ETAG).map(str::to_owned),
@@ -142,7 +142,7 @@ impl Validators {
 
 /// Answer to a conditional request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Conditional {
+pub enum ConditionalResponse {
     /// The known version is the current one.
     Unchanged,
     /// The server has another version.
@@ -150,14 +150,14 @@ pub enum Conditional {
         /// Bytes of the new version.
         bytes: Vec<u8>,
         /// Validators of the new version, for the next request.
-        validators: Validators,
+        validators: CacheValidators,
     },
 }
 
-impl Http {
+impl HttpClient {
     /// Returns a door without opening it; costs nothing.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: HttpOptions) -> Self {
         Self { options, runtime: OnceLock::new(), client: OnceLock::new() }
     }
 
@@ -183,18 +183,23 @@ impl Http {
     /// # Errors
     /// [`Error::NotFound`] when the server has no such file, [`Error::TooLarge`] above `limit` bytes, others as named.
     pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        match self.get_if_changed(url, limit, &Validators::default()).await? {
-            Conditional::Changed { bytes, .. } => Ok(bytes),
+        match self.get_if_changed(url, limit, &CacheValidators::default()).await? {
+            ConditionalResponse::Changed { bytes, .. } => Ok(bytes),
             // "not modified" answers a question that was not asked
-            Conditional::Unchanged => Err(Error::Status { url: mask(url), status: 304 }),
+            ConditionalResponse::Unchanged => Err(Error::Status { url: mask(url), status: 304 }),
         }
     }
 
     /// Returns the body at an address unless it is the known version.
     ///
     /// # Errors
-    /// As [`Http::get`].
-    pub async fn get_if_changed(&self, url: &str, limit: u64, known: &Validators) -> Result<Conditional, Error> {
+    /// As [`HttpClient::get`].
+    pub async fn get_if_changed(
+        &self,
+        url: &str,
+        limit: u64,
+        known: &CacheValidators,
+    ) -> Result<ConditionalResponse, Error> {
         let mut headers = known.headers();
         // an old version from a cache that is behind would look like a rollback attack
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
@@ -208,10 +213,15 @@ impl Http {
         }
     }
 
-    async fn get_once(&self, url: &str, limit: u64, headers: &HeaderMap) -> Result<Conditional, retry::Failure> {
+    async fn get_once(
+        &self,
+        url: &str,
+        limit: u64,
+        headers: &HeaderMap,
+    ) -> Result<ConditionalResponse, retry::FailedAttempt> {
         let mut response = self.request(url, headers.clone()).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(Conditional::Unchanged);
+            return Ok(ConditionalResponse::Unchanged);
         }
         if response.status() != StatusCode::OK {
             return Err(Error::Status { url: mask(url), status: response.status().as_u16() }.into());
@@ -221,10 +231,10 @@ impl Http {
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(Error::TooLarge { url: mask(url), limit }.into());
         }
-        let validators = Validators::of(response.headers());
+        let validators = CacheValidators::of(response.headers());
 
         let mut bytes = Vec::new();
-        let mut paced = Paced::new(self.pace());
+        let mut paced = BodyPace::new(self.pace());
         while let Some(chunk) = self.part(url, &mut response, &mut paced).await? {
             // counted before it is kept: an endless body must not fill the memory
             if (bytes.len() + chunk.len()) as u64 > limit {
@@ -232,11 +242,11 @@ impl Http {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Conditional::Changed { bytes, validators })
+        Ok(ConditionalResponse::Changed { bytes, validators })
     }
 
     /// Makes one request, and turns the statuses that are failures for every caller into errors.
-    async fn request(&self, url: &str, headers: HeaderMap) -> Result<Response, retry::Failure> {
+    async fn request(&self, url: &str, headers: HeaderMap) -> Result<Response, retry::FailedAttempt> {
         if self.options.offline {
             return Err(Error::Offline { url: mask(url) }.into());
         }
@@ -245,26 +255,26 @@ impl Http {
         }
 
         let client = self.client.get_or_init(|| client(&self.options));
-        let Client { client, proxies } = client.as_ref().map_err(Error::again)?;
+        let ProxiedClient { client, proxies } = client.as_ref().map_err(Error::again)?;
         let response = client.get(url).headers(headers).send().await.map_err(|cause| {
             // after a redirect the address may have another proxy than at first
             let proxy = cause.url().and_then(|url| proxies.of(url));
-            retry::Failure::of(url, &cause).through(proxy, &cause)
+            retry::FailedAttempt::of(url, &cause).through(proxy, &cause)
         })?;
 
         let proxy = proxies.of(response.url());
         match response.status().as_u16() {
             404 | 410 => Err(Error::NotFound { url: mask(url) }.into()),
-            429 | 500..=599 => Err(retry::Failure::busy(url, &response, proxy)),
+            429 | 500..=599 => Err(retry::FailedAttempt::busy(url, &response, proxy)),
             // all other refusals; 416 is left to downloads, which then begin again
             status @ (400..=415 | 417..=499) => Err(Error::of_status(url, status, proxy).into()),
             _ => Ok(response),
         }
     }
 
-    fn pace(&self) -> Pace {
-        let Options { idle_timeout, least_bytes, document_time, .. } = self.options;
-        Pace { span: idle_timeout, least: least_bytes, document: document_time }
+    fn pace(&self) -> MinimumPace {
+        let HttpOptions { idle_timeout, least_bytes, document_time, .. } = self.options;
+        MinimumPace { span: idle_timeout, least: least_bytes, document: document_time }
     }
 
     /// Returns the next bytes of a body.
@@ -272,10 +282,10 @@ impl Http {
         &self,
         url: &str,
         response: &mut Response,
-        paced: &mut Paced,
-    ) -> Result<Option<Bytes>, retry::Failure> {
-        let part = paced.next(response).await.ok_or_else(|| retry::Failure::slow(url, self.pace()))?;
-        part.map_err(|cause| retry::Failure::of(url, &cause))
+        paced: &mut BodyPace,
+    ) -> Result<Option<Bytes>, retry::FailedAttempt> {
+        let part = paced.next(response).await.ok_or_else(|| retry::FailedAttempt::slow(url, self.pace()))?;
+        part.map_err(|cause| retry::FailedAttempt::of(url, &cause))
     }
 }
 
@@ -305,20 +315,20 @@ fn authorities(path: Option<&Path>) -> Result<Vec<reqwest::Certificate>, Error> 
     parsed.ok_or_else(|| Error::Certificates { path: path.to_owned() })
 }
 
-fn client(options: &Options) -> Result<Client, Error> {
+fn client(options: &HttpOptions) -> Result<ProxiedClient, Error> {
     choose_tls_provider();
-    let proxies = Proxies::of_environment()?;
+    let proxies = ProxySettings::of_environment()?;
     let authorities = authorities(options.extra_ca.as_deref())?;
 
     // a machine without any system certificates can still use http:// archives: trust comes from signatures
     let merged = builder(options, &proxies).tls_certs_merge(authorities.clone()).build();
     let built = merged.or_else(|_| builder(options, &proxies).tls_certs_only(authorities).build());
     let client = built.map_err(|cause| Error::Client { cause: error::chain(&cause) })?;
-    Ok(Client { client, proxies })
+    Ok(ProxiedClient { client, proxies })
 }
 
 /// Returns the builder of the client, which still has to learn its authorities.
-fn builder(options: &Options, proxies: &Proxies) -> reqwest::ClientBuilder {
+fn builder(options: &HttpOptions, proxies: &ProxySettings) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("sockel/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)

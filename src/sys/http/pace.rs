@@ -7,7 +7,7 @@
 //! Documents are small, and much waits for each of them: InRelease files, manifests, lists of tags, answers of an API. All
 //! attempts to get one take [`DOCUMENT_TIME`] together.
 
-use crate::sys::http::retry::Failure;
+use crate::sys::http::retry::FailedAttempt;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ pub const DOCUMENT_TIME: Duration = Duration::from_secs(120);
 
 /// A limit on how slowly a body may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct MinimumPace {
     /// A span of time.
     pub span: Duration,
     /// Least bytes that arrive in each span, until the body ends.
@@ -51,12 +51,12 @@ impl Patience {
     pub(crate) async fn during<T>(
         &mut self,
         url: &str,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        work: impl Future<Output = Result<T, FailedAttempt>>,
+    ) -> Result<T, FailedAttempt> {
         let begun = Instant::now();
         let result = tokio::time::timeout(self.left, work).await;
         self.lose(begun.elapsed());
-        result.unwrap_or_else(|_| Err(Failure::late(url, self.total)))
+        result.unwrap_or_else(|_| Err(FailedAttempt::late(url, self.total)))
     }
 
     /// Notes time that was lost on waiting; tells whether any is left.
@@ -68,16 +68,16 @@ impl Patience {
 
 /// The pace of a body that is arriving.
 #[derive(Debug)]
-pub(super) struct Paced {
-    pace: Pace,
+pub(super) struct BodyPace {
+    pace: MinimumPace,
     /// Time spent waiting since enough bytes arrived last.
     waited: Duration,
     /// Bytes that arrived in this time.
     arrived: u64,
 }
 
-impl Paced {
-    pub(super) fn new(pace: Pace) -> Self {
+impl BodyPace {
+    pub(super) fn new(pace: MinimumPace) -> Self {
         Self { pace, waited: Duration::ZERO, arrived: 0 }
     }
 
@@ -120,12 +120,12 @@ mod tests {
 
     #[test]
     fn few_bytes_now_and_then_do_not_go_on_for_ever() {
-        let mut paced = Paced::new(Pace { span: 10 * SECOND, least: 100, document: SECOND });
+        let mut paced = BodyPace::new(MinimumPace { span: 10 * SECOND, least: 100, document: SECOND });
         for left in (0..10).rev() {
             paced.took(1, SECOND);
             assert_eq!(paced.left(), left * SECOND);
         }
-        let mut paced = Paced::new(Pace { span: 10 * SECOND, least: 100, document: SECOND });
+        let mut paced = BodyPace::new(MinimumPace { span: 10 * SECOND, least: 100, document: SECOND });
         // silence before a burst, and none is left over for later
         paced.took(1000, 9 * SECOND);
         assert_eq!(paced.left(), 10 * SECOND);
@@ -139,8 +139,8 @@ mod tests {
         /// However a server divides a body, it ends in time.
         #[test]
         fn the_whole_takes_no_longer_than_its_size_allows(parts in prop::collection::vec((0_u64..400, 0_u32..10), 1..300)) {
-            let pace = Pace { span: 10 * SECOND, least: 100, document: SECOND };
-            let mut paced = Paced::new(pace);
+            let pace = MinimumPace { span: 10 * SECOND, least: 100, document: SECOND };
+            let mut paced = BodyPace::new(pace);
             let (mut bytes, mut waited) = (0, Duration::ZERO);
             for (part, wait) in parts {
                 let wait = (wait * SECOND).min(paced.left());

@@ -10,7 +10,7 @@
 //! - each of these with a port, `registry.corp.example:5000`: that port alone.
 
 use crate::sys::env;
-use crate::sys::env::Variable;
+use crate::sys::env::EnvironmentVariable;
 use crate::sys::http::Error;
 use std::net::IpAddr;
 use url::Host;
@@ -18,21 +18,21 @@ use url::Url;
 
 /// The proxies of this process.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Proxies {
+pub(super) struct ProxySettings {
     http: Option<Url>,
     https: Option<Url>,
-    exempt: Vec<Exempt>,
+    exempt: Vec<NoProxyEntry>,
 }
 
 /// An entry of `no_proxy`: hosts that are reached directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Exempt {
-    hosts: Hosts,
+struct NoProxyEntry {
+    hosts: NoProxyHosts,
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
+enum NoProxyHosts {
     All,
     /// The hosts below a domain in small letters, and the domain itself if `itself`.
     Domain {
@@ -46,7 +46,7 @@ enum Hosts {
     },
 }
 
-impl Proxies {
+impl ProxySettings {
     /// Reads the environment.
     ///
     /// # Errors
@@ -55,12 +55,12 @@ impl Proxies {
         Self::read(&|variable| env::get(variable).map(|text| text.to_string_lossy().into_owned()))
     }
 
-    fn read(lookup: &dyn Fn(Variable) -> Option<String>) -> Result<Self, Error> {
-        let all = address(Variable::AllProxy, lookup)?;
+    fn read(lookup: &dyn Fn(EnvironmentVariable) -> Option<String>) -> Result<Self, Error> {
+        let all = address(EnvironmentVariable::AllProxy, lookup)?;
         Ok(Self {
-            http: address(Variable::HttpProxy, lookup)?.or_else(|| all.clone()),
-            https: address(Variable::HttpsProxy, lookup)?.or(all),
-            exempt: exempt(&lookup(Variable::NoProxy).unwrap_or_default()),
+            http: address(EnvironmentVariable::HttpProxy, lookup)?.or_else(|| all.clone()),
+            https: address(EnvironmentVariable::HttpsProxy, lookup)?.or(all),
+            exempt: exempt(&lookup(EnvironmentVariable::NoProxy).unwrap_or_default()),
         })
     }
 
@@ -78,7 +78,10 @@ impl Proxies {
 }
 
 /// Reads the proxy's address in a variable, if it is set.
-fn address(variable: Variable, lookup: &dyn Fn(Variable) -> Option<String>) -> Result<Option<Url>, Error> {
+fn address(
+    variable: EnvironmentVariable,
+    lookup: &dyn Fn(EnvironmentVariable) -> Option<String>,
+) -> Result<Option<Url>, Error> {
     let Some(text) = lookup(variable) else { return Ok(None) };
     let text = text.trim();
 
@@ -93,19 +96,19 @@ fn address(variable: Variable, lookup: &dyn Fn(Variable) -> Option<String>) -> R
 }
 
 /// Reads `no_proxy`; an entry that cannot be read exempts no host.
-fn exempt(text: &str) -> Vec<Exempt> {
+fn exempt(text: &str) -> Vec<NoProxyEntry> {
     let entries = text.split(|sign: char| sign == ',' || sign.is_whitespace()).filter(|entry| !entry.is_empty());
-    entries.filter_map(Exempt::parse).collect()
+    entries.filter_map(NoProxyEntry::parse).collect()
 }
 
-impl Exempt {
+impl NoProxyEntry {
     fn parse(entry: &str) -> Option<Self> {
         // first without a port: `2001:db8::1` has colons of its own
-        if let Some(hosts) = Hosts::parse(entry) {
+        if let Some(hosts) = NoProxyHosts::parse(entry) {
             return Some(Self { hosts, port: None });
         }
         let (host, port) = entry.rsplit_once(':')?;
-        Some(Self { hosts: Hosts::parse(host)?, port: Some(port.parse().ok()?) })
+        Some(Self { hosts: NoProxyHosts::parse(host)?, port: Some(port.parse().ok()?) })
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -114,7 +117,7 @@ impl Exempt {
     }
 }
 
-impl Hosts {
+impl NoProxyHosts {
     fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::All);
@@ -200,14 +203,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn proxies(no_proxy: &str) -> Proxies {
+    fn proxies(no_proxy: &str) -> ProxySettings {
         let read = |variable| match variable {
-            Variable::HttpProxy => Some("proxy.example:3128".to_owned()),
-            Variable::HttpsProxy => Some("http://user:secret@proxy.example:3129".to_owned()),
-            Variable::NoProxy => Some(no_proxy.to_owned()),
+            EnvironmentVariable::HttpProxy => Some("proxy.example:3128".to_owned()),
+            EnvironmentVariable::HttpsProxy => Some("http://user:secret@proxy.example:3129".to_owned()),
+            EnvironmentVariable::NoProxy => Some(no_proxy.to_owned()),
             _ => None,
         };
-        Proxies::read(&read).unwrap()
+        ProxySettings::read(&read).unwrap()
     }
 
     #[test]
@@ -279,14 +282,17 @@ mod tests {
     #[test]
     fn each_scheme_has_its_own() {
         let found = proxies("");
-        let of = |proxies: &Proxies, text: &str| proxies.of(&text.parse().unwrap()).map(ToString::to_string);
+        let of = |proxies: &ProxySettings, text: &str| proxies.of(&text.parse().unwrap()).map(ToString::to_string);
         assert_eq!(of(&found, "http://a.example").as_deref(), Some("http://proxy.example:3128/"));
         assert_eq!(of(&found, "https://a.example").as_deref(), Some("http://user:secret@proxy.example:3129/"));
-        let all = Proxies::read(&|name| (name == Variable::AllProxy).then(|| "http://p.example".to_owned())).unwrap();
+        let all =
+            ProxySettings::read(&|name| (name == EnvironmentVariable::AllProxy).then(|| "http://p.example".to_owned()))
+                .unwrap();
         assert!(of(&all, "http://a.example").is_some() && of(&all, "https://a.example").is_some());
-        assert_eq!(of(&Proxies::read(&|_| None).unwrap(), "http://a.example"), None);
+        assert_eq!(of(&ProxySettings::read(&|_| None).unwrap(), "http://a.example"), None);
         for text in ["socks5://user:secret@p.example", "http://user:secret@p.example:99999", "://", " "] {
-            let error = Proxies::read(&|name| (name == Variable::HttpProxy).then(|| text.to_owned())).unwrap_err();
+            let error = ProxySettings::read(&|name| (name == EnvironmentVariable::HttpProxy).then(|| text.to_owned()))
+                .unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "cannot use the proxy of `http_proxy`: it is not an http:// or https:// address"

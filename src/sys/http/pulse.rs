@@ -13,18 +13,18 @@ const PATIENCE: u32 = 5;
 
 /// The pulse of one request.
 #[derive(Debug, Clone)]
-pub(super) struct Pulse(Arc<Mutex<State>>);
+pub(super) struct RequestPulse(Arc<Mutex<RequestPulseState>>);
 
 #[derive(Debug)]
-struct State {
+struct RequestPulseState {
     last: Instant,
     has_sent_body: bool,
     failure: Option<fs::Error>,
 }
 
-impl Pulse {
+impl RequestPulse {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { last: Instant::now(), has_sent_body: false, failure: None })))
+        Self(Arc::new(Mutex::new(RequestPulseState { last: Instant::now(), has_sent_body: false, failure: None })))
     }
 
     /// Notes that bytes moved.
@@ -66,12 +66,12 @@ impl Pulse {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RequestPulseState> {
         self.0.lock().expect("no thread panics while it holds this")
     }
 }
 
-impl State {
+impl RequestPulseState {
     /// Returns when the request counts as stopped if no further byte moves.
     fn deadline(&self, idle: Duration) -> Instant {
         let patience = if self.has_sent_body { idle.saturating_mul(PATIENCE) } else { idle };
@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn stops_only_after_silence() {
-        let pulse = Pulse::new();
+        let pulse = RequestPulse::new();
         let idle = Duration::from_millis(40);
         let started = Instant::now();
         let beating = async {

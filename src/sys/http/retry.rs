@@ -2,11 +2,11 @@
 
 use crate::sys::clock;
 use crate::sys::http::Error;
-use crate::sys::http::Options;
+use crate::sys::http::HttpOptions;
 use crate::sys::http::error;
 use crate::sys::http::header_text;
 use crate::sys::http::mask;
-use crate::sys::http::pace::Pace;
+use crate::sys::http::pace::MinimumPace;
 use crate::values::Epoch;
 use crate::values::date;
 use reqwest::Response;
@@ -22,7 +22,7 @@ pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(120);
 
 /// A failed attempt.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct FailedAttempt {
     pub(crate) error: Error,
     may_pass: bool,
     asked_pause: Option<Duration>,
@@ -30,13 +30,13 @@ pub(crate) struct Failure {
     silence: Duration,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for FailedAttempt {
     fn from(error: Error) -> Self {
         Self { error, may_pass: false, asked_pause: None, silence: Duration::ZERO }
     }
 }
 
-impl Failure {
+impl FailedAttempt {
     /// Returns the failure of a connection; it may pass unless its cause is one that stays.
     pub(crate) fn of(url: &str, error: &reqwest::Error) -> Self {
         let cause = error::chain(error);
@@ -88,7 +88,7 @@ impl Failure {
     }
 
     /// Returns the failure of a host that sends too slowly.
-    pub(crate) fn slow(url: &str, pace: Pace) -> Self {
+    pub(crate) fn slow(url: &str, pace: MinimumPace) -> Self {
         let cause = format!("less than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
         Self::unreachable(url, cause)
     }
@@ -114,7 +114,7 @@ impl Failure {
 ///
 /// # Errors
 /// The failure itself when it cannot pass or the attempts are used up.
-pub(crate) async fn pause(failure: Failure, failures: &mut u32, options: &Options) -> Result<(), Error> {
+pub(crate) async fn pause(failure: FailedAttempt, failures: &mut u32, options: &HttpOptions) -> Result<(), Error> {
     *failures += 1;
     if !failure.may_pass || *failures >= options.attempts {
         return Err(failure.error);

@@ -428,7 +428,7 @@ fn a_real_harbor_answers_as_captured() {
         "DELETE on a path without it",
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let host = sockel::sys::http::Host::new(sockel::sys::http::HostOptions::usual(url.scheme() == "https"));
+    let host = sockel::sys::http::HttpHost::new(sockel::sys::http::HostOptions::usual(url.scheme() == "https"));
     let (mut all, mut different) = (0, Vec::new());
     for exchange in captures().iter().filter(|exchange| notes.contains(&exchange.note.as_str())) {
         let reply = runtime.block_on(real(&host, &url, exchange));
@@ -439,9 +439,9 @@ fn a_real_harbor_answers_as_captured() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-async fn real(host: &sockel::sys::http::Host, url: &url::Url, exchange: &Exchange) -> Reply {
-    use sockel::sys::http::Body;
-    use sockel::sys::http::Request;
+async fn real(host: &sockel::sys::http::HttpHost, url: &url::Url, exchange: &Exchange) -> Reply {
+    use sockel::sys::http::HttpRequest;
+    use sockel::sys::http::RequestBody;
     use sockel::sys::http::header::HeaderValue;
     let login = |user: &str, password: &str| {
         let login =
@@ -451,9 +451,13 @@ async fn real(host: &sockel::sys::http::Host, url: &url::Url, exchange: &Exchang
     let mut target = url.join(&exchange.path).unwrap();
     let (user, password) = (url.username(), url.password().unwrap_or_default());
     let _no_login_in_the_address = (target.set_username(""), target.set_password(None));
-    let body = if exchange.request.is_null() { Body::Empty } else { Body::Bytes(exchange.request.to_string().into()) };
+    let body = if exchange.request.is_null() {
+        RequestBody::Empty
+    } else {
+        RequestBody::Bytes(exchange.request.to_string().into())
+    };
     let has_body = !exchange.request.is_null();
-    let mut request = Request::new(exchange.method.parse().unwrap(), target, body);
+    let mut request = HttpRequest::new(exchange.method.parse().unwrap(), target, body);
     if has_body {
         request.headers.insert("content-type", HeaderValue::from_static("application/json"));
     }

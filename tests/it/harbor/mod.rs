@@ -14,26 +14,26 @@ use crate::support::registry::harbor::ADMIN;
 use crate::support::registry::harbor::Harbor as Double;
 use sockel::fault::Explain;
 use sockel::fault::Turn;
-use sockel::harbor::Cause;
 use sockel::harbor::Error;
 use sockel::harbor::Harbor;
+use sockel::harbor::HarborRefusal;
 use sockel::harbor::Repository;
-use sockel::sys::http::Host;
 use sockel::sys::http::HostOptions;
+use sockel::sys::http::HttpHost;
 use sockel::values::Digest;
 use sockel::values::Login;
 use sockel::values::Secret;
 use std::time::Duration;
 
-pub(crate) fn host() -> Host {
-    Host::new(HostOptions { backoff: Duration::from_millis(1), attempts: 3, ..HostOptions::usual(false) })
+pub(crate) fn host() -> HttpHost {
+    HttpHost::new(HostOptions { backoff: Duration::from_millis(1), attempts: 3, ..HostOptions::usual(false) })
 }
 
 pub(crate) fn login(user: &str, password: &str) -> Login {
     Login { user: user.to_owned(), password: Secret::new(password.to_owned()) }
 }
 
-pub(crate) fn admin<'a>(host: &'a Host, double: &Double) -> Harbor<'a> {
+pub(crate) fn admin<'a>(host: &'a HttpHost, double: &Double) -> Harbor<'a> {
     Harbor::new(host, double.url().parse().unwrap(), login(ADMIN.0, ADMIN.1))
 }
 
@@ -62,7 +62,7 @@ async fn tells_harbor_from_other_registries() {
     double.is_read_only();
     assert!(matches!(
         admin(&host, &double).discover().await.unwrap().unwrap().writable(),
-        Err(Error::Known { cause: Cause::ReadOnly, .. })
+        Err(Error::Known { cause: HarborRefusal::ReadOnly, .. })
     ));
 
     let other = Registry::start();

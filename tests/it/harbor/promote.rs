@@ -16,8 +16,8 @@ use sockel::harbor::Error;
 use sockel::harbor::Repository;
 use sockel::harbor::promote::Promoted;
 use sockel::harbor::promote::Promotion;
-use sockel::harbor::setup::Project;
-use sockel::harbor::setup::Wanted;
+use sockel::harbor::setup::HarborSetup;
+use sockel::harbor::setup::ProjectSetup;
 use sockel::values::Digest;
 use std::collections::BTreeMap;
 
@@ -35,9 +35,9 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let double = Double::start("v2.15.2");
-        let project = |name: &str| Project { name: name.to_owned(), storage: None };
+        let project = |name: &str| ProjectSetup { name: name.to_owned(), storage: None };
         let labels = vec!["released".to_owned()];
-        let wanted = Wanted {
+        let wanted = HarborSetup {
             staging: project("staging"),
             release: project("release"),
             withhold: None,

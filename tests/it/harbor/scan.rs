@@ -14,14 +14,14 @@ use crate::support::registry::harbor::Harbor as Double;
 use sockel::fault::Explain;
 use sockel::fault::Turn;
 use sockel::gate;
-use sockel::gate::Facts;
-use sockel::gate::Outcome;
-use sockel::gate::Policy;
-use sockel::gate::Verdict;
-use sockel::harbor::Cause;
+use sockel::gate::GateOutcome;
+use sockel::gate::GatePolicy;
+use sockel::gate::GateVerdict;
+use sockel::gate::ScanFacts;
 use sockel::harbor::Error;
 use sockel::harbor::Harbor;
-use sockel::harbor::scan::Patience;
+use sockel::harbor::HarborRefusal;
+use sockel::harbor::scan::ScanPatience;
 use sockel::harbor::scan::Scanned;
 use sockel::sys::clock;
 use sockel::values::Digest;
@@ -29,13 +29,13 @@ use std::time::Duration;
 
 const NAME: &str = "staging/base/debian";
 
-fn patience() -> Patience {
+fn patience() -> ScanPatience {
     let pause = Duration::from_millis(2);
-    Patience { first_pause: pause, longest_pause: pause, limit: Duration::from_secs(60) }
+    ScanPatience { first_pause: pause, longest_pause: pause, limit: Duration::from_secs(60) }
 }
 
-fn hasty() -> Patience {
-    Patience { limit: Duration::from_millis(100), ..patience() }
+fn hasty() -> ScanPatience {
+    ScanPatience { limit: Duration::from_millis(100), ..patience() }
 }
 
 /// A Harbor with an image to scan.
@@ -50,13 +50,13 @@ async fn scan(double: &Double, digest: &Digest) -> Result<Scanned, Error> {
     scan_with(double, digest, &patience()).await
 }
 
-async fn scan_with(double: &Double, digest: &Digest, patience: &Patience) -> Result<Scanned, Error> {
+async fn scan_with(double: &Double, digest: &Digest, patience: &ScanPatience) -> Result<Scanned, Error> {
     let host = host();
     admin(&host, double).scan(&repository(NAME), digest, patience).await
 }
 
-fn judge(scanned: &Scanned, policy: &Policy) -> Verdict {
-    let facts = Facts {
+fn judge(scanned: &Scanned, policy: &GatePolicy) -> GateVerdict {
+    let facts = ScanFacts {
         digest: scanned.report.digest,
         pushed_at: scanned.pushed_at,
         distribution: "debian".to_owned(),
@@ -78,11 +78,11 @@ async fn waits_for_the_report() {
     assert_eq!(double.log().count("POST", "*/base%252Fdebian/artifacts/sha256:*/scan"), 1);
     assert_eq!((scanned.report.listed.total, scanned.report.listed.fixable), (2, 1));
     assert_eq!(scanned.report.announced.counts.as_ref(), Some(&scanned.report.listed));
-    let verdict = judge(&scanned, &Policy::usual());
-    assert_eq!((verdict.outcome(), verdict.findings.len(), verdict.tolerated), (Outcome::Refused, 1, 1));
+    let verdict = judge(&scanned, &GatePolicy::usual());
+    assert_eq!((verdict.outcome(), verdict.findings.len(), verdict.tolerated), (GateOutcome::Refused, 1, 1));
     assert_eq!(verdict.findings[0].fixed_in.as_deref(), Some("2"));
     double.scans(Course::success(1, Report::clean().finding("CVE-1-1", "apt", "Low")));
-    assert!(judge(&scan(&double, &digest).await.unwrap(), &Policy::usual()).is_pass());
+    assert!(judge(&scan(&double, &digest).await.unwrap(), &GatePolicy::usual()).is_pass());
 }
 
 #[tokio::test]
@@ -143,7 +143,10 @@ async fn refusals_and_races() {
     double.fault(Fault::new("POST", "*/scan", Trouble::Answer(unsupported)));
     assert!(matches!(scan(&double, &digest).await, Err(Error::NotScannable { .. })));
     let error = scan(&double, &Digest::of(b"absent")).await.unwrap_err();
-    assert!(matches!(error, Error::Known { cause: Cause::Gone, .. }) && error.turn() == Turn::Outside, "{error}");
+    assert!(
+        matches!(error, Error::Known { cause: HarborRefusal::Gone, .. }) && error.turn() == Turn::Outside,
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +154,7 @@ async fn a_scanner_that_does_not_answer_is_named() {
     let (double, digest) = start();
     double.scanner_is_unhealthy();
     let error = scan(&double, &digest).await.unwrap_err();
-    assert!(matches!(error, Error::Known { cause: Cause::UnhealthyScanner, .. }), "{error}");
+    assert!(matches!(error, Error::Known { cause: HarborRefusal::UnhealthyScanner, .. }), "{error}");
     assert_eq!(error.turn(), Turn::Outside);
     assert_eq!(double.log().count("GET", "*/metadata"), 0, "that would be tried again and again");
     // whoever may not ask hears it from the refusal
@@ -160,7 +163,7 @@ async fn a_scanner_that_does_not_answer_is_named() {
     let host = host();
     let robot = Harbor::new(&host, double.url().parse().unwrap(), login("robot$ci", "secret"));
     let error = robot.scan(&repository(NAME), &digest, &patience()).await.unwrap_err();
-    assert!(matches!(error, Error::Known { cause: Cause::UnhealthyScanner, .. }), "{error}");
+    assert!(matches!(error, Error::Known { cause: HarborRefusal::UnhealthyScanner, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -173,7 +176,10 @@ async fn read_only_mode_stops_scans_and_says_so() {
     double.fault(Fault::new("POST", "*/scan", Trouble::Answer(running)));
     double.is_read_only();
     let error = scan_with(&double, &digest, &hasty()).await.unwrap_err();
-    assert!(matches!(error, Error::Known { cause: Cause::ReadOnly, .. }) && error.turn() == Turn::Outside, "{error}");
+    assert!(
+        matches!(error, Error::Known { cause: HarborRefusal::ReadOnly, .. }) && error.turn() == Turn::Outside,
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -213,9 +219,9 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
         }
         double.scans(Course::success(1, report));
         let scanned = scan(&double, &digest).await.unwrap();
-        let verdict = judge(&scanned, &Policy::usual());
+        let verdict = judge(&scanned, &GatePolicy::usual());
         let doubts: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
-        assert_eq!(verdict.outcome(), Outcome::NotTrusted, "{expected}");
+        assert_eq!(verdict.outcome(), GateOutcome::NotTrusted, "{expected}");
         assert!(doubts.len() == 1 && doubts[0].starts_with(expected), "{expected}: {doubts:?}");
     }
 }
@@ -227,21 +233,21 @@ async fn what_another_scan_has_written_is_scanned_once_more() {
     let requests = |double: &Double| double.log().count("POST", "*/scan");
     // how often another image's scan gets between; severity of this image, of the other one; outcome, scans
     let table = [
-        (0, "Critical", "Low", Outcome::Refused, 1),
-        (1, "Critical", "Low", Outcome::Refused, 2),
-        (1, "Low", "Critical", Outcome::Passed, 2),
-        (2, "Critical", "Low", Outcome::NotTrusted, 2),
-        (2, "Low", "Critical", Outcome::NotTrusted, 2),
+        (0, "Critical", "Low", GateOutcome::Refused, 1),
+        (1, "Critical", "Low", GateOutcome::Refused, 2),
+        (1, "Low", "Critical", GateOutcome::Passed, 2),
+        (2, "Critical", "Low", GateOutcome::NotTrusted, 2),
+        (2, "Low", "Critical", GateOutcome::NotTrusted, 2),
     ];
     for (times, own, other, outcome, scans) in table {
         let (double, digest) = start();
         double.scans(Course::success(1, finding(own)));
         (0..times).for_each(|_| double.another_scan_follows(finding(other)));
-        let verdict = judge(&scan(&double, &digest).await.unwrap(), &Policy::usual());
+        let verdict = judge(&scan(&double, &digest).await.unwrap(), &GatePolicy::usual());
         assert_eq!((verdict.outcome(), requests(&double)), (outcome, scans), "{times} {own} {other}");
         let told: Vec<String> = verdict.doubts.iter().map(ToString::to_string).collect();
         let both = |text: &String| text.contains(&own.to_lowercase()) && text.contains(&other.to_lowercase());
-        assert_eq!(told.iter().any(both), outcome == Outcome::NotTrusted, "{told:?}");
+        assert_eq!(told.iter().any(both), outcome == GateOutcome::NotTrusted, "{told:?}");
     }
 }
 
@@ -267,8 +273,8 @@ async fn robots_without_the_right_do_not_know_the_age() {
     let host = host();
     let robot = Harbor::new(&host, double.url().parse().unwrap(), login("robot$ci", "secret"));
     let scanned = robot.scan(&repository(NAME), &digest, &patience()).await.unwrap();
-    assert_eq!(judge(&scanned, &Policy::usual()).outcome(), Outcome::NotTrusted);
-    assert!(judge(&scanned, &Policy { unknown_database_age_pass: true, ..Policy::usual() }).is_pass());
+    assert_eq!(judge(&scanned, &GatePolicy::usual()).outcome(), GateOutcome::NotTrusted);
+    assert!(judge(&scanned, &GatePolicy { unknown_database_age_pass: true, ..GatePolicy::usual() }).is_pass());
     double.robot("robot$blind", "secret", &[("staging", &["artifact:read"])]);
     let robot = Harbor::new(&host, double.url().parse().unwrap(), login("robot$blind", "secret"));
     let error = robot.scan(&repository(NAME), &digest, &patience()).await.unwrap_err();

@@ -10,14 +10,14 @@ use crate::support::registry::harbor::Harbor as Double;
 use serde_json::Value;
 use sockel::gate::Exemption;
 use sockel::gate::Severity;
-use sockel::harbor::Cause;
 use sockel::harbor::Error;
 use sockel::harbor::Harbor;
-use sockel::harbor::setup::Project;
+use sockel::harbor::HarborRefusal;
+use sockel::harbor::setup::HarborSetup;
+use sockel::harbor::setup::ProjectSetup;
 use sockel::harbor::setup::Robots;
-use sockel::harbor::setup::State;
-use sockel::harbor::setup::Step;
-use sockel::harbor::setup::Wanted;
+use sockel::harbor::setup::SetupStep;
+use sockel::harbor::setup::StepState;
 use sockel::harbor::setup::Webhook;
 use sockel::sys::fs;
 use sockel::values::Epoch;
@@ -25,15 +25,15 @@ use sockel::values::Secret;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-fn wanted(keep: &Path) -> Wanted {
-    let project = |name: &str| Project { name: name.to_owned(), storage: Some(10 << 30) };
+fn wanted(keep: &Path) -> HarborSetup {
+    let project = |name: &str| ProjectSetup { name: name.to_owned(), storage: Some(10 << 30) };
     let exemption = Exemption {
         vulnerability: "CVE-2026-1".to_owned(),
         package: None,
         reason: "x".to_owned(),
         expires: Epoch(4_000_000_000),
     };
-    Wanted {
+    HarborSetup {
         staging: project("base-staging"),
         release: project("base"),
         withhold: Some(Severity::High),
@@ -57,7 +57,7 @@ fn wanted(keep: &Path) -> Wanted {
     }
 }
 
-fn states<'a>(steps: &'a [Step], state: &State) -> Vec<&'a str> {
+fn states<'a>(steps: &'a [SetupStep], state: &StepState) -> Vec<&'a str> {
     steps.iter().filter(|step| step.state == *state).map(|step| step.what.as_str()).collect()
 }
 
@@ -74,12 +74,12 @@ async fn makes_everything_once() {
     let client = admin(&host, &double);
 
     let planned = client.plan(&wanted(&keep)).await.unwrap();
-    assert!(planned.iter().all(|step| step.state == State::WouldCreate), "{planned:#?}");
+    assert!(planned.iter().all(|step| step.state == StepState::WouldCreate), "{planned:#?}");
     assert_eq!((writes(&double), keep.exists()), (0, false), "a dry run changes nothing");
 
     let done = client.apply(&wanted(&keep)).await.unwrap();
     assert!(done.iter().all(|step| step.state.is_fine()), "{done:#?}");
-    let names = |steps: &[Step]| steps.iter().map(|step| step.what.clone()).collect::<Vec<_>>();
+    let names = |steps: &[SetupStep]| steps.iter().map(|step| step.what.clone()).collect::<Vec<_>>();
     let missing: Vec<String> = names(&planned).into_iter().filter(|what| !names(&done).contains(what)).collect();
     assert_eq!(missing, Vec::<String>::new(), "a dry run tells of everything that is done");
     let flags = double.state().projects.values().map(|project| project["metadata"].clone()).collect::<Vec<Value>>();
@@ -88,7 +88,7 @@ async fn makes_everything_once() {
 
     let before = writes(&double);
     let again = client.apply(&wanted(&keep)).await.unwrap();
-    assert!(again.iter().all(|step| step.state == State::Exists), "{again:#?}");
+    assert!(again.iter().all(|step| step.state == StepState::Exists), "{again:#?}");
     assert_eq!(writes(&double), before, "a second run changes nothing");
 }
 
@@ -109,8 +109,8 @@ async fn keeps_secrets_in_files_of_their_owner() {
         let robot = Harbor::new(&host, double.url().parse().unwrap(), login(&format!("robot${name}"), secret));
         assert!(robot.discover().await.unwrap().is_some());
         let steps = robot.apply(&wanted(folder.path())).await.unwrap();
-        let refused = steps.iter().filter(|step| matches!(step.state, State::NotPermitted { .. })).count();
-        assert!(refused > 3 && !steps.iter().any(|step| step.state == State::Created), "{steps:#?}");
+        let refused = steps.iter().filter(|step| matches!(step.state, StepState::NotPermitted { .. })).count();
+        assert!(refused > 3 && !steps.iter().any(|step| step.state == StepState::Created), "{steps:#?}");
         assert!(robot.database_updated_at("base-staging").await.unwrap().is_some(), "its age is known to both");
     }
 }
@@ -131,10 +131,10 @@ async fn changes_what_is_different() {
     let before = writes(&double);
     let planned = client.plan(&other).await.unwrap();
     assert_eq!(writes(&double), before);
-    let would = State::WouldChange("severity: high → critical".to_owned());
+    let would = StepState::WouldChange("severity: high → critical".to_owned());
     assert_eq!(states(&planned, &would), ["project `base`"], "{planned:#?}");
     let done = client.apply(&other).await.unwrap();
-    assert_eq!(states(&done, &State::Created), ["label `new` of project `base`"]);
+    assert_eq!(states(&done, &StepState::Created), ["label `new` of project `base`"]);
     let changed: Vec<String> = done.iter().map(ToString::to_string).filter(|step| step.contains("changed (")).collect();
     let expected = [
         "quota of project `base-staging`: changed (10737418240 → -1 bytes)",
@@ -146,7 +146,7 @@ async fn changes_what_is_different() {
     assert_eq!(changed, expected, "{done:#?}");
     assert!(done.iter().all(|step| step.state.is_fine()), "{done:#?}");
     let again = client.apply(&other).await.unwrap();
-    assert!(again.iter().all(|step| step.state == State::Exists), "{again:#?}");
+    assert!(again.iter().all(|step| step.state == StepState::Exists), "{again:#?}");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn rules_of_ours_hold_again_and_follow_the_file() {
     let switch = || double.state().immutable.values_mut().for_each(|rule| rule["disabled"] = true.into());
     let rule = || double.state().immutable.values().next().unwrap().clone();
     let told =
-        |steps: &[Step]| steps.iter().map(ToString::to_string).filter(|step| !step.ends_with("exists")).collect();
+        |steps: &[SetupStep]| steps.iter().map(ToString::to_string).filter(|step| !step.ends_with("exists")).collect();
     let what = "immutable tags of project `base`: changed";
     let mut other = wanted(folder.path());
     other.moving.push("11".to_owned());
@@ -179,12 +179,14 @@ async fn rules_of_ours_hold_again_and_follow_the_file() {
         assert_eq!(done, expected);
         let rules = double.state().immutable.len();
         assert_eq!((rule()["disabled"].as_bool(), rules), (Some(false), 1), "{:#?}", rule());
-        assert!(client.apply(&wanted).await.unwrap().iter().all(|step| step.state == State::Exists));
+        assert!(client.apply(&wanted).await.unwrap().iter().all(|step| step.state == StepState::Exists));
     }
     // what somebody else made is left alone, and said
     double.state().immutable.values_mut().for_each(|rule| rule["tag_selectors"][0]["pattern"] = "v*".into());
     let done = client.apply(&wanted(folder.path())).await.unwrap();
-    assert!(done.iter().any(|step| matches!(&step.state, State::Left { remedy } if remedy.contains("another rule"))));
+    assert!(
+        done.iter().any(|step| matches!(&step.state, StepState::Left { remedy } if remedy.contains("another rule")))
+    );
 }
 
 #[tokio::test]
@@ -200,8 +202,8 @@ async fn robots_of_others_are_left_alone() {
     let mut second = wanted(folder.path());
     (second.staging.name, second.release.name) = ("other-staging".to_owned(), "other".to_owned());
     let done = client.apply(&second).await.unwrap();
-    let left = |steps: &[Step], words: &str| {
-        steps.iter().filter(|step| matches!(&step.state, State::Left { remedy } if remedy.contains(words))).count()
+    let left = |steps: &[SetupStep], words: &str| {
+        steps.iter().filter(|step| matches!(&step.state, StepState::Left { remedy } if remedy.contains(words))).count()
     };
     assert_eq!((left(&done, "`robot-name` in `setup`"), rights()), (2, before), "{done:#?}");
     let robots = second.robots.as_mut().unwrap();
@@ -217,7 +219,7 @@ async fn robots_of_others_are_left_alone() {
     let mut third = wanted(folder.path());
     third.robots.as_mut().unwrap().prefix = "bot+".to_owned();
     let done = client.apply(&third).await.unwrap();
-    assert_eq!((named, states(&done, &State::Exists).contains(&"robot `freigabe`")), (1, true), "{done:#?}");
+    assert_eq!((named, states(&done, &StepState::Exists).contains(&"robot `freigabe`")), (1, true), "{done:#?}");
 }
 
 #[tokio::test]
@@ -229,7 +231,7 @@ async fn ends_clearly() {
     let conflict = Response::error(409, "CONFLICT", "The project named base-staging already exists");
     double.fault(Fault::new("POST", "*/projects", Trouble::Instead(conflict)));
     let steps = client.apply(&wanted(folder.path())).await.unwrap();
-    assert_eq!((&*steps[0].what, &steps[0].state), ("project `base-staging`", &State::Exists));
+    assert_eq!((&*steps[0].what, &steps[0].state), ("project `base-staging`", &StepState::Exists));
     assert!(steps.iter().all(|step| step.state.is_fine()), "{steps:#?}");
     // the answer with a robot's secret is lost: it is not asked for again, and said what to do
     let double = Double::start("v2.15.2");
@@ -239,7 +241,10 @@ async fn ends_clearly() {
     assert!(error.to_string().starts_with("cannot create robot `pipeline`: "), "{error}");
     assert_eq!(double.log().count("POST", "*/robots"), 1);
     double.is_read_only();
-    assert!(matches!(client.apply(&wanted(folder.path())).await, Err(Error::Known { cause: Cause::ReadOnly, .. })));
+    assert!(matches!(
+        client.apply(&wanted(folder.path())).await,
+        Err(Error::Known { cause: HarborRefusal::ReadOnly, .. })
+    ));
     assert!(client.plan(&wanted(folder.path())).await.is_ok());
     let other = crate::support::registry::Registry::start();
     let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));

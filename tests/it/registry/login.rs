@@ -15,9 +15,9 @@ use crate::support::registry::Response;
 use crate::support::registry::Tokens;
 use crate::support::registry::Trouble;
 use sockel::oci::registry::Error;
-use sockel::oci::registry::Push;
-use sockel::oci::registry::Pushed;
-use sockel::report::Recorder;
+use sockel::oci::registry::PushOutcome;
+use sockel::oci::registry::PushRequest;
+use sockel::report::EventRecorder;
 use std::time::Duration;
 
 fn tokens() -> Tokens {
@@ -25,10 +25,10 @@ fn tokens() -> Tokens {
 }
 
 /// Pushes, and checks that nothing that is said has the password in it.
-fn push_as(double: &Double, password: Option<&str>, image: &Image) -> Result<Pushed, Error> {
-    let (recorder, names) = (Recorder::default(), tags(&["1"]));
+fn push_as(double: &Double, password: Option<&str>, image: &Image) -> Result<PushOutcome, Error> {
+    let (recorder, names) = (EventRecorder::default(), tags(&["1"]));
     let registry = connect(double, password.map(login), options());
-    let order = Push { is_new: true, ..image.push(&names) };
+    let order = PushRequest { is_new: true, ..image.push(&names) };
     let result = run(registry.push(&order, &recorder));
     let said = format!("{registry:?} {:?} {result:?}", recorder.events());
     let hints = result.as_ref().map_or_else(|error| format!("{error} {:?}", error.hints()), |_| String::new());
@@ -68,9 +68,9 @@ fn tokens_are_renewed_when_they_are_refused_or_old() {
 fn a_token_that_is_taken_away_is_renewed_once() {
     let (double, image, names) = (Double::start().with_tokens(tokens()), Image::new(7), tags(&["1"]));
     let registry = connect(&double, Some(login(MARKER)), options());
-    run(registry.push(&image.push(&names), &Recorder::default())).unwrap();
+    run(registry.push(&image.push(&names), &EventRecorder::default())).unwrap();
     double.revoke_tokens();
-    run(registry.push(&image.push(&names), &Recorder::default())).unwrap();
+    run(registry.push(&image.push(&names), &EventRecorder::default())).unwrap();
     assert_eq!(double.tokens_issued(), 2);
 }
 
@@ -141,15 +141,15 @@ fn mounts_need_rights_on_both_sides() {
     let tokens = Tokens::new().user("robot$ci", MARKER, &["staging", "shared:pull"]);
     let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
     for repository in ["shared/base", "secret/base"] {
-        let order = Push { repository, ..image.push(&names) };
-        run(connect(&double, None, options()).push(&order, &Recorder::default())).unwrap();
+        let order = PushRequest { repository, ..image.push(&names) };
+        run(connect(&double, None, options()).push(&order, &EventRecorder::default())).unwrap();
     }
     let double = double.with_tokens(tokens);
     for (from, mounted) in [("secret/base", 0), ("shared/base", 4)] {
         let (from, repository) = (tags(&[from]), format!("staging/{mounted}"));
-        let order = Push { repository: &repository, mount_from: &from, ..image.push(&names) };
+        let order = PushRequest { repository: &repository, mount_from: &from, ..image.push(&names) };
         let registry = connect(&double, Some(login(MARKER)), options());
-        let pushed = run(registry.push(&order, &Recorder::default())).unwrap();
+        let pushed = run(registry.push(&order, &EventRecorder::default())).unwrap();
         assert_eq!(pushed.mounted.count, mounted, "{from:?}");
         assert_whole(&double, &repository, &["1"], "mounted");
     }

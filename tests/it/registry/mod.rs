@@ -12,14 +12,14 @@ use oci_spec::image::Descriptor;
 use serde_json::json;
 use sockel::oci;
 use sockel::oci::registry::Error;
-use sockel::oci::registry::Push;
-use sockel::oci::registry::Pushed;
-use sockel::oci::registry::Registry;
-use sockel::report::Recorder;
+use sockel::oci::registry::PushOutcome;
+use sockel::oci::registry::PushRequest;
+use sockel::oci::registry::RegistryClient;
+use sockel::report::EventRecorder;
 use sockel::sys::fs;
 use sockel::sys::http::HostOptions;
-use sockel::sys::http::Http;
-use sockel::sys::http::Options;
+use sockel::sys::http::HttpClient;
+use sockel::sys::http::HttpOptions;
 use sockel::values::Digest;
 use sockel::values::Login;
 use sockel::values::Secret;
@@ -82,10 +82,19 @@ impl Image {
     }
 
     /// Returns how the image is pushed unless a test changes that.
-    fn push<'a>(&'a self, tags: &'a [String]) -> Push<'a> {
+    fn push<'a>(&'a self, tags: &'a [String]) -> PushRequest<'a> {
         let layout = self.folder.path();
         let (target, mount_from) = (&self.target, [].as_slice());
-        Push { layout, target, repository: REPOSITORY, tags, mount_from, elsewhere: &[], chunk: None, is_new: false }
+        PushRequest {
+            layout,
+            target,
+            repository: REPOSITORY,
+            tags,
+            mount_from,
+            elsewhere: &[],
+            chunk: None,
+            is_new: false,
+        }
     }
 }
 
@@ -101,17 +110,17 @@ fn options() -> HostOptions {
     HostOptions { backoff: Duration::from_millis(2), ..HostOptions::usual(false) }
 }
 
-fn connect(double: &Double, login: Option<Login>, options: HostOptions) -> Registry {
-    Registry::new(double.url().parse().unwrap(), options, login)
+fn connect(double: &Double, login: Option<Login>, options: HostOptions) -> RegistryClient {
+    RegistryClient::new(double.url().parse().unwrap(), options, login)
 }
 
 fn run<F: Future>(future: F) -> F::Output {
-    Http::new(Options::usual(false, None)).block_on(future).unwrap()
+    HttpClient::new(HttpOptions::usual(false, None)).block_on(future).unwrap()
 }
 
 /// Pushes as a client of its own.
-fn push(double: &Double, push: &Push<'_>) -> Result<Pushed, Error> {
-    run(connect(double, None, options()).push(push, &Recorder::default()))
+fn push(double: &Double, push: &PushRequest<'_>) -> Result<PushOutcome, Error> {
+    run(connect(double, None, options()).push(push, &EventRecorder::default()))
 }
 
 /// Checks that every tag stands for a complete image.

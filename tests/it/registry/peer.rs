@@ -18,7 +18,7 @@ use oci_distribution::client::Config;
 use oci_distribution::client::ImageLayer;
 use oci_distribution::secrets::RegistryAuth;
 use sockel::oci::layout;
-use sockel::report::Recorder;
+use sockel::report::EventRecorder;
 use sockel::sys::fs;
 use sockel::values::Digest;
 
@@ -40,7 +40,7 @@ fn double() -> Double {
 fn another_client_reads_what_was_pushed() {
     let (double, image, names) = (double(), Image::new(7), tags(&["1"]));
     let registry = connect(&double, Some(login(MARKER)), options());
-    run(registry.push(&image.push(&names), &Recorder::default())).unwrap();
+    run(registry.push(&image.push(&names), &EventRecorder::default())).unwrap();
     let (client, reference, auth) = peer(&double, "1");
     let digest = run(client.fetch_manifest_digest(&reference, &auth)).unwrap();
     assert_eq!(digest, image.digest());
@@ -65,7 +65,7 @@ fn what_another_client_pushed_is_pulled() {
     run(client.push(&reference, &layers, config, &auth, None)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let registry = connect(&double, Some(login(MARKER)), options());
-    let found = run(registry.pull(REPOSITORY, "2", folder.path(), &Recorder::default())).unwrap();
+    let found = run(registry.pull(REPOSITORY, "2", folder.path(), &EventRecorder::default())).unwrap();
     assert_eq!(found.digest().to_string(), double.tags(REPOSITORY)["2"]);
     let expected = [Digest::of(&[7; 90_000]), Digest::of(&[8; 10]), Digest::of(b"{}")];
     let names = fs::list(&folder.path().join("blobs/sha256")).unwrap();

@@ -17,7 +17,7 @@ use crate::support::registry::Tokens;
 use crate::support::registry::Trouble;
 use oci_spec::image::Descriptor;
 use sockel::oci::registry::Error;
-use sockel::report::Recorder;
+use sockel::report::EventRecorder;
 use sockel::sys::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn stocked() -> (Double, Image) {
 }
 
 fn pull(double: &Double, into: &Path) -> Result<Descriptor, Error> {
-    run(connect(double, None, options()).pull(REPOSITORY, "1", into, &Recorder::default()))
+    run(connect(double, None, options()).pull(REPOSITORY, "1", into, &EventRecorder::default()))
 }
 
 fn largest(image: &Image) -> (String, u64) {
@@ -141,7 +141,7 @@ fn credentials_do_not_follow_a_redirect() {
     double.fault(Fault::new("GET", "/v2/*/blobs/*", Trouble::Redirect(storage.url())).always());
     let folder = tempfile::tempdir().unwrap();
     let registry = connect(&double, Some(login(MARKER)), options());
-    run(registry.pull(REPOSITORY, "1", folder.path(), &Recorder::default())).unwrap();
+    run(registry.pull(REPOSITORY, "1", folder.path(), &EventRecorder::default())).unwrap();
     assert_blobs(folder.path(), image.blobs.len() + 3);
     let log = storage.log();
     assert_eq!(log.count("GET", "*"), image.blobs.len());
@@ -162,7 +162,7 @@ fn uploads_elsewhere_get_no_credentials() {
     let answer = Trouble::Answer(Response::new(202).with("location", &location));
     double.fault(Fault::new("POST", "*", answer).always());
     let registry = connect(&double, Some(login(MARKER)), options());
-    assert!(run(registry.push(&image.push(&names), &Recorder::default())).is_err());
+    assert!(run(registry.push(&image.push(&names), &EventRecorder::default())).is_err());
     let log = elsewhere.log();
     assert!(log.count("PUT", "*") > 0);
     assert!(log.entries().iter().all(|entry| !entry.headers.contains_key("authorization")));

@@ -15,13 +15,13 @@ use crate::support::registry::Response;
 use crate::support::registry::Trouble;
 use rand::Rng;
 use rand::SeedableRng;
-use sockel::oci::registry::Blobs;
-use sockel::oci::registry::Cause;
+use sockel::oci::registry::BlobTotals;
 use sockel::oci::registry::Error;
-use sockel::oci::registry::Push;
-use sockel::report::Event;
-use sockel::report::Recorder;
-use sockel::report::Saving;
+use sockel::oci::registry::HarborRefusal;
+use sockel::oci::registry::PushRequest;
+use sockel::report::EventRecorder;
+use sockel::report::ProgressEvent;
+use sockel::report::TransferSaving;
 use sockel::sys::fs;
 use sockel::sys::http::HostOptions;
 use std::time::Duration;
@@ -31,8 +31,8 @@ use std::time::Instant;
 fn sends_everything_once_and_nothing_twice() {
     let (double, image, names) = (Double::start(), Image::new(7), tags(&["1", "1.0"]));
     let pushed = push(&double, &image.push(&names)).unwrap();
-    let all = Blobs { count: image.blobs.len(), bytes: image.bytes() };
-    assert_eq!((pushed.uploaded, pushed.mounted, pushed.skipped), (all, Blobs::default(), Blobs::default()));
+    let all = BlobTotals { count: image.blobs.len(), bytes: image.bytes() };
+    assert_eq!((pushed.uploaded, pushed.mounted, pushed.skipped), (all, BlobTotals::default(), BlobTotals::default()));
     assert_eq!((pushed.tags_moved, pushed.manifests), (names.clone(), 3));
     assert_whole(&double, REPOSITORY, &["1", "1.0"], "first");
     assert_eq!(double.tags(REPOSITORY)["1"], image.digest());
@@ -40,7 +40,7 @@ fn sends_everything_once_and_nothing_twice() {
     assert!(double.log().count("*", "*") <= 4 + 3 * image.blobs.len() + 2 + 2 * 3, "{:#?}", double.log().lines());
     double.server.clear_log();
     let again = push(&double, &image.push(&names)).unwrap();
-    assert_eq!((again.uploaded, again.skipped, again.tags_moved.len()), (Blobs::default(), all, 0));
+    assert_eq!((again.uploaded, again.skipped, again.tags_moved.len()), (BlobTotals::default(), all, 0));
     assert_eq!(double.log().count("*", "*"), 2, "{:#?}", double.log().lines());
     double.server.clear_log();
     // a further tag: its blobs are not asked for
@@ -57,7 +57,7 @@ fn sends_everything_once_and_nothing_twice() {
 #[test]
 fn blobs_come_before_manifests_and_tags_come_last() {
     let (double, image, names) = (Double::start(), Image::new(7), tags(&["1", "1.0"]));
-    push(&double, &Push { is_new: true, ..image.push(&names) }).unwrap();
+    push(&double, &PushRequest { is_new: true, ..image.push(&names) }).unwrap();
     let kind = |entry: &crate::support::registry::log::Entry| {
         if entry.path.contains("/blobs/") {
             0
@@ -79,7 +79,7 @@ fn everything_works_with_all_ways_to_name_an_upload() {
         for chunk in [None, Some(50_000), Some(u64::MAX)] {
             let (double, image, names) = (Double::start().with_location(location.clone()), Image::new(7), tags(&["1"]));
             let context = format!("{location:?} {chunk:?}");
-            let pushed = push(&double, &Push { chunk, ..image.push(&names) }).unwrap();
+            let pushed = push(&double, &PushRequest { chunk, ..image.push(&names) }).unwrap();
             assert_eq!(pushed.uploaded.bytes, image.bytes(), "{context}");
             assert_whole(&double, REPOSITORY, &["1"], &context);
             assert_eq!(double.log().blob_bytes(), image.bytes(), "{context}");
@@ -148,7 +148,7 @@ fn an_upload_that_is_cut_anywhere_is_begun_anew() {
         };
         let method = if chunk.is_some() { "PATCH" } else { "PUT" };
         double.fault(Fault::new(method, &path, Trouble::CutRequest(offset % 70_000)));
-        let pushed = push(&double, &Push { chunk, ..image.push(&names) });
+        let pushed = push(&double, &PushRequest { chunk, ..image.push(&names) });
         assert!(pushed.is_ok(), "{context}: {} {:#?}", pushed.unwrap_err(), double.log().lines());
         assert_whole(&double, REPOSITORY, &["1"], &context);
         assert!(double.log().blob_bytes() <= image.bytes() + 300_000, "{context}");
@@ -210,7 +210,7 @@ fn a_used_up_quota_is_named() {
         double.fault(Fault::new(method, path, Trouble::quota()).always());
         let error = push(&double, &image.push(&names)).unwrap_err();
         assert!(
-            matches!(error, Error::Known { cause: Cause::Quota, .. }) && error.hints()[0].contains("quota"),
+            matches!(error, Error::Known { cause: HarborRefusal::Quota, .. }) && error.hints()[0].contains("quota"),
             "{error}"
         );
         assert!(double.log().count(method, path) <= 4);
@@ -254,7 +254,7 @@ fn mounts_what_another_repository_has() {
         if let Some(fault) = fault {
             double.fault(fault);
         }
-        let order = Push { repository: "staging/other", mount_from: &from, ..new.push(&names) };
+        let order = PushRequest { repository: "staging/other", mount_from: &from, ..new.push(&names) };
         let pushed = push(&double, &order).unwrap();
         assert_eq!(pushed.mounted.count, mounted, "{name}: {:#?}", double.log().lines());
         assert_eq!(pushed.uploaded.count + mounted, new.blobs.len(), "{name}");
@@ -274,13 +274,13 @@ fn slow_is_not_dead_and_dead_is_noticed() {
     // 300,000 bytes take 19 pauses
     let double = Double::start();
     double.fault(Fault::new("PUT", "/v2/*/blobs/*", Trouble::SlowRequest(Duration::from_millis(50))).always());
-    run(connect(&double, None, quick.clone()).push(&image.push(&names), &Recorder::default())).unwrap();
+    run(connect(&double, None, quick.clone()).push(&image.push(&names), &EventRecorder::default())).unwrap();
     assert_eq!(double.log().count("PUT", "/v2/*/blobs/*"), image.blobs.len(), "{:#?}", double.log().lines());
     let double = Double::start();
     double.fault(Fault::new("POST", "*", Trouble::Late(Duration::from_secs(20))));
     double.fault(Fault::new("PUT", "/v2/*/manifests/*", Trouble::Late(Duration::from_secs(20))));
     let started = Instant::now();
-    run(connect(&double, None, quick).push(&image.push(&names), &Recorder::default())).unwrap();
+    run(connect(&double, None, quick).push(&image.push(&names), &EventRecorder::default())).unwrap();
     assert!(started.elapsed() < Duration::from_secs(15));
     assert_whole(&double, REPOSITORY, &["1"], "late");
 }
@@ -337,22 +337,22 @@ fn a_damaged_image_is_noticed_before_anything_is_sent() {
 fn progress_counts_every_byte_once() {
     let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
     double.fault(Fault::new("PUT", "/v2/*/blobs/*", Trouble::CutRequest(100)).times(3));
-    let recorder = Recorder::default();
+    let recorder = EventRecorder::default();
     run(connect(&double, None, options()).push(&image.push(&names), &recorder)).unwrap();
     let (mut total, mut done) = (0, 0);
     for event in recorder.events() {
         match event {
-            Event::Started { total: more, .. } => total += more,
-            Event::Advanced { by, .. } => done += by,
+            ProgressEvent::Started { total: more, .. } => total += more,
+            ProgressEvent::Advanced { by, .. } => done += by,
             _ => {}
         }
     }
     assert_eq!((total, done), (image.bytes(), image.bytes()));
     // once more: nothing is announced, everything is there
-    let again = Recorder::default();
-    run(connect(&double, None, options()).push(&Push { is_new: true, ..image.push(&names) }, &again)).unwrap();
-    let there = |event: &Event| match event {
-        Event::Saved { by, how: Saving::There, .. } => *by,
+    let again = EventRecorder::default();
+    run(connect(&double, None, options()).push(&PushRequest { is_new: true, ..image.push(&names) }, &again)).unwrap();
+    let there = |event: &ProgressEvent| match event {
+        ProgressEvent::Saved { by, how: TransferSaving::There, .. } => *by,
         other => panic!("{other:?}"),
     };
     assert_eq!(again.events().iter().map(there).sum::<u64>(), image.bytes());

@@ -227,9 +227,9 @@ fn a_layout_shares_nothing_with_the_store_and_is_mended() {
         project.run(&["build", "--offline"]).good();
         assert_eq!(own::look(&blob).expect("looked").expect("is there").names, 1);
     }
-    let before: Vec<own::Stamp> = blobs(&project).iter().filter_map(|blob| own::Stamp::of(blob)).collect();
+    let before: Vec<own::FileStamp> = blobs(&project).iter().filter_map(|blob| own::FileStamp::of(blob)).collect();
     project.run(&["build", "--offline"]).good();
-    let after: Vec<own::Stamp> = blobs(&project).iter().filter_map(|blob| own::Stamp::of(blob)).collect();
+    let after: Vec<own::FileStamp> = blobs(&project).iter().filter_map(|blob| own::FileStamp::of(blob)).collect();
     assert_eq!(before, after, "nothing is written again without a reason");
 }
 

@@ -295,6 +295,6 @@ pub(crate) fn answer(command: &mut Command) -> Answer {
 
 /// Returns all paths of files below a folder, relative to it, sorted.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
-    let relative = |found: fs::Found| found.path.strip_prefix(folder).expect("below").display().to_string();
+    let relative = |found: fs::FoundFile| found.path.strip_prefix(folder).expect("below").display().to_string();
     fs::walk(folder).expect("listed").into_iter().map(relative).collect()
 }

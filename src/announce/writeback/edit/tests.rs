@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 const OLD: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn image() -> Image {
-    Image {
+fn image() -> WriteBackImage {
+    WriteBackImage {
         image: "java-25".to_owned(),
         repository: "r.example:8443/base/java".to_owned(),
         tags: vec!["25".to_owned(), "25-20261123".to_owned()],
@@ -22,7 +22,7 @@ fn new() -> String {
 /// Edits a text in which `R` stands for the repository, `OLD` for a digest; the result has `NEW` for the new one.
 fn edited(text: &str) -> (String, Vec<String>) {
     let text = text.replace('R', "r.example:8443/base/java").replace("OLD", OLD);
-    let Edited { text, left, .. } = edit(&text, &[image()]).expect("it can be read");
+    let EditedFile { text, left, .. } = edit(&text, &[image()]).expect("it can be read");
     let text = text.replace(&new(), "NEW").replace(OLD, "OLD").replace("r.example:8443/base/java", "R");
     (text, left.into_iter().map(|left| left.reason).collect())
 }
@@ -162,7 +162,7 @@ proptest! {
         let whole: String = pieces.iter().map(indented).collect();
         let end = whole.floor_char_boundary(cut.index(whole.len() + 1));
         for text in [&whole[..], &whole[..end]] {
-            let Ok(Edited { text: changed, edits, .. }) = edit(text, &[image()]) else { continue };
+            let Ok(EditedFile { text: changed, edits, .. }) = edit(text, &[image()]) else { continue };
             // taking out what was put in gives the old text, byte for byte
             let mut restored = changed.clone();
             for edit in edits.iter().rev() {

@@ -1,14 +1,14 @@
 //! References that are spread over the entries of a map, as Kustomize and Helm charts have them.
 
-use crate::announce::writeback::Image;
-use crate::announce::writeback::document::Node;
+use crate::announce::writeback::WriteBackImage;
+use crate::announce::writeback::document::SpannedNode;
 use crate::announce::writeback::find::ANCHORED;
-use crate::announce::writeback::find::Around;
-use crate::announce::writeback::find::Edit;
-use crate::announce::writeback::find::Expected;
-use crate::announce::writeback::find::Finder;
-use crate::announce::writeback::find::Left;
+use crate::announce::writeback::find::DigestEdit;
+use crate::announce::writeback::find::ExpectedNode;
 use crate::announce::writeback::find::NO_DIGEST;
+use crate::announce::writeback::find::NodeContext;
+use crate::announce::writeback::find::ReferenceFinder;
+use crate::announce::writeback::find::UnchangedReference;
 use crate::announce::writeback::find::foreign_tag;
 use crate::announce::writeback::find::split_digest;
 use crate::values::Digest;
@@ -22,7 +22,7 @@ pub(super) struct MapNode<'n> {
     /// Whether it is written in braces.
     pub(super) is_flow: bool,
     /// Its keys and values.
-    pub(super) entries: &'n [(Node, Node)],
+    pub(super) entries: &'n [(SpannedNode, SpannedNode)],
 }
 
 impl<'n> MapNode<'n> {
@@ -46,15 +46,15 @@ impl<'n> MapNode<'n> {
 }
 
 /// What a map refers to, and how.
-struct Form<'a> {
-    image: &'a Image,
+struct MapReferenceForm<'a> {
+    image: &'a WriteBackImage,
     /// The key of the tag.
     tag_key: &'static str,
 }
 
 /// A reference in a map whose tag follows one of our images.
 struct FollowedTag<'a, 'n> {
-    image: &'a Image,
+    image: &'a WriteBackImage,
     map: MapNode<'n>,
     /// Number of the entry with the tag.
     tag_at: usize,
@@ -64,14 +64,14 @@ struct FollowedTag<'a, 'n> {
 }
 
 impl FollowedTag<'_, '_> {
-    fn leave(&self, place: usize, reason: &str) -> Left {
-        Left::new(place, &self.reference, reason)
+    fn leave(&self, place: usize, reason: &str) -> UnchangedReference {
+        UnchangedReference::new(place, &self.reference, reason)
     }
 }
 
-impl<'a> Finder<'a> {
+impl<'a> ReferenceFinder<'a> {
     /// Looks at a map that may refer to an image of ours.
-    pub(super) fn visit_map(&mut self, map: &MapNode<'_>, context: &Around<'_>) {
+    pub(super) fn visit_map(&mut self, map: &MapNode<'_>, context: &NodeContext<'_>) {
         if let Some(form) = self.form(map, context) {
             let found = self.map_edit(map, &form, context.is_anchored);
             self.record(found);
@@ -79,12 +79,12 @@ impl<'a> Finder<'a> {
     }
 
     /// Recognises the two forms in which maps name an image of ours.
-    fn form(&self, map: &MapNode<'_>, context: &Around<'_>) -> Option<Form<'a>> {
+    fn form(&self, map: &MapNode<'_>, context: &NodeContext<'_>) -> Option<MapReferenceForm<'a>> {
         // Kustomize: `newName` replaces `name`, which may be any name in the manifests (kustomization.yaml, `images`)
         let is_item_of_images = context.key == "images" && context.is_in_list;
         if is_item_of_images && (map.has("newTag") || map.has("digest") || map.has("newName")) {
             let image = self.image_of(map.text("newName").or_else(|| map.text("name"))?)?;
-            return Some(Form { image, tag_key: "newTag" });
+            return Some(MapReferenceForm { image, tag_key: "newTag" });
         }
 
         // Helm: a convention of charts. `repository` alone may also be that of a chart or of sources
@@ -93,15 +93,20 @@ impl<'a> Finder<'a> {
             Some(registry) => self.image_of(&format!("{registry}/{repository}"))?,
             None => self.image_of(repository)?,
         };
-        Some(Form { image, tag_key: "tag" })
+        Some(MapReferenceForm { image, tag_key: "tag" })
     }
 
-    fn image_of(&self, repository: &str) -> Option<&'a Image> {
+    fn image_of(&self, repository: &str) -> Option<&'a WriteBackImage> {
         self.images.iter().find(|image| image.repository == repository)
     }
 
     /// Returns the change to a map, or the reason to leave it alone.
-    fn map_edit(&self, map: &MapNode<'_>, form: &Form<'_>, is_anchored: bool) -> Result<Edit, Left> {
+    fn map_edit(
+        &self,
+        map: &MapNode<'_>,
+        form: &MapReferenceForm<'_>,
+        is_anchored: bool,
+    ) -> Result<DigestEdit, UnchangedReference> {
         let followed = self.followed_tag(map, form, is_anchored)?;
         let tag_node = &map.entries[followed.tag_at].1;
         let Some(unquoted) = self.unquoted(tag_node) else {
@@ -121,37 +126,37 @@ impl<'a> Finder<'a> {
     fn followed_tag<'i, 'n>(
         &self,
         map: &MapNode<'n>,
-        form: &Form<'i>,
+        form: &MapReferenceForm<'i>,
         is_anchored: bool,
-    ) -> Result<FollowedTag<'i, 'n>, Left> {
-        let Form { image, tag_key } = *form;
+    ) -> Result<FollowedTag<'i, 'n>, UnchangedReference> {
+        let MapReferenceForm { image, tag_key } = *form;
         let repository = &*image.repository;
 
         // `<<` merges entries of another map (YAML 1.1, "Merge Key"): which ones hold is not seen here
         if is_anchored || map.has("<<") {
-            return Err(Left::new(map.start, repository, ANCHORED));
+            return Err(UnchangedReference::new(map.start, repository, ANCHORED));
         }
         // programs do not agree on which of two equal keys counts
         let keys = ["name", "newName", "registry", "repository", tag_key, "digest"];
         if let Some(key) = keys.iter().find(|key| map.count(key) > 1) {
-            return Err(Left::new(map.start, repository, format!("the key `{key}` appears twice")));
+            return Err(UnchangedReference::new(map.start, repository, format!("the key `{key}` appears twice")));
         }
 
         let Some(tag_at) = map.position(tag_key) else {
-            return Err(Left::new(map.start, repository, format!("it has no `{tag_key}`")));
+            return Err(UnchangedReference::new(map.start, repository, format!("it has no `{tag_key}`")));
         };
         let tag_node = &map.entries[tag_at].1;
         let digest_node = map.position("digest").map(|at| &map.entries[at].1);
         for value in [Some(tag_node), digest_node].into_iter().flatten() {
             if let Some(reason) = self.untouchable(value, false) {
-                return Err(Left::new(value.place.start, repository, reason));
+                return Err(UnchangedReference::new(value.place.start, repository, reason));
             }
         }
 
         let (tag, _) = split_digest(tag_node.text().unwrap_or_default());
         let reference = format!("{repository}:{tag}");
         if let Some(reason) = foreign_tag(tag, image) {
-            return Err(Left::new(tag_node.place.start, &reference, reason));
+            return Err(UnchangedReference::new(tag_node.place.start, &reference, reason));
         }
         Ok(FollowedTag { image, map: *map, tag_at, tag, reference })
     }
@@ -162,23 +167,27 @@ impl<'a> Finder<'a> {
         followed: &FollowedTag<'_, '_>,
         digest: &str,
         unquoted: Range<usize>,
-    ) -> Result<Edit, Left> {
+    ) -> Result<DigestEdit, UnchangedReference> {
         let FollowedTag { image, map, tag_at, tag, .. } = *followed;
         let Ok(old) = digest.parse::<Digest>() else {
             return Err(followed.leave(map.entries[tag_at].1.place.start, NO_DIGEST));
         };
         let edit = self.blank_edit(followed, &[tag_at]);
-        Ok(Edit {
+        Ok(DigestEdit {
             place: unquoted.start + tag.len()..unquoted.end,
             text: format!("@{}", image.digest),
-            expected: Expected::Text(format!("{tag}@{}", image.digest)),
+            expected: ExpectedNode::Text(format!("{tag}@{}", image.digest)),
             old: Some(old),
             ..edit
         })
     }
 
     /// Replaces the value of the key `digest`.
-    fn replace_digest(&self, followed: &FollowedTag<'_, '_>, digest_at: usize) -> Result<Edit, Left> {
+    fn replace_digest(
+        &self,
+        followed: &FollowedTag<'_, '_>,
+        digest_at: usize,
+    ) -> Result<DigestEdit, UnchangedReference> {
         let (key, value) = &followed.map.entries[digest_at];
         let text = value.text().unwrap_or_default();
         let old = text.parse::<Digest>().ok();
@@ -203,18 +212,18 @@ impl<'a> Finder<'a> {
         };
 
         let edit = self.blank_edit(followed, &[digest_at]);
-        Ok(Edit { place, text, expected: Expected::Text(digest), old, ..edit })
+        Ok(DigestEdit { place, text, expected: ExpectedNode::Text(digest), old, ..edit })
     }
 
     /// Returns the position after a key's colon; `None` if it is not on the key's line.
-    fn end_of_colon(&self, key: &Node) -> Option<usize> {
+    fn end_of_colon(&self, key: &SpannedNode) -> Option<usize> {
         let rest = &self.text[key.place.end..];
         let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         rest[blanks..].starts_with(':').then_some(key.place.end + blanks + 1)
     }
 
     /// Adds a key `digest` after the tag.
-    fn add_digest(&self, followed: &FollowedTag<'_, '_>) -> Result<Edit, Left> {
+    fn add_digest(&self, followed: &FollowedTag<'_, '_>) -> Result<DigestEdit, UnchangedReference> {
         let (key, value) = &followed.map.entries[followed.tag_at];
         let digest = followed.image.digest.to_string();
         let (at, text) = if followed.map.is_flow {
@@ -233,8 +242,8 @@ impl<'a> Finder<'a> {
             (end, format!("{line_break}{}digest: {digest}", " ".repeat(before.len())))
         };
 
-        let expected = Expected::Added(followed.tag_at, digest);
-        Ok(Edit { place: at..at, text, expected, ..self.blank_edit(followed, &[]) })
+        let expected = ExpectedNode::Added(followed.tag_at, digest);
+        Ok(DigestEdit { place: at..at, text, expected, ..self.blank_edit(followed, &[]) })
     }
 
     /// Returns the end of a line, before its line break, and the line break of the file there.
@@ -250,11 +259,11 @@ impl<'a> Finder<'a> {
     }
 
     /// Returns an edit of a node below the map that changes nothing yet.
-    fn blank_edit(&self, followed: &FollowedTag<'_, '_>, below: &[usize]) -> Edit {
-        Edit {
+    fn blank_edit(&self, followed: &FollowedTag<'_, '_>, below: &[usize]) -> DigestEdit {
+        DigestEdit {
             place: 0..0,
             text: String::new(),
-            expected: Expected::Text(String::new()),
+            expected: ExpectedNode::Text(String::new()),
             path: [&self.path[..], below].concat(),
             reference: followed.reference.clone(),
             image: followed.image.image.clone(),

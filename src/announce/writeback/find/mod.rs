@@ -2,9 +2,9 @@
 
 mod map;
 
-use crate::announce::writeback::Image;
-use crate::announce::writeback::document::Node;
-use crate::announce::writeback::document::Value;
+use crate::announce::writeback::WriteBackImage;
+use crate::announce::writeback::document::SpannedNode;
+use crate::announce::writeback::document::SpannedValue;
 use crate::announce::writeback::find::map::MapNode;
 use crate::values::Digest;
 use std::ops::Range;
@@ -14,13 +14,13 @@ const NO_DIGEST: &str = "what follows `@` is not a SHA-256 digest";
 
 /// A change to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+pub struct DigestEdit {
     /// Bytes to replace; empty if something is only inserted.
     pub place: Range<usize>,
     /// The text to put there.
     pub text: String,
     /// What the node must be after the change.
-    pub expected: Expected,
+    pub expected: ExpectedNode,
     /// The changed node: its position in the list of documents, then in each list or map on the way to it.
     pub path: Vec<usize>,
     /// The changed reference, `host/repository:tag`.
@@ -35,7 +35,7 @@ pub struct Edit {
 
 /// What an edit makes of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedNode {
     /// The scalar has this text.
     Text(String),
     /// The map has a new entry `digest` with this text after the entry with this number.
@@ -44,7 +44,7 @@ pub enum Expected {
 
 /// A reference that is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct UnchangedReference {
     /// Its position in bytes.
     pub place: usize,
     /// The reference as far as it could be read.
@@ -53,7 +53,7 @@ pub struct Left {
     pub reason: String,
 }
 
-impl Left {
+impl UnchangedReference {
     fn new(place: usize, reference: &str, reason: impl Into<String>) -> Self {
         Self { place, reference: reference.to_owned(), reason: reason.into() }
     }
@@ -61,16 +61,16 @@ impl Left {
 
 /// All references to published images in a file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings {
-    pub(super) edits: Vec<Edit>,
-    pub(super) left: Vec<Left>,
+pub(super) struct ReferenceFindings {
+    pub(super) edits: Vec<DigestEdit>,
+    pub(super) left: Vec<UnchangedReference>,
 }
 
 /// Searches all documents of a file.
-pub(super) fn find(text: &str, documents: &[Node], images: &[Image]) -> Findings {
-    let mut finder = Finder { text, images, path: Vec::new(), findings: Findings::default() };
+pub(super) fn find(text: &str, documents: &[SpannedNode], images: &[WriteBackImage]) -> ReferenceFindings {
+    let mut finder = ReferenceFinder { text, images, path: Vec::new(), findings: ReferenceFindings::default() };
     for (number, document) in documents.iter().enumerate() {
-        let context = Around { key: "", is_in_list: false, is_anchored: false };
+        let context = NodeContext { key: "", is_in_list: false, is_anchored: false };
         finder.visit_child(number, document, &context);
     }
     finder.findings
@@ -78,7 +78,7 @@ pub(super) fn find(text: &str, documents: &[Node], images: &[Image]) -> Findings
 
 /// What surrounds a node.
 #[derive(Clone, Copy)]
-struct Around<'a> {
+struct NodeContext<'a> {
     /// The nearest key.
     key: &'a str,
     /// Whether the node is an item of that key's list.
@@ -87,53 +87,60 @@ struct Around<'a> {
     is_anchored: bool,
 }
 
-struct Finder<'a> {
+struct ReferenceFinder<'a> {
     text: &'a str,
-    images: &'a [Image],
-    /// Where the finder is; see [`Edit::path`].
+    images: &'a [WriteBackImage],
+    /// Where the finder is; see [`DigestEdit::path`].
     path: Vec<usize>,
-    findings: Findings,
+    findings: ReferenceFindings,
 }
 
-impl<'a> Finder<'a> {
-    fn visit(&mut self, node: &Node, context: &Around<'_>) {
+impl<'a> ReferenceFinder<'a> {
+    fn visit(&mut self, node: &SpannedNode, context: &NodeContext<'_>) {
         let is_anchored = context.is_anchored || node.is_anchored;
         match &node.value {
             // the anchor that it refers to is visited where it is
-            Value::Alias => {}
-            Value::Scalar { .. } => self.visit_scalar(node, &Around { is_anchored, ..*context }),
-            Value::List(items) => {
+            SpannedValue::Alias => {}
+            SpannedValue::Scalar { .. } => self.visit_scalar(node, &NodeContext { is_anchored, ..*context }),
+            SpannedValue::List(items) => {
                 for (number, item) in items.iter().enumerate() {
-                    self.visit_child(number, item, &Around { is_in_list: true, is_anchored, ..*context });
+                    self.visit_child(number, item, &NodeContext { is_in_list: true, is_anchored, ..*context });
                 }
             }
-            Value::Map { is_flow, entries } => {
+            SpannedValue::Map { is_flow, entries } => {
                 let map = MapNode { start: node.place.start, is_flow: *is_flow, entries };
-                self.visit_map(&map, &Around { is_anchored, ..*context });
+                self.visit_map(&map, &NodeContext { is_anchored, ..*context });
                 for (number, (key, value)) in entries.iter().enumerate() {
                     let key = key.text().unwrap_or_default();
-                    self.visit_child(number, value, &Around { key, is_in_list: false, is_anchored });
+                    self.visit_child(number, value, &NodeContext { key, is_in_list: false, is_anchored });
                 }
             }
         }
     }
 
-    fn visit_child(&mut self, number: usize, node: &Node, context: &Around<'_>) {
+    fn visit_child(&mut self, number: usize, node: &SpannedNode, context: &NodeContext<'_>) {
         self.path.push(number);
         self.visit(node, context);
         self.path.pop();
     }
 
     /// Looks at a text that may be `host/repository:tag@digest`.
-    fn visit_scalar(&mut self, node: &Node, context: &Around<'_>) {
+    fn visit_scalar(&mut self, node: &SpannedNode, context: &NodeContext<'_>) {
         let Some(text) = node.text() else { return };
         let Some(image) = self.images.iter().find(|image| has_repository(text, image)) else { return };
-        let found = self.scalar_edit(node, image, context).map_err(|reason| Left::new(node.place.start, text, reason));
+        let found = self
+            .scalar_edit(node, image, context)
+            .map_err(|reason| UnchangedReference::new(node.place.start, text, reason));
         self.record(found);
     }
 
     /// Returns the change to a reference in one text, or the reason to leave it alone.
-    fn scalar_edit(&self, node: &Node, image: &Image, context: &Around<'_>) -> Result<Edit, String> {
+    fn scalar_edit(
+        &self,
+        node: &SpannedNode,
+        image: &WriteBackImage,
+        context: &NodeContext<'_>,
+    ) -> Result<DigestEdit, String> {
         // elsewhere the text may be part of a command or a comparison
         if !is_image_key(context.key) {
             return Err("its key does not end in `image`".to_owned());
@@ -155,10 +162,10 @@ impl<'a> Finder<'a> {
 
         let reference = format!("{}:{tag}", image.repository);
         let after_tag = unquoted.start + text.find('@').unwrap_or(text.len());
-        Ok(Edit {
+        Ok(DigestEdit {
             place: after_tag..unquoted.end,
             text: format!("@{}", image.digest),
-            expected: Expected::Text(format!("{reference}@{}", image.digest)),
+            expected: ExpectedNode::Text(format!("{reference}@{}", image.digest)),
             path: self.path.clone(),
             reference,
             image: image.image.clone(),
@@ -168,7 +175,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Keeps what was found, unless the reference has the new digest already.
-    fn record(&mut self, found: Result<Edit, Left>) {
+    fn record(&mut self, found: Result<DigestEdit, UnchangedReference>) {
         match found {
             Ok(edit) if edit.old == Some(edit.new) => {}
             Ok(edit) => self.findings.edits.push(edit),
@@ -177,20 +184,20 @@ impl<'a> Finder<'a> {
     }
 
     /// Returns why a scalar must not be changed.
-    fn untouchable(&self, node: &Node, is_anchored: bool) -> Option<&'static str> {
+    fn untouchable(&self, node: &SpannedNode, is_anchored: bool) -> Option<&'static str> {
         match &node.value {
-            Value::Alias => Some(ANCHORED),
+            SpannedValue::Alias => Some(ANCHORED),
             _ if is_anchored || node.is_anchored => Some(ANCHORED),
             // a tag may make something else of the text
             _ if node.is_tagged => Some("it has a YAML tag"),
-            Value::Scalar { text, .. } if text.contains("{{") => Some("it is a template"),
-            Value::Scalar { .. } => None,
-            Value::List(_) | Value::Map { .. } => Some("it is not a text"),
+            SpannedValue::Scalar { text, .. } if text.contains("{{") => Some("it is a template"),
+            SpannedValue::Scalar { .. } => None,
+            SpannedValue::List(_) | SpannedValue::Map { .. } => Some("it is not a text"),
         }
     }
 
     /// Returns the bytes of a scalar without quotes; `None` unless they are exactly its text.
-    fn unquoted(&self, node: &Node) -> Option<Range<usize>> {
+    fn unquoted(&self, node: &SpannedNode) -> Option<Range<usize>> {
         let Range { start, end } = node.place.clone();
         let raw = self.text.get(start..end)?;
         let unquoted = match raw.chars().next() {
@@ -203,7 +210,7 @@ impl<'a> Finder<'a> {
 }
 
 /// Tells whether a text is a reference to an image's repository, with a tag or a digest.
-fn has_repository(text: &str, image: &Image) -> bool {
+fn has_repository(text: &str, image: &WriteBackImage) -> bool {
     text.strip_prefix(&*image.repository).is_some_and(|rest| rest.starts_with([':', '@']))
 }
 
@@ -218,7 +225,7 @@ fn is_image_key(key: &str) -> bool {
 }
 
 /// Returns why a reference with this tag does not follow the image: another tag is somebody's decision.
-fn foreign_tag(tag: &str, image: &Image) -> Option<String> {
+fn foreign_tag(tag: &str, image: &WriteBackImage) -> Option<String> {
     if tag.is_empty() {
         Some("it has no tag that says what to follow".to_owned())
     } else if image.tags.iter().any(|own| own == tag) {

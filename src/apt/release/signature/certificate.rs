@@ -28,25 +28,25 @@ const RSA_LEAST: u16 = 2048;
 const RSA_RECOMMENDED: u16 = 3072;
 
 /// A key that may sign.
-pub(super) struct Signer<'a> {
-    key: Key<'a>,
+pub(super) struct ArchiveSigningKey<'a> {
+    key: PrimaryOrSubkey<'a>,
     /// When the key was made, in seconds since 1970.
     pub(super) created: i64,
     /// What should change about the key.
     pub(super) warning: Option<String>,
 }
 
-enum Key<'a> {
+enum PrimaryOrSubkey<'a> {
     Primary(&'a PublicKey),
     Sub(&'a PublicSubkey),
 }
 
-impl Signer<'_> {
+impl ArchiveSigningKey<'_> {
     /// Tells whether a signature names this key as its issuer.
     pub(super) fn is_named_by(&self, signature: &Signature) -> bool {
         let (id, fingerprint) = match self.key {
-            Key::Primary(key) => (key.legacy_key_id(), key.fingerprint()),
-            Key::Sub(key) => (key.legacy_key_id(), key.fingerprint()),
+            PrimaryOrSubkey::Primary(key) => (key.legacy_key_id(), key.fingerprint()),
+            PrimaryOrSubkey::Sub(key) => (key.legacy_key_id(), key.fingerprint()),
         };
         signature.issuer_key_id().contains(&&id) || signature.issuer_fingerprint().contains(&&fingerprint)
     }
@@ -54,8 +54,8 @@ impl Signer<'_> {
     /// Verifies the signature of the data, and nothing else.
     pub(super) fn verify(&self, signature: &Signature, data: &[u8]) -> pgp::errors::Result<()> {
         match self.key {
-            Key::Primary(key) => signature.verify(key, data),
-            Key::Sub(key) => signature.verify(key, data),
+            PrimaryOrSubkey::Primary(key) => signature.verify(key, data),
+            PrimaryOrSubkey::Sub(key) => signature.verify(key, data),
         }
     }
 }
@@ -64,7 +64,11 @@ impl Signer<'_> {
 ///
 /// # Errors
 /// The reason why none may, as the end of a sentence about the key.
-pub(super) fn signers<'a>(primary: &'a PublicKey, ring: &'a Keyring, now: Epoch) -> Result<Vec<Signer<'a>>, String> {
+pub(super) fn signers<'a>(
+    primary: &'a PublicKey,
+    ring: &'a Keyring,
+    now: Epoch,
+) -> Result<Vec<ArchiveSigningKey<'a>>, String> {
     let warning = strength(primary)?;
 
     // a revocation counts in any form and from any time: the owner asked not to trust the key
@@ -86,7 +90,7 @@ pub(super) fn signers<'a>(primary: &'a PublicKey, ring: &'a Keyring, now: Epoch)
     let mut signers = Vec::new();
     // without flags a key may do what its algorithm can (RFC 4880, 5.2.3.21)
     if flags(self_signature).is_none_or(KeyFlags::sign) {
-        signers.push(Signer { key: Key::Primary(primary), created, warning: warning.clone() });
+        signers.push(ArchiveSigningKey { key: PrimaryOrSubkey::Primary(primary), created, warning: warning.clone() });
     }
     signers.extend(ring.subkeys.iter().filter_map(|subkey| subkey_signer(primary, subkey, ring, now)));
     if signers.is_empty() { Err("may not sign".to_owned()) } else { Ok(signers) }
@@ -103,7 +107,12 @@ fn made_by<'a>(primary: &PublicKey, ring: &'a Keyring, types: &[SignatureType]) 
 
 /// Returns a subkey as a signer if its newest binding allows it to sign, and primary key and subkey agree on
 /// the binding.
-fn subkey_signer<'a>(primary: &PublicKey, key: &'a PublicSubkey, ring: &Keyring, now: Epoch) -> Option<Signer<'a>> {
+fn subkey_signer<'a>(
+    primary: &PublicKey,
+    key: &'a PublicSubkey,
+    ring: &Keyring,
+    now: Epoch,
+) -> Option<ArchiveSigningKey<'a>> {
     let warning = strength(key).ok()?;
     let revocations = made_by(primary, ring, &[SignatureType::SubkeyRevocation]);
     if revocations.into_iter().any(|signature| signature.verify_subkey_binding(primary, key).is_ok()) {
@@ -126,7 +135,7 @@ fn subkey_signer<'a>(primary: &PublicKey, key: &'a PublicSubkey, ring: &Keyring,
     // without the back-signature anybody could adopt a foreign key as a subkey
     let back = binding.embedded_signature()?;
     let agrees = is_current(back, now) && back.verify_primary_key_binding(key, primary).is_ok();
-    agrees.then_some(Signer { key: Key::Sub(key), created, warning })
+    agrees.then_some(ArchiveSigningKey { key: PrimaryOrSubkey::Sub(key), created, warning })
 }
 
 /// Types of signatures by which a key certifies one of its user names, or revokes that (RFC 9580, 5.2.1).

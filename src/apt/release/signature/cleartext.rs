@@ -8,7 +8,7 @@ const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
 
 /// The two parts of a clear-signed file.
-pub(super) struct Cleartext<'a> {
+pub(super) struct ClearSignedFile<'a> {
     /// The text as it was signed: lines end with CR LF, the last one with nothing.
     pub(super) text: String,
     /// The armored signatures.
@@ -19,7 +19,7 @@ pub(super) struct Cleartext<'a> {
 ///
 /// # Errors
 /// [`Error::NotSigned`] for any other file, or one with additional bytes.
-pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
+pub(super) fn split(file: &[u8]) -> Result<ClearSignedFile<'_>, Error> {
     let file = std::str::from_utf8(file).map_err(|_| Error::NotSigned("the file is not UTF-8 text"))?;
     let mut rest = file;
     read_header(&mut rest)?;
@@ -30,7 +30,7 @@ pub(super) fn split(file: &[u8]) -> Result<Cleartext<'_>, Error> {
     if !after.trim_matches(['\r', '\n']).is_empty() {
         return Err(Error::NotSigned("there is something after the signature"));
     }
-    Ok(Cleartext { text, armor: armor.as_bytes() })
+    Ok(ClearSignedFile { text, armor: armor.as_bytes() })
 }
 
 /// Reads the lines up to the signed text. Of the headers only `Hash` is allowed, and ignored: the signature

@@ -7,8 +7,8 @@ mod cleartext;
 mod keyring;
 
 use crate::values::Epoch;
-use certificate::Signer;
-use cleartext::Cleartext;
+use certificate::ArchiveSigningKey;
+use cleartext::ClearSignedFile;
 use keyring::Keyring;
 use pgp::composed::Deserializable;
 use pgp::composed::DetachedSignature;
@@ -25,7 +25,7 @@ const CLOCK_DIFFERENCE: i64 = 10;
 
 /// A text with a good signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedText {
     /// The signed text, and nothing else.
     pub text: String,
     /// Fingerprint of the pinned primary key, upper-case hexadecimal.
@@ -56,8 +56,8 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`]; [`Error::Untrusted`] and [`Error::NoKey`] with the reason for every key and signature.
-pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch) -> Result<Verified, Error> {
-    let Cleartext { text, armor } = cleartext::split(file)?;
+pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch) -> Result<VerifiedText, Error> {
+    let ClearSignedFile { text, armor } = cleartext::split(file)?;
     let signatures = signatures(armor)?;
     let ring = Keyring::read(keys)?;
     let (mut problems, mut has_key) = (Vec::new(), false);
@@ -65,7 +65,9 @@ pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch
         let pinned = normalized(fingerprint);
         has_key |= ring.find(&pinned).is_some();
         match verify_by(&pinned, &ring, &signatures, &text, now) {
-            Ok(warning) => return Ok(Verified { text, signed_by: pinned, warnings: warning.into_iter().collect() }),
+            Ok(warning) => {
+                return Ok(VerifiedText { text, signed_by: pinned, warnings: warning.into_iter().collect() });
+            }
             Err(reasons) => problems.extend(reasons),
         }
     }
@@ -126,7 +128,7 @@ fn verify_by(
 ///
 /// # Errors
 /// The reason, as the end of a sentence about the signature.
-fn judge(signature: &Signature, signer: &Signer<'_>, text: &str, now: Epoch) -> Result<(), String> {
+fn judge(signature: &Signature, signer: &ArchiveSigningKey<'_>, text: &str, now: Epoch) -> Result<(), String> {
     // the other types sign keys and user names, not data
     if !matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary)) {
         return Err("is not a signature of a text".to_owned());

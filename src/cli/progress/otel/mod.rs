@@ -11,18 +11,18 @@ mod spans;
 
 use crate::cli::failure::Failure;
 use crate::cli::failure::exit_code;
-use crate::cli::printer::Level;
 use crate::cli::printer::Printer;
-use crate::cli::progress::otel::options::Options;
+use crate::cli::printer::TalkLevel;
+use crate::cli::progress::otel::options::TraceOptions;
 use crate::cli::progress::otel::spans::Attribute;
 use crate::cli::progress::otel::spans::Span;
 use crate::cli::progress::otel::spans::SpanId;
 use crate::cli::progress::otel::spans::Spans;
 use crate::cli::progress::otel::spans::random;
+use crate::cli::settings::ProcessEnvironment;
 use crate::cli::settings::Settings;
-use crate::cli::settings::Surroundings;
-use crate::report::Event;
-use crate::report::Reporter;
+use crate::report::ProgressEvent;
+use crate::report::ProgressReporter;
 use crate::sys::clock;
 use crate::values::cover;
 use std::sync::Arc;
@@ -34,10 +34,10 @@ use std::time::Duration;
 pub(super) type TraceId = [u8; 16];
 
 /// The trace of a command that runs.
-pub(crate) struct Trace {
+pub(crate) struct CommandTrace {
     command: &'static str,
     printer: Arc<Printer>,
-    options: Options,
+    options: TraceOptions,
     id: TraceId,
     root: SpanId,
     /// When the command began, since 1970: later times are measured from here, so that a clock that is set meanwhile
@@ -46,27 +46,27 @@ pub(crate) struct Trace {
     spans: Mutex<Spans>,
 }
 
-impl Trace {
+impl CommandTrace {
     /// Begins a trace where the environment wants one; what cannot be used of it is warned about.
     pub(crate) fn begin(
         command: &'static str,
-        around: &Surroundings,
+        around: &ProcessEnvironment,
         settings: &Settings,
         printer: &Arc<Printer>,
     ) -> Option<Arc<Self>> {
-        let (mut options, warnings) = Options::judge(&|variable| around.get(variable));
+        let (mut options, warnings) = TraceOptions::judge(&|variable| around.get(variable));
         for warning in warnings {
             printer.warn(&warning);
         }
         if settings.offline && options.take_if(|_| true).is_some() {
-            printer.talk(Level::Detail, "no trace is sent: offline");
+            printer.talk(TalkLevel::Detail, "no trace is sent: offline");
         }
         let mut options = options?;
         options.ca_file = options.ca_file.or_else(|| settings.ca_file.clone());
         let id = options.parent.map_or_else(random, |parent| Some(parent.trace))?;
         let root = random()?;
         let begun = clock::exact().saturating_sub(printer.elapsed());
-        printer.talk(Level::Detail, &format!("trace {}", otlp::hex(&id)));
+        printer.talk(TalkLevel::Detail, &format!("trace {}", otlp::hex(&id)));
         let (printer, spans) = (Arc::clone(printer), Mutex::new(Spans::new(root)));
         Some(Arc::new(Self { command, printer, options, id, root, begun, spans }))
     }
@@ -101,8 +101,8 @@ impl Trace {
     }
 }
 
-impl Reporter for Trace {
-    fn event(&self, event: Event) {
+impl ProgressReporter for CommandTrace {
+    fn event(&self, event: ProgressEvent) {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         // asked with the lock held: times of one stage are in order
         spans.take(&event, self.now());

@@ -1,10 +1,10 @@
 //! What the environment says about traces: the variables of the OpenTelemetry Environment Variable Specification and of
 //! the OTLP exporter (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>), as far as they are listed in
-//! [`Variable::OF_TRACES`].
+//! [`EnvironmentVariable::OF_TRACES`].
 
 use crate::cli::progress::otel::TraceId;
 use crate::cli::progress::otel::spans::SpanId;
-use crate::sys::env::Variable;
+use crate::sys::env::EnvironmentVariable;
 use crate::sys::http::header::HeaderMap;
 use crate::sys::http::header::HeaderName;
 use crate::sys::http::header::HeaderValue;
@@ -26,7 +26,7 @@ pub(super) struct Parent {
 
 /// Where a trace goes, and what it says about this process.
 #[derive(Debug, Clone)]
-pub(super) struct Options {
+pub(super) struct TraceOptions {
     pub(super) endpoint: Url,
     /// Marked as secret: a login may be among them.
     pub(super) headers: HeaderMap,
@@ -36,24 +36,25 @@ pub(super) struct Options {
     pub(super) ca_file: Option<PathBuf>,
 }
 
-impl Options {
+impl TraceOptions {
     /// Returns what is wanted, none where no trace is; and warnings about what cannot be used. No value of a variable
     /// is in a warning: it may be a secret.
-    pub(super) fn judge<'a>(get: &dyn Fn(Variable) -> Option<&'a OsString>) -> (Option<Self>, Vec<String>) {
+    pub(super) fn judge<'a>(get: &dyn Fn(EnvironmentVariable) -> Option<&'a OsString>) -> (Option<Self>, Vec<String>) {
         let mut warnings = Vec::new();
         let options = Self::read(&|variable| get(variable)?.to_str().map(str::trim), &mut warnings);
         (options, warnings)
     }
 
-    fn read<'a>(get: &dyn Fn(Variable) -> Option<&'a str>, warnings: &mut Vec<String>) -> Option<Self> {
-        let mut warn = |variable: Variable, cause: &str| {
+    fn read<'a>(get: &dyn Fn(EnvironmentVariable) -> Option<&'a str>, warnings: &mut Vec<String>) -> Option<Self> {
+        let mut warn = |variable: EnvironmentVariable, cause: &str| {
             warnings.push(format!("cannot use environment variable `{}`: {cause}", variable.name()));
         };
         let first = |own, general| get(own).map_or((general, get(general)), |value| (own, Some(value)));
-        let endpoint =
-            [Variable::OtelTracesEndpoint, Variable::OtelEndpoint].into_iter().find(|one| get(*one).is_some());
-        let exporter = get(Variable::OtelExporter);
-        if get(Variable::OtelDisabled).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        let endpoint = [EnvironmentVariable::OtelTracesEndpoint, EnvironmentVariable::OtelEndpoint]
+            .into_iter()
+            .find(|one| get(*one).is_some());
+        let exporter = get(EnvironmentVariable::OtelExporter);
+        if get(EnvironmentVariable::OtelDisabled).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return None;
         }
         match exporter {
@@ -61,24 +62,24 @@ impl Options {
             None if endpoint.is_none() => return None,
             None | Some("otlp") => (),
             Some(_) => {
-                warn(Variable::OtelExporter, "it is neither `otlp` nor `none`; no trace is sent");
+                warn(EnvironmentVariable::OtelExporter, "it is neither `otlp` nor `none`; no trace is sent");
                 return None;
             }
         }
-        let (variable, protocol) = first(Variable::OtelTracesProtocol, Variable::OtelProtocol);
+        let (variable, protocol) = first(EnvironmentVariable::OtelTracesProtocol, EnvironmentVariable::OtelProtocol);
         if protocol.is_some_and(|protocol| !protocol.starts_with("http/")) {
             warn(variable, "traces are sent as http/json only; no trace is sent");
             return None;
         }
-        let variable = endpoint.unwrap_or(Variable::OtelEndpoint);
+        let variable = endpoint.unwrap_or(EnvironmentVariable::OtelEndpoint);
         let Some(endpoint) = address(get(variable).unwrap_or(USUAL_ENDPOINT), variable) else {
             warn(variable, "it is not an http:// or https:// address; no trace is sent");
             return None;
         };
-        let parent = get(Variable::TraceParent).and_then(|text| {
+        let parent = get(EnvironmentVariable::TraceParent).and_then(|text| {
             let parent = traceparent(text);
             if parent.is_none() {
-                warn(Variable::TraceParent, "it is no W3C trace context; the trace has no parent");
+                warn(EnvironmentVariable::TraceParent, "it is no W3C trace context; the trace has no parent");
             }
             parent
         });
@@ -86,26 +87,29 @@ impl Options {
         if parent.is_some_and(|parent| !parent.sampled) {
             return None;
         }
-        let (variable, text) = first(Variable::OtelTracesHeaders, Variable::OtelHeaders);
+        let (variable, text) = first(EnvironmentVariable::OtelTracesHeaders, EnvironmentVariable::OtelHeaders);
         let headers = text.map_or_else(|| Some(HeaderMap::new()), headers).unwrap_or_else(|| {
             warn(variable, "it is not `NAME=VALUE` pairs separated by commas; none is used");
             HeaderMap::new()
         });
-        let given = get(Variable::OtelResourceAttributes);
+        let given = get(EnvironmentVariable::OtelResourceAttributes);
         let given = given.map_or_else(|| Some(Vec::new()), pairs).unwrap_or_else(|| {
-            warn(Variable::OtelResourceAttributes, "it is not `KEY=VALUE` pairs separated by commas; none is used");
+            warn(
+                EnvironmentVariable::OtelResourceAttributes,
+                "it is not `KEY=VALUE` pairs separated by commas; none is used",
+            );
             Vec::new()
         });
-        let resource = resource(given, get(Variable::OtelServiceName));
-        let ca_file = get(Variable::OtelCertificate).map(PathBuf::from);
+        let resource = resource(given, get(EnvironmentVariable::OtelServiceName));
+        let ca_file = get(EnvironmentVariable::OtelCertificate).map(PathBuf::from);
         Some(Self { endpoint, headers, resource, parent, ca_file })
     }
 }
 
 /// The general address is a folder, that of traces is complete.
-fn address(text: &str, variable: Variable) -> Option<Url> {
+fn address(text: &str, variable: EnvironmentVariable) -> Option<Url> {
     let mut text = text.to_owned();
-    if variable == Variable::OtelEndpoint {
+    if variable == EnvironmentVariable::OtelEndpoint {
         text = format!("{}/v1/traces", text.trim_end_matches('/'));
     }
     Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
@@ -193,18 +197,18 @@ mod tests {
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn judge(variables: &[(Variable, &str)]) -> (Option<Options>, Vec<String>) {
-        let variables: Vec<(Variable, OsString)> =
+    fn judge(variables: &[(EnvironmentVariable, &str)]) -> (Option<TraceOptions>, Vec<String>) {
+        let variables: Vec<(EnvironmentVariable, OsString)> =
             variables.iter().map(|(variable, value)| (*variable, OsString::from(value))).collect();
-        Options::judge(&|wanted| variables.iter().find(|(known, _)| *known == wanted).map(|(_, value)| value))
+        TraceOptions::judge(&|wanted| variables.iter().find(|(known, _)| *known == wanted).map(|(_, value)| value))
     }
 
     /// Variables, address, number of warnings.
-    type Case<'a> = (&'a [(Variable, &'a str)], Option<&'a str>, usize);
+    type Case<'a> = (&'a [(EnvironmentVariable, &'a str)], Option<&'a str>, usize);
 
     #[test]
     fn the_environment_decides_where_to() {
-        use Variable::*;
+        use EnvironmentVariable::*;
         let general = (OtelEndpoint, "http://c:4318/");
         let table: &[Case<'_>] = &[
             (&[], None, 0),
@@ -234,11 +238,11 @@ mod tests {
     #[test]
     fn headers_and_attributes_are_decoded() {
         let (options, warnings) = judge(&[
-            (Variable::OtelEndpoint, "http://c"),
-            (Variable::OtelHeaders, "authorization=Basic%20secret, x-y = z"),
-            (Variable::OtelResourceAttributes, "service.name=old,ci.job=a%2Cb,ci.job=c"),
-            (Variable::OtelServiceName, "images"),
-            (Variable::TraceParent, PARENT),
+            (EnvironmentVariable::OtelEndpoint, "http://c"),
+            (EnvironmentVariable::OtelHeaders, "authorization=Basic%20secret, x-y = z"),
+            (EnvironmentVariable::OtelResourceAttributes, "service.name=old,ci.job=a%2Cb,ci.job=c"),
+            (EnvironmentVariable::OtelServiceName, "images"),
+            (EnvironmentVariable::TraceParent, PARENT),
         ]);
         let options = options.unwrap();
         assert!(warnings.is_empty() && !format!("{options:?}").contains("secret"));

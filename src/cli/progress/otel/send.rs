@@ -1,13 +1,13 @@
 //! Sends a trace to its collector within a bounded time.
 
-use crate::cli::progress::otel::options::Options;
+use crate::cli::progress::otel::options::TraceOptions;
 use crate::sys::http;
-use crate::sys::http::Body;
-use crate::sys::http::Host;
 use crate::sys::http::HostOptions;
-use crate::sys::http::Http;
+use crate::sys::http::HttpClient;
+use crate::sys::http::HttpHost;
+use crate::sys::http::HttpRequest;
 use crate::sys::http::Method;
-use crate::sys::http::Request;
+use crate::sys::http::RequestBody;
 use crate::sys::http::header;
 use std::sync::mpsc;
 use std::thread;
@@ -20,11 +20,11 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why the collector does not have it.
-pub(super) fn send(options: &Options, body: Vec<u8>) -> Result<(), String> {
-    let mut request = Request::new(Method::POST, options.endpoint.clone(), Body::Bytes(body.into()));
+pub(super) fn send(options: &TraceOptions, body: Vec<u8>) -> Result<(), String> {
+    let mut request = HttpRequest::new(Method::POST, options.endpoint.clone(), RequestBody::Bytes(body.into()));
     request.headers = options.headers.clone();
     request.headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    let host = Host::new(HostOptions {
+    let host = HttpHost::new(HostOptions {
         extra_ca: options.ca_file.clone(),
         connect_timeout: LIMIT,
         idle_timeout: LIMIT,
@@ -34,7 +34,7 @@ pub(super) fn send(options: &Options, body: Vec<u8>) -> Result<(), String> {
     let (tell, hear) = mpsc::channel();
     // looking up a name cannot be given up, so a thread does it that ends with the process at the latest
     thread::spawn(move || {
-        let http = Http::new(http::Options::usual(false, None));
+        let http = HttpClient::new(http::HttpOptions::usual(false, None));
         let sent = http.block_on(async { host.send(&request).await.map(|answer| answer.status()) });
         let _nobody_waits = tell.send(sent.and_then(|sent| sent).map_err(|error| error.to_string()));
     });

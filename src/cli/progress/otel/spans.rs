@@ -1,8 +1,8 @@
 //! Spans of a command: one for each stage, and below it one for each thing that the stage worked on.
 
 use crate::cli::progress::name;
-use crate::report::Event;
-use crate::report::Stage;
+use crate::report::ProgressEvent;
+use crate::report::ProgressStage;
 use crate::values::cover;
 use ring::rand::SecureRandom;
 use ring::rand::SystemRandom;
@@ -67,7 +67,7 @@ impl Span {
 
 /// A stage, from its first event to its last.
 #[derive(Debug)]
-struct Work {
+struct SpanWork {
     span: Span,
     total: u64,
     done: u64,
@@ -81,7 +81,7 @@ struct Work {
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     root: SpanId,
-    stages: BTreeMap<Stage, Work>,
+    stages: BTreeMap<ProgressStage, SpanWork>,
     finished: Vec<Span>,
     warnings: Vec<(Duration, String)>,
     /// Things that have a span.
@@ -96,31 +96,31 @@ impl Spans {
     }
 
     /// Takes one event; information is for people alone.
-    pub(super) fn take(&mut self, event: &Event, now: Duration) {
+    pub(super) fn take(&mut self, event: &ProgressEvent, now: Duration) {
         match event {
-            Event::Started { stage, total, what } => self.start(*stage, *total, what, now),
-            Event::Advanced { stage, by } => {
+            ProgressEvent::Started { stage, total, what } => self.start(*stage, *total, what, now),
+            ProgressEvent::Advanced { stage, by } => {
                 if let Some(work) = self.stages.get_mut(stage) {
                     work.done = work.done.saturating_add(*by);
                     work.span.ended = now;
                 }
             }
-            Event::Finished { stage, what } => self.end(*stage, what, now),
-            Event::Warning(text) if self.warnings.len() < WARNINGS => self.warnings.push((now, cover(text))),
-            Event::Saved { .. }
-            | Event::Warning(_)
-            | Event::Detail(_)
-            | Event::Info(_)
-            | Event::Problem(_)
-            | Event::LockWritten { .. } => (),
+            ProgressEvent::Finished { stage, what } => self.end(*stage, what, now),
+            ProgressEvent::Warning(text) if self.warnings.len() < WARNINGS => self.warnings.push((now, cover(text))),
+            ProgressEvent::Saved { .. }
+            | ProgressEvent::Warning(_)
+            | ProgressEvent::Detail(_)
+            | ProgressEvent::Info(_)
+            | ProgressEvent::Problem(_)
+            | ProgressEvent::LockWritten { .. } => (),
         }
     }
 
-    fn start(&mut self, stage: Stage, total: u64, what: &str, now: Duration) {
+    fn start(&mut self, stage: ProgressStage, total: u64, what: &str, now: Duration) {
         if !self.stages.contains_key(&stage) {
             let Some(id) = random() else { return };
             let span = Span::new(id, Some(self.root), name(stage), now);
-            self.stages.insert(stage, Work { span, total: 0, done: 0, open: BTreeMap::new(), running: 0 });
+            self.stages.insert(stage, SpanWork { span, total: 0, done: 0, open: BTreeMap::new(), running: 0 });
         }
         let Some(work) = self.stages.get_mut(&stage) else { return };
         work.total = work.total.saturating_add(total);
@@ -137,7 +137,7 @@ impl Spans {
         work.open.entry(what.to_owned()).or_default().push_back(span);
     }
 
-    fn end(&mut self, stage: Stage, what: &str, now: Duration) {
+    fn end(&mut self, stage: ProgressStage, what: &str, now: Duration) {
         let Some(work) = self.stages.get_mut(&stage) else { return };
         work.running = work.running.saturating_sub(1);
         work.span.ended = now;
@@ -177,13 +177,13 @@ impl Spans {
 }
 
 /// Returns the name of the work on one thing of a stage.
-fn thing(stage: Stage) -> &'static str {
+fn thing(stage: ProgressStage) -> &'static str {
     match stage {
-        Stage::Index => "read index",
-        Stage::Download => "download file",
-        Stage::Unpack => "unpack packages",
-        Stage::Compress => "write layer",
-        Stage::Upload => "send blob",
+        ProgressStage::Index => "read index",
+        ProgressStage::Download => "download file",
+        ProgressStage::Unpack => "unpack packages",
+        ProgressStage::Compress => "write layer",
+        ProgressStage::Upload => "send blob",
     }
 }
 
@@ -193,16 +193,16 @@ mod tests {
 
     const ROOT: SpanId = [1; 8];
 
-    fn started(stage: Stage, total: u64, what: &str) -> Event {
-        Event::Started { stage, total, what: what.to_owned() }
+    fn started(stage: ProgressStage, total: u64, what: &str) -> ProgressEvent {
+        ProgressEvent::Started { stage, total, what: what.to_owned() }
     }
 
-    fn finished(stage: Stage, what: &str) -> Event {
-        Event::Finished { stage, what: what.to_owned() }
+    fn finished(stage: ProgressStage, what: &str) -> ProgressEvent {
+        ProgressEvent::Finished { stage, what: what.to_owned() }
     }
 
     /// Takes one event a second, and ends a second after the last.
-    fn spans(events: &[Event], error: Option<&str>) -> Vec<Span> {
+    fn spans(events: &[ProgressEvent], error: Option<&str>) -> Vec<Span> {
         let mut spans = Spans::new(ROOT);
         for (second, event) in (1..).zip(events) {
             spans.take(event, Duration::from_secs(second));
@@ -227,14 +227,14 @@ mod tests {
     fn stages_and_things_nest() {
         let all = spans(
             &[
-                started(Stage::Download, 10, "a"),
-                started(Stage::Download, 20, "a"),
-                Event::Advanced { stage: Stage::Download, by: 30 },
-                finished(Stage::Download, "a"),
-                finished(Stage::Download, "a"),
-                started(Stage::Compress, 5, "l"),
-                Event::Warning("see https://u:secret@h/x".to_owned()),
-                finished(Stage::Compress, "l"),
+                started(ProgressStage::Download, 10, "a"),
+                started(ProgressStage::Download, 20, "a"),
+                ProgressEvent::Advanced { stage: ProgressStage::Download, by: 30 },
+                finished(ProgressStage::Download, "a"),
+                finished(ProgressStage::Download, "a"),
+                started(ProgressStage::Compress, 5, "l"),
+                ProgressEvent::Warning("see https://u:secret@h/x".to_owned()),
+                finished(ProgressStage::Compress, "l"),
             ],
             None,
         );
@@ -255,7 +255,11 @@ mod tests {
 
     #[test]
     fn what_a_failure_cuts_off_is_failed() {
-        let events = [started(Stage::Upload, 1, "a"), started(Stage::Upload, 1, "b"), finished(Stage::Upload, "b")];
+        let events = [
+            started(ProgressStage::Upload, 1, "a"),
+            started(ProgressStage::Upload, 1, "b"),
+            finished(ProgressStage::Upload, "b"),
+        ];
         let lines = short(&spans(&events, Some("cannot")));
         let expected = [
             "sockel test < - 0..0 cannot",
@@ -269,10 +273,12 @@ mod tests {
 
     #[test]
     fn unknown_ends_and_crowds_are_no_trouble() {
-        let stage = Stage::Index;
-        let stray = [finished(stage, "x"), Event::Advanced { stage, by: 1 }, Event::Info("x".to_owned())];
+        let stage = ProgressStage::Index;
+        let stray =
+            [finished(stage, "x"), ProgressEvent::Advanced { stage, by: 1 }, ProgressEvent::Info("x".to_owned())];
         assert_eq!(spans(&stray, None).len(), 1);
-        let crowd: Vec<Event> = (0..MOST + 5).map(|number| started(stage, u64::MAX, &number.to_string())).collect();
+        let crowd: Vec<ProgressEvent> =
+            (0..MOST + 5).map(|number| started(stage, u64::MAX, &number.to_string())).collect();
         let all = spans(&crowd, None);
         assert_eq!(all.len(), MOST + 2);
         assert_eq!(all[0].attributes, [("sockel.spans.left-out", Attribute::Number(5))]);

@@ -5,13 +5,13 @@
 //! found on every processor; so are missing soname links, which ldconfig would make.
 
 use crate::layer::generate::Error;
-use crate::layer::generate::Scene;
+use crate::layer::generate::MergedView;
 use crate::layer::generate::elf;
 use crate::layer::generate::file;
 use crate::layer::generate::named;
-use crate::recipe::Level;
-use crate::tree::Entry;
-use crate::tree::Kind;
+use crate::recipe::LevelDefinition;
+use crate::tree::EntryKind;
+use crate::tree::TreeEntry;
 use crate::values::Architecture;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -25,11 +25,11 @@ const HEADER_SIZE: usize = 48;
 const ENTRY_SIZE: usize = 24;
 
 /// Runs above every level that wants the cache, because each level may bring libraries.
-pub(super) fn wanted(levels: &[Level]) -> bool {
+pub(super) fn wanted(levels: &[LevelDefinition]) -> bool {
     (1..=levels.len()).any(|count| named(&levels[..count], NAME))
 }
 
-pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
+pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let mut seen = BTreeSet::new();
     let mut found: Vec<(String, String)> = Vec::new();
     for folder in folders(scene)? {
@@ -47,7 +47,7 @@ pub(super) fn run(scene: &Scene<'_>) -> Result<Vec<Entry>, Error> {
 }
 
 /// Folders in searching order: those of ld.so.conf(5), then the loader's own on Debian.
-fn folders(scene: &Scene<'_>) -> Result<Vec<String>, Error> {
+fn folders(scene: &MergedView<'_>) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for line in read_lines(scene, "etc/ld.so.conf")? {
         match line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
@@ -71,7 +71,7 @@ fn folders(scene: &Scene<'_>) -> Result<Vec<String>, Error> {
 }
 
 /// Lines without comments and blanks.
-fn read_lines(scene: &Scene<'_>, path: &str) -> Result<Vec<String>, Error> {
+fn read_lines(scene: &MergedView<'_>, path: &str) -> Result<Vec<String>, Error> {
     let bytes = scene.read(path)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
@@ -79,7 +79,7 @@ fn read_lines(scene: &Scene<'_>, path: &str) -> Result<Vec<String>, Error> {
 }
 
 /// Returns where a folder really is. The link `/lib` may be made by generator `filesystem` in this very run.
-fn real_folder(scene: &Scene<'_>, folder: &str) -> Option<String> {
+fn real_folder(scene: &MergedView<'_>, folder: &str) -> Option<String> {
     [folder.to_owned(), format!("usr/{folder}")].into_iter().find_map(|path| {
         let resolved = scene.merged.resolve(&path).map(|entry| entry.path.clone());
         resolved.or_else(|| scene.merged.below(&path).next().map(|_| path))
@@ -87,7 +87,7 @@ fn real_folder(scene: &Scene<'_>, folder: &str) -> Option<String> {
 }
 
 /// Returns the names under which libraries of one folder can be found, as ldconfig's `search_dir` does.
-fn libraries(scene: &Scene<'_>, folder: &str) -> Result<BTreeSet<String>, Error> {
+fn libraries(scene: &MergedView<'_>, folder: &str) -> Result<BTreeSet<String>, Error> {
     let mut sonames = BTreeSet::new();
     for entry in scene.merged.below(folder) {
         let name = &entry.path[folder.len() + 1..];
@@ -97,7 +97,7 @@ fn libraries(scene: &Scene<'_>, folder: &str) -> Result<BTreeSet<String>, Error>
         }
 
         // a linker script or another processor's library has a library's name, but no use for the loader
-        let Some(content) = scene.merged.resolve(&entry.path).and_then(Entry::content) else { continue };
+        let Some(content) = scene.merged.resolve(&entry.path).and_then(TreeEntry::content) else { continue };
         let library = elf::read(content, scene.input.contents, scene.input.architecture);
         let library = library.map_err(|cause| Error::Read { path: entry.path.clone(), cause })?;
         let Some(library) = library else { continue };
@@ -105,7 +105,7 @@ fn libraries(scene: &Scene<'_>, folder: &str) -> Result<BTreeSet<String>, Error>
         let soname = library.soname.unwrap_or_else(|| name.to_owned());
         // `libx.so -> libx.so.1` is for the linker, and cached under its own name
         let is_development = name.ends_with(".so") && soname.starts_with(name);
-        let is_link = matches!(entry.kind, Kind::Symlink(_)) && (name == soname || is_development);
+        let is_link = matches!(entry.kind, EntryKind::Symlink(_)) && (name == soname || is_development);
         sonames.insert(if is_link { name.to_owned() } else { soname });
     }
 

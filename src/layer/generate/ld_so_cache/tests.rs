@@ -1,13 +1,13 @@
 //! Contract of the loader cache; the oracle is ldconfig on a folder with real libraries.
 
 use super::*;
-use crate::layer::generate::Input;
+use crate::layer::generate::GeneratorInput;
 use crate::layer::generate::generate;
 use crate::store::Store;
 use crate::sys::fs;
-use crate::tree::Content;
-use crate::tree::Contents;
-use crate::tree::Source;
+use crate::tree::ContentReader;
+use crate::tree::ContentSource;
+use crate::tree::FileContent;
 use crate::tree::Tree;
 use proptest::prelude::*;
 use std::path::Path;
@@ -35,16 +35,21 @@ fn orders_names_like_glibc() {
 fn cache(tree: &Tree) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let contents = Contents::new(&store);
-    let level = Level { generate: vec![NAME.to_owned()], ..Level::default() };
-    let levels = [Level::default(), level];
+    let contents = ContentReader::new(&store);
+    let level = LevelDefinition { generate: vec![NAME.to_owned()], ..LevelDefinition::default() };
+    let levels = [LevelDefinition::default(), level];
     let lower = Tree::default();
-    let input =
-        Input { levels: &levels, architecture: Architecture::Amd64, lower: &lower, level: tree, contents: &contents };
+    let input = GeneratorInput {
+        levels: &levels,
+        architecture: Architecture::Amd64,
+        lower: &lower,
+        level: tree,
+        contents: &contents,
+    };
     let made = generate(&input).unwrap();
     match &made[0].content().unwrap().source {
-        Source::Inline(bytes) => bytes.to_vec(),
-        Source::Payload { .. } => panic!("inline"),
+        ContentSource::Inline(bytes) => bytes.to_vec(),
+        ContentSource::Payload { .. } => panic!("inline"),
     }
 }
 
@@ -86,8 +91,10 @@ fn says_what_ldconfig_says() {
         let path = root.join(&entry.path);
         fs::create_dir(path.parent().unwrap()).unwrap();
         match &entry.kind {
-            Kind::Symlink(target) => std::os::unix::fs::symlink(target, path).unwrap(),
-            Kind::File(Content { source: Source::Inline(bytes), .. }) => fs::write_atomic(&path, bytes).unwrap(),
+            EntryKind::Symlink(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+            EntryKind::File(FileContent { source: ContentSource::Inline(bytes), .. }) => {
+                fs::write_atomic(&path, bytes).unwrap()
+            }
             _ => unreachable!("there are only links and files"),
         }
     }

@@ -19,7 +19,7 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// What trust stores need to know of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
+pub struct X509Certificate {
     /// The whole certificate.
     pub der: Vec<u8>,
     /// The PEM block that it was read from, with plain line ends.
@@ -34,7 +34,7 @@ pub struct Certificate {
 
 /// Why bytes are not a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum InvalidCertificate {
     /// The text has no PEM block of a certificate.
     #[error("it holds no PEM certificate")]
     NoCertificate,
@@ -56,44 +56,44 @@ pub enum Invalid {
 ///
 /// # Errors
 /// When the text has no certificate, or one cannot be read.
-pub fn read_pem(text: &str) -> Result<Vec<Certificate>, Invalid> {
+pub fn read_pem(text: &str) -> Result<Vec<X509Certificate>, InvalidCertificate> {
     let mut certificates = Vec::new();
     let mut rest = text;
     while let Some((_, block)) = rest.split_once(BEGIN) {
-        let (body, after) = block.split_once(END).ok_or(Invalid::Pem)?;
+        let (body, after) = block.split_once(END).ok_or(InvalidCertificate::Pem)?;
         if certificates.len() == COUNT_LIMIT {
-            return Err(Invalid::TooMany);
+            return Err(InvalidCertificate::TooMany);
         }
         // base64 is a third longer than the bytes, line ends and indentation come on top
         if body.len() > 2 * SIZE_LIMIT {
-            return Err(Invalid::TooLarge);
+            return Err(InvalidCertificate::TooLarge);
         }
 
         // normalised, because bundles are put together from these blocks
         let lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
         let body: String = lines.flat_map(|line| [line, "\n"]).collect();
         let pem = format!("{BEGIN}\n{body}{END}\n");
-        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_cause| Invalid::Pem)?;
-        certificates.push(Certificate { pem, ..read_der(&der)? });
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_cause| InvalidCertificate::Pem)?;
+        certificates.push(X509Certificate { pem, ..read_der(&der)? });
         rest = after;
     }
-    if certificates.is_empty() { Err(Invalid::NoCertificate) } else { Ok(certificates) }
+    if certificates.is_empty() { Err(InvalidCertificate::NoCertificate) } else { Ok(certificates) }
 }
 
 /// Reads one certificate; its `pem` is left empty.
 ///
 /// # Errors
 /// When the bytes are not a certificate, or more than one.
-pub fn read_der(der: &[u8]) -> Result<Certificate, Invalid> {
+pub fn read_der(der: &[u8]) -> Result<X509Certificate, InvalidCertificate> {
     if der.len() > SIZE_LIMIT {
-        return Err(Invalid::TooLarge);
+        return Err(InvalidCertificate::TooLarge);
     }
 
     // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
-    let mut outer = Reader(der);
-    let mut certificate = Reader(outer.expect(SEQUENCE, "outer sequence")?);
+    let mut outer = DerReader(der);
+    let mut certificate = DerReader(outer.expect(SEQUENCE, "outer sequence")?);
     outer.end("end")?;
-    let mut fields = Reader(certificate.expect(SEQUENCE, "tbsCertificate")?);
+    let mut fields = DerReader(certificate.expect(SEQUENCE, "tbsCertificate")?);
     certificate.expect(SEQUENCE, "signatureAlgorithm")?;
     certificate.expect(BIT_STRING, "signature")?;
     certificate.end("end")?;
@@ -115,12 +115,12 @@ pub fn read_der(der: &[u8]) -> Result<Certificate, Invalid> {
     };
 
     let subject_hash = subject_hash(subject)?;
-    Ok(Certificate { der: der.to_vec(), pem: String::new(), subject_hash, not_before, is_authority })
+    Ok(X509Certificate { der: der.to_vec(), pem: String::new(), subject_hash, not_before, is_authority })
 }
 
-fn not_before(validity: &[u8]) -> Result<i64, Invalid> {
-    let (tag, time) = Reader(validity).next("notBefore")?;
-    seconds(tag, time).ok_or(Invalid::Structure("notBefore"))
+fn not_before(validity: &[u8]) -> Result<i64, InvalidCertificate> {
+    let (tag, time) = DerReader(validity).next("notBefore")?;
+    seconds(tag, time).ok_or(InvalidCertificate::Structure("notBefore"))
 }
 
 const BOOLEAN: u8 = 0x01;
@@ -148,28 +148,28 @@ const CONTEXT_3: u8 = 0xa3;
 const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 0x13];
 
 /// Takes values one after the other from the front of DER bytes; never reads past their end.
-struct Reader<'a>(&'a [u8]);
+struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> DerReader<'a> {
     /// Takes the next value: tag and content. Tags of more than one byte do not exist in certificates.
-    fn next(&mut self, field: &'static str) -> Result<(u8, &'a [u8]), Invalid> {
-        let (tag, length, rest) = header(self.0).ok_or(Invalid::Structure(field))?;
-        let (value, rest) = rest.split_at_checked(length).ok_or(Invalid::Structure(field))?;
+    fn next(&mut self, field: &'static str) -> Result<(u8, &'a [u8]), InvalidCertificate> {
+        let (tag, length, rest) = header(self.0).ok_or(InvalidCertificate::Structure(field))?;
+        let (value, rest) = rest.split_at_checked(length).ok_or(InvalidCertificate::Structure(field))?;
         self.0 = rest;
         Ok((tag, value))
     }
 
-    fn expect(&mut self, tag: u8, field: &'static str) -> Result<&'a [u8], Invalid> {
+    fn expect(&mut self, tag: u8, field: &'static str) -> Result<&'a [u8], InvalidCertificate> {
         let (found, value) = self.next(field)?;
-        if found == tag { Ok(value) } else { Err(Invalid::Structure(field)) }
+        if found == tag { Ok(value) } else { Err(InvalidCertificate::Structure(field)) }
     }
 
-    fn optional(&mut self, tag: u8, field: &'static str) -> Result<Option<&'a [u8]>, Invalid> {
+    fn optional(&mut self, tag: u8, field: &'static str) -> Result<Option<&'a [u8]>, InvalidCertificate> {
         if self.0.first() == Some(&tag) { self.expect(tag, field).map(Some) } else { Ok(None) }
     }
 
-    fn end(&self, field: &'static str) -> Result<(), Invalid> {
-        if self.0.is_empty() { Ok(()) } else { Err(Invalid::Structure(field)) }
+    fn end(&self, field: &'static str) -> Result<(), InvalidCertificate> {
+        if self.0.is_empty() { Ok(()) } else { Err(InvalidCertificate::Structure(field)) }
     }
 }
 
@@ -197,18 +197,18 @@ fn header(bytes: &[u8]) -> Option<(u8, usize, &[u8])> {
 }
 
 /// Tells whether basicConstraints has `cA` set.
-fn is_authority(extensions: &[u8]) -> Result<bool, Invalid> {
+fn is_authority(extensions: &[u8]) -> Result<bool, InvalidCertificate> {
     let field = "extensions";
-    let mut list = Reader(Reader(extensions).expect(SEQUENCE, field)?);
+    let mut list = DerReader(DerReader(extensions).expect(SEQUENCE, field)?);
     while !list.0.is_empty() {
         // Extension ::= SEQUENCE { extnID, critical DEFAULT FALSE, extnValue }
-        let mut extension = Reader(list.expect(SEQUENCE, field)?);
+        let mut extension = DerReader(list.expect(SEQUENCE, field)?);
         let id = extension.expect(OBJECT_IDENTIFIER, field)?;
         extension.optional(BOOLEAN, field)?;
         let value = extension.expect(OCTET_STRING, field)?;
 
         if id == BASIC_CONSTRAINTS {
-            let mut constraints = Reader(Reader(value).expect(SEQUENCE, "basicConstraints")?);
+            let mut constraints = DerReader(DerReader(value).expect(SEQUENCE, "basicConstraints")?);
             // DER's only form of TRUE (X.690 section 11.1)
             return Ok(constraints.optional(BOOLEAN, "basicConstraints")? == Some(&[0xff]));
         }
@@ -254,19 +254,19 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Returns the first four bytes, little endian, of the SHA-1 of the canonical subject (`X509_NAME_hash_ex`).
-fn subject_hash(subject: &[u8]) -> Result<u32, Invalid> {
+fn subject_hash(subject: &[u8]) -> Result<u32, InvalidCertificate> {
     let field = "subject";
-    let mut names = Reader(subject);
+    let mut names = DerReader(subject);
     let mut hash = Sha1::new();
     while !names.0.is_empty() {
         // RelativeDistinguishedName ::= SET OF SEQUENCE { type, value }
-        let mut set = Reader(names.expect(SET, field)?);
+        let mut set = DerReader(names.expect(SET, field)?);
         let mut attributes = Vec::new();
         while !set.0.is_empty() {
-            let mut attribute = Reader(set.expect(SEQUENCE, field)?);
+            let mut attribute = DerReader(set.expect(SEQUENCE, field)?);
             let id = attribute.expect(OBJECT_IDENTIFIER, field)?;
             let (tag, value) = attribute.next(field)?;
-            let (tag, value) = canonical(tag, value).ok_or(Invalid::Structure(field))?;
+            let (tag, value) = canonical(tag, value).ok_or(InvalidCertificate::Structure(field))?;
             attributes.push(encode(SEQUENCE, &[encode(OBJECT_IDENTIFIER, id), encode(tag, &value)].concat()));
         }
 

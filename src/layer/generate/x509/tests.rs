@@ -11,7 +11,7 @@ const TWIN: &str = include_str!("../testdata/twin.pem");
 const MULTI: &str = include_str!("../testdata/multi.pem");
 const LEAF: &str = include_str!("../testdata/leaf.pem");
 
-fn one(pem: &str) -> Certificate {
+fn one(pem: &str) -> X509Certificate {
     read_pem(pem).unwrap().remove(0)
 }
 
@@ -77,14 +77,14 @@ fn refuses_what_is_no_certificate() {
     let cut = &ROOT[..ROOT.len() - 40];
     let block = |text: &str| format!("{BEGIN}\n{text}\n{END}\n");
     let table = [
-        ("", Invalid::NoCertificate),
-        ("-----BEGIN TRUSTED CERTIFICATE-----\n", Invalid::NoCertificate),
-        (cut, Invalid::Pem),
-        (&block("%%%%"), Invalid::Pem),
-        (&block(""), Invalid::Structure("outer sequence")),
-        (&block("MIL/////"), Invalid::Structure("outer sequence")),
-        (&block(&"A".repeat(200_000)), Invalid::TooLarge),
-        (&ROOT.repeat(1001), Invalid::TooMany),
+        ("", InvalidCertificate::NoCertificate),
+        ("-----BEGIN TRUSTED CERTIFICATE-----\n", InvalidCertificate::NoCertificate),
+        (cut, InvalidCertificate::Pem),
+        (&block("%%%%"), InvalidCertificate::Pem),
+        (&block(""), InvalidCertificate::Structure("outer sequence")),
+        (&block("MIL/////"), InvalidCertificate::Structure("outer sequence")),
+        (&block(&"A".repeat(200_000)), InvalidCertificate::TooLarge),
+        (&ROOT.repeat(1001), InvalidCertificate::TooMany),
     ];
     for (text, expected) in table {
         assert_eq!(read_pem(text), Err(expected), "{}", &text[..text.len().min(80)]);
@@ -170,7 +170,7 @@ proptest! {
     #[test]
     fn what_is_encoded_is_read_back(tag in 0_u8..0x1f, value in prop::collection::vec(any::<u8>(), 0..70_000)) {
         let bytes = encode(tag, &value);
-        let mut reader = Reader(&bytes);
+        let mut reader = DerReader(&bytes);
         prop_assert_eq!(reader.next("value").unwrap(), (tag, &value[..]));
         prop_assert!(reader.end("end").is_ok());
     }

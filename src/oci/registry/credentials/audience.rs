@@ -11,13 +11,13 @@ pub(super) const DOCKER: [&str; 3] = ["index.docker.io", "docker.io", "registry-
 /// Without a scheme it means https, and http only on this machine. So the login never crosses a network in the clear,
 /// whatever address a checkout gives, unless the user wrote `http://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience {
+pub struct LoginAudience {
     url: Url,
     /// It was written without a scheme.
     is_bare: bool,
 }
 
-impl Audience {
+impl LoginAudience {
     /// Parses a text such as `registry.example.org:8443`.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ fn host_name(url: &Url) -> &str {
     if DOCKER.contains(&host) { DOCKER[0] } else { host }
 }
 
-impl std::fmt::Display for Audience {
+impl std::fmt::Display for LoginAudience {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.url.as_str().trim_end_matches('/');
         f.write_str(if self.is_bare { text.trim_start_matches("https://") } else { text })
@@ -124,24 +124,24 @@ mod tests {
             ("docker.io", "https://hub.docker.io/", false),
         ];
         for (audience, registry, expected) in table {
-            let found = Audience::parse(audience).unwrap().covers(&registry.parse().unwrap());
+            let found = LoginAudience::parse(audience).unwrap().covers(&registry.parse().unwrap());
             assert_eq!(found, expected, "{audience} {registry}");
         }
-        let plain = Audience::parse("harbor.example").unwrap();
+        let plain = LoginAudience::parse("harbor.example").unwrap();
         assert!(plain.covers_but_for_http(&"http://harbor.example/".parse().unwrap()));
         assert!(!plain.covers_but_for_http(&"http://other.example/".parse().unwrap()));
         for text in
             ["", " ", "a b", "harbor.example/base", "u:p@harbor.example", "ftp://harbor.example", "h:99999", "h?x"]
         {
-            assert!(Audience::parse(text).is_err(), "{text}");
+            assert!(LoginAudience::parse(text).is_err(), "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in "((https?://)?[a-z.:@/0-9\\[\\]]{0,30}|\\PC{0,40})") {
-            if let Ok(audience) = Audience::parse(&text) {
-                prop_assert_eq!(Audience::parse(&audience.to_string()), Ok(audience));
+            if let Ok(audience) = LoginAudience::parse(&text) {
+                prop_assert_eq!(LoginAudience::parse(&audience.to_string()), Ok(audience));
             }
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// What a file contains about a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum ConfiguredLogin {
     /// No login.
     Nothing,
     /// A login.
@@ -28,9 +28,9 @@ pub enum Found {
 /// The parts of a file that are about logins.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Config {
+struct DockerAuthConfig {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, DockerAuthEntry>,
     #[serde(default)]
     cred_helpers: BTreeMap<String, String>,
     #[serde(default)]
@@ -40,7 +40,7 @@ struct Config {
 /// A login in `auths`, in one of its forms.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Entry {
+struct DockerAuthEntry {
     auth: String,
     username: String,
     password: String,
@@ -51,13 +51,13 @@ struct Entry {
 ///
 /// # Errors
 /// The cause, for messages; never anything of the content.
-pub fn search(bytes: &[u8], host: &str, repository: &str) -> Result<Found, &'static str> {
+pub fn search(bytes: &[u8], host: &str, repository: &str) -> Result<ConfiguredLogin, &'static str> {
     const INVALID: &str = "it is not a JSON file with logins of Docker or podman";
     // serde would take a list of values for a struct
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(INVALID);
     }
-    let config: Config = serde_json::from_slice(bytes).map_err(|_| INVALID)?;
+    let config: DockerAuthConfig = serde_json::from_slice(bytes).map_err(|_| INVALID)?;
 
     // Docker keeps the login of Docker Hub under an old address
     let keys: Vec<String> = match host {
@@ -73,7 +73,7 @@ pub fn search(bytes: &[u8], host: &str, repository: &str) -> Result<Found, &'sta
     let entry = find(&config.auths, &keys);
     if let Some((_, entry)) = entry {
         if let Some(login) = entry.login()? {
-            return Ok(Found::Login(login));
+            return Ok(ConfiguredLogin::Login(login));
         }
         if !entry.identitytoken.is_empty() {
             return Err("it has an identity token; only user and password are supported");
@@ -82,7 +82,7 @@ pub fn search(bytes: &[u8], host: &str, repository: &str) -> Result<Found, &'sta
 
     // Docker leaves an empty entry behind when it puts a login into the store; a store may also have one without an entry
     match config.creds_store.as_str() {
-        "" => Ok(Found::Nothing),
+        "" => Ok(ConfiguredLogin::Nothing),
         name => helper(name, entry.map_or(host, |(server, _)| server)),
     }
 }
@@ -116,16 +116,16 @@ fn without_address(key: &str) -> &str {
 }
 
 /// Returns a credential helper after checking its name.
-fn helper(name: &str, server: &str) -> Result<Found, &'static str> {
+fn helper(name: &str, server: &str) -> Result<ConfiguredLogin, &'static str> {
     // it becomes part of the name of a program, so it must not be a path
     let is_name = !name.is_empty()
         && name.len() <= 64
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    let found = Found::Helper { name: name.to_owned(), server: server.to_owned() };
+    let found = ConfiguredLogin::Helper { name: name.to_owned(), server: server.to_owned() };
     if is_name { Ok(found) } else { Err("the name of its credential helper is invalid") }
 }
 
-impl Entry {
+impl DockerAuthEntry {
     /// Returns the login of the entry; `None` when it has none.
     fn login(&self) -> Result<Option<Login>, &'static str> {
         const INVALID: &str = "its login for this registry is malformed";

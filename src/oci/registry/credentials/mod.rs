@@ -16,17 +16,17 @@
 mod audience;
 mod config;
 
-pub use audience::Audience;
-pub use config::Found;
+pub use audience::LoginAudience;
+pub use config::ConfiguredLogin;
 pub use config::search;
 
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::oci::registry::challenge::shown_host;
 use crate::sys::env;
-use crate::sys::env::Variable;
+use crate::sys::env::EnvironmentVariable;
 use crate::sys::fs;
-use crate::sys::process::Run;
+use crate::sys::process::ProgramRun;
 use crate::values::Login;
 use crate::values::Secret;
 use serde::Deserialize;
@@ -166,7 +166,7 @@ impl Explain for Error {
 
 /// A login with its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct FoundLogin {
     /// User and password.
     pub login: Login,
     /// Its source for messages: the path of a file, or `environment`.
@@ -175,7 +175,7 @@ pub struct Source {
 
 /// The registry for which a login is searched.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct LoginQuery<'a> {
     /// The registry.
     pub registry: &'a Url,
     /// The repository or project in it.
@@ -197,9 +197,9 @@ pub struct RobotFile<'a> {
 
 /// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Search {
+pub struct LoginSearchResult {
     /// The login; `None` when no source has one.
-    pub source: Option<Source>,
+    pub source: Option<FoundLogin>,
     /// Why the login of the environment was not used although no other was found; to be shown to the user.
     pub unused: Option<String>,
 }
@@ -209,12 +209,15 @@ pub struct Search {
 /// # Errors
 /// When a source cannot be read. That includes optional files that exist but are not valid: continuing without a login would
 /// hide the problem.
-pub fn find(wanted: &Wanted<'_>) -> Result<Search, Error> {
+pub fn find(wanted: &LoginQuery<'_>) -> Result<LoginSearchResult, Error> {
     find_in(&env::get, wanted)
 }
 
 /// As [`find`], with the environment as a parameter for tests.
-fn find_in(variable: &dyn Fn(Variable) -> Option<OsString>, wanted: &Wanted<'_>) -> Result<Search, Error> {
+fn find_in(
+    variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>,
+    wanted: &LoginQuery<'_>,
+) -> Result<LoginSearchResult, Error> {
     let audience = audience(variable)?;
 
     // a named file that cannot be used is an error: no other login is tried in its place
@@ -225,7 +228,7 @@ fn find_in(variable: &dyn Fn(Variable) -> Option<OsString>, wanted: &Wanted<'_>)
     let mut unused = None;
     if let Some(login) = of_environment(variable)? {
         match why_unused(wanted, audience.as_ref()) {
-            None => return Ok(Source { login, origin: "environment".to_owned() }.into()),
+            None => return Ok(FoundLogin { login, origin: "environment".to_owned() }.into()),
             reason => unused = reason,
         }
     }
@@ -233,55 +236,55 @@ fn find_in(variable: &dyn Fn(Variable) -> Option<OsString>, wanted: &Wanted<'_>)
     // the login of the environment may be for another registry, and this one's in a file
     for path in files(variable) {
         if let Some(login) = of_file(&path, wanted)? {
-            return Ok(Source { login, origin: path.display().to_string() }.into());
+            return Ok(FoundLogin { login, origin: path.display().to_string() }.into());
         }
     }
-    Ok(Search { source: None, unused })
+    Ok(LoginSearchResult { source: None, unused })
 }
 
-impl From<Source> for Search {
-    fn from(source: Source) -> Self {
+impl From<FoundLogin> for LoginSearchResult {
+    fn from(source: FoundLogin) -> Self {
         Self { source: Some(source), unused: None }
     }
 }
 
 /// Returns the registry in `SOCKEL_REGISTRY`.
-fn audience(variable: &dyn Fn(Variable) -> Option<OsString>) -> Result<Option<Audience>, Error> {
-    let text = variable(Variable::Registry).map(|text| text.to_string_lossy().into_owned());
-    text.map(|text| Audience::parse(&text).map_err(|cause| Error::Audience { cause })).transpose()
+fn audience(variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>) -> Result<Option<LoginAudience>, Error> {
+    let text = variable(EnvironmentVariable::Registry).map(|text| text.to_string_lossy().into_owned());
+    text.map(|text| LoginAudience::parse(&text).map_err(|cause| Error::Audience { cause })).transpose()
 }
 
 /// Returns the login of a robot file if it is for this registry. `operators` is the registry in `SOCKEL_REGISTRY`.
-fn of_robot(robot: &RobotFile<'_>, registry: &Url, operators: Option<&Audience>) -> Result<Source, Error> {
+fn of_robot(robot: &RobotFile<'_>, registry: &Url, operators: Option<&LoginAudience>) -> Result<FoundLogin, Error> {
     let path = robot.path.to_owned();
     let origin = path.display().to_string();
     let (login, own) = read_robot_file(&path)?;
 
     // the checkout's own secret may be sent to the checkout's own target
     if own.is_none() && robot.is_in_checkout()? {
-        return Ok(Source { login, origin });
+        return Ok(FoundLogin { login, origin });
     }
 
     // what the file says about itself takes precedence: one operator may have robots at several registries
     let audience = own.as_ref().or(operators);
-    let registry_name = Audience::of(registry).to_string().trim_start_matches("https://").to_owned();
+    let registry_name = LoginAudience::of(registry).to_string().trim_start_matches("https://").to_owned();
     match audience {
-        Some(audience) if audience.covers(registry) => Ok(Source { login, origin }),
+        Some(audience) if audience.covers(registry) => Ok(FoundLogin { login, origin }),
         Some(audience) => Err(Error::Elsewhere { path, registry: registry_name, audience: audience.to_string() }),
         None => Err(Error::Unbound { path, registry: registry_name }),
     }
 }
 
 /// Reads the login in a robot file, and the registry that it names.
-fn read_robot_file(path: &Path) -> Result<(Login, Option<Audience>), Error> {
+fn read_robot_file(path: &Path) -> Result<(Login, Option<LoginAudience>), Error> {
     let bytes = fs::read(path, LIMIT)?;
     parse_robot_file(&bytes).map_err(|cause| Error::Unsound { path: path.to_owned(), cause })
 }
 
 /// Parses a robot file with its audience.
-fn parse_robot_file(bytes: &[u8]) -> Result<(Login, Option<Audience>), &'static str> {
-    let Robot { login, registry } = robot(bytes)?;
-    Ok((login, registry.map(|text| Audience::parse(&text)).transpose()?))
+fn parse_robot_file(bytes: &[u8]) -> Result<(Login, Option<LoginAudience>), &'static str> {
+    let RobotLogin { login, registry } = robot(bytes)?;
+    Ok((login, registry.map(|text| LoginAudience::parse(&text)).transpose()?))
 }
 
 impl RobotFile<'_> {
@@ -294,23 +297,23 @@ impl RobotFile<'_> {
 }
 
 /// Returns the login in `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD`.
-fn of_environment(variable: &dyn Fn(Variable) -> Option<OsString>) -> Result<Option<Login>, Error> {
+fn of_environment(variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>) -> Result<Option<Login>, Error> {
     // logins are text (RFC 7617, 2.1), so a value that is not UTF-8 counts as not set
-    let user = variable(Variable::RegistryUser).and_then(|value| value.into_string().ok());
-    let password = variable(Variable::RegistryPassword).and_then(|value| value.into_string().ok());
+    let user = variable(EnvironmentVariable::RegistryUser).and_then(|value| value.into_string().ok());
+    let password = variable(EnvironmentVariable::RegistryPassword).and_then(|value| value.into_string().ok());
 
     match (user, password) {
         (Some(user), Some(password)) => Ok(Some(Login { user, password: Secret::new(password) })),
         // half a login is a mistake, and continuing with another one would hide it
-        (Some(_), None) => Err(Error::Half { missing: Variable::RegistryPassword.name() }),
-        (None, Some(_)) => Err(Error::Half { missing: Variable::RegistryUser.name() }),
+        (Some(_), None) => Err(Error::Half { missing: EnvironmentVariable::RegistryPassword.name() }),
+        (None, Some(_)) => Err(Error::Half { missing: EnvironmentVariable::RegistryUser.name() }),
         (None, None) => Ok(None),
     }
 }
 
 /// Returns why the login of the environment is not used for this registry; `None` when it may be used.
-fn why_unused(wanted: &Wanted<'_>, audience: Option<&Audience>) -> Option<String> {
-    let name = Audience::of(wanted.registry).to_string();
+fn why_unused(wanted: &LoginQuery<'_>, audience: Option<&LoginAudience>) -> Option<String> {
+    let name = LoginAudience::of(wanted.registry).to_string();
     let short = name.trim_start_matches("https://");
 
     let cause = match audience {
@@ -327,7 +330,7 @@ fn why_unused(wanted: &Wanted<'_>, audience: Option<&Audience>) -> Option<String
 }
 
 /// Returns the login in a file of Docker or podman. The file need not exist.
-fn of_file(path: &Path, wanted: &Wanted<'_>) -> Result<Option<Login>, Error> {
+fn of_file(path: &Path, wanted: &LoginQuery<'_>) -> Result<Option<Login>, Error> {
     let bytes = match fs::read(path, LIMIT) {
         Ok(bytes) => bytes,
         Err(error) if error.is_missing() => return Ok(None),
@@ -336,23 +339,23 @@ fn of_file(path: &Path, wanted: &Wanted<'_>) -> Result<Option<Login>, Error> {
 
     let found = config::search(&bytes, &shown_host(wanted.registry), wanted.repository);
     match found.map_err(|cause| Error::Unsound { path: path.to_owned(), cause })? {
-        Found::Nothing => Ok(None),
-        Found::Login(login) => Ok(Some(login)),
-        Found::Helper { name, server } => {
+        ConfiguredLogin::Nothing => Ok(None),
+        ConfiguredLogin::Login(login) => Ok(Some(login)),
+        ConfiguredLogin::Helper { name, server } => {
             ask(&name, &server).map_err(|cause| Error::Helper { path: path.to_owned(), cause })
         }
     }
 }
 
 /// Returns the files that may have logins, in the order in which they are searched.
-fn files(variable: &dyn Fn(Variable) -> Option<OsString>) -> Vec<PathBuf> {
+fn files(variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>) -> Vec<PathBuf> {
     const PODMAN: &str = "containers/auth.json";
     let [home, auth_file, docker, runtime, settings] = [
-        Variable::Home,
-        Variable::RegistryAuthFile,
-        Variable::DockerConfig,
-        Variable::RuntimeDir,
-        Variable::ConfigHome,
+        EnvironmentVariable::Home,
+        EnvironmentVariable::RegistryAuthFile,
+        EnvironmentVariable::DockerConfig,
+        EnvironmentVariable::RuntimeDir,
+        EnvironmentVariable::ConfigHome,
     ]
     .map(|name| variable(name).map(PathBuf::from));
 
@@ -371,7 +374,7 @@ fn files(variable: &dyn Fn(Variable) -> Option<OsString>) -> Vec<PathBuf> {
 
 /// The content of a robot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Robot {
+pub struct RobotLogin {
     /// Name and secret of the robot account.
     pub login: Login,
     /// The registry that it is for, if the file names one.
@@ -383,9 +386,9 @@ pub struct Robot {
 ///
 /// # Errors
 /// The cause, for messages; never anything of the content.
-pub fn robot(bytes: &[u8]) -> Result<Robot, &'static str> {
+pub fn robot(bytes: &[u8]) -> Result<RobotLogin, &'static str> {
     #[derive(Deserialize)]
-    struct Json {
+    struct RobotFileJson {
         name: String,
         secret: String,
         registry: Option<String>,
@@ -393,7 +396,7 @@ pub fn robot(bytes: &[u8]) -> Result<Robot, &'static str> {
 
     let text = std::str::from_utf8(bytes).map_err(|_| "the text is not UTF-8")?.trim();
     let (login, registry) = if text.starts_with('{') {
-        let json: Json = serde_json::from_str(text).map_err(|_| "it is not JSON with `name` and `secret`")?;
+        let json: RobotFileJson = serde_json::from_str(text).map_err(|_| "it is not JSON with `name` and `secret`")?;
         (Login { user: json.name, password: Secret::new(json.secret) }, json.registry)
     } else {
         let (user, password) = text.split_once(':').ok_or("it is neither JSON nor `user:password`")?;
@@ -401,7 +404,7 @@ pub fn robot(bytes: &[u8]) -> Result<Robot, &'static str> {
     };
 
     let login = sendable(login).ok_or("name or password is empty or has control characters")?;
-    Ok(Robot { login, registry })
+    Ok(RobotLogin { login, registry })
 }
 
 /// Returns a login if it can be sent (RFC 7617, 2: no colon in the name, no control characters).
@@ -418,13 +421,13 @@ fn sendable(login: Login) -> Option<Login> {
 fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Credentials {
+    struct HelperCredentials {
         username: String,
         secret: String,
     }
 
     let program = format!("docker-credential-{name}");
-    let run = Run {
+    let run = ProgramRun {
         program: &program,
         arguments: &["get"],
         // a helper may read its working folder, which must not be a checkout
@@ -446,7 +449,7 @@ fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
 
     let credentials = serde_json::from_slice(&finished.output).ok();
     let login =
-        credentials.map(|found: Credentials| Login { user: found.username, password: Secret::new(found.secret) });
+        credentials.map(|found: HelperCredentials| Login { user: found.username, password: Secret::new(found.secret) });
     // the user name that marks an identity token instead of a password
     if login.as_ref().is_some_and(|login| login.user == "<token>") {
         return Err(format!("`{program}` has an identity token; only user and password are supported"));

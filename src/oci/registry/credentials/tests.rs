@@ -16,7 +16,7 @@ fn reads_robot_files() {
         ("robot$base+ci:s:x\n", login("robot$base+ci", "s:x")),
     ];
     for (text, expected) in sound {
-        assert_eq!(robot(text.as_bytes()), Ok(Robot { login: expected, registry: None }), "{text}");
+        assert_eq!(robot(text.as_bytes()), Ok(RobotLogin { login: expected, registry: None }), "{text}");
     }
     let bound = robot(br#"{"name":"a","secret":"b","registry":"harbor.example"}"#).unwrap();
     assert_eq!(bound.registry.as_deref(), Some("harbor.example"));
@@ -43,15 +43,16 @@ fn reads_what_docker_and_podman_write() {
         "credsStore": "desktop",
         "HttpHeaders": {"User-Agent": "x"}
     }"#;
-    let helper = |name: &str, server: &str| Found::Helper { name: name.to_owned(), server: server.to_owned() };
+    let helper =
+        |name: &str, server: &str| ConfiguredLogin::Helper { name: name.to_owned(), server: server.to_owned() };
     let table = [
-        ("harbor.example", "base/java", Ok(Found::Login(login("a", "b")))),
-        ("harbor.example", "base/images/java", Ok(Found::Login(login("c", "d")))),
-        ("plain.example:8443", "x", Ok(Found::Login(login("e", "f")))),
+        ("harbor.example", "base/java", Ok(ConfiguredLogin::Login(login("a", "b")))),
+        ("harbor.example", "base/images/java", Ok(ConfiguredLogin::Login(login("c", "d")))),
+        ("plain.example:8443", "x", Ok(ConfiguredLogin::Login(login("e", "f")))),
         ("stored.example", "x", Ok(helper("desktop", "stored.example"))),
         ("other.example", "x", Ok(helper("desktop", "other.example"))),
         ("helped.example", "x", Ok(helper("pass", "helped.example"))),
-        ("docker.io", "x", Ok(Found::Login(login("a", "b")))),
+        ("docker.io", "x", Ok(ConfiguredLogin::Login(login("a", "b")))),
         ("token.example", "x", Err("it has an identity token; only user and password are supported")),
         ("broken.example", "x", Err("its login for this registry is malformed")),
     ];
@@ -60,7 +61,7 @@ fn reads_what_docker_and_podman_write() {
     }
     let paths = r#"{"credHelpers":{"a.example":"../../bin/sh"}}"#;
     assert!(search(paths.as_bytes(), "a.example", "x").is_err());
-    assert_eq!(search(b"{}", "a.example", "x"), Ok(Found::Nothing));
+    assert_eq!(search(b"{}", "a.example", "x"), Ok(ConfiguredLogin::Nothing));
     assert!(search(b"[]", "a.example", "x").is_err());
 }
 
@@ -79,30 +80,30 @@ fn the_first_that_knows_counts() {
     fs::write_atomic(&path("home/.docker/config.json"), auths("home").as_bytes()).unwrap();
     fs::write_atomic(&path("run/containers/auth.json"), auths("podman").as_bytes()).unwrap();
     let registry: Url = "https://harbor.example/".parse().unwrap();
-    let user = |variables: &[(Variable, &str)], file: Option<&Path>| {
+    let user = |variables: &[(EnvironmentVariable, &str)], file: Option<&Path>| {
         let get = |wanted| {
             let found = variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)?;
             Some(found.strip_prefix('/').map_or_else(|| found.into(), |name| path(name).into_os_string()))
         };
         let robot = file.map(|path| RobotFile { path, folder: folder.path() });
-        let wanted = Wanted { registry: &registry, repository: "base/java", is_named: false, robot };
+        let wanted = LoginQuery { registry: &registry, repository: "base/java", is_named: false, robot };
         find_in(&get, &wanted).map(|found| found.source.map(|source| source.login.user))
     };
     let known = |name: &str| Some(name.to_owned());
     let all = [
-        (Variable::Registry, "harbor.example"),
-        (Variable::RegistryUser, "environment"),
-        (Variable::RegistryPassword, MARKER),
-        (Variable::RegistryAuthFile, "/auth.json"),
-        (Variable::DockerConfig, "/docker"),
-        (Variable::RuntimeDir, "/run"),
-        (Variable::Home, "/home"),
+        (EnvironmentVariable::Registry, "harbor.example"),
+        (EnvironmentVariable::RegistryUser, "environment"),
+        (EnvironmentVariable::RegistryPassword, MARKER),
+        (EnvironmentVariable::RegistryAuthFile, "/auth.json"),
+        (EnvironmentVariable::DockerConfig, "/docker"),
+        (EnvironmentVariable::RuntimeDir, "/run"),
+        (EnvironmentVariable::Home, "/home"),
     ];
     assert_eq!(user(&all, Some(&path("robot"))).unwrap(), known("robot"));
     for (skipped, expected) in [(0, "environment"), (1, "file"), (3, "file"), (4, "docker"), (6, "home")] {
         assert_eq!(user(&all[skipped..], None).unwrap(), known(expected));
     }
-    assert_eq!(user(&[(Variable::RuntimeDir, "/run")], None).unwrap(), known("podman"));
+    assert_eq!(user(&[(EnvironmentVariable::RuntimeDir, "/run")], None).unwrap(), known("podman"));
     assert_eq!(user(&[], None).unwrap(), None);
     assert!(matches!(user(&all[2..], None), Err(Error::Half { missing: "SOCKEL_REGISTRY_USER" })));
     assert!(user(&all, Some(&path("no-such-file"))).is_err());
@@ -113,7 +114,7 @@ fn the_first_that_knows_counts() {
 
 #[test]
 fn the_login_of_the_environment_is_for_one_registry() {
-    let login = [(Variable::RegistryUser, "robot"), (Variable::RegistryPassword, MARKER)];
+    let login = [(EnvironmentVariable::RegistryUser, "robot"), (EnvironmentVariable::RegistryPassword, MARKER)];
     // audience, registry, named on the command line, who, what is said
     let table = [
         (None, "https://harbor.example", false, false, "set `SOCKEL_REGISTRY=harbor.example`"),
@@ -130,18 +131,18 @@ fn the_login_of_the_environment_is_for_one_registry() {
     ];
     for (audience, registry, is_named, used, said) in table {
         let get = |wanted| {
-            let audience = audience.filter(|_| wanted == Variable::Registry).map(OsString::from);
+            let audience = audience.filter(|_| wanted == EnvironmentVariable::Registry).map(OsString::from);
             audience.or_else(|| login.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into()))
         };
         let registry: Url = registry.parse().unwrap();
-        let found = find_in(&get, &Wanted { registry: &registry, repository: "", is_named, robot: None }).unwrap();
+        let found = find_in(&get, &LoginQuery { registry: &registry, repository: "", is_named, robot: None }).unwrap();
         assert_eq!(found.source.is_some(), used, "{audience:?} {registry}");
         assert!(found.unused.as_deref().unwrap_or_default().contains(said), "{:?}", found.unused);
         assert_eq!(found.unused.is_some(), !used);
     }
-    let get = |wanted| (wanted == Variable::Registry).then(|| "a b".into());
+    let get = |wanted| (wanted == EnvironmentVariable::Registry).then(|| "a b".into());
     let registry: Url = "https://harbor.example".parse().unwrap();
-    let wanted = Wanted { registry: &registry, repository: "", is_named: true, robot: None };
+    let wanted = LoginQuery { registry: &registry, repository: "", is_named: true, robot: None };
     assert!(matches!(find_in(&get, &wanted), Err(Error::Audience { .. })));
 }
 
@@ -162,9 +163,9 @@ fn a_registry_file_does_not_send_secrets_from_elsewhere_to_its_target() {
     std::os::unix::fs::symlink(elsewhere.join("plain"), checkout.join("link")).unwrap();
     let registry: Url = "https://harbor.example/".parse().unwrap();
     let attempt = |path: &Path, said: Option<&str>| {
-        let get = |wanted| said.filter(|_| wanted == Variable::Registry).map(OsString::from);
+        let get = |wanted| said.filter(|_| wanted == EnvironmentVariable::Registry).map(OsString::from);
         let robot = Some(RobotFile { path, folder: &checkout });
-        let found = find_in(&get, &Wanted { registry: &registry, repository: "", is_named: true, robot });
+        let found = find_in(&get, &LoginQuery { registry: &registry, repository: "", is_named: true, robot });
         let text = found.map(|found| found.source.unwrap().login.user).unwrap_or_else(|error| error.to_string());
         assert!(!text.contains(MARKER), "{text}");
         text
@@ -193,7 +194,7 @@ proptest! {
         let _any = robot(&bytes);
         let _any = search(&bytes, "a.example", "b");
         let file = serde_json::json!({"auths": {"a.example": {"auth": text}}, "credsStore": text}).to_string();
-        if let Ok(Found::Helper { name, .. }) = search(file.as_bytes(), "a.example", "b/c") {
+        if let Ok(ConfiguredLogin::Helper { name, .. }) = search(file.as_bytes(), "a.example", "b/c") {
             prop_assert!(!name.contains('/'));
         }
     }
