@@ -33,6 +33,8 @@ pub struct BackgroundUnpacking<'a> {
 struct UnpackingState {
     /// Packages that no thread has taken yet.
     queue: VecDeque<StoredDeb>,
+    /// The next package is the first, and the largest.
+    is_first: bool,
     /// How many packages are not finished: whoever finishes the last one reports the end.
     unfinished: usize,
     /// Title of the whole work in reports.
@@ -74,7 +76,7 @@ impl<'a> BackgroundUnpacking<'a> {
             reporter.event(ProgressEvent::Started { stage: ProgressStage::Unpack, total, what: title.clone() });
         }
 
-        let state = Mutex::new(UnpackingState { queue, unfinished, title, done, error: None });
+        let state = Mutex::new(UnpackingState { queue, is_first: true, unfinished, title, done, error: None });
         Self { contents, threads, reporter, state, changed: Condvar::new() }
     }
 
@@ -120,9 +122,9 @@ impl<'a> BackgroundUnpacking<'a> {
     }
 
     fn unpack_all(&self) {
-        while let Some(deb) = self.next() {
+        while let Some((deb, threads)) = self.next() {
             // without the lock: this is the work that threads share
-            let result = unpack::unpack(&deb, self.threads, self.contents.store());
+            let result = unpack::unpack(&deb, threads, self.contents.store());
             self.reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Unpack, by: deb.size });
 
             let mut state = self.state();
@@ -146,9 +148,13 @@ impl<'a> BackgroundUnpacking<'a> {
         }
     }
 
-    /// Takes the next package off the queue. A function of its own, so that the lock is not held while it is unpacked.
-    fn next(&self) -> Option<StoredDeb> {
-        self.state().queue.pop_front()
+    /// Takes the next package off the queue, with the number of threads that decompress it. The largest decides when all are
+    /// done, and gets all threads; of the others several are unpacked at a time, and each thread needs the memory of a
+    /// block. A function of its own, so that the lock is not held while a package is unpacked.
+    fn next(&self) -> Option<(StoredDeb, usize)> {
+        let mut state = self.state();
+        let threads = if std::mem::take(&mut state.is_first) { self.threads } else { 1 };
+        state.queue.pop_front().map(|deb| (deb, threads))
     }
 
     fn state(&self) -> MutexGuard<'_, UnpackingState> {

@@ -59,7 +59,7 @@ pub enum Error {
         limit: u64,
     },
     /// A line is neither `Name: value` nor a continuation.
-    #[error("cannot read package index: line {line} is no field: `{}`", text.escape_debug())]
+    #[error("cannot read package index: line {line} is not a field: `{}`", text.escape_debug())]
     NoField {
         /// Its number, from 1.
         line: u64,
@@ -67,7 +67,7 @@ pub enum Error {
         text: String,
     },
     /// A stanza has no `Package` field.
-    #[error("cannot read package index: the stanza that ends before line {line} names no package")]
+    #[error("cannot read package index: the stanza before line {line} has no `Package` field")]
     Nameless {
         /// Number of the line after the stanza, from 1.
         line: u64,

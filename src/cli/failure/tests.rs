@@ -1,5 +1,9 @@
 //! Which exit code and words every kind of error gets.
 
+use crate::advisory;
+use crate::apt::release::signature;
+use crate::oci::registry;
+use crate::sys::http;
 use super::*;
 use crate::apt::archive;
 use crate::build;
@@ -23,7 +27,17 @@ fn every_error_has_its_code() {
     let gone = || fetch::Error::Gone { packages: vec!["bash 5 amd64".to_owned()], is_listed: false };
     let lost = || fetch::Error::Failed(vec![fetch::FetchProblem::Gone("bash 5".to_owned())]);
     let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
-    let table: [(Failure, u8); 11] = [
+    let feed = |feed: &str| advisory::Error::Feed { feed: feed.to_owned(), cause: "x".to_owned() };
+    let key = |cause| archive::Error::Signature { pocket: "ubuntu/release".to_owned(), cause };
+    let (broken, foreign) = (signature::Error::Key("x".to_owned()), signature::Error::Untrusted(Vec::new()));
+    let no_certificate = || http::Error::Certificates { path: "ca.pem".into() };
+    let table: [(Failure, u8); 17] = [
+        (failure(feed("feeds/ubuntu.json")), 1),
+        (failure(feed("https://example.org/ubuntu.json")), 3),
+        (failure(lock::Error::Outside(AnyError::new(key(broken)))), 1),
+        (failure(lock::Error::Outside(AnyError::new(key(foreign)))), 3),
+        (failure(registry::Error::Http(no_certificate())), 1),
+        (failure(lock::Error::Outside(AnyError::new(archive::Error::Http(no_certificate())))), 1),
         (failure(file(io::ErrorKind::NotFound)), 1),
         (failure(file(io::ErrorKind::StorageFull)), 3),
         (settings::Error::NoStore.into(), 2),
