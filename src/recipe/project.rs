@@ -213,19 +213,22 @@ impl RecipeProject {
         problems: &mut Diagnostics,
     ) -> Option<ImageDefinition> {
         let base = self.images.get(&plan.base)?;
-        let mut filled = FilledImage {
+        let mut filler = ImageFiller {
+            files,
+            problems,
+            archives: Vec::new(),
+            levels: BTreeMap::new(),
             inputs: BTreeMap::from([(base.source.path.clone(), base.source.digest)]),
-            ..FilledImage::default()
         };
         for platform in &plan.platforms {
-            self.fill_platform(plan, *platform, &mut filled, files, problems)?;
+            filler.fill_platform(plan, *platform, &self.recipes)?;
         }
 
         // A user can come from any level, so only the whole image shows that there is none.
-        if filled.levels.values().any(|levels| merged_config(levels).user.is_none()) {
+        if filler.levels.values().any(|levels| merged_config(levels).user.is_none()) {
             let place = base.root.get("recipe").map(|node| node.place).unwrap_or_default();
             let message = format!("no level of the image `{}` sets `config.user`", plan.image);
-            problems.error_with_help(&base.source, place, &message, "images never run as root");
+            filler.problems.error_with_help(&base.source, place, &message, "images never run as root");
         }
 
         Some(ImageDefinition {
@@ -233,9 +236,9 @@ impl RecipeProject {
             parent: plan.parent.clone(),
             platforms: plan.platforms.clone(),
             parameters: plan.values.clone(),
-            archives: filled.archives,
-            levels: filled.levels,
-            inputs: filled.inputs,
+            archives: filler.archives,
+            levels: filler.levels,
+            inputs: filler.inputs,
             publish: publish(&base.root, plan.variant.as_deref()),
             version_of: maybe(base.root.get("version-of")),
             purpose: text(base.root.get("purpose")),
@@ -249,47 +252,44 @@ impl RecipeProject {
             },
         })
     }
+}
 
-    /// Fills in the recipes of one image for one platform. `None` if a recipe is missing, which was reported before.
-    fn fill_platform(
-        &self,
-        plan: &PlannedImage,
-        platform: Platform,
-        image: &mut FilledImage,
-        files: &mut RecipeFiles,
-        problems: &mut Diagnostics,
-    ) -> Option<()> {
+/// Fills in the recipes of one image, and collects what they give over its platforms.
+struct ImageFiller<'a> {
+    files: &'a mut RecipeFiles,
+    problems: &'a mut Diagnostics,
+    archives: Vec<ArchiveDefinition>,
+    levels: BTreeMap<Platform, Vec<LevelDefinition>>,
+    inputs: BTreeMap<String, Digest>,
+}
+
+impl ImageFiller<'_> {
+    /// Fills in the recipes for one platform. `None` if a recipe is missing, which was reported before.
+    fn fill_platform(&mut self, plan: &PlannedImage, platform: Platform, recipes: &YamlDocuments) -> Option<()> {
         let values = values_for(platform, &plan.values);
         let mut accounts = AccountCheck::default();
         let mut levels = Vec::new();
         for name in &plan.chain {
-            let YamlDocument { source, root } = self.recipes.get(name)?;
-            image.inputs.insert(source.path.clone(), source.digest);
+            let YamlDocument { source, root } = recipes.get(name)?;
+            self.inputs.insert(source.path.clone(), source.digest);
 
             // The second validation sees the values that the first one skipped because of their parameters.
-            let recipe = parameters::fill(source, root, &values, problems);
-            validate(source, &recipe, &RECIPE, ParameterPhase::Filled, problems);
-            accounts.add(source, &recipe, problems);
+            let recipe = parameters::fill(source, root, &values, self.problems);
+            validate(source, &recipe, &RECIPE, ParameterPhase::Filled, self.problems);
+            accounts.add(source, &recipe, self.problems);
 
-            let mut reader = LevelReader { source, files, inputs: &mut image.inputs, problems };
+            let mut reader =
+                LevelReader { source, files: self.files, inputs: &mut self.inputs, problems: self.problems };
             levels.push(reader.level(&recipe));
             // Only the root recipe has archives, and they are the same for all platforms.
-            if levels.len() == 1 && image.archives.is_empty() {
-                image.archives = reader.archives(&recipe);
+            if levels.len() == 1 && self.archives.is_empty() {
+                self.archives = reader.archives(&recipe);
             }
         }
 
-        image.levels.insert(platform, levels);
+        self.levels.insert(platform, levels);
         Some(())
     }
-}
-
-/// What the recipes of an image give, collected over its platforms.
-#[derive(Default)]
-struct FilledImage {
-    archives: Vec<ArchiveDefinition>,
-    levels: BTreeMap<Platform, Vec<LevelDefinition>>,
-    inputs: BTreeMap<String, Digest>,
 }
 
 /// Reads where an image is published.

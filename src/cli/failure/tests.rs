@@ -1,16 +1,16 @@
 //! Which exit code and words every kind of error gets.
 
-use crate::advisory;
-use crate::apt::release::signature;
-use crate::oci::registry;
-use crate::sys::http;
 use super::*;
+use crate::advisory;
 use crate::apt::archive;
+use crate::apt::release::signature;
 use crate::build;
 use crate::fault::AnyError;
 use crate::fetch;
+use crate::oci::registry;
 use crate::store;
 use crate::sys::fs;
+use crate::sys::http;
 use std::io;
 use std::path::Path;
 
