@@ -166,7 +166,7 @@ fn key_files_are_read_to_their_end_or_not_at_all() {
     for (title, keys, expected) in [
         ("line breaks behind it", [packets.as_slice(), b"\r\n\n"].concat(), good.as_str()),
         ("a remark before it", [b"# the key of 2026\n".as_slice(), &armored(&packets)].concat(), good.as_str()),
-        ("something behind it", [packets.as_slice(), b"\nrevoked, see mail"].concat(), "is none"),
+        ("something behind it", [packets.as_slice(), b"\nrevoked, see mail"].concat(), "is not a packet"),
         ("cut off", half.to_vec(), "has no valid self-signature"),
         ("a block without end", open[..open.len() - 20].to_vec(), "does not end"),
         ("nothing", Vec::new(), "there is no usable certificate in it"),
