@@ -1,4 +1,4 @@
-//! What can go wrong with a Harbor, in words that say what to do; Harbor's own words are quoted, made harmless.
+//! Errors of calls to Harbor, with hints. Harbor's own messages are quoted, without control characters.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -12,23 +12,23 @@ use std::fmt;
 /// Most characters of a server's message that are shown.
 const SAID: usize = 300;
 
-/// Most characters of a scanner's log that are kept: its end, where the cause is.
+/// Most characters of a scanner's log that are kept, from its end: the cause comes last.
 const LOG: usize = 4000;
 
-/// A conversation with Harbor failed. `action` completes "cannot …".
+/// A call to Harbor failed. `action` completes "cannot …".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer, or one that says that Harbor itself is broken.
+    /// Harbor does not answer, or with an error of its own.
     #[error("cannot {action}: {cause}")]
     Unreachable {
         /// What was tried.
         action: String,
         /// Identifier of the request in Harbor's log.
         request: String,
-        /// What the connection said.
+        /// The failure of the connection.
         cause: http::Error,
     },
-    /// Harbor does not know the account, or it is disabled, or its time is over (401).
+    /// Harbor does not know the account, or it is disabled or expired (401).
     #[error("cannot {action}: Harbor does not accept the login `{user}`")]
     Login {
         /// What was tried.
@@ -36,7 +36,7 @@ pub enum Error {
         /// The account.
         user: String,
     },
-    /// The account may not do that (403).
+    /// The account has no right to do that (403).
     #[error("cannot {action}: `{user}` has no right to do that{}", quoted(said))]
     NotPermitted {
         /// What was tried.
@@ -51,12 +51,12 @@ pub enum Error {
     Known {
         /// What was tried.
         action: String,
-        /// Why.
+        /// The reason.
         cause: HarborRefusal,
         /// Harbor's words.
         said: String,
     },
-    /// It is not there (404).
+    /// The thing does not exist (404).
     #[error("cannot {action}: not found{}", quoted(said))]
     NotFound {
         /// What was tried.
@@ -64,7 +64,7 @@ pub enum Error {
         /// Harbor's words.
         said: String,
     },
-    /// It is there already, or somebody is at it (409).
+    /// The thing exists already, or another request is changing it (409).
     #[error("cannot {action}: it conflicts with what is there{}", quoted(said))]
     Conflict {
         /// What was tried.
@@ -72,7 +72,7 @@ pub enum Error {
         /// Harbor's words.
         said: String,
     },
-    /// A rule of the project is against it (412).
+    /// A rule of the project forbids it (412).
     #[error("cannot {action}: a rule of the project is against it{}", quoted(said))]
     Rule {
         /// What was tried.
@@ -92,33 +92,33 @@ pub enum Error {
         /// Identifier of the request in Harbor's log.
         request: String,
     },
-    /// The answer is not what Harbor's API definition says.
+    /// The response does not match Harbor's API definition.
     #[error("cannot {action}: the answer is malformed: {cause}")]
     Malformed {
         /// What was tried.
         action: String,
-        /// What does not fit.
+        /// What is malformed.
         cause: String,
     },
-    /// It is no name of a project, repository, label or robot.
+    /// The text is not a valid name of a project, repository, label or robot.
     #[error("cannot use `{name}` as {kind}: {rule}")]
     Name {
         /// `repository`, `project`, `robot name`, …
         kind: &'static str,
-        /// The text.
+        /// The name.
         name: String,
-        /// What it must look like.
+        /// The rule that it breaks.
         rule: &'static str,
     },
     /// The registry has no Harbor API.
     #[error("cannot use {step}: `{registry}` is no Harbor")]
     NotHarbor {
-        /// What was wanted.
+        /// The step that needs Harbor.
         step: &'static str,
-        /// Address.
+        /// Address of the registry.
         registry: String,
     },
-    /// Harbor or its scanner will not scan this.
+    /// Harbor or its scanner does not scan this kind of artifact.
     #[error("cannot scan {image}: Harbor does not scan it{}", quoted(said))]
     NotScannable {
         /// `repository@digest`.
@@ -140,7 +140,7 @@ pub enum Error {
         /// `repository@digest`.
         image: String,
     },
-    /// Harbor took the request but knows of no scan.
+    /// Harbor accepted the request, but reports no scan.
     #[error("cannot scan {image}: Harbor knows of no scan, although it took the request")]
     NeverScanned {
         /// `repository@digest`.
@@ -153,10 +153,10 @@ pub enum Error {
         image: String,
         /// Time waited.
         seconds: u64,
-        /// Harbor's word for where it is.
+        /// State of the scan, in Harbor's word.
         status: String,
     },
-    /// A copy would take tags along that must not exist in the release project.
+    /// A copy would include tags that must not exist in the release project.
     #[error("cannot release {image}: it has tags that would be copied along: {}", tags.join(", "))]
     UnexpectedTags {
         /// `repository@digest`.
@@ -164,24 +164,24 @@ pub enum Error {
         /// Those tags.
         tags: Vec<String>,
     },
-    /// A tag that never moves belongs to something else.
+    /// A tag that never moves names another image.
     #[error("cannot release {image}: tag `{tag}` is {digest} already{}", if *immutable { " and immutable" } else { "" })]
     TagTaken {
         /// `repository@digest`.
         image: String,
         /// The tag.
         tag: String,
-        /// Whose it is.
+        /// The digest that it names.
         digest: Digest,
-        /// A rule of the project forbids to move it.
+        /// Whether a rule of the project forbids moving it.
         immutable: bool,
     },
-    /// What arrived is not what was sent.
+    /// The copy in the release project differs from the original.
     #[error("cannot release {image}: the release project then has {found}")]
     WrongCopy {
         /// `repository@digest`.
         image: String,
-        /// What is there.
+        /// What the release project has.
         found: String,
     },
     /// A file with a robot's secret could not be written.
@@ -239,6 +239,7 @@ impl Error {
         vec![hint]
     }
 
+    /// Returns the error for a response that cannot be read.
     pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
         Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), SAID) }
     }
@@ -281,7 +282,7 @@ struct ErrorEntry {
     message: String,
 }
 
-/// An answer that is no success.
+/// A response whose status is not a success.
 pub(crate) struct Refusal<'a> {
     pub(crate) action: &'a str,
     pub(crate) user: &'a str,
@@ -296,10 +297,12 @@ impl Refusal<'_> {
         let (code, said) = read(self.body);
         let action = self.action.to_owned();
         let user = self.user.to_owned();
-        // what is not found is looked up everywhere: only the caller knows whether it should be there
+
+        // whether a missing thing is an error, only the caller knows
         if let Some(cause) = HarborRefusal::of(self.status, &code, &said).filter(|_| self.status != 404) {
             return Error::Known { action, cause, said };
         }
+
         match self.status {
             401 => Error::Login { action, user },
             403 => Error::NotPermitted { action, user, said },
@@ -311,10 +314,12 @@ impl Refusal<'_> {
     }
 }
 
-/// Reads Harbor's error form: the first code and all messages; nothing of anything else.
+/// Reads the first code and all messages of Harbor's error document. Other documents are ignored: the page of a proxy
+/// does not help anybody.
 fn read(body: &[u8]) -> (String, String) {
     let Ok(envelope) = serde_json::from_slice::<ErrorEnvelope>(body) else { return (String::new(), String::new()) };
     let code = envelope.errors.first().map(|entry| entry.code.clone()).unwrap_or_default();
+
     let texts: Vec<&str> = envelope
         .errors
         .iter()
@@ -324,7 +329,7 @@ fn read(body: &[u8]) -> (String, String) {
     (code, harmless(&texts.join("; "), SAID))
 }
 
-/// Returns a text on one line without anything that moves a terminal's cursor.
+/// Returns a text on one line, cut, and without characters that control a terminal.
 pub(crate) fn harmless(text: &str, most: usize) -> String {
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let words: String = clean.take(most).collect();
@@ -333,14 +338,17 @@ pub(crate) fn harmless(text: &str, most: usize) -> String {
 
 /// Returns the end of a log, line by line [`harmless`].
 pub(crate) fn log_end(log: &[u8]) -> String {
-    // Harbor wraps it into JSON for those who take that (`src/server/v2.0/handler/scan.go`)
+    // Harbor wraps the log into JSON for clients that accept JSON (`src/server/v2.0/handler/scan.go`)
     let text = serde_json::from_slice::<String>(log).unwrap_or_else(|_| String::from_utf8_lossy(log).into_owned());
     let skipped = text.chars().count().saturating_sub(LOG);
     let end: String = text.chars().skip(skipped).collect();
+
+    // a log is printed to terminals: no escape sequence of an attacker's package name gets there
     let lines = end.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
     lines.filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+/// Puts Harbor's message in parentheses, if there is one.
 fn quoted(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(" ({said})") }
 }
