@@ -106,9 +106,11 @@ fn wrong(path: &Path, cause: &str) -> Error {
 fn pem(path: &Path, label: &str) -> Result<Vec<u8>, Error> {
     let text = Zeroizing::new(fs::read_text(path, MOST_BYTES)?);
     let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+
     // RFC 7468 allows text before and after the block
     let inner = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(inner, _)| inner);
     let inner = inner.ok_or_else(|| wrong(path, &format!("it has no `{begin}`")))?;
+
     // every copy of a private key is wiped when it is dropped
     let inner: Zeroizing<String> = Zeroizing::new(inner.split_whitespace().collect());
     BASE64_STANDARD.decode(inner.as_bytes()).map_err(|_| wrong(path, "its Base64 is broken"))

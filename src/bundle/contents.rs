@@ -170,6 +170,7 @@ impl BundledFileKind {
     /// Returns the media type of such a layer.
     #[must_use]
     pub fn media_type(self) -> &'static str {
+        // the last two are registered with IANA (RFC 3156 and Debian's), the others are ours
         match self {
             Self::Lock => "application/vnd.sockel.lock.v1+yaml",
             Self::InRelease => "application/vnd.sockel.bundle.in-release.v1",
@@ -182,6 +183,7 @@ impl BundledFileKind {
     /// Returns the size above which such a file is refused, in bytes.
     #[must_use]
     pub fn largest(self) -> u64 {
+        // generous, but finite: a hostile bundle must not fill the disk
         match self {
             Self::Lock => 16 << 20,
             Self::InRelease => release::SIZE_LIMIT,
@@ -218,6 +220,7 @@ impl BundleContents {
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.images.sort();
+        // indexes before pockets: pockets are compared with their indexes
         self.pockets.iter_mut().for_each(|pocket| pocket.indexes.sort());
         self.pockets.sort();
         self.keys.sort();
@@ -236,6 +239,7 @@ impl BundleContents {
     /// Returns the bytes of the manifest.
     #[must_use]
     pub fn manifest(&self) -> Vec<u8> {
+        // the digest of the configuration ties list and manifest together
         let config = self.to_json();
         oci::canonical(&json!({
             "schemaVersion": 2,
@@ -257,9 +261,11 @@ impl BundleContents {
     /// # Errors
     /// All problems, for people.
     pub fn parse(config: &[u8], manifest: &[u8]) -> Result<Self, Vec<String>> {
+        // before anything is parsed: the memory for that grows with the text
         if config.len() as u64 > LARGEST {
             return Err(vec![format!("its list of contents has more than {LARGEST} bytes")]);
         }
+
         // the version alone first: a newer format may well have other fields
         #[derive(Deserialize)]
         struct BundleVersion {
@@ -269,6 +275,7 @@ impl BundleContents {
         if known.format != u64::from(FORMAT) {
             return Err(vec![format!("it has format {}, this sockel knows {FORMAT}", known.format)]);
         }
+
         // list and manifest must be the very bytes that sockel writes: no reader can then see another bundle in them
         let contents: Self = serde_json::from_slice(config).map_err(|error| unreadable(&error))?;
         let mut problems = contents.problems();
@@ -328,6 +335,7 @@ impl BundleContents {
                 None => problems.push(format!("{} of {} is not among its files", digest, shown_text(&whose))),
             }
         }
+
         // a file without a mention could be anything: registries keep what nobody checks
         for file in &self.files {
             let title = shown(&file.title);
@@ -353,6 +361,7 @@ impl BundleContents {
 
     /// Returns every mention of a file.
     fn uses(&self) -> Vec<Use> {
+        // titles are computed, never read: a list cannot choose the names of its files
         let mut uses = Vec::new();
         for image in &self.images {
             let (whose, title) = (format!("image `{}`", image.image), title::lock(&image.image));
@@ -456,6 +465,7 @@ fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
     if raw.artifact_type.as_deref() != Some(ARTIFACT) {
         problems.push(format!("its artifact type is not `{ARTIFACT}`"));
     }
+
     // what remains in the map has no layer
     let mut listed: BTreeMap<&str, &BundledFile> = contents.files.iter().map(|file| (&*file.title, file)).collect();
     for layer in &raw.layers {
@@ -464,6 +474,7 @@ fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
             problems.push(format!("its manifest has a layer `{}` that is not among its files", shown(title)));
             continue;
         };
+        // compared as text: a digest of another algorithm is a difference like any other
         let same = layer.digest == file.digest.to_string()
             && layer.size == file.size
             && layer.media_type == file.kind.media_type();
@@ -486,6 +497,7 @@ fn check_title(title: &str) -> Result<(), &'static str> {
         Err("is empty or too long")
     } else if !title.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.~:_/%".contains(&byte)) {
         Err("has characters that are not allowed")
+    // 255 bytes is the longest name that most file systems take
     } else if title.split('/').any(|segment| matches!(segment, "" | "." | "..") || segment.len() > 255) {
         Err("is not a path below a folder")
     } else {

@@ -145,7 +145,7 @@ impl Error {
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
-            Self::StaleLock { image, .. } => &format!("lock again with `sockel lock {image}`"),
+            Self::StaleLock { image, .. } => return vec![format!("lock again with `sockel lock {image}`")],
             Self::Unproven { .. } => {
                 "archives keep only the newest state: lock anew with `sockel lock`, and bundle soon after"
             }
@@ -182,6 +182,7 @@ impl Explain for Error {
                 Turn::Input
             }
             error if error.is_outside() => Turn::Outside,
+            // a bundle that was refused once is refused always
             _ => Turn::Input,
         }
     }

@@ -76,11 +76,13 @@ fn config(manifest: &[u8]) -> Result<(Digest, u64), String> {
     let manifest: ImageManifest =
         serde_json::from_slice(manifest).map_err(|error| format!("its manifest cannot be read: {error}"))?;
 
+    // the media type of the configuration tells what an artifact is, even after a tool dropped `artifactType`
     let config = manifest.config();
     let found = config.media_type().to_string();
     if found != ARTIFACT {
         return Err(format!("it is no bundle, but `{}`", shown(&found)));
     }
+    // checked before it is fetched
     if config.size() > LARGEST {
         return Err(format!("its list of contents has {} bytes, {LARGEST} at most", config.size()));
     }

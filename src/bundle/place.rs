@@ -47,6 +47,7 @@ impl BundleLocation {
                 let name = text.rfind('/').map_or(0, |slash| slash + 1);
                 let end = name + text[name..].find(['@', ':'])?;
                 let (address, reference) = (text[..end].to_owned(), text[end + 1..].to_owned());
+
                 // a host alone has no repository
                 let has_path = address.matches('/').count() >= 3 && !address.ends_with('/');
                 (has_path && !reference.is_empty()).then_some(Self::Registry { address, reference })
@@ -62,6 +63,7 @@ impl fmt::Display for BundleLocation {
             Self::Layout(path) => write!(f, "oci:{}", path.display()),
             Self::Archive(path) => write!(f, "oci-archive:{}", path.display()),
             Self::Registry { address, reference } => {
+                // only a digest has a colon
                 let separator = if reference.contains(':') { '@' } else { ':' };
                 write!(f, "{}{separator}{reference}", crate::sys::http::mask(address))
             }

@@ -115,6 +115,7 @@ pub(super) fn contradictions(
             found.push(Contradiction { subject, listed: worst.to_string(), said: said.to_string(), by });
         }
     }
+
     // missing counts are a doubt of their own
     let Some(counts) = &announced.counts else { return found };
     let mut figures = vec![

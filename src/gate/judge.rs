@@ -185,6 +185,7 @@ impl GateVerdict {
     /// Returns the verdict in one word. Doubts come first: a report that is not trusted may lack findings.
     #[must_use]
     pub fn outcome(&self) -> GateOutcome {
+        // a refusal for doubts has another remedy: nobody should exempt findings of a wrong report
         match (self.doubts.is_empty(), self.findings.is_empty()) {
             (false, _) => GateOutcome::NotTrusted,
             (true, false) => GateOutcome::Refused,
@@ -231,6 +232,7 @@ pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: E
         unused: Vec::new(),
         tolerated: 0,
     };
+
     for finding in &report.findings {
         let mut exemptions = policy.exemptions.iter();
         let exemption = exemptions.find(|exemption| exemption.covers(finding) && !exemption.is_expired(now));
@@ -242,6 +244,7 @@ pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: E
             }
         }
     }
+
     // every exemption that covers nothing, or no longer, is reported: a list that nobody cleans hides the ones that count
     for exemption in &policy.exemptions {
         let is_used = report.findings.iter().any(|finding| exemption.covers(finding));
@@ -281,6 +284,7 @@ fn doubts(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: Epoc
     if let Some(reported) = report.foreign.first() {
         doubts.push(ReportDoubt::OtherDigest { reported: reported.clone(), wanted: facts.digest });
     }
+
     // a scan that failed or goes on may leave a report of some findings
     if report.status != "Success" {
         doubts.push(ReportDoubt::Status(report.status.clone()));
@@ -341,10 +345,12 @@ fn doubts_of_content(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy
     if packages > 0 && !facts.has_package_database {
         doubts.push(ReportDoubt::NoPackageDatabase { packages });
     }
+
     // of what a scanner saw, Harbor passes on the findings only: one of any severity shows that it saw packages
     if packages > 0 && report.findings.is_empty() && !policy.nothing_found_pass {
         doubts.push(ReportDoubt::NothingFound { packages, distribution: facts.distribution.clone() });
     }
+
     doubts.extend(doubts_of_figures(report));
     doubts.extend(report.findings.iter().flat_map(doubts_of_finding));
     doubts
@@ -356,6 +362,7 @@ fn doubts_of_figures(report: &ScanReport) -> Vec<ReportDoubt> {
         (&report.severity, "the report", "the report's own severity"),
         (&report.announced.severity, "the scan's summary", "the severity in the scan's summary"),
     ];
+
     let mut doubts = Vec::new();
     for (severity, subject, missing) in words {
         match severity {
@@ -366,6 +373,7 @@ fn doubts_of_figures(report: &ScanReport) -> Vec<ReportDoubt> {
             Some(_) => {}
         }
     }
+
     // without counts the list cannot be held against anything
     if report.announced.counts.is_none() {
         doubts.push(ReportDoubt::Missing("the number of vulnerabilities in the scan's summary"));

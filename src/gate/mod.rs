@@ -114,6 +114,7 @@ impl Finding {
     /// scanners may give only one of the two.
     #[must_use]
     pub fn repair(&self) -> Repair {
+        // scanners write the same status with and without capitals
         let status = self.status.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
         match (&self.fixed_in, status.as_str()) {
             (Some(_), _) | (None, "fixed") => Repair::Fixed,
@@ -159,6 +160,7 @@ impl ScanFacts {
         match self.distribution.as_str() {
             "debian" => self.has_debian_version,
             "ubuntu" => self.has_lsb_release,
+            // which of the two files counts is not known for other distributions
             _ => self.has_debian_version || self.has_lsb_release,
         }
     }

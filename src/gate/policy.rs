@@ -89,6 +89,7 @@ impl GatePolicy {
         if !self.severity.is_rated() || self.severity == Severity::None {
             problems.push(PolicyProblem::Threshold(self.severity.to_string()));
         }
+
         for (number, exemption) in self.exemptions.iter().enumerate() {
             let name = &exemption.vulnerability;
             if !is_identifier(name) {

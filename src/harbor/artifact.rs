@@ -104,6 +104,7 @@ impl HarborArtifact {
     /// Returns the state of the vulnerability scan; `None` when there was none, or Harbor cannot scan the artifact.
     #[must_use]
     pub fn overview(&self) -> Option<&ScanOverview> {
+        // scans of other kinds, such as for SBOMs, have entries of their own
         self.scan_overview.iter().find(|(kind, _)| is_vulnerability_report(kind)).map(|(_, overview)| overview)
     }
 
@@ -138,6 +139,7 @@ impl Harbor<'_> {
         let action = format!("read artifact `{repository}@{reference}`");
         let name = repository.encoded();
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", reference];
+
         // each detail costs Harbor queries to its database
         let ask = HarborRequest::get(action.clone(), path).query("with_tag", "true");
         let ask = match with {
@@ -147,6 +149,7 @@ impl Harbor<'_> {
                 ask.query("with_label", "true").query("with_accessory", "true").query("with_immutable_status", "true")
             }
         };
+
         match self.call(ask).await {
             Ok(reply) => {
                 let artifact: HarborArtifact = reply.json()?;

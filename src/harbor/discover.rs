@@ -39,6 +39,7 @@ impl HarborVersion {
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut numbers = text.trim_start_matches('v').split(['.', '-', '+']).map_while(|part| part.parse().ok());
+        // major and minor decide about the API; patches and builds do not change it
         let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         Self { text: text.chars().filter(char::is_ascii_graphic).take(64).collect(), numbers }
     }
@@ -125,6 +126,7 @@ impl Harbor<'_> {
             Err(Error::Unreachable { cause: http::Error::Status { status: 501 | 505, .. }, .. }) => return Ok(None),
             other => other?,
         };
+
         match (status, SystemInformation::read(status, reply.bytes())) {
             (_, Some(SystemInformation { harbor_version: Some(version), read_only, external_url, .. })) => {
                 let version = HarborVersion::of(&version);

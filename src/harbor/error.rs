@@ -204,6 +204,7 @@ impl Error {
             Self::File(error) => return error.hints(),
             Self::Status { request, .. } => format!("Harbor's log says more under request `{request}`"),
             Self::Login { user, .. } => {
+                // Harbor's default prefix of robots is `robot$`, and users cannot have a `$`
                 let kind = if user.contains('$') { "robot" } else { "user" };
                 format!(
                     "look whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
@@ -258,6 +259,7 @@ impl Explain for Error {
             | Self::File(_) => Turn::Input,
             Self::Known { cause, .. } => cause.turn(),
             Self::Unreachable { cause, .. } if cause.is_input() => Turn::Input,
+            // refused on purpose: another try changes nothing until a person decides
             Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
             _ => Turn::Outside,
         }
@@ -331,6 +333,7 @@ fn read(body: &[u8]) -> (String, String) {
 
 /// Returns a text on one line, cut, and without characters that control a terminal.
 pub(crate) fn harmless(text: &str, most: usize) -> String {
+    // spaces instead of control characters, so that words stay apart
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let words: String = clean.take(most).collect();
     words.split_whitespace().collect::<Vec<_>>().join(" ")

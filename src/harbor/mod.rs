@@ -160,6 +160,7 @@ impl HarborRequest {
         }
         url
     }
+
     /// Returns the error for a call that got no usable response.
     fn unreachable(&self, identifier: &str, cause: http::Error) -> Error {
         Error::Unreachable { action: self.action.clone(), request: identifier.to_owned(), cause }
@@ -238,6 +239,7 @@ impl<'a> Harbor<'a> {
         };
         let has_body = ask.body.is_some();
         let mut request = HttpRequest::new(ask.method.clone(), ask.url(&self.origin), body);
+
         // without `x-is-resource-name` a project whose name is a number would be taken for an identifier
         let headers = &mut request.headers;
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
@@ -245,6 +247,7 @@ impl<'a> Harbor<'a> {
         headers.insert("x-accept-vulnerabilities", HeaderValue::from_static(REPORT));
         let identifier = HeaderValue::from_str(identifier).expect("digits, letters and hyphens are a header value");
         headers.insert("x-request-id", identifier);
+
         if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }

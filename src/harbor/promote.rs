@@ -129,6 +129,7 @@ impl Harbor<'_> {
                 return Err(Error::NotFound { action, said: "it is not in the staging project".to_owned() });
             }
         };
+
         if let Some(source) = &source {
             done.missing = self.missing(promotion, source, &target).await?;
         }
@@ -169,6 +170,7 @@ impl Harbor<'_> {
 
     /// Looks up whose the release tags are, fixed ones first.
     async fn owners(&self, promotion: &Promotion<'_>) -> Result<Vec<(String, TagOwner)>, Error> {
+        // fixed tags first: a taken one is the error that matters most
         let mut owners = Vec::new();
         let fixed = promotion.fixed.iter().map(|tag| (tag, false));
         for (tag, moves) in fixed.chain(promotion.moving.iter().map(|tag| (tag, true))) {
@@ -189,6 +191,7 @@ impl Harbor<'_> {
         if holder.digest == promotion.digest {
             return Ok(TagOwner::This);
         }
+
         // the project's rules may forbid what the recipe allows
         let immutable = holder.tag(tag).is_some_and(|tag| tag.immutable);
         if moves && !immutable {
@@ -222,6 +225,7 @@ impl Harbor<'_> {
     pub async fn remove_tag(&self, repository: &Repository, digest: &Digest, tag: &str) -> Result<(), Error> {
         let (name, reference) = (repository.encoded(), digest.to_string());
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "tags", tag];
+        // the digest is part of the address: a tag that somebody moved in the meantime is not removed
         let action = format!("remove tag `{tag}` of `{repository}@{digest}`");
         match self.call(HarborRequest::new(Method::DELETE, action, path)).await {
             // somebody was faster

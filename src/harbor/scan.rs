@@ -166,6 +166,7 @@ impl Harbor<'_> {
         digest: &Digest,
         patience: &ScanPatience,
     ) -> Result<Scanned, Error> {
+        // once more, and not again and again: on a busy Harbor another scan may always come in between
         let scanned = self.scan_once(repository, digest, patience).await.map_err(gone)?;
         if scanned.report.contradictions().is_empty() {
             return Ok(scanned);
@@ -303,9 +304,11 @@ impl Harbor<'_> {
         if health.as_deref() == Some(UNHEALTHY) {
             return Err(unhealthy(&format!("images of project `{project}`")));
         }
+
         let ask = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
         let Some(metadata) = permitted(self.call(ask).await)? else { return Ok(None) };
         let Ok(ScannerMetadata { properties }) = metadata.json() else { return Ok(None) };
+        // scanners may leave this property out
         let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
         Ok(text.and_then(|text| time::parse(&text)))
     }

@@ -8,6 +8,7 @@ pub(crate) fn parse(text: &str) -> Option<Epoch> {
     if text.len() > 64 || !text.is_ascii() {
         return None;
     }
+
     // `2026-11-23T05:30:45`; RFC 3339 also allows a small `t` or a space
     let (seconds, rest) = text.split_at_checked(19)?;
     let mut normal = seconds.replacen(['t', ' '], "T", 1);
@@ -22,6 +23,7 @@ pub(crate) fn parse(text: &str) -> Option<Epoch> {
         }
         None => rest,
     };
+
     let offset = match zone.as_bytes() {
         b"Z" | b"z" => 0,
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
@@ -31,6 +33,7 @@ pub(crate) fn parse(text: &str) -> Option<Epoch> {
         }
         _ => return None,
     };
+
     // 0001-01-01T00:00:00Z stands for "no time" in Go
     Some(Epoch(local - offset)).filter(|epoch| epoch.0 > 0)
 }

@@ -140,6 +140,7 @@ impl ScanEvent {
         if body.len() > LIMIT {
             return Err(InvalidEvent(format!("it has more than {LIMIT} bytes")));
         }
+
         // only the type is required: an event of an unknown kind still tells that something happened
         let payload: WebhookPayload = serde_json::from_slice(body).map_err(|cause| InvalidEvent(cause.to_string()))?;
         let data = payload.event_data.unwrap_or_default();

@@ -355,6 +355,7 @@ pub async fn publish(orders: &[PublishOrder<'_>], place: &PublishPlace<'_>) -> V
         finish(place.explain(result).await, &mut published);
         all.push(published);
     }
+
     // scans wait in Harbor's queue, so all are asked for at the same time
     let scans = orders.iter().zip(&mut all).filter(|(_, published)| published.is_under_way());
     let scans = scans.map(|(order, published)| async move {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// Reads the gate's policy. A missing key means the strict choice.
 pub(crate) fn policy(node: &YamlNode) -> GatePolicy {
+    // the usual policy is the strict one
     let usual = GatePolicy::usual();
     let exemptions = node.get("exemptions").map(YamlNode::items).unwrap_or_default();
     GatePolicy {
@@ -35,6 +36,7 @@ pub(crate) fn patience(node: &YamlNode) -> ScanPatience {
 
 /// Converts to whole hours, rounded up.
 fn hours(seconds: u64) -> u32 {
+    // a limit beyond every age means that age does not matter
     u32::try_from(seconds.div_ceil(3600)).unwrap_or(u32::MAX)
 }
 

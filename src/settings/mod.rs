@@ -110,6 +110,7 @@ impl RegistryFile {
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        // the folder is only for paths within the file: the file itself was opened through `files`
         let path = project.join(REGISTRY_FILE);
         Self::understand(REGISTRY_FILE, &text, path.parent().unwrap_or(project), Some(&files)).map(Some)
     }
@@ -142,10 +143,12 @@ impl RegistryFile {
         let source = SourceFile::new(shown.to_owned(), text.to_owned());
         let mut problems = Diagnostics::default();
         let mut file = Self::default();
+        // without a document there is nothing to check: its syntax errors are problems already
         if let Some(root) = parse(&source, &mut problems) {
             validate(&source, &root, &REGISTRY, ParameterPhase::Filled, &mut problems);
             check_projects(&source, &root, &mut problems);
             check_receivers(&source, &root, &mut problems);
+
             // an operator's own file may lead anywhere, a project comes from a repository that others write to
             if let Some(project) = project {
                 check_files(&source, &root, project, &mut problems);
@@ -219,12 +222,14 @@ fn path(node: Option<&YamlNode>, folder: &Path) -> Option<PathBuf> {
 
 /// Reads a path, which is relative to the file's folder, or an address.
 fn located(name: &str, folder: &Path) -> String {
+    // OSV records may be on a server as well as in the project
     let is_address = name.starts_with("https://") || name.starts_with("http://");
     if is_address { name.to_owned() } else { folder.join(name).display().to_string() }
 }
 
 /// Checks what the schema cannot express: that target and projects fit together.
 fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
+    // projects are Harbor's, so a layout folder cannot have any
     let target = root.get("target");
     let is_folder = target.is_none_or(|node| node.text().starts_with("oci:"));
     let Some(projects) = root.get("projects") else { return };
@@ -250,6 +255,7 @@ fn check_files(source: &SourceFile, root: &YamlNode, project: &ConfinedFolder, p
     let receivers =
         root.get("announce").map(YamlNode::items).unwrap_or_default().iter().filter_map(|node| node.get("secret"));
     let advisories = root.get("advisories").map(YamlNode::items).unwrap_or_default().iter();
+
     for node in single.chain(receivers).chain(advisories) {
         let Some(path) = below_project(node.text()) else { continue };
         if let Err(error) = project.check(&path) {
@@ -276,12 +282,14 @@ fn below_project(text: &str) -> Option<String> {
     if Path::new(text).is_absolute() || text.contains("://") {
         return None;
     }
+
     // paths are relative to the folder of the registry file
     let mut parts: Vec<&str> = REGISTRY_FILE.split('/').collect();
     parts.pop();
     for part in text.split('/') {
         match part {
             "" | "." => (),
+            // above the project's folder nothing is left to pop
             ".." => drop(parts.pop()?),
             name => parts.push(name),
         }

@@ -88,6 +88,7 @@ impl RegistryFile {
             staging: project(&projects.staging, setup.staging_storage),
             release: project(&projects.release, setup.release_storage),
             withhold: setup.withhold.as_deref().map(Severity::of),
+            // the same as the gate's: or Harbor withholds images that the gate has passed
             exemptions: self.gate.exemptions.clone(),
             signed: setup.signed,
             moving: moving_tags(definitions),
@@ -97,6 +98,7 @@ impl RegistryFile {
             webhook: setup.webhook.as_ref().map(|address| Webhook {
                 name: WEBHOOK.to_owned(),
                 address: address.clone(),
+                // the registry file is committed, so it holds no secrets
                 authorization: None,
             }),
         })

@@ -74,18 +74,22 @@ pub fn read(
     let native = by_kind.into_iter().find(|(kind, _)| is_vulnerability_report(kind));
     let (_, native) = native.ok_or("it has no vulnerability report of a known kind")?;
     let items = native.vulnerabilities.unwrap_or_default();
+    // a limit on work, not on memory: the size of the response is limited as well
     if items.len() > ENTRIES {
         return Err(format!("it has more than {ENTRIES} vulnerabilities"));
     }
+
     // Harbor's records are shared by images: a finding that names another digest does not belong to this image
     let own = digest.to_string();
     let digests = items.iter().flat_map(|item| item.artifact_digests.iter().flatten());
     let foreign: BTreeSet<String> = digests.filter(|other| **other != own).map(|other| word(other)).collect();
+
     // counted before findings are sorted out: Harbor's own counts have an entry per file as well
     let mut listed = gate::SeverityCounts::default();
     for item in &items {
         listed.add(&severity(item.severity.as_deref()), item.fix_version.as_ref().is_some_and(|fix| !fix.is_empty()));
     }
+
     Ok(gate::ScanReport {
         digest,
         status: overview.scan_status.clone(),

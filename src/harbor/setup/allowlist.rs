@@ -83,6 +83,7 @@ impl SetupRun<'_, '_> {
             }
             return Ok(());
         };
+
         // the expiry of an empty list does not matter
         let present = found.cve_allowlist.as_ref().map(Allowlist::entries).unwrap_or_default();
         if present == wanted || (present.names.is_empty() && wanted.names.is_empty()) {

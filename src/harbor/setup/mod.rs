@@ -148,6 +148,7 @@ impl SetupRun<'_, '_> {
                 Err(error) => return Err(error),
             },
         };
+
         let is_there = matches!(state, StepState::Exists | StepState::Created | StepState::Changed(_));
         self.step(what, state);
         Ok(is_there)
@@ -207,6 +208,7 @@ impl Harbor<'_> {
         let mut run = SetupRun { harbor: self, dry, steps: Vec::new() };
         let staging = run.project(&wanted.staging, &project::staging_flags()).await?;
         let release = run.project(&wanted.release, &project::release_flags(wanted)).await?;
+
         run.retention(&wanted.staging.name, staging.as_ref(), wanted.keep).await?;
         run.immutability(&wanted.release.name, release.as_ref(), &wanted.moving).await?;
         run.labels(&wanted.release.name, release.as_ref(), &wanted.labels).await?;
@@ -217,6 +219,7 @@ impl Harbor<'_> {
         if let Some(webhook) = &wanted.webhook {
             run.webhook(&wanted.staging.name, staging.is_some(), webhook).await?;
         }
+
         // robots last: rights on a project can only be given once it exists
         if let Some(robots) = &wanted.robots {
             run.robots(robots, &wanted.staging.name, &wanted.release.name).await?;
@@ -244,6 +247,7 @@ fn check(wanted: &HarborSetup) -> Result<(), Error> {
         let rule = "staging and release must be two projects";
         return Err(Error::Name { kind: "project", name: wanted.release.name.clone(), rule });
     }
+
     // one robot for both would be able to release what it pushed
     if let Some(robots) = &wanted.robots {
         name::check_robot(&robots.pipeline)?;
@@ -253,6 +257,7 @@ fn check(wanted: &HarborSetup) -> Result<(), Error> {
             return Err(Error::Name { kind: "robot name", name: robots.release.clone(), rule });
         }
     }
+
     if let Some(label) = wanted.labels.iter().find(|label| !is_label(label)) {
         return Err(Error::Name { kind: "label", name: label.clone(), rule: "it must have 1 to 128 characters" });
     }

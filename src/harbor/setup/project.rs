@@ -73,6 +73,7 @@ pub(super) fn release_flags(wanted: &HarborSetup) -> Flags {
     flags.remove("public");
     flags.insert("prevent_vul", wanted.withhold.is_some().to_string());
     flags.insert("enable_content_trust_cosign", wanted.signed.to_string());
+
     if let Some(severity) = &wanted.withhold {
         // the project's own list counts, not the system's
         flags.insert("reuse_sys_cve_allowlist", OFF.to_owned());
@@ -117,6 +118,7 @@ impl SetupRun<'_, '_> {
                 HarborRequest::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
             self.act(&what, ask, Some(words.join(", "))).await?;
         }
+
         self.quota(project, &found).await?;
         Ok(Some(found))
     }
@@ -187,6 +189,7 @@ impl SetupRun<'_, '_> {
             self.step(what, StepState::Left { remedy });
             return Ok(());
         };
+
         let Quota { id, hard } = quota;
         match hard.get("storage") {
             Some(present) if *present == wanted => self.step(what, StepState::Exists),
@@ -223,6 +226,7 @@ impl SetupRun<'_, '_> {
             .list(|| HarborRequest::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier));
         let present: Result<Vec<Label>, Error> = list.await;
         let Some(present) = self.look(&format!("labels of project `{project}`"), present).await? else { return Ok(()) };
+
         for (label, what) in labels.iter().zip(steps) {
             if present.iter().any(|existing| existing.name == *label) {
                 self.step(what, StepState::Exists);

@@ -241,6 +241,7 @@ impl RobotAccount {
 
     /// Returns a remedy for a robot that exists, but does not work.
     fn trouble(&self, now: i64) -> Option<&'static str> {
+        // -1 stands for "never"
         match self.expires_at {
             _ if self.disable => Some("it is disabled: enable it in Harbor"),
             Some(time) if time > 0 && time <= now => Some("it is expired: delete it in Harbor and run this again"),
@@ -252,6 +253,7 @@ impl RobotAccount {
 impl KeptSecret {
     /// Returns the file's text.
     fn text(&self) -> String {
+        // the only place where the secret leaves its type
         json!({"name": self.name, "secret": self.secret.expose(), "registry": self.registry}).to_string()
     }
 }
@@ -295,6 +297,7 @@ impl SetupRun<'_, '_> {
             self.step(what, StepState::Exists);
             return Ok(());
         }
+
         let mut change = difference(wanted, &present, '+');
         change.extend(difference(&present, wanted, '-'));
 
@@ -305,6 +308,7 @@ impl SetupRun<'_, '_> {
             "description": robot.description,
             "level": if robot.level.is_empty() { "system" } else { &robot.level },
             "disable": false,
+            // a validity that a person chose stays
             "duration": robot.duration.unwrap_or(-1),
             "permissions": permissions(wanted),
         });
@@ -321,6 +325,7 @@ impl SetupRun<'_, '_> {
             self.step(what, StepState::WouldCreate);
             return Ok(());
         }
+
         // Harbor shows the secret only once: first make sure that it can be written
         let path = robots.keep.join(format!("{name}.json"));
         let place = RobotPlace::open(&robots.keep)?;
@@ -332,6 +337,7 @@ impl SetupRun<'_, '_> {
             "duration": robots.days,
             "permissions": permissions(wanted),
         });
+
         // never retried: a retry would not get the secret of the robot that the first attempt created
         let ask = HarborRequest::post(format!("create {what}"), ["robots"]).body(body).once();
         let state = match self.harbor.call(ask).await {

@@ -61,6 +61,7 @@ impl ProjectRule {
     fn moving(&self) -> Option<&str> {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
         let [tag] = tags else { return None };
+        // every pattern of ours begins with that of signatures
         let is_ours = tag.pattern == SIGNATURES || tag.pattern.starts_with(&format!("{{{SIGNATURES},"));
         (is_ours && tag.decoration == "excludes" && self.is_everywhere()).then_some(&tag.pattern)
     }
@@ -73,6 +74,7 @@ impl ProjectRule {
     /// Tells whether the rule is for all repositories.
     fn is_everywhere(&self) -> bool {
         let scopes = self.scope_selectors.as_ref().and_then(|scopes| scopes.get("repository"));
+        // a rule for some repositories does not protect, or clean up, the others
         let Some([scope]) = scopes.map(Vec::as_slice) else { return false };
         scope.decoration == "repoMatches" && scope.pattern == "**"
     }
@@ -87,6 +89,7 @@ impl ProjectRule {
         let kept = self.params.as_ref()?.get("latestPushedK")?;
         kept.as_u64().or_else(|| kept.as_str()?.parse().ok())
     }
+
     /// Returns what a retention rule keeps, in words.
     fn kept(&self) -> String {
         match self.count() {
@@ -224,6 +227,7 @@ impl SetupRun<'_, '_> {
             self.after_project([what], project);
             return Ok(());
         };
+
         // 0 would delete an image while it is judged
         let keep = keep.max(1);
         let mut body = retention(found.project_id, keep);

@@ -48,6 +48,7 @@ impl WebhookPolicy {
     fn fits(&self, webhook: &Webhook) -> bool {
         let events: BTreeSet<&str> = self.event_types.iter().flatten().map(String::as_str).collect();
         let targets = self.targets.as_deref().unwrap_or_default();
+        // a second target would send the events, and perhaps a secret, elsewhere as well
         let is_target = matches!(targets, [target] if target.address == webhook.address);
         self.enabled && is_target && events == BTreeSet::from(EVENTS)
     }
