@@ -336,7 +336,7 @@ impl BundleContents {
             }
         }
 
-        // a file without a mention could be anything: registries keep what nobody checks
+        // a file without a mention could be anything, and no build would ever look at it
         for file in &self.files {
             let title = shown(&file.title);
             match titles_of.get(&file.digest) {

@@ -135,7 +135,7 @@ pub(super) fn states<'a>(
                 architectures: BTreeSet::new(),
             });
 
-            // the latest epoch: what was valid for one of the locks is no replay of an old state
+            // the latest epoch is the strictest: the state must have been valid for every lock that names it
             state.epoch = state.epoch.max(lock.epoch);
             if !state.archives.contains(&archive) {
                 state.archives.push(archive);

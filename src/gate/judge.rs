@@ -102,7 +102,7 @@ pub enum ReportDoubt {
         limit: u32,
     },
     /// The age of the vulnerability database is unknown.
-    #[error("nobody says how old the scanner's vulnerability database is")]
+    #[error("the age of the scanner's vulnerability database is unknown")]
     UnknownDatabase,
     /// The scanner cannot have recognised the distribution, so it has judged no Debian package.
     #[error("the image has no file by which the scanner recognises `{distribution}`")]
@@ -118,7 +118,7 @@ pub enum ReportDoubt {
     },
     /// The report is empty, so it cannot be told whether the scanner saw the packages at all.
     #[error(
-        "the report has no finding of any severity: whether the scanner saw the {packages} packages of `{distribution}` it cannot say"
+        "the report has no finding of any severity, so it does not show whether the scanner saw the {packages} packages of `{distribution}`"
     )]
     NothingFound {
         /// How many there are.
@@ -151,11 +151,11 @@ impl ReportDoubt {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::OtherDigest { .. } => "scan the image again",
-            Self::Status(_) | Self::BeforeImage { .. } => "scan the image again, and look at the scanner's log",
+            Self::Status(_) | Self::BeforeImage { .. } => "scan the image again, and check the scanner's log",
             Self::NoScanner | Self::NoTime | Self::Severity { .. } | Self::Missing(_) | Self::Unnamed(_) => {
-                "look whether Harbor and its scanner adapter have supported versions"
+                "check whether Harbor and its scanner adapter have supported versions"
             }
-            Self::Future { .. } => "look at the clocks of this machine, of Harbor and of its scanner",
+            Self::Future { .. } => "check the clocks of this machine, of Harbor and of its scanner",
             Self::OldDatabase { .. } => {
                 "let the scanner update its database, or allow an older one with `database-age` in `gate`"
             }
@@ -166,10 +166,10 @@ impl ReportDoubt {
                 "build the image with the files that scanners look for"
             }
             Self::NothingFound { .. } => {
-                "look whether the scanner supports this release of the distribution: an older image of it has findings; if it does, set `nothing-found-pass: true` in `gate`"
+                "check whether the scanner supports this release of the distribution: an older image of it should have findings; if it does, set `nothing-found-pass: true` in `gate`"
             }
             Self::Contradiction(_) => {
-                "it was scanned twice; Harbor keeps one record for a vulnerability and package, which the scan of any image writes: publish again while nothing else is scanned, and if that does not help, delete the images that were scanned otherwise"
+                "the image was scanned twice; Harbor keeps one record per vulnerability and package, which the scan of any image overwrites: publish again while nothing else is being scanned; if that does not help, delete the other images whose scans give other severities"
             }
         }
     }
@@ -206,16 +206,18 @@ impl GateVerdict {
         for finding in &self.findings {
             let hint = match finding.repair() {
                 Repair::Fixed => "lock and build again: some findings are fixed in newer packages",
-                Repair::Open => "what cannot be fixed needs an exemption with reason and end, or another threshold",
+                Repair::Open => {
+                    "findings without a fix need an exemption with a reason and an end, or another threshold"
+                }
                 Repair::Unknown => {
-                    "of some findings the scanner does not say whether they are fixed, so they count as fixable: lock and build again, or exempt them with reason and end"
+                    "for some findings the scanner does not say whether a fix exists, so they count as fixable: lock and build again, or exempt them with a reason and an end"
                 }
             };
             hints.insert(hint.to_owned());
         }
 
         if !self.expired.is_empty() {
-            hints.insert("look again at the exemptions that are over".to_owned());
+            hints.insert("review the expired exemptions".to_owned());
         }
         hints.into_iter().collect()
     }
@@ -262,7 +264,7 @@ fn stops(finding: &Finding, policy: &GatePolicy) -> bool {
     // a threshold that is no severity would let everything through
     let threshold = if policy.severity.is_rated() { &policy.severity } else { &Severity::Negligible };
 
-    // an unknown word stops in any case: nobody knows how bad it is
+    // an unknown word stops in any case: it may mean anything
     let is_severe = if finding.severity.is_rated() {
         finding.severity >= *threshold && finding.severity != Severity::None
     } else {

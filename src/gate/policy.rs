@@ -15,13 +15,13 @@ pub struct GatePolicy {
     pub severity: Severity,
     /// Only findings that an update would fix stop an image.
     pub fixable_only: bool,
-    /// Vulnerabilities that nobody has rated yet do not stop an image. (Words that are no severity always do.)
+    /// Vulnerabilities that are not rated yet do not stop an image. (Unknown words always do.)
     pub unrated_pass: bool,
     /// Oldest vulnerability database that is trusted, in hours.
     pub max_database_age_hours: u32,
-    /// A report is trusted though nobody says how old the scanner's database is.
+    /// A report is trusted even if the age of the scanner's database is unknown.
     pub unknown_database_age_pass: bool,
-    /// A report without any finding of any severity is trusted, though nobody says whether the scanner saw the packages.
+    /// A report without any finding is trusted, although it does not show whether the scanner saw the packages.
     pub nothing_found_pass: bool,
     /// Findings that are accepted for a time.
     pub exemptions: Vec<Exemption>,

@@ -82,7 +82,7 @@ struct SystemInformation {
     harbor_version: Option<String>,
     read_only: Option<bool>,
     external_url: Option<String>,
-    // nobody else has these two, and Harbor shows them to everybody
+    // only Harbor has these two keys, and it shows them without a login
     auth_mode: Option<String>,
     self_registration: Option<bool>,
 }

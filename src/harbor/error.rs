@@ -65,7 +65,7 @@ pub enum Error {
         said: String,
     },
     /// The thing exists already, or another request is changing it (409).
-    #[error("cannot {action}: it conflicts with what is there{}", quoted(said))]
+    #[error("cannot {action}: it exists already, or another request is changing it{}", quoted(said))]
     Conflict {
         /// What was tried.
         action: String,
@@ -73,7 +73,7 @@ pub enum Error {
         said: String,
     },
     /// A rule of the project forbids it (412).
-    #[error("cannot {action}: a rule of the project is against it{}", quoted(said))]
+    #[error("cannot {action}: a rule of the project forbids it{}", quoted(said))]
     Rule {
         /// What was tried.
         action: String,
@@ -207,11 +207,11 @@ impl Error {
                 // Harbor's default prefix of robots is `robot$`, and users cannot have a `$`
                 let kind = if user.contains('$') { "robot" } else { "user" };
                 format!(
-                    "look whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
+                    "check whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
                 )
             }
             Self::NotPermitted { said, .. } if said.contains("CSRF") => {
-                "Harbor took the request for a browser's: let no proxy add its `sid` cookie".to_owned()
+                "Harbor took the request for a browser's: no proxy may add Harbor's `sid` cookie".to_owned()
             }
             Self::NotPermitted { .. } => {
                 "give the account the right; robots made by `sockel publish --setup` have all that they need".to_owned()
@@ -221,19 +221,19 @@ impl Error {
                 "projects are made by `sockel publish --setup`; to an account without rights they look missing"
                     .to_owned()
             }
-            Self::Malformed { .. } => "look whether something between here and Harbor answers in its place".to_owned(),
+            Self::Malformed { .. } => "check whether a proxy answers in place of Harbor".to_owned(),
             Self::NotScannable { .. } => {
-                "look whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
+                "check whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
             }
             Self::ScanFailed { log, .. } if log.is_empty() => "Harbor has no log of the scan".to_owned(),
             Self::ScanFailed { log, .. } => format!("the scanner's log ends with: {}", log.replace('\n', " | ")),
-            Self::ScanTooLong { .. } => "look at Harbor's job queue, or allow more time".to_owned(),
+            Self::ScanTooLong { .. } => "check Harbor's job queue, or allow more time".to_owned(),
             Self::UnexpectedTags { .. } => {
                 "remove them in the staging project: Harbor copies all tags of an artifact".to_owned()
             }
             Self::TagTaken { immutable: true, .. } => "choose a new tag: this one can never be moved".to_owned(),
             Self::TagTaken { .. } => "choose a new tag, or name this one among the tags that move".to_owned(),
-            Self::Rule { .. } => "look at the immutability and deployment rules of the project".to_owned(),
+            Self::Rule { .. } => "check the immutability and deployment rules of the project".to_owned(),
             Self::Conflict { .. } | Self::ScanStopped { .. } | Self::NeverScanned { .. } => "try again".to_owned(),
             Self::Name { .. } | Self::NotHarbor { .. } | Self::WrongCopy { .. } => return Vec::new(),
         };
@@ -397,11 +397,16 @@ mod tests {
                 Turn::Input,
             ),
             (404, "<html>".to_owned(), "cannot copy it: not found", Turn::Input),
-            (409, form("CONFLICT", ""), "cannot copy it: it conflicts with what is there (CONFLICT)", Turn::Outside),
+            (
+                409,
+                form("CONFLICT", ""),
+                "cannot copy it: it exists already, or another request is changing it (CONFLICT)",
+                Turn::Outside,
+            ),
             (
                 412,
                 form("PRECONDITION", "tag is immutable"),
-                "cannot copy it: a rule of the project is against it (tag is immutable)",
+                "cannot copy it: a rule of the project forbids it (tag is immutable)",
                 Turn::Policy,
             ),
             (

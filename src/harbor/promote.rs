@@ -159,10 +159,10 @@ impl Harbor<'_> {
         // each image of an index may be signed on its own
         for child in source.references.iter().take(CHILDREN) {
             let reference = child.child_digest.to_string();
-            let here = self.artifact(promotion.from, &reference, ArtifactDetails::Details).await?;
-            let Some(here) = here.filter(|here| !here.accessories.is_empty()) else { continue };
-            if let Some(there) = self.artifact(promotion.to, &reference, ArtifactDetails::Details).await? {
-                missing.extend(lacking(&here, &there));
+            let original = self.artifact(promotion.from, &reference, ArtifactDetails::Details).await?;
+            let Some(original) = original.filter(|image| !image.accessories.is_empty()) else { continue };
+            if let Some(copy) = self.artifact(promotion.to, &reference, ArtifactDetails::Details).await? {
+                missing.extend(lacking(&original, &copy));
             }
         }
         Ok(missing)
@@ -228,7 +228,7 @@ impl Harbor<'_> {
         // the digest is part of the address: a tag that somebody moved in the meantime is not removed
         let action = format!("remove tag `{tag}` of `{repository}@{digest}`");
         match self.call(HarborRequest::new(Method::DELETE, action, path)).await {
-            // somebody was faster
+            // another run was faster
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -266,7 +266,7 @@ impl Harbor<'_> {
             pause *= 2;
         }
 
-        let said = "another copy of it is under way and does not end".to_owned();
+        let said = "another copy of it has not finished".to_owned();
         Err(Error::Conflict { action: format!("release {image}"), said })
     }
 
@@ -299,7 +299,7 @@ impl Harbor<'_> {
                     TagOwner::Other => done.to_move.push(tag),
                     TagOwner::Nobody => {
                         let action = format!("set tag `{tag}` of `{}`", promotion.to);
-                        return Err(Error::Conflict { action, said: "though nobody has it".to_owned() });
+                        return Err(Error::Conflict { action, said: "though no image has it".to_owned() });
                     }
                 }
             }
@@ -340,9 +340,9 @@ impl Harbor<'_> {
 
 /// Returns the accessories of the source that the target lacks.
 fn lacking(source: &HarborArtifact, target: &HarborArtifact) -> Vec<Digest> {
-    let there: BTreeSet<Digest> = target.accessories.iter().map(|accessory| accessory.digest).collect();
-    let here = source.accessories.iter().map(|accessory| accessory.digest);
-    here.filter(|digest| !there.contains(digest)).collect()
+    let copied: BTreeSet<Digest> = target.accessories.iter().map(|accessory| accessory.digest).collect();
+    let original = source.accessories.iter().map(|accessory| accessory.digest);
+    original.filter(|digest| !copied.contains(digest)).collect()
 }
 
 /// Checks that a copy brought no unexpected tags: somebody may have tagged the source in between.

@@ -119,11 +119,11 @@ impl Error {
                     .to_owned(),
             ],
             Self::FixedTag { image, .. } => vec![
-                format!("`sockel lock {image}` gives what changed a revision, and `{{fixed}}` in `tags` names it"),
+                format!("`sockel lock {image}` gives a changed image a new revision, and `{{fixed}}` in `tags` contains it"),
                 "two images in one repository need tags of their own, such as `{fixed}-debian`".to_owned(),
             ],
-            Self::Lost { .. } => vec!["another try builds what is missing".to_owned()],
-            Self::Cache(_) => vec!["another try builds the image, if its cache entry is gone".to_owned()],
+            Self::Lost { .. } => vec!["try again: the next run builds what is missing".to_owned()],
+            Self::Cache(_) => vec!["try again: the next run builds the image if its cache entry is gone".to_owned()],
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }

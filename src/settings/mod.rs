@@ -55,7 +55,7 @@ pub struct RegistryFile {
     pub credentials: Option<PathBuf>,
     /// File with the login that alone may write to the release project.
     pub release_credentials: Option<PathBuf>,
-    /// Certificate authorities to trust besides the system's.
+    /// Certificate authorities to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// Client certificate and key for mutual TLS.
     pub client_certificate: Option<PathBuf>,
@@ -142,6 +142,7 @@ impl RegistryFile {
     fn understand(shown: &str, text: &str, folder: &Path, project: Option<&ConfinedFolder>) -> Result<Self, Error> {
         let source = SourceFile::new(shown.to_owned(), text.to_owned());
         let mut problems = Diagnostics::default();
+
         let mut file = Self::default();
         // without a document there is nothing to check: its syntax errors are problems already
         if let Some(root) = parse(&source, &mut problems) {
@@ -155,6 +156,7 @@ impl RegistryFile {
             }
             file = Self::of(&root, folder);
         }
+
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(file) }
     }
 
@@ -166,6 +168,7 @@ impl RegistryFile {
         let advisories = texts(root.get("advisories"));
         let receivers = root.get("announce").map(YamlNode::items).unwrap_or_default();
         let mirrors = root.get("mirrors").map(YamlNode::entries).unwrap_or_default();
+
         Self {
             folder: folder.to_owned(),
             target: maybe(root.get("target")),
@@ -286,6 +289,7 @@ fn below_project(text: &str) -> Option<String> {
     // paths are relative to the folder of the registry file
     let mut parts: Vec<&str> = REGISTRY_FILE.split('/').collect();
     parts.pop();
+
     for part in text.split('/') {
         match part {
             "" | "." => (),
@@ -301,6 +305,7 @@ fn below_project(text: &str) -> Option<String> {
 fn check_receivers(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
     let insecure = texts(root.get("insecure"));
     let urls = root.get("announce").map(YamlNode::items).unwrap_or_default().iter().filter_map(|node| node.get("url"));
+
     for node in urls {
         // what is no URL was reported by the schema
         if Url::parse(node.text()).is_ok_and(|url| !may_be_talked_to(&url, &insecure)) {

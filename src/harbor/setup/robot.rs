@@ -203,10 +203,12 @@ fn permissions(rights: &Rights) -> Value {
     for [kind, namespace, resource, action] in rights {
         groups.entry((kind, namespace)).or_default().push(json!({"resource": resource, "action": action}));
     }
-    let permissions = groups.into_iter();
-    permissions
-        .map(|((kind, namespace), access)| json!({"kind": kind, "namespace": namespace, "access": access}))
-        .collect()
+
+    let mut permissions = Vec::new();
+    for ((kind, namespace), access) in groups {
+        permissions.push(json!({"kind": kind, "namespace": namespace, "access": access}));
+    }
+    permissions.into()
 }
 
 /// Lists rights that are in one set and not in the other, each after a sign.
@@ -274,7 +276,7 @@ impl SetupRun<'_, '_> {
             let current = present.iter().find(|robot| robot.name == full || robot.name == name);
             // when Harbor's prefix changes, existing robots keep their names
             match current.or_else(|| present.iter().find(|robot| robot.is_renamed(name))) {
-                Some(robot) => self.mend(robot, name, &robots.keep, &wanted).await?,
+                Some(robot) => self.update(robot, name, &robots.keep, &wanted).await?,
                 None => self.create(robots, name, &wanted).await?,
             }
         }
@@ -282,7 +284,7 @@ impl SetupRun<'_, '_> {
     }
 
     /// Changes the rights of a robot that exists.
-    async fn mend(&mut self, robot: &RobotAccount, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
+    async fn update(&mut self, robot: &RobotAccount, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
         let what = format!("robot `{name}`");
         let present = robot.rights();
 
@@ -400,7 +402,7 @@ mod tests {
         };
         let (pipeline, release) = (pipeline_rights("s", "r"), release_rights("s", "r"));
         assert!(writes(&pipeline, "s") && !writes(&pipeline, "r") && writes(&release, "r"));
-        // nobody of both makes projects, robots or rules
+        // neither of them creates projects, robots or rules
         let kinds: BTreeSet<&str> = pipeline.union(&release).map(|right| right[2].as_str()).collect();
         assert!(
             ["robot", "immutable-tag", "tag-retention", "notification-policy"].iter().all(|kind| !kinds.contains(kind))

@@ -172,12 +172,12 @@ impl SetupRun<'_, '_> {
         }
 
         if let Some(rule) = rules.iter().find(|rule| !rule.disabled) {
-            // two rules add up, and a rule that somebody made is not ours to delete
+            // two rules add up, and sockel does not delete rules that people made
             let tags = rule.tag_selectors.as_deref().unwrap_or_default();
-            let there: Vec<String> = tags.iter().map(|tag| format!("{} {}", tag.decoration, tag.pattern)).collect();
-            let there = harmless(&there.join(", "), 100);
+            let selectors: Vec<String> = tags.iter().map(|tag| format!("{} {}", tag.decoration, tag.pattern)).collect();
+            let selectors = harmless(&selectors.join(", "), 100);
             let remedy = format!(
-                "there is another rule (`{there}`): remove it, or name its moving tags; wanted is `excludes {pattern}`"
+                "there is another rule (`{selectors}`): remove it, or name its moving tags; wanted is `excludes {pattern}`"
             );
             self.step(what, StepState::Left { remedy });
             return Ok(());
@@ -248,7 +248,7 @@ impl SetupRun<'_, '_> {
 
         let present = match &rules[..] {
             [rule] if rule.is_retention() => rule.kept(),
-            // a rule that a person made is not ours to replace
+            // sockel does not replace rules that people made
             rules if rules.iter().any(|rule| !rule.disabled) => {
                 let remedy =
                     format!("there are other rules; wanted is the {keep} most recently pushed of each repository");

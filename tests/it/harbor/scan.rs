@@ -199,8 +199,8 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
     // report, database's time, beginning of the doubt
     let table = [
         (low(), Some(old), "the scanner's vulnerability database is of 2020-01-01"),
-        (low(), Some("soon"), "nobody says how old"),
-        (low(), None, "nobody says how old"),
+        (low(), Some("soon"), "vulnerability database is unknown"),
+        (low(), None, "vulnerability database is unknown"),
         (low().generated_at(old), Some(""), "the report is of 2020-01-01"),
         (low().generated_at(""), Some(""), "the report does not say when"),
         (low().by("", ""), Some(""), "the report does not name its scanner"),
@@ -209,7 +209,7 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
         (
             Report::silent(),
             Some(""),
-            "the report has no finding of any severity: whether the scanner saw the 80 packages",
+            "the report has no finding of any severity, so it does not show whether the scanner saw the 80 packages",
         ),
     ];
     for (report, database, expected) in table {
