@@ -141,16 +141,17 @@ impl Harbor<'_> {
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", reference];
 
         // each detail costs Harbor queries to its database
-        let ask = HarborRequest::get(action.clone(), path).query("with_tag", "true");
-        let ask = match with {
-            ArtifactDetails::Tags => ask,
-            ArtifactDetails::Scan => ask.query("with_scan_overview", "true"),
-            ArtifactDetails::Details => {
-                ask.query("with_label", "true").query("with_accessory", "true").query("with_immutable_status", "true")
-            }
+        let request = HarborRequest::get(action.clone(), path).query("with_tag", "true");
+        let request = match with {
+            ArtifactDetails::Tags => request,
+            ArtifactDetails::Scan => request.query("with_scan_overview", "true"),
+            ArtifactDetails::Details => request
+                .query("with_label", "true")
+                .query("with_accessory", "true")
+                .query("with_immutable_status", "true"),
         };
 
-        match self.call(ask).await {
+        match self.call(request).await {
             Ok(reply) => {
                 let artifact: HarborArtifact = reply.json()?;
                 // a digest names one artifact only: what is judged and tagged is never another one
@@ -161,8 +162,8 @@ impl Harbor<'_> {
                 Ok(Some(artifact))
             }
             // a missing project is a mistake in the settings, a missing artifact is an answer
-            Err(Error::NotFound { action, said }) => match HarborRefusal::of(404, "", &said) {
-                Some(cause) => Err(Error::Known { action, cause, said }),
+            Err(Error::NotFound { action, message }) => match HarborRefusal::of(404, "", &message) {
+                Some(cause) => Err(Error::Known { action, cause, message }),
                 None => Ok(None),
             },
             Err(error) => Err(error),

@@ -72,7 +72,11 @@ impl Discovered {
         if !self.read_only {
             return Ok(());
         }
-        Err(Error::Known { action: "change anything".to_owned(), cause: HarborRefusal::ReadOnly, said: String::new() })
+        Err(Error::Known {
+            action: "change anything".to_owned(),
+            cause: HarborRefusal::ReadOnly,
+            message: String::new(),
+        })
     }
 }
 

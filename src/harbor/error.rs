@@ -10,10 +10,10 @@ use serde::Deserialize;
 use std::fmt;
 
 /// Most characters of a server's message that are shown.
-const SAID: usize = 300;
+const MESSAGE_LIMIT: usize = 300;
 
 /// Most characters of a scanner's log that are kept, from its end: the cause comes last.
-const LOG: usize = 4000;
+const LOG_LIMIT: usize = 4000;
 
 /// A call to Harbor failed. `action` completes "cannot …".
 #[derive(Debug, thiserror::Error)]
@@ -37,58 +37,58 @@ pub enum Error {
         user: String,
     },
     /// The account has no right to do that (403).
-    #[error("cannot {action}: `{user}` has no right to do that{}", quoted(said))]
+    #[error("cannot {action}: `{user}` has no right to do that{}", quoted(message))]
     NotPermitted {
         /// What was tried.
         action: String,
         /// The account.
         user: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// Harbor refuses it for a known reason.
-    #[error("cannot {action}: {cause}{}", quoted(said))]
+    #[error("cannot {action}: {cause}{}", quoted(message))]
     Known {
         /// What was tried.
         action: String,
         /// The reason.
         cause: HarborRefusal,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// The thing does not exist (404).
-    #[error("cannot {action}: not found{}", quoted(said))]
+    #[error("cannot {action}: not found{}", quoted(message))]
     NotFound {
         /// What was tried.
         action: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// The thing exists already, or another request is changing it (409).
-    #[error("cannot {action}: it exists already, or another request is changing it{}", quoted(said))]
+    #[error("cannot {action}: it exists already, or another request is changing it{}", quoted(message))]
     Conflict {
         /// What was tried.
         action: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// A rule of the project forbids it (412).
-    #[error("cannot {action}: a rule of the project forbids it{}", quoted(said))]
+    #[error("cannot {action}: a rule of the project forbids it{}", quoted(message))]
     Rule {
         /// What was tried.
         action: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// Harbor answered with another status.
-    #[error("cannot {action}: Harbor answered with status {status}{}", quoted(said))]
+    #[error("cannot {action}: Harbor answered with status {status}{}", quoted(message))]
     Status {
         /// What was tried.
         action: String,
         /// HTTP status code.
         status: u16,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
         /// Identifier of the request in Harbor's log.
         request: String,
     },
@@ -119,12 +119,12 @@ pub enum Error {
         registry: String,
     },
     /// Harbor or its scanner does not scan this kind of artifact.
-    #[error("cannot scan {image}: Harbor does not scan it{}", quoted(said))]
+    #[error("cannot scan {image}: Harbor does not scan it{}", quoted(message))]
     NotScannable {
         /// `repository@digest`.
         image: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// The scanner failed.
     #[error("cannot scan {image}: the scanner failed")]
@@ -210,7 +210,7 @@ impl Error {
                     "check whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
                 )
             }
-            Self::NotPermitted { said, .. } if said.contains("CSRF") => {
+            Self::NotPermitted { message, .. } if message.contains("CSRF") => {
                 "Harbor took the request for a browser's: no proxy may add Harbor's `sid` cookie".to_owned()
             }
             Self::NotPermitted { .. } => {
@@ -242,7 +242,7 @@ impl Error {
 
     /// Returns the error for a response that cannot be read.
     pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
-        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), SAID) }
+        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), MESSAGE_LIMIT) }
     }
 }
 
@@ -296,22 +296,22 @@ pub(crate) struct Refusal<'a> {
 impl Refusal<'_> {
     /// Returns the error that this answer means.
     pub(crate) fn error(&self) -> Error {
-        let (code, said) = read(self.body);
+        let (code, message) = read(self.body);
         let action = self.action.to_owned();
         let user = self.user.to_owned();
 
         // whether a missing thing is an error, only the caller knows
-        if let Some(cause) = HarborRefusal::of(self.status, &code, &said).filter(|_| self.status != 404) {
-            return Error::Known { action, cause, said };
+        if let Some(cause) = HarborRefusal::of(self.status, &code, &message).filter(|_| self.status != 404) {
+            return Error::Known { action, cause, message };
         }
 
         match self.status {
             401 => Error::Login { action, user },
-            403 => Error::NotPermitted { action, user, said },
-            404 => Error::NotFound { action, said },
-            409 => Error::Conflict { action, said },
-            412 => Error::Rule { action, said },
-            status => Error::Status { action, status, said, request: self.request.to_owned() },
+            403 => Error::NotPermitted { action, user, message },
+            404 => Error::NotFound { action, message },
+            409 => Error::Conflict { action, message },
+            412 => Error::Rule { action, message },
+            status => Error::Status { action, status, message, request: self.request.to_owned() },
         }
     }
 }
@@ -328,7 +328,7 @@ fn read(body: &[u8]) -> (String, String) {
         .take(8)
         .map(|entry| if entry.message.is_empty() { entry.code.as_str() } else { entry.message.as_str() })
         .collect();
-    (code, harmless(&texts.join("; "), SAID))
+    (code, harmless(&texts.join("; "), MESSAGE_LIMIT))
 }
 
 /// Returns a text on one line, cut, and without characters that control a terminal.
@@ -343,7 +343,7 @@ pub(crate) fn harmless(text: &str, most: usize) -> String {
 pub(crate) fn log_end(log: &[u8]) -> String {
     // Harbor wraps the log into JSON for clients that accept JSON (`src/server/v2.0/handler/scan.go`)
     let text = serde_json::from_slice::<String>(log).unwrap_or_else(|_| String::from_utf8_lossy(log).into_owned());
-    let skipped = text.chars().count().saturating_sub(LOG);
+    let skipped = text.chars().count().saturating_sub(LOG_LIMIT);
     let end: String = text.chars().skip(skipped).collect();
 
     // a log is printed to terminals: no escape sequence of an attacker's package name gets there
@@ -352,8 +352,8 @@ pub(crate) fn log_end(log: &[u8]) -> String {
 }
 
 /// Puts Harbor's message in parentheses, if there is one.
-fn quoted(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!(" ({said})") }
+fn quoted(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(" ({message})") }
 }
 
 #[cfg(test)]
@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn keeps_the_end_of_a_log() {
         assert_eq!(log_end(b"a\r\n\n\x1b[2Jb\xff\n"), "a\n[2Jb\u{fffd}");
-        assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG);
+        assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG_LIMIT);
         assert_eq!(
             log_end(br#""2026 [INFO] begun\n2026 [ERROR] \"the\" end\n""#),
             "2026 [INFO] begun\n2026 [ERROR] \"the\" end"
@@ -443,7 +443,7 @@ mod tests {
         ]) {
             let error = refusal(status, &body);
             let text = error.to_string();
-            prop_assert!(!text.chars().any(char::is_control) && text.chars().count() < 2 * SAID);
+            prop_assert!(!text.chars().any(char::is_control) && text.chars().count() < 2 * MESSAGE_LIMIT);
             let _any = (error.hints(), error.turn());
         }
     }

@@ -126,7 +126,7 @@ impl Harbor<'_> {
             }
             (None, None) => {
                 let action = format!("release {}", promotion.image());
-                return Err(Error::NotFound { action, said: "it is not in the staging project".to_owned() });
+                return Err(Error::NotFound { action, message: "it is not in the staging project".to_owned() });
             }
         };
 
@@ -245,8 +245,9 @@ impl Harbor<'_> {
         // a conflict means that another copy of the image is under way, which is as good as this one
         let mut pause = PAUSE;
         for attempt in 1..=TRIES {
-            let ask = HarborRequest::post(format!("release {image} as `{}`", promotion.to), path).query("from", &from);
-            let outcome = self.call(ask).await;
+            let request =
+                HarborRequest::post(format!("release {image} as `{}`", promotion.to), path).query("from", &from);
+            let outcome = self.call(request).await;
             let copied = outcome.is_ok();
             match outcome {
                 Ok(_) | Err(Error::Conflict { .. }) => {}
@@ -266,8 +267,8 @@ impl Harbor<'_> {
             pause *= 2;
         }
 
-        let said = "another copy of it has not finished".to_owned();
-        Err(Error::Conflict { action: format!("release {image}"), said })
+        let message = "another copy of it has not finished".to_owned();
+        Err(Error::Conflict { action: format!("release {image}"), message })
     }
 
     /// Names the tag that a refused copy would have moved: Harbor only says that there is a rule.
@@ -287,9 +288,9 @@ impl Harbor<'_> {
         let (name, reference) = (promotion.to.encoded(), promotion.digest.to_string());
         let project = promotion.to.project();
         let path = ["projects", project, "repositories", &name, "artifacts", &reference, "tags"];
-        let ask =
+        let request =
             HarborRequest::post(format!("set tag `{tag}` of `{}`", promotion.to), path).body(json!({"name": tag}));
-        match self.call(ask).await {
+        match self.call(request).await {
             Ok(_) => done.set.push(tag),
             // Harbor refuses a tag that exists even if it names this very image (goharbor/harbor#20382)
             Err(Error::Conflict { .. } | Error::Rule { .. }) => {
@@ -299,7 +300,7 @@ impl Harbor<'_> {
                     TagOwner::Other => done.to_move.push(tag),
                     TagOwner::Nobody => {
                         let action = format!("set tag `{tag}` of `{}`", promotion.to);
-                        return Err(Error::Conflict { action, said: "though no image has it".to_owned() });
+                        return Err(Error::Conflict { action, message: "though no image has it".to_owned() });
                     }
                 }
             }
@@ -324,7 +325,7 @@ impl Harbor<'_> {
         for wanted in wanted {
             let action = format!("label `{}` as `{wanted}`", promotion.to);
             let Some(label) = labels.iter().find(|label| label.name == *wanted) else {
-                return Err(Error::NotFound { action, said: "the project has no such label".to_owned() });
+                return Err(Error::NotFound { action, message: "the project has no such label".to_owned() });
             };
             let path = ["projects", project, "repositories", &name, "artifacts", &reference, "labels"];
             match self.call(HarborRequest::post(action, path).body(json!({"id": label.id}))).await {

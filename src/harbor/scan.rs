@@ -183,7 +183,7 @@ impl Harbor<'_> {
     ) -> Result<Scanned, Error> {
         let image = format!("`{repository}@{digest}`");
         let Some(before) = self.artifact(repository, &digest.to_string(), ArtifactDetails::Scan).await? else {
-            return Err(Error::NotFound { action: format!("scan {image}"), said: String::new() });
+            return Err(Error::NotFound { action: format!("scan {image}"), message: String::new() });
         };
         // asked before the scan: the database that is used is this one or a newer one
         let database = self.database_updated_at(repository.project()).await?;
@@ -205,18 +205,18 @@ impl Harbor<'_> {
     async fn trigger(&self, repository: &Repository, digest: &Digest, image: &str) -> Result<Triggered, Error> {
         let (name, reference) = (repository.encoded(), digest.to_string());
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "scan"];
-        let ask = HarborRequest::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
-        match self.call(ask).await {
+        let request = HarborRequest::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
+        match self.call(request).await {
             Ok(_) => Ok(Triggered::New),
             // "a previous scan process is …": somebody else's, or that of an attempt whose answer was lost
             Err(Error::Conflict { .. }) => Ok(Triggered::Running),
             // no scanner, a disabled one, or none for this kind of artifact
-            Err(Error::Rule { said, .. } | Error::Status { status: 422, said, .. }) => {
-                Err(Error::NotScannable { image: image.to_owned(), said })
+            Err(Error::Rule { message, .. } | Error::Status { status: 422, message, .. }) => {
+                Err(Error::NotScannable { image: image.to_owned(), message })
             }
             // Harbor says that a scanner supports nothing even if it only does not answer: find out which
-            Err(Error::Status { status: 400, said, .. }) => match self.scanner(repository.project()).await? {
-                Some(scanner) if scanner.is_healthy() => Err(Error::NotScannable { image: image.to_owned(), said }),
+            Err(Error::Status { status: 400, message, .. }) => match self.scanner(repository.project()).await? {
+                Some(scanner) if scanner.is_healthy() => Err(Error::NotScannable { image: image.to_owned(), message }),
                 _ => Err(unhealthy(image)),
             },
             Err(error) => Err(error),
@@ -237,7 +237,7 @@ impl Harbor<'_> {
 
             let Some(artifact) = self.artifact(scan.repository, &scan.reference, ArtifactDetails::Scan).await? else {
                 let action = format!("scan {}", scan.image);
-                return Err(Error::NotFound { action, said: "it is gone".to_owned() });
+                return Err(Error::NotFound { action, message: "it is gone".to_owned() });
             };
             let overview = artifact.overview();
 
@@ -305,8 +305,8 @@ impl Harbor<'_> {
             return Err(unhealthy(&format!("images of project `{project}`")));
         }
 
-        let ask = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
-        let Some(metadata) = permitted(self.call(ask).await)? else { return Ok(None) };
+        let request = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
+        let Some(metadata) = permitted(self.call(request).await)? else { return Ok(None) };
         let Ok(ScannerMetadata { properties }) = metadata.json() else { return Ok(None) };
         // scanners may leave this property out
         let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
@@ -317,8 +317,8 @@ impl Harbor<'_> {
 impl Harbor<'_> {
     /// Returns the scanner of a project; `None` when the account may not ask.
     async fn scanner(&self, project: &str) -> Result<Option<Registration>, Error> {
-        let ask = HarborRequest::get("ask for the project's scanner", ["projects", project, "scanner"]);
-        let Some(registration) = permitted(self.call(ask).await)? else { return Ok(None) };
+        let request = HarborRequest::get("ask for the project's scanner", ["projects", project, "scanner"]);
+        let Some(registration) = permitted(self.call(request).await)? else { return Ok(None) };
         Ok(registration.json().ok())
     }
 }
@@ -334,13 +334,13 @@ const UNHEALTHY: &str = "unhealthy";
 
 /// Returns the error for a scanner that does not answer Harbor.
 fn unhealthy(what: &str) -> Error {
-    Error::Known { action: format!("scan {what}"), cause: HarborRefusal::UnhealthyScanner, said: String::new() }
+    Error::Known { action: format!("scan {what}"), cause: HarborRefusal::UnhealthyScanner, message: String::new() }
 }
 
 /// Marks an image that is not found any more as deleted: publishing again pushes it again.
 fn gone(error: Error) -> Error {
     match error {
-        Error::NotFound { action, said } => Error::Known { action, cause: HarborRefusal::Gone, said },
+        Error::NotFound { action, message } => Error::Known { action, cause: HarborRefusal::Gone, message },
         error => error,
     }
 }

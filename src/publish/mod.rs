@@ -329,7 +329,7 @@ impl PublishPlace<'_> {
             if let Ok(false) = harbor.has_project(project).await {
                 let action = format!("publish into project `{project}`");
                 let cause = registry::HarborRefusal::NoProject;
-                return Err(harbor::Error::Known { action, cause, said: String::new() }.into());
+                return Err(harbor::Error::Known { action, cause, message: String::new() }.into());
             }
         }
         result

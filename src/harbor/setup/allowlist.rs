@@ -96,8 +96,8 @@ impl SetupRun<'_, '_> {
         // Harbor requires this one flag in every change of a project
         let mut body = wanted.body();
         body["metadata"] = json!({"public": found.flag("public").unwrap_or("false")});
-        let ask = HarborRequest::put(format!("change {what}"), ["projects", project]).body(body);
-        self.act(&what, ask, Some(change)).await?;
+        let request = HarborRequest::put(format!("change {what}"), ["projects", project]).body(body);
+        self.act(&what, request, Some(change)).await?;
         Ok(())
     }
 }

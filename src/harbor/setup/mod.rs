@@ -136,15 +136,15 @@ impl SetupRun<'_, '_> {
     }
 
     /// Creates something, or changes it if `change` says how it differs, unless this is a dry run. Returns whether it exists.
-    async fn act(&mut self, what: &str, ask: HarborRequest, change: Option<String>) -> Result<bool, Error> {
+    async fn act(&mut self, what: &str, request: HarborRequest, change: Option<String>) -> Result<bool, Error> {
         let state = match (self.dry, change) {
             (true, None) => StepState::WouldCreate,
             (true, Some(change)) => StepState::WouldChange(change),
-            (false, change) => match self.harbor.call(ask).await {
+            (false, change) => match self.harbor.call(request).await {
                 Ok(_) => change.map_or(StepState::Created, StepState::Changed),
                 // another run was faster
                 Err(Error::Conflict { .. }) if change.is_none() => StepState::Exists,
-                Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
+                Err(Error::NotPermitted { message, .. }) => self.not_permitted(&message),
                 Err(error) => return Err(error),
             },
         };
@@ -155,10 +155,10 @@ impl SetupRun<'_, '_> {
     }
 
     /// Returns the state of a step that the account has no right to do.
-    fn not_permitted(&self, said: &str) -> StepState {
+    fn not_permitted(&self, message: &str) -> StepState {
         let user = self.harbor.user();
-        let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
-        let remedy = format!("let a Harbor administrator run this, or give `{user}` the right{said}");
+        let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
+        let remedy = format!("let a Harbor administrator run this, or give `{user}` the right{message}");
         StepState::NotPermitted { remedy }
     }
 
@@ -166,8 +166,8 @@ impl SetupRun<'_, '_> {
     async fn look<T>(&mut self, what: &str, found: Result<T, Error>) -> Result<Option<T>, Error> {
         match found {
             Ok(found) => Ok(Some(found)),
-            Err(Error::NotPermitted { said, .. }) => {
-                let state = self.not_permitted(&said);
+            Err(Error::NotPermitted { message, .. }) => {
+                let state = self.not_permitted(&message);
                 self.step(what, state);
                 Ok(None)
             }
@@ -230,8 +230,8 @@ impl Harbor<'_> {
     /// Returns the labels of a project.
     pub(crate) async fn project_labels(&self, project: &str) -> Result<Vec<Label>, Error> {
         let action = format!("read the labels of project `{project}`");
-        let ask = HarborRequest::get(format!("read project `{project}`"), ["projects", project]);
-        let found: project::FoundProject = self.call(ask).await?.json()?;
+        let request = HarborRequest::get(format!("read project `{project}`"), ["projects", project]);
+        let found: project::FoundProject = self.call(request).await?.json()?;
 
         // the list of labels knows projects by number only
         let identifier = found.project_id.to_string();

@@ -114,9 +114,9 @@ impl SetupRun<'_, '_> {
         } else {
             // Harbor requires this one flag in every change of a project
             different.entry("public").or_insert_with(|| found.flag("public").unwrap_or(OFF).to_owned());
-            let ask =
+            let request =
                 HarborRequest::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
-            self.act(&what, ask, Some(words.join(", "))).await?;
+            self.act(&what, request, Some(words.join(", "))).await?;
         }
 
         self.quota(project, &found).await?;
@@ -136,8 +136,8 @@ impl SetupRun<'_, '_> {
         if let Some(bytes) = project.storage {
             body["storage_limit"] = bytes.into();
         }
-        let ask = HarborRequest::post(format!("create {what}"), ["projects"]).body(body);
-        let is_there = self.act(what, ask, None).await?;
+        let request = HarborRequest::post(format!("create {what}"), ["projects"]).body(body);
+        let is_there = self.act(what, request, None).await?;
         if !is_there {
             return Ok(None);
         }
@@ -153,15 +153,15 @@ impl SetupRun<'_, '_> {
 
     /// Looks a project up; the outer `None` when the account has no right to.
     async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<FoundProject>>, Error> {
-        let ask = HarborRequest::get(format!("read {what}"), ["projects", name]);
-        let found = match self.harbor.call(ask).await {
+        let request = HarborRequest::get(format!("read {what}"), ["projects", name]);
+        let found = match self.harbor.call(request).await {
             Ok(reply) => Ok(Some(reply.json::<FoundProject>()?)),
             Err(Error::NotFound { .. }) => Ok(None),
             // Harbor answers 403 for a project without rights, whether it exists or not: HEAD tells the two apart
             Err(forbidden @ Error::NotPermitted { .. }) => {
-                let ask = HarborRequest::new(Method::HEAD, format!("look for {what}"), ["projects"])
+                let request = HarborRequest::new(Method::HEAD, format!("look for {what}"), ["projects"])
                     .query("project_name", name);
-                match self.harbor.call(ask).await {
+                match self.harbor.call(request).await {
                     Err(Error::NotFound { .. }) => Ok(None),
                     _ => Err(forbidden),
                 }
@@ -177,8 +177,8 @@ impl SetupRun<'_, '_> {
         let what = format!("quota of project `{}`", project.name);
         let identifier = found.project_id.to_string();
         let list = self.harbor.list(|| {
-            let ask = HarborRequest::get(format!("read {what}"), ["quotas"]);
-            ask.query("reference", "project").query("reference_id", &identifier)
+            let request = HarborRequest::get(format!("read {what}"), ["quotas"]);
+            request.query("reference", "project").query("reference_id", &identifier)
         });
         let quotas = list.await;
         let Some(quotas) = self.look(&what, quotas).await? else { return Ok(()) };
@@ -196,8 +196,8 @@ impl SetupRun<'_, '_> {
             present => {
                 let present = present.map_or("none".to_owned(), ToString::to_string);
                 let change = format!("{present} → {wanted} bytes");
-                let ask = HarborRequest::put(format!("change {what}"), ["quotas", &id.to_string()]);
-                self.act(&what, ask.body(json!({"hard": {"storage": wanted}})), Some(change)).await?;
+                let request = HarborRequest::put(format!("change {what}"), ["quotas", &id.to_string()]);
+                self.act(&what, request.body(json!({"hard": {"storage": wanted}})), Some(change)).await?;
             }
         }
         Ok(())
@@ -234,8 +234,8 @@ impl SetupRun<'_, '_> {
             }
             // scope `p`: a label of this project only
             let body: Value = json!({"name": label, "scope": "p", "project_id": found.project_id, "color": COLOR});
-            let ask = HarborRequest::post(format!("create {what}"), ["labels"]).body(body);
-            self.act(&what, ask, None).await?;
+            let request = HarborRequest::post(format!("create {what}"), ["labels"]).body(body);
+            self.act(&what, request, None).await?;
         }
         Ok(())
     }

@@ -314,9 +314,9 @@ impl SetupRun<'_, '_> {
             "duration": robot.duration.unwrap_or(-1),
             "permissions": permissions(wanted),
         });
-        let ask = HarborRequest::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
+        let request = HarborRequest::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
         let change = harmless(&change.join(", "), usize::MAX);
-        self.act(&what, ask, Some(change)).await?;
+        self.act(&what, request, Some(change)).await?;
         Ok(())
     }
 
@@ -341,8 +341,8 @@ impl SetupRun<'_, '_> {
         });
 
         // never retried: a retry would not get the secret of the robot that the first attempt created
-        let ask = HarborRequest::post(format!("create {what}"), ["robots"]).body(body).once();
-        let state = match self.harbor.call(ask).await {
+        let request = HarborRequest::post(format!("create {what}"), ["robots"]).body(body).once();
+        let state = match self.harbor.call(request).await {
             Ok(reply) => {
                 // without the parser's message: it may quote the secret
                 let created = serde_json::from_slice(reply.bytes());
@@ -352,7 +352,7 @@ impl SetupRun<'_, '_> {
                 place.keep(&path, &KeptSecret { name: created.name, secret: Secret::new(created.secret), registry })?;
                 StepState::Created
             }
-            Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
+            Err(Error::NotPermitted { message, .. }) => self.not_permitted(&message),
             Err(Error::Conflict { .. }) => StepState::Left {
                 remedy: format!(
                     "it exists, but is not shown to `{}`: delete it in Harbor and run this again",

@@ -184,8 +184,8 @@ impl SetupRun<'_, '_> {
         }
 
         let path = ["projects", project, "immutabletagrules"];
-        let ask = HarborRequest::post(format!("create {what}"), path).body(immutability(&pattern)).once();
-        self.act(&what, ask, None).await?;
+        let request = HarborRequest::post(format!("create {what}"), path).body(immutability(&pattern)).once();
+        self.act(&what, request, None).await?;
         Ok(())
     }
 
@@ -198,8 +198,8 @@ impl SetupRun<'_, '_> {
         // one request either enables a rule or changes it (`src/controller/immutable`)
         if rule.disabled {
             let switch = json!({"id": identifier, "disabled": false});
-            let ask = HarborRequest::put(format!("change {what}"), path).body(switch);
-            let is_on = self.act(what, ask, Some("disabled → enabled".to_owned())).await?;
+            let request = HarborRequest::put(format!("change {what}"), path).body(switch);
+            let is_on = self.act(what, request, Some("disabled → enabled".to_owned())).await?;
             if !is_on && !self.dry {
                 return Ok(());
             }
@@ -209,8 +209,8 @@ impl SetupRun<'_, '_> {
         if present != pattern {
             let mut body = immutability(pattern);
             body["id"] = identifier.into();
-            let ask = HarborRequest::put(format!("change {what}"), path).body(body);
-            self.act(what, ask, Some(format!("moving tags: {present} → {pattern}"))).await?;
+            let request = HarborRequest::put(format!("change {what}"), path).body(body);
+            self.act(what, request, Some(format!("moving tags: {present} → {pattern}"))).await?;
         }
         Ok(())
     }
@@ -232,8 +232,8 @@ impl SetupRun<'_, '_> {
         let keep = keep.max(1);
         let mut body = retention(found.project_id, keep);
         let Some(identifier) = found.flag("retention_id").filter(|text| text.parse::<u64>().is_ok()) else {
-            let ask = HarborRequest::post(format!("create {what}"), ["retentions"]).body(body).once();
-            self.act(&what, ask, None).await?;
+            let request = HarborRequest::post(format!("create {what}"), ["retentions"]).body(body).once();
+            self.act(&what, request, None).await?;
             return Ok(());
         };
         let reply = self.harbor.call(HarborRequest::get(format!("read {what}"), ["retentions", identifier])).await;
@@ -259,9 +259,9 @@ impl SetupRun<'_, '_> {
         };
 
         body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
-        let ask = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
+        let request = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
         let change = format!("{present} → the {keep} most recently pushed of each repository");
-        self.act(&what, ask, Some(change)).await?;
+        self.act(&what, request, Some(change)).await?;
         Ok(())
     }
 }

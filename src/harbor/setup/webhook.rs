@@ -87,13 +87,13 @@ impl SetupRun<'_, '_> {
             Some(policy) => {
                 let identifier = policy.id.to_string();
                 let path = ["projects", project, "webhook", "policies", &identifier];
-                let ask = HarborRequest::put(format!("change {what}"), path).body(webhook.body());
-                self.act(&what, ask, Some("address or events".to_owned())).await?;
+                let request = HarborRequest::put(format!("change {what}"), path).body(webhook.body());
+                self.act(&what, request, Some("address or events".to_owned())).await?;
             }
             None => {
                 let path = ["projects", project, "webhook", "policies"];
-                let ask = HarborRequest::post(format!("create {what}"), path).body(webhook.body());
-                self.act(&what, ask, None).await?;
+                let request = HarborRequest::post(format!("create {what}"), path).body(webhook.body());
+                self.act(&what, request, None).await?;
             }
         }
         Ok(())
