@@ -1,5 +1,5 @@
-//! The list of contents of a bundle: what each file is, by digest. It is written in canonical order, and never trusted when
-//! it is read.
+//! The list of contents of a bundle: what each file is, by digest. It is written in canonical order, and never trusted
+//! when it is read.
 
 use crate::apt::release;
 use crate::bundle::ARTIFACT;

@@ -133,8 +133,8 @@ fn warn_of_later(pocket: &BundledPocket, reporter: &dyn ProgressReporter) {
     reporter.event(ProgressEvent::Warning(text));
 }
 
-/// Refuses a bundle that names other decisions for an image that is to be built: it lacks packages, or somebody has changed
-/// it.
+/// Refuses a bundle that names other decisions for an image that is to be built: it lacks packages, or somebody has
+/// changed it.
 fn same_locks(bundle: &Bundle<'_>, orders: &[BundledPin<'_>]) -> Result<(), Error> {
     let mut images = Vec::new();
     for BundledPin { lock, .. } in orders {

@@ -247,7 +247,7 @@ pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: E
         }
     }
 
-    // every exemption that covers nothing, or no longer, is reported: a list that nobody cleans hides the ones that count
+    // exemptions that cover nothing, or no longer, are reported: a long list hides those that matter
     for exemption in &policy.exemptions {
         let is_used = report.findings.iter().any(|finding| exemption.covers(finding));
         match (is_used, exemption.is_expired(now)) {

@@ -1,6 +1,6 @@
 //! The CVE gate: judges a scanner's report by a policy, and by what sockel knows about the image itself.
 //!
-//! - **In**: [`ScanReport`] (the scanner's report), [`ScanFacts`] (what the build knows), [`GatePolicy`], the current time.
+//! - **In**: the scanner's [`ScanReport`], the build's [`ScanFacts`], a [`GatePolicy`], the current time.
 //! - **Out**: [`GateVerdict`].
 //! - **Invariants**: pure; fails closed. A report that cannot be right is never a pass, because scanners say "no
 //!   vulnerabilities" about systems that they do not recognise (goharbor/harbor#14384, #22986).

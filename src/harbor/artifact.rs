@@ -120,8 +120,8 @@ pub(crate) fn is_vulnerability_report(kind: &str) -> bool {
 }
 
 impl Harbor<'_> {
-    /// Returns the digest that a tag names; `None` when there is no such tag. Unlike the registry's own API, this one also
-    /// answers for images that are not signed or that Harbor withholds.
+    /// Returns the digest that a tag names; `None` when there is no such tag. Unlike the registry's own API, this one
+    /// also answers for images that are not signed or that Harbor withholds.
     ///
     /// # Errors
     /// Those of every call.

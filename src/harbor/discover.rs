@@ -110,8 +110,8 @@ impl Harbor<'_> {
     pub async fn has_project(&self, name: &str) -> Result<bool, Error> {
         // Harbor answers HEAD without looking at rights, and says nothing but whether the project exists
         let action = format!("look up project `{name}`");
-        let ask = HarborRequest::new(Method::HEAD, action, ["projects"]).query("project_name", name);
-        match self.call(ask).await {
+        let call = HarborRequest::new(Method::HEAD, action, ["projects"]).query("project_name", name);
+        match self.call(call).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -121,10 +121,10 @@ impl Harbor<'_> {
     /// Asks whether this is a Harbor, and which version; `None` for a registry of another kind.
     ///
     /// # Errors
-    /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] when it cannot be told.
+    /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] without an answer.
     pub async fn discover(&self) -> Result<Option<Discovered>, Error> {
-        let ask = HarborRequest::get(VERSION, ["systeminfo"]);
-        let with_login = self.exchange(&ask, Some(&self.login)).await;
+        let call = HarborRequest::get(VERSION, ["systeminfo"]);
+        let with_login = self.exchange(&call, Some(&self.login)).await;
         let (status, reply, request) = match with_login {
             // registries without such an API do not always say so politely; a broken Harbor says 500 or 503
             Err(Error::Unreachable { cause: http::Error::Status { status: 501 | 505, .. }, .. }) => return Ok(None),
@@ -140,7 +140,7 @@ impl Harbor<'_> {
             (_, Some(_)) => Err(self.login_refused()),
             // Harbor shows this page to everybody, but refuses requests with a wrong login: ask without one
             (401 | 403, None) => {
-                let (status, reply, _) = self.exchange(&ask, None).await?;
+                let (status, reply, _) = self.exchange(&call, None).await?;
                 let is_harbor = SystemInformation::read(status, reply.bytes()).is_some();
                 if is_harbor { Err(self.login_refused()) } else { Ok(None) }
             }

@@ -3,8 +3,8 @@
 //! - **In**: a connection, an address, a login.
 //! - **Out**: projects set up ([`setup`]), scan reports for the gate ([`scan`]), released images ([`promote`]), events
 //!   ([`webhook`]).
-//! - **Invariants**: every call may be repeated; the size of responses is limited; no error contains a secret; a registry of
-//!   another kind is distinguished from a Harbor that does not answer ([`Harbor::discover`]).
+//! - **Invariants**: every call may be repeated; the size of responses is limited; no error contains a secret; a
+//!   registry of another kind is distinguished from a Harbor that does not answer ([`Harbor::discover`]).
 //! - **Not here**: pushing and pulling (`oci::registry`), the verdict ([`crate::gate`]).
 
 mod artifact;
@@ -146,8 +146,8 @@ impl HarborRequest {
         self
     }
 
-    /// Returns the address. Segments are encoded here; a repository name comes encoded once already, so it ends up encoded
-    /// twice, as Harbor requires (`a/b` is `a%252Fb`).
+    /// Returns the address. Segments are encoded here; a repository name comes encoded once already, so it ends up
+    /// encoded twice, as Harbor requires (`a/b` is `a%252Fb`).
     fn url(&self, origin: &Url) -> Url {
         let mut url = origin.clone();
         url.set_query(None);
@@ -199,50 +199,50 @@ impl<'a> Harbor<'a> {
     }
 
     /// Makes a call. Any status other than 2xx becomes an error.
-    pub(crate) async fn call(&self, ask: HarborRequest) -> Result<HarborReply, Error> {
-        let (status, reply, request) = self.exchange(&ask, Some(&self.login)).await?;
+    pub(crate) async fn call(&self, call: HarborRequest) -> Result<HarborReply, Error> {
+        let (status, reply, request) = self.exchange(&call, Some(&self.login)).await?;
         if (200..300).contains(&status) {
             return Ok(reply);
         }
         let user = &self.login.user;
-        Err(Refusal { action: &ask.action, user, request: &request, status, body: &reply.body }.error())
+        Err(Refusal { action: &call.action, user, request: &request, status, body: &reply.body }.error())
     }
 
     /// Makes a call and accepts any status; also returns the identifier of the request.
-    async fn exchange(&self, ask: &HarborRequest, login: Option<&Login>) -> Result<(u16, HarborReply, String), Error> {
+    async fn exchange(&self, call: &HarborRequest, login: Option<&Login>) -> Result<(u16, HarborReply, String), Error> {
         // time and number find a request in Harbor's log; nothing random, so that runs can be compared
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let mut identifier = format!("sockel-{:x}-{number}", self.started);
 
-        let request = self.request(ask, login, &identifier);
-        let sent = if ask.once {
+        let request = self.request(call, login, &identifier);
+        let sent = if call.once {
             self.host.send_once(&request).await.map_err(|failure| failure.error)
         } else {
             self.host.send(&request).await
         };
-        let answer: HttpResponse = sent.map_err(|cause| ask.unreachable(&identifier, cause))?;
+        let answer: HttpResponse = sent.map_err(|cause| call.unreachable(&identifier, cause))?;
 
         // a proxy may replace the identifier: what comes back is what the log has
         if let Some(echoed) = answer.header("x-request-id") {
             identifier = error::harmless(echoed, 80);
         }
         let status = answer.status();
-        let body = answer.bytes(ask.limit).await.map_err(|cause| ask.unreachable(&identifier, cause))?;
-        Ok((status, HarborReply { action: ask.action.clone(), body }, identifier))
+        let body = answer.bytes(call.limit).await.map_err(|cause| call.unreachable(&identifier, cause))?;
+        Ok((status, HarborReply { action: call.action.clone(), body }, identifier))
     }
 
     /// Returns the HTTP request of a call, with its headers.
-    fn request(&self, ask: &HarborRequest, login: Option<&Login>, identifier: &str) -> HttpRequest {
-        let body = match &ask.body {
+    fn request(&self, call: &HarborRequest, login: Option<&Login>, identifier: &str) -> HttpRequest {
+        let body = match &call.body {
             Some(value) => RequestBody::Bytes(value.to_string().into()),
             None => RequestBody::Empty,
         };
-        let has_body = ask.body.is_some();
-        let mut request = HttpRequest::new(ask.method.clone(), ask.url(&self.origin), body);
+        let has_body = call.body.is_some();
+        let mut request = HttpRequest::new(call.method.clone(), call.url(&self.origin), body);
 
         // without `x-is-resource-name` a project whose name is a number would be taken for an identifier
         let headers = &mut request.headers;
-        headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
+        headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
         headers.insert("x-is-resource-name", HeaderValue::from_static("true"));
         headers.insert("x-accept-vulnerabilities", HeaderValue::from_static(REPORT));
         let identifier = HeaderValue::from_str(identifier).expect("digits, letters and hyphens are a header value");
@@ -262,12 +262,12 @@ impl<'a> Harbor<'a> {
     }
 
     /// Reads all pages of a list.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, ask: impl Fn() -> HarborRequest) -> Result<Vec<T>, Error> {
+    pub(crate) async fn list<T: DeserializeOwned>(&self, call: impl Fn() -> HarborRequest) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         for page in 1..=PAGES {
-            let ask = ask().query("page", page.to_string()).query("page_size", PAGE.to_string());
+            let call = call().query("page", page.to_string()).query("page_size", PAGE.to_string());
             // an empty list comes as `null` from some versions
-            let part: Option<Vec<T>> = self.call(ask).await?.json()?;
+            let part: Option<Vec<T>> = self.call(call).await?.json()?;
             let part = part.unwrap_or_default();
 
             // a full page may be the last one: then the next is empty
@@ -278,7 +278,7 @@ impl<'a> Harbor<'a> {
             }
         }
         // a server that ignores `page` would be asked again and again
-        Err(Error::malformed(&ask().action, &"the list has no end"))
+        Err(Error::malformed(&call().action, &"the list has no end"))
     }
 }
 
@@ -304,8 +304,8 @@ mod tests {
                 "https://harbor.example:8443/api/v2.0/labels/a%2F..%2Fb%3Fc",
             ),
         ];
-        for (ask, expected) in table {
-            assert_eq!(ask.url(&origin).as_str(), expected);
+        for (call, expected) in table {
+            assert_eq!(call.url(&origin).as_str(), expected);
         }
     }
 }

@@ -4,16 +4,16 @@
 //! replaces tags of the same name. It copies accessories (signatures, SBOMs) **only the first time**
 //! (goharbor/harbor#16675; `src/controller/artifact/controller.go`, `copyDeeply`). Hence this order:
 //!
-//! 1. In staging an image has at most one throw-away tag ([`Promotion::throwaway`]), which only protects it from Harbor's
-//!    garbage collection; signatures and attestations are attached there.
+//! 1. In staging an image has at most one throw-away tag ([`Promotion::throwaway`]), which only protects it from
+//!    Harbor's garbage collection; signatures and attestations are attached there.
 //! 2. Every release tag is looked up **before** anything is changed: a fixed tag that names another digest is an error.
-//! 3. The throw-away tag is removed from the staging image. Any other tag that is not a release tag of this promotion is
-//!    an error, and so is any tag of an index's images: the copy would include it.
+//! 3. The throw-away tag is removed from the staging image. Any other tag that is not a release tag of this promotion
+//!    is an error, and so is any tag of an index's images: the copy would include it.
 //! 4. The digest is copied. If it is in the release project already, nothing is copied, and accessories that are
 //!    missing there are reported: they have to be pushed.
-//! 5. Labels are set, then tags: an image is never found by a tag before it is complete. The API sets new tags. Tags that
-//!    have to *move* are reported ([`Promoted::to_move`]): only `PUT` of the manifest moves a tag without a moment in
-//!    which it is missing, and that is part of the registry's API.
+//! 5. Labels are set, then tags: an image is never found by a tag before it is complete. The API sets new tags. Tags
+//!    that have to *move* are reported ([`Promoted::to_move`]): only `PUT` of the manifest moves a tag without a moment
+//!    in which it is missing, and that is part of the registry's API.
 //!
 //! Each step looks first and may be repeated, so an interrupted promotion is simply started again.
 

@@ -158,8 +158,8 @@ impl Harbor<'_> {
     ///
     /// # Errors
     /// [`Error::NotScannable`], [`Error::Known`] for a scanner that does not answer, an image that was deleted in the
-    /// meantime, or read-only mode, [`Error::ScanFailed`] with the log, [`Error::ScanStopped`], [`Error::NeverScanned`],
-    /// [`Error::ScanTooLong`], and those of every call.
+    /// meantime, or read-only mode, [`Error::ScanFailed`] with the log, [`Error::ScanStopped`],
+    /// [`Error::NeverScanned`], [`Error::ScanTooLong`], and those of every call.
     pub async fn scan(
         &self,
         repository: &Repository,

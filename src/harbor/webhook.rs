@@ -114,7 +114,8 @@ struct ResourceNames {
     repo_full_name: Option<String>,
 }
 
-/// Reads a type by its names in both formats (`src/controller/event/topic.go`, `src/pkg/notifier/formats/cloudevents.go`).
+/// Reads a type by its names in both formats (`src/controller/event/topic.go`,
+/// `src/pkg/notifier/formats/cloudevents.go`).
 fn kind_of(text: &str) -> ScanEventKind {
     match text {
         "PUSH_ARTIFACT" | "harbor.artifact.pushed" => ScanEventKind::Pushed,

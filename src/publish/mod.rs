@@ -2,9 +2,9 @@
 //!
 //! - **In**: images in the store with their definitions; a [`PublishPlace`].
 //! - **Out**: one [`Published`] per image, whatever became of it; one image's failure does not stop the others.
-//! - **Invariants**: with a Harbor, no release tag names an image that the gate has not passed; tags come last; tags that
-//!   are right already are left alone, so that publishing twice changes nothing. Unavailable steps are reported, never
-//!   skipped silently.
+//! - **Invariants**: with a Harbor, no release tag names an image that the gate has not passed; tags come last; tags
+//!   that are right already are left alone, so that publishing twice changes nothing. Unavailable steps are reported,
+//!   never skipped silently.
 //! - **Not here**: transport ([`crate::oci::registry`]), Harbor's API ([`harbor`]), the verdict ([`gate`]).
 //!
 //! ```text
@@ -288,8 +288,8 @@ impl PublishPlace<'_> {
         within(prefix, &definition.publish.repository)
     }
 
-    /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those of
-    /// related images.
+    /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those
+    /// of related images.
     fn sources(&self, order: &PublishOrder<'_>) -> Vec<String> {
         let own = self.repository(order.definition);
         let related = self.related.get(&order.built.image).into_iter().flatten();

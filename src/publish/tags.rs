@@ -2,9 +2,9 @@
 //!
 //! Both questions are answered before anything is sent, on every kind of registry.
 //! - A **fixed** tag names one state and never moves: if it names another image, that is an error.
-//! - A **moving** tag follows the newest state: it does not go back to an older one unless a person asks for that. The time
-//!   of the archives decides which of two states is newer, then the revision of the lock; both are annotations of the
-//!   image. Images of others have neither, and are replaced.
+//! - A **moving** tag follows the newest state: it does not go back to an older one unless a person asks for that. The
+//!   time of the archives decides which of two states is newer, then the revision of the lock; both are annotations of
+//!   the image. Images of others have neither, and are replaced.
 
 use crate::harbor::Repository;
 use crate::image::REVISION;

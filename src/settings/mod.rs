@@ -1,10 +1,11 @@
-//! Settings of a project that do not belong into recipes. The registry file `base-images/registry.yaml` says where images
-//! are published, what the gate lets through, where archives are mirrored, and who is notified of published images.
+//! Settings of a project that do not belong into recipes. The registry file `base-images/registry.yaml` says where
+//! images are published, what the gate lets through, where archives are mirrored, and who is notified of published
+//! images.
 //!
 //! - **In**: the text of the file.
 //! - **Out**: a [`RegistryFile`], in the types of those who act on it.
-//! - **Invariants**: all problems are reported at once; paths are relative to the file, and no path that a project's own
-//!   file names leads through a link.
+//! - **Invariants**: all problems are reported at once; paths are relative to the file, and no path that a project's
+//!   own file names leads through a link.
 //! - **Not here**: flags and environment variables (`cli::settings`), opening registries (`jobs`).
 
 pub(crate) mod gate;
@@ -98,8 +99,8 @@ pub struct ReceiverEntry {
 }
 
 impl RegistryFile {
-    /// Reads the file of a project, [`REGISTRY_FILE`]; `None` when there is none. Neither the file itself nor a file that it
-    /// names by a path below the project may be reached through a link.
+    /// Reads the file of a project, [`REGISTRY_FILE`]; `None` when there is none. Neither the file itself nor a file
+    /// that it names by a path below the project may be reached through a link.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
@@ -115,8 +116,8 @@ impl RegistryFile {
         Self::understand(REGISTRY_FILE, &text, path.parent().unwrap_or(project), Some(&files)).map(Some)
     }
 
-    /// Reads a file that the operator names; `None` when there is none. Paths in it are relative to its folder, and links
-    /// are followed.
+    /// Reads a file that the operator names; `None` when there is none. Paths in it are relative to its folder, and
+    /// links are followed.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
@@ -251,8 +252,8 @@ fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnosti
     }
 }
 
-/// Refuses links on the way to files below the project. The files are opened later, by name; a link in a project could make
-/// sockel read any file of the machine.
+/// Refuses links on the way to files below the project. The files are opened later, by name; a link in a project could
+/// make sockel read any file of the machine.
 fn check_files(source: &SourceFile, root: &YamlNode, project: &ConfinedFolder, problems: &mut Diagnostics) {
     let single = FILE_KEYS.iter().filter_map(|keys| keys.iter().try_fold(root, |node, key| node.get(key)));
     let receivers =
@@ -279,8 +280,8 @@ const FILE_KEYS: &[&[&str]] = &[
     &["setup", "robots"],
 ];
 
-/// Returns the path of a file from the project's folder; `None` for an address, and for a path that openly leads out of the
-/// project: that one is the operator's responsibility.
+/// Returns the path of a file from the project's folder; `None` for an address, and for a path that openly leads out of
+/// the project: that one is the operator's responsibility.
 fn below_project(text: &str) -> Option<String> {
     if Path::new(text).is_absolute() || text.contains("://") {
         return None;

@@ -1,7 +1,8 @@
 //! The release project's CVE allow-list: the gate's exemptions, as far as Harbor can express them.
 //!
 //! Harbor's list has no packages, and one expiry for all of its entries. So an exemption for one package covers all
-//! packages there (the gate stays stricter), and the list expires with its first exemption: then the setup has to run again.
+//! packages there (the gate stays stricter), and the list expires with its first exemption: then the setup has to run
+//! again.
 
 use crate::gate::Exemption;
 use crate::harbor::Error;

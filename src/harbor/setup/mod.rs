@@ -1,4 +1,4 @@
-//! Sets up the staging and the release project: looks up what exists, creates or changes the rest, and reports each step.
+//! Sets up the staging and the release project: looks up what exists, creates or changes the rest, reports each step.
 //!
 //! - **Staging** is where images are judged: no automatic scans (sockel requests them), nothing that hides unsigned or
 //!   unscanned images from the tools that sign and scan them, and a retention rule.
@@ -7,8 +7,8 @@
 //! - **Two robots** with least rights: one pushes to staging and scans, only the other one may write to release
 //!   ("Freigabe").
 //!
-//! A second run finds everything in place and changes nothing. A step that the account has no right to do is reported with
-//! a remedy; so is anything that the API cannot repair.
+//! A second run finds everything in place and changes nothing. A step that the account has no right to do is reported
+//! with a remedy; so is anything that the API cannot repair.
 
 mod allowlist;
 mod project;
@@ -135,7 +135,8 @@ impl SetupRun<'_, '_> {
         self.steps.push(SetupStep { what: what.into(), state });
     }
 
-    /// Creates something, or changes it if `change` says how it differs, unless this is a dry run. Returns whether it exists.
+    /// Creates something, or changes it if `change` says how it differs. Returns whether it exists; a dry run only
+    /// records the step.
     async fn act(&mut self, what: &str, request: HarborRequest, change: Option<String>) -> Result<bool, Error> {
         let state = match (self.dry, change) {
             (true, None) => StepState::WouldCreate,
@@ -180,8 +181,8 @@ impl Harbor<'_> {
     /// Returns what [`Harbor::apply`] would do; changes nothing.
     ///
     /// # Errors
-    /// [`Error::Name`] for names that Harbor would refuse, [`Error::Known`] in read-only mode, [`Error::NotHarbor`], and those of
-    /// every call but [`Error::NotPermitted`], which becomes a step.
+    /// [`Error::Name`] for names that Harbor would refuse, [`Error::Known`] in read-only mode, [`Error::NotHarbor`],
+    /// and those of every call but [`Error::NotPermitted`], which becomes a step.
     pub async fn plan(&self, wanted: &HarborSetup) -> Result<Vec<SetupStep>, Error> {
         self.set_up(wanted, true).await
     }
@@ -273,7 +274,7 @@ fn is_label(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= 128
 }
 
-/// Tells whether a text is one pattern. All patterns are joined to one with braces and commas, so none may have its own.
+/// Tells whether a text is one pattern. Braces and commas join all patterns to one, so none may contain any.
 fn is_tag_pattern(text: &str) -> bool {
     !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b',' | b'{' | b'}' | b' ' | b'/'))
 }

@@ -174,8 +174,8 @@ fn projects(rights: &Rights) -> BTreeSet<&str> {
     rights.iter().filter(|[kind, ..]| kind == "project").map(|[_, namespace, ..]| namespace.as_str()).collect()
 }
 
-/// Returns a remedy for a robot that has rights on other projects. Another registry file made it for those, and this one
-/// must not take its rights away.
+/// Returns a remedy for a robot that has rights on other projects. Another registry file made it for those, and this
+/// one must not take its rights away.
 fn shared(present: &Rights, wanted: &Rights) -> Option<String> {
     let others: Vec<String> = projects(present).difference(&projects(wanted)).map(|name| format!("`{name}`")).collect();
     (!others.is_empty()).then(|| {
@@ -366,7 +366,8 @@ impl SetupRun<'_, '_> {
     }
 }
 
-/// A file for a secret, not yet under its name. Its mode is 0600 from the beginning, as `tempfile` creates all its files.
+/// A file for a secret, not yet under its name. Its mode is 0600 from the beginning, as `tempfile` creates all its
+/// files.
 struct RobotPlace(tempfile::NamedTempFile);
 
 impl RobotPlace {

@@ -56,8 +56,8 @@ impl ProjectRule {
         is_one && self.is_everywhere()
     }
 
-    /// Returns the pattern of tags that may move, if the rule looks like one of ours: rules have no name and no description
-    /// by which they could be recognised.
+    /// Returns the pattern of tags that may move, if the rule looks like one of ours: rules have no name and no
+    /// description by which they could be recognised.
     fn moving(&self) -> Option<&str> {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
         let [tag] = tags else { return None };

@@ -138,7 +138,10 @@ async fn refusals_and_races() {
 
     double.has_no_scanner();
     let error = scan(&double, &digest).await.unwrap_err();
-    assert!(matches!(&error, Error::NotScannable { message, .. } if message.contains("no available scanner")), "{error}");
+    assert!(
+        matches!(&error, Error::NotScannable { message, .. } if message.contains("no available scanner")),
+        "{error}"
+    );
     let unsupported = Response::error(422, "UNPROCESSABLE_ENTITY", "it is an index");
     double.fault(Fault::new("POST", "*/scan", Trouble::Answer(unsupported)));
     assert!(matches!(scan(&double, &digest).await, Err(Error::NotScannable { .. })));
