@@ -1,4 +1,4 @@
-//! Ed25519 keys (RFC 8032) in PEM files as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
+//! Ed25519 keys (RFC 8032) in PEM files, as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -20,7 +20,7 @@ const PUBLIC_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65,
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file holds no such key.
+    /// The file does not hold an Ed25519 key.
     #[error("cannot use `{path}`: {cause}")]
     NoKey {
         /// Path of the file.
@@ -52,10 +52,10 @@ impl Explain for Error {
     }
 }
 
-/// Makes signatures.
+/// A private key.
 pub struct SigningKey(Ed25519KeyPair);
 
-/// Judges signatures.
+/// A public key.
 #[derive(Debug, Clone)]
 pub struct VerifyingKey(Vec<u8>);
 
@@ -66,6 +66,7 @@ impl SigningKey {
     /// When the file cannot be read or is no such key.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let der = Zeroizing::new(pem(path, "PRIVATE KEY")?);
+        // OpenSSL leaves out the public key, which ring otherwise wants to compare
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der);
         pair.map(Self).map_err(|cause| wrong(path, &format!("it is no Ed25519 key: {cause}")))
     }
@@ -81,14 +82,14 @@ impl VerifyingKey {
     /// Reads a public key (`PUBLIC KEY`, RFC 8410).
     ///
     /// # Errors
-    /// When the file cannot be read or is no such key.
+    /// When the file cannot be read or does not hold a public Ed25519 key.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let der = pem(path, "PUBLIC KEY")?;
         let key = der.strip_prefix(&PUBLIC_PREFIX).filter(|key| key.len() == 32);
         key.map(|key| Self(key.to_vec())).ok_or_else(|| wrong(path, "it is no Ed25519 key"))
     }
 
-    /// Tells whether a signature in Base64 is right.
+    /// Tells whether a signature in Base64 is valid.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &str) -> bool {
         let Ok(signature) = BASE64_STANDARD.decode(signature) else { return false };
@@ -96,16 +97,21 @@ impl VerifyingKey {
     }
 }
 
+/// Returns the error for a file that is not the key it should be.
 fn wrong(path: &Path, cause: &str) -> Error {
     Error::NoKey { path: path.display().to_string(), cause: cause.to_owned() }
 }
 
-/// Returns the bytes of the first block of this kind (RFC 7468).
+/// Returns the bytes of the first block with this label (RFC 7468).
 fn pem(path: &Path, label: &str) -> Result<Vec<u8>, Error> {
     let text = Zeroizing::new(fs::read_text(path, MOST_BYTES)?);
     let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+
+    // RFC 7468 allows text before and after the block
     let inner = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(inner, _)| inner);
     let inner = inner.ok_or_else(|| wrong(path, &format!("it has no `{begin}`")))?;
+
+    // every copy of a private key is wiped when it is dropped
     let inner: Zeroizing<String> = Zeroizing::new(inner.split_whitespace().collect());
     BASE64_STANDARD.decode(inner.as_bytes()).map_err(|_| wrong(path, "its Base64 is broken"))
 }

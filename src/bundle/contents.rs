@@ -1,4 +1,5 @@
-//! The list of contents of a bundle: what each file is, by digest; written in one order, read with suspicion.
+//! The list of contents of a bundle: what each file is, by digest. It is written in canonical order, and never trusted
+//! when it is read.
 
 use crate::apt::release;
 use crate::bundle::ARTIFACT;
@@ -14,13 +15,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Version of the list's own format.
+/// Version of the list's format.
 const FORMAT: u32 = 1;
 
 /// Largest list of contents.
 pub(crate) const LARGEST: u64 = 16 << 20;
 
-/// Most files in one bundle; what is known to fit into a manifest that registries take (4 MiB).
+/// Most files in one bundle: so many layers fit into a manifest of 4 MiB, which registries accept.
 const MOST_FILES: usize = 12_000;
 
 /// Longest title.
@@ -29,7 +30,7 @@ const LONGEST_TITLE: usize = 1024;
 /// Annotation with a file's name (image-spec annotations.md).
 pub(super) const TITLE: &str = "org.opencontainers.image.title";
 
-/// What is in a bundle.
+/// The list of contents of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BundleContents {
@@ -37,13 +38,13 @@ pub struct BundleContents {
     pub format: u32,
     /// Images that can be built from it.
     pub images: Vec<BundledImage>,
-    /// States of archives that prove the packages.
+    /// Signed states of archives that prove the packages.
     pub pockets: Vec<BundledPocket>,
-    /// Keys that signed those states, for people: a build uses the project's own.
+    /// Keys that signed those states, for information only: a build uses the project's own keys.
     pub keys: Vec<BundledKey>,
-    /// Packages.
+    /// The packages.
     pub packages: Vec<BundledPackage>,
-    /// All files, sorted by title: the layers in their order.
+    /// All files, sorted by title, in the order of the manifest's layers.
     pub files: Vec<BundledFile>,
 }
 
@@ -53,15 +54,15 @@ pub struct BundleContents {
 pub struct BundledImage {
     /// Its name.
     pub image: String,
-    /// Its lock file.
+    /// Digest of its lock file.
     pub lock: Digest,
-    /// Identity of the lock's decisions, which does not depend on comments in recipes.
+    /// Digest of the lock's decisions, which does not depend on comments in recipes.
     pub decisions: Digest,
-    /// Platforms whose packages are here.
+    /// Platforms whose packages the bundle has.
     pub platforms: Vec<Platform>,
 }
 
-/// The state of a pocket.
+/// The signed state of a pocket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BundledPocket {
@@ -71,13 +72,13 @@ pub struct BundledPocket {
     pub pocket: String,
     /// Suite: the path below `dists/`.
     pub suite: String,
-    /// The InRelease file that locks name.
+    /// Digest of the InRelease file that locks name.
     pub locked: Digest,
-    /// The InRelease file that is here.
+    /// Digest of the InRelease file in the bundle.
     pub in_release: Digest,
-    /// Whether those are the same.
+    /// Whether the two are the same.
     pub proof: PackageProof,
-    /// `Date` of the file that is here.
+    /// `Date` of the file in the bundle.
     pub date: Epoch,
     /// Fingerprint of the key that signed it.
     pub signed_by: String,
@@ -89,9 +90,9 @@ pub struct BundledPocket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PackageProof {
-    /// The one that the lock names.
+    /// The file that the lock names.
     Locked,
-    /// A later one, because nobody had the lock's any more; its indexes list all packages that were locked.
+    /// A later file, because the lock's was not available any more; its indexes list all locked packages.
     Later,
 }
 
@@ -105,7 +106,7 @@ pub struct BundledIndex {
     pub architecture: String,
     /// Path below the suite.
     pub path: String,
-    /// The file, compressed.
+    /// Digest of the compressed file.
     pub digest: Digest,
 }
 
@@ -115,7 +116,7 @@ pub struct BundledIndex {
 pub struct BundledKey {
     /// Archive name in the recipe.
     pub archive: String,
-    /// The file.
+    /// Digest of the key file.
     pub digest: Digest,
 }
 
@@ -129,7 +130,7 @@ pub struct BundledPackage {
     pub version: String,
     /// `amd64`, `arm64` or `all`.
     pub architecture: String,
-    /// The .deb.
+    /// Digest of the .deb file.
     pub digest: Digest,
 }
 
@@ -143,11 +144,11 @@ pub struct BundledFile {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
-    /// What it is.
+    /// Its kind.
     pub kind: BundledFileKind,
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BundledFileKind {
@@ -169,6 +170,7 @@ impl BundledFileKind {
     /// Returns the media type of such a layer.
     #[must_use]
     pub fn media_type(self) -> &'static str {
+        // the last two are registered with IANA (RFC 3156 and Debian's), the others are ours
         match self {
             Self::Lock => "application/vnd.sockel.lock.v1+yaml",
             Self::InRelease => "application/vnd.sockel.bundle.in-release.v1",
@@ -181,6 +183,7 @@ impl BundledFileKind {
     /// Returns the size above which such a file is refused, in bytes.
     #[must_use]
     pub fn largest(self) -> u64 {
+        // generous, but finite: a hostile bundle must not fill the disk
         match self {
             Self::Lock => 16 << 20,
             Self::InRelease => release::SIZE_LIMIT,
@@ -191,11 +194,33 @@ impl BundledFileKind {
     }
 }
 
+impl BundledFile {
+    /// Returns the file's descriptor in the manifest.
+    fn layer(&self) -> Value {
+        let Self { title, digest, size, kind } = self;
+        json!({ "mediaType": kind.media_type(), "digest": digest, "size": size, "annotations": { TITLE: title } })
+    }
+
+    /// Returns what is wrong with the file itself: its title and its size.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let shown = shown(&self.title);
+        if let Err(problem) = check_title(&self.title) {
+            problems.push(format!("the title `{shown}` {problem}"));
+        }
+        if self.size > self.kind.largest() {
+            problems.push(format!("`{shown}` has {} bytes, {} at most", self.size, self.kind.largest()));
+        }
+        problems
+    }
+}
+
 impl BundleContents {
     /// Sorts everything, so that the same contents have the same bytes.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.images.sort();
+        // indexes before pockets: pockets are compared with their indexes
         self.pockets.iter_mut().for_each(|pocket| pocket.indexes.sort());
         self.pockets.sort();
         self.keys.sort();
@@ -214,19 +239,14 @@ impl BundleContents {
     /// Returns the bytes of the manifest.
     #[must_use]
     pub fn manifest(&self) -> Vec<u8> {
+        // the digest of the configuration ties list and manifest together
         let config = self.to_json();
-        let layer = |file: &BundledFile| {
-            let BundledFile { title, digest, size, kind } = file;
-            json!({
-                "mediaType": kind.media_type(), "digest": digest, "size": size, "annotations": { TITLE: title },
-            })
-        };
         oci::canonical(&json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "artifactType": ARTIFACT,
             "config": { "mediaType": ARTIFACT, "digest": Digest::of(&config), "size": config.len() },
-            "layers": self.files.iter().map(layer).collect::<Vec<Value>>(),
+            "layers": self.files.iter().map(BundledFile::layer).collect::<Vec<Value>>(),
         }))
     }
 
@@ -236,27 +256,29 @@ impl BundleContents {
         self.files.iter().find(|file| file.digest == *digest)
     }
 
-    /// Reads a list of contents and holds it against its manifest.
+    /// Reads a list of contents and compares it with its manifest.
     ///
     /// # Errors
-    /// All that is wrong, for people.
+    /// All problems, for people.
     pub fn parse(config: &[u8], manifest: &[u8]) -> Result<Self, Vec<String>> {
-        let unreadable = |what: &str, error: &serde_json::Error| vec![format!("its {what} cannot be read: {error}")];
+        // before anything is parsed: the memory for that grows with the text
         if config.len() as u64 > LARGEST {
             return Err(vec![format!("its list of contents has more than {LARGEST} bytes")]);
         }
-        // a newer format may well have other fields
+
+        // the version alone first: a newer format may well have other fields
         #[derive(Deserialize)]
         struct BundleVersion {
             format: u64,
         }
-        let known = serde_json::from_slice::<BundleVersion>(config).map_err(|e| unreadable("list of contents", &e))?;
+        let known: BundleVersion = serde_json::from_slice(config).map_err(|error| unreadable(&error))?;
         if known.format != u64::from(FORMAT) {
             return Err(vec![format!("it has format {}, this sockel knows {FORMAT}", known.format)]);
         }
-        let contents: Self = serde_json::from_slice(config).map_err(|e| unreadable("list of contents", &e))?;
+
+        // list and manifest must be the very bytes that sockel writes: no reader can then see another bundle in them
+        let contents: Self = serde_json::from_slice(config).map_err(|error| unreadable(&error))?;
         let mut problems = contents.problems();
-        // both are ours, byte for byte, or somebody else's
         if problems.is_empty() && contents.manifest() != manifest {
             problems = layers(&contents, manifest);
             if problems.is_empty() {
@@ -266,29 +288,45 @@ impl BundleContents {
         if problems.is_empty() { Ok(contents) } else { Err(problems) }
     }
 
+    /// Returns everything that is wrong with the list itself.
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        // a list of millions would cost memory for its problems alone
         if self.files.len() > MOST_FILES {
             return vec![format!("it lists {} files, {MOST_FILES} at most", self.files.len())];
         }
-        let (mut titles, mut files) = (BTreeSet::new(), BTreeMap::new());
+
+        let mut problems = self.problems_of_files();
+        problems.extend(self.problems_of_uses());
+        problems.extend(self.pockets.iter().flat_map(BundledPocket::problems));
+        if *self != self.clone().sorted() || self.has_doubles() {
+            problems.push("its list of contents is not in order".to_owned());
+        }
+        problems
+    }
+
+    /// Returns problems of single files, and files that are listed twice.
+    fn problems_of_files(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let (mut titles, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for file in &self.files {
             let shown = shown(&file.title);
-            if let Err(problem) = check_title(&file.title) {
-                problems.push(format!("the title `{shown}` {problem}"));
-            }
+            problems.extend(file.problems());
             if !titles.insert(&file.title) {
                 problems.push(format!("two files have the title `{shown}`"));
             }
-            if files.insert(file.digest, file.kind).is_some() {
+            if !digests.insert(file.digest) {
                 problems.push(format!("`{shown}` is listed twice, as {}", file.digest));
             }
-            if file.size > file.kind.largest() {
-                let largest = file.kind.largest();
-                problems.push(format!("`{shown}` has {} bytes, {largest} at most", file.size));
-            }
         }
-        // a file may be there for several reasons: one key for two archives, one index for two pockets
+        problems
+    }
+
+    /// Compares the files with their mentions: each is mentioned, by its kind and its title.
+    fn problems_of_uses(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let files: BTreeMap<Digest, BundledFileKind> = self.files.iter().map(|file| (file.digest, file.kind)).collect();
+
+        // a file may be mentioned several times: one key for two archives, one index for two pockets
         let mut titles_of: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         for Use { digest, kind, whose, title } in self.uses() {
             match files.get(&digest) {
@@ -297,6 +335,8 @@ impl BundleContents {
                 None => problems.push(format!("{} of {} is not among its files", digest, shown_text(&whose))),
             }
         }
+
+        // a file without a mention could be anything, and no build would ever look at it
         for file in &self.files {
             let title = shown(&file.title);
             match titles_of.get(&file.digest) {
@@ -307,25 +347,13 @@ impl BundleContents {
                 Some(_) => (),
             }
         }
-
-        for pocket in &self.pockets {
-            if (pocket.locked == pocket.in_release) != (pocket.proof == PackageProof::Locked) {
-                problems.push(format!("pocket `{}` says a wrong proof", shown(&pocket.title())));
-            }
-            for index in pocket.indexes.iter().filter(|index| !index.is_where_it_belongs()) {
-                problems.push(format!("index `{}` is at a wrong path", shown(&index.path)));
-            }
-        }
-        if *self != self.clone().sorted() || self.has_doubles() {
-            problems.push("its list of contents is not in order".to_owned());
-        }
         problems
     }
 
-    /// Tells whether something is listed twice; files are looked at one by one.
+    /// Tells whether something is listed twice; files have problems of their own for that.
     fn has_doubles(&self) -> bool {
         let indexes = self.pockets.iter().any(|pocket| has_doubles(&pocket.indexes));
-        // platforms are sorted where they come from
+        // `sorted` leaves platforms alone, so their order is checked here
         let platforms = self.images.iter().any(|image| !image.platforms.is_sorted_by(|one, next| one < next));
         let lists = has_doubles(&self.images) || has_doubles(&self.pockets) || has_doubles(&self.keys);
         lists || indexes || platforms || has_doubles(&self.packages)
@@ -333,6 +361,7 @@ impl BundleContents {
 
     /// Returns every mention of a file.
     fn uses(&self) -> Vec<Use> {
+        // titles are computed, never read: a list cannot choose the names of its files
         let mut uses = Vec::new();
         for image in &self.images {
             let (whose, title) = (format!("image `{}`", image.image), title::lock(&image.image));
@@ -360,24 +389,29 @@ impl BundleContents {
 
 /// A mention of a file.
 struct Use {
-    /// Which file.
+    /// Digest of the file.
     digest: Digest,
-    /// Of which kind it must be.
+    /// The kind that the file must have.
     kind: BundledFileKind,
-    /// What mentions it, for messages.
+    /// The thing that mentions it, for messages.
     whose: String,
-    /// What the file is called for that.
+    /// The title that follows from the mention.
     title: String,
 }
 
-/// Tells whether a sorted list has something twice.
+/// Returns the problem of a list that is not valid JSON, or lacks fields.
+fn unreadable(error: &serde_json::Error) -> Vec<String> {
+    vec![format!("its list of contents cannot be read: {error}")]
+}
+
+/// Tells whether a sorted list has an element twice.
 fn has_doubles<T: PartialEq>(sorted: &[T]) -> bool {
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 impl BundledIndex {
-    /// Tells whether the path is the one that archives give an index of this component and architecture, whatever it is
-    /// compressed with (Debian repository format, "Packages indices").
+    /// Tells whether the path is that of the index of this component and architecture, with any compression (Debian
+    /// repository format, "Packages indices").
     fn is_where_it_belongs(&self) -> bool {
         let plain = format!("{}/binary-{}/Packages", self.component, self.architecture);
         self.path.strip_prefix(&plain).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
@@ -389,6 +423,18 @@ impl BundledPocket {
     #[must_use]
     pub fn title(&self) -> String {
         format!("{}/{}", self.archive, self.pocket)
+    }
+
+    /// Returns contradictions within the description of the pocket.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if (self.locked == self.in_release) != (self.proof == PackageProof::Locked) {
+            problems.push(format!("pocket `{}` says a wrong proof", shown(&self.title())));
+        }
+        for index in self.indexes.iter().filter(|index| !index.is_where_it_belongs()) {
+            problems.push(format!("index `{}` is at a wrong path", shown(&index.path)));
+        }
+        problems
     }
 }
 
@@ -409,7 +455,7 @@ struct RawLayer {
     annotations: BTreeMap<String, String>,
 }
 
-/// Says in which files list and manifest differ.
+/// Returns the differences between list and manifest, file by file.
 fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
     let raw: RawManifest = match serde_json::from_slice(manifest) {
         Ok(raw) => raw,
@@ -419,6 +465,8 @@ fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
     if raw.artifact_type.as_deref() != Some(ARTIFACT) {
         problems.push(format!("its artifact type is not `{ARTIFACT}`"));
     }
+
+    // what remains in the map has no layer
     let mut listed: BTreeMap<&str, &BundledFile> = contents.files.iter().map(|file| (&*file.title, file)).collect();
     for layer in &raw.layers {
         let title = layer.annotations.get(TITLE).map_or("", String::as_str);
@@ -426,6 +474,7 @@ fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
             problems.push(format!("its manifest has a layer `{}` that is not among its files", shown(title)));
             continue;
         };
+        // compared as text: a digest of another algorithm is a difference like any other
         let same = layer.digest == file.digest.to_string()
             && layer.size == file.size
             && layer.media_type == file.kind.media_type();
@@ -437,18 +486,18 @@ fn layers(contents: &BundleContents, manifest: &[u8]) -> Vec<String> {
     problems
 }
 
-/// Tells the kind of a layer by its media type.
+/// Tells whether a media type is that of a bundle's layer.
 pub(super) fn is_known(media_type: &str) -> bool {
     BundledFileKind::ALL.iter().any(|kind| kind.media_type() == media_type)
 }
 
 /// Refuses titles that would be dangerous as file names: other tools unpack artifacts by title.
 fn check_title(title: &str) -> Result<(), &'static str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.~:_/%".contains(&byte);
     if title.is_empty() || title.len() > LONGEST_TITLE {
         Err("is empty or too long")
-    } else if !title.bytes().all(is_plain) {
+    } else if !title.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.~:_/%".contains(&byte)) {
         Err("has characters that are not allowed")
+    // 255 bytes is the longest name that most file systems take
     } else if title.split('/').any(|segment| matches!(segment, "" | "." | "..") || segment.len() > 255) {
         Err("is not a path below a folder")
     } else {
@@ -456,11 +505,12 @@ fn check_title(title: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns the beginning of a text from outside, fit for a message.
+/// Returns the beginning of a text from outside, escaped, for a message.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(150).collect::<String>().escape_debug().to_string()
 }
 
+/// Returns the beginning of a text that quotes names from outside, without control characters, for a message.
 fn shown_text(text: &str) -> String {
     text.chars().take(150).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

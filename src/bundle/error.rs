@@ -1,4 +1,4 @@
-//! Why there is no bundle, or nothing is built from it.
+//! Errors of making and using bundles.
 
 use crate::apt::archive;
 use crate::fault::Explain;
@@ -17,15 +17,15 @@ const SHOWN: usize = 20;
 /// A bundle cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A pocket of a lock is none of its definition, or a platform is not locked.
+    /// The lock names an archive or pocket that the definition does not have.
     #[error("cannot bundle image `{image}`: {cause}")]
     StaleLock {
         /// Image name.
         image: String,
-        /// What does not fit.
+        /// What the definition lacks.
         cause: String,
     },
-    /// The lock's InRelease file is gone, and the current one does not prove what was locked.
+    /// The lock's InRelease file is not available any more, and the current one does not list the locked packages.
     #[error(
         "cannot bundle pocket `{pocket}`: nobody has its InRelease file {locked} any more, and the one of {date} does not list{}",
         list(packages)
@@ -33,24 +33,24 @@ pub enum Error {
     Unproven {
         /// Archive and pocket.
         pocket: String,
-        /// What the lock names.
+        /// Digest of the InRelease file that the lock names.
         locked: Digest,
         /// `Date` of the current file.
         date: crate::values::Epoch,
         /// `name version architecture`
         packages: Vec<String>,
     },
-    /// The lock's InRelease file is gone, and there is no other.
+    /// The lock's InRelease file is not available any more, and the current one cannot be used.
     #[error("cannot bundle pocket `{pocket}`: nobody has its InRelease file {locked} any more: {cause}")]
     Gone {
         /// Archive and pocket.
         pocket: String,
-        /// What the lock names.
+        /// Digest of the InRelease file that the lock names.
         locked: Digest,
         /// Why the current one cannot be used.
         cause: Box<archive::Error>,
     },
-    /// The lock's own state is not trusted, or not any more.
+    /// The state that the lock names is not trusted, or no longer.
     #[error(transparent)]
     Pocket(Box<archive::Error>),
     /// Packages cannot be fetched.
@@ -59,12 +59,12 @@ pub enum Error {
     /// Two different files would have one title.
     #[error("cannot write bundle: {}", .0.join("; "))]
     Unsound(Vec<String>),
-    /// What is named as a bundle is none, or was changed.
+    /// The artifact is not a bundle, or was changed.
     #[error("cannot use bundle `{place}`:{}", list(problems))]
     Damaged {
         /// Where it is.
         place: String,
-        /// All that is wrong.
+        /// All problems.
         problems: Vec<String>,
     },
     /// A file of a bundle does not have its digest.
@@ -74,12 +74,12 @@ pub enum Error {
         place: String,
         /// The file.
         title: String,
-        /// What the bundle promised.
+        /// The digest in the list of contents.
         expected: Digest,
-        /// What came.
+        /// The digest of the bytes.
         found: Digest,
     },
-    /// A bundle does not have all that a build needs.
+    /// The bundle lacks something that the build needs.
     #[error("cannot build from bundle `{place}`: it does not have{}", list(missing))]
     Missing {
         /// Where it is.
@@ -95,7 +95,7 @@ pub enum Error {
         /// Image names.
         images: Vec<String>,
     },
-    /// The signed indexes of a bundle do not list packages.
+    /// No signed index of the bundle lists these packages.
     #[error("cannot build from bundle `{place}`: no signed index in it lists{}", list(packages))]
     NotSigned {
         /// Where it is.
@@ -108,7 +108,7 @@ pub enum Error {
     Archive {
         /// Where it is.
         place: String,
-        /// Why not.
+        /// Why it is not trusted.
         cause: Box<archive::Error>,
     },
     /// The registry.
@@ -117,7 +117,7 @@ pub enum Error {
     /// A layout or archive cannot be read or written.
     #[error(transparent)]
     Oci(#[from] oci::Error),
-    /// The network door itself failed.
+    /// The HTTP client could not be started.
     #[error(transparent)]
     Http(#[from] http::Error),
     /// A file could not be read or written.
@@ -129,12 +129,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether network, archive or registry are to blame, so that a later attempt may work.
+    /// Tells whether network, archive or registry caused the failure, so that a later attempt may succeed.
     #[must_use]
     pub fn is_outside(&self) -> bool {
         match self {
             Self::Fetch(_) | Self::Http(_) => true,
-            // with the lock's file gone, only a new lock helps, unless nobody answered
+            // without the lock's InRelease file only a new lock helps, unless a server just did not answer
             Self::Gone { cause, .. } => cause.is_outside(),
             Self::Registry(error) => !error.is_ours(),
             _ => false,
@@ -144,28 +144,28 @@ impl Error {
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
-        let one = |text: &str| vec![text.to_owned()];
-        match self {
-            Self::StaleLock { image, .. } => vec![format!("lock again with `sockel lock {image}`")],
+        let hint = match self {
+            Self::StaleLock { image, .. } => return vec![format!("lock again with `sockel lock {image}`")],
             Self::Unproven { .. } => {
-                one("archives keep only the newest state: lock anew with `sockel lock`, and bundle soon after")
+                "archives keep only the newest state: lock anew with `sockel lock`, and bundle soon after"
             }
-            Self::Gone { cause, .. } | Self::Pocket(cause) => cause.hints(),
-            Self::Fetch(error) => error.hints(),
             Self::Damaged { .. } | Self::WrongDigest { .. } => {
-                one("transfer the bundle again, or make it anew with `sockel bundle`")
+                "transfer the bundle again, or make it anew with `sockel bundle`"
             }
             Self::Missing { .. } | Self::OtherLocks { .. } => {
-                one("make the bundle anew with `sockel bundle` from the locks of this project")
+                "make the bundle anew with `sockel bundle` from the locks of this project"
             }
-            Self::NotSigned { .. } => one("do not use this bundle: nobody vouches for these packages"),
-            Self::Archive { cause, .. } => cause.hints(),
-            Self::Registry(error) => error.hints(),
-            Self::Http(error) => error.hints(),
-            Self::File(error) => error.hints(),
-            Self::Store(error) => error.hints(),
-            Self::Unsound(_) | Self::Oci(_) => Vec::new(),
-        }
+            Self::NotSigned { .. } => "do not use this bundle: nobody vouches for these packages",
+            // what another stage says about its own failure is better than anything said here
+            Self::Gone { cause, .. } | Self::Pocket(cause) | Self::Archive { cause, .. } => return cause.hints(),
+            Self::Fetch(error) => return error.hints(),
+            Self::Registry(error) => return error.hints(),
+            Self::Http(error) => return error.hints(),
+            Self::File(error) => return error.hints(),
+            Self::Store(error) => return error.hints(),
+            Self::Unsound(_) | Self::Oci(_) => return Vec::new(),
+        };
+        vec![hint.to_owned()]
     }
 }
 
@@ -182,6 +182,7 @@ impl Explain for Error {
                 Turn::Input
             }
             error if error.is_outside() => Turn::Outside,
+            // a bundle that was refused once is refused always
             _ => Turn::Input,
         }
     }
@@ -191,6 +192,7 @@ impl Explain for Error {
     }
 }
 
+/// Lists the first items after a colon or verb.
 fn list(items: &[String]) -> String {
     let mut text = items.iter().take(SHOWN).map(|item| format!(" {item}")).collect::<Vec<_>>().join(",");
     if items.len() > SHOWN {

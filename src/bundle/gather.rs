@@ -1,4 +1,4 @@
-//! Locks to the files of a bundle: everything that they name, fetched, verified and proven.
+//! From locks to the files of a bundle: fetches, verifies and proves everything that the locks name.
 
 use crate::apt::archive;
 use crate::apt::archive::IndexFile;
@@ -38,27 +38,27 @@ use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Where everything comes from.
+/// The resources for making a bundle.
 #[derive(Clone, Copy)]
 pub struct BundleGathering<'a> {
     /// Where files are kept; those of the bundle become blobs in it.
     pub store: &'a Store,
-    /// Door to the archives.
+    /// The HTTP client for the archives.
     pub http: &'a HttpClient,
-    /// Where archives may be found.
+    /// Mirrors of the archives.
     pub mirrors: &'a Mirrors,
     /// Only these platforms; empty means all.
     pub platforms: &'a [Platform],
-    /// What time it is, to judge keys, and a state that stands in for a lost one.
+    /// The current time, for the expiry of keys, and of a state that replaces one that is gone.
     pub now: Epoch,
-    /// Hears about progress.
+    /// Receives progress and warnings.
     pub reporter: &'a dyn ProgressReporter,
 }
 
-/// The state of a pocket that locks name: archive, pocket, suite, InRelease file.
+/// Identity of a state that locks name: archive, pocket, suite, digest of the InRelease file.
 pub(super) type StateKey<'a> = (&'a str, &'a str, &'a str, Digest);
 
-/// What locks want of a state.
+/// A state, with everything that locks want to be proven by it.
 pub(super) struct GatheredPocket<'a> {
     pub(super) archives: Vec<&'a ArchiveDefinition>,
     pub(super) pocket: &'a PocketDefinition,
@@ -71,25 +71,30 @@ pub(super) struct GatheredPocket<'a> {
 }
 
 impl GatheredPocket<'_> {
-    /// Returns the pocket with the needs of all images, which may read other components.
+    /// Returns the pocket with the components of all images: each image may read others.
     pub(super) fn wanted(&self, mirrors: &Mirrors) -> Pocket {
-        let one = |archive: &ArchiveDefinition| archives::pocket(archive, self.pocket, &self.architectures, mirrors);
-        let mut pocket = one(self.archives[0]);
-        for other in self.archives[1..].iter().map(|archive| one(archive)) {
-            let new = |component: &String| !pocket.components.contains(component);
-            let new: Vec<String> = other.components.into_iter().filter(new).collect();
-            pocket.components.extend(new);
+        let mut pocket = archives::pocket(self.archives[0], self.pocket, &self.architectures, mirrors);
+        for archive in &self.archives[1..] {
+            let other = archives::pocket(archive, self.pocket, &self.architectures, mirrors);
+            for component in other.components {
+                if !pocket.components.contains(&component) {
+                    pocket.components.push(component);
+                }
+            }
         }
         pocket
     }
 
     /// Returns the packages that a state of the pocket does not list.
     pub(super) fn unproven(&self, past: &PastPocket) -> Vec<String> {
-        let is_proven = |architecture: &Architecture, package: &LockedPackage| {
-            past.proves(&package.name, &package.version, &package.sha256, architecture.debian())
-        };
-        let missing = self.packages.iter().filter(|((_, architecture), package)| !is_proven(architecture, package));
-        missing.map(|(_, package)| title(package)).collect::<BTreeSet<_>>().into_iter().collect()
+        // a package of `Architecture: all` may be wanted from several indexes: it is named once
+        let mut missing = BTreeSet::new();
+        for ((_, architecture), package) in &self.packages {
+            if !past.proves(&package.name, &package.version, &package.sha256, architecture.debian()) {
+                missing.insert(title(package));
+            }
+        }
+        missing.into_iter().collect()
     }
 }
 
@@ -98,13 +103,13 @@ pub(super) fn title(package: &LockedPackage) -> String {
     format!("{} {} {}", package.name, package.version, package.architecture)
 }
 
-/// Returns the platforms of an order that are wanted.
+/// Returns the platforms of an image that are wanted; an empty list wants all.
 pub(super) fn platforms(order: &BundledPin<'_>, wanted: &[Platform]) -> Vec<Platform> {
-    let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.contains(platform);
-    order.definition.platforms.iter().copied().filter(is_wanted).collect()
+    let own = order.definition.platforms.iter().copied();
+    own.filter(|platform| wanted.is_empty() || wanted.contains(platform)).collect()
 }
 
-/// Returns what all locks want of every state that they name.
+/// Returns every state that the locks name, with everything that they want to be proven by it.
 ///
 /// # Errors
 /// [`Error::StaleLock`]
@@ -114,17 +119,12 @@ pub(super) fn states<'a>(
 ) -> Result<BTreeMap<StateKey<'a>, GatheredPocket<'a>>, Error> {
     let mut states: BTreeMap<StateKey<'a>, GatheredPocket<'a>> = BTreeMap::new();
     for order in orders {
-        let BundledPin { definition, lock } = *order;
-        let stale = |cause: String| Error::StaleLock { image: definition.image.clone(), cause };
+        let lock = order.lock;
         let platforms = platforms(order, wanted);
         for locked in &lock.archives {
-            let name = locked.title();
-            let archive = definition.archives.iter().find(|archive| archive.name == locked.archive);
-            let archive = archive.ok_or_else(|| stale(format!("there is no archive `{}`", locked.archive)))?;
-            let pocket = archive.pockets.iter().find(|pocket| pocket.name == locked.pocket);
-            let pocket = pocket.filter(|pocket| pocket.suite == locked.suite);
-            let pocket =
-                pocket.ok_or_else(|| stale(format!("there is no pocket `{name}` with suite `{}`", locked.suite)))?;
+            let (archive, pocket) = order.defined(locked)?;
+
+            // images share most states, and each is read once
             let key = (&*locked.archive, &*locked.pocket, &*locked.suite, locked.inrelease);
             let state = states.entry(key).or_insert_with(|| GatheredPocket {
                 archives: Vec::new(),
@@ -134,20 +134,42 @@ pub(super) fn states<'a>(
                 packages: BTreeMap::new(),
                 architectures: BTreeSet::new(),
             });
+
+            // the latest epoch is the strictest: the state must have been valid for every lock that names it
             state.epoch = state.epoch.max(lock.epoch);
             if !state.archives.contains(&archive) {
                 state.archives.push(archive);
             }
+
             for platform in &platforms {
                 let architecture = platform.architecture();
                 state.architectures.insert(architecture);
-                let is_proven_by = |package: &&LockedPackage| lock.state(package) == Some(locked);
-                let own = lock.packages(*platform).filter(is_proven_by);
+                let own = lock.packages(*platform).filter(|package| lock.state(package) == Some(locked));
                 state.packages.extend(own.map(|package| ((package.sha256, architecture), package)));
             }
         }
     }
     Ok(states)
+}
+
+impl<'a> BundledPin<'a> {
+    /// Returns the archive and pocket of the definition that a locked state belongs to.
+    ///
+    /// # Errors
+    /// [`Error::StaleLock`] when the recipes have changed since.
+    fn defined(&self, locked: &LockedPocket) -> Result<(&'a ArchiveDefinition, &'a PocketDefinition), Error> {
+        let definition = self.definition;
+        let Some(archive) = definition.archives.iter().find(|archive| archive.name == locked.archive) else {
+            let cause = format!("there is no archive `{}`", locked.archive);
+            return Err(Error::StaleLock { image: definition.image.clone(), cause });
+        };
+        let mut pockets = archive.pockets.iter();
+        let Some(pocket) = pockets.find(|pocket| pocket.name == locked.pocket && pocket.suite == locked.suite) else {
+            let cause = format!("there is no pocket `{}` with suite `{}`", locked.title(), locked.suite);
+            return Err(Error::StaleLock { image: definition.image.clone(), cause });
+        };
+        Ok((archive, pocket))
+    }
 }
 
 /// Brings everything that these locks name into the store, and lists it.
@@ -163,11 +185,14 @@ pub fn gather(orders: &[BundledPin<'_>], gathering: &BundleGathering<'_>) -> Res
         packages: Vec::new(),
         files: Vec::new(),
     };
+
+    // a stale lock is found before anything is fetched
     let states = states(orders, gathering.platforms)?;
     packages(orders, gathering, &mut contents)?;
     for state in states.values() {
         pocket(state, gathering, &mut contents)?;
     }
+
     for order in orders {
         let BundledPin { definition, lock } = *order;
         let image = lock.image.clone();
@@ -175,6 +200,7 @@ pub fn gather(orders: &[BundledPin<'_>], gathering: &BundleGathering<'_>) -> Res
             add(lock.to_yaml().as_bytes(), title::lock(&image), BundledFileKind::Lock, gathering.store, &mut contents)?;
         let platforms = platforms(order, gathering.platforms);
         contents.images.push(BundledImage { image, lock: digest, decisions: lock.digest(), platforms });
+
         for archive in &definition.archives {
             for key in &archive.keys {
                 let bundled = BundledKey { archive: archive.name.clone(), digest: Digest::of(key) };
@@ -188,7 +214,7 @@ pub fn gather(orders: &[BundledPin<'_>], gathering: &BundleGathering<'_>) -> Res
     Ok(contents.sorted())
 }
 
-/// Makes bytes a blob, and lists them unless they are listed.
+/// Adds bytes to the store, and lists them once.
 fn add(
     bytes: &[u8],
     title: String,
@@ -201,30 +227,36 @@ fn add(
     Ok(digest)
 }
 
+/// Lists a file, unless one with its bytes is listed already.
 fn list(file: BundledFile, contents: &mut BundleContents) {
     if contents.file(&file.digest).is_none() {
         contents.files.push(file);
     }
 }
 
+/// Fetches and lists all packages, each once.
 fn packages(
     orders: &[BundledPin<'_>],
     gathering: &BundleGathering<'_>,
     contents: &mut BundleContents,
 ) -> Result<(), Error> {
+    // by digest: images share most of their packages
     let mut all: BTreeMap<Digest, (WantedPackage, &LockedPackage)> = BTreeMap::new();
     for order in orders {
         let mut wanted = fetch::wanted(order.definition, order.lock, gathering.mirrors);
         for platform in platforms(order, gathering.platforms) {
             for package in order.lock.packages(platform) {
+                // the first image that has a package decides where it is fetched from: the digest is the same for all
                 if let Some(wanted) = wanted.remove(&package.sha256) {
                     all.entry(package.sha256).or_insert((wanted, package));
                 }
             }
         }
     }
+
     let wanted: Vec<WantedPackage> = all.values().map(|(wanted, _)| wanted.clone()).collect();
     fetch::fetch(&wanted, gathering.store, gathering.http, gathering.reporter)?;
+
     for (digest, (_, package)) in all {
         let LockedPackage { name, version, architecture, size, .. } = package.clone();
         let package = BundledPackage { name, version, architecture, digest };
@@ -239,36 +271,49 @@ fn packages(
     Ok(())
 }
 
+/// Finds the state that the locks name; if it is gone, the newest one instead.
+fn find(state: &GatheredPocket<'_>, gathering: &BundleGathering<'_>) -> Result<(FoundState, PackageProof), Error> {
+    let locked = state.locked;
+    let BundleGathering { store, http, mirrors, now, reporter, .. } = *gathering;
+    let reader = StateReader { http, store, mirrors, now, reporter };
+
+    let pocket = state.wanted(mirrors);
+    let exact = reader.exact(pocket.clone(), state.archives[0], locked);
+    if let Some(found) = exact.map_err(|cause| Error::Pocket(Box::new(cause)))? {
+        return Ok((found, PackageProof::Locked));
+    }
+
+    let newest = reader.newest(&pocket).map_err(|cause| Error::Gone {
+        pocket: pocket.title(),
+        locked: locked.inrelease,
+        cause: Box::new(cause),
+    })?;
+    let text = format!(
+        "nobody has the InRelease file {} of pocket `{}/{}` any more: its packages are proven by the one of {}",
+        locked.inrelease, locked.archive, locked.pocket, newest.pocket.facts.date
+    );
+    reporter.event(ProgressEvent::Warning(text));
+    Ok((newest, PackageProof::Later))
+}
+
 /// Finds, verifies and lists one state.
 fn pocket(
     state: &GatheredPocket<'_>,
     gathering: &BundleGathering<'_>,
     contents: &mut BundleContents,
 ) -> Result<(), Error> {
-    let locked = state.locked;
-    let BundleGathering { store, http, mirrors, now, reporter, .. } = *gathering;
-    let finder = StateReader { http, store, mirrors, now, reporter };
-    let pocket = state.wanted(mirrors);
-    let exact = finder.exact(pocket.clone(), state.archives[0], locked);
-    let (bytes, past, proof) = match exact.map_err(|cause| Error::Pocket(Box::new(cause)))? {
-        Some(FoundState { bytes, pocket }) => (bytes, pocket, PackageProof::Locked),
-        None => {
-            let gone = |cause| Error::Gone { pocket: pocket.title(), locked: locked.inrelease, cause: Box::new(cause) };
-            let FoundState { bytes, pocket: past } = finder.newest(&pocket).map_err(gone)?;
-            let text = format!(
-                "nobody has the InRelease file {} of pocket `{}/{}` any more: its packages are proven by the one of {}",
-                locked.inrelease, locked.archive, locked.pocket, past.facts.date
-            );
-            gathering.reporter.event(ProgressEvent::Warning(text));
-            (bytes, past, PackageProof::Later)
-        }
-    };
+    let (locked, store) = (state.locked, gathering.store);
+    let (FoundState { bytes, pocket: past }, proof) = find(state, gathering)?;
+
+    // a later state may have dropped a package for a newer version: then it proves nothing about the locked one
     let unproven = state.unproven(&past);
     if !unproven.is_empty() {
         let pocket = locked.title();
         let (locked, date) = (locked.inrelease, past.facts.date);
         return Err(Error::Unproven { pocket, locked, date, packages: unproven });
     }
+
+    // titles of indexes contain the digest of their InRelease file, so that one is listed first
     let mut bundled = BundledPocket {
         archive: locked.archive.clone(),
         pocket: locked.pocket.clone(),
@@ -282,6 +327,7 @@ fn pocket(
     };
     add(&bytes, title::in_release(&bundled), BundledFileKind::InRelease, store, contents)?;
 
+    // verified indexes are kept beside the store: only copied, never fetched again
     for file in &past.files {
         if !store.has_blob(&file.sha256, file.size) {
             fs::copy(&archive::kept(&store.archives(), &file.sha256), &store.blob(&file.sha256))?;
@@ -295,7 +341,7 @@ fn pocket(
 }
 
 impl BundledIndex {
-    /// Describes an index file that a signed state lists.
+    /// Describes an index file that a signed state lists, for the list of contents.
     pub(super) fn of(file: &IndexFile) -> Self {
         let IndexFile { component, architecture, path, sha256, .. } = file.clone();
         Self { component, architecture, path, digest: sha256 }

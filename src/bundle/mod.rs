@@ -1,17 +1,17 @@
 //! Everything that a build needs as one OCI artifact: locks, signed indexes, keys, packages.
 //!
-//! - **In**: definitions with their locks; the archives, as long as they still have what was locked. Or a bundle.
-//! - **Out**: an artifact in a layout folder, an archive file or a registry. Or the packages of a bundle in the store, so
-//!   that a build needs no archive at all.
-//! - **Invariants**: the same locks and the same states of archives give the same digest. Of a bundle nothing is used but
-//!   bytes whose digest is in the project's own lock, and that an InRelease file signed by the project's own pinned keys
-//!   lists; whatever the bundle says about what a build uses must be what the build finds out by itself. All that is
-//!   wrong is said at once.
+//! - **In**: definitions with their locks, and the archives, as long as they still have the locked files; or a bundle.
+//! - **Out**: an artifact in a layout folder, an archive file or a registry; or the packages of a bundle in the store,
+//!   so that a build needs no archive at all.
+//! - **Invariants**: the same locks and the same states of archives give the same digest. A build uses only bytes of a
+//!   bundle whose digest is in the project's own lock, and which are listed by an InRelease file signed with the
+//!   project's own pinned keys. Every statement of the bundle about those bytes must match what the build finds out
+//!   itself. All problems are reported at once.
 //! - **Not here**: building (`build`), logins (`cli`), the newest state of archives (`lock`).
 //!
 //! # The artifact
-//! An OCI image manifest with `artifactType` [`ARTIFACT`]. Its configuration is the list of contents ([`BundleContents`],
-//! canonical JSON); every file is one layer with its own media type and its title:
+//! An OCI image manifest with `artifactType` [`ARTIFACT`]. Its configuration is the list of contents
+//! ([`BundleContents`], canonical JSON); every file is one layer with its own media type and its title:
 //!
 //! | file | media type | title |
 //! |---|---|---|
@@ -21,19 +21,19 @@
 //! | OpenPGP key | `application/pgp-keys` | `keys/<archive>/<digest>.pgp` |
 //! | package | `application/vnd.debian.binary-package` | `packages/<digest>/<name>_<version>_<architecture>.deb` |
 //!
-//! In the `index.json` of a layout or archive, the name and the annotations of the bundle are free, because tools that copy
-//! artifacts rewrite them: they say how it is found, and nothing about what it is.
+//! In the `index.json` of a layout or archive, the name and the annotations of the bundle are not checked, because
+//! tools that copy artifacts rewrite them: they only serve to find the bundle.
 //!
 //! # When the InRelease file of a lock is gone
-//! Archives keep one InRelease file a suite. The lock's own is taken from the store, from a mirror that still serves it,
-//! or from the distribution's snapshot service at its date. Where nobody has it any more, the current one is taken
-//! instead, but only if its indexes prove every package that the lock took from that pocket; the list of contents then
-//! says so (`proof: later`), and so does everybody who uses the bundle. Otherwise there is no bundle: lock anew.
+//! Archives keep one InRelease file per suite. The lock's own is taken from the store, from a mirror that still serves
+//! it, or from the distribution's snapshot service at its date. If none of them has it, the current one is taken
+//! instead, but only if its indexes list every package that the lock took from that pocket. The list of contents then
+//! says so (`proof: later`), and every build from the bundle warns about it. Otherwise no bundle is made: lock anew.
 //!
 //! # Time
-//! A bundle is meant to be used long after its archives moved on. `Valid-Until` and the largest age are therefore judged
-//! for the time of the lock (its epoch, or the InRelease file's own date where that is later). Keys and signatures are
-//! judged for today: a pinned key that has expired or was revoked proves nothing any more.
+//! A bundle is meant to be used long after its archives have changed. `Valid-Until` and the largest age are therefore
+//! checked at the time of the lock (its epoch, or the InRelease file's own date if that is later). Keys and signatures
+//! are checked at the current time: a pinned key that has expired or was revoked proves nothing any more.
 
 mod contents;
 mod error;
@@ -80,11 +80,11 @@ pub const ARTIFACT: &str = "application/vnd.sockel.bundle.v1+json";
 /// Name of a bundle in the index of a layout folder.
 pub const REFERENCE: &str = "bundle";
 
-/// An image whose packages are bundled, or come from a bundle.
+/// An image whose packages are put into a bundle, or taken from one.
 #[derive(Debug, Clone, Copy)]
 pub struct BundledPin<'a> {
-    /// What the recipes say.
+    /// Its definition.
     pub definition: &'a ImageDefinition,
-    /// What was locked.
+    /// Its lock.
     pub lock: &'a Lock,
 }

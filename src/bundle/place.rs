@@ -20,7 +20,7 @@ pub enum BundleLocation {
     },
 }
 
-/// The text names no place.
+/// The text is not the location of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no place for a bundle (oci:DIR, oci-archive:FILE, https://HOST/REPOSITORY:TAG)")]
 pub struct UnknownBundleLocation(pub String);
@@ -29,21 +29,30 @@ impl FromStr for BundleLocation {
     type Err = UnknownBundleLocation;
 
     fn from_str(text: &str) -> Result<Self, UnknownBundleLocation> {
-        // an address may hold a password by mistake
-        let unknown = || UnknownBundleLocation(crate::sys::http::mask(text));
+        Self::parse(text).ok_or_else(|| {
+            // an address may contain a password by mistake
+            UnknownBundleLocation(crate::sys::http::mask(text))
+        })
+    }
+}
+
+impl BundleLocation {
+    /// Reads a location; `None` when the text is none.
+    fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
-            Some(("oci", path)) if !path.is_empty() => Ok(Self::Layout(path.into())),
-            Some(("oci-archive", path)) if !path.is_empty() => Ok(Self::Archive(path.into())),
+            Some(("oci", path)) if !path.is_empty() => Some(Self::Layout(path.into())),
+            Some(("oci-archive", path)) if !path.is_empty() => Some(Self::Archive(path.into())),
             Some(("https" | "http", rest)) if rest.starts_with("//") => {
+                // only after the last slash: a colon before it belongs to scheme or port
                 let name = text.rfind('/').map_or(0, |slash| slash + 1);
-                let end = text[name..].find(['@', ':']).map(|end| name + end).ok_or_else(unknown)?;
+                let end = name + text[name..].find(['@', ':'])?;
                 let (address, reference) = (text[..end].to_owned(), text[end + 1..].to_owned());
+
                 // a host alone has no repository
                 let has_path = address.matches('/').count() >= 3 && !address.ends_with('/');
-                let sound = has_path && !reference.is_empty();
-                if sound { Ok(Self::Registry { address, reference }) } else { Err(unknown()) }
+                (has_path && !reference.is_empty()).then_some(Self::Registry { address, reference })
             }
-            _ => Err(unknown()),
+            _ => None,
         }
     }
 }
@@ -54,6 +63,7 @@ impl fmt::Display for BundleLocation {
             Self::Layout(path) => write!(f, "oci:{}", path.display()),
             Self::Archive(path) => write!(f, "oci-archive:{}", path.display()),
             Self::Registry { address, reference } => {
+                // only a digest has a colon
                 let separator = if reference.contains(':') { '@' } else { ':' };
                 write!(f, "{}{separator}{reference}", crate::sys::http::mask(address))
             }

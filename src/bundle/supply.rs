@@ -1,4 +1,4 @@
-//! A bundle to packages in the store: what the project's locks name, proven by the project's own keys.
+//! From a bundle to packages in the store: those that the project's locks name, proven by the project's own keys.
 
 use crate::apt::archive;
 use crate::apt::archive::PastContext;
@@ -30,39 +30,39 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Where packages go.
+/// The resources for using a bundle.
 #[derive(Clone, Copy)]
 pub struct BundleSupplying<'a> {
-    /// The store.
+    /// The store that gets the packages.
     pub store: &'a Store,
     /// Only these platforms; empty means all.
     pub platforms: &'a [Platform],
-    /// What time it is, to judge keys.
+    /// The current time, for the expiry of keys.
     pub now: Epoch,
-    /// Hears about progress.
+    /// Receives progress and warnings.
     pub reporter: &'a dyn ProgressReporter,
 }
 
-/// What was brought.
+/// What a bundle has supplied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct BundleSupply {
     /// Digest of the bundle.
     pub digest: Digest,
-    /// Packages that the images need.
+    /// Number of packages that the images need.
     pub packages: usize,
     /// How many of them were not in the store.
     pub brought: usize,
-    /// Pockets that were proven.
+    /// Number of pockets that were proven.
     pub pockets: usize,
     /// Those of them whose packages are proven by a later InRelease file than the lock names.
     pub later: Vec<String>,
 }
 
-/// Brings all packages of these images from a bundle into the store, after each of them was found in a signed index.
+/// Brings all packages of these images from a bundle into the store, after each was found in a signed index.
 ///
 /// # Errors
-/// [`Error`]; nothing that is not proven stays without an error.
+/// [`Error`] for anything that the bundle lacks or that is not proven.
 pub fn supply(
     bundle: &Bundle<'_>,
     orders: &[BundledPin<'_>],
@@ -71,15 +71,9 @@ pub fn supply(
     same_locks(bundle, orders)?;
     let states = states(orders, supplying.platforms)?;
     let packages = needed(orders, supplying.platforms);
-    let mut files: Vec<&BundledFile> = Vec::new();
-    let mut missing = Vec::new();
-    for package in packages.values() {
-        // the lock decides about digest and size, the bundle only where to look
-        match bundle.contents.file(&package.sha256) {
-            Some(file) if file.kind == BundledFileKind::Package && file.size == package.size => files.push(file),
-            _ => missing.push(title(package)),
-        }
-    }
+
+    // everything that is missing is reported at once, before anything is read
+    let (files, mut missing) = package_files(bundle, packages.values().copied());
     let mut pockets: Vec<(&GatheredPocket<'_>, &BundledPocket)> = Vec::new();
     for state in states.values() {
         match find(bundle, state) {
@@ -91,23 +85,19 @@ pub fn supply(
     if !missing.is_empty() {
         return Err(Error::Missing { place: bundle.place.clone(), missing });
     }
+
     let problems = statement::problems(&bundle.contents, orders, packages.values().copied());
     if !problems.is_empty() {
         return Err(Error::Damaged { place: bundle.place.clone(), problems });
     }
 
+    // packages come last: none gets into the store before a signed index lists it
     let mut later = Vec::new();
     for (state, pocket) in &pockets {
         prove(bundle, state, pocket, supplying)?;
         if pocket.proof == PackageProof::Later {
             later.push(pocket.title());
-            let text = format!(
-                "pocket `{}`: the bundle does not have the InRelease file {} of the lock; its packages are proven by the one of {}",
-                pocket.title(),
-                pocket.locked,
-                pocket.date
-            );
-            supplying.reporter.event(ProgressEvent::Warning(text));
+            warn_of_later(pocket, supplying.reporter);
         }
     }
     let brought = files.iter().filter(|file| !supplying.store.has_blob(&file.digest, file.size)).count();
@@ -116,18 +106,48 @@ pub fn supply(
     Ok(BundleSupply { digest, packages, brought, pockets, later })
 }
 
-/// Refuses a bundle that names other decisions for an image that is to be built: it would lack packages, or have been
-/// tampered with.
+/// Returns the files of the packages, and the packages that the bundle lacks.
+fn package_files<'b, 'a>(
+    bundle: &'b Bundle<'_>,
+    packages: impl Iterator<Item = &'a LockedPackage>,
+) -> (Vec<&'b BundledFile>, Vec<String>) {
+    let (mut files, mut missing) = (Vec::new(), Vec::new());
+    for package in packages {
+        // the lock decides about digest and size, the bundle only says where the file is
+        match bundle.contents.file(&package.sha256) {
+            Some(file) if file.kind == BundledFileKind::Package && file.size == package.size => files.push(file),
+            _ => missing.push(title(package)),
+        }
+    }
+    (files, missing)
+}
+
+/// Warns that the packages of a pocket are proven by a later state than the locked one.
+fn warn_of_later(pocket: &BundledPocket, reporter: &dyn ProgressReporter) {
+    let text = format!(
+        "pocket `{}`: the bundle does not have the InRelease file {} of the lock; its packages are proven by the one of {}",
+        pocket.title(),
+        pocket.locked,
+        pocket.date
+    );
+    reporter.event(ProgressEvent::Warning(text));
+}
+
+/// Refuses a bundle that names other decisions for an image that is to be built: it lacks packages, or somebody has
+/// changed it.
 fn same_locks(bundle: &Bundle<'_>, orders: &[BundledPin<'_>]) -> Result<(), Error> {
-    let differs = |order: &&BundledPin<'_>| {
-        let own = bundle.contents.images.iter().find(|image| image.image == order.lock.image);
-        own.is_some_and(|image| [image.decisions, image.lock] != [order.lock.digest(); 2])
-    };
-    let images: Vec<String> = orders.iter().filter(differs).map(|order| order.lock.image.clone()).collect();
+    let mut images = Vec::new();
+    for BundledPin { lock, .. } in orders {
+        // an image that the bundle does not name at all is reported as missing, with all the others
+        let bundled = bundle.contents.images.iter().find(|image| image.image == lock.image);
+        if bundled.is_some_and(|image| [image.decisions, image.lock] != [lock.digest(); 2]) {
+            images.push(lock.image.clone());
+        }
+    }
     if images.is_empty() { Ok(()) } else { Err(Error::OtherLocks { place: bundle.place.clone(), images }) }
 }
 
-/// Returns the images and platforms that are to be built and that the bundle does not name.
+/// Returns the images and platforms to build that the bundle does not name.
 fn without_image(bundle: &Bundle<'_>, orders: &[BundledPin<'_>], wanted: &[Platform]) -> Vec<String> {
     let mut missing = Vec::new();
     for order in orders {
@@ -156,44 +176,52 @@ fn needed<'a>(orders: &[BundledPin<'a>], wanted: &[Platform]) -> BTreeMap<Digest
     packages
 }
 
-/// Returns the state in the bundle that stands for the one that locks name.
+/// Returns the bundle's entry for a state that locks name.
 fn find<'b>(bundle: &'b Bundle<'_>, state: &GatheredPocket<'_>) -> Option<&'b BundledPocket> {
     let locked = state.locked;
-    let is_it = |pocket: &&BundledPocket| {
+    bundle.contents.pockets.iter().find(|pocket| {
         (&pocket.archive, &pocket.pocket, &pocket.suite, pocket.locked)
             == (&locked.archive, &locked.pocket, &locked.suite, locked.inrelease)
-    };
-    bundle.contents.pockets.iter().find(is_it)
+    })
 }
 
-/// Brings InRelease file and indexes, and goes the whole way from the pinned key to every package.
+/// Brings InRelease file and indexes of a pocket to where the archives' own are kept.
+fn bring_indexes(bundle: &Bundle<'_>, pocket: &BundledPocket, supplying: &BundleSupplying<'_>) -> Result<(), Error> {
+    let digests = std::iter::once(pocket.in_release).chain(pocket.indexes.iter().map(|index| index.digest));
+    let digests: BTreeSet<Digest> = digests.collect();
+    let files: Vec<&BundledFile> = digests.iter().filter_map(|digest| bundle.contents.file(digest)).collect();
+    bring(bundle, &files, supplying)?;
+
+    // the reader of archives finds files only there, by digest
+    let folder = supplying.store.archives();
+    for file in files {
+        let kept = archive::kept(&folder, &file.digest);
+        if fs::size(&kept) != Some(file.size) {
+            own::create_dir(kept.parent().unwrap_or(&folder))?;
+            fs::copy(&supplying.store.blob(&file.digest), &kept)?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings InRelease file and indexes, and proves every package: from the pinned key to the index that lists it.
 fn prove(
     bundle: &Bundle<'_>,
     state: &GatheredPocket<'_>,
     pocket: &BundledPocket,
     supplying: &BundleSupplying<'_>,
 ) -> Result<(), Error> {
-    let store = supplying.store;
-    let digests = std::iter::once(pocket.in_release).chain(pocket.indexes.iter().map(|index| index.digest));
-    let digests: BTreeSet<Digest> = digests.collect();
-    let files: Vec<&BundledFile> = digests.iter().filter_map(|digest| bundle.contents.file(digest)).collect();
-    bring(bundle, &files, supplying)?;
-    let folder = store.archives();
-    for file in files {
-        let kept = archive::kept(&folder, &file.digest);
-        if fs::size(&kept) != Some(file.size) {
-            own::create_dir(kept.parent().unwrap_or(&folder))?;
-            fs::copy(&store.blob(&file.digest), &kept)?;
-        }
-    }
-    let place = || bundle.place.clone();
+    bring_indexes(bundle, pocket, supplying)?;
+    let (place, folder) = (&bundle.place, supplying.store.archives());
     let bytes = fs::read(&archive::kept(&folder, &pocket.in_release), BundledFileKind::InRelease.largest())?;
+    // the kept file may come from an earlier run, and may be damaged since
     let found = Digest::of(&bytes);
     if found != pocket.in_release {
         let (title, expected) = (format!("InRelease of {}", pocket.title()), pocket.in_release);
-        return Err(Error::WrongDigest { place: place(), title, expected, found });
+        return Err(Error::WrongDigest { place: place.clone(), title, expected, found });
     }
-    // whatever is not in the bundle must not be fetched
+
+    // an index that the bundle lacks must not be fetched behind the user's back
     let offline = HttpClient::new(http::HttpOptions::usual(true, None));
     let BundleSupplying { now, reporter, .. } = *supplying;
     let past = PastContext { http: &offline, folder: &folder, at: state.epoch, now, reporter };
@@ -201,27 +229,29 @@ fn prove(
     let opened = offline.block_on(archive::open_past(&wanted, &bytes, &past))?;
     let opened = opened.map_err(|cause| match cause {
         archive::Error::Offline { pocket, what } => {
-            Error::Missing { place: place(), missing: vec![format!("index `{what}` of {pocket}")] }
+            Error::Missing { place: place.clone(), missing: vec![format!("index `{what}` of {pocket}")] }
         }
-        cause => Error::Archive { place: place(), cause: Box::new(cause) },
+        cause => Error::Archive { place: place.clone(), cause: Box::new(cause) },
     })?;
     for warning in &opened.warnings {
         reporter.event(ProgressEvent::Warning(warning.clone()));
     }
     if pocket.proof == PackageProof::Later {
-        // the build that follows looks for a later state where the archives' own are
+        // the build that follows finds a later state only where the archives' newest states are kept
         archive::remember(&wanted, &bytes, &opened, &past)
-            .map_err(|cause| Error::Archive { place: place(), cause: Box::new(cause) })?;
+            .map_err(|cause| Error::Archive { place: place.clone(), cause: Box::new(cause) })?;
     }
+
+    // signatures and digests are right: now the packages must be in these indexes
     let packages = state.unproven(&opened);
     if !packages.is_empty() {
-        return Err(Error::NotSigned { place: place(), packages });
+        return Err(Error::NotSigned { place: place.clone(), packages });
     }
     let problems = statement::problems_of(pocket, &opened);
-    if problems.is_empty() { Ok(()) } else { Err(Error::Damaged { place: place(), problems }) }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Damaged { place: place.clone(), problems }) }
 }
 
-/// Brings files into the store; all must be there.
+/// Brings files into the store; the bundle must have them all.
 fn bring(bundle: &Bundle<'_>, files: &[&BundledFile], supplying: &BundleSupplying<'_>) -> Result<(), Error> {
     let missing = bundle.opened.bring(files, &bundle.place, supplying.store, supplying.reporter)?;
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing { place: bundle.place.clone(), missing }) }

@@ -1,4 +1,4 @@
-//! An OCI archive that is read without unpacking it: where each of its files begins (POSIX.1-1988 ustar headers).
+//! Reads files of an OCI archive without unpacking it, by where each begins (POSIX.1-1988 ustar headers).
 
 use crate::sys::fs;
 use std::collections::BTreeMap;
@@ -10,16 +10,16 @@ use std::io::SeekFrom;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Bytes of a header, and what everything is filled up to.
+/// Size of a header in bytes; the content of each file is padded to a multiple of it.
 const BLOCK: u64 = 512;
 
 /// Most entries.
 const MOST: usize = 100_000;
 
-/// Files by name: where each begins, and its size.
+/// Offset and size of each file, by name.
 type Places = BTreeMap<String, (u64, u64)>;
 
-/// An archive file, and what is where in it.
+/// An archive file, with the places of its files.
 #[derive(Debug)]
 pub(super) struct ArchiveReader {
     path: PathBuf,
@@ -30,7 +30,7 @@ impl ArchiveReader {
     /// Reads all headers.
     ///
     /// # Errors
-    /// What is wrong with the file, for people; in the outer result when it cannot be read at all.
+    /// The outer error when the file cannot be read; the inner one, for people, when it is no sound archive.
     pub(super) fn open(path: &Path) -> Result<Result<Self, String>, fs::Error> {
         let file = fs::open(path)?;
         let length = fs::size(path).unwrap_or(0);
@@ -44,33 +44,38 @@ impl ArchiveReader {
         self.places.get(name).map(|(_, size)| *size)
     }
 
-    /// Returns a file of the archive as a stream; `None` where there is none of this name.
+    /// Returns a file of the archive as a stream; `None` when there is no file of this name.
     ///
     /// # Errors
     /// When the archive cannot be read.
     pub(super) fn file(&self, name: &str) -> Result<Option<io::Take<File>>, fs::Error> {
         let Some((start, size)) = self.places.get(name) else { return Ok(None) };
+        // opened anew each time: two streams must not share a position
         let mut file = fs::open(&self.path)?;
         file.seek(SeekFrom::Start(*start)).map_err(|cause| fs::Error::new("read", &self.path, cause))?;
         Ok(Some(file.take(*size)))
     }
 }
 
-/// Walks over the headers; nothing but headers is read.
+/// Reads all headers, and skips the contents.
 fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<Places, String>> {
     let mut places = BTreeMap::new();
     let mut position = 0_u64;
     for _ in 0..=MOST {
+        // the end of the file is checked first: a seek beyond it would succeed
         if length.saturating_sub(position) < BLOCK {
             return Ok(Err("the archive is cut off".to_owned()));
         }
+
         reader.seek(SeekFrom::Start(position))?;
         let mut header = [0_u8; BLOCK as usize];
         reader.read_exact(&mut header)?;
         position += BLOCK;
+        // a block of zeros ends the archive
         if header.iter().all(|byte| *byte == 0) {
             return Ok(Ok(places));
         }
+
         let entry = match ArchiveMember::parse(&header) {
             Ok(entry) => entry,
             Err(problem) => return Ok(Err(problem.to_owned())),
@@ -78,6 +83,7 @@ fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<Place
         if entry.size > length - position {
             return Ok(Err("the archive is cut off".to_owned()));
         }
+        // with two files of a name, tools would disagree about which one counts
         if entry.is_file && places.insert(entry.name.clone(), (position, entry.size)).is_some() {
             return Ok(Err(format!("two files have the name `{}`", entry.name.escape_debug())));
         }
@@ -86,7 +92,7 @@ fn scan(reader: &mut (impl Read + Seek), length: u64) -> io::Result<Result<Place
     Ok(Err(format!("the archive has more than {MOST} files")))
 }
 
-/// What a header says.
+/// The header of a file.
 struct ArchiveMember {
     name: String,
     size: u64,
@@ -94,17 +100,15 @@ struct ArchiveMember {
 }
 
 impl ArchiveMember {
+    /// Reads a header; offsets are those of POSIX.1-1988.
     fn parse(header: &[u8; BLOCK as usize]) -> Result<Self, &'static str> {
-        let sum = |range: &[u8]| range.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         // the checksum counts itself as spaces
         let expected = sum(&header[..148]) + 8 * u64::from(b' ') + sum(&header[156..]);
         if octal(&header[148..156]) != Some(expected) {
             return Err("the file is no archive, or a damaged one");
         }
-        let text = |range: &[u8]| {
-            let end = range.iter().position(|byte| *byte == 0).unwrap_or(range.len());
-            String::from_utf8(range[..end].to_vec()).map_err(|_| "a name in the archive is not UTF-8")
-        };
+
+        // ustar splits a long name into prefix and name
         let mut name = text(&header[..100])?;
         let prefix = if &header[257..262] == b"ustar" { text(&header[345..500])? } else { String::new() };
         // GNU headers keep times where ustar has the prefix
@@ -112,10 +116,22 @@ impl ArchiveMember {
             name = format!("{prefix}/{name}");
         }
         let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
+
         let size = octal(&header[124..136]).ok_or("a size in the archive is not a number")?;
-        // everything else (folders, links, extended headers) is passed over
+        // everything else (folders, links, extended headers) is skipped
         Ok(Self { name, size, is_file: matches!(header[156], b'0' | 0) })
     }
+}
+
+/// Adds up bytes, for the checksum.
+fn sum(range: &[u8]) -> u64 {
+    range.iter().map(|byte| u64::from(*byte)).sum()
+}
+
+/// Reads a text that ends with a zero byte or with its field.
+fn text(range: &[u8]) -> Result<String, &'static str> {
+    let end = range.iter().position(|byte| *byte == 0).unwrap_or(range.len());
+    String::from_utf8(range[..end].to_vec()).map_err(|_| "a name in the archive is not UTF-8")
 }
 
 /// Reads digits that end with a space or zero byte; binary sizes (GNU) are only for files above 8 GiB.

@@ -1,5 +1,5 @@
-//! What the files of a bundle are called: each title follows from what the list of contents says about its file, so a
-//! title that does not is no title of ours.
+//! Titles of the files of a bundle. Each title follows from what the list of contents says about its file, so any other
+//! title is refused.
 
 use crate::bundle::BundledKey;
 use crate::bundle::BundledPackage;
@@ -17,6 +17,7 @@ pub(super) fn in_release(pocket: &BundledPocket) -> String {
 
 /// Returns the title of an index of a pocket, by its path below the suite.
 pub(super) fn index(pocket: &BundledPocket, path: &str) -> String {
+    // the digest of the InRelease file keeps several states of one suite apart
     format!("dists/{}/{}/{}/{path}", pocket.archive, pocket.suite, pocket.in_release.short())
 }
 

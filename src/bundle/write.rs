@@ -1,4 +1,4 @@
-//! A list of contents whose files are in the store, to an artifact in a layout folder or an archive file.
+//! Writes a bundle whose files are in the store, into a layout folder or an archive file.
 
 use crate::bundle::ARTIFACT;
 use crate::bundle::BundleContents;
@@ -29,24 +29,27 @@ pub struct WrittenBundle {
     pub blobs: BTreeMap<Digest, u64>,
 }
 
-/// Makes manifest and list of contents blobs.
+/// Adds manifest and list of contents to the store.
 ///
 /// # Errors
-/// [`Error::Unsound`] when the list would not be read again.
+/// [`Error::Unsound`] when the list could not be read again.
 pub fn store(contents: &BundleContents, store: &Store) -> Result<WrittenBundle, Error> {
+    // a bundle that no build would accept must not leave this machine
     let (config, manifest) = (contents.to_json(), contents.manifest());
     BundleContents::parse(&config, &manifest).map_err(Error::Unsound)?;
+
     let mut blobs: BTreeMap<Digest, u64> = contents.files.iter().map(|file| (file.digest, file.size)).collect();
     for bytes in [&config, &manifest] {
         blobs.insert(store.add(bytes)?, bytes.len() as u64);
     }
+
     let digest = Digest::of(&manifest);
     let mut target = oci::descriptor(MANIFEST, &digest, manifest.len() as u64);
     target.set_artifact_type(Some(MediaType::from(ARTIFACT)));
     Ok(WrittenBundle { target, digest, blobs })
 }
 
-/// Writes a layout folder or an archive file; an artifact for a registry is pushed from the store instead.
+/// Writes a layout folder or an archive file. For a registry it writes nothing: that artifact is pushed from the store.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -1,24 +1,25 @@
-//! The figures of one report, told three times, and where they contradict each other.
+//! The figures of a report, which Harbor gives in three places, and the contradictions between them.
 //!
-//! Harbor keeps one record for a vulnerability, package, version and scanner, whatever the image. The last scan of *any*
-//! image writes its severity, and the version that fixes it only together with severity or status
-//! (`src/pkg/scan/postprocessors/report_converters.go`). So the list of one image can change by the scan of another one,
+//! Harbor keeps one record per vulnerability, package, version and scanner, whatever the image. The last scan of *any*
+//! image writes its severity; it writes the fixed version only together with severity or status
+//! (`src/pkg/scan/postprocessors/report_converters.go`). So the scan of another image can change the list of this one,
 //! while the report keeps the severity that its own scanner gave it.
 
 use crate::gate::Severity;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// How many vulnerabilities there are, and of which kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SeverityCounts {
-    /// All of them.
+    /// Number of vulnerabilities.
     pub total: u64,
-    /// Those that a newer version fixes, as Harbor counts: the ones with a version (`src/pkg/scan/vuln`).
+    /// How many of them have a fixed version, as Harbor counts (`src/pkg/scan/vuln`).
     pub fixable: u64,
-    /// How many are how bad.
+    /// Number of vulnerabilities by severity.
     pub by_severity: BTreeMap<Severity, u64>,
 }
 
@@ -28,7 +29,7 @@ pub struct SeverityCounts {
 pub struct AnnouncedFigures {
     /// The worst severity.
     pub severity: Option<Severity>,
-    /// How many of which kind; none when one of the figures is missing.
+    /// The counts; `None` when one of the figures is missing.
     pub counts: Option<SeverityCounts>,
 }
 
@@ -40,9 +41,9 @@ pub struct Contradiction {
     pub subject: String,
     /// What the list of vulnerabilities says.
     pub listed: String,
-    /// What the other place says.
+    /// What the other source says.
     pub said: String,
-    /// The other place.
+    /// Name of the other source.
     pub by: &'static str,
 }
 
@@ -61,7 +62,7 @@ impl SeverityCounts {
         *self.by_severity.entry(severity.clone()).or_default() += 1;
     }
 
-    /// Returns the worst severity that is one, `none` where nothing is rated.
+    /// Returns the worst severity of the rated vulnerabilities; `none` where nothing is rated.
     fn worst(&self) -> Severity {
         let rated = self.by_severity.iter().filter(|(severity, count)| severity.is_rated() && **count > 0);
         rated.map(|(severity, _)| level(severity)).max().unwrap_or(Severity::None)
@@ -71,6 +72,7 @@ impl SeverityCounts {
     fn by_level(&self) -> BTreeMap<Severity, u64> {
         let mut levels = BTreeMap::new();
         for (severity, count) in self.by_severity.iter().filter(|(_, count)| **count > 0) {
+            // `none` and `negligible` are one level; a sum from outside must not overflow
             let sum: &mut u64 = levels.entry(level(severity)).or_default();
             *sum = sum.saturating_add(*count);
         }
@@ -87,7 +89,7 @@ fn level(severity: &Severity) -> Severity {
     }
 }
 
-/// Returns how bad a whole report is by its own word. Scanners call the worst of nothing `unknown` or `none`.
+/// Returns the severity of a whole report in comparable form. Scanners call an empty report `unknown` or `none`.
 fn overall(severity: &Severity) -> Severity {
     match severity {
         Severity::Unknown => Severity::None,
@@ -96,13 +98,15 @@ fn overall(severity: &Severity) -> Severity {
 }
 
 /// Compares the list of a report with its own severity and with what the overview announces. Words that are no severity
-/// are a matter of their own.
+/// are not compared: they are a doubt of their own.
 pub(super) fn contradictions(
     listed: &SeverityCounts,
     own: Option<&Severity>,
     announced: &AnnouncedFigures,
 ) -> Vec<Contradiction> {
     let mut found = Vec::new();
+
+    // a changed record of the list shows in the worst severity first
     let worst = listed.worst();
     let words = [(own, "the report itself"), (announced.severity.as_ref(), OVERVIEW)];
     for (said, by) in words.into_iter().filter_map(|(said, by)| Some((said?, by))) {
@@ -111,25 +115,35 @@ pub(super) fn contradictions(
             found.push(Contradiction { subject, listed: worst.to_string(), said: said.to_string(), by });
         }
     }
+
+    // missing counts are a doubt of their own
     let Some(counts) = &announced.counts else { return found };
-    let mut compare = |subject: String, listed: u64, said: u64| {
+    let mut figures = vec![
+        ("the number of vulnerabilities".to_owned(), listed.total, counts.total),
+        ("the number of those with a fix".to_owned(), listed.fixable, counts.fixable),
+    ];
+
+    // a severity that only one of the two knows counts as 0 in the other
+    let (here, there) = (listed.by_level(), counts.by_level());
+    let levels: BTreeSet<&Severity> = here.keys().chain(there.keys()).collect();
+    for severity in levels {
+        let subject = format!("the number of `{severity}` ones");
+        figures.push((subject, count_of(severity, &here), count_of(severity, &there)));
+    }
+
+    for (subject, listed, said) in figures {
         if listed != said {
             let (listed, said) = (listed.to_string(), said.to_string());
             found.push(Contradiction { subject, listed, said, by: OVERVIEW });
         }
-    };
-    compare("the number of vulnerabilities".to_owned(), listed.total, counts.total);
-    compare("the number of those with a fix".to_owned(), listed.fixable, counts.fixable);
-    let (here, there) = (listed.by_level(), counts.by_level());
-    let mut levels: Vec<&Severity> = here.keys().chain(there.keys()).collect();
-    levels.sort();
-    levels.dedup();
-    for severity in levels {
-        let count = |levels: &BTreeMap<Severity, u64>| levels.get(severity).copied().unwrap_or(0);
-        compare(format!("the number of `{severity}` ones"), count(&here), count(&there));
     }
     found
 }
 
-/// The place of the summary.
+/// Returns the count of a severity, 0 where it is not mentioned.
+fn count_of(severity: &Severity, levels: &BTreeMap<Severity, u64>) -> u64 {
+    levels.get(severity).copied().unwrap_or(0)
+}
+
+/// Name of the overview in messages.
 const OVERVIEW: &str = "the scan's summary";

@@ -17,21 +17,21 @@ use std::collections::BTreeSet;
 /// How far the clocks of registry, scanner and this machine may be apart, in seconds.
 const SKEW: i64 = 300;
 
-/// What the gate says about an image.
+/// The gate's verdict on an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct GateVerdict {
-    /// Why the report cannot be trusted; any of these is a no.
+    /// Reasons not to trust the report; a single one refuses the image.
     pub doubts: Vec<ReportDoubt>,
-    /// What stops the image.
+    /// Findings that stop the image.
     pub findings: Vec<Finding>,
-    /// What would stop it, had nobody accepted it.
+    /// Findings that would stop it, but are exempted.
     pub exempted: Vec<Exempted>,
-    /// Exemptions whose time is over though what they speak of is still there.
+    /// Expired exemptions whose vulnerability the image still has.
     pub expired: Vec<Exemption>,
-    /// Exemptions of vulnerabilities that the image does not have (any more).
+    /// Exemptions whose vulnerability the image does not have (any more).
     pub unused: Vec<Exemption>,
-    /// How many findings of the report are no reason to stop: below the threshold or, if so chosen, not fixable.
+    /// Number of findings that do not stop the image: below the threshold or, if the policy says so, not fixable.
     pub tolerated: usize,
 }
 
@@ -41,9 +41,9 @@ pub struct GateVerdict {
 pub enum GateOutcome {
     /// The image may be released.
     Passed,
-    /// It has vulnerabilities that the policy does not let through.
+    /// It has vulnerabilities that the policy does not tolerate.
     Refused,
-    /// The report cannot be right, or nobody can tell.
+    /// The report cannot be right, or it cannot be told whether it is.
     NotTrusted,
 }
 
@@ -51,16 +51,16 @@ pub enum GateOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Exempted {
-    /// What was found.
+    /// The finding.
     pub finding: Finding,
-    /// Who accepted it why and for how long.
+    /// The exemption, with its reason and end.
     pub exemption: Exemption,
 }
 
 /// Why a report cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportDoubt {
-    /// It is about something else.
+    /// The report is about another manifest.
     #[error("the report is about {reported} and not about {wanted}")]
     OtherDigest {
         /// Digest of the report.
@@ -68,24 +68,24 @@ pub enum ReportDoubt {
         /// Digest of the image.
         wanted: Digest,
     },
-    /// The scan did not come to its end.
+    /// The scan did not succeed.
     #[error("the scan has status `{0}`")]
     Status(String),
-    /// Nobody says who made it.
+    /// The report does not name its scanner.
     #[error("the report does not name its scanner")]
     NoScanner,
-    /// Nobody says when it was made.
+    /// The report has no time.
     #[error("the report does not say when it was made")]
     NoTime,
-    /// It is older than what it is about.
+    /// The report is older than the image, or than the start of its scan.
     #[error("the report is of {generated} but the image was pushed or its scan begun at {after}")]
     BeforeImage {
         /// Time of the report.
         generated: Epoch,
-        /// What must be earlier.
+        /// The push, or the start of the scan: the later one.
         after: Epoch,
     },
-    /// Somebody's clock is wrong.
+    /// A time is in the future, so one of the clocks is wrong.
     #[error("the time of the {what} is in the future: {time}")]
     Future {
         /// `report` or `vulnerability database`.
@@ -93,7 +93,7 @@ pub enum ReportDoubt {
         /// The time given.
         time: Epoch,
     },
-    /// It does not know what is new.
+    /// The vulnerability database is older than the policy allows.
     #[error("the scanner's vulnerability database is of {updated}, older than {limit} hours")]
     OldDatabase {
         /// Last update.
@@ -101,10 +101,10 @@ pub enum ReportDoubt {
         /// The policy's limit.
         limit: u32,
     },
-    /// Nobody says whether it knows what is new.
-    #[error("nobody says how old the scanner's vulnerability database is")]
+    /// The age of the vulnerability database is unknown.
+    #[error("the age of the scanner's vulnerability database is unknown")]
     UnknownDatabase,
-    /// The scanner cannot have recognised the distribution, so it has not judged any Debian package.
+    /// The scanner cannot have recognised the distribution, so it has judged no Debian package.
     #[error("the image has no file by which the scanner recognises `{distribution}`")]
     NotRecognisable {
         /// `ID` of os-release.
@@ -116,9 +116,9 @@ pub enum ReportDoubt {
         /// How many there are.
         packages: usize,
     },
-    /// Nobody can tell a sound image from one whose packages the scanner did not see.
+    /// The report is empty, so it cannot be told whether the scanner saw the packages at all.
     #[error(
-        "the report has no finding of any severity: whether the scanner saw the {packages} packages of `{distribution}` it cannot say"
+        "the report has no finding of any severity, so it does not show whether the scanner saw the {packages} packages of `{distribution}`"
     )]
     NothingFound {
         /// How many there are.
@@ -126,21 +126,21 @@ pub enum ReportDoubt {
         /// `ID` of os-release.
         distribution: String,
     },
-    /// It says different things about itself.
+    /// Two figures of the report contradict each other.
     #[error("it contradicts itself: {0}")]
     Contradiction(Contradiction),
-    /// It does not say what every report says.
+    /// The report lacks a field that every report has.
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A finding without a name cannot be judged or exempted.
     #[error("a vulnerability has no {0}")]
     Unnamed(&'static str),
-    /// A severity is a word that is none.
+    /// A severity is not one of the known words.
     #[error("the severity of {subject} is the unknown word `{word}`")]
     Severity {
-        /// A vulnerability, or the whole.
+        /// The vulnerability, or the report as a whole.
         subject: String,
-        /// What it says.
+        /// The unknown word.
         word: String,
     },
 }
@@ -151,11 +151,11 @@ impl ReportDoubt {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::OtherDigest { .. } => "scan the image again",
-            Self::Status(_) | Self::BeforeImage { .. } => "scan the image again, and look at the scanner's log",
+            Self::Status(_) | Self::BeforeImage { .. } => "scan the image again, and check the scanner's log",
             Self::NoScanner | Self::NoTime | Self::Severity { .. } | Self::Missing(_) | Self::Unnamed(_) => {
-                "look whether Harbor and its scanner adapter have supported versions"
+                "check whether Harbor and its scanner adapter have supported versions"
             }
-            Self::Future { .. } => "look at the clocks of this machine, of Harbor and of its scanner",
+            Self::Future { .. } => "check the clocks of this machine, of Harbor and of its scanner",
             Self::OldDatabase { .. } => {
                 "let the scanner update its database, or allow an older one with `database-age` in `gate`"
             }
@@ -166,10 +166,10 @@ impl ReportDoubt {
                 "build the image with the files that scanners look for"
             }
             Self::NothingFound { .. } => {
-                "look whether the scanner supports this release of the distribution: an older image of it has findings; if it does, set `nothing-found-pass: true` in `gate`"
+                "check whether the scanner supports this release of the distribution: an older image of it should have findings; if it does, set `nothing-found-pass: true` in `gate`"
             }
             Self::Contradiction(_) => {
-                "it was scanned twice; Harbor keeps one record for a vulnerability and package, which the scan of any image writes: publish again while nothing else is scanned, and if that does not help, delete the images that were scanned otherwise"
+                "the image was scanned twice; Harbor keeps one record per vulnerability and package, which the scan of any image overwrites: publish again while nothing else is being scanned; if that does not help, delete the other images whose scans give other severities"
             }
         }
     }
@@ -182,9 +182,10 @@ impl Serialize for ReportDoubt {
 }
 
 impl GateVerdict {
-    /// Returns the verdict in one word. Doubt comes first: findings of a report that is not trusted are not all.
+    /// Returns the verdict in one word. Doubts come first: a report that is not trusted may lack findings.
     #[must_use]
     pub fn outcome(&self) -> GateOutcome {
+        // a refusal for doubts has another remedy: nobody should exempt findings of a wrong report
         match (self.doubts.is_empty(), self.findings.is_empty()) {
             (false, _) => GateOutcome::NotTrusted,
             (true, false) => GateOutcome::Refused,
@@ -198,22 +199,25 @@ impl GateVerdict {
         self.outcome() == GateOutcome::Passed
     }
 
-    /// Returns what a person can do about a no.
+    /// Returns what a person can do about a refusal, each hint once.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let mut hints: BTreeSet<String> = self.doubts.iter().map(|doubt| doubt.hint().to_owned()).collect();
         for finding in &self.findings {
             let hint = match finding.repair() {
                 Repair::Fixed => "lock and build again: some findings are fixed in newer packages",
-                Repair::Open => "what cannot be fixed needs an exemption with reason and end, or another threshold",
+                Repair::Open => {
+                    "findings without a fix need an exemption with a reason and an end, or another threshold"
+                }
                 Repair::Unknown => {
-                    "of some findings the scanner does not say whether they are fixed, so they count as fixable: lock and build again, or exempt them with reason and end"
+                    "for some findings the scanner does not say whether a fix exists, so they count as fixable: lock and build again, or exempt them with a reason and an end"
                 }
             };
             hints.insert(hint.to_owned());
         }
+
         if !self.expired.is_empty() {
-            hints.insert("look again at the exemptions that are over".to_owned());
+            hints.insert("review the expired exemptions".to_owned());
         }
         hints.into_iter().collect()
     }
@@ -222,16 +226,6 @@ impl GateVerdict {
 /// Judges a report. The same arguments give the same verdict.
 #[must_use]
 pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: Epoch) -> GateVerdict {
-    // a threshold that is no severity would let everything through
-    let threshold = if policy.severity.is_rated() { &policy.severity } else { &Severity::Negligible };
-    let stops = |finding: &Finding| {
-        let is_severe = if finding.severity.is_rated() {
-            finding.severity >= *threshold && finding.severity != Severity::None
-        } else {
-            !policy.unrated_pass || finding.severity != Severity::Unknown
-        };
-        is_severe && (!policy.fixable_only || finding.repair() != Repair::Open)
-    };
     let mut verdict = GateVerdict {
         doubts: doubts(report, facts, policy, now),
         findings: Vec::new(),
@@ -240,9 +234,11 @@ pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: E
         unused: Vec::new(),
         tolerated: 0,
     };
+
     for finding in &report.findings {
-        let exemption = policy.exemptions.iter().find(|one| one.covers(finding) && !one.is_expired(now));
-        match (stops(finding), exemption) {
+        let mut exemptions = policy.exemptions.iter();
+        let exemption = exemptions.find(|exemption| exemption.covers(finding) && !exemption.is_expired(now));
+        match (stops(finding, policy), exemption) {
             (false, _) => verdict.tolerated += 1,
             (true, None) => verdict.findings.push(finding.clone()),
             (true, Some(exemption)) => {
@@ -250,6 +246,8 @@ pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: E
             }
         }
     }
+
+    // exemptions that cover nothing, or no longer, are reported: a long list hides those that matter
     for exemption in &policy.exemptions {
         let is_used = report.findings.iter().any(|finding| exemption.covers(finding));
         match (is_used, exemption.is_expired(now)) {
@@ -261,42 +259,74 @@ pub fn judge(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: E
     verdict
 }
 
+/// Tells whether a finding stops the image, unless it is exempted.
+fn stops(finding: &Finding, policy: &GatePolicy) -> bool {
+    // a threshold that is no severity would let everything through
+    let threshold = if policy.severity.is_rated() { &policy.severity } else { &Severity::Negligible };
+
+    // an unknown word stops in any case: it may mean anything
+    let is_severe = if finding.severity.is_rated() {
+        finding.severity >= *threshold && finding.severity != Severity::None
+    } else {
+        !policy.unrated_pass || finding.severity != Severity::Unknown
+    };
+
+    // what may be fixed counts as fixable: only a finding that certainly is not may pass
+    is_severe && (!policy.fixable_only || finding.repair() != Repair::Open)
+}
+
+/// Returns every reason not to trust the report.
 fn doubts(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy, now: Epoch) -> Vec<ReportDoubt> {
     let mut doubts = Vec::new();
+
+    // a report about another image says nothing about this one, in its head or in its findings
     if report.digest != facts.digest {
         doubts.push(ReportDoubt::OtherDigest { reported: report.digest.to_string(), wanted: facts.digest });
     }
     if let Some(reported) = report.foreign.first() {
         doubts.push(ReportDoubt::OtherDigest { reported: reported.clone(), wanted: facts.digest });
     }
+
+    // a scan that failed or goes on may leave a report of some findings
     if report.status != "Success" {
         doubts.push(ReportDoubt::Status(report.status.clone()));
     }
-    let is_named = |scanner: &ScannerInfo| !scanner.name.is_empty() && !scanner.version.is_empty();
     if !report.scanner.as_ref().is_some_and(is_named) {
         doubts.push(ReportDoubt::NoScanner);
     }
+
     doubts.extend(doubts_of_time(report, facts, now));
     doubts.extend(doubts_of_database(report, policy, now));
     doubts.extend(doubts_of_content(report, facts, policy));
     doubts
 }
 
+/// Tells whether a scanner gives its name and version.
+fn is_named(scanner: &ScannerInfo) -> bool {
+    !scanner.name.is_empty() && !scanner.version.is_empty()
+}
+
+/// Returns doubts about the time of the report.
 fn doubts_of_time(report: &ScanReport, facts: &ScanFacts, now: Epoch) -> Vec<ReportDoubt> {
     let Some(generated) = report.generated_at else { return vec![ReportDoubt::NoTime] };
     let mut doubts = Vec::new();
+
+    // an old report about the same digest would not know of what was found since
     let after = facts.pushed_at.max(report.started_at);
     if let Some(after) = after.filter(|after| generated.0.saturating_add(SKEW) < after.0) {
         doubts.push(ReportDoubt::BeforeImage { generated, after });
     }
+    // a report from the future would pass the check above after every later push
     doubts.extend(is_future(generated, now).then_some(ReportDoubt::Future { what: "report", time: generated }));
     doubts
 }
 
+/// Returns doubts about the age of the scanner's vulnerability database.
 fn doubts_of_database(report: &ScanReport, policy: &GatePolicy, now: Epoch) -> Option<ReportDoubt> {
     let limit = policy.max_database_age_hours;
     match report.database_updated_at {
         None => (!policy.unknown_database_age_pass).then_some(ReportDoubt::UnknownDatabase),
+        // a database from the future would count as fresh, however old it is
         Some(time) if is_future(time, now) => Some(ReportDoubt::Future { what: "vulnerability database", time }),
         Some(updated) => {
             let age = now.0.saturating_sub(updated.0);
@@ -305,9 +335,11 @@ fn doubts_of_database(report: &ScanReport, policy: &GatePolicy, now: Epoch) -> O
     }
 }
 
+/// Returns doubts about what the scanner can have seen of the image, and about its figures and findings.
 fn doubts_of_content(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy) -> Vec<ReportDoubt> {
     let mut doubts = Vec::new();
     let packages = facts.packages;
+
     // findings of other kinds of packages say nothing about Debian packages, so their number does not matter
     if packages > 0 && !facts.is_recognisable() {
         doubts.push(ReportDoubt::NotRecognisable { distribution: facts.distribution.clone() });
@@ -315,20 +347,24 @@ fn doubts_of_content(report: &ScanReport, facts: &ScanFacts, policy: &GatePolicy
     if packages > 0 && !facts.has_package_database {
         doubts.push(ReportDoubt::NoPackageDatabase { packages });
     }
-    // Harbor hands on nothing about what a scanner saw but its findings: one of any severity shows that it saw packages
+
+    // of what a scanner saw, Harbor passes on the findings only: one of any severity shows that it saw packages
     if packages > 0 && report.findings.is_empty() && !policy.nothing_found_pass {
         doubts.push(ReportDoubt::NothingFound { packages, distribution: facts.distribution.clone() });
     }
+
     doubts.extend(doubts_of_figures(report));
     doubts.extend(report.findings.iter().flat_map(doubts_of_finding));
     doubts
 }
 
+/// Returns doubts about the severities and counts of the report as a whole.
 fn doubts_of_figures(report: &ScanReport) -> Vec<ReportDoubt> {
     let words = [
         (&report.severity, "the report", "the report's own severity"),
         (&report.announced.severity, "the scan's summary", "the severity in the scan's summary"),
     ];
+
     let mut doubts = Vec::new();
     for (severity, subject, missing) in words {
         match severity {
@@ -339,6 +375,8 @@ fn doubts_of_figures(report: &ScanReport) -> Vec<ReportDoubt> {
             Some(_) => {}
         }
     }
+
+    // without counts the list cannot be held against anything
     if report.announced.counts.is_none() {
         doubts.push(ReportDoubt::Missing("the number of vulnerabilities in the scan's summary"));
     }
@@ -346,6 +384,7 @@ fn doubts_of_figures(report: &ScanReport) -> Vec<ReportDoubt> {
     doubts
 }
 
+/// Returns doubts about one finding: without these fields no exemption could ever cover it.
 fn doubts_of_finding(finding: &Finding) -> Vec<ReportDoubt> {
     let mut doubts = Vec::new();
     if finding.vulnerability.is_empty() {
@@ -360,6 +399,7 @@ fn doubts_of_finding(finding: &Finding) -> Vec<ReportDoubt> {
     doubts
 }
 
+/// Tells whether a time is later than now, beyond what clocks differ by.
 fn is_future(time: Epoch, now: Epoch) -> bool {
     time.0 > now.0.saturating_add(SKEW)
 }

@@ -1,6 +1,6 @@
-//! The CVE gate: from a scanner's report, what we know of the image, and a policy to a verdict.
+//! The CVE gate: judges a scanner's report by a policy, and by what sockel knows about the image itself.
 //!
-//! - **In**: [`ScanReport`] (what the scanner said), [`ScanFacts`] (what we know), [`GatePolicy`] (what is allowed), the time.
+//! - **In**: the scanner's [`ScanReport`], the build's [`ScanFacts`], a [`GatePolicy`], the current time.
 //! - **Out**: [`GateVerdict`].
 //! - **Invariants**: pure; fails closed. A report that cannot be right is never a pass, because scanners say "no
 //!   vulnerabilities" about systems that they do not recognise (goharbor/harbor#14384, #22986).
@@ -34,11 +34,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ScanReport {
-    /// The manifest that was asked about.
+    /// The manifest whose report was requested.
     pub digest: Digest,
-    /// How the scan ended, in Harbor's words; only `Success` is a report.
+    /// How the scan ended, in Harbor's words; only `Success` counts.
     pub status: String,
-    /// Which scanner, when the report says so.
+    /// The scanner, if the report names it.
     pub scanner: Option<ScannerInfo>,
     /// When the scan began.
     pub started_at: Option<Epoch>,
@@ -46,20 +46,20 @@ pub struct ScanReport {
     pub generated_at: Option<Epoch>,
     /// When the scanner's vulnerability database was last updated, where that is known.
     pub database_updated_at: Option<Epoch>,
-    /// How bad it is as a whole, in its scanner's own word.
+    /// Severity of the whole report, in the scanner's own word.
     pub severity: Option<Severity>,
     /// What the artifact's overview announces.
     pub announced: AnnouncedFigures,
-    /// What the list has; the same finding may be listed for several files.
+    /// Counts of the list; the same finding may be listed for several files.
     pub listed: SeverityCounts,
-    /// Digests of other manifests that findings are said to be about.
+    /// Digests of other manifests that findings name.
     pub foreign: BTreeSet<String>,
-    /// The vulnerabilities, in order.
+    /// The vulnerabilities, sorted and without duplicates.
     pub findings: BTreeSet<Finding>,
 }
 
 impl ScanReport {
-    /// Returns what contradicts itself in it. Another scan may write it anew.
+    /// Returns the contradictions within the report. Another scan may resolve them.
     #[must_use]
     pub fn contradictions(&self) -> Vec<Contradiction> {
         figures::contradictions(&self.listed, self.severity.as_ref(), &self.announced)
@@ -84,36 +84,37 @@ pub struct Finding {
     pub vulnerability: String,
     /// Package name as the scanner knows it.
     pub package: String,
-    /// Its version in the image.
+    /// Version of the package in the image.
     pub version: String,
-    /// Version that repairs it, where there is one.
+    /// Version that fixes it, where there is one.
     pub fixed_in: Option<String>,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// What the distribution says about it (`affected`, `fixed`, `will_not_fix`), where known.
     pub status: Option<String>,
 }
 
-/// What a scanner says about the repair of a vulnerability.
+/// Whether a fix for a vulnerability is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Repair {
-    /// An update would help.
+    /// A newer package fixes it.
     Fixed,
-    /// The distribution has none (yet).
+    /// The distribution has no fix (yet).
     Open,
-    /// Nobody says: no version, and no status or one that is no known word.
+    /// The scanner does not say: it gives no version, and no status or an unknown one.
     Unknown,
 }
 
-/// The words for vulnerabilities without a repair (Trivy `pkg/types/status.go`, which Harbor hands on).
+/// Statuses of vulnerabilities without a fix (Trivy `pkg/types/status.go`, passed on by Harbor).
 const OPEN: [&str; 6] =
     ["affected", "will_not_fix", "fix_deferred", "end_of_life", "under_investigation", "not_affected"];
 
 impl Finding {
     /// Tells whether an update would help. Version and status count together: Harbor may keep an old version, and
-    /// scanners may give one of the two only.
+    /// scanners may give only one of the two.
     #[must_use]
     pub fn repair(&self) -> Repair {
+        // scanners write the same status with and without capitals
         let status = self.status.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
         match (&self.fixed_in, status.as_str()) {
             (Some(_), _) | (None, "fixed") => Repair::Fixed,
@@ -134,12 +135,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What we know of the image ourselves, to tell whether a report can be right.
+/// What the build knows about an image, to tell whether a report can be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanFacts {
     /// The manifest that is to be released.
     pub digest: Digest,
-    /// When the registry got it.
+    /// When it was pushed.
     pub pushed_at: Option<Epoch>,
     /// `ID` of os-release: `debian`, `ubuntu`, …
     pub distribution: String,
@@ -154,11 +155,12 @@ pub struct ScanFacts {
 }
 
 impl ScanFacts {
-    /// Tells whether scanners can find out which distribution it is (Trivy `pkg/fanal/analyzer/os/{debian,ubuntu}`).
+    /// Tells whether scanners can recognise the distribution (Trivy `pkg/fanal/analyzer/os/{debian,ubuntu}`).
     pub(crate) fn is_recognisable(&self) -> bool {
         match self.distribution.as_str() {
             "debian" => self.has_debian_version,
             "ubuntu" => self.has_lsb_release,
+            // which of the two files counts is not known for other distributions
             _ => self.has_debian_version || self.has_lsb_release,
         }
     }

@@ -1,4 +1,4 @@
-//! What the gate lets through, as people write it down.
+//! The gate's policy, as people write it down.
 
 use crate::gate::Finding;
 use crate::gate::Severity;
@@ -11,23 +11,23 @@ const DATABASE_HOURS: u32 = 48;
 /// What the gate lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatePolicy {
-    /// The least severity that stops an image: `negligible` to `critical`.
+    /// The lowest severity that stops an image: `negligible` to `critical`.
     pub severity: Severity,
-    /// Only what an update would mend stops an image.
+    /// Only findings that an update would fix stop an image.
     pub fixable_only: bool,
-    /// Vulnerabilities that nobody has rated yet do not stop an image. (Words that are no severity always do.)
+    /// Vulnerabilities that are not rated yet do not stop an image. (Unknown words always do.)
     pub unrated_pass: bool,
     /// Oldest vulnerability database that is trusted, in hours.
     pub max_database_age_hours: u32,
-    /// A report is trusted though nobody says how old the scanner's database is.
+    /// A report is trusted even if the age of the scanner's database is unknown.
     pub unknown_database_age_pass: bool,
-    /// A report without any finding of any severity is trusted, though nobody says whether the scanner saw the packages.
+    /// A report without any finding is trusted, although it does not show whether the scanner saw the packages.
     pub nothing_found_pass: bool,
-    /// What was looked at and is accepted for a time.
+    /// Findings that are accepted for a time.
     pub exemptions: Vec<Exemption>,
 }
 
-/// A vulnerability that somebody has looked at and accepts for a time.
+/// A vulnerability that somebody has assessed and accepts for a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Exemption {
@@ -38,7 +38,7 @@ pub struct Exemption {
     pub package: Option<String>,
     /// Why, for the next person.
     pub reason: String,
-    /// From this moment on it does not hold.
+    /// The moment from which it no longer holds.
     pub expires: Epoch,
 }
 
@@ -48,13 +48,13 @@ pub enum PolicyProblem {
     /// The threshold would stop everything or nothing.
     #[error("cannot use `{0}` as threshold: it must be `negligible`, `low`, `medium`, `high` or `critical`")]
     Threshold(String),
-    /// Nobody can look that up.
+    /// The text is not an identifier of a vulnerability.
     #[error("cannot exempt `{0}`: it does not look like an identifier such as `CVE-2026-1234`")]
     Identifier(String),
-    /// Nobody will know why.
+    /// The exemption has no reason.
     #[error("cannot exempt `{0}`: it needs a reason")]
     Reason(String),
-    /// One of them would never be looked at.
+    /// Two exemptions cover the same, so one of them would never be used.
     #[error("cannot exempt `{0}` twice for the same package")]
     Twice(String),
 }
@@ -84,22 +84,24 @@ impl GatePolicy {
     #[must_use]
     pub fn problems(&self) -> Vec<PolicyProblem> {
         let mut problems = Vec::new();
+
+        // `none` would act as `negligible` does, though it reads as if nothing stopped
         if !self.severity.is_rated() || self.severity == Severity::None {
             problems.push(PolicyProblem::Threshold(self.severity.to_string()));
         }
+
         for (number, exemption) in self.exemptions.iter().enumerate() {
-            let name = || exemption.vulnerability.clone();
-            if !is_identifier(&exemption.vulnerability) {
-                problems.push(PolicyProblem::Identifier(name()));
+            let name = &exemption.vulnerability;
+            if !is_identifier(name) {
+                problems.push(PolicyProblem::Identifier(name.clone()));
             }
             if exemption.reason.trim().is_empty() {
-                problems.push(PolicyProblem::Reason(name()));
+                problems.push(PolicyProblem::Reason(name.clone()));
             }
-            let same = |other: &Exemption| {
-                other.vulnerability.eq_ignore_ascii_case(&exemption.vulnerability) && other.package == exemption.package
-            };
-            if self.exemptions[..number].iter().any(same) {
-                problems.push(PolicyProblem::Twice(name()));
+
+            // only the earlier ones are compared, so that a pair is reported once
+            if self.exemptions[..number].iter().any(|earlier| earlier.is_same_scope(exemption)) {
+                problems.push(PolicyProblem::Twice(name.clone()));
             }
         }
         problems
@@ -107,25 +109,33 @@ impl GatePolicy {
 }
 
 impl Exemption {
-    /// Tells whether it speaks of a finding.
+    /// Tells whether two exemptions cover the same findings.
+    fn is_same_scope(&self, other: &Self) -> bool {
+        self.vulnerability.eq_ignore_ascii_case(&other.vulnerability) && self.package == other.package
+    }
+
+    /// Tells whether it covers a finding, whatever the time.
     pub(crate) fn covers(&self, finding: &Finding) -> bool {
         self.vulnerability.eq_ignore_ascii_case(&finding.vulnerability)
             && self.package.as_ref().is_none_or(|package| *package == finding.package)
     }
 
-    /// Tells whether its time is over.
+    /// Tells whether it no longer holds.
     pub(crate) fn is_expired(&self, now: Epoch) -> bool {
         now >= self.expires
     }
 }
 
-/// `CVE-2026-1234`, `GHSA-abcd-efgh-ijkl`, `TEMP-0841856-B18BAF`, `DSA-5000-1`, …
+/// Tells whether a text looks like `CVE-2026-1234`, `GHSA-abcd-efgh-ijkl`, `TEMP-0841856-B18BAF`, `DSA-5000-1`, …
 fn is_identifier(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let kind = parts.next().unwrap_or_default();
-    let rest: Vec<&str> = parts.collect();
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':');
-    text.len() <= 64 && kind.len() >= 2 && word(kind) && !rest.is_empty() && rest.iter().all(|part| word(part))
+    // no patterns: an exemption for `CVE-2026-*` would cover what nobody has assessed
+    let Some((kind, number)) = text.split_once('-') else { return false };
+    text.len() <= 64 && kind.len() >= 2 && is_identifier_part(kind) && number.split('-').all(is_identifier_part)
+}
+
+/// Tells whether a text can stand between the hyphens of an identifier; advisories of Red Hat have colons.
+fn is_identifier_part(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':')
 }
 
 #[cfg(test)]

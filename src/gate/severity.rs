@@ -8,9 +8,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// It is none.
+    /// No vulnerability.
     None,
-    /// Nobody will ever fix it.
+    /// So minor that it will not be fixed.
     Negligible,
     /// Low.
     Low,
@@ -20,7 +20,7 @@ pub enum Severity {
     High,
     /// Critical.
     Critical,
-    /// Nobody has rated it yet.
+    /// Not rated yet.
     Unknown,
     /// A word that no scanner should say; the report cannot be judged.
     #[serde(skip_deserializing)]
@@ -39,11 +39,12 @@ impl Severity {
             "high" => Self::High,
             "critical" => Self::Critical,
             "unknown" => Self::Unknown,
+            // cut, because it is shown in messages
             _ => Self::Unrecognised(word.chars().take(40).collect()),
         }
     }
 
-    /// Tells whether it was rated at all.
+    /// Tells whether it is a rating, and not a missing or unknown one.
     #[must_use]
     pub fn is_rated(&self) -> bool {
         !matches!(self, Self::Unknown | Self::Unrecognised(_))

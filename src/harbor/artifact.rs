@@ -1,4 +1,4 @@
-//! Artifacts as Harbor describes them: digest, tags, accessories, state of the scan.
+//! Artifacts as Harbor describes them: digest, tags, accessories, and the state of the scan.
 
 use crate::harbor::Error;
 use crate::harbor::Harbor;
@@ -84,7 +84,7 @@ pub(crate) struct VulnerabilitySummary {
     pub(crate) summary: BTreeMap<String, u64>,
 }
 
-/// What is to be told about an artifact besides its tags.
+/// What to request about an artifact in addition to its tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArtifactDetails {
     /// Nothing.
@@ -101,13 +101,14 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
 }
 
 impl HarborArtifact {
-    /// Returns the state of the vulnerability scan; absent when there was none or Harbor cannot scan it.
+    /// Returns the state of the vulnerability scan; `None` when there was none, or Harbor cannot scan the artifact.
     #[must_use]
     pub fn overview(&self) -> Option<&ScanOverview> {
+        // scans of other kinds, such as for SBOMs, have entries of their own
         self.scan_overview.iter().find(|(kind, _)| is_vulnerability_report(kind)).map(|(_, overview)| overview)
     }
 
-    /// Returns a tag.
+    /// Returns the tag with this name.
     pub(crate) fn tag(&self, name: &str) -> Option<&Tag> {
         self.tags.iter().find(|tag| tag.name == name)
     }
@@ -119,8 +120,8 @@ pub(crate) fn is_vulnerability_report(kind: &str) -> bool {
 }
 
 impl Harbor<'_> {
-    /// Returns what a tag stands for; `None` when there is no such tag. Content trust and withheld images do not stop it,
-    /// as they stop the registry.
+    /// Returns the digest that a tag names; `None` when there is no such tag. Unlike the registry's own API, this one
+    /// also answers for images that are not signed or that Harbor withholds.
     ///
     /// # Errors
     /// Those of every call.
@@ -138,25 +139,31 @@ impl Harbor<'_> {
         let action = format!("read artifact `{repository}@{reference}`");
         let name = repository.encoded();
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", reference];
-        let ask = HarborRequest::get(action.clone(), path).query("with_tag", "true");
-        let ask = match with {
-            ArtifactDetails::Tags => ask,
-            ArtifactDetails::Scan => ask.query("with_scan_overview", "true"),
-            ArtifactDetails::Details => {
-                ask.query("with_label", "true").query("with_accessory", "true").query("with_immutable_status", "true")
-            }
+
+        // each detail costs Harbor queries to its database
+        let request = HarborRequest::get(action.clone(), path).query("with_tag", "true");
+        let request = match with {
+            ArtifactDetails::Tags => request,
+            ArtifactDetails::Scan => request.query("with_scan_overview", "true"),
+            ArtifactDetails::Details => request
+                .query("with_label", "true")
+                .query("with_accessory", "true")
+                .query("with_immutable_status", "true"),
         };
-        match self.call(ask).await {
+
+        match self.call(request).await {
             Ok(reply) => {
                 let artifact: HarborArtifact = reply.json()?;
+                // a digest names one artifact only: what is judged and tagged is never another one
                 let is_other = reference.parse().is_ok_and(|digest: Digest| digest != artifact.digest);
                 if is_other {
                     return Err(Error::malformed(&action, &format!("it is about {}", artifact.digest)));
                 }
                 Ok(Some(artifact))
             }
-            Err(Error::NotFound { action, said }) => match HarborRefusal::of(404, "", &said) {
-                Some(cause) => Err(Error::Known { action, cause, said }),
+            // a missing project is a mistake in the settings, a missing artifact is an answer
+            Err(Error::NotFound { action, message }) => match HarborRefusal::of(404, "", &message) {
+                Some(cause) => Err(Error::Known { action, cause, message }),
                 None => Ok(None),
             },
             Err(error) => Err(error),

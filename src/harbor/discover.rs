@@ -1,4 +1,4 @@
-//! Which registry this is: a Harbor, and which one, or something else.
+//! Tells a Harbor from other registries, and reads its version.
 
 use crate::harbor::Error;
 use crate::harbor::Harbor;
@@ -11,15 +11,18 @@ use serde::Deserialize;
 use serde::Serialize;
 use std::fmt;
 
-/// What a Harbor says about itself.
+/// The action of the question, completing "cannot …".
+const VERSION: &str = "ask Harbor for its version";
+
+/// What a Harbor reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Discovered {
     /// Its version.
     pub version: HarborVersion,
-    /// Nothing can be changed at the moment.
+    /// It is in read-only mode.
     pub read_only: bool,
-    /// The address that Harbor believes to have; tokens and links carry it.
+    /// The address that Harbor is configured with; tokens and links contain it.
     pub external_url: Option<String>,
 }
 
@@ -32,10 +35,11 @@ pub struct HarborVersion {
 }
 
 impl HarborVersion {
-    /// Reads a version; words without numbers are 0.0.
+    /// Reads a version; a text without numbers counts as 0.0.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut numbers = text.trim_start_matches('v').split(['.', '-', '+']).map_while(|part| part.parse().ok());
+        // major and minor decide about the API; patches and builds do not change it
         let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         Self { text: text.chars().filter(char::is_ascii_graphic).take(64).collect(), numbers }
     }
@@ -60,7 +64,7 @@ impl From<HarborVersion> for String {
 }
 
 impl Discovered {
-    /// Checks that something can be changed.
+    /// Checks that Harbor is not in read-only mode.
     ///
     /// # Errors
     /// [`HarborRefusal::ReadOnly`]
@@ -68,7 +72,11 @@ impl Discovered {
         if !self.read_only {
             return Ok(());
         }
-        Err(Error::Known { action: "change anything".to_owned(), cause: HarborRefusal::ReadOnly, said: String::new() })
+        Err(Error::Known {
+            action: "change anything".to_owned(),
+            cause: HarborRefusal::ReadOnly,
+            message: String::new(),
+        })
     }
 }
 
@@ -78,13 +86,14 @@ struct SystemInformation {
     harbor_version: Option<String>,
     read_only: Option<bool>,
     external_url: Option<String>,
-    // nobody else has these two, and Harbor shows them to everybody
+    // only Harbor has these two keys, and it shows them without a login
     auth_mode: Option<String>,
     self_registration: Option<bool>,
 }
 
 impl SystemInformation {
     fn read(status: u16, body: &[u8]) -> Option<Self> {
+        // a page of a proxy or of another registry may be JSON as well, but has none of these keys
         let information: Self = serde_json::from_slice(body).ok().filter(|_| status == 200)?;
         let is_harbor = information.harbor_version.is_some()
             || information.auth_mode.is_some()
@@ -94,52 +103,58 @@ impl SystemInformation {
 }
 
 impl Harbor<'_> {
-    /// Tells whether there is a project of this name. Whoever has a login may ask.
+    /// Tells whether there is a project of this name. Every account may ask.
     ///
     /// # Errors
     /// Those of every call.
     pub async fn has_project(&self, name: &str) -> Result<bool, Error> {
+        // Harbor answers HEAD without looking at rights, and says nothing but whether the project exists
         let action = format!("look up project `{name}`");
-        let ask = HarborRequest::new(Method::HEAD, action, ["projects"]).query("project_name", name);
-        match self.call(ask).await {
+        let call = HarborRequest::new(Method::HEAD, action, ["projects"]).query("project_name", name);
+        match self.call(call).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Asks whether this is a Harbor, and which one; `None` is a registry of another kind.
+    /// Asks whether this is a Harbor, and which version; `None` for a registry of another kind.
     ///
     /// # Errors
-    /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] when nobody can tell.
+    /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] without an answer.
     pub async fn discover(&self) -> Result<Option<Discovered>, Error> {
-        let action = "ask Harbor for its version";
-        let ask = || HarborRequest::get(action, ["systeminfo"]);
-        let with_login = self.exchange(&ask(), Some(&self.login)).await;
+        let call = HarborRequest::get(VERSION, ["systeminfo"]);
+        let with_login = self.exchange(&call, Some(&self.login)).await;
         let (status, reply, request) = match with_login {
             // registries without such an API do not always say so politely; a broken Harbor says 500 or 503
             Err(Error::Unreachable { cause: http::Error::Status { status: 501 | 505, .. }, .. }) => return Ok(None),
             other => other?,
         };
-        let refused = || Error::Login { action: action.to_owned(), user: self.login.user.clone() };
+
         match (status, SystemInformation::read(status, reply.bytes())) {
             (_, Some(SystemInformation { harbor_version: Some(version), read_only, external_url, .. })) => {
                 let version = HarborVersion::of(&version);
                 Ok(Some(Discovered { version, read_only: read_only.unwrap_or(false), external_url }))
             }
-            // it tells its version to everybody whom it knows
-            (_, Some(_)) => Err(refused()),
-            // this page is public in Harbor: whoever shows it to strangers is one
+            // Harbor tells its version to every account that it accepts
+            (_, Some(_)) => Err(self.login_refused()),
+            // Harbor shows this page to everybody, but refuses requests with a wrong login: ask without one
             (401 | 403, None) => {
-                let (status, reply, _) = self.exchange(&ask(), None).await?;
-                if SystemInformation::read(status, reply.bytes()).is_some() { Err(refused()) } else { Ok(None) }
+                let (status, reply, _) = self.exchange(&call, None).await?;
+                let is_harbor = SystemInformation::read(status, reply.bytes()).is_some();
+                if is_harbor { Err(self.login_refused()) } else { Ok(None) }
             }
             (200..=299 | 300..=399 | 404 | 405 | 406 | 410, None) => Ok(None),
             (status, None) => {
                 let (user, body) = (self.login.user.as_str(), reply.bytes());
-                Err(Refusal { action, user, request: &request, status, body }.error())
+                Err(Refusal { action: VERSION, user, request: &request, status, body }.error())
             }
         }
+    }
+
+    /// Returns the error for a Harbor that does not accept the login.
+    fn login_refused(&self) -> Error {
+        Error::Login { action: VERSION.to_owned(), user: self.login.user.clone() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a Harbor, in words that say what to do; Harbor's own words are quoted, made harmless.
+//! Errors of calls to Harbor, with hints. Harbor's own messages are quoted, without control characters.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -10,25 +10,25 @@ use serde::Deserialize;
 use std::fmt;
 
 /// Most characters of a server's message that are shown.
-const SAID: usize = 300;
+const MESSAGE_LIMIT: usize = 300;
 
-/// Most characters of a scanner's log that are kept: its end, where the cause is.
-const LOG: usize = 4000;
+/// Most characters of a scanner's log that are kept, from its end: the cause comes last.
+const LOG_LIMIT: usize = 4000;
 
-/// A conversation with Harbor failed. `action` completes "cannot …".
+/// A call to Harbor failed. `action` completes "cannot …".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer, or one that says that Harbor itself is broken.
+    /// Harbor does not answer, or with an error of its own.
     #[error("cannot {action}: {cause}")]
     Unreachable {
         /// What was tried.
         action: String,
         /// Identifier of the request in Harbor's log.
         request: String,
-        /// What the connection said.
+        /// The failure of the connection.
         cause: http::Error,
     },
-    /// Harbor does not know the account, or it is disabled, or its time is over (401).
+    /// Harbor does not know the account, or it is disabled or expired (401).
     #[error("cannot {action}: Harbor does not accept the login `{user}`")]
     Login {
         /// What was tried.
@@ -36,95 +36,95 @@ pub enum Error {
         /// The account.
         user: String,
     },
-    /// The account may not do that (403).
-    #[error("cannot {action}: `{user}` has no right to do that{}", quoted(said))]
+    /// The account has no right to do that (403).
+    #[error("cannot {action}: `{user}` has no right to do that{}", quoted(message))]
     NotPermitted {
         /// What was tried.
         action: String,
         /// The account.
         user: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// Harbor refuses it for a known reason.
-    #[error("cannot {action}: {cause}{}", quoted(said))]
+    #[error("cannot {action}: {cause}{}", quoted(message))]
     Known {
         /// What was tried.
         action: String,
-        /// Why.
+        /// The reason.
         cause: HarborRefusal,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
-    /// It is not there (404).
-    #[error("cannot {action}: not found{}", quoted(said))]
+    /// The thing does not exist (404).
+    #[error("cannot {action}: not found{}", quoted(message))]
     NotFound {
         /// What was tried.
         action: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
-    /// It is there already, or somebody is at it (409).
-    #[error("cannot {action}: it conflicts with what is there{}", quoted(said))]
+    /// The thing exists already, or another request is changing it (409).
+    #[error("cannot {action}: it exists already, or another request is changing it{}", quoted(message))]
     Conflict {
         /// What was tried.
         action: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
-    /// A rule of the project is against it (412).
-    #[error("cannot {action}: a rule of the project is against it{}", quoted(said))]
+    /// A rule of the project forbids it (412).
+    #[error("cannot {action}: a rule of the project forbids it{}", quoted(message))]
     Rule {
         /// What was tried.
         action: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// Harbor answered with another status.
-    #[error("cannot {action}: Harbor answered with status {status}{}", quoted(said))]
+    #[error("cannot {action}: Harbor answered with status {status}{}", quoted(message))]
     Status {
         /// What was tried.
         action: String,
         /// HTTP status code.
         status: u16,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
         /// Identifier of the request in Harbor's log.
         request: String,
     },
-    /// The answer is not what Harbor's API definition says.
+    /// The response does not match Harbor's API definition.
     #[error("cannot {action}: the answer is malformed: {cause}")]
     Malformed {
         /// What was tried.
         action: String,
-        /// What does not fit.
+        /// What is malformed.
         cause: String,
     },
-    /// It is no name of a project, repository, label or robot.
+    /// The text is not a valid name of a project, repository, label or robot.
     #[error("cannot use `{name}` as {kind}: {rule}")]
     Name {
         /// `repository`, `project`, `robot name`, …
         kind: &'static str,
-        /// The text.
+        /// The name.
         name: String,
-        /// What it must look like.
+        /// The rule that it breaks.
         rule: &'static str,
     },
     /// The registry has no Harbor API.
     #[error("cannot use {step}: `{registry}` is no Harbor")]
     NotHarbor {
-        /// What was wanted.
+        /// The step that needs Harbor.
         step: &'static str,
-        /// Address.
+        /// Address of the registry.
         registry: String,
     },
-    /// Harbor or its scanner will not scan this.
-    #[error("cannot scan {image}: Harbor does not scan it{}", quoted(said))]
+    /// Harbor or its scanner does not scan this kind of artifact.
+    #[error("cannot scan {image}: Harbor does not scan it{}", quoted(message))]
     NotScannable {
         /// `repository@digest`.
         image: String,
-        /// Harbor's words.
-        said: String,
+        /// Harbor's own message.
+        message: String,
     },
     /// The scanner failed.
     #[error("cannot scan {image}: the scanner failed")]
@@ -140,7 +140,7 @@ pub enum Error {
         /// `repository@digest`.
         image: String,
     },
-    /// Harbor took the request but knows of no scan.
+    /// Harbor accepted the request, but reports no scan.
     #[error("cannot scan {image}: Harbor knows of no scan, although it took the request")]
     NeverScanned {
         /// `repository@digest`.
@@ -153,10 +153,10 @@ pub enum Error {
         image: String,
         /// Time waited.
         seconds: u64,
-        /// Harbor's word for where it is.
+        /// State of the scan, in Harbor's word.
         status: String,
     },
-    /// A copy would take tags along that must not exist in the release project.
+    /// A copy would include tags that must not exist in the release project.
     #[error("cannot release {image}: it has tags that would be copied along: {}", tags.join(", "))]
     UnexpectedTags {
         /// `repository@digest`.
@@ -164,24 +164,24 @@ pub enum Error {
         /// Those tags.
         tags: Vec<String>,
     },
-    /// A tag that never moves belongs to something else.
+    /// A tag that never moves names another image.
     #[error("cannot release {image}: tag `{tag}` is {digest} already{}", if *immutable { " and immutable" } else { "" })]
     TagTaken {
         /// `repository@digest`.
         image: String,
         /// The tag.
         tag: String,
-        /// Whose it is.
+        /// The digest that it names.
         digest: Digest,
-        /// A rule of the project forbids to move it.
+        /// Whether a rule of the project forbids moving it.
         immutable: bool,
     },
-    /// What arrived is not what was sent.
+    /// The copy in the release project differs from the original.
     #[error("cannot release {image}: the release project then has {found}")]
     WrongCopy {
         /// `repository@digest`.
         image: String,
-        /// What is there.
+        /// What the release project has.
         found: String,
     },
     /// A file with a robot's secret could not be written.
@@ -204,13 +204,14 @@ impl Error {
             Self::File(error) => return error.hints(),
             Self::Status { request, .. } => format!("Harbor's log says more under request `{request}`"),
             Self::Login { user, .. } => {
+                // Harbor's default prefix of robots is `robot$`, and users cannot have a `$`
                 let kind = if user.contains('$') { "robot" } else { "user" };
                 format!(
-                    "look whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
+                    "check whether the {kind} exists, is enabled and not expired, and whether its full name (such as `robot$pipeline`) and secret are the ones in use"
                 )
             }
-            Self::NotPermitted { said, .. } if said.contains("CSRF") => {
-                "Harbor took the request for a browser's: let no proxy add its `sid` cookie".to_owned()
+            Self::NotPermitted { message, .. } if message.contains("CSRF") => {
+                "Harbor took the request for a browser's: no proxy may add Harbor's `sid` cookie".to_owned()
             }
             Self::NotPermitted { .. } => {
                 "give the account the right; robots made by `sockel publish --setup` have all that they need".to_owned()
@@ -220,27 +221,28 @@ impl Error {
                 "projects are made by `sockel publish --setup`; to an account without rights they look missing"
                     .to_owned()
             }
-            Self::Malformed { .. } => "look whether something between here and Harbor answers in its place".to_owned(),
+            Self::Malformed { .. } => "check whether a proxy answers in place of Harbor".to_owned(),
             Self::NotScannable { .. } => {
-                "look whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
+                "check whether the project has a scanner that is enabled; scan images, not indexes".to_owned()
             }
             Self::ScanFailed { log, .. } if log.is_empty() => "Harbor has no log of the scan".to_owned(),
             Self::ScanFailed { log, .. } => format!("the scanner's log ends with: {}", log.replace('\n', " | ")),
-            Self::ScanTooLong { .. } => "look at Harbor's job queue, or allow more time".to_owned(),
+            Self::ScanTooLong { .. } => "check Harbor's job queue, or allow more time".to_owned(),
             Self::UnexpectedTags { .. } => {
                 "remove them in the staging project: Harbor copies all tags of an artifact".to_owned()
             }
             Self::TagTaken { immutable: true, .. } => "choose a new tag: this one can never be moved".to_owned(),
             Self::TagTaken { .. } => "choose a new tag, or name this one among the tags that move".to_owned(),
-            Self::Rule { .. } => "look at the immutability and deployment rules of the project".to_owned(),
+            Self::Rule { .. } => "check the immutability and deployment rules of the project".to_owned(),
             Self::Conflict { .. } | Self::ScanStopped { .. } | Self::NeverScanned { .. } => "try again".to_owned(),
             Self::Name { .. } | Self::NotHarbor { .. } | Self::WrongCopy { .. } => return Vec::new(),
         };
         vec![hint]
     }
 
+    /// Returns the error for a response that cannot be read.
     pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
-        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), SAID) }
+        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), MESSAGE_LIMIT) }
     }
 }
 
@@ -257,6 +259,7 @@ impl Explain for Error {
             | Self::File(_) => Turn::Input,
             Self::Known { cause, .. } => cause.turn(),
             Self::Unreachable { cause, .. } if cause.is_input() => Turn::Input,
+            // refused on purpose: another try changes nothing until a person decides
             Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
             _ => Turn::Outside,
         }
@@ -281,7 +284,7 @@ struct ErrorEntry {
     message: String,
 }
 
-/// An answer that is no success.
+/// A response whose status is not a success.
 pub(crate) struct Refusal<'a> {
     pub(crate) action: &'a str,
     pub(crate) user: &'a str,
@@ -293,39 +296,44 @@ pub(crate) struct Refusal<'a> {
 impl Refusal<'_> {
     /// Returns the error that this answer means.
     pub(crate) fn error(&self) -> Error {
-        let (code, said) = read(self.body);
+        let (code, message) = read(self.body);
         let action = self.action.to_owned();
         let user = self.user.to_owned();
-        // what is not found is looked up everywhere: only the caller knows whether it should be there
-        if let Some(cause) = HarborRefusal::of(self.status, &code, &said).filter(|_| self.status != 404) {
-            return Error::Known { action, cause, said };
+
+        // whether a missing thing is an error, only the caller knows
+        if let Some(cause) = HarborRefusal::of(self.status, &code, &message).filter(|_| self.status != 404) {
+            return Error::Known { action, cause, message };
         }
+
         match self.status {
             401 => Error::Login { action, user },
-            403 => Error::NotPermitted { action, user, said },
-            404 => Error::NotFound { action, said },
-            409 => Error::Conflict { action, said },
-            412 => Error::Rule { action, said },
-            status => Error::Status { action, status, said, request: self.request.to_owned() },
+            403 => Error::NotPermitted { action, user, message },
+            404 => Error::NotFound { action, message },
+            409 => Error::Conflict { action, message },
+            412 => Error::Rule { action, message },
+            status => Error::Status { action, status, message, request: self.request.to_owned() },
         }
     }
 }
 
-/// Reads Harbor's error form: the first code and all messages; nothing of anything else.
+/// Reads the first code and all messages of Harbor's error document. Other documents are ignored: the page of a proxy
+/// does not help anybody.
 fn read(body: &[u8]) -> (String, String) {
     let Ok(envelope) = serde_json::from_slice::<ErrorEnvelope>(body) else { return (String::new(), String::new()) };
     let code = envelope.errors.first().map(|entry| entry.code.clone()).unwrap_or_default();
+
     let texts: Vec<&str> = envelope
         .errors
         .iter()
         .take(8)
         .map(|entry| if entry.message.is_empty() { entry.code.as_str() } else { entry.message.as_str() })
         .collect();
-    (code, harmless(&texts.join("; "), SAID))
+    (code, harmless(&texts.join("; "), MESSAGE_LIMIT))
 }
 
-/// Returns a text on one line without anything that moves a terminal's cursor.
+/// Returns a text on one line, cut, and without characters that control a terminal.
 pub(crate) fn harmless(text: &str, most: usize) -> String {
+    // spaces instead of control characters, so that words stay apart
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let words: String = clean.take(most).collect();
     words.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -333,16 +341,19 @@ pub(crate) fn harmless(text: &str, most: usize) -> String {
 
 /// Returns the end of a log, line by line [`harmless`].
 pub(crate) fn log_end(log: &[u8]) -> String {
-    // Harbor wraps it into JSON for those who take that (`src/server/v2.0/handler/scan.go`)
+    // Harbor wraps the log into JSON for clients that accept JSON (`src/server/v2.0/handler/scan.go`)
     let text = serde_json::from_slice::<String>(log).unwrap_or_else(|_| String::from_utf8_lossy(log).into_owned());
-    let skipped = text.chars().count().saturating_sub(LOG);
+    let skipped = text.chars().count().saturating_sub(LOG_LIMIT);
     let end: String = text.chars().skip(skipped).collect();
+
+    // a log is printed to terminals: no escape sequence of an attacker's package name gets there
     let lines = end.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
     lines.filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-fn quoted(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!(" ({said})") }
+/// Puts Harbor's message in parentheses, if there is one.
+fn quoted(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(" ({message})") }
 }
 
 #[cfg(test)]
@@ -386,11 +397,16 @@ mod tests {
                 Turn::Input,
             ),
             (404, "<html>".to_owned(), "cannot copy it: not found", Turn::Input),
-            (409, form("CONFLICT", ""), "cannot copy it: it conflicts with what is there (CONFLICT)", Turn::Outside),
+            (
+                409,
+                form("CONFLICT", ""),
+                "cannot copy it: it exists already, or another request is changing it (CONFLICT)",
+                Turn::Outside,
+            ),
             (
                 412,
                 form("PRECONDITION", "tag is immutable"),
-                "cannot copy it: a rule of the project is against it (tag is immutable)",
+                "cannot copy it: a rule of the project forbids it (tag is immutable)",
                 Turn::Policy,
             ),
             (
@@ -412,7 +428,7 @@ mod tests {
     #[test]
     fn keeps_the_end_of_a_log() {
         assert_eq!(log_end(b"a\r\n\n\x1b[2Jb\xff\n"), "a\n[2Jb\u{fffd}");
-        assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG);
+        assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG_LIMIT);
         assert_eq!(
             log_end(br#""2026 [INFO] begun\n2026 [ERROR] \"the\" end\n""#),
             "2026 [INFO] begun\n2026 [ERROR] \"the\" end"
@@ -427,7 +443,7 @@ mod tests {
         ]) {
             let error = refusal(status, &body);
             let text = error.to_string();
-            prop_assert!(!text.chars().any(char::is_control) && text.chars().count() < 2 * SAID);
+            prop_assert!(!text.chars().any(char::is_control) && text.chars().count() < 2 * MESSAGE_LIMIT);
             let _any = (error.hints(), error.turn());
         }
     }

@@ -1,10 +1,10 @@
-//! Harbor's own API, version 2.0: what a registry of the OCI kind cannot do.
+//! Harbor's own API, version 2.0: everything that the OCI distribution API does not cover.
 //!
-//! - **In**: a host to talk to, an address, a login.
+//! - **In**: a connection, an address, a login.
 //! - **Out**: projects set up ([`setup`]), scan reports for the gate ([`scan`]), released images ([`promote`]), events
 //!   ([`webhook`]).
-//! - **Invariants**: every call may be repeated; sizes of answers are limited; no secret is ever in an error; another
-//!   kind of registry is told apart from a Harbor that does not answer ([`Harbor::discover`]).
+//! - **Invariants**: every call may be repeated; the size of responses is limited; no error contains a secret; a
+//!   registry of another kind is distinguished from a Harbor that does not answer ([`Harbor::discover`]).
 //! - **Not here**: pushing and pulling (`oci::registry`), the verdict ([`crate::gate`]).
 
 mod artifact;
@@ -30,6 +30,7 @@ pub use crate::oci::registry::HarborRefusal;
 use crate::harbor::error::Refusal;
 use crate::oci::registry::credentials::LoginAudience;
 use crate::sys::clock;
+use crate::sys::http;
 use crate::sys::http::HttpHost;
 use crate::sys::http::HttpRequest;
 use crate::sys::http::HttpResponse;
@@ -46,19 +47,19 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use url::Url;
 
-/// Largest answer that is no report.
+/// Largest response, except reports and logs.
 const LIMIT: u64 = 8 << 20;
 
 /// Entries per page; Harbor's own limit.
 const PAGE: usize = 100;
 
-/// Most pages that are read of a list.
+/// Most pages of one list.
 const PAGES: usize = 50;
 
-/// The report format that is understood (`pkg/scan/rest/v1`); without the header Harbor answers in an older one too.
+/// The report format that is read (`pkg/scan/rest/v1`); without this header Harbor may send an older format.
 pub(crate) const REPORT: &str = "application/vnd.security.vulnerability.report; version=1.1";
 
-/// One Harbor and an account on it.
+/// A client of one Harbor, with an account.
 #[derive(Debug)]
 pub struct Harbor<'a> {
     host: &'a HttpHost,
@@ -68,7 +69,7 @@ pub struct Harbor<'a> {
     requests: AtomicU64,
 }
 
-/// A call that is to be made.
+/// A call to Harbor's API.
 pub(crate) struct HarborRequest {
     action: String,
     method: Method,
@@ -76,20 +77,20 @@ pub(crate) struct HarborRequest {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     limit: u64,
-    /// Media types of the answer.
+    /// Media type of the response.
     accept: &'static str,
-    /// Never sent again: a second attempt would make a second thing, or not get what the first one was given.
+    /// Whether the call is never retried: a retry could create a second object, or miss the response to the first.
     once: bool,
 }
 
-/// A successful answer.
+/// A successful response.
 pub(crate) struct HarborReply {
     action: String,
     body: Vec<u8>,
 }
 
 impl HarborRequest {
-    /// Returns a call; `action` completes "cannot …", the path is given in segments as yet unencoded.
+    /// Returns a call; `action` completes "cannot …", and the segments of the path are not encoded yet.
     pub(crate) fn new<const N: usize>(method: Method, action: impl Into<String>, segments: [&str; N]) -> Self {
         Self {
             action: action.into(),
@@ -115,34 +116,38 @@ impl HarborRequest {
         Self::new(Method::PUT, action, segments)
     }
 
+    /// Adds a query parameter.
     pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
+    /// Sets the body.
     pub(crate) fn body(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
     }
 
+    /// Allows a larger response.
     pub(crate) fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Wants a text instead of JSON.
+    /// Asks for plain text instead of JSON.
     pub(crate) fn text(mut self) -> Self {
         self.accept = "text/plain";
         self
     }
 
+    /// Excludes the call from retries.
     pub(crate) fn once(mut self) -> Self {
         self.once = true;
         self
     }
 
-    /// Returns the address below the API's. Segments are encoded here, so a repository name, which comes encoded once
-    /// already, ends up encoded twice, as Harbor wants it (`a/b` is `a%252Fb`).
+    /// Returns the address. Segments are encoded here; a repository name comes encoded once already, so it ends up
+    /// encoded twice, as Harbor requires (`a/b` is `a%252Fb`).
     fn url(&self, origin: &Url) -> Url {
         let mut url = origin.clone();
         url.set_query(None);
@@ -155,6 +160,11 @@ impl HarborRequest {
         }
         url
     }
+
+    /// Returns the error for a call that got no usable response.
+    fn unreachable(&self, identifier: &str, cause: http::Error) -> Error {
+        Error::Unreachable { action: self.action.clone(), request: identifier.to_owned(), cause }
+    }
 }
 
 impl HarborReply {
@@ -163,20 +173,20 @@ impl HarborReply {
         serde_json::from_slice(&self.body).map_err(|cause| Error::malformed(&self.action, &cause))
     }
 
-    /// Returns the body as it came.
+    /// Returns the body unchanged.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.body
     }
 }
 
 impl<'a> Harbor<'a> {
-    /// Returns a client; costs nothing. Of the address only scheme, host and port count.
+    /// Returns a client; nothing is sent yet. Of the address only scheme, host and port are used.
     #[must_use]
     pub fn new(host: &'a HttpHost, url: Url, login: Login) -> Self {
         Self { host, origin: url, login, started: clock::now().0, requests: AtomicU64::new(0) }
     }
 
-    /// Returns what logins that it makes are for.
+    /// Returns the registry that the secrets of new robots are for.
     #[must_use]
     pub fn audience(&self) -> LoginAudience {
         LoginAudience::of(&self.origin)
@@ -188,57 +198,60 @@ impl<'a> Harbor<'a> {
         &self.login.user
     }
 
-    /// Makes a call. Any status but 2xx is an error, translated.
-    pub(crate) async fn call(&self, ask: HarborRequest) -> Result<HarborReply, Error> {
-        let (status, reply, request) = self.exchange(&ask, Some(&self.login)).await?;
+    /// Makes a call. Any status other than 2xx becomes an error.
+    pub(crate) async fn call(&self, call: HarborRequest) -> Result<HarborReply, Error> {
+        let (status, reply, request) = self.exchange(&call, Some(&self.login)).await?;
         if (200..300).contains(&status) {
             return Ok(reply);
         }
         let user = &self.login.user;
-        Err(Refusal { action: &ask.action, user, request: &request, status, body: &reply.body }.error())
+        Err(Refusal { action: &call.action, user, request: &request, status, body: &reply.body }.error())
     }
 
-    /// Makes a call and takes any status; also returns the identifier of the request.
-    async fn exchange(&self, ask: &HarborRequest, login: Option<&Login>) -> Result<(u16, HarborReply, String), Error> {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+    /// Makes a call and accepts any status; also returns the identifier of the request.
+    async fn exchange(&self, call: &HarborRequest, login: Option<&Login>) -> Result<(u16, HarborReply, String), Error> {
         // time and number find a request in Harbor's log; nothing random, so that runs can be compared
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let mut identifier = format!("sockel-{:x}-{number}", self.started);
-        let failed = |identifier: &str, cause| Error::Unreachable {
-            action: ask.action.clone(),
-            request: identifier.to_owned(),
-            cause,
-        };
-        let request = self.request(ask, login, &identifier);
-        let sent = if ask.once {
+
+        let request = self.request(call, login, &identifier);
+        let sent = if call.once {
             self.host.send_once(&request).await.map_err(|failure| failure.error)
         } else {
             self.host.send(&request).await
         };
-        let answer: HttpResponse = sent.map_err(|cause| failed(&identifier, cause))?;
+        let answer: HttpResponse = sent.map_err(|cause| call.unreachable(&identifier, cause))?;
+
+        // a proxy may replace the identifier: what comes back is what the log has
         if let Some(echoed) = answer.header("x-request-id") {
             identifier = error::harmless(echoed, 80);
         }
         let status = answer.status();
-        let body = answer.bytes(ask.limit).await.map_err(|cause| failed(&identifier, cause))?;
-        Ok((status, HarborReply { action: ask.action.clone(), body }, identifier))
+        let body = answer.bytes(call.limit).await.map_err(|cause| call.unreachable(&identifier, cause))?;
+        Ok((status, HarborReply { action: call.action.clone(), body }, identifier))
     }
 
-    fn request(&self, ask: &HarborRequest, login: Option<&Login>, identifier: &str) -> HttpRequest {
-        let body = match &ask.body {
+    /// Returns the HTTP request of a call, with its headers.
+    fn request(&self, call: &HarborRequest, login: Option<&Login>, identifier: &str) -> HttpRequest {
+        let body = match &call.body {
             Some(value) => RequestBody::Bytes(value.to_string().into()),
             None => RequestBody::Empty,
         };
-        let has_body = ask.body.is_some();
-        let mut request = HttpRequest::new(ask.method.clone(), ask.url(&self.origin), body);
+        let has_body = call.body.is_some();
+        let mut request = HttpRequest::new(call.method.clone(), call.url(&self.origin), body);
+
+        // without `x-is-resource-name` a project whose name is a number would be taken for an identifier
         let headers = &mut request.headers;
-        headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
+        headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
         headers.insert("x-is-resource-name", HeaderValue::from_static("true"));
         headers.insert("x-accept-vulnerabilities", HeaderValue::from_static(REPORT));
         let identifier = HeaderValue::from_str(identifier).expect("digits, letters and hyphens are a header value");
         headers.insert("x-request-id", identifier);
+
         if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        // sent with the first request: nothing asks for it with a challenge
         if let Some(login) = login {
             let basic = HeaderValue::from_str(login.basic().expose());
             let mut basic = basic.expect("`Basic` and Base64 are a header value");
@@ -249,20 +262,23 @@ impl<'a> Harbor<'a> {
     }
 
     /// Reads all pages of a list.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, ask: impl Fn() -> HarborRequest) -> Result<Vec<T>, Error> {
+    pub(crate) async fn list<T: DeserializeOwned>(&self, call: impl Fn() -> HarborRequest) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         for page in 1..=PAGES {
-            let ask = ask().query("page", page.to_string()).query("page_size", PAGE.to_string());
+            let call = call().query("page", page.to_string()).query("page_size", PAGE.to_string());
             // an empty list comes as `null` from some versions
-            let part: Option<Vec<T>> = self.call(ask).await?.json()?;
+            let part: Option<Vec<T>> = self.call(call).await?.json()?;
             let part = part.unwrap_or_default();
+
+            // a full page may be the last one: then the next is empty
             let is_last = part.len() < PAGE;
             all.extend(part);
             if is_last {
                 return Ok(all);
             }
         }
-        Err(Error::malformed(&ask().action, &"the list has no end"))
+        // a server that ignores `page` would be asked again and again
+        Err(Error::malformed(&call().action, &"the list has no end"))
     }
 }
 
@@ -288,8 +304,8 @@ mod tests {
                 "https://harbor.example:8443/api/v2.0/labels/a%2F..%2Fb%3Fc",
             ),
         ];
-        for (ask, expected) in table {
-            assert_eq!(ask.url(&origin).as_str(), expected);
+        for (call, expected) in table {
+            assert_eq!(call.url(&origin).as_str(), expected);
         }
     }
 }

@@ -40,7 +40,7 @@ impl Repository {
         &self.name
     }
 
-    /// Returns the name for a path segment, which is encoded once more.
+    /// Returns the name as a path segment. The address encodes it a second time, as Harbor expects.
     pub(crate) fn encoded(&self) -> String {
         self.name.replace('/', "%2F")
     }
@@ -66,13 +66,22 @@ pub(crate) fn check_robot(name: &str) -> Result<(), Error> {
     if is_name { Ok(()) } else { Err(Error::Name { kind: "robot name", name: name.to_owned(), rule }) }
 }
 
-/// Components of small letters and digits, with separators in between.
+/// Tells whether every component of a path is a name. None can be `.` or `..`, so no name leads to another address.
 fn is_path(text: &str) -> bool {
-    text.split('/').all(|component| {
-        let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
-        ends(component.bytes().next()) && ends(component.bytes().last()) && component.bytes().all(inner)
-    })
+    text.split('/').all(is_component)
+}
+
+/// Tells whether a text consists of small letters and digits, with separators only in between.
+fn is_component(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_plain = bytes.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b'.' | b'_' | b'-'));
+    is_plain
+        && bytes.first().copied().is_some_and(is_alphanumeric)
+        && bytes.last().copied().is_some_and(is_alphanumeric)
+}
+
+fn is_alphanumeric(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
 #[cfg(test)]

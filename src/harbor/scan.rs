@@ -1,4 +1,4 @@
-//! Scans: ask for one, wait for its end, fetch the full report and the age of the scanner's database.
+//! Scans: start one, wait for its end, fetch the full report and the age of the scanner's database.
 
 use crate::gate;
 use crate::harbor::Error;
@@ -26,20 +26,20 @@ const REPORT_LIMIT: u64 = 64 << 20;
 /// Largest log that is read to show its end.
 const LOG_LIMIT: u64 = 16 << 20;
 
-/// So many times in a row Harbor may know of no scan after it took the request.
+/// How many times in a row Harbor may report no scan after it accepted the request.
 const ABSENCES: u32 = 3;
 
-/// So many times in a row it may say `Error`: between making a report's place and its job, for want of the job
-/// (`src/pkg/scan/vulnerability/vul.go`, `assembleReports`).
+/// How many times in a row Harbor may report `Error`: it does so for a moment after it created the report and before it
+/// created the job (`src/pkg/scan/vulnerability/vul.go`, `assembleReports`).
 const ERRORS: u32 = 2;
 
-/// Where the scanner's metadata say how old its database is (harbor-scanner-trivy `pkg/http/api/v1/handler.go`).
+/// Key of the database's age in the scanner's metadata (harbor-scanner-trivy `pkg/http/api/v1/handler.go`).
 const DATABASE: &str = "harbor.scanner-adapter/vulnerability-database-updated-at";
 
-/// How patiently a scan is waited for.
+/// How long to wait for a scan, and how often to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanPatience {
-    /// Pause before the first look; each further one is half as long again.
+    /// Pause before the first question; each further pause is half as long again.
     pub first_pause: Duration,
     /// Longest pause.
     pub longest_pause: Duration,
@@ -62,19 +62,19 @@ impl ScanPatience {
     }
 }
 
-/// A scan that came to its end.
+/// A scan that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scanned {
-    /// What the scanner says; judge it with [`gate::judge`].
+    /// The scanner's report, to be judged with [`gate::judge`].
     pub report: gate::ScanReport,
-    /// When Harbor got the image, for [`gate::ScanFacts`].
+    /// When the image was pushed, for [`gate::ScanFacts`].
     pub pushed_at: Option<Epoch>,
 }
 
-/// Where a scan is (`src/pkg/job/status.go`).
+/// The state of a scan (`src/pkg/job/status.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ScanState {
-    /// Not at its end, or in a state that this version does not know.
+    /// Not finished, or in a state that this version does not know.
     Going,
     Success,
     Error,
@@ -95,7 +95,46 @@ impl ScanState {
     }
 }
 
-/// `ScannerRegistration` and `ScannerAdapterMetadata` of the API, as far as needed.
+/// A scan that was started and is waited for.
+struct PendingScan<'a> {
+    repository: &'a Repository,
+    /// The digest, as it stands in addresses.
+    reference: String,
+    /// `repository@digest`, for messages.
+    image: String,
+    /// The overview of a scan that was made before this one.
+    earlier: Option<&'a ScanOverview>,
+}
+
+impl PendingScan<'_> {
+    /// Returns the state of this scan. Until it begins, Harbor shows the earlier one.
+    fn state(&self, overview: Option<&ScanOverview>) -> ScanState {
+        let is_earlier = overview.is_some() && overview == self.earlier;
+        if is_earlier { ScanState::Going } else { ScanState::of(overview) }
+    }
+}
+
+/// How many times in a row Harbor reported a state that may be a passing one.
+#[derive(Default)]
+struct Streaks {
+    absences: u32,
+    errors: u32,
+}
+
+impl Streaks {
+    /// Counts a state; returns it once it has lasted, and `Going` until then.
+    fn settle(&mut self, state: ScanState) -> ScanState {
+        self.absences = if state == ScanState::Absent { self.absences + 1 } else { 0 };
+        self.errors = if state == ScanState::Error { self.errors + 1 } else { 0 };
+        match state {
+            ScanState::Absent if self.absences < ABSENCES => ScanState::Going,
+            ScanState::Error if self.errors < ERRORS => ScanState::Going,
+            lasting => lasting,
+        }
+    }
+}
+
+/// `ScannerRegistration` of the API, as far as it is needed.
 #[derive(Deserialize)]
 struct Registration {
     uuid: Option<String>,
@@ -103,6 +142,7 @@ struct Registration {
     health: Option<String>,
 }
 
+/// `ScannerAdapterMetadata` of the API, as far as it is needed.
 #[derive(Deserialize)]
 struct ScannerMetadata {
     #[serde(default)]
@@ -110,22 +150,23 @@ struct ScannerMetadata {
 }
 
 impl Harbor<'_> {
-    /// Scans an image and returns the full report. An image's, not an index's: those have no report of their own.
+    /// Scans an image and returns the full report. Scan the images of an index: the index has no report of its own.
     ///
-    /// A scan that runs already is waited for; one that was made earlier is not taken for the new one. A report that
-    /// contradicts itself is made once more: the scan of another image has written records of this one in the meantime,
-    /// and the last scan writes them all (see [`gate::Contradiction`]).
+    /// A scan that is running already is used; the result of an earlier scan is not. An image whose report contradicts
+    /// itself is scanned once more: the scan of another image has overwritten records of this one, and the last scan
+    /// writes them all (see [`gate::Contradiction`]).
     ///
     /// # Errors
     /// [`Error::NotScannable`], [`Error::Known`] for a scanner that does not answer, an image that was deleted in the
-    /// meantime or read-only mode, [`Error::ScanFailed`] with the log, [`Error::ScanStopped`], [`Error::NeverScanned`],
-    /// [`Error::ScanTooLong`], and those of every call.
+    /// meantime, or read-only mode, [`Error::ScanFailed`] with the log, [`Error::ScanStopped`],
+    /// [`Error::NeverScanned`], [`Error::ScanTooLong`], and those of every call.
     pub async fn scan(
         &self,
         repository: &Repository,
         digest: &Digest,
         patience: &ScanPatience,
     ) -> Result<Scanned, Error> {
+        // once more, and not again and again: on a busy Harbor another scan may always come in between
         let scanned = self.scan_once(repository, digest, patience).await.map_err(gone)?;
         if scanned.report.contradictions().is_empty() {
             return Ok(scanned);
@@ -133,6 +174,7 @@ impl Harbor<'_> {
         self.scan_once(repository, digest, patience).await.map_err(gone)
     }
 
+    /// Starts a scan, waits for its end, and reads its report.
     async fn scan_once(
         &self,
         repository: &Repository,
@@ -140,36 +182,41 @@ impl Harbor<'_> {
         patience: &ScanPatience,
     ) -> Result<Scanned, Error> {
         let image = format!("`{repository}@{digest}`");
-        let reference = digest.to_string();
-        let missing = || Error::NotFound { action: format!("scan {image}"), said: String::new() };
-        let before = self.artifact(repository, &reference, ArtifactDetails::Scan).await?.ok_or_else(missing)?;
+        let Some(before) = self.artifact(repository, &digest.to_string(), ArtifactDetails::Scan).await? else {
+            return Err(Error::NotFound { action: format!("scan {image}"), message: String::new() });
+        };
         // asked before the scan: the database that is used is this one or a newer one
         let database = self.database_updated_at(repository.project()).await?;
+
+        // a scan that is running already has replaced the earlier overview
         let earlier = match self.trigger(repository, digest, &image).await? {
-            Triggered::New => before.overview().cloned(),
+            Triggered::New => before.overview(),
             Triggered::Running => None,
         };
-        let artifact = self.wait(repository, &reference, (&image, earlier.as_ref()), patience).await?;
+        let pending = PendingScan { repository, reference: digest.to_string(), image, earlier };
+        let artifact = self.wait(&pending, patience).await?;
+
         let overview = artifact.overview().expect("a scan that came to its end has an overview");
         let report = self.report(repository, digest, overview, database).await?;
         Ok(Scanned { report, pushed_at: artifact.push_time.as_deref().and_then(time::parse) })
     }
 
+    /// Asks Harbor for a scan.
     async fn trigger(&self, repository: &Repository, digest: &Digest, image: &str) -> Result<Triggered, Error> {
         let (name, reference) = (repository.encoded(), digest.to_string());
         let path = ["projects", repository.project(), "repositories", &name, "artifacts", &reference, "scan"];
-        let ask = HarborRequest::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
-        match self.call(ask).await {
+        let request = HarborRequest::post(format!("scan {image}"), path).body(json!({"scan_type": "vulnerability"}));
+        match self.call(request).await {
             Ok(_) => Ok(Triggered::New),
             // "a previous scan process is …": somebody else's, or that of an attempt whose answer was lost
             Err(Error::Conflict { .. }) => Ok(Triggered::Running),
             // no scanner, a disabled one, or none for this kind of artifact
-            Err(Error::Rule { said, .. } | Error::Status { status: 422, said, .. }) => {
-                Err(Error::NotScannable { image: image.to_owned(), said })
+            Err(Error::Rule { message, .. } | Error::Status { status: 422, message, .. }) => {
+                Err(Error::NotScannable { image: image.to_owned(), message })
             }
-            // without its capabilities a scanner supports nothing, and Harbor says just that
-            Err(Error::Status { status: 400, said, .. }) => match self.scanner(repository.project()).await? {
-                Some(scanner) if scanner.is_healthy() => Err(Error::NotScannable { image: image.to_owned(), said }),
+            // Harbor says that a scanner supports nothing even if it only does not answer: find out which
+            Err(Error::Status { status: 400, message, .. }) => match self.scanner(repository.project()).await? {
+                Some(scanner) if scanner.is_healthy() => Err(Error::NotScannable { image: image.to_owned(), message }),
                 _ => Err(unhealthy(image)),
             },
             Err(error) => Err(error),
@@ -177,67 +224,59 @@ impl Harbor<'_> {
     }
 
     /// Waits for the end of a scan that is not the `earlier` one.
-    async fn wait(
-        &self,
-        repository: &Repository,
-        reference: &str,
-        (image, earlier): (&str, Option<&ScanOverview>),
-        patience: &ScanPatience,
-    ) -> Result<HarborArtifact, Error> {
-        let image = || image.to_owned();
+    async fn wait(&self, scan: &PendingScan<'_>, patience: &ScanPatience) -> Result<HarborArtifact, Error> {
         let begun = clock::now();
+        // never a busy loop, whatever the patience says
         let tick = Duration::from_millis(1);
         let (mut pause, mut waited) = (patience.first_pause.max(tick), Duration::ZERO);
-        let (mut absences, mut errors) = (0, 0);
+        let mut streaks = Streaks::default();
         loop {
             tokio::time::sleep(pause).await;
             waited += pause;
             pause = (pause * 3 / 2).clamp(tick, patience.longest_pause.max(tick));
-            let artifact = self.artifact(repository, reference, ArtifactDetails::Scan).await?;
-            let artifact = artifact.ok_or_else(|| Error::NotFound {
-                action: format!("scan {}", image()),
-                said: "it is gone".to_owned(),
-            })?;
+
+            let Some(artifact) = self.artifact(scan.repository, &scan.reference, ArtifactDetails::Scan).await? else {
+                let action = format!("scan {}", scan.image);
+                return Err(Error::NotFound { action, message: "it is gone".to_owned() });
+            };
             let overview = artifact.overview();
-            let is_earlier = overview.is_some() && overview == earlier;
-            let state = if is_earlier { ScanState::Going } else { ScanState::of(overview) };
-            absences = if state == ScanState::Absent { absences + 1 } else { 0 };
-            errors = if state == ScanState::Error { errors + 1 } else { 0 };
-            match state {
+
+            match streaks.settle(scan.state(overview)) {
                 ScanState::Success => return Ok(artifact),
-                ScanState::Stopped => return Err(Error::ScanStopped { image: image() }),
-                ScanState::Absent if absences >= ABSENCES => return Err(Error::NeverScanned { image: image() }),
-                ScanState::Error if errors >= ERRORS => {
-                    let report = overview.map(|overview| overview.report_id.clone()).unwrap_or_default();
-                    let log = self.scan_log(repository, reference, &report).await;
-                    return Err(Error::ScanFailed { image: image(), log });
+                ScanState::Stopped => return Err(Error::ScanStopped { image: scan.image.clone() }),
+                ScanState::Absent => return Err(Error::NeverScanned { image: scan.image.clone() }),
+                ScanState::Error => {
+                    let log = self.scan_log(scan, overview).await;
+                    return Err(Error::ScanFailed { image: scan.image.clone(), log });
                 }
-                ScanState::Going | ScanState::Absent | ScanState::Error => {}
+                ScanState::Going => {}
             }
-            // requests take time as well, and a clock may jump: either of both ends the wait; the clock's whole
-            // seconds may be one too many
+
+            // requests take time as well, and a clock may jump: whichever is reached first ends the wait; the clock's
+            // whole seconds may be one too many
             let elapsed = u64::try_from(clock::now().0 - begun.0).unwrap_or(0);
             if waited >= patience.limit || elapsed > patience.limit.as_secs() + 1 {
-                // in read-only mode Harbor does not take the news of its own jobs (`src/core/middlewares`)
+                // in read-only mode Harbor refuses the results of its own jobs (`src/core/middlewares`)
                 if let Some(found) = self.discover().await? {
                     found.writable()?;
                 }
                 let status = overview.map_or("none", |overview| overview.scan_status.as_str());
-                let seconds = waited.as_secs().max(elapsed);
-                return Err(Error::ScanTooLong { image: image(), seconds, status: error::harmless(status, 40) });
+                let (image, seconds) = (scan.image.clone(), waited.as_secs().max(elapsed));
+                return Err(Error::ScanTooLong { image, seconds, status: error::harmless(status, 40) });
             }
         }
     }
 
     /// Returns the end of a scanner's log, or nothing when there is none: it only explains another error.
-    async fn scan_log(&self, repository: &Repository, reference: &str, report: &str) -> String {
-        let name = repository.encoded();
-        let project = repository.project();
-        let path = ["projects", project, "repositories", &name, "artifacts", reference, "scan", report, "log"];
+    async fn scan_log(&self, scan: &PendingScan<'_>, overview: Option<&ScanOverview>) -> String {
+        let report = overview.map_or("", |overview| overview.report_id.as_str());
+        let (project, name) = (scan.repository.project(), scan.repository.encoded());
+        let path = ["projects", project, "repositories", &name, "artifacts", &scan.reference, "scan", report, "log"];
         let reply = self.call(HarborRequest::get("read the scan's log", path).text().limit(LOG_LIMIT)).await;
         reply.map(|reply| error::log_end(reply.bytes())).unwrap_or_default()
     }
 
+    /// Fetches the full report of a scan.
     async fn report(
         &self,
         repository: &Repository,
@@ -261,12 +300,15 @@ impl Harbor<'_> {
     /// When Harbor does not answer.
     pub async fn database_updated_at(&self, project: &str) -> Result<Option<Epoch>, Error> {
         let Some(Registration { uuid: Some(uuid), health }) = self.scanner(project).await? else { return Ok(None) };
+        // a scan would wait in the queue until the patience is over
         if health.as_deref() == Some(UNHEALTHY) {
             return Err(unhealthy(&format!("images of project `{project}`")));
         }
-        let ask = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
-        let Some(metadata) = permitted(self.call(ask).await)? else { return Ok(None) };
+
+        let request = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
+        let Some(metadata) = permitted(self.call(request).await)? else { return Ok(None) };
         let Ok(ScannerMetadata { properties }) = metadata.json() else { return Ok(None) };
+        // scanners may leave this property out
         let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
         Ok(text.and_then(|text| time::parse(&text)))
     }
@@ -275,8 +317,8 @@ impl Harbor<'_> {
 impl Harbor<'_> {
     /// Returns the scanner of a project; `None` when the account may not ask.
     async fn scanner(&self, project: &str) -> Result<Option<Registration>, Error> {
-        let ask = HarborRequest::get("ask for the project's scanner", ["projects", project, "scanner"]);
-        let Some(registration) = permitted(self.call(ask).await)? else { return Ok(None) };
+        let request = HarborRequest::get("ask for the project's scanner", ["projects", project, "scanner"]);
+        let Some(registration) = permitted(self.call(request).await)? else { return Ok(None) };
         Ok(registration.json().ok())
     }
 }
@@ -290,24 +332,26 @@ impl Registration {
 /// Harbor's word for a scanner that does not answer.
 const UNHEALTHY: &str = "unhealthy";
 
+/// Returns the error for a scanner that does not answer Harbor.
 fn unhealthy(what: &str) -> Error {
-    Error::Known { action: format!("scan {what}"), cause: HarborRefusal::UnhealthyScanner, said: String::new() }
+    Error::Known { action: format!("scan {what}"), cause: HarborRefusal::UnhealthyScanner, message: String::new() }
 }
 
-/// What was there when the scan began and is not found any more was deleted: another publish brings it again.
+/// Marks an image that is not found any more as deleted: publishing again pushes it again.
 fn gone(error: Error) -> Error {
     match error {
-        Error::NotFound { action, said } => Error::Known { action, cause: HarborRefusal::Gone, said },
+        Error::NotFound { action, message } => Error::Known { action, cause: HarborRefusal::Gone, message },
         error => error,
     }
 }
 
+/// How Harbor took the request for a scan.
 enum Triggered {
     New,
     Running,
 }
 
-/// Turns a "no" into "unknown".
+/// Turns a refusal into `None`: not every account may ask.
 fn permitted<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -2,16 +2,20 @@
 
 use crate::values::Epoch;
 
-/// Reads RFC 3339, with any fraction of a second and any offset, as whole seconds. Go's zero time is none.
+/// Reads RFC 3339, with any fraction of a second and any offset, as whole seconds. Go's zero time counts as no time.
 #[must_use]
 pub(crate) fn parse(text: &str) -> Option<Epoch> {
     if text.len() > 64 || !text.is_ascii() {
         return None;
     }
+
+    // `2026-11-23T05:30:45`; RFC 3339 also allows a small `t` or a space
     let (seconds, rest) = text.split_at_checked(19)?;
     let mut normal = seconds.replacen(['t', ' '], "T", 1);
     normal.push('Z');
     let Epoch(local) = normal.parse().ok()?;
+
+    // a point must be followed by a digit
     let zone = match rest.strip_prefix('.') {
         Some(fraction) => {
             let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -19,18 +23,24 @@ pub(crate) fn parse(text: &str) -> Option<Epoch> {
         }
         None => rest,
     };
+
     let offset = match zone.as_bytes() {
         b"Z" | b"z" => 0,
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
-            let (hours, minutes) = (digit(h1)? * 10 + digit(h2)?, digit(m1)? * 10 + digit(m2)?);
+            let (hours, minutes) = (number(*h1, *h2)?, number(*m1, *m2)?);
             let seconds = (hours <= 23 && minutes <= 59).then_some(hours * 3600 + minutes * 60)?;
             if *sign == b'-' { -seconds } else { seconds }
         }
         _ => return None,
     };
+
     // 0001-01-01T00:00:00Z stands for "no time" in Go
     Some(Epoch(local - offset)).filter(|epoch| epoch.0 > 0)
+}
+
+/// Reads two digits.
+fn number(tens: u8, units: u8) -> Option<i64> {
+    (tens.is_ascii_digit() && units.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(units - b'0'))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Events that Harbor sends to a web hook, in both of its formats, as one value.
+//! Events that Harbor sends to a webhook, read from both of its formats into one type.
 //!
-//! An event is only a reason to look: anybody may have sent it. What it says is never a basis of the gate.
+//! An event is only a reason to ask Harbor: anybody may have sent it. The gate never uses its content.
 
+use crate::harbor::artifact::is_vulnerability_report;
 use crate::harbor::time;
 use crate::values::Digest;
 use crate::values::Epoch;
@@ -16,19 +17,19 @@ const LIMIT: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ScanEvent {
-    /// What.
+    /// Its type.
     pub kind: ScanEventKind,
-    /// When.
+    /// When it happened.
     pub at: Option<Epoch>,
-    /// Who did it, or `auto`.
+    /// The account that caused it, or `auto`.
     pub operator: String,
-    /// `project/name`, where it is about a repository.
+    /// `project/name`, if the event is about a repository.
     pub repository: Option<String>,
-    /// The images that it is about.
+    /// The images that the event is about.
     pub images: Vec<ScannedImage>,
 }
 
-/// What may happen.
+/// The type of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScanEventKind {
@@ -38,21 +39,21 @@ pub enum ScanEventKind {
     Pulled,
     /// An artifact was deleted.
     Deleted,
-    /// A scan came to its end.
+    /// A scan succeeded.
     ScanCompleted,
     /// A scan failed.
     ScanFailed,
     /// A scan was stopped.
     ScanStopped,
-    /// A push was refused for want of room.
+    /// A push was refused, because the quota is used up.
     QuotaExceeded,
-    /// There is little room left.
+    /// The quota is nearly used up.
     QuotaWarning,
-    /// A replication came to its end.
+    /// A replication ended.
     Replication,
-    /// A retention run came to its end.
+    /// A retention run ended.
     Retention,
-    /// Something that this version does not know.
+    /// An event that this version of sockel does not know.
     Other(String),
 }
 
@@ -60,15 +61,15 @@ pub enum ScanEventKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ScannedImage {
-    /// Its digest; none when the event has no sound one.
+    /// Its digest; `None` when the event has no valid one.
     pub digest: Option<Digest>,
-    /// The tag it was addressed by; Harbor puts the digest here when there was none.
+    /// The tag by which it was addressed; without one Harbor puts the digest here.
     pub tag: Option<String>,
     /// Status of its vulnerability scan, in events of scans.
     pub scan_status: Option<String>,
 }
 
-/// It is no event.
+/// The text is not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read the event: {0}")]
 pub struct InvalidEvent(pub String);
@@ -113,7 +114,8 @@ struct ResourceNames {
     repo_full_name: Option<String>,
 }
 
-/// Names of both formats (`src/controller/event/topic.go`, `src/pkg/notifier/formats/cloudevents.go`).
+/// Reads a type by its names in both formats (`src/controller/event/topic.go`,
+/// `src/pkg/notifier/formats/cloudevents.go`).
 fn kind_of(text: &str) -> ScanEventKind {
     match text {
         "PUSH_ARTIFACT" | "harbor.artifact.pushed" => ScanEventKind::Pushed,
@@ -131,16 +133,19 @@ fn kind_of(text: &str) -> ScanEventKind {
 }
 
 impl ScanEvent {
-    /// Reads the body of a request that a web hook got, in the format `Default` or `CloudEvents`.
+    /// Reads the body of a webhook request, in the format `Default` or `CloudEvents`.
     ///
     /// # Errors
-    /// [`InvalidEvent`] when it is none.
+    /// [`InvalidEvent`] when it is not an event.
     pub fn parse(body: &[u8]) -> Result<Self, InvalidEvent> {
         if body.len() > LIMIT {
             return Err(InvalidEvent(format!("it has more than {LIMIT} bytes")));
         }
+
+        // only the type is required: an event of an unknown kind still tells that something happened
         let payload: WebhookPayload = serde_json::from_slice(body).map_err(|cause| InvalidEvent(cause.to_string()))?;
         let data = payload.event_data.unwrap_or_default();
+        // each format has one of the two times
         let written = payload.time.as_deref().and_then(time::parse);
         Ok(Self {
             kind: kind_of(&payload.kind),
@@ -152,20 +157,22 @@ impl ScanEvent {
     }
 }
 
+/// Reads an image of an event.
 fn image(resource: Resource) -> ScannedImage {
-    let status = |overview: BTreeMap<String, serde_json::Value>| {
-        let (_, summary) =
-            overview.into_iter().find(|(kind, _)| kind.starts_with("application/vnd.security.vulnerability.report"))?;
-        summary.get("scan_status")?.as_str().map(word)
-    };
     ScannedImage {
         digest: resource.digest.and_then(|digest| digest.parse().ok()),
         tag: resource.tag.map(|tag| word(&tag)).filter(|tag| !tag.is_empty()),
-        scan_status: resource.scan_overview.and_then(status),
+        scan_status: resource.scan_overview.as_ref().and_then(scan_status),
     }
 }
 
-/// Returns a text as it may be shown.
+/// Returns the status of the vulnerability scan; the overview may have those of other scans (SBOM) too.
+fn scan_status(overview: &BTreeMap<String, serde_json::Value>) -> Option<String> {
+    let (_, summary) = overview.iter().find(|(kind, _)| is_vulnerability_report(kind))?;
+    summary.get("scan_status")?.as_str().map(word)
+}
+
+/// Returns a text from outside that is safe to show: cut, and without control characters.
 fn word(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(256).collect()
 }

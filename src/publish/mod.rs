@@ -1,10 +1,10 @@
 //! Conductor: finished images to a registry, past the gate.
 //!
 //! - **In**: images in the store with their definitions; a [`PublishPlace`].
-//! - **Out**: one [`Published`] an image, whatever became of it; one image's failure does not stop the others.
-//! - **Invariants**: where there is a Harbor, no release tag stands for an image that the gate has not let through; tags
-//!   come last; what stands already is left alone, so that publishing twice changes nothing. A step that is not
-//!   available is said to be so, never passed over.
+//! - **Out**: one [`Published`] per image, whatever became of it; one image's failure does not stop the others.
+//! - **Invariants**: with a Harbor, no release tag names an image that the gate has not passed; tags come last; tags
+//!   that are right already are left alone, so that publishing twice changes nothing. Unavailable steps are reported,
+//!   never skipped silently.
 //! - **Not here**: transport ([`crate::oci::registry`]), Harbor's API ([`harbor`]), the verdict ([`gate`]).
 //!
 //! ```text
@@ -57,7 +57,7 @@ pub enum Error {
     /// Harbor's API.
     #[error(transparent)]
     Harbor(#[from] harbor::Error),
-    /// The gate said no.
+    /// The gate refused the image.
     #[error("cannot release image `{image}`: the gate refuses it{}", list(reasons))]
     Refused {
         /// Image name.
@@ -67,7 +67,7 @@ pub enum Error {
         /// What can be done.
         hints: Vec<String>,
     },
-    /// There is nobody to scan the image.
+    /// The registry cannot scan the image.
     #[error(
         "cannot release image `{image}` into project `{project}`: the registry is no Harbor, so nobody scans the image"
     )]
@@ -77,22 +77,22 @@ pub enum Error {
         /// The release project.
         project: String,
     },
-    /// A tag that names one state for ever names another one already.
+    /// A tag that never moves names another image already.
     #[error("cannot publish image `{image}`: its fixed tag `{tag}` names {found} already, not {own}")]
     FixedTag {
         /// Image name.
         image: String,
         /// The tag.
         tag: String,
-        /// What it names.
+        /// The digest that it names.
         found: Digest,
-        /// The image.
+        /// Digest of the image.
         own: Digest,
     },
     /// The shared cache.
     #[error(transparent)]
     Cache(#[from] shared::Error),
-    /// Parts of the image are gone or damaged, which was not known when it was taken for built.
+    /// Parts of the image are missing or damaged, although the store says that it is built.
     #[error("cannot publish image `{image}`: parts of it are damaged, or gone from the store and the shared cache")]
     Lost {
         /// Image name.
@@ -119,11 +119,11 @@ impl Error {
                     .to_owned(),
             ],
             Self::FixedTag { image, .. } => vec![
-                format!("`sockel lock {image}` gives what changed a revision, and `{{fixed}}` in `tags` names it"),
+                format!("`sockel lock {image}` gives a changed image a new revision, and `{{fixed}}` in `tags` contains it"),
                 "two images in one repository need tags of their own, such as `{fixed}-debian`".to_owned(),
             ],
-            Self::Lost { .. } => vec!["another try builds what is missing".to_owned()],
-            Self::Cache(_) => vec!["another try builds the image, if its cache entry is gone".to_owned()],
+            Self::Lost { .. } => vec!["try again: the next run builds what is missing".to_owned()],
+            Self::Cache(_) => vec!["try again: the next run builds the image if its cache entry is gone".to_owned()],
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }
@@ -156,9 +156,9 @@ impl Explain for Error {
 /// An image to publish.
 #[derive(Debug, Clone, Copy)]
 pub struct PublishOrder<'a> {
-    /// What the recipes say.
+    /// Its definition.
     pub definition: &'a ImageDefinition,
-    /// What was built.
+    /// The image in the store.
     pub built: &'a BuiltImage,
 }
 
@@ -170,33 +170,33 @@ pub struct PublishPlace<'a> {
     pub registry: &'a RegistryClient,
     /// Its API, when it is a Harbor.
     pub harbor: Option<&'a Harbor<'a>>,
-    /// Why there is no such API.
+    /// Why [`Self::harbor`] is `None`, for people.
     pub without: &'static str,
-    /// What repositories begin with: a project and perhaps a prefix; may be empty.
+    /// What the names of repositories begin with: a project and perhaps a prefix; may be empty.
     pub prefix: &'a str,
-    /// Where images go that passed; without it they get their tags where they were pushed.
+    /// Where images go that passed the gate; without it they get their tags where they were pushed.
     pub release: Option<ReleaseProject<'a>>,
     /// Where results are shared with other machines.
     pub cache: Option<&'a SharedCache<'a>>,
-    /// By image, repositories without the prefix that may have some of its layers.
+    /// Repositories (without the prefix) that may have some of an image's layers, by image.
     pub related: &'a BTreeMap<String, Vec<String>>,
     /// What the gate lets through.
     pub policy: &'a GatePolicy,
-    /// How long a scan is waited for.
+    /// How long to wait for a scan.
     pub patience: &'a ScanPatience,
-    /// Most bytes of one request.
+    /// Most bytes of one upload request.
     pub chunk: Option<u64>,
-    /// Only look.
+    /// Report what would be done, and change nothing.
     pub dry_run: bool,
     /// Let moving tags go back to an older state, because a person asked for it.
     pub accept_older: bool,
-    /// Hears what is going on.
+    /// Receives progress and warnings.
     pub reporter: &'a dyn ProgressReporter,
 }
 
-/// Where images go that passed.
+/// Where images go that passed the gate.
 pub struct ReleaseProject<'a> {
-    /// The project.
+    /// Name of the project.
     pub project: &'a str,
     /// The registry, with a login that may write there.
     pub registry: &'a RegistryClient,
@@ -216,13 +216,13 @@ pub struct Published {
     pub repository: String,
     /// Digest of the index.
     pub digest: Digest,
-    /// What the upload cost; none when there was nothing to do.
+    /// What the upload cost; `None` when nothing was uploaded.
     pub pushed: Option<PushOutcome>,
-    /// What the gate says.
+    /// Whether the image was judged, and the verdicts.
     pub gate: GateResult,
-    /// Tags that stand for the image.
+    /// Tags that name the image.
     pub tags: Vec<String>,
-    /// Tags that did not before, or would be moved.
+    /// Those of them that did not name it before (in a dry run: that would be moved).
     pub moved: Vec<String>,
     /// What happened in the end.
     pub state: PublishState,
@@ -235,15 +235,15 @@ pub struct Published {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PublishState {
-    /// All its tags stood for it already.
+    /// All its tags named it already.
     UpToDate,
     /// It is published now.
     Published,
-    /// It would be, were this not a dry run.
+    /// It would be published, were this not a dry run.
     WouldPublish,
     /// It is not published.
     Failed,
-    /// A moving tag stands for a newer state, so nothing was changed.
+    /// A moving tag names a newer state, so nothing was changed.
     NewerPublished,
 }
 
@@ -251,14 +251,14 @@ pub enum PublishState {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GateResult {
-    /// Nothing new is to be released, or it did not come so far.
+    /// There was nothing to release, or an earlier step failed.
     NotNeeded,
-    /// There is nobody to scan it.
+    /// The registry cannot scan it.
     NotAvailable {
-        /// Why.
+        /// Why it cannot, for people.
         reason: &'static str,
     },
-    /// The verdicts.
+    /// The verdicts, by platform.
     Judged(Vec<JudgedPlatform>),
 }
 
@@ -266,13 +266,13 @@ pub enum GateResult {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JudgedPlatform {
-    /// Which.
+    /// The platform.
     pub platform: Platform,
-    /// In one word.
+    /// The verdict in one word.
     pub outcome: gate::GateOutcome,
-    /// Which scanner, and how old its database is.
+    /// Name and version of the scanner, and the age of its database.
     pub scanner: String,
-    /// In full.
+    /// The verdict in full.
     pub verdict: GateVerdict,
 }
 
@@ -288,21 +288,25 @@ impl PublishPlace<'_> {
         within(prefix, &definition.publish.repository)
     }
 
-    /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those of
-    /// related images.
+    /// Returns the repositories that may have some of an image's layers: the one that it will be released to, and those
+    /// of related images.
     fn sources(&self, order: &PublishOrder<'_>) -> Vec<String> {
         let own = self.repository(order.definition);
         let related = self.related.get(&order.built.image).into_iter().flatten();
-        // what this machine does not have came from the cache
-        let is_near = !order.built.elsewhere(self.store).is_empty();
-        let cache = self.cache.filter(|_| is_near).map(|cache| cache.repository.to_owned());
+
+        // layers that this machine does not have can only be in the cache
+        let needs_cache = !order.built.elsewhere(self.store).is_empty();
+        let cache = self.cache.filter(|_| needs_cache).map(|cache| cache.repository.to_owned());
+
+        // the likeliest source first: the client tries them in this order
         let mut sources: Vec<String> = cache.into_iter().chain([self.final_repository(order.definition)]).collect();
         sources.extend(related.map(|name| within(self.prefix, name)));
+        // a repository cannot mount from itself
         sources.retain(|source| *source != own);
         sources
     }
 
-    /// Says that a project is missing: token servers only say that there are no rights on it.
+    /// Replaces a missing right by a missing project, where that is the cause: token servers tell only the former.
     async fn explain(&self, result: Result<(), Error>) -> Result<(), Error> {
         let is_refused = matches!(
             &result,
@@ -313,18 +317,19 @@ impl PublishPlace<'_> {
             return result;
         }
         let Some(harbor) = self.harbor else { return result };
-        let first = |prefix: &str| prefix.split('/').next().unwrap_or_default().to_owned();
+
         let release = self.release.as_ref().map(|release| release.project);
-        for project in [self.prefix].into_iter().chain(release).map(first).filter(|project| !project.is_empty()) {
-            // that this cannot be found out changes nothing about the failure
-            if let Ok(false) = harbor.has_project(&project).await {
+        for prefix in [self.prefix].into_iter().chain(release) {
+            // Harbor's projects have no slash: what follows one is a prefix within the project
+            let project = prefix.split('/').next().unwrap_or_default();
+            if project.is_empty() {
+                continue;
+            }
+            // if even this question fails, the first failure says more
+            if let Ok(false) = harbor.has_project(project).await {
                 let action = format!("publish into project `{project}`");
-                return Err(harbor::Error::Known {
-                    action,
-                    cause: registry::HarborRefusal::NoProject,
-                    said: String::new(),
-                }
-                .into());
+                let cause = registry::HarborRefusal::NoProject;
+                return Err(harbor::Error::Known { action, cause, message: String::new() }.into());
             }
         }
         result
@@ -335,6 +340,7 @@ impl PublishPlace<'_> {
         self.release.as_ref().and_then(|release| release.harbor).or(self.harbor)
     }
 
+    /// Returns the registry that people pull from.
     fn final_registry(&self) -> &RegistryClient {
         self.release.as_ref().map_or(self.registry, |release| release.registry)
     }
@@ -349,20 +355,31 @@ pub async fn publish(orders: &[PublishOrder<'_>], place: &PublishPlace<'_>) -> V
         finish(place.explain(result).await, &mut published);
         all.push(published);
     }
-    let waiting = |published: &Published| published.pushed.is_some() && published.failure.is_none();
-    let scans = orders.iter().zip(&mut all).filter(|(_, published)| waiting(published));
+
+    // scans wait in Harbor's queue, so all are asked for at the same time
+    let scans = orders.iter().zip(&mut all).filter(|(_, published)| published.is_under_way());
     let scans = scans.map(|(order, published)| async move {
         let result = image::judge(order, place, published).await;
         finish(result, published);
     });
     join_all(scans).await;
-    for (order, published) in orders.iter().zip(&mut all).filter(|(_, published)| waiting(published)) {
+
+    // parents get their tags first, so that nobody finds an image whose parent is not released yet
+    for (order, published) in orders.iter().zip(&mut all).filter(|(_, published)| published.is_under_way()) {
         let result = image::release(order, place, published).await;
         finish(result, published);
     }
     all
 }
 
+impl Published {
+    /// Tells whether the image was pushed by this run and has passed every step so far.
+    fn is_under_way(&self) -> bool {
+        self.pushed.is_some() && self.failure.is_none()
+    }
+}
+
+/// Records the failure of a step.
 fn finish(result: Result<(), Error>, published: &mut Published) {
     if let Err(error) = result {
         published.state = PublishState::Failed;
@@ -381,6 +398,7 @@ fn index(built: &BuiltImage) -> Descriptor {
     oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1)
 }
 
+/// Lists the first reasons, each on its own line.
 fn list(reasons: &[String]) -> String {
     let mut text: String = reasons.iter().take(SHOWN).map(|reason| format!("\n  {}", shown(reason))).collect();
     if reasons.len() > SHOWN {

@@ -1,10 +1,10 @@
-//! The tags of an image where people pull it: what stands there now, and whether it may be replaced.
+//! The tags of an image where people pull it: what they name now, and whether they may be moved.
 //!
 //! Both questions are answered before anything is sent, on every kind of registry.
-//! - A **fixed** tag names one state for ever: one that holds something else is an error.
-//! - A **moving** tag follows the newest state: it does not go back to an older one unless a person asks for that. Which of
-//!   two states is the newer one is told by the time of the archives, then by the revision of the lock; both stand in the
-//!   image's annotations. Images of others have neither, and are replaced.
+//! - A **fixed** tag names one state and never moves: if it names another image, that is an error.
+//! - A **moving** tag follows the newest state: it does not go back to an older one unless a person asks for that. The
+//!   time of the archives decides which of two states is newer, then the revision of the lock; both are annotations of
+//!   the image. Images of others have neither, and are replaced.
 
 use crate::harbor::Repository;
 use crate::image::REVISION;
@@ -24,11 +24,19 @@ use std::collections::BTreeSet;
 /// Annotation with the time of an image's archives (image-spec annotations.md).
 const CREATED: &str = "org.opencontainers.image.created";
 
+/// The tags of an image, by what may happen to them later.
+pub(super) struct KindsOfTags {
+    /// Tags that never move.
+    pub(super) fixed: Vec<String>,
+    /// Tags that follow the newest release.
+    pub(super) moving: Vec<String>,
+}
+
 /// What publishing would do to the tags of an image.
 pub(super) struct TagPlan {
-    /// Those that do not stand for the image.
+    /// Tags that do not name the image yet.
     pub(super) to_move: Vec<String>,
-    /// A moving tag that stands for a newer state, and that state's digest.
+    /// A moving tag that names a newer state, and that state's digest.
     pub(super) newer: Option<(String, Digest)>,
 }
 
@@ -46,61 +54,72 @@ pub struct ReleaseAge {
 pub(super) async fn look(order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Result<TagPlan, Error> {
     let (repository, own) = (place.final_repository(order.definition), order.built.index.0);
     let (mut to_move, mut replaced) = (Vec::new(), BTreeMap::new());
-    // the first answer tells how to log in, so the others need not find out as well
+
+    // one after the other: the first answer tells how to log in, so the others need not find out as well
     for tag in &order.built.tags {
         let found = match place.final_harbor() {
-            // the registry does not tell what is withheld or not signed
+            // the registry's own API refuses images that are withheld or not signed, Harbor's does not
             Some(harbor) => harbor.tagged(&Repository::parse(&repository)?, tag).await?,
             None => place.final_registry().head(&repository, tag).await?.and_then(|found| oci::digest_of(&found)),
         };
         if found == Some(own) {
             continue;
         }
+
         to_move.push(tag.clone());
         if let Some(digest) = found {
             replaced.insert(tag.clone(), digest);
         }
     }
 
-    let (fixed, _) = kinds(order);
+    // a fixed tag is an error even for those who accept older images: somebody may have pulled it
+    let KindsOfTags { fixed, .. } = kinds(order);
     if let Some((tag, found)) = fixed.iter().find_map(|tag| Some((tag, replaced.get(tag)?))) {
         let (image, tag, found) = (order.built.image.clone(), tag.clone(), *found);
         return Err(Error::FixedTag { image, tag, found, own });
     }
+
     let newer = if place.accept_older { None } else { newer(order, place, &repository, &replaced).await? };
     Ok(TagPlan { to_move, newer })
 }
 
-/// Returns the tags that never move, and those that follow the newest release.
-pub(super) fn kinds(order: &PublishOrder<'_>) -> (Vec<String>, Vec<String>) {
+/// Sorts the tags of an image by the patterns that they were made from.
+pub(super) fn kinds(order: &PublishOrder<'_>) -> KindsOfTags {
     let patterns = order.definition.publish.tags.iter().map(String::as_str);
     // without any pattern an image has its fixed version as its only tag
     let patterns = patterns.chain(std::iter::repeat("{fixed}"));
-    let (moving, fixed): (Vec<_>, Vec<_>) =
-        order.built.tags.iter().zip(patterns).partition(|(_, pattern)| is_moving(pattern));
-    let names = |kind: Vec<(&String, &str)>| kind.into_iter().map(|(tag, _)| tag.clone()).collect();
-    (names(fixed), names(moving))
+
+    let mut kinds = KindsOfTags { fixed: Vec::new(), moving: Vec::new() };
+    for (tag, pattern) in order.built.tags.iter().zip(patterns) {
+        let kind = if is_moving(pattern) { &mut kinds.moving } else { &mut kinds.fixed };
+        kind.push(tag.clone());
+    }
+    kinds
 }
 
-/// Returns a tag that stands for a newer state than the image.
+/// Returns a tag that names a newer state than the image.
 async fn newer(
     order: &PublishOrder<'_>,
     place: &PublishPlace<'_>,
     repository: &str,
     replaced: &BTreeMap<String, Digest>,
 ) -> Result<Option<(String, Digest)>, Error> {
-    let mut asked = BTreeSet::new();
     let (own, size) = order.built.index;
     let own = age(&fs::read(&place.store.blob(&own), size)?);
+
+    let mut asked = BTreeSet::new();
     for (tag, digest) in replaced {
+        // several tags mostly name one image
         if !asked.insert(digest) {
             continue;
         }
+
         let manifest = match place.final_registry().manifest(repository, &digest.to_string()).await {
             // what is withheld from consumers is no release that a patch could fall behind
             Err(registry::Error::Known { .. }) => continue,
             other => other?,
         };
+        // an image without an age is not ours, so no order between the two is known
         if let (Some(own), Some(theirs)) = (own, age(&manifest.bytes))
             && theirs > own
         {

@@ -1,4 +1,4 @@
-//! The key `gate` of the registry file: what may be released, and how long a scan is waited for.
+//! The key `gate` of the registry file: what may be released, and how long to wait for a scan.
 
 use crate::gate::Exemption;
 use crate::gate::GatePolicy;
@@ -12,8 +12,9 @@ use crate::recipe::scalar::day;
 use crate::settings::is_true;
 use std::time::Duration;
 
-/// Reads the gate's policy; what is left out is strict.
+/// Reads the gate's policy. A missing key means the strict choice.
 pub(crate) fn policy(node: &YamlNode) -> GatePolicy {
+    // the usual policy is the strict one
     let usual = GatePolicy::usual();
     let exemptions = node.get("exemptions").map(YamlNode::items).unwrap_or_default();
     GatePolicy {
@@ -27,13 +28,15 @@ pub(crate) fn policy(node: &YamlNode) -> GatePolicy {
     }
 }
 
-/// Reads how long a scan is waited for.
+/// Reads how long to wait for a scan.
 pub(crate) fn patience(node: &YamlNode) -> ScanPatience {
     let usual = ScanPatience::usual();
     ScanPatience { limit: seconds(node.get("patience")).map_or(usual.limit, Duration::from_secs), ..usual }
 }
 
+/// Converts to whole hours, rounded up.
 fn hours(seconds: u64) -> u32 {
+    // a limit beyond every age means that age does not matter
     u32::try_from(seconds.div_ceil(3600)).unwrap_or(u32::MAX)
 }
 

@@ -1,11 +1,12 @@
-//! Settings of a project that are no recipe: the registry file `base-images/registry.yaml` says where images are published,
-//! what the gate lets through, where archives are mirrored, and who hears of published images.
+//! Settings of a project that do not belong into recipes. The registry file `base-images/registry.yaml` says where
+//! images are published, what the gate lets through, where archives are mirrored, and who is notified of published
+//! images.
 //!
 //! - **In**: the text of the file.
 //! - **Out**: a [`RegistryFile`], in the types of those who act on it.
-//! - **Invariants**: all problems are reported at once; paths are relative to the file, and a project's own file names no
-//!   path through a link.
-//! - **Not here**: what flags and environment say (`cli::settings`), opening registries (`jobs`).
+//! - **Invariants**: all problems are reported at once; paths are relative to the file, and no path that a project's
+//!   own file names leads through a link.
+//! - **Not here**: flags and environment variables (`cli::settings`), opening registries (`jobs`).
 
 pub(crate) mod gate;
 mod setup;
@@ -34,13 +35,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use url::Url;
 
-/// Where the file is, unless another one is named.
+/// Default path of the file in a project.
 pub const REGISTRY_FILE: &str = "base-images/registry.yaml";
 
 /// Largest file that is read.
 const LARGEST: u64 = 1 << 20;
 
-/// What the file says; everything may be absent.
+/// The content of the file; every key may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistryFile {
     /// Folder of the file.
@@ -55,25 +56,25 @@ pub struct RegistryFile {
     pub credentials: Option<PathBuf>,
     /// File with the login that alone may write to the release project.
     pub release_credentials: Option<PathBuf>,
-    /// Certificate authorities to trust besides the system's.
+    /// Certificate authorities to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// Client certificate and key for mutual TLS.
     pub client_certificate: Option<PathBuf>,
-    /// Most requests at one time.
+    /// Most requests at the same time.
     pub parallel: Option<usize>,
-    /// Most bytes of one request.
+    /// Most bytes of one upload request.
     pub chunk: Option<u64>,
     /// What the gate lets through.
     pub gate: GatePolicy,
-    /// How long a scan is waited for.
+    /// How long to wait for a scan.
     pub patience: ScanPatience,
-    /// What `publish --setup` brings about.
+    /// What `publish --setup` sets up.
     pub setup: SetupFile,
-    /// Addresses that are tried first for an archive, by its name.
+    /// Mirrors that are tried first, by name of the archive.
     pub mirrors: BTreeMap<String, Vec<String>>,
-    /// Where results are shared between machines.
+    /// Where build results are shared between machines.
     pub cache: Option<CacheFile>,
-    /// Who is told of published images.
+    /// Receivers of a message for each published image.
     pub announce: Vec<ReceiverEntry>,
     /// Files, folders and addresses with OSV records.
     pub advisories: Vec<String>,
@@ -88,18 +89,18 @@ pub struct Projects {
     pub release: String,
 }
 
-/// Somebody who is told of published images.
+/// A receiver of messages about published images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverEntry {
     /// Where messages are sent.
     pub url: String,
-    /// File with what signs them.
+    /// File with the key that signs them.
     pub secret: PathBuf,
 }
 
 impl RegistryFile {
-    /// Reads the file of a project, [`REGISTRY_FILE`]; a missing one says nothing. It is a file of the project, as are those
-    /// that it names by a path below the project: no link leads to any of them.
+    /// Reads the file of a project, [`REGISTRY_FILE`]; `None` when there is none. Neither the file itself nor a file
+    /// that it names by a path below the project may be reached through a link.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
@@ -110,12 +111,13 @@ impl RegistryFile {
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        // the folder is only for paths within the file: the file itself was opened through `files`
         let path = project.join(REGISTRY_FILE);
         Self::understand(REGISTRY_FILE, &text, path.parent().unwrap_or(project), Some(&files)).map(Some)
     }
 
-    /// Reads a file that the operator names; a missing one says nothing. Paths in it are relative to its folder, and links
-    /// are followed.
+    /// Reads a file that the operator names; `None` when there is none. Paths in it are relative to its folder, and
+    /// links are followed.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Files`] when it cannot be read.
@@ -137,79 +139,101 @@ impl RegistryFile {
         Self::understand(shown, text, folder, None)
     }
 
-    /// Reads the text; what it names below the project is looked at with `project`.
+    /// Reads the text; `project` checks the paths below the project.
     fn understand(shown: &str, text: &str, folder: &Path, project: Option<&ConfinedFolder>) -> Result<Self, Error> {
         let source = SourceFile::new(shown.to_owned(), text.to_owned());
         let mut problems = Diagnostics::default();
+
         let mut file = Self::default();
+        // without a document there is nothing to check: its syntax errors are problems already
         if let Some(root) = parse(&source, &mut problems) {
             validate(&source, &root, &REGISTRY, ParameterPhase::Filled, &mut problems);
             check_projects(&source, &root, &mut problems);
             check_receivers(&source, &root, &mut problems);
+
+            // an operator's own file may lead anywhere, a project comes from a repository that others write to
             if let Some(project) = project {
                 check_files(&source, &root, project, &mut problems);
             }
             file = Self::of(&root, folder);
         }
+
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(file) }
     }
 
+    /// Converts a validated document. Nodes that are wrong become defaults: their problems were reported before.
     fn of(root: &YamlNode, folder: &Path) -> Self {
-        let path = |node: Option<&YamlNode>| node.map(|node| folder.join(node.text()));
         let projects = root
             .get("projects")
             .map(|node| Projects { staging: text(node.get("staging")), release: text(node.get("release")) });
         let advisories = texts(root.get("advisories"));
-        let receiver = |node: &YamlNode| ReceiverEntry {
-            url: text(node.get("url")),
-            secret: folder.join(text(node.get("secret"))),
-        };
+        let receivers = root.get("announce").map(YamlNode::items).unwrap_or_default();
         let mirrors = root.get("mirrors").map(YamlNode::entries).unwrap_or_default();
+
         Self {
             folder: folder.to_owned(),
             target: maybe(root.get("target")),
             insecure: texts(root.get("insecure")),
             projects,
-            credentials: path(root.get("credentials")),
-            release_credentials: path(root.get("release-credentials")),
-            ca_file: path(root.get("ca-file")),
-            client_certificate: path(root.get("client-certificate")),
+            credentials: path(root.get("credentials"), folder),
+            release_credentials: path(root.get("release-credentials"), folder),
+            ca_file: path(root.get("ca-file"), folder),
+            client_certificate: path(root.get("client-certificate"), folder),
             parallel: count(root.get("parallel")),
             chunk: bytes(root.get("chunk")),
             gate: root.get("gate").map(gate::policy).unwrap_or_default(),
             patience: root.get("gate").map(gate::patience).unwrap_or_default(),
             setup: root.get("setup").map(|node| SetupFile::of(node, folder)).unwrap_or_default(),
-            cache: root.get("cache").map(|node| CacheFile {
-                repository: text(node.get("repository")),
-                verify: path(node.get("verify")),
-                sign: path(node.get("sign")),
-            }),
-            announce: root.get("announce").map(YamlNode::items).unwrap_or_default().iter().map(receiver).collect(),
+            cache: root.get("cache").map(|node| CacheFile::of(node, folder)),
+            announce: receivers.iter().map(|node| ReceiverEntry::of(node, folder)).collect(),
             advisories: advisories.iter().map(|name| located(name, folder)).collect(),
             mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
         }
     }
 }
 
-/// A repository for results of builds.
+/// The repository for build results that machines share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheFile {
-    /// Repository of the target's registry, with its project.
+    /// Name of the repository in the target's registry, with its project.
     pub repository: String,
-    /// PEM file with the public key of those whose entries are used.
+    /// PEM file with the public key that entries must be signed with.
     pub verify: Option<PathBuf>,
     /// PEM file with the private key that signs entries.
     pub sign: Option<PathBuf>,
 }
 
-/// Paths are relative to the file, addresses are not.
+impl CacheFile {
+    fn of(node: &YamlNode, folder: &Path) -> Self {
+        Self {
+            repository: text(node.get("repository")),
+            verify: path(node.get("verify"), folder),
+            sign: path(node.get("sign"), folder),
+        }
+    }
+}
+
+impl ReceiverEntry {
+    fn of(node: &YamlNode, folder: &Path) -> Self {
+        Self { url: text(node.get("url")), secret: folder.join(text(node.get("secret"))) }
+    }
+}
+
+/// Reads a path, which is relative to the file's folder.
+fn path(node: Option<&YamlNode>, folder: &Path) -> Option<PathBuf> {
+    node.map(|node| folder.join(node.text()))
+}
+
+/// Reads a path, which is relative to the file's folder, or an address.
 fn located(name: &str, folder: &Path) -> String {
+    // OSV records may be on a server as well as in the project
     let is_address = name.starts_with("https://") || name.starts_with("http://");
     if is_address { name.to_owned() } else { folder.join(name).display().to_string() }
 }
 
-/// What the table of keys cannot say.
+/// Checks what the schema cannot express: that target and projects fit together.
 fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
+    // projects are Harbor's, so a layout folder cannot have any
     let target = root.get("target");
     let is_folder = target.is_none_or(|node| node.text().starts_with("oci:"));
     let Some(projects) = root.get("projects") else { return };
@@ -219,6 +243,8 @@ fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnosti
         let help = "the address ends with the host when projects are named";
         problems.error_with_help(source, node.place, "the target has a project of its own", help);
     }
+
+    // in one project people could pull an image before it was judged
     if let (Some(staging), Some(release)) = (projects.get("staging"), projects.get("release"))
         && staging.text() == release.text()
     {
@@ -226,13 +252,14 @@ fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnosti
     }
 }
 
-/// What is named below the project is of the project. Those who read it open it by its name, so a link is refused here.
+/// Refuses links on the way to files below the project. The files are opened later, by name; a link in a project could
+/// make sockel read any file of the machine.
 fn check_files(source: &SourceFile, root: &YamlNode, project: &ConfinedFolder, problems: &mut Diagnostics) {
-    let of = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key));
-    let single = FILE_KEYS.iter().filter_map(|path| of(path));
+    let single = FILE_KEYS.iter().filter_map(|keys| keys.iter().try_fold(root, |node, key| node.get(key)));
     let receivers =
         root.get("announce").map(YamlNode::items).unwrap_or_default().iter().filter_map(|node| node.get("secret"));
     let advisories = root.get("advisories").map(YamlNode::items).unwrap_or_default().iter();
+
     for node in single.chain(receivers).chain(advisories) {
         let Some(path) = below_project(node.text()) else { continue };
         if let Err(error) = project.check(&path) {
@@ -253,17 +280,21 @@ const FILE_KEYS: &[&[&str]] = &[
     &["setup", "robots"],
 ];
 
-/// Returns the path from the project, of one that stands in its registry file; none where it is an address, or leads out of
-/// the project in plain words.
+/// Returns the path of a file from the project's folder; `None` for an address, and for a path that openly leads out of
+/// the project: that one is the operator's responsibility.
 fn below_project(text: &str) -> Option<String> {
     if Path::new(text).is_absolute() || text.contains("://") {
         return None;
     }
+
+    // paths are relative to the folder of the registry file
     let mut parts: Vec<&str> = REGISTRY_FILE.split('/').collect();
     parts.pop();
+
     for part in text.split('/') {
         match part {
             "" | "." => (),
+            // above the project's folder nothing is left to pop
             ".." => drop(parts.pop()?),
             name => parts.push(name),
         }
@@ -271,11 +302,13 @@ fn below_project(text: &str) -> Option<String> {
     Some(parts.join("/")).filter(|path| !path.is_empty())
 }
 
-/// Messages go over plain http only to this machine and to hosts that are named insecure.
+/// Checks that messages go over plain http only to this machine and to hosts that `insecure` names.
 fn check_receivers(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
     let insecure = texts(root.get("insecure"));
     let urls = root.get("announce").map(YamlNode::items).unwrap_or_default().iter().filter_map(|node| node.get("url"));
+
     for node in urls {
+        // what is no URL was reported by the schema
         if Url::parse(node.text()).is_ok_and(|url| !may_be_talked_to(&url, &insecure)) {
             let help = "use https, or name its host in `insecure`";
             problems.error_with_help(source, node.place, "messages would be sent over plain http", help);
@@ -283,14 +316,17 @@ fn check_receivers(source: &SourceFile, root: &YamlNode, problems: &mut Diagnost
     }
 }
 
+/// Reads a flag; a missing one is off.
 pub(crate) fn is_true(node: Option<&YamlNode>) -> bool {
     node.is_some_and(|node| node.text() == "true")
 }
 
+/// Reads a number.
 pub(crate) fn count(node: Option<&YamlNode>) -> Option<usize> {
     node.and_then(|node| node.text().parse().ok())
 }
 
+/// Reads a size such as `64MiB`, in bytes.
 pub(crate) fn bytes(node: Option<&YamlNode>) -> Option<u64> {
     node.and_then(|node| size(node.text()))
 }

@@ -1,4 +1,4 @@
-//! The key `setup` of the registry file: what `publish --setup` makes of Harbor's projects.
+//! The key `setup` of the registry file: how `publish --setup` configures Harbor's projects.
 
 use crate::gate::Severity;
 use crate::harbor::setup::HarborSetup;
@@ -19,23 +19,22 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// How many images of a repository staging keeps, unless said otherwise.
+/// Default number of images that staging keeps per repository.
 const KEEP: u32 = 10;
 
-/// For how many days robots are valid, unless said otherwise.
+/// Default number of days for which robots are valid.
 const ROBOT_DAYS: i64 = 90;
 
-/// What the names of our robots begin with, unless said otherwise: they are of the whole Harbor, so two registry files
-/// need two names.
+/// Default beginning of our robots' names. Robots belong to the whole Harbor, so two registry files need two names.
 const ROBOT: &str = "sockel";
 
 /// Name of our webhook in Harbor.
 const WEBHOOK: &str = "sockel";
 
-/// What Harbor puts before robots' names (setting `robot_name_prefix`), unless changed there.
+/// Harbor's default prefix of robots' names (its setting `robot_name_prefix`).
 const ROBOT_PREFIX: &str = "robot$";
 
-/// What `publish --setup` brings about.
+/// What `publish --setup` sets up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SetupFile {
     /// Quota of the staging project in bytes.
@@ -44,23 +43,24 @@ pub struct SetupFile {
     pub release_storage: Option<u64>,
     /// How many images of each repository staging keeps.
     pub keep: Option<usize>,
-    /// Severity from which Harbor itself refuses to hand out released images.
+    /// Severity from which Harbor itself refuses to serve released images.
     pub withhold: Option<String>,
-    /// The release project hands out signed images only.
+    /// The release project serves signed images only.
     pub signed: bool,
     /// Labels for released images.
     pub labels: Vec<String>,
-    /// Folder for the secrets of new robots; none are made without it.
+    /// Folder for the secrets of new robots; without it no robots are made.
     pub robots: Option<PathBuf>,
     /// What robots' names begin with.
     pub robot_name: Option<String>,
     /// Days for which robots are valid.
     pub robot_days: Option<u64>,
-    /// Who is told of finished scans.
+    /// Address that Harbor notifies of finished scans.
     pub webhook: Option<String>,
 }
 
 impl SetupFile {
+    /// Reads the key from a validated document.
     pub(crate) fn of(node: &YamlNode, folder: &Path) -> Self {
         Self {
             staging_storage: bytes(node.get("staging-storage")),
@@ -71,6 +71,7 @@ impl SetupFile {
             labels: texts(node.get("labels")),
             robots: node.get("robots").map(|node| folder.join(node.text())),
             robot_name: maybe(node.get("robot-name")),
+            // Harbor counts whole days: rounded up, so that a robot never expires early
             robot_days: seconds(node.get("robot-validity")).map(|seconds| seconds.div_ceil(86_400)),
             webhook: maybe(node.get("webhook")),
         }
@@ -78,7 +79,7 @@ impl SetupFile {
 }
 
 impl RegistryFile {
-    /// Returns what the two projects should look like for these images; none where the file names no projects.
+    /// Returns the wanted configuration of the two projects for these images; `None` where the file names no projects.
     #[must_use]
     pub fn harbor_setup(&self, definitions: &[ImageDefinition]) -> Option<HarborSetup> {
         let projects = self.projects.as_ref()?;
@@ -87,6 +88,7 @@ impl RegistryFile {
             staging: project(&projects.staging, setup.staging_storage),
             release: project(&projects.release, setup.release_storage),
             withhold: setup.withhold.as_deref().map(Severity::of),
+            // the same as the gate's: or Harbor withholds images that the gate has passed
             exemptions: self.gate.exemptions.clone(),
             signed: setup.signed,
             moving: moving_tags(definitions),
@@ -96,6 +98,7 @@ impl RegistryFile {
             webhook: setup.webhook.as_ref().map(|address| Webhook {
                 name: WEBHOOK.to_owned(),
                 address: address.clone(),
+                // the registry file is committed, so it holds no secrets
                 authorization: None,
             }),
         })
@@ -117,6 +120,7 @@ impl SetupFile {
     }
 }
 
+/// Returns a project with its quota.
 fn project(name: &str, storage: Option<u64>) -> ProjectSetup {
     ProjectSetup { name: name.to_owned(), storage: storage.and_then(|bytes| i64::try_from(bytes).ok()) }
 }
@@ -124,6 +128,7 @@ fn project(name: &str, storage: Option<u64>) -> ProjectSetup {
 /// Returns the patterns of all tags that move, as Harbor writes them.
 fn moving_tags(definitions: &[ImageDefinition]) -> Vec<String> {
     let patterns = definitions.iter().flat_map(|definition| &definition.publish.tags);
+    // several images mostly share their patterns
     let moving: BTreeSet<String> =
         patterns.filter(|pattern| is_moving(pattern)).map(|pattern| pattern.replace("{version}", "*")).collect();
     moving.into_iter().collect()

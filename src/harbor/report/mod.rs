@@ -1,4 +1,4 @@
-//! Vulnerability reports as Harbor hands them on, read into the gate's form.
+//! Reads vulnerability reports, as Harbor serves them, into the gate's types.
 
 use crate::gate;
 use crate::gate::Finding;
@@ -25,7 +25,7 @@ struct NativeReport {
     generated_at: Option<String>,
     scanner: Option<NativeScanner>,
     severity: Option<String>,
-    // `null` is no vulnerability; that the key is missing is no report
+    // `null` means no vulnerabilities; a document without the key is no report
     #[serde(deserialize_with = "present")]
     vulnerabilities: Option<Vec<ReportedFinding>>,
 }
@@ -55,15 +55,15 @@ struct ReportedFinding {
     artifact_digests: Option<Vec<String>>,
 }
 
-/// A field with this function must be there, though it may be `null`.
+/// Requires the field to exist, though it may be `null`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<ReportedFinding>>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// Reads the answer of `…/additions/vulnerabilities`.
+/// Reads the response of `…/additions/vulnerabilities`.
 ///
 /// # Errors
-/// What does not fit.
+/// A description of what is malformed.
 pub fn read(
     body: &[u8],
     digest: Digest,
@@ -74,17 +74,22 @@ pub fn read(
     let native = by_kind.into_iter().find(|(kind, _)| is_vulnerability_report(kind));
     let (_, native) = native.ok_or("it has no vulnerability report of a known kind")?;
     let items = native.vulnerabilities.unwrap_or_default();
+    // a limit on work, not on memory: the size of the response is limited as well
     if items.len() > ENTRIES {
         return Err(format!("it has more than {ENTRIES} vulnerabilities"));
     }
+
+    // Harbor's records are shared by images: a finding that names another digest does not belong to this image
     let own = digest.to_string();
     let digests = items.iter().flat_map(|item| item.artifact_digests.iter().flatten());
     let foreign: BTreeSet<String> = digests.filter(|other| **other != own).map(|other| word(other)).collect();
+
+    // counted before findings are sorted out: Harbor's own counts have an entry per file as well
     let mut listed = gate::SeverityCounts::default();
     for item in &items {
         listed.add(&severity(item.severity.as_deref()), item.fix_version.as_ref().is_some_and(|fix| !fix.is_empty()));
     }
-    let time_of = |text: &Option<String>| text.as_deref().and_then(time::parse);
+
     Ok(gate::ScanReport {
         digest,
         status: overview.scan_status.clone(),
@@ -92,8 +97,8 @@ pub fn read(
             name: word(&scanner.name.unwrap_or_default()),
             version: word(&scanner.version.unwrap_or_default()),
         }),
-        started_at: time_of(&overview.start_time),
-        generated_at: time_of(&native.generated_at),
+        started_at: overview.start_time.as_deref().and_then(time::parse),
+        generated_at: native.generated_at.as_deref().and_then(time::parse),
         database_updated_at,
         severity: native.severity.as_deref().map(Severity::of),
         announced: announced(overview),
@@ -103,12 +108,12 @@ pub fn read(
     })
 }
 
-/// Returns what the overview announces. A report about nothing may come without counts by severity, but all of its
-/// counts must make up its total.
+/// Returns what the overview announces. An empty report may come without counts by severity.
 fn announced(overview: &ScanOverview) -> gate::AnnouncedFigures {
     let counts = overview.summary.as_ref().and_then(|summary| {
         let mut by_severity = BTreeMap::new();
         for (word, count) in &summary.summary {
+            // two words may mean one severity, such as `High` and `high`
             let sum: &mut u64 = by_severity.entry(Severity::of(word)).or_default();
             *sum = sum.saturating_add(*count);
         }
@@ -117,24 +122,29 @@ fn announced(overview: &ScanOverview) -> gate::AnnouncedFigures {
     gate::AnnouncedFigures { severity: overview.severity.as_deref().map(Severity::of), counts }
 }
 
-/// Returns a severity; a missing one is no word.
+/// Reads a severity; a missing one counts as an unknown word.
 fn severity(text: Option<&str>) -> Severity {
     Severity::of(text.unwrap_or_default())
 }
 
+/// Reads a vulnerability; the gate doubts one without identifier or package.
 fn finding(item: ReportedFinding) -> Finding {
-    let some = |text: Option<String>| text.map(|text| word(&text)).filter(|text| !text.is_empty());
     Finding {
         vulnerability: word(&item.id),
         package: word(&item.package.unwrap_or_default()),
         version: word(&item.version.unwrap_or_default()),
-        fixed_in: some(item.fix_version),
+        fixed_in: item.fix_version.and_then(|version| nonempty_word(&version)),
         severity: severity(item.severity.as_deref()),
-        status: some(item.status),
+        status: item.status.and_then(|status| nonempty_word(&status)),
     }
 }
 
-/// Returns a text as it may be shown.
+/// Returns a word; `None` when nothing is left of it. Go writes a missing text as an empty one.
+fn nonempty_word(text: &str) -> Option<String> {
+    Some(word(text)).filter(|text| !text.is_empty())
+}
+
+/// Returns a text from outside that is safe to show: cut, and without control characters.
 fn word(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORD).collect()
 }

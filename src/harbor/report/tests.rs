@@ -396,7 +396,7 @@ fn judges_reports_as_a_security_officer_would() {
             "the scan has status `Done`",
         ),
         ("an old database", Case::new().database("2026-11-20T00:00:00Z"), "not trusted", "older than 48 hours"),
-        ("a database of unknown age", Case::new().database(""), "not trusted", "nobody says how old"),
+        ("a database of unknown age", Case::new().database(""), "not trusted", "vulnerability database is unknown"),
         (
             "a database of unknown age, accepted",
             Case::new().database("").policy(|policy| policy.unknown_database_age_pass = true),
@@ -405,7 +405,7 @@ fn judges_reports_as_a_security_officer_would() {
         ),
         ("a database of the future", Case::new().database("2026-11-28T00:00:00Z"), "not trusted", "in the future"),
         // nothing found
-        ("nothing found", nothing(), "not trusted", "whether the scanner saw the 7 packages of `ubuntu` it cannot say"),
+        ("nothing found", nothing(), "not trusted", "does not show whether the scanner saw the 7 packages of `ubuntu`"),
         (
             "nothing found in a list that is null",
             nothing().with("r/vulnerabilities", Value::Null),

@@ -1,7 +1,8 @@
 //! The release project's CVE allow-list: the gate's exemptions, as far as Harbor can express them.
 //!
-//! Harbor knows no packages and one end for the whole list. So an exemption for one package holds for all of them here
-//! (the gate stays stricter), and the list ends with the exemption that ends first: then this has to run again.
+//! Harbor's list has no packages, and one expiry for all of its entries. So an exemption for one package covers all
+//! packages there (the gate stays stricter), and the list expires with its first exemption: then the setup has to run
+//! again.
 
 use crate::gate::Exemption;
 use crate::harbor::Error;
@@ -30,30 +31,45 @@ struct AllowedVulnerability {
     cve_id: String,
 }
 
-/// Identifiers, and when they end.
-type Entries = (BTreeSet<String>, Option<i64>);
+/// The content of a list, in comparable form.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct AllowlistEntries {
+    /// Identifiers of vulnerabilities.
+    names: BTreeSet<String>,
+    /// When the list expires, in seconds since 1970.
+    expires: Option<i64>,
+}
 
 impl Allowlist {
-    fn entries(&self) -> Entries {
+    /// Returns the content; Harbor writes 0 or nothing for a list that never expires.
+    fn entries(&self) -> AllowlistEntries {
         let names = self.items.iter().flatten().map(|item| item.cve_id.clone()).collect();
-        (names, self.expires_at.filter(|seconds| *seconds > 0))
+        AllowlistEntries { names, expires: self.expires_at.filter(|seconds| *seconds > 0) }
     }
 }
 
-/// Returns the list for exemptions that hold now.
-fn wanted(exemptions: &[Exemption], now: Epoch) -> Entries {
-    let holding = || exemptions.iter().filter(|exemption| !exemption.is_expired(now));
-    let names = holding().map(|exemption| exemption.vulnerability.clone()).collect();
-    (names, holding().map(|exemption| exemption.expires.0).min())
-}
+impl AllowlistEntries {
+    /// Returns the entries for exemptions that are not expired.
+    fn of(exemptions: &[Exemption], now: Epoch) -> Self {
+        let mut entries = Self::default();
+        for exemption in exemptions.iter().filter(|exemption| !exemption.is_expired(now)) {
+            entries.names.insert(exemption.vulnerability.clone());
+            // the earliest end: an exemption must not last longer in Harbor than at the gate
+            let earliest = entries.expires.unwrap_or(i64::MAX).min(exemption.expires.0);
+            entries.expires = Some(earliest);
+        }
+        entries
+    }
 
-fn body((names, end): &Entries) -> Value {
-    let items: Vec<Value> = names.iter().map(|name| json!({"cve_id": name})).collect();
-    json!({"cve_allowlist": {"items": items, "expires_at": end}})
+    /// Returns the list as Harbor takes it.
+    fn body(&self) -> Value {
+        let items: Vec<Value> = self.names.iter().map(|name| json!({"cve_id": name})).collect();
+        json!({"cve_allowlist": {"items": items, "expires_at": self.expires}})
+    }
 }
 
 impl SetupRun<'_, '_> {
-    /// Looks after the list.
+    /// Sets up the list.
     pub(super) async fn allowlist(
         &mut self,
         project: &str,
@@ -61,25 +77,28 @@ impl SetupRun<'_, '_> {
         exemptions: &[Exemption],
     ) -> Result<(), Error> {
         let what = format!("CVE allow-list of project `{project}`");
-        let wanted = wanted(exemptions, clock::now());
+        let wanted = AllowlistEntries::of(exemptions, clock::now());
         let Some(found) = found else {
-            if !wanted.0.is_empty() {
+            if !wanted.names.is_empty() {
                 self.after_project([what], project);
             }
             return Ok(());
         };
+
+        // the expiry of an empty list does not matter
         let present = found.cve_allowlist.as_ref().map(Allowlist::entries).unwrap_or_default();
-        if present == wanted || (present.0.is_empty() && wanted.0.is_empty()) {
+        if present == wanted || (present.names.is_empty() && wanted.names.is_empty()) {
             self.step(what, StepState::Exists);
             return Ok(());
         }
-        let count = |(names, _): &Entries| names.len();
-        let end = wanted.1.map_or_else(String::new, |end| format!(", until {}", Epoch(end)));
-        let change = format!("{} → {} identifiers{end}", count(&present), count(&wanted));
-        let mut body = body(&wanted);
+
+        let end = wanted.expires.map_or_else(String::new, |end| format!(", until {}", Epoch(end)));
+        let change = format!("{} → {} identifiers{end}", present.names.len(), wanted.names.len());
+        // Harbor requires this one flag in every change of a project
+        let mut body = wanted.body();
         body["metadata"] = json!({"public": found.flag("public").unwrap_or("false")});
-        let ask = HarborRequest::put(format!("change {what}"), ["projects", project]).body(body);
-        self.act(&what, ask, Some(change)).await?;
+        let request = HarborRequest::put(format!("change {what}"), ["projects", project]).body(body);
+        self.act(&what, request, Some(change)).await?;
         Ok(())
     }
 }
@@ -97,14 +116,15 @@ mod tests {
             expires: Epoch(expires),
         };
         let list = [exemption("CVE-1-1", 30), exemption("CVE-1-2", 20), exemption("CVE-1-3", 10)];
-        let entries = wanted(&list, Epoch(10));
-        assert_eq!(entries, (BTreeSet::from(["CVE-1-1".to_owned(), "CVE-1-2".to_owned()]), Some(20)));
+        let entries = AllowlistEntries::of(&list, Epoch(10));
+        let names = BTreeSet::from(["CVE-1-1".to_owned(), "CVE-1-2".to_owned()]);
+        assert_eq!(entries, AllowlistEntries { names, expires: Some(20) });
         let text = r#"{"id":1,"project_id":2,"expires_at":20,"items":[{"cve_id":"CVE-1-2"},{"cve_id":"CVE-1-1"}]}"#;
         assert_eq!(serde_json::from_str::<Allowlist>(text).unwrap().entries(), entries);
         assert_eq!(
-            serde_json::from_value::<Allowlist>(body(&entries)["cve_allowlist"].clone()).unwrap().entries(),
+            serde_json::from_value::<Allowlist>(entries.body()["cve_allowlist"].clone()).unwrap().entries(),
             entries
         );
-        assert_eq!(wanted(&list, Epoch(30)), (BTreeSet::new(), None));
+        assert_eq!(AllowlistEntries::of(&list, Epoch(30)), AllowlistEntries::default());
     }
 }

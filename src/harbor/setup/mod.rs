@@ -1,14 +1,14 @@
-//! Staging and release projects as they should be: looked up, then made or changed, each step told.
+//! Sets up the staging and the release project: looks up what exists, creates or changes the rest, reports each step.
 //!
-//! - **Staging** is where images are judged: no automatic scans (they are asked for), nothing that hides unsigned or
+//! - **Staging** is where images are judged: no automatic scans (sockel requests them), nothing that hides unsigned or
 //!   unscanned images from the tools that sign and scan them, and a retention rule.
-//! - **Release** is where people pull: tags never move, vulnerable and unsigned images are not handed out. It has no
+//! - **Release** is where people pull: tags never move, vulnerable and unsigned images are not served. It has no
 //!   retention rule, because a Harbor without one deletes nothing.
-//! - **Two robots** with least rights: one pushes to staging and scans, the other one alone may write to release
+//! - **Two robots** with least rights: one pushes to staging and scans, only the other one may write to release
 //!   ("Freigabe").
 //!
-//! A second run finds everything in place and changes nothing. What the account may not do is a step as well, with what
-//! to do about it; so is what cannot be mended by the API.
+//! A second run finds everything in place and changes nothing. A step that the account has no right to do is reported
+//! with a remedy; so is anything that the API cannot repair.
 
 mod allowlist;
 mod project;
@@ -30,28 +30,28 @@ use crate::harbor::name;
 use serde::Serialize;
 use std::fmt;
 
-/// What a Harbor should look like.
+/// The wanted configuration of a Harbor.
 #[derive(Debug, Clone)]
 pub struct HarborSetup {
     /// The project that images are pushed to and judged in.
     pub staging: ProjectSetup,
     /// The project that people pull from.
     pub release: ProjectSetup,
-    /// The least severity that keeps Harbor from handing out a released image. `None` leaves that to the gate.
+    /// The lowest severity for which Harbor itself refuses to serve a released image. `None` leaves that to the gate.
     pub withhold: Option<Severity>,
-    /// The gate's exemptions: Harbor has to know them, or it withholds what the gate let through.
+    /// The gate's exemptions: Harbor has to know them, or it withholds images that the gate has passed.
     pub exemptions: Vec<Exemption>,
-    /// Only images with a cosign signature are handed out by the release project.
+    /// The release project serves only images with a cosign signature.
     pub signed: bool,
-    /// Patterns of release tags that do move, such as `latest`; all others are immutable.
+    /// Patterns of release tags that may move, such as `latest`; all others are immutable.
     pub moving: Vec<String>,
     /// How many of the most recently pushed images of each repository staging keeps.
     pub keep: u32,
     /// Labels for released images.
     pub labels: Vec<String>,
-    /// The two robots.
+    /// The two robots; `None` leaves robots alone.
     pub robots: Option<Robots>,
-    /// Who is told of finished scans.
+    /// The receiver of finished scans.
     pub webhook: Option<Webhook>,
 }
 
@@ -60,42 +60,42 @@ pub struct HarborSetup {
 pub struct ProjectSetup {
     /// Its name.
     pub name: String,
-    /// Largest size of all its blobs in bytes; -1 is without limit; `None` leaves it alone.
+    /// Quota in bytes; -1 is unlimited, and `None` leaves the quota alone.
     pub storage: Option<i64>,
 }
 
-/// Something that was looked after.
+/// One thing of the setup, and what was done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SetupStep {
-    /// What, such as "project `staging`".
+    /// The thing, such as "project `staging`".
     pub what: String,
-    /// What became of it.
+    /// What was done about it.
     pub state: StepState,
 }
 
-/// What became of a step.
+/// What was done in a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
-    /// It is as it should be.
+    /// The thing exists as wanted.
     Exists,
-    /// It was made.
+    /// It was created.
     Created,
-    /// It was there, but different; this was changed.
+    /// It existed, but differed; the text says what was changed.
     Changed(String),
-    /// It would be made, were this not a dry run.
+    /// It would be created, were this not a dry run.
     WouldCreate,
-    /// This would be changed.
+    /// It would be changed as the text says, were this not a dry run.
     WouldChange(String),
-    /// The account may not do it.
+    /// The account has no right to do it.
     NotPermitted {
-        /// What to do.
+        /// What a person can do.
         remedy: String,
     },
-    /// It is not as it should be, and only a person can mend it.
+    /// It is not as wanted, and only a person can change that.
     Left {
-        /// What to do.
+        /// What a person can do.
         remedy: String,
     },
 }
@@ -115,14 +115,14 @@ impl fmt::Display for SetupStep {
 }
 
 impl StepState {
-    /// Tells whether all is well, now or after the real run.
+    /// Tells whether the thing is as wanted, now or after the real run.
     #[must_use]
     pub fn is_fine(&self) -> bool {
         !matches!(self, Self::NotPermitted { .. } | Self::Left { .. })
     }
 }
 
-/// A setup under way.
+/// A run of the setup.
 pub(crate) struct SetupRun<'a, 'h> {
     pub(crate) harbor: &'a Harbor<'h>,
     pub(crate) dry: bool,
@@ -130,41 +130,45 @@ pub(crate) struct SetupRun<'a, 'h> {
 }
 
 impl SetupRun<'_, '_> {
+    /// Records a step.
     fn step(&mut self, what: impl Into<String>, state: StepState) {
         self.steps.push(SetupStep { what: what.into(), state });
     }
 
-    /// Makes or changes something, unless this is a dry run. `change` says what is different, where it exists already.
-    async fn act(&mut self, what: &str, ask: HarborRequest, change: Option<String>) -> Result<bool, Error> {
+    /// Creates something, or changes it if `change` says how it differs. Returns whether it exists; a dry run only
+    /// records the step.
+    async fn act(&mut self, what: &str, request: HarborRequest, change: Option<String>) -> Result<bool, Error> {
         let state = match (self.dry, change) {
             (true, None) => StepState::WouldCreate,
             (true, Some(change)) => StepState::WouldChange(change),
-            (false, change) => match self.harbor.call(ask).await {
+            (false, change) => match self.harbor.call(request).await {
                 Ok(_) => change.map_or(StepState::Created, StepState::Changed),
-                // somebody was faster
+                // another run was faster
                 Err(Error::Conflict { .. }) if change.is_none() => StepState::Exists,
-                Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
+                Err(Error::NotPermitted { message, .. }) => self.not_permitted(&message),
                 Err(error) => return Err(error),
             },
         };
+
         let is_there = matches!(state, StepState::Exists | StepState::Created | StepState::Changed(_));
         self.step(what, state);
         Ok(is_there)
     }
 
-    fn not_permitted(&self, said: &str) -> StepState {
+    /// Returns the state of a step that the account has no right to do.
+    fn not_permitted(&self, message: &str) -> StepState {
         let user = self.harbor.user();
-        let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
-        let remedy = format!("let a Harbor administrator run this, or give `{user}` the right{said}");
+        let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
+        let remedy = format!("let a Harbor administrator run this, or give `{user}` the right{message}");
         StepState::NotPermitted { remedy }
     }
 
-    /// Looks something up; `None` and a step when the account may not even do that.
+    /// Records a step and returns `None` when the account has no right to look something up.
     async fn look<T>(&mut self, what: &str, found: Result<T, Error>) -> Result<Option<T>, Error> {
         match found {
             Ok(found) => Ok(Some(found)),
-            Err(Error::NotPermitted { said, .. }) => {
-                let state = self.not_permitted(&said);
+            Err(Error::NotPermitted { message, .. }) => {
+                let state = self.not_permitted(&message);
                 self.step(what, state);
                 Ok(None)
             }
@@ -177,21 +181,22 @@ impl Harbor<'_> {
     /// Returns what [`Harbor::apply`] would do; changes nothing.
     ///
     /// # Errors
-    /// [`Error::Name`] for names that Harbor would refuse, [`Error::Known`] in read-only mode, [`Error::NotHarbor`], and those of
-    /// every call but [`Error::NotPermitted`], which becomes a step.
+    /// [`Error::Name`] for names that Harbor would refuse, [`Error::Known`] in read-only mode, [`Error::NotHarbor`],
+    /// and those of every call but [`Error::NotPermitted`], which becomes a step.
     pub async fn plan(&self, wanted: &HarborSetup) -> Result<Vec<SetupStep>, Error> {
         self.set_up(wanted, true).await
     }
 
-    /// Makes everything that is missing and changes what is different. Secrets of new robots are in the files that
-    /// [`Robots::keep`] names, never in a step.
+    /// Creates everything that is missing and changes what differs. Secrets of new robots are written to files below
+    /// [`Robots::keep`], and never appear in a step.
     ///
     /// # Errors
-    /// As [`Harbor::plan`]. What was done until then stays, and is found by the next run.
+    /// As [`Harbor::plan`]. The steps done until then stay, and the next run finds them.
     pub async fn apply(&self, wanted: &HarborSetup) -> Result<Vec<SetupStep>, Error> {
         self.set_up(wanted, false).await
     }
 
+    /// Takes all steps, each with what it found out about the projects.
     async fn set_up(&self, wanted: &HarborSetup, dry: bool) -> Result<Vec<SetupStep>, Error> {
         check(wanted)?;
         let registry = self.origin.origin().ascii_serialization();
@@ -199,18 +204,24 @@ impl Harbor<'_> {
         if !dry {
             found.writable()?;
         }
+
+        // projects first: everything else belongs to one
         let mut run = SetupRun { harbor: self, dry, steps: Vec::new() };
         let staging = run.project(&wanted.staging, &project::staging_flags()).await?;
         let release = run.project(&wanted.release, &project::release_flags(wanted)).await?;
+
         run.retention(&wanted.staging.name, staging.as_ref(), wanted.keep).await?;
         run.immutability(&wanted.release.name, release.as_ref(), &wanted.moving).await?;
         run.labels(&wanted.release.name, release.as_ref(), &wanted.labels).await?;
+        // where Harbor withholds nothing, its list would have no effect
         if wanted.withhold.is_some() {
             run.allowlist(&wanted.release.name, release.as_ref(), &wanted.exemptions).await?;
         }
         if let Some(webhook) = &wanted.webhook {
             run.webhook(&wanted.staging.name, staging.is_some(), webhook).await?;
         }
+
+        // robots last: rights on a project can only be given once it exists
         if let Some(robots) = &wanted.robots {
             run.robots(robots, &wanted.staging.name, &wanted.release.name).await?;
         }
@@ -220,14 +231,16 @@ impl Harbor<'_> {
     /// Returns the labels of a project.
     pub(crate) async fn project_labels(&self, project: &str) -> Result<Vec<Label>, Error> {
         let action = format!("read the labels of project `{project}`");
-        let ask = HarborRequest::get(format!("read project `{project}`"), ["projects", project]);
-        let found: project::FoundProject = self.call(ask).await?.json()?;
+        let request = HarborRequest::get(format!("read project `{project}`"), ["projects", project]);
+        let found: project::FoundProject = self.call(request).await?.json()?;
+
+        // the list of labels knows projects by number only
         let identifier = found.project_id.to_string();
         self.list(|| HarborRequest::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier)).await
     }
 }
 
-/// Checks all names before anything is asked.
+/// Checks all names before the first request, so that a mistake does not stop the setup half way.
 fn check(wanted: &HarborSetup) -> Result<(), Error> {
     name::check_project(&wanted.staging.name)?;
     name::check_project(&wanted.release.name)?;
@@ -235,6 +248,8 @@ fn check(wanted: &HarborSetup) -> Result<(), Error> {
         let rule = "staging and release must be two projects";
         return Err(Error::Name { kind: "project", name: wanted.release.name.clone(), rule });
     }
+
+    // one robot for both would be able to release what it pushed
     if let Some(robots) = &wanted.robots {
         name::check_robot(&robots.pipeline)?;
         name::check_robot(&robots.release)?;
@@ -243,19 +258,25 @@ fn check(wanted: &HarborSetup) -> Result<(), Error> {
             return Err(Error::Name { kind: "robot name", name: robots.release.clone(), rule });
         }
     }
-    let mut labels = wanted.labels.iter();
-    let bad = |label: &&String| label.trim().is_empty() || label.chars().count() > 128;
-    if let Some(label) = labels.find(bad) {
+
+    if let Some(label) = wanted.labels.iter().find(|label| !is_label(label)) {
         return Err(Error::Name { kind: "label", name: label.clone(), rule: "it must have 1 to 128 characters" });
     }
-    let pattern = |pattern: &&String| {
-        pattern.is_empty() || pattern.bytes().any(|byte| matches!(byte, b',' | b'{' | b'}' | b' ' | b'/'))
-    };
-    if let Some(pattern) = wanted.moving.iter().find(pattern) {
+    if let Some(pattern) = wanted.moving.iter().find(|pattern| !is_tag_pattern(pattern)) {
         let rule = "it must be a tag, with `*` where anything may stand";
         return Err(Error::Name { kind: "pattern of moving tags", name: pattern.clone(), rule });
     }
     Ok(())
+}
+
+/// Tells whether Harbor accepts a text as name of a label.
+fn is_label(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= 128
+}
+
+/// Tells whether a text is one pattern. Braces and commas join all patterns to one, so none may contain any.
+fn is_tag_pattern(text: &str) -> bool {
+    !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b',' | b'{' | b'}' | b' ' | b'/'))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) struct FoundProject {
 }
 
 impl FoundProject {
-    /// Returns a flag's value.
+    /// Returns the value of a flag.
     pub(crate) fn flag(&self, name: &str) -> Option<&str> {
         self.metadata.as_ref()?.get(name)?.as_deref()
     }
@@ -43,44 +43,50 @@ struct Quota {
     hard: BTreeMap<String, i64>,
 }
 
-/// Flags of a project; Harbor takes and gives all values as text.
+/// Harbor's word for a flag that is off.
+const OFF: &str = "false";
+
+/// Flags of a project; in Harbor's API all values are text.
 pub(super) type Flags = BTreeMap<&'static str, String>;
 
-/// Returns flags with which signing and scanning tools see every image at once: content trust and the vulnerability
-/// rule answer 412 to whoever pulls what is not signed or scanned yet (`src/server/middleware/{contenttrust,vulnerable}`).
+/// Returns the flags of the staging project, all off. Signing and scanning tools must see every image at once: content
+/// trust and the vulnerability rule answer 412 to anyone who pulls an image that is not signed or scanned yet
+/// (`src/server/middleware/{contenttrust,vulnerable}`).
 pub(super) fn staging_flags() -> Flags {
-    let off = || "false".to_owned();
-    BTreeMap::from([
-        ("public", off()),
-        ("auto_scan", off()),
+    let names = [
+        "public",
+        "auto_scan",
         // Harbor's own SBOM would delete ours (`src/pkg/scan/sbom/sbom.go`)
-        ("auto_sbom_generation", off()),
-        ("prevent_vul", off()),
-        ("enable_content_trust", off()),
-        ("enable_content_trust_cosign", off()),
-    ])
+        "auto_sbom_generation",
+        "prevent_vul",
+        "enable_content_trust",
+        "enable_content_trust_cosign",
+    ];
+    names.map(|name| (name, OFF.to_owned())).into()
 }
 
-/// Returns flags with which only signed images without severe vulnerabilities are handed out.
+/// Returns flags with which only signed images without severe vulnerabilities are served.
 pub(super) fn release_flags(wanted: &HarborSetup) -> Flags {
     let mut flags = staging_flags();
+
     // who may see the release project is the organisation's business
     flags.remove("public");
     flags.insert("prevent_vul", wanted.withhold.is_some().to_string());
     flags.insert("enable_content_trust_cosign", wanted.signed.to_string());
+
     if let Some(severity) = &wanted.withhold {
         // the project's own list counts, not the system's
-        flags.insert("reuse_sys_cve_allowlist", "false".to_owned());
+        flags.insert("reuse_sys_cve_allowlist", OFF.to_owned());
         flags.insert("severity", severity.word().to_owned());
     }
     flags
 }
 
-/// Returns the flags that differ, and in words how; a flag that was never set is off, but for the one of the list.
+/// Returns the flags that differ, and how, in words. A flag that was never set is off, except that of the allow-list.
 fn differences(found: &FoundProject, wanted: &Flags) -> (Flags, Vec<String>) {
     let (mut different, mut words) = (Flags::new(), Vec::new());
     for (name, value) in wanted {
-        let unset = if *name == "reuse_sys_cve_allowlist" { "true" } else { "false" };
+        let unset = if *name == "reuse_sys_cve_allowlist" { "true" } else { OFF };
         let present = found.flag(name).unwrap_or(unset);
         if present != value {
             words.push(format!("{name}: {} → {value}", harmless(present, 40)));
@@ -91,7 +97,7 @@ fn differences(found: &FoundProject, wanted: &Flags) -> (Flags, Vec<String>) {
 }
 
 impl SetupRun<'_, '_> {
-    /// Looks after a project; `None` when it is not there afterwards or cannot be seen.
+    /// Sets up a project; `None` when it does not exist afterwards, or cannot be read.
     pub(super) async fn project(
         &mut self,
         project: &ProjectSetup,
@@ -100,50 +106,62 @@ impl SetupRun<'_, '_> {
         let name = project.name.as_str();
         let what = format!("project `{name}`");
         let Some(found) = self.find(name, &what).await? else { return Ok(None) };
-        let Some(found) = found else {
-            let mut flags = flags.clone();
-            flags.entry("public").or_insert_with(|| "false".to_owned());
-            let mut body = json!({"project_name": name, "metadata": flags});
-            if let Some(bytes) = project.storage {
-                body["storage_limit"] = bytes.into();
-            }
-            let ask = HarborRequest::post(format!("create {what}"), ["projects"]).body(body);
-            let is_there = self.act(&what, ask, None).await?;
-            if !is_there {
-                return Ok(None);
-            }
-            let found = self.find(name, &what).await?.flatten();
-            if let Some(found) = &found {
-                // the limit in the request is honoured for administrators only
-                self.quota(project, found).await?;
-            }
-            return Ok(found);
-        };
+        let Some(found) = found else { return self.create_project(project, flags, &what).await };
+
         let (mut different, words) = differences(&found, flags);
         if different.is_empty() {
             self.step(&*what, StepState::Exists);
         } else {
-            // Harbor's definition has this one field always
-            different.entry("public").or_insert_with(|| found.flag("public").unwrap_or("false").to_owned());
-            let ask =
+            // Harbor requires this one flag in every change of a project
+            different.entry("public").or_insert_with(|| found.flag("public").unwrap_or(OFF).to_owned());
+            let request =
                 HarborRequest::put(format!("change {what}"), ["projects", name]).body(json!({"metadata": different}));
-            self.act(&what, ask, Some(words.join(", "))).await?;
+            self.act(&what, request, Some(words.join(", "))).await?;
         }
+
         self.quota(project, &found).await?;
         Ok(Some(found))
     }
 
-    /// Looks a project up; the outer `None` when the account may not.
+    /// Creates a project; `None` when it does not exist afterwards.
+    async fn create_project(
+        &mut self,
+        project: &ProjectSetup,
+        flags: &Flags,
+        what: &str,
+    ) -> Result<Option<FoundProject>, Error> {
+        let mut flags = flags.clone();
+        flags.entry("public").or_insert_with(|| OFF.to_owned());
+        let mut body = json!({"project_name": project.name, "metadata": flags});
+        if let Some(bytes) = project.storage {
+            body["storage_limit"] = bytes.into();
+        }
+        let request = HarborRequest::post(format!("create {what}"), ["projects"]).body(body);
+        let is_there = self.act(what, request, None).await?;
+        if !is_there {
+            return Ok(None);
+        }
+
+        // its identifier is needed for everything that follows
+        let found = self.find(&project.name, what).await?.flatten();
+        if let Some(found) = &found {
+            // Harbor honours the limit in the request above for administrators only
+            self.quota(project, found).await?;
+        }
+        Ok(found)
+    }
+
+    /// Looks a project up; the outer `None` when the account has no right to.
     async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<FoundProject>>, Error> {
-        let ask = HarborRequest::get(format!("read {what}"), ["projects", name]);
-        let found = match self.harbor.call(ask).await {
+        let request = HarborRequest::get(format!("read {what}"), ["projects", name]);
+        let found = match self.harbor.call(request).await {
             Ok(reply) => Ok(Some(reply.json::<FoundProject>()?)),
             Err(Error::NotFound { .. }) => Ok(None),
-            // what an account has no rights in looks forbidden even when it does not exist
+            // Harbor answers 403 for a project without rights, whether it exists or not: HEAD tells the two apart
             Err(forbidden @ Error::NotPermitted { .. }) => {
-                let ask = HarborRequest::new(Method::HEAD, format!("look for {what}"), ["projects"])
+                let request = HarborRequest::new(Method::HEAD, format!("look for {what}"), ["projects"])
                     .query("project_name", name);
-                match self.harbor.call(ask).await {
+                match self.harbor.call(request).await {
                     Err(Error::NotFound { .. }) => Ok(None),
                     _ => Err(forbidden),
                 }
@@ -153,35 +171,39 @@ impl SetupRun<'_, '_> {
         self.look(what, found).await
     }
 
+    /// Sets up the quota of a project.
     async fn quota(&mut self, project: &ProjectSetup, found: &FoundProject) -> Result<(), Error> {
         let Some(wanted) = project.storage else { return Ok(()) };
         let what = format!("quota of project `{}`", project.name);
         let identifier = found.project_id.to_string();
         let list = self.harbor.list(|| {
-            let ask = HarborRequest::get(format!("read {what}"), ["quotas"]);
-            ask.query("reference", "project").query("reference_id", &identifier)
+            let request = HarborRequest::get(format!("read {what}"), ["quotas"]);
+            request.query("reference", "project").query("reference_id", &identifier)
         });
         let quotas = list.await;
         let Some(quotas) = self.look(&what, quotas).await? else { return Ok(()) };
+
+        // an administrator can switch off quotas for the whole Harbor
         let Some(quota) = quotas.first() else {
             let remedy = "Harbor shows no quota for it; quotas may be switched off".to_owned();
             self.step(what, StepState::Left { remedy });
             return Ok(());
         };
+
         let Quota { id, hard } = quota;
         match hard.get("storage") {
             Some(present) if *present == wanted => self.step(what, StepState::Exists),
             present => {
                 let present = present.map_or("none".to_owned(), ToString::to_string);
                 let change = format!("{present} → {wanted} bytes");
-                let ask = HarborRequest::put(format!("change {what}"), ["quotas", &id.to_string()]);
-                self.act(&what, ask.body(json!({"hard": {"storage": wanted}})), Some(change)).await?;
+                let request = HarborRequest::put(format!("change {what}"), ["quotas", &id.to_string()]);
+                self.act(&what, request.body(json!({"hard": {"storage": wanted}})), Some(change)).await?;
             }
         }
         Ok(())
     }
 
-    /// Looks after the labels of a project.
+    /// Sets up the labels of a project.
     pub(super) async fn labels(
         &mut self,
         project: &str,
@@ -191,11 +213,12 @@ impl SetupRun<'_, '_> {
         if labels.is_empty() {
             return Ok(());
         }
-        let what = |label: &str| format!("label `{label}` of project `{project}`");
+        let steps: Vec<String> = labels.iter().map(|label| format!("label `{label}` of project `{project}`")).collect();
         let Some(found) = found else {
-            self.after_project(labels.iter().map(|label| what(label)), project);
+            self.after_project(steps, project);
             return Ok(());
         };
+
         let identifier = found.project_id.to_string();
         let action = format!("read the labels of project `{project}`");
         let list = self
@@ -203,19 +226,21 @@ impl SetupRun<'_, '_> {
             .list(|| HarborRequest::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier));
         let present: Result<Vec<Label>, Error> = list.await;
         let Some(present) = self.look(&format!("labels of project `{project}`"), present).await? else { return Ok(()) };
-        for label in labels {
-            if present.iter().any(|one| one.name == *label) {
-                self.step(what(label), StepState::Exists);
+
+        for (label, what) in labels.iter().zip(steps) {
+            if present.iter().any(|existing| existing.name == *label) {
+                self.step(what, StepState::Exists);
                 continue;
             }
+            // scope `p`: a label of this project only
             let body: Value = json!({"name": label, "scope": "p", "project_id": found.project_id, "color": COLOR});
-            let ask = HarborRequest::post(format!("create {}", what(label)), ["labels"]).body(body);
-            self.act(&what(label), ask, None).await?;
+            let request = HarborRequest::post(format!("create {what}"), ["labels"]).body(body);
+            self.act(&what, request, None).await?;
         }
         Ok(())
     }
 
-    /// Tells what cannot be looked after because its project is not there.
+    /// Records the steps that cannot be taken because their project does not exist.
     pub(super) fn after_project(&mut self, things: impl IntoIterator<Item = String>, project: &str) {
         for what in things {
             let state = if self.dry {

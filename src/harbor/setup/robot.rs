@@ -1,4 +1,4 @@
-//! The two robots and their rights; a secret goes into a file that only its owner reads, and nowhere else.
+//! The two robots and their rights. A secret is written to a file that only its owner can read, and nowhere else.
 
 use crate::harbor::Error;
 use crate::harbor::HarborRequest;
@@ -11,11 +11,12 @@ use crate::values::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// What pushing to staging, scanning, signing and attesting there takes (Harbor `src/common/rbac/const.go`).
+/// Rights for pushing to staging, and for scanning, signing and attesting there (Harbor `src/common/rbac/const.go`).
 const PIPELINE: &[(&str, &str)] = &[
     ("accessory", "list"),
     ("artifact", "create"),
@@ -38,7 +39,7 @@ const PIPELINE: &[(&str, &str)] = &[
     ("tag", "list"),
 ];
 
-/// What a look at the other project takes.
+/// Rights for reading a project.
 const READER: &[(&str, &str)] = &[
     ("accessory", "list"),
     ("artifact", "list"),
@@ -49,10 +50,10 @@ const READER: &[(&str, &str)] = &[
     ("tag", "list"),
 ];
 
-/// What the release robot needs in staging besides looking: the throw-away tag goes before the copy.
+/// Further rights of the release robot in staging: it removes the throw-away tag before it copies.
 const RELEASE_IN_STAGING: &[(&str, &str)] = &[("scan", "read"), ("scanner", "read"), ("tag", "delete")];
 
-/// What releasing takes in the release project.
+/// Rights for releasing into the release project.
 const RELEASE: &[(&str, &str)] = &[
     ("accessory", "list"),
     ("artifact", "create"),
@@ -68,7 +69,7 @@ const RELEASE: &[(&str, &str)] = &[
     ("tag", "list"),
 ];
 
-/// How old the scanner's database is, is known on system level only.
+/// Rights on system level: only there Harbor tells the age of the scanner's database.
 const SYSTEM: &[(&str, &str)] = &[("scanner", "read")];
 
 /// The description by which our robots are found again.
@@ -81,9 +82,9 @@ pub struct Robots {
     pub pipeline: String,
     /// Name of the robot that alone writes to the release project.
     pub release: String,
-    /// For how many days they are valid; -1 for ever.
+    /// For how many days they are valid; -1 without limit.
     pub days: i64,
-    /// Folder in which the secret of a new robot is kept, in `<name>.json` with mode 0600.
+    /// Folder for secrets: that of a new robot is written to `<name>.json` with mode 0600.
     pub keep: PathBuf,
     /// What Harbor puts before names of robots (setting `robot_name_prefix`): `robot$` unless changed.
     pub prefix: String,
@@ -94,9 +95,9 @@ pub struct Robots {
 pub struct KeptSecret {
     /// Full name, such as `robot$pipeline`.
     pub name: String,
-    /// What it logs in with.
+    /// Secret with which it logs in.
     pub secret: Secret,
-    /// The registry that it is for, so that no other is shown it ([`crate::oci::registry::credentials`]).
+    /// The registry that it is for, so that it is sent to no other ([`crate::oci::registry::credentials`]).
     pub registry: String,
 }
 
@@ -146,9 +147,9 @@ struct CreatedRobot {
 /// Rights as kind, namespace, resource and action.
 type Rights = BTreeSet<[String; 4]>;
 
+/// Returns rights on one project, or on the system.
 fn rights(kind: &str, namespace: &str, accesses: &[(&str, &str)]) -> Rights {
-    let right = |(resource, action): &(&str, &str)| [kind, namespace, resource, action].map(str::to_owned);
-    accesses.iter().map(right).collect()
+    accesses.iter().map(|(resource, action)| [kind, namespace, resource, action].map(str::to_owned)).collect()
 }
 
 /// Returns what the pipeline's robot may do.
@@ -168,12 +169,14 @@ fn release_rights(staging: &str, release: &str) -> Rights {
     parts.into_iter().flat_map(|(kind, namespace, accesses)| rights(kind, namespace, accesses)).collect()
 }
 
-/// Says that a robot works for other projects as well: another registry file made it for those, and what that needs is
-/// not ours to take away.
+/// Returns the projects on which there are rights.
+fn projects(rights: &Rights) -> BTreeSet<&str> {
+    rights.iter().filter(|[kind, ..]| kind == "project").map(|[_, namespace, ..]| namespace.as_str()).collect()
+}
+
+/// Returns a remedy for a robot that has rights on other projects. Another registry file made it for those, and this
+/// one must not take its rights away.
 fn shared(present: &Rights, wanted: &Rights) -> Option<String> {
-    let projects = |rights: &Rights| -> BTreeSet<String> {
-        rights.iter().filter(|right| right[0] == "project").map(|right| right[1].clone()).collect()
-    };
     let others: Vec<String> = projects(present).difference(&projects(wanted)).map(|name| format!("`{name}`")).collect();
     (!others.is_empty()).then(|| {
         format!(
@@ -183,7 +186,7 @@ fn shared(present: &Rights, wanted: &Rights) -> Option<String> {
     })
 }
 
-/// Says that nobody can log in as a robot, because Harbor shows its secret once.
+/// Returns a remedy for a robot whose secret is lost: Harbor shows it only once.
 fn lost(keep: &Path, name: &str) -> Option<String> {
     let path = keep.join(format!("{name}.json"));
     (!path.exists()).then(|| {
@@ -194,36 +197,53 @@ fn lost(keep: &Path, name: &str) -> Option<String> {
     })
 }
 
-/// Returns rights as Harbor takes them.
+/// Returns rights as Harbor takes them: grouped by project or system.
 fn permissions(rights: &Rights) -> Value {
-    let spaces: BTreeSet<(&String, &String)> = rights.iter().map(|[kind, namespace, ..]| (kind, namespace)).collect();
-    let access = |(kind, namespace): &(&String, &String)| -> Vec<Value> {
-        let own = rights.iter().filter(|right| &right[0] == *kind && &right[1] == *namespace);
-        own.map(|right| json!({"resource": right[2], "action": right[3]})).collect()
-    };
-    spaces.iter().map(|space| json!({"kind": space.0, "namespace": space.1, "access": access(space)})).collect()
+    let mut groups: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
+    for [kind, namespace, resource, action] in rights {
+        groups.entry((kind, namespace)).or_default().push(json!({"resource": resource, "action": action}));
+    }
+
+    let mut permissions = Vec::new();
+    for ((kind, namespace), access) in groups {
+        permissions.push(json!({"kind": kind, "namespace": namespace, "access": access}));
+    }
+    permissions.into()
+}
+
+/// Lists rights that are in one set and not in the other, each after a sign.
+fn difference(rights: &Rights, without: &Rights, sign: char) -> Vec<String> {
+    let different = rights.difference(without);
+    different.map(|[_, namespace, resource, action]| format!("{sign}{namespace} {resource}:{action}")).collect()
 }
 
 impl RobotAccount {
+    /// Returns the robot's rights in comparable form.
     fn rights(&self) -> Rights {
-        let permissions = self.permissions.iter().flatten();
-        let rights = permissions.flat_map(|permission| {
-            let accesses = permission.access.iter().flatten();
-            accesses.map(|access| {
-                [&permission.kind, &permission.namespace, &access.resource, &access.action].map(Clone::clone)
-            })
-        });
-        rights.collect()
+        let mut rights = Rights::new();
+        for Permission { kind, namespace, access } in self.permissions.iter().flatten() {
+            for RobotAccess { resource, action } in access.iter().flatten() {
+                rights.insert([kind, namespace, resource, action].map(Clone::clone));
+            }
+        }
+        rights
     }
 
-    /// Returns what stands before a short name in its full name, where nothing but a mark does.
+    /// Tells whether the full name is a short name after an earlier prefix of Harbor, and the robot is one of ours.
+    fn is_renamed(&self, name: &str) -> bool {
+        self.description.as_deref() == Some(MARK) && self.prefix_before(name).is_some()
+    }
+
+    /// Returns the prefix before a short name in the full name. It ends with a mark such as `$`: `robot$my-pipeline` is
+    /// not the robot `pipeline`.
     fn prefix_before(&self, name: &str) -> Option<&str> {
         let prefix = self.name.strip_suffix(name)?;
         prefix.ends_with(|c: char| !c.is_ascii_alphanumeric() && c != '-').then_some(prefix)
     }
 
-    /// Says what keeps it from working, though it exists.
+    /// Returns a remedy for a robot that exists, but does not work.
     fn trouble(&self, now: i64) -> Option<&'static str> {
+        // -1 stands for "never"
         match self.expires_at {
             _ if self.disable => Some("it is disabled: enable it in Harbor"),
             Some(time) if time > 0 && time <= now => Some("it is expired: delete it in Harbor and run this again"),
@@ -235,37 +255,40 @@ impl RobotAccount {
 impl KeptSecret {
     /// Returns the file's text.
     fn text(&self) -> String {
+        // the only place where the secret leaves its type
         json!({"name": self.name, "secret": self.secret.expose(), "registry": self.registry}).to_string()
     }
 }
 
 impl SetupRun<'_, '_> {
-    /// Looks after both robots.
+    /// Sets up both robots.
     pub(super) async fn robots(&mut self, robots: &Robots, staging: &str, release: &str) -> Result<(), Error> {
         let list = self.harbor.list(|| HarborRequest::get("read the robots", ["robots"]).query("q", "Level=system"));
         let present: Result<Vec<RobotAccount>, Error> = list.await;
         let Some(present) = self.look("robots", present).await? else { return Ok(()) };
+
         let pairs = [
             (robots.pipeline.as_str(), pipeline_rights(staging, release)),
             (robots.release.as_str(), release_rights(staging, release)),
         ];
         for (name, wanted) in pairs {
             let full = format!("{}{name}", robots.prefix);
-            // after a change of Harbor's prefix the old name stays
-            let is_made_here = |robot: &&RobotAccount| robot.description.as_deref() == Some(MARK);
-            let ours = |robot: &&RobotAccount| robot.name == full || robot.name == name;
-            let older = |robot: &&RobotAccount| is_made_here(robot) && robot.prefix_before(name).is_some();
-            match present.iter().find(ours).or_else(|| present.iter().find(older)) {
-                Some(robot) => self.mend(robot, name, &robots.keep, &wanted).await?,
+            let current = present.iter().find(|robot| robot.name == full || robot.name == name);
+            // when Harbor's prefix changes, existing robots keep their names
+            match current.or_else(|| present.iter().find(|robot| robot.is_renamed(name))) {
+                Some(robot) => self.update(robot, name, &robots.keep, &wanted).await?,
                 None => self.create(robots, name, &wanted).await?,
             }
         }
         Ok(())
     }
 
-    async fn mend(&mut self, robot: &RobotAccount, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
+    /// Changes the rights of a robot that exists.
+    async fn update(&mut self, robot: &RobotAccount, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
         let what = format!("robot `{name}`");
         let present = robot.rights();
+
+        // what only a person can decide comes first: rights do not help a robot that cannot log in
         let trouble = robot.trouble(clock::now().0).map(str::to_owned);
         let trouble = trouble.or_else(|| shared(&present, wanted)).or_else(|| lost(keep, name));
         if let Some(remedy) = trouble {
@@ -276,36 +299,37 @@ impl SetupRun<'_, '_> {
             self.step(what, StepState::Exists);
             return Ok(());
         }
-        let words = |from: &Rights, without: &Rights, sign: char| -> Vec<String> {
-            from.difference(without)
-                .map(|[_, namespace, resource, action]| format!("{sign}{namespace} {resource}:{action}"))
-                .collect()
-        };
-        let mut change = words(wanted, &present, '+');
-        change.extend(words(&present, wanted, '-'));
+
+        let mut change = difference(wanted, &present, '+');
+        change.extend(difference(&present, wanted, '-'));
+
+        // PUT replaces the whole robot, so everything that stays is sent as well
         let body = json!({
             "id": robot.id,
             "name": robot.name,
             "description": robot.description,
             "level": if robot.level.is_empty() { "system" } else { &robot.level },
             "disable": false,
+            // a validity that a person chose stays
             "duration": robot.duration.unwrap_or(-1),
             "permissions": permissions(wanted),
         });
-        let ask = HarborRequest::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
+        let request = HarborRequest::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
         let change = harmless(&change.join(", "), usize::MAX);
-        self.act(&what, ask, Some(change)).await?;
+        self.act(&what, request, Some(change)).await?;
         Ok(())
     }
 
+    /// Creates a robot and keeps its secret.
     async fn create(&mut self, robots: &Robots, name: &str, wanted: &Rights) -> Result<(), Error> {
         let what = format!("robot `{name}`");
         if self.dry {
             self.step(what, StepState::WouldCreate);
             return Ok(());
         }
+
+        // Harbor shows the secret only once: first make sure that it can be written
         let path = robots.keep.join(format!("{name}.json"));
-        // Harbor shows the secret once: first make sure that there is a place for it
         let place = RobotPlace::open(&robots.keep)?;
         let body = json!({
             "name": name,
@@ -315,11 +339,12 @@ impl SetupRun<'_, '_> {
             "duration": robots.days,
             "permissions": permissions(wanted),
         });
-        // not repeated: a second attempt would not get the secret of the robot that the first one made
-        let ask = HarborRequest::post(format!("create {what}"), ["robots"]).body(body).once();
-        let state = match self.harbor.call(ask).await {
+
+        // never retried: a retry would not get the secret of the robot that the first attempt created
+        let request = HarborRequest::post(format!("create {what}"), ["robots"]).body(body).once();
+        let state = match self.harbor.call(request).await {
             Ok(reply) => {
-                // without the parser's words: they may quote the secret
+                // without the parser's message: it may quote the secret
                 let created = serde_json::from_slice(reply.bytes());
                 let created: CreatedRobot =
                     created.map_err(|_| Error::malformed(&format!("create {what}"), &"no name or no secret in it"))?;
@@ -327,7 +352,7 @@ impl SetupRun<'_, '_> {
                 place.keep(&path, &KeptSecret { name: created.name, secret: Secret::new(created.secret), registry })?;
                 StepState::Created
             }
-            Err(Error::NotPermitted { said, .. }) => self.not_permitted(&said),
+            Err(Error::NotPermitted { message, .. }) => self.not_permitted(&message),
             Err(Error::Conflict { .. }) => StepState::Left {
                 remedy: format!(
                     "it exists, but is not shown to `{}`: delete it in Harbor and run this again",
@@ -341,23 +366,26 @@ impl SetupRun<'_, '_> {
     }
 }
 
-/// A file for a secret that has no name yet. Its mode is 0600 from the beginning, as `tempfile` makes all its files.
+/// A file for a secret, not yet under its name. Its mode is 0600 from the beginning, as `tempfile` creates all its
+/// files.
 struct RobotPlace(tempfile::NamedTempFile);
 
 impl RobotPlace {
+    /// Creates the file, in the folder where it will stay.
     fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir(folder)?;
         Ok(Self(fs::temporary(folder)?))
     }
 
+    /// Writes the secret and gives the file its name.
     fn keep(self, path: &Path, kept: &KeptSecret) -> Result<(), Error> {
         use std::io::Write;
-        let tie = |cause| fs::Error::new("write", path, cause);
         let mut file = self.0;
-        file.write_all(kept.text().as_bytes()).map_err(tie)?;
-        file.as_file().sync_all().map_err(tie)?;
-        file.persist(path).map_err(|error| tie(error.error))?;
-        Ok(())
+
+        // on disk before it has its name: a crash never leaves an empty file instead of the only copy
+        let written = file.write_all(kept.text().as_bytes()).and_then(|()| file.as_file().sync_all());
+        let named = written.and_then(|()| file.persist(path).map_err(|error| error.error));
+        named.map(drop).map_err(|cause| fs::Error::new("write", path, cause).into())
     }
 }
 
@@ -375,7 +403,7 @@ mod tests {
         };
         let (pipeline, release) = (pipeline_rights("s", "r"), release_rights("s", "r"));
         assert!(writes(&pipeline, "s") && !writes(&pipeline, "r") && writes(&release, "r"));
-        // nobody of both makes projects, robots or rules
+        // neither of them creates projects, robots or rules
         let kinds: BTreeSet<&str> = pipeline.union(&release).map(|right| right[2].as_str()).collect();
         assert!(
             ["robot", "immutable-tag", "tag-retention", "notification-policy"].iter().all(|kind| !kinds.contains(kind))

@@ -1,4 +1,4 @@
-//! Rules of projects: which tags never move, what staging keeps.
+//! Rules of projects: which tags never move, and how many images staging keeps.
 
 use crate::harbor::Error;
 use crate::harbor::HarborRequest;
@@ -49,41 +49,54 @@ struct RetentionPolicy {
 }
 
 impl ProjectRule {
+    /// Tells whether the rule has this one pattern of tags, for all repositories.
     fn has(&self, decoration: &str, pattern: &str) -> bool {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
         let is_one = matches!(tags, [tag] if tag.decoration == decoration && tag.pattern == pattern);
         is_one && self.is_everywhere()
     }
 
-    /// Returns the pattern of tags that may move, where the rule has the form of those that are made here: they have no
-    /// name and no description to be known by.
+    /// Returns the pattern of tags that may move, if the rule looks like one of ours: rules have no name and no
+    /// description by which they could be recognised.
     fn moving(&self) -> Option<&str> {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
         let [tag] = tags else { return None };
+        // every pattern of ours begins with that of signatures
         let is_ours = tag.pattern == SIGNATURES || tag.pattern.starts_with(&format!("{{{SIGNATURES},"));
         (is_ours && tag.decoration == "excludes" && self.is_everywhere()).then_some(&tag.pattern)
     }
 
-    /// Tells whether the rule has the form of those that are made here, whatever the count.
+    /// Tells whether the rule looks like a retention rule of ours, whatever its count.
     fn is_retention(&self) -> bool {
         self.template == "latestPushedK" && self.has("matches", "**")
     }
 
+    /// Tells whether the rule is for all repositories.
     fn is_everywhere(&self) -> bool {
         let scopes = self.scope_selectors.as_ref().and_then(|scopes| scopes.get("repository"));
-        scopes.is_some_and(
-            |scopes| matches!(&scopes[..], [one] if one.decoration == "repoMatches" && one.pattern == "**"),
-        )
+        // a rule for some repositories does not protect, or clean up, the others
+        let Some([scope]) = scopes.map(Vec::as_slice) else { return false };
+        scope.decoration == "repoMatches" && scope.pattern == "**"
     }
 
+    /// Tells whether the rule is the retention rule with this count.
     fn keeps(&self, count: u32) -> bool {
         self.count() == Some(count.into()) && self.is_retention()
     }
 
-    /// Returns how many images a rule keeps. Harbor hands numbers back as it got them, some versions as text.
+    /// Returns how many images a rule keeps. Harbor returns numbers as they were sent, some versions as text.
     fn count(&self) -> Option<u64> {
         let kept = self.params.as_ref()?.get("latestPushedK")?;
         kept.as_u64().or_else(|| kept.as_str()?.parse().ok())
+    }
+
+    /// Returns what a retention rule keeps, in words.
+    fn kept(&self) -> String {
+        match self.count() {
+            _ if self.disabled => "disabled".to_owned(),
+            Some(count) => format!("the {count}"),
+            None => "another number of".to_owned(),
+        }
     }
 }
 
@@ -92,12 +105,24 @@ fn everywhere() -> Value {
     json!({"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]})
 }
 
-/// Returns the pattern of tags that may move: signatures and what is wished; several in one pair of braces.
+/// Returns one pattern for all tags that may move: signatures and the given ones, in one pair of braces.
 fn moving(patterns: &[String]) -> String {
     if patterns.is_empty() { SIGNATURES.to_owned() } else { format!("{{{SIGNATURES},{}}}", patterns.join(",")) }
 }
 
-/// Returns a policy that keeps the most recently pushed images, those without a tag counted as well.
+/// Returns the rule that no tag may move, except those of a pattern.
+fn immutability(pattern: &str) -> Value {
+    json!({
+        "action": "immutable",
+        "template": "immutable_template",
+        "priority": 0,
+        "disabled": false,
+        "scope_selectors": everywhere(),
+        "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": pattern}],
+    })
+}
+
+/// Returns a policy that keeps the most recently pushed images, counting those without a tag as well.
 fn retention(project: i64, keep: u32) -> Value {
     let extras = json!({"untagged": true}).to_string();
     let tags = json!([{"kind": "doublestar", "decoration": "matches", "pattern": "**", "extras": extras}]);
@@ -117,7 +142,7 @@ fn retention(project: i64, keep: u32) -> Value {
 }
 
 impl SetupRun<'_, '_> {
-    /// Looks after the rule that tags of the release project never move.
+    /// Sets up the rule that tags of the release project never move.
     pub(super) async fn immutability(
         &mut self,
         project: &str,
@@ -133,67 +158,64 @@ impl SetupRun<'_, '_> {
             self.harbor.list(|| HarborRequest::get(format!("read {what}"), ["projects", project, "immutabletagrules"]));
         let rules: Result<Vec<ProjectRule>, Error> = list.await;
         let Some(rules) = self.look(&what, rules).await? else { return Ok(()) };
+
         let pattern = moving(patterns);
         if rules.iter().any(|rule| rule.has("excludes", &pattern) && !rule.disabled) {
             self.step(what, StepState::Exists);
             return Ok(());
         }
-        let body = json!({
-            "action": "immutable",
-            "template": "immutable_template",
-            "priority": 0,
-            "disabled": false,
-            "scope_selectors": everywhere(),
-            "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": pattern}],
-        });
-        // one with the same tags, though disabled, stands in the way of a new one (`src/pkg/immutable/dao`)
+
+        // a rule with the same tags prevents a new one, even if it is disabled (`src/pkg/immutable/dao`)
         let same = rules.iter().find(|rule| rule.has("excludes", &pattern));
         if let Some(rule) = same.or_else(|| rules.iter().find(|rule| rule.moving().is_some())) {
-            return self.renew(&what, project, rule, body).await;
+            return self.renew(&what, project, rule, &pattern).await;
         }
+
         if let Some(rule) = rules.iter().find(|rule| !rule.disabled) {
-            // two rules add up, and a rule that somebody made is not ours to delete
+            // two rules add up, and sockel does not delete rules that people made
             let tags = rule.tag_selectors.as_deref().unwrap_or_default();
-            let there: Vec<String> = tags.iter().map(|tag| format!("{} {}", tag.decoration, tag.pattern)).collect();
-            let there = harmless(&there.join(", "), 100);
+            let selectors: Vec<String> = tags.iter().map(|tag| format!("{} {}", tag.decoration, tag.pattern)).collect();
+            let selectors = harmless(&selectors.join(", "), 100);
             let remedy = format!(
-                "there is another rule (`{there}`): remove it, or name its moving tags; wanted is `excludes {pattern}`"
+                "there is another rule (`{selectors}`): remove it, or name its moving tags; wanted is `excludes {pattern}`"
             );
             self.step(what, StepState::Left { remedy });
             return Ok(());
         }
-        let ask =
-            HarborRequest::post(format!("create {what}"), ["projects", project, "immutabletagrules"]).body(body).once();
-        self.act(&what, ask, None).await?;
+
+        let path = ["projects", project, "immutabletagrules"];
+        let request = HarborRequest::post(format!("create {what}"), path).body(immutability(&pattern)).once();
+        self.act(&what, request, None).await?;
         Ok(())
     }
 
-    /// Makes a rule of ours hold again, as it should be.
-    async fn renew(&mut self, what: &str, project: &str, rule: &ProjectRule, mut body: Value) -> Result<(), Error> {
+    /// Enables a rule of ours, and gives it the wanted pattern.
+    async fn renew(&mut self, what: &str, project: &str, rule: &ProjectRule, pattern: &str) -> Result<(), Error> {
         let identifier = rule.id.unwrap_or_default();
         let number = identifier.to_string();
-        let ask = |body: Value| {
-            let path = ["projects", project, "immutabletagrules", &number];
-            HarborRequest::put(format!("change {what}"), path).body(body)
-        };
-        body["id"] = identifier.into();
-        let wanted = body["tag_selectors"][0]["pattern"].as_str().unwrap_or_default().to_owned();
-        let there = harmless(rule.moving().unwrap_or_default(), 1000);
-        // Harbor either switches a rule or changes it (`src/controller/immutable`)
+        let path = ["projects", project, "immutabletagrules", &number];
+
+        // one request either enables a rule or changes it (`src/controller/immutable`)
         if rule.disabled {
             let switch = json!({"id": identifier, "disabled": false});
-            let is_on = self.act(what, ask(switch), Some("disabled → enabled".to_owned())).await?;
+            let request = HarborRequest::put(format!("change {what}"), path).body(switch);
+            let is_on = self.act(what, request, Some("disabled → enabled".to_owned())).await?;
             if !is_on && !self.dry {
                 return Ok(());
             }
         }
-        if there != wanted {
-            self.act(what, ask(body), Some(format!("moving tags: {there} → {wanted}"))).await?;
+
+        let present = harmless(rule.moving().unwrap_or_default(), 1000);
+        if present != pattern {
+            let mut body = immutability(pattern);
+            body["id"] = identifier.into();
+            let request = HarborRequest::put(format!("change {what}"), path).body(body);
+            self.act(what, request, Some(format!("moving tags: {present} → {pattern}"))).await?;
         }
         Ok(())
     }
 
-    /// Looks after the rule how much staging keeps.
+    /// Sets up the rule how many images staging keeps.
     pub(super) async fn retention(
         &mut self,
         project: &str,
@@ -205,39 +227,41 @@ impl SetupRun<'_, '_> {
             self.after_project([what], project);
             return Ok(());
         };
+
+        // 0 would delete an image while it is judged
         let keep = keep.max(1);
-        let body = retention(found.project_id, keep);
+        let mut body = retention(found.project_id, keep);
         let Some(identifier) = found.flag("retention_id").filter(|text| text.parse::<u64>().is_ok()) else {
-            let ask = HarborRequest::post(format!("create {what}"), ["retentions"]).body(body).once();
-            self.act(&what, ask, None).await?;
+            let request = HarborRequest::post(format!("create {what}"), ["retentions"]).body(body).once();
+            self.act(&what, request, None).await?;
             return Ok(());
         };
         let reply = self.harbor.call(HarborRequest::get(format!("read {what}"), ["retentions", identifier])).await;
         let policy = reply.and_then(|reply| reply.json::<RetentionPolicy>());
         let Some(policy) = self.look(&what, policy).await? else { return Ok(()) };
+
         let rules = policy.rules.unwrap_or_default();
         if rules.iter().any(|rule| rule.keeps(keep) && !rule.disabled) {
             self.step(what, StepState::Exists);
-        } else if let [rule] = &rules[..]
-            && rule.is_retention()
-        {
-            let mut body = body;
-            body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
-            let ask = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
-            let there = rule.count().map_or_else(|| "another number of".to_owned(), |count| format!("the {count}"));
-            let state = if rule.disabled { "disabled" } else { &there };
-            let change = format!("{state} → the {keep} most recently pushed of each repository");
-            self.act(&what, ask, Some(change)).await?;
-        } else if rules.iter().any(|rule| !rule.disabled) {
-            let remedy = format!("there are other rules; wanted is the {keep} most recently pushed of each repository");
-            self.step(what, StepState::Left { remedy });
-        } else {
-            let mut body = body;
-            body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
-            let ask = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
-            let change = format!("no rule → the {keep} most recently pushed of each repository");
-            self.act(&what, ask, Some(change)).await?;
+            return Ok(());
         }
+
+        let present = match &rules[..] {
+            [rule] if rule.is_retention() => rule.kept(),
+            // sockel does not replace rules that people made
+            rules if rules.iter().any(|rule| !rule.disabled) => {
+                let remedy =
+                    format!("there are other rules; wanted is the {keep} most recently pushed of each repository");
+                self.step(what, StepState::Left { remedy });
+                return Ok(());
+            }
+            _ => "no rule".to_owned(),
+        };
+
+        body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
+        let request = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
+        let change = format!("{present} → the {keep} most recently pushed of each repository");
+        self.act(&what, request, Some(change)).await?;
         Ok(())
     }
 }

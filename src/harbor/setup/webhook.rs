@@ -1,4 +1,4 @@
-//! The policy that tells a web hook of finished scans.
+//! The policy by which Harbor notifies a webhook of finished scans.
 
 use crate::harbor::Error;
 use crate::harbor::HarborRequest;
@@ -10,15 +10,15 @@ use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// What is told.
+/// The types of events that are sent.
 const EVENTS: [&str; 4] = ["SCANNING_COMPLETED", "SCANNING_FAILED", "SCANNING_STOPPED", "QUOTA_EXCEED"];
 
-/// Who is told of finished scans.
+/// The receiver of finished scans.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     /// Name of the policy.
     pub name: String,
-    /// Address that gets the events.
+    /// Address to which events are sent.
     pub address: String,
     /// Value of the `Authorization` header of each event.
     pub authorization: Option<Secret>,
@@ -44,15 +44,18 @@ struct WebhookTarget {
 }
 
 impl WebhookPolicy {
+    /// Tells whether the policy sends the wanted events, and only to the wanted address.
     fn fits(&self, webhook: &Webhook) -> bool {
         let events: BTreeSet<&str> = self.event_types.iter().flatten().map(String::as_str).collect();
         let targets = self.targets.as_deref().unwrap_or_default();
+        // a second target would send the events, and perhaps a secret, elsewhere as well
         let is_target = matches!(targets, [target] if target.address == webhook.address);
         self.enabled && is_target && events == BTreeSet::from(EVENTS)
     }
 }
 
 impl Webhook {
+    /// Returns the policy as Harbor takes it.
     fn body(&self) -> Value {
         let mut target = json!({"type": "http", "address": self.address, "skip_cert_verify": false});
         target["payload_format"] = "CloudEvents".into();
@@ -64,30 +67,33 @@ impl Webhook {
 }
 
 impl SetupRun<'_, '_> {
-    /// Looks after the policy. The secret of an existing one is not compared: Harbor does not show it.
+    /// Sets up the policy. The secret of an existing one is not compared: Harbor does not show it.
     pub(super) async fn webhook(&mut self, project: &str, is_there: bool, webhook: &Webhook) -> Result<(), Error> {
         let what = format!("webhook `{}` of project `{project}`", webhook.name);
         if !is_there {
             self.after_project([what], project);
             return Ok(());
         }
+
         let list = self
             .harbor
             .list(|| HarborRequest::get(format!("read {what}"), ["projects", project, "webhook", "policies"]));
         let policies: Result<Vec<WebhookPolicy>, Error> = list.await;
         let Some(policies) = self.look(&what, policies).await? else { return Ok(()) };
+
+        // policies of other names are left alone: people made them
         match policies.iter().find(|policy| policy.name == webhook.name) {
             Some(policy) if policy.fits(webhook) => self.step(what, StepState::Exists),
             Some(policy) => {
                 let identifier = policy.id.to_string();
                 let path = ["projects", project, "webhook", "policies", &identifier];
-                let ask = HarborRequest::put(format!("change {what}"), path).body(webhook.body());
-                self.act(&what, ask, Some("address or events".to_owned())).await?;
+                let request = HarborRequest::put(format!("change {what}"), path).body(webhook.body());
+                self.act(&what, request, Some("address or events".to_owned())).await?;
             }
             None => {
                 let path = ["projects", project, "webhook", "policies"];
-                let ask = HarborRequest::post(format!("create {what}"), path).body(webhook.body());
-                self.act(&what, ask, None).await?;
+                let request = HarborRequest::post(format!("create {what}"), path).body(webhook.body());
+                self.act(&what, request, None).await?;
             }
         }
         Ok(())

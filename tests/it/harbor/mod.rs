@@ -85,7 +85,7 @@ async fn names_a_login_that_does_not_work() {
     let url = || double.url().parse().unwrap();
     let error = Harbor::new(&host, url(), login("robot$gone", "marker")).discover().await.unwrap_err();
     assert_eq!(error.to_string(), "cannot ask Harbor for its version: Harbor does not accept the login `robot$gone`");
-    assert!(error.hints()[0].starts_with("look whether the robot exists"), "{:?}", error.hints());
+    assert!(error.hints()[0].starts_with("check whether the robot exists"), "{:?}", error.hints());
     assert_eq!((error.turn(), format!("{error:?}").contains("marker")), (Turn::Input, false));
     // Harbor takes wrong credentials for none on this page
     let page = br#"{"auth_mode":"db_auth","self_registration":false}"#;

@@ -207,7 +207,10 @@ async fn nothing_is_found_by_a_tag_before_it_is_complete() {
     let mut stage = Stage::set().await;
     stage.digest = Digest::of(b"absent");
     let error = stage.promote().await.unwrap_err();
-    assert!(matches!(&error, Error::NotFound { said, .. } if said == "it is not in the staging project"), "{error}");
+    assert!(
+        matches!(&error, Error::NotFound { message, .. } if message == "it is not in the staging project"),
+        "{error}"
+    );
     let mut stage = Stage::set().await;
     stage.labels.push("absent".to_owned());
     assert!(stage.promote().await.unwrap_err().to_string().contains("the project has no such label"));

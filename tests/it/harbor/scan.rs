@@ -138,7 +138,10 @@ async fn refusals_and_races() {
 
     double.has_no_scanner();
     let error = scan(&double, &digest).await.unwrap_err();
-    assert!(matches!(&error, Error::NotScannable { said, .. } if said.contains("no available scanner")), "{error}");
+    assert!(
+        matches!(&error, Error::NotScannable { message, .. } if message.contains("no available scanner")),
+        "{error}"
+    );
     let unsupported = Response::error(422, "UNPROCESSABLE_ENTITY", "it is an index");
     double.fault(Fault::new("POST", "*/scan", Trouble::Answer(unsupported)));
     assert!(matches!(scan(&double, &digest).await, Err(Error::NotScannable { .. })));
@@ -199,8 +202,8 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
     // report, database's time, beginning of the doubt
     let table = [
         (low(), Some(old), "the scanner's vulnerability database is of 2020-01-01"),
-        (low(), Some("soon"), "nobody says how old"),
-        (low(), None, "nobody says how old"),
+        (low(), Some("soon"), "vulnerability database is unknown"),
+        (low(), None, "vulnerability database is unknown"),
         (low().generated_at(old), Some(""), "the report is of 2020-01-01"),
         (low().generated_at(""), Some(""), "the report does not say when"),
         (low().by("", ""), Some(""), "the report does not name its scanner"),
@@ -209,7 +212,7 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
         (
             Report::silent(),
             Some(""),
-            "the report has no finding of any severity: whether the scanner saw the 80 packages",
+            "the report has no finding of any severity, so it does not show whether the scanner saw the 80 packages",
         ),
     ];
     for (report, database, expected) in table {
