@@ -13,32 +13,32 @@ use crate::values::Platform;
 
 /// Build images from their lock files
 ///
-/// Fetches what the store does not have, makes the layers, and writes the images. Without a change nothing is done.
-/// Images without a lock file, or with one that does not answer the recipes any more, are locked first.
+/// Downloads missing packages, assembles the layers and writes the images. If nothing changed, there is nothing to do.
+/// Images without a lock file, or with one that no longer matches the recipes, are locked first.
 ///
 /// Example: sockel build tomcat-11 --locked -o oci:out
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to build; all when none is named
+    /// Images to build [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Where to write: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated [default: oci:out]
+    /// Output: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated [default: oci:out]
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<Output>,
-    /// Build only this platform, such as linux/amd64; may be repeated
+    /// Build this platform only, such as linux/amd64; may be repeated
     #[arg(long, value_name = "PLATFORM")]
     platform: Vec<Platform>,
-    /// Refuse to build when a lock file is missing or does not answer the recipes
+    /// Fail if a lock file is missing or does not match the recipes
     #[arg(long, conflicts_with = "refresh")]
     locked: bool,
-    /// When archives have dropped packages that are locked, lock these images anew and build them with what there is
+    /// If the archives have dropped or superseded locked packages, update the lock files and build with current packages
     #[arg(long)]
     refresh: bool,
-    /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
-    /// https://HOST/REPOSITORY:TAG. The locks must answer the recipes
+    /// Take all packages from this bundle instead of the archives: oci:DIR, oci-archive:FILE or
+    /// https://HOST/REPOSITORY:TAG. The lock files must match the recipes
     #[arg(long, value_name = "BUNDLE", conflicts_with = "refresh")]
     bundle: Option<BundleLocation>,
-    /// Format of the layers: gzip (read by every consumer) or zstd (smaller and faster)
+    /// Layer compression: gzip (supported everywhere) or zstd (smaller and faster)
     #[arg(long, value_name = "FORMAT", default_value = "gzip", value_parser = ["gzip", "zstd"])]
     compression: String,
 }

@@ -15,26 +15,26 @@ use crate::values::Digest;
 use crate::values::Platform;
 use serde::Serialize;
 
-/// Write everything that a build needs as one OCI artifact
+/// Write everything that a build needs into one OCI artifact
 ///
-/// A bundle holds the lock files, the InRelease files and Packages indexes that they name, the archives' keys, and all
-/// packages. Archives drop old versions within days; `sockel build --bundle` and `sockel publish --bundle` need no archive
-/// at all, and verify everything again: each package by the project's own lock, and by an index that the project's own
-/// pinned keys signed. The same locks give the same digest.
+/// A bundle contains the lock files, the InRelease files and Packages indexes that they name, the archives' keys, and all
+/// packages. Archives drop old versions within days. `sockel build --bundle` and `sockel publish --bundle` need no archive
+/// and verify everything again: each package against the project's own lock, and against an index signed by a key that the
+/// project pins. The same locks give the same digest.
 ///
-/// Where nobody has the InRelease file of a lock any more, the current one is bundled, if its indexes prove every package;
-/// this is said, and written in the bundle. `Valid-Until` is judged for the time of the lock.
+/// If the InRelease file of a lock is no longer available, the current one is used, provided that its indexes list every
+/// package. sockel warns about it and records it in the bundle. `Valid-Until` is checked for the time of the lock.
 ///
 /// Example: sockel bundle tomcat-11 -o oci-archive:tomcat-11.bundle.tar
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to bundle, with those that they stand on; all when none is named
+    /// Images to bundle, together with their parents [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Where to write: oci:DIR, oci-archive:FILE or https://HOST/REPOSITORY:TAG
+    /// Output: oci:DIR, oci-archive:FILE or https://HOST/REPOSITORY:TAG
     #[arg(short, long, value_name = "OUTPUT", default_value = "oci:bundle")]
     output: BundleLocation,
-    /// Bundle only what this platform needs, such as linux/amd64; may be repeated
+    /// Bundle packages for this platform only, such as linux/amd64; may be repeated
     #[arg(long, value_name = "PLATFORM")]
     platform: Vec<Platform>,
 }

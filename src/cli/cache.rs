@@ -7,10 +7,10 @@ use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::jobs;
 
-/// Look after the store
+/// Inspect and clean the store
 ///
-/// The store keeps downloads, unpacked packages and finished layers. It may be deleted at any time: what is missing is
-/// fetched and made anew.
+/// The store keeps downloads, unpacked packages and finished layers. You can delete it at any time: sockel downloads and
+/// builds again what is missing.
 ///
 /// Example: sockel cache prune --days 30
 #[derive(Debug, clap::Args)]
@@ -21,25 +21,26 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum CacheAction {
-    /// Show how large the parts of the store are
+    /// Show the size of each part of the store
     ///
     /// Example: sockel cache info
     Info,
-    /// Remove what was not used for some time
+    /// Remove what has not been used for some time
     ///
-    /// Waits until no other command uses the store. With `--registry`, the shared cache of the registry file is pruned
-    /// instead: entries that no lock file here asks for. Signed states that lock files here name stay in both. The registry's garbage collection frees the space.
+    /// Waits until no other command uses the store. With `--registry`, prunes the shared cache named in the registry file
+    /// instead: entries not referenced by any lock file of this project. Signed archive states that a lock file names are
+    /// always kept. The registry's own garbage collection frees the space.
     ///
     /// Example: sockel cache prune --days 7
     Prune {
-        /// Keep what was used within so many days; 0 removes everything
+        /// Keep what was used within this many days; 0 removes everything
         #[arg(long, value_name = "N", default_value_t = 30)]
         days: u32,
         /// Prune the shared cache in the registry instead of the store
         #[arg(long)]
         registry: bool,
     },
-    /// Read everything, and remove what is damaged
+    /// Check every file and remove damaged ones
     ///
     /// Example: sockel cache verify
     Verify,

@@ -16,28 +16,28 @@ use std::path::PathBuf;
 
 /// Show what changed between two images, or between two lock files
 ///
-/// An image is written `NAME:TAG` and looked for in a layout, or `https://HOST/REPOSITORY:TAG` (or `@DIGEST`) and pulled
-/// into the store: packages, files, settings, and the bytes that a consumer must pull again. A lock file is written as its path, or as the name of an image, which stands for its lock file in
-/// the project.
+/// For images, shows changed packages, files and settings, and how many bytes a consumer must pull again. An image is
+/// `NAME:TAG` in a layout, or `https://HOST/REPOSITORY:TAG` (or `@DIGEST`), which is pulled into the store. A lock file is a
+/// path, or the name of an image in the project.
 ///
 /// Example: sockel diff java-25:25 tomcat-11:11
 ///
 /// Example: git show HEAD~1:base-images/java-25.lock.yaml > /tmp/old.yaml; sockel diff /tmp/old.yaml java-25
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The side before
+    /// The older image or lock file
     #[arg(value_name = "A")]
     before: String,
-    /// The side after
+    /// The newer image or lock file
     #[arg(value_name = "B")]
     after: String,
-    /// OCI layout that holds the images
+    /// OCI layout with the images
     #[arg(long, value_name = "DIR", default_value = "out")]
     layout: PathBuf,
-    /// OCI layout that holds image A, where it is another one
+    /// OCI layout with image A, if it is a different one
     #[arg(long, value_name = "DIR")]
     old_layout: Option<PathBuf>,
-    /// Platform to compare; the first one of each image when none is named
+    /// Platform to compare [default: the first one of each image]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 }

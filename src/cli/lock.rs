@@ -14,28 +14,28 @@ use std::path::PathBuf;
 
 /// Choose the packages of images and write their lock files
 ///
-/// Reads the signed archives that the recipes name, chooses the newest packages that fit together, and writes
-/// `base-images/<image>.lock.yaml` where something changed. Images that others stand on are locked with them.
+/// Reads the signed archives named in the recipes, chooses the newest packages that work together, and writes
+/// `base-images/<image>.lock.yaml` if something changed. Parent images are locked too.
 ///
 /// Example: sockel lock tomcat-11 --dry-run
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to lock; all when none is named
+    /// Images to lock [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Only tell whether the lock files answer the recipes, and prove them from the signed archives. Exits with 1 if they
-    /// do not, and with 3 if that cannot be checked, as with `--offline` on a machine that never saw those archives
+    /// Check that the lock files match the recipes and that the signed archives prove them; write nothing. Exits with 1 if
+    /// they do not, and with 3 if that cannot be checked, such as with `--offline` on a new machine
     #[arg(long, conflicts_with_all = ["dry_run", "pockets", "accept_older_archives"])]
     check: bool,
-    /// Show what would change, write no lock file
+    /// Show what would change; write no lock file
     #[arg(long)]
     dry_run: bool,
-    /// Show what these pockets of the archives alone would give, such as release,updates. Lock files name every pocket of
-    /// their recipe: to do without one for good, take it out of the recipe
+    /// Choose only from these pockets of the archives, such as release,updates. To drop a pocket for good, remove it from the
+    /// recipe: lock files always name every pocket of their recipe
     #[arg(long, value_name = "POCKETS", value_delimiter = ',', requires = "dry_run")]
     pockets: Vec<String>,
-    /// Take archives that are older than the lock files or this machine know, for this reason; without it they are refused,
-    /// because somebody may be holding patches back
+    /// Accept archives older than the ones in the lock files or already seen, and state why. By default they are refused:
+    /// somebody may be holding back patches
     #[arg(long, value_name = "REASON")]
     accept_older_archives: Option<String>,
 }

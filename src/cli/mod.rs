@@ -48,11 +48,11 @@ use std::sync::Arc;
 
 /// Builds hardened, reproducible container base images from signed APT archives: no daemon, no root
 ///
-/// Recipes (`recipes/*.yaml`) say what a level adds to the level below; base images (`base-images/*.yaml`) say which recipe
-/// becomes an image; lock files (`base-images/*.lock.yaml`) say exactly which packages are in it.
+/// A recipe (`recipes/*.yaml`) describes what one level adds to its parent. A base image (`base-images/*.yaml`) turns a
+/// recipe into a published image. A lock file (`base-images/*.lock.yaml`) lists exactly which packages are in it.
 ///
-/// Exit codes: 0 done, 1 the input must change, 2 usage, 3 network, archive, registry or disk failed (another try may
-/// help), 4 policy said no, 70 internal error.
+/// Exit codes: 0 success; 1 the input must change; 2 usage error; 3 network, archive, registry or disk failed, a retry may
+/// help; 4 refused by policy; 70 internal error.
 #[derive(Debug, Parser)]
 #[command(name = "sockel", version, max_term_width = 120, arg_required_else_help = true, verbatim_doc_comment)]
 struct Cli {

@@ -28,51 +28,51 @@ enum PipelineEngine {
     Tekton,
 }
 
-/// Write what must be built now as a graph, or as a pipeline of the engine that runs it
+/// Write a graph of what must be built, or a pipeline for the engine that runs it
 ///
-/// Every image that is not built yet becomes a job, `sockel publish IMAGE`, behind the job of the image that it stands
-/// on. Jobs hand each other nothing: results go through the registry. Images that are in the store already are skipped,
-/// which is said; with `--published` those are skipped whose tags all stand for them in the registry, which is what an
-/// empty runner wants. Locks are taken as they are.
+/// Every image that still has to be built becomes a job, `sockel publish IMAGE`, that runs after the job of its parent. Jobs
+/// exchange results through the registry only. Images that the store already has are skipped. With `--published`, images are
+/// skipped whose tags in the registry already point at the current build; use this on runners with an empty store. Lock
+/// files are used as they are.
 ///
 /// Example: sockel plan --published --engine gitlab -o pipeline.yaml
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to plan, with those that they stand on; all when none is named
+    /// Images to plan, together with their parents [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// What runs the plan; a table for people when none is named
+    /// Engine that runs the plan [default: a table for people]
     #[arg(long, value_enum, value_name = "ENGINE")]
     engine: Option<PipelineEngine>,
-    /// Write into this file instead of to standard output
+    /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Skip what stands in the registry, not what is in the store
+    /// Skip images that are published instead of those in the store
     #[arg(long)]
     published: bool,
-    /// Build every platform in a job of its own before the one that publishes. Helps where jobs share a store: runners on
-    /// one machine, or `--store-claim`
+    /// Build every platform in a separate job before the job that publishes. Useful if jobs share a store: runners on one
+    /// machine, or `--store-claim`
     #[arg(long)]
     per_platform: bool,
-    /// Image with sockel in which jobs run; Argo and Tekton need one, GitLab jobs run where their runner does without it
+    /// Container image with sockel that jobs run in; required for Argo and Tekton, optional for GitLab
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// Git repository with recipes and locks, for Argo and Tekton; GitLab brings its own
+    /// Git repository with recipes and lock files, for Argo and Tekton; GitLab provides it
     #[arg(long, value_name = "URL")]
     source: Option<String>,
     /// Commit, branch or tag of that repository
     #[arg(long, value_name = "REVISION", default_value = "main")]
     revision: String,
-    /// Kubernetes secret of type `kubernetes.io/dockerconfigjson` with the registry's login, for Argo and Tekton
+    /// Kubernetes secret of type `kubernetes.io/dockerconfigjson` with the registry login, for Argo and Tekton
     #[arg(long, value_name = "NAME")]
     login_secret: Option<String>,
-    /// `PersistentVolumeClaim` with the store that jobs share, for Argo and Tekton
+    /// `PersistentVolumeClaim` for a store that jobs share, for Argo and Tekton
     #[arg(long, value_name = "NAME")]
     store_claim: Option<String>,
-    /// Where to publish: `https://HOST/PROJECT` or `oci:DIR`; instead of the target of the registry file
+    /// Publish to `https://HOST/PROJECT` or `oci:DIR` instead of the target in the registry file
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
-    /// File that says where images are published [default: base-images/registry.yaml]
+    /// Registry file [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
 }

@@ -15,14 +15,14 @@ use std::path::PathBuf;
 
 /// Move an application image onto a patched base image without rebuilding it
 ///
-/// IMAGE is an image that was built `FROM` one of ours, by whatever builder: `https://HOST/REPOSITORY:TAG` (or `@DIGEST`),
-/// or `oci:DIR:NAME`. Its layers must begin with exactly the layers of an image in the base's repository; it then gets the
-/// newest image there that has the same name and the same parameters as base. Its own layers stay the same digests, and
-/// settings that it inherited unchanged follow the new base. Where both live in one registry, no layer is sent.
+/// IMAGE is an image that any builder built `FROM` one of our base images: `https://HOST/REPOSITORY:TAG` (or `@DIGEST`), or
+/// `oci:DIR:NAME`. Its lowest layers must be exactly those of an image in the base image's repository. sockel replaces them
+/// with the layers of the newest image there that has the same name and parameters. The application's own layers keep their
+/// digests, and settings that it inherited unchanged follow the new base image. Within one registry, no layer is sent.
 ///
-/// The base's repository comes from the image's annotations, when it is in the same registry or that of the registry
-/// file, else from the inherited label with the name of our image, else from `--base` or `--onto`. Everything that speaks
-/// against the move is told at once (exit code 4).
+/// sockel finds the base image's repository from the image's annotations if they name the same registry or that of the
+/// registry file, otherwise from the inherited label with the base image's name, otherwise from `--base` or `--onto`. All
+/// objections are reported together (exit code 4).
 ///
 /// Example: sockel rebase oci:shop:web:1.4 --dry-run
 #[derive(Debug, clap::Args)]
@@ -30,26 +30,26 @@ pub(crate) struct Args {
     /// The application image
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// The new base, instead of the newest compatible one
+    /// New base image [default: the newest compatible one]
     #[arg(long, value_name = "BASE-IMAGE")]
     onto: Option<String>,
-    /// Where its bases are: https://HOST/REPOSITORY or oci:DIR
+    /// Repository of its base images: https://HOST/REPOSITORY or oci:DIR
     #[arg(long, value_name = "REPOSITORY", conflicts_with = "onto")]
     base: Option<String>,
-    /// Tag for the result, instead of the image's own; may be repeated
+    /// Tag for the result; may be repeated [default: the image's own]
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Allow the named base to be older than the one that the image stands on
+    /// Allow a base image that is older than the current one
     #[arg(long, requires = "onto")]
     older: bool,
-    /// Read layers to find out whether the image replaces files that the base's patches change: `auto` does when at most
-    /// 200 MB must be fetched, and says when it does not
+    /// Read layers to find files that both the application and the base image's patches change. `auto` does so if at most
+    /// 200 MB must be downloaded, and says if it does not
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     check_files: CheckFiles,
-    /// File that says where images are published [default: base-images/registry.yaml]
+    /// Registry file [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
-    /// Only say what would be done
+    /// Show what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -16,21 +16,15 @@ fn section(command: &Command, depth: usize, text: &mut String) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     text.push_str(&format!("\n{} `{name}`\n\n", "#".repeat(depth)));
     if let Some(about) = command.get_long_about().or_else(|| command.get_about()) {
-        text.push_str(&format!("{}\n\n", about.to_string().trim_end().replace("\nExample: ", "\nExample: `").as_str()));
-        // an example is the last line of its help text
-        if about.to_string().contains("\nExample: ") {
-            text.truncate(text.trim_end().len());
-            text.push_str("`\n\n");
+        for line in about.to_string().trim_end().lines() {
+            text.push_str(&help_line(line));
         }
+        text.push('\n');
     }
+
     let usage = command.clone().render_usage().to_string();
     text.push_str(&format!("`{}`\n", usage.trim_start_matches("Usage: ").trim()));
-    let own = |arg: &&Arg| {
-        !arg.is_hide_set()
-            && !matches!(arg.get_id().as_str(), "help" | "version")
-            && (depth == 2 || !arg.is_global_set())
-    };
-    let arguments: Vec<&Arg> = command.get_arguments().filter(own).collect();
+    let arguments: Vec<&Arg> = command.get_arguments().filter(|argument| is_listed(argument, depth)).collect();
     if !arguments.is_empty() {
         text.push_str("\n| argument | meaning |\n|---|---|\n");
     }
@@ -40,6 +34,20 @@ fn section(command: &Command, depth: usize, text: &mut String) {
     for child in command.get_subcommands().filter(|child| child.get_name() != "help") {
         section(child, depth + 1, text);
     }
+}
+
+/// Returns a line of a help text; commands in examples are code.
+fn help_line(line: &str) -> String {
+    match line.strip_prefix("Example: ") {
+        Some(example) => format!("Example: `{example}`\n"),
+        None => format!("{line}\n"),
+    }
+}
+
+/// Tells whether an argument belongs in the table of a command. Global ones are listed once, at the top.
+fn is_listed(argument: &Arg, depth: usize) -> bool {
+    let is_common = matches!(argument.get_id().as_str(), "help" | "version");
+    !argument.is_hide_set() && !is_common && (depth == 2 || !argument.is_global_set())
 }
 
 fn row(argument: &Arg) -> String {

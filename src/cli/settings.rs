@@ -45,22 +45,22 @@ pub(crate) enum Color {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Form of the answer on standard output
+    /// Output format on standard output
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// Form of messages and progress on standard error; json is one object a line
+    /// Format of messages and progress on standard error; json writes one object per line
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
-    /// Say nothing but warnings and errors
+    /// Show only warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more about what is done
+    /// Show more details
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Use only what is in the store; refuse every network access
+    /// Use only what the store has; refuse all network access
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// Folder of the store; where others may write to it, or it has other files, the store is `sockel-UID` in it
+    /// Folder of the store. If others can write to it, or it contains other files, the store is `sockel-UID` inside it
     /// [env: SOCKEL_STORE] [default: sockel in the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
@@ -70,10 +70,10 @@ pub(crate) struct GlobalArgs {
     /// Number of worker threads [env: SOCKEL_THREADS] [default: one per processor]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Address tried first for an archive of the recipes; may be repeated [env: SOCKEL_MIRRORS, separated by blanks]
+    /// Address to try first for an archive of the recipes; may be repeated [env: SOCKEL_MIRRORS, separated by spaces]
     #[arg(long, global = true, value_name = "NAME=URL", value_parser = mirror)]
     pub(crate) mirror: Vec<(String, String)>,
-    /// PEM file with certificate authorities to trust for HTTPS besides the system's
+    /// PEM file with certificate authorities to trust for HTTPS in addition to the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// When to use colours

@@ -15,21 +15,21 @@ use crate::values::Epoch;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 
-/// Show which images are due: cadence of updates, age, end of life of their distribution
+/// Show which images need a rebuild, and when their release reaches end of life
 ///
-/// Looks at lock files, at when `sockel update` last ran with this store and since when it has seen an urgent update,
-/// and at data that comes with sockel (Debian's distro-info-data); needs no network. `sockel update` says what is new.
+/// Uses the lock files, the times at which `sockel update` last ran with this store and first saw an urgent update, and
+/// release dates that come with sockel (Debian's distro-info-data). Needs no network. `sockel update` shows what is new.
 ///
 /// Example: sockel status --older-than 30 --fail-on overdue
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to look at; all when none is named
+    /// Images to check [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Mark images whose lock is older than so many days
+    /// Mark images whose lock is older than this many days
     #[arg(long, value_name = "DAYS")]
     older_than: Option<u32>,
-    /// Exit with 4 when an image is overdue, older than `--older-than` says, or its release is not supported any more
+    /// Exit with 4 if an image is overdue, older than `--older-than`, or its release is no longer supported
     #[arg(long, value_name = "WHAT")]
     fail_on: Vec<DueReason>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 /// What can be found wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DueReason {
-    /// Not looked for news within `rebuild.every`, or an urgent update not taken within `rebuild.urgent-within`
+    /// Not checked for updates within `rebuild.every`, or an urgent update not applied within `rebuild.urgent-within`
     Overdue,
     /// Older than `--older-than`
     Old,

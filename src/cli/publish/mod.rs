@@ -13,36 +13,36 @@ use crate::jobs::publish::PublishRequest;
 use crate::jobs::publish::WriteBackRequest;
 use std::path::PathBuf;
 
-/// Publish images to a registry, past Harbor's scanner, or into an OCI layout folder
+/// Publish images to a registry, with Harbor's scan and a gate, or to an OCI layout folder
 ///
-/// Builds what is not built, from the lock files as they are. With a Harbor, images are pushed by digest, scanned, judged
-/// by the gate of `base-images/registry.yaml`, promoted to the release project, and get their tags last. With any other
-/// registry there is no scan, which is said. What is there already is not sent again.
+/// Builds images that are not built yet, from the lock files as they are. With Harbor, sockel pushes each image by digest,
+/// scans it, applies the gate of `base-images/registry.yaml`, promotes it to the release project, and sets its tags last.
+/// Other registries have no scanner; sockel warns that nothing was scanned. Existing blobs are not sent again.
 ///
 /// Example: sockel publish tomcat-11 --dry-run
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to publish; all when none is named
+    /// Images to publish [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Where to: `https://HOST/PROJECT` or `oci:DIR`; instead of the target and projects of the registry file
+    /// Publish to `https://HOST/PROJECT` or `oci:DIR` instead of the target and projects in the registry file
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
-    /// File that says where images are published [default: base-images/registry.yaml]
+    /// Registry file [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
-    /// Create Harbor's projects with their rules, quotas and robots instead of publishing; may be repeated. Needs an
+    /// Instead of publishing, set up Harbor's projects with rules, quotas and robot accounts; safe to repeat. Needs an
     /// administrator's login, from the environment or Docker's configuration
     #[arg(long, conflicts_with_all = ["images", "to"])]
     setup: bool,
-    /// Only say what would be done
+    /// Show what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Let tags go back to an older state, for this reason; without it an image whose tags stand for a newer state is left
-    /// alone
+    /// Allow tags to move back to an older state, and state why. By default images with newer published tags are left
+    /// unchanged
     #[arg(long, value_name = "REASON", conflicts_with = "setup")]
     accept_older_release: Option<String>,
-    /// Take all packages from this bundle, and nothing from archives: oci:DIR, oci-archive:FILE or
+    /// Take all packages from this bundle instead of the archives: oci:DIR, oci-archive:FILE or
     /// https://HOST/REPOSITORY:TAG
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<BundleLocation>,
@@ -53,14 +53,14 @@ pub(crate) struct Args {
 /// Which Git checkout is told about published images.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct WriteBackArgs {
-    /// Put the digests of the published images into the Kustomize files, Helm values and manifests of this folder of a
-    /// Git checkout, and commit them; references under other tags are left alone
+    /// Write the digests of published images into the Kustomize files, Helm values and manifests below this folder of a Git
+    /// checkout, and commit them. References with other tags stay unchanged
     #[arg(long, value_name = "DIR")]
     write_back: Option<PathBuf>,
-    /// Author of that commit, `NAME <MAIL>` [default: Git's own configuration]
+    /// Author of that commit, `NAME <MAIL>` [default: from Git's configuration]
     #[arg(long, value_name = "AUTHOR", requires = "write_back")]
     write_back_author: Option<String>,
-    /// Push that commit with the checkout's own remote and branch
+    /// Push that commit to the remote and branch of the checkout
     #[arg(long, requires = "write_back")]
     write_back_push: bool,
 }

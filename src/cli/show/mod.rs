@@ -12,7 +12,7 @@ use crate::values::Platform;
 
 /// Show what an image consists of, and why
 ///
-/// Packages come from the lock file; layers and files from the store, so build the image first.
+/// Packages come from the lock file. Layers and files come from the store, so build the image first.
 ///
 /// Example: sockel show tomcat-11 --packages
 #[derive(Debug, clap::Args)]
@@ -20,16 +20,16 @@ pub(crate) struct Args {
     /// The image
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// The platform; the first one of the image when none is named
+    /// Platform [default: the first one of the image]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
-    /// Show one path: what it is, and which package, recipe or generator it comes from
+    /// Show one path and the package, recipe or generator that it comes from
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
     /// Show the layers
     #[arg(long)]
     layers: bool,
-    /// Show every package with its version, where it comes from, and why it is there
+    /// Show every package with its version, its source, and why it is needed
     #[arg(long)]
     packages: bool,
     /// Show the N largest files

@@ -16,17 +16,18 @@ use crate::jobs::update::Worker;
 use crate::sys::fs;
 use std::path::PathBuf;
 
-/// Look for patches in the archives; build and publish what they reach
+/// Find patches in the archives; build and publish the images that they affect
 ///
-/// Reads the archives' indexes, locks every image anew, and says per image what changed, which vulnerabilities that fixes,
-/// who stands on it, and how much consumers will pull again. Nothing is written without `--write` or `--publish`. With `--publish` this is the whole
-/// scheduled job: lock, build, publish; it may be repeated and killed at any time, and the next run goes on. One image's
-/// failure does not stop the others. Exits with 4 when `--fail-on` says so.
+/// Reads the archives' indexes, locks every image again, and shows for each image what changed, which vulnerabilities that
+/// fixes, which images are built on it, and how much consumers will pull again. Nothing is written without `--write` or
+/// `--publish`. With `--publish` this is the whole scheduled job: lock, build, publish. You can repeat or kill it at any
+/// time; the next run continues. One image's failure does not stop the others. Exits with 4 if an update reaches the
+/// urgency given by `--fail-on`.
 ///
 /// Example: sockel update --publish --report update.json
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Images to look at; all when none is named
+    /// Images to update [default: all]
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
     /// Write the new lock files
@@ -35,39 +36,39 @@ pub(crate) struct Args {
     /// Write the new lock files, build all images and publish them as `sockel publish` does
     #[arg(long)]
     publish: bool,
-    /// Only say what would be done
+    /// Show what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Where to publish: `https://HOST/PROJECT` or `oci:DIR`; instead of the target of the registry file
+    /// Publish to `https://HOST/PROJECT` or `oci:DIR` instead of the target in the registry file
     #[arg(long, value_name = "TARGET", requires = "publish")]
     to: Option<String>,
-    /// File that says where images are published [default: base-images/registry.yaml]
+    /// Registry file [default: base-images/registry.yaml]
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
-    /// Show what these pockets of the archives alone would give, such as release,updates. Lock files name every pocket of
-    /// their recipe
+    /// Choose only from these pockets of the archives, such as release,updates; for looking only, since lock files name every
+    /// pocket of their recipe
     #[arg(long, value_name = "POCKETS", value_delimiter = ',', conflicts_with_all = ["write", "publish"])]
     pockets: Vec<String>,
-    /// Take archives that are older than the lock files or this machine know, for this reason; without it they are refused,
-    /// because somebody may be holding patches back
+    /// Accept archives older than the ones in the lock files or already seen, and state why. By default they are refused:
+    /// somebody may be holding back patches
     #[arg(long, value_name = "REASON")]
     accept_older_archives: Option<String>,
-    /// This is one of several machines that do the same at the same time: which one, of how many. Each begins at another
-    /// place and passes over what another one has published
+    /// Run as worker I of N that share the work at the same time; workers start at different images and skip those already
+    /// published
     #[arg(long, value_name = "I/N", requires = "publish", value_parser = worker)]
     worker: Option<Worker>,
     #[command(flatten)]
     write_back: WriteBackArgs,
-    /// Exit with 4 when an update is at least so urgent: routine, security, or urgent
+    /// Exit with 4 if an update is at least this urgent: routine, security, or urgent
     #[arg(long, value_name = "URGENCY", value_parser = urgency)]
     fail_on: Option<UpgradeUrgency>,
-    /// Write figures in Prometheus' text format into this file, for node_exporter's textfile collector
+    /// Write metrics in Prometheus' text format to this file, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
-    /// Put the same figures into the Pushgateway at this address
+    /// Push the same metrics to the Pushgateway at this address
     #[arg(long, value_name = "URL")]
     push_gateway: Option<url::Url>,
-    /// Write the JSON answer into this file, too
+    /// Also write the JSON answer to this file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
