@@ -210,6 +210,7 @@ pub fn build(
     }
 }
 
+/// Builds once: finds what is known, proves the locks of the rest, and builds it.
 fn attempt(
     orders: &[Pinned<'_>],
     options: &BuildOptions,
@@ -237,16 +238,10 @@ fn attempt(
         return Ok(done);
     }
 
-    // before any download: an edited lock must not even decide what is fetched
-    let prover = Prover {
-        http,
-        store,
-        mirrors: &options.mirrors,
-        ledger,
-        engine: layer::ENGINE_FORMAT,
-        now: clock::now(),
-        reporter,
-    };
+    // before anything else: an edited lock must not even decide what is fetched
+    let mirrors = &options.mirrors;
+    let (engine, now) = (layer::ENGINE_FORMAT, clock::now());
+    let prover = Prover { http, store, mirrors, ledger, engine, now, reporter };
     prover.prove(&claims(orders, &needed))?;
 
     let work: Vec<&Pinned<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
@@ -344,36 +339,14 @@ fn build_image(
     let mut built = BuiltImage::unfinished(key, definition);
     let mut manifests = Vec::new();
     for platform in platforms(definition, options) {
-        let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
-
         let base = parent.and_then(|parent| parent.base(platform));
-        let annotations = image::annotations(definition, &AnnotationSources { base, ..sources.clone() });
-        let parts = image::PlatformImageParts {
-            image: &definition.image,
-            platform,
-            levels: definition.levels_for(platform),
-            layers: &layers,
-            annotations: &annotations,
-        };
-        let (config, manifest) = image::compose(&parts, options.compression, lock.epoch)?;
-        levels.store.add(&config.bytes)?;
-        levels.store.add(&manifest.bytes)?;
-
-        let named = (manifest.digest, manifest.bytes.len() as u64);
-        manifests.push(image::platform_descriptor(&named.0, named.1, platform));
-        let packages = lock.levels.iter().filter_map(|level| level.packages.get(&platform)).map(Vec::len).sum();
-        built.platforms.push(BuiltPlatform {
-            platform,
-            manifest: named,
-            config: (config.digest, config.bytes.len() as u64),
-            layers,
-            reused,
-            packages,
-            scanner_files,
-        });
+        let sources = AnnotationSources { base, ..sources.clone() };
+        let image = build_platform(order, options, platform, &sources, levels)?;
+        manifests.push(image::platform_descriptor(&image.manifest.0, image.manifest.1, platform));
+        built.platforms.push(image);
     }
 
-    // the index names the parent's index as its base, each manifest the parent's manifest of the same platform
+    // each manifest names the parent's manifest of its platform as the base, the index names the parent's index
     let base = parent.and_then(BuiltImage::base_index);
     let annotations = image::annotations(definition, &AnnotationSources { base, ..sources.clone() });
     let index = image::index(&manifests, &annotations);
@@ -384,4 +357,38 @@ fn build_image(
     built.version = sources.version;
     built.new = true;
     Ok(built)
+}
+
+/// Builds one image for one platform: layers, configuration and manifest.
+fn build_platform(
+    order: &Pinned<'_>,
+    options: &BuildOptions,
+    platform: Platform,
+    sources: &AnnotationSources,
+    levels: &Levels<'_>,
+) -> Result<BuiltPlatform, Error> {
+    let Pinned { definition, lock } = order;
+    let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
+
+    let annotations = image::annotations(definition, sources);
+    let parts = image::PlatformImageParts {
+        image: &definition.image,
+        platform,
+        levels: definition.levels_for(platform),
+        layers: &layers,
+        annotations: &annotations,
+    };
+    let (config, manifest) = image::compose(&parts, options.compression, lock.epoch)?;
+    levels.store.add(&config.bytes)?;
+    levels.store.add(&manifest.bytes)?;
+
+    Ok(BuiltPlatform {
+        platform,
+        manifest: (manifest.digest, manifest.bytes.len() as u64),
+        config: (config.digest, config.bytes.len() as u64),
+        layers,
+        reused,
+        packages: lock.packages(platform).count(),
+        scanner_files,
+    })
 }
