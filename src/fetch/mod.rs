@@ -295,18 +295,7 @@ pub fn fetch(
         }
     }
 
-    // all at the beginning, so that the total is known while the first downloads run
-    for package in missing.values() {
-        reporter.event(ProgressEvent::Started {
-            stage: ProgressStage::Download,
-            total: package.size,
-            what: package.title(),
-        });
-    }
-    let jobs = missing.values().map(|package| DownloadJob { wanted: package, store, http, reporter }.run());
-    // collected, not stopped at the first error: the next run resumes with fewer packages
-    let results = http.block_on(stream::iter(jobs).buffer_unordered(PARALLEL).collect::<Vec<_>>())?;
-    for result in results {
+    for result in download(&missing, store, http, reporter)? {
         match result {
             Ok((digest, sha512, bytes)) => {
                 fetched.downloaded += bytes;
@@ -317,6 +306,34 @@ pub fn fetch(
     }
 
     if problems.is_empty() { Ok(fetched) } else { Err(summarized(problems)) }
+}
+
+/// What comes of a download: digest, SHA-512, and how many bytes came over the network.
+type DownloadResult = Result<(Digest, String, u64), FetchProblem>;
+
+/// Downloads packages, some at a time; one that fails does not stop the others.
+fn download(
+    missing: &BTreeMap<Digest, &WantedPackage>,
+    store: &Store,
+    http: &HttpClient,
+    reporter: &dyn ProgressReporter,
+) -> Result<Vec<DownloadResult>, Error> {
+    // the common case: no runtime, no thread
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+
+    // all at the beginning, so that the total is known while the first downloads run
+    for package in missing.values() {
+        reporter.event(ProgressEvent::Started {
+            stage: ProgressStage::Download,
+            total: package.size,
+            what: package.title(),
+        });
+    }
+    let jobs = missing.values().map(|package| DownloadJob { wanted: package, store, http, reporter }.run());
+    // collected, not stopped at the first error: the next run resumes with fewer packages
+    Ok(http.block_on(stream::iter(jobs).buffer_unordered(PARALLEL).collect::<Vec<_>>())?)
 }
 
 /// Turns the problems of single packages into one error.
@@ -340,8 +357,8 @@ struct DownloadJob<'a> {
 }
 
 impl DownloadJob<'_> {
-    /// Returns digest, SHA-512, and how many bytes were downloaded.
-    async fn run(self) -> Result<(Digest, String, u64), FetchProblem> {
+    /// Downloads the package unless another command does so first.
+    async fn run(self) -> DownloadResult {
         let WantedPackage { sha256, size, .. } = *self.wanted;
         if index::check_path(&self.wanted.path).is_err() {
             return Err(FetchProblem::Path { package: self.wanted.title(), path: self.wanted.path.clone() });
