@@ -107,6 +107,7 @@ impl<'a> Levels<'a> {
         let mut plans = Vec::new();
         for (number, (tree, locked)) in assembled.levels.iter().zip(&order.lock.levels).enumerate() {
             let sources = sources(locked, platform);
+            // a layer holds only what its level adds, so upper layers keep their bytes when lower ones change
             plans.extend(split::split(&locked.recipe, tree, &lower, &locked.layers, &sources));
             // no level lies over the last one, so nobody would look at a tree that includes it
             if number + 1 < assembled.levels.len() {
@@ -164,6 +165,7 @@ impl<'a> Levels<'a> {
             return Ok((ImageLayer { blob, what, key: Some(key) }, true));
         }
 
+        // reported before compression, which takes most of the time of a build
         let total = chunks.iter().map(layer::chunk::LayerChunk::length).sum();
         self.reporter.event(ProgressEvent::Started { stage: ProgressStage::Compress, total, what: what.clone() });
         let options = write::LayerWriteOptions { compression, threads: self.options.threads };

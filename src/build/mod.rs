@@ -244,6 +244,7 @@ fn attempt(
     let prover = Prover { http, store, mirrors, ledger, engine, now, reporter };
     prover.prove(&claims(orders, &needed))?;
 
+    // fetch for all images first: downloads run concurrently, and shared packages come once
     let work: Vec<&Pinned<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
     let contents = ContentReader::new(store);
     let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
@@ -268,6 +269,7 @@ fn claims<'a>(orders: &[Pinned<'a>], needed: &BTreeSet<String>) -> Vec<LockClaim
             wanted.extend(&definition.parent);
         }
     }
+    // found ancestors, too: a child is judged together with its parents
     let claims = orders.iter().filter(|order| wanted.contains(&order.definition.image));
     claims.map(|Pinned { definition, lock }| LockClaim { definition, lock }).collect()
 }
@@ -378,6 +380,7 @@ fn build_platform(
         layers: &layers,
         annotations: &annotations,
     };
+    // documents go to the store before the record that names them
     let (config, manifest) = image::compose(&parts, options.compression, lock.epoch)?;
     levels.store.add(&config.bytes)?;
     levels.store.add(&manifest.bytes)?;

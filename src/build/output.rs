@@ -86,6 +86,7 @@ pub fn write(output: &Output, images: &[BuiltImage], store: &Store) -> Result<()
     let Some(last) = images.last() else { return Ok(()) };
     match output {
         Output::Layout(folder) => {
+            // images of one project share blobs, which a layout has once
             let references: Vec<LayoutReference> = images.iter().flat_map(references).collect();
             let blobs: BTreeMap<Digest, u64> = images.iter().flat_map(BuiltImage::blobs).collect();
             Ok(layout::write(folder, &references, &blobs, store)?)
@@ -105,6 +106,7 @@ fn references(built: &BuiltImage) -> Vec<LayoutReference> {
         references.push(LayoutReference { name: format!("{}:{tag}", built.image), target });
 
         for BuiltPlatform { platform, manifest, .. } in &built.platforms {
+            // a tag must not contain the `/` of a platform
             let name = format!("{}:{tag}-{}", built.image, platform.architecture().debian());
             references
                 .push(LayoutReference { name, target: image::platform_descriptor(&manifest.0, manifest.1, *platform) });

@@ -141,6 +141,7 @@ fn changed<T: Clone + PartialEq>(
     old: &BTreeMap<String, T>,
     new: &BTreeMap<String, T>,
 ) -> Vec<(String, Option<T>, Option<T>)> {
+    // the names of both, since a key may be in one only
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let pairs = names.into_iter().map(|name| (name.clone(), old.get(name).cloned(), new.get(name).cloned()));
     pairs.filter(|(_, old, new)| old != new).collect()
@@ -165,6 +166,7 @@ fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
     for platform in &platforms {
         let (before, after) = (by_name(old, *platform), by_name(new, *platform));
         for (name, was, is) in changed(&before, &after) {
+            // source and pocket of a removed package are those that it had
             let Some(shown) = is.as_ref().or(was.as_ref()) else { continue };
             let (was_version, is_version) =
                 (was.as_ref().map(|p| p.version.clone()), is.as_ref().map(|p| p.version.clone()));
@@ -182,6 +184,7 @@ fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
     }
 
     let mut packages: Vec<PackageChange> = changes.into_values().collect();
+    // known only when all platforms were compared
     for change in &mut packages {
         change.everywhere = change.platforms.len() == platforms.len();
     }
@@ -232,6 +235,7 @@ impl fmt::Display for LockDifference {
             let (old, new) = (old.as_deref().unwrap_or("none"), new.as_deref().unwrap_or("none"));
             writeln!(f, "parameter {name}: {old} -> {new}")?;
         }
+        // the archives' dates are left out: they change with every run
         if self.states {
             writeln!(f, "states of the archives that cannot be right")?;
         }

@@ -105,6 +105,7 @@ impl Explainer<'_> {
         // from the most to the least specific: a request by itself, two packages, all requests together
         let mut reasons = Vec::new();
         for group in requests {
+            // a request with one possible option may still clash with another request
             if let Some(first) = group.options.first()
                 && group.options.iter().all(|id| impossible.contains_key(id))
             {
@@ -187,6 +188,7 @@ fn impossible(
     while let Some(id) = queue.pop_front() {
         let needs = graph.needs(id)?;
         for option in needs.groups.iter().filter(|group| group.dropped.is_none()).flat_map(|group| &group.options) {
+            // beyond the limit an explanation may be incomplete, but it ends
             if seen.len() < MOST_NODES && seen.insert(*option) {
                 queue.push_back(*option);
             }
@@ -251,6 +253,7 @@ fn clashes(
             reasons.push(format!("`{a}` conflicts with `{rule}`: `{a}` is {x}, `{b}` is {y}"));
         }
     }
+    // nodes are numbered in the order of the search, messages are sorted
     reasons.sort();
     Ok(reasons)
 }

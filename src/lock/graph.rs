@@ -147,7 +147,9 @@ impl<'a> PackageGraph<'a> {
     pub(crate) fn group(&mut self, relations: &[Relation]) -> Result<DependencyGroup, Error> {
         let mut options: Vec<Id> = Vec::new();
         let mut dropped = None;
+
         for relation in relations {
+            // only while nothing better came before it in the list
             if options.is_empty() && dropped.is_none() {
                 dropped = self.excluded_choice(relation)?;
             }
@@ -189,6 +191,7 @@ impl<'a> PackageGraph<'a> {
 
     /// Returns the nodes that satisfy one relation: the package of that name, then providers in apt's order.
     pub(crate) fn satisfying(&mut self, relation: &Relation) -> Result<Vec<Id>, Error> {
+        // no package of another architecture is ever installed
         if !self.is_native(relation) {
             return Ok(Vec::new());
         }
@@ -198,6 +201,7 @@ impl<'a> PackageGraph<'a> {
         found.extend(Some(own).filter(|id| self.package(*id).is_some_and(|package| accepts(relation, package))));
 
         for id in self.providers(&relation.name)?.iter() {
+            // a package may provide its own name, which `accepts` has looked at
             if *id != own && self.package(*id).is_some_and(|package| provides(relation, package)) {
                 found.push(*id);
             }

@@ -209,6 +209,7 @@ pub fn lock_each(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> LockResu
                 progress.failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
                 continue;
             }
+            // a parent that is not locked in this run has its earlier lock
             let below = parent.and_then(|parent| {
                 progress.done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
             });
@@ -275,6 +276,7 @@ impl LockProgress {
 
 /// Returns the newest state of every pocket among some locks.
 fn newest<'a>(locks: impl Iterator<Item = &'a Lock>) -> Vec<LockedPocket> {
+    // images are locked at different times: the latest lock sets the bar for all that share an archive
     let mut newest: BTreeMap<String, &LockedPocket> = BTreeMap::new();
     for state in locks.flat_map(Lock::newest_states) {
         let known = newest.entry(state.title()).or_insert(state);
@@ -292,6 +294,7 @@ pub(crate) fn open(
     locked: &[LockedPocket],
     warnings: &mut BTreeSet<String>,
 ) -> Result<Vec<(String, OpenArchive)>, Error> {
+    // the images of a group have the same archives, but perhaps other platforms
     let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
     let archives = group.first().map_or(&[][..], |definition| &definition.archives);
     let opened = outside.open(archives, &architectures, locked)?;
@@ -301,6 +304,7 @@ pub(crate) fn open(
 
 /// Fails a whole group: its first image gets the reason, the others refer to it.
 fn refuse(group: &[&ImageDefinition], error: Error, failed: &mut BTreeMap<String, Error>) {
+    // one message with the reason is enough: all images have the same archives
     let first = group.first().map(|definition| definition.image.clone()).unwrap_or_default();
     for definition in group.iter().skip(1) {
         failed.insert(definition.image.clone(), Error::Archives { first: first.clone() });
@@ -318,6 +322,7 @@ fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
     let mut difference = diff(old, &lock);
     difference.states = !has_sound_states(old, &lock);
     if difference.keeps_decisions() {
+        // today's definition, or the lock would be stale at once
         lock = Lock { format: FORMAT, files: None, definition: lock.definition, ..old.clone() };
     }
     // a changed lock makes a changed image, which needs a version of its own
@@ -428,6 +433,7 @@ impl LockRun<'_, '_> {
             }
         }
 
+        // the recipes may have moved to another root, or the child may have lost its own levels
         let wanted =
             self.definition.platforms.first().map_or(&[][..], |platform| self.definition.levels_for(*platform));
         let same = wanted.len() > levels.len() && wanted.iter().zip(&levels).all(|(a, b)| a.recipe == b.recipe);
@@ -519,6 +525,7 @@ impl LockRun<'_, '_> {
                 for (package, known) in packages.iter_mut().zip(known) {
                     // the parent may have named an older state for it, which is not needed if today's state lists it
                     package.state = None;
+                    // listed today: the newest state of the pocket proves it
                     if universes[platform].lists(package)? {
                         continue;
                     }
@@ -552,6 +559,7 @@ fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_
     let architecture = platform.architecture().debian();
     let mut origins = Vec::new();
     for (archive, open) in opened {
+        // packages of architecture `all` may have an index of their own
         for index in
             open.indexes.iter().filter(|index| index.architecture == architecture || index.architecture == "all")
         {

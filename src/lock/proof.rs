@@ -123,6 +123,7 @@ pub fn prove(
         let opened = match open(&definitions, outside, &states, &mut BTreeSet::new()) {
             Ok(opened) => opened,
             Err(error) => {
+                // the first lock of the group gets the reason, the others refer to it
                 for index in &group[1..] {
                     let first = claims[first].definition.image.clone();
                     results[*index] = Some(Err(ProofDoubt::Failed(Error::Archives { first })));
@@ -253,6 +254,7 @@ fn by_later_states(lock: &Lock, derived: &Lock, proof: &LockProof) -> Vec<String
 
 /// Lists for people which packages, exclusions and scripts differ.
 fn differences(lock: &Lock, derived: &Lock) -> Vec<String> {
+    // `old` is the lock here, `new` is what the archives say
     let mut differences = Vec::new();
     for level in diff(lock, derived).levels {
         let recipe = &level.recipe;

@@ -167,6 +167,7 @@ fn newest_on_all(sides: &BTreeMap<Platform, PlatformChoice<'_>>, name: &str) -> 
             Some(others) => Some(others.intersection(&here).cloned().collect()),
         };
     }
+    // versions are ordered as Debian orders them: the last is the newest
     Ok(common.and_then(|versions| versions.into_iter().next_back()))
 }
 
@@ -179,6 +180,7 @@ fn held_back(
     let mut warnings = Vec::new();
     let free = CandidatePolicy::default();
     for name in tried.keys() {
+        // no platform had a version in common, so the name was tried and never pinned
         let Some(pin) = policy.pins.get(name) else { continue };
         for (platform, side) in sides {
             let newest = side.universe.candidate(name, &free)?.map(|candidate| candidate.package.version);
@@ -203,6 +205,7 @@ pub fn resolve(
     let graph = RefCell::new(PackageGraph::new(side.universe, policy, &ground, platform.architecture().debian()));
     let explainer = Explainer { universe: side.universe, policy, ground: &ground };
 
+    // lower levels first: requests must find their packages as installed
     let mut fixed = Vec::new();
     for name in ground.fixed.keys() {
         fixed.push(graph.borrow_mut().node(name)?);
@@ -271,6 +274,7 @@ fn addition(
                     dropped.push(DroppedDependency { excluded, wanted_by: name.clone(), options });
                     continue;
                 }
+                // the solver may have selected several alternatives of a group for other reasons: all count
                 for option in group.options.iter().filter(|option| selected.contains(option)) {
                     if !reached.contains(option) {
                         let entry = (*option, format!("needed by {name}"));
@@ -285,11 +289,8 @@ fn addition(
         ring = next;
     }
 
-    // only now is it known which other package satisfies a dropped group all the same
-    dropped.retain(|dependency| {
-        let mut nodes = dependency.options.iter().map(|id| &graph.nodes[*id]);
-        !nodes.any(|node| node.level.is_some() || packages.contains_key(&node.name))
-    });
+    // only now is it known which other packages satisfy a dropped group after all
+    dropped.retain(|dependency| !is_satisfied(dependency, graph, &packages));
     Ok(LevelAddition { packages, excluded: excluded(dropped, ground) })
 }
 
@@ -301,8 +302,19 @@ struct DroppedDependency {
     options: Vec<Id>,
 }
 
+/// Tells whether a package of this level or a lower one satisfies a dropped dependency.
+fn is_satisfied(
+    dependency: &DroppedDependency,
+    graph: &PackageGraph<'_>,
+    packages: &BTreeMap<String, LevelChoice>,
+) -> bool {
+    let mut nodes = dependency.options.iter().map(|id| &graph.nodes[*id]);
+    nodes.any(|node| node.level.is_some() || packages.contains_key(&node.name))
+}
+
 /// Returns the dependencies that were left out, each once, with the recipe's reason.
 fn excluded(dropped: Vec<DroppedDependency>, ground: &InstalledBelow) -> Vec<ExcludedPackage> {
+    // by excluded package: the lock lists all that wanted it together
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for dependency in dropped {
         wanted.entry(dependency.excluded).or_default().insert(dependency.wanted_by);

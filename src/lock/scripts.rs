@@ -100,6 +100,7 @@ pub fn review(scripts: &[MaintainerScript], decide: &dyn Fn(&str, &str, &Digest)
     let mut known = BTreeSet::new();
     let mut unknown: BTreeMap<(String, Digest), SharedScript<'_>> = BTreeMap::new();
     for script in scripts {
+        // by digest: a script that changes at all must be judged again
         let sha256 = Digest::of(&script.bytes);
         match decide(&script.package, &script.kind, &sha256) {
             Some(decision) => {
@@ -159,6 +160,7 @@ impl UndecidedScript {
     pub fn ledger_entry(&self) -> String {
         // an image is never changed by dpkg, so scripts of removal never run
         let late = matches!(self.kind.as_str(), "prerm" | "postrm");
+        // the reason is for a person to write, except where it is always the same
         let reason = if late { "\"runs only at removal\"" } else { "\"\"  # why that is fine" };
 
         let mut text = String::new();

@@ -121,6 +121,7 @@ impl<'a> Universe<'a> {
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
             for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
+                // every candidate remembers its pocket: the lock names it, and security pockets count differently
                 let candidate =
                     PackageCandidate { package, from: origin.from.clone(), component: origin.component.clone() };
                 found.push((place, candidate));

@@ -54,6 +54,7 @@ pub fn verify(
 
 /// Returns the digests by which a lock names its definition: one for each part, and one for the parent's lock.
 pub(super) fn identity(definition: &ImageDefinition, parent: Option<&Lock>) -> BTreeMap<String, Digest> {
+    // with the parent's digest, a change to the parent makes its children stale
     let mut identity = definition.identity();
     identity.extend(parent.map(|parent| ("parent".to_owned(), parent.digest())));
     identity
@@ -71,6 +72,7 @@ fn compare<T: PartialEq>(
         match (locked.get(name), wanted.get(name)) {
             (Some(_), None) => reasons.push(format!("{what} `{name}` is not used any more")),
             (None, Some(_)) => reasons.push(format!("{what} `{name}` is new")),
+            // values may be digests, which say nothing to people
             (old, new) if old != new => reasons.push(format!("{what} `{name}` changed")),
             _ => (),
         }
@@ -125,6 +127,7 @@ fn list(names: &[String]) -> String {
 /// Checks that every script is decided as the ledger decides it now.
 fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &ScriptLedger) {
     for script in lock.levels.iter().flat_map(|level| &level.scripts) {
+        // a decision in the lock is a copy: the ledger may have changed since
         let (kind, package) = (&script.script, &script.package);
         match decision(ledger, &script.sha256) {
             None => reasons.push(format!("{kind} of `{package}` is not in the script ledger")),
@@ -161,6 +164,7 @@ fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) 
                 }
             }
             for ExcludedPackage { name, .. } in &locked.excluded {
+                // a package that came in by another way would make the exclusion untrue
                 if present.contains(name.as_str()) {
                     reasons.push(format!("package `{name}` is both excluded and present for {platform}"));
                 }

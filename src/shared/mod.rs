@@ -149,6 +149,7 @@ impl SharedCache<'_> {
     /// were. With `whole`, their layers are pulled as well. Images without an entry are built; unless `whole`, the layers of
     /// their newest entry are noted, so that unchanged ones need not be compressed again.
     pub async fn take(&self, wanted: &[(Digest, &str)], whole: bool) -> usize {
+        // without a key nothing can be told from what an attacker put there
         let Some(verifier) = self.verifier else { return 0 };
         let taken = join_all(wanted.iter().map(|(key, image)| async move {
             let found = self.take_one(key, verifier, whole).await?;
@@ -189,6 +190,7 @@ impl SharedCache<'_> {
         };
         let entry = CacheEntry::read(&manifest.bytes, &key, verifier).map_err(|cause| Error::entry(&tag, cause))?;
 
+        // pulled by the digest that was signed, with a size that was checked
         let record = entry.record();
         self.registry.pull_blob(self.repository, record, self.store.folder(), self.reporter).await?;
         let bytes = fs::read(&self.store.blob(&record.0), record.1)?;
@@ -212,6 +214,7 @@ impl SharedCache<'_> {
         if whole {
             self.bring(&built).await?;
         } else {
+            // a note instead of the bytes: most images are only published again, by mounts
             for (digest, size) in built.layers() {
                 if !self.store.has_blob(&digest, size) {
                     self.keep_elsewhere(&digest)?;

@@ -34,6 +34,7 @@ impl SharedCache<'_> {
 
         let mut pruned = PrunedEntries::default();
         for tag in self.registry.tags(self.repository).await? {
+            // other tags are not counted as kept: `latest-<image>` goes with the entry that it names
             if !is_entry(&tag) || wanted.contains(&tag) {
                 pruned.kept += usize::from(is_entry(&tag));
                 continue;

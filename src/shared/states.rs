@@ -104,6 +104,7 @@ impl SharedCache<'_> {
                 continue;
             }
 
+            // a state that is not complete here is of no use to others
             let Some(files) = StateFiles::of(&inrelease, self.store) else { continue };
             if self.registry.head(self.repository, &tag(&inrelease)).await?.is_none() {
                 self.give_state(&inrelease, &files).await?;
@@ -182,6 +183,7 @@ pub fn files(manifest: &[u8], inrelease: &Digest) -> Result<Vec<(Digest, u64)>, 
     // nobody signed the sizes: they are limits for the download, so they must be bounded before it
     let mut files = Vec::new();
     for layer in manifest.layers() {
+        // the first file is the small one that says what the others are
         let digest = oci::digest_of(layer).ok_or("a digest is not SHA-256")?;
         let largest = if files.is_empty() { release::SIZE_LIMIT } else { LARGEST_INDEX };
         if layer.size() > largest {

@@ -255,6 +255,7 @@ impl Lock {
         let mut listed = BTreeSet::new();
         for state in &self.archives {
             let title = state.title();
+            // the first of a pocket is its newest, all later ones need a package that names them
             if !listed.insert((title.clone(), state.inrelease)) {
                 problems.push(format!("a state of `{title}` is listed twice"));
             } else if let Some(first) = newest.get(&title) {
@@ -291,6 +292,7 @@ impl Lock {
                     if !seen.insert((*platform, &package.name)) {
                         problems.push(format!("package `{}` is listed twice for {platform}", package.name));
                     }
+                    // without its state nothing could prove the package
                     if self.state(package).is_none() {
                         problems.push(format!(
                             "package `{}` is from `{}`, whose state is not in `archives`",
