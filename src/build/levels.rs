@@ -165,7 +165,7 @@ impl<'a> Levels<'a> {
             return Ok((ImageLayer { blob, what, key: Some(key) }, true));
         }
 
-        // reported before compression, which takes most of the time of a build
+        // only layers that are written report progress: found ones cost no time
         let total = chunks.iter().map(layer::chunk::LayerChunk::length).sum();
         self.reporter.event(ProgressEvent::Started { stage: ProgressStage::Compress, total, what: what.clone() });
         let options = write::LayerWriteOptions { compression, threads: self.options.threads };

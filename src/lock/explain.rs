@@ -183,18 +183,7 @@ fn impossible(
         }
     }
 
-    let mut queue: VecDeque<Id> = roots.iter().copied().collect();
-    let mut seen: BTreeSet<Id> = roots.iter().copied().collect();
-    while let Some(id) = queue.pop_front() {
-        let needs = graph.needs(id)?;
-        for option in needs.groups.iter().filter(|group| group.dropped.is_none()).flat_map(|group| &group.options) {
-            // beyond the limit an explanation may be incomplete, but it ends
-            if seen.len() < MOST_NODES && seen.insert(*option) {
-                queue.push_back(*option);
-            }
-        }
-    }
-
+    let seen = reachable(graph, roots)?;
     // a node dies with the last option of a group, which may kill others: again until nothing changes
     let mut found: BTreeMap<Id, DependencyCause> = BTreeMap::new();
     loop {
@@ -220,6 +209,22 @@ fn impossible(
             return Ok(found);
         }
     }
+}
+
+/// Returns all nodes that some choice of alternatives could bring in.
+fn reachable(graph: &mut PackageGraph<'_>, roots: &[Id]) -> Result<BTreeSet<Id>, Error> {
+    let mut queue: VecDeque<Id> = roots.iter().copied().collect();
+    let mut seen: BTreeSet<Id> = roots.iter().copied().collect();
+    while let Some(id) = queue.pop_front() {
+        let needs = graph.needs(id)?;
+        for option in needs.groups.iter().filter(|group| group.dropped.is_none()).flat_map(|group| &group.options) {
+            // beyond the limit an explanation may be incomplete, but it ends
+            if seen.len() < MOST_NODES && seen.insert(*option) {
+                queue.push_back(*option);
+            }
+        }
+    }
+    Ok(seen)
 }
 
 /// Returns the conflicts among the packages that apt would take first.

@@ -62,6 +62,7 @@ impl<'a> EarlierLocks<'a> {
         if outside.is_at_hand(package) {
             return true;
         }
+
         let scripts = self.scripts.get(&package.sha256);
         scripts.is_none_or(|scripts| scripts.iter().any(|(_, digest)| self.ledger.entry(digest).is_none()))
     }
@@ -103,7 +104,7 @@ pub(crate) fn to_locked(
             collect_scripts(package, past, &mut scripts, &mut read);
         }
 
-        // one plan for all platforms: the larger size counts
+        // one plan for all platforms, or a package would lie in another layer on each: the larger size counts
         for (source, size) in here {
             let known = sizes.entry(source).or_default();
             *known = size.max(*known);

@@ -180,7 +180,7 @@ fn held_back(
     let mut warnings = Vec::new();
     let free = CandidatePolicy::default();
     for name in tried.keys() {
-        // no platform had a version in common, so the name was tried and never pinned
+        // a name is pinned when it is tried, to the version that was tried last
         let Some(pin) = policy.pins.get(name) else { continue };
         for (platform, side) in sides {
             let newest = side.universe.candidate(name, &free)?.map(|candidate| candidate.package.version);

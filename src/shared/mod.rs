@@ -214,7 +214,7 @@ impl SharedCache<'_> {
         if whole {
             self.bring(&built).await?;
         } else {
-            // a note instead of the bytes: most images are only published again, by mounts
+            // a note instead of the bytes: the registry can mount a layer that nobody here reads
             for (digest, size) in built.layers() {
                 if !self.store.has_blob(&digest, size) {
                     self.keep_elsewhere(&digest)?;
