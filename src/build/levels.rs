@@ -64,7 +64,8 @@ pub(super) struct Levels<'a> {
 }
 
 impl<'a> Levels<'a> {
-    /// Fetches all packages that these images need, in parallel; they are unpacked [`BackgroundUnpacking::during`] the work.
+    /// Fetches all packages that these images need, in parallel; they are unpacked [`BackgroundUnpacking::during`]
+    /// the work.
     pub(super) fn prepare(
         orders: &[&Pinned<'_>],
         options: &'a BuildOptions,

@@ -2,9 +2,9 @@
 //!
 //! - **In**: definitions with their locks, parents before children.
 //! - **Out**: a [`BuiltImage`] for every image; all its blobs are in the store.
-//! - **Invariants**: work that is known by its key is never repeated; without a change nothing is downloaded or unpacked.
-//!   Nothing is built from a lock that is not proven ([`crate::lock::proof`]). A finished image in the store was built from
-//!   a proven lock, here or by a machine whose signing key the project trusts ([`crate::shared`]).
+//! - **Invariants**: work that is known by its key is never repeated; without a change nothing is downloaded or
+//!   unpacked. Nothing is built from a lock that is not proven ([`crate::lock::proof`]). A finished image in the
+//!   store was built from a proven lock, here or by a machine whose signing key the project trusts ([`crate::shared`]).
 //! - **Not here**: choosing packages (`lock`), writing images out ([`output`]).
 
 mod levels;

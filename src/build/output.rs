@@ -60,8 +60,9 @@ impl fmt::Display for Output {
     }
 }
 
-/// Refuses a layout folder that leads through a symbolic link unless the operator named it on the command line: a checkout
-/// must not decide to write elsewhere. An absolute path, or one that leaves the working folder by `..`, is taken as it is.
+/// Refuses a layout folder that leads through a symbolic link unless the operator named it on the command line: a
+/// checkout must not decide to write elsewhere. An absolute path, or one that leaves the working folder by `..`, is
+/// taken as it is.
 ///
 /// # Errors
 /// When the path leads through a link.
@@ -97,8 +98,8 @@ pub fn write(output: &Output, images: &[BuiltImage], store: &Store) -> Result<()
     }
 }
 
-/// Returns the references of an image: every tag points to the index, and `<tag>-<architecture>` points to the manifest of
-/// one platform, for consumers that cannot choose from an index.
+/// Returns the references of an image: every tag points to the index, and `<tag>-<architecture>` points to the
+/// manifest of one platform, for consumers that cannot choose from an index.
 fn references(built: &BuiltImage) -> Vec<LayoutReference> {
     let mut references = Vec::new();
     for tag in &built.tags {

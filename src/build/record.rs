@@ -210,8 +210,8 @@ pub fn keep(built: &BuiltImage, store: &Store) -> Result<(), Error> {
 /// Numbers of the software's version in a fixed version. Java has the longest ones (`21.0.13.1`).
 const VERSION_PARTS: usize = 4;
 
-/// Returns the image's fixed version: numbers divided by dots, always equally many, which name one lock and sort as time
-/// goes by.
+/// Returns the image's fixed version: numbers divided by dots, always equally many, which name one lock and sort as
+/// time goes by.
 ///
 /// ```text
 /// 11.0.27.0.20261127.1
@@ -219,9 +219,9 @@ const VERSION_PARTS: usize = 4;
 ///     │        └ date of the archives
 ///     └ version of the software, filled up with zeros
 /// ```
-/// Programs that follow images (for example Renovate's `docker` versioning) compare versions number by number, and ignore
-/// those with another count of numbers or another text behind a hyphen. It is also the version of the image: every changed
-/// image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
+/// Programs that follow images (for example Renovate's `docker` versioning) compare versions number by number, and
+/// ignore those with another count of numbers or another text behind a hyphen. It is also the version of the image:
+/// every changed image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
 #[must_use]
 pub fn version(order: &Pinned<'_>) -> String {
     let software = software_version(order);
@@ -262,8 +262,8 @@ fn tag_character(c: char) -> char {
     if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
 }
 
-/// Returns the version of the software in the image: the upstream version of the package that the base-image file names,
-/// else the release of the distribution.
+/// Returns the version of the software in the image: the upstream version of the package that the base-image file
+/// names, else the release of the distribution.
 fn software_version(order: &Pinned<'_>) -> String {
     let Pinned { definition, lock } = order;
     let packages = lock.levels.iter().flat_map(|level| level.packages.values()).flatten();

@@ -115,8 +115,8 @@ fn just_listed(mut error: lock::Error) -> lock::Error {
     error
 }
 
-/// Returns what has to be fetched to read a package. With a `time`, the archive's snapshot service at that time is one of
-/// the addresses.
+/// Returns what has to be fetched to read a package. With a `time`, the archive's snapshot service at that time is
+/// one of the addresses.
 pub(super) fn wanted(needed: &NeededPackage<'_>, mirrors: &Mirrors, time: Option<Epoch>) -> WantedPackage {
     let NeededPackage { archives, from, platform, package } = needed;
     let mut uris = fetch::addresses(archives, from, platform.architecture().debian(), mirrors);

@@ -1,5 +1,5 @@
-//! The addresses of an archive, in this order: flag, environment, `registry.yaml`, the host's own APT configuration, the
-//! official address.
+//! The addresses of an archive, in this order: flag, environment, `registry.yaml`, the host's own APT configuration,
+//! the official address.
 
 use crate::apt::host;
 use crate::apt::host::AptSource;

@@ -2,8 +2,8 @@
 //!
 //! - **In**: packages with size, digests and addresses, from a lock or an index.
 //! - **Out**: blobs in the store, [`Fetched`].
-//! - **Invariants**: only bytes with the wanted size and digests become blobs; after a failure the other downloads still
-//!   finish; two commands may fetch the same package at the same time.
+//! - **Invariants**: only bytes with the wanted size and digests become blobs; after a failure the other downloads
+//!   still finish; two commands may fetch the same package at the same time.
 //! - **Not here**: which packages (`lock`), which mirrors the host has (`apt::host`).
 
 pub mod archives;
@@ -388,8 +388,8 @@ impl DownloadJob<'_> {
         Ok((sha256, sha512, count.downloaded))
     }
 
-    /// Tries one address after the other. A miss or a silent server leads to the next address; wrong bytes do not, because
-    /// somebody must hear about them.
+    /// Tries one address after the other. A miss or a silent server leads to the next address; wrong bytes do not,
+    /// because somebody must hear about them.
     async fn try_addresses(&self, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
         let mut causes = Vec::new();
         let mut all_missed = true;
@@ -428,7 +428,8 @@ impl DownloadJob<'_> {
 
     /// Downloads from one address, resuming a partial file, and verifies the whole.
     async fn attempt(&self, url: &str, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
-        // the digests go over the whole file, so a partial one is read first; one that is too large is no beginning of it
+        // the digests go over the whole file, so a partial one is read first; one that is too large is no beginning
+        // of it
         let mut sums = Sums::default();
         if fs::size(partial).is_some_and(|size| size <= self.wanted.size) {
             sums.read(partial)?;
@@ -468,8 +469,8 @@ impl DownloadJob<'_> {
     }
 }
 
-/// Bytes that came over the network, and bytes of the file that were reported as done: those that come twice are reported
-/// once.
+/// Bytes that came over the network, and bytes of the file that were reported as done: those that come twice are
+/// reported once.
 #[derive(Default)]
 struct DownloadCount {
     downloaded: u64,
@@ -518,7 +519,8 @@ impl Sums {
     }
 }
 
-/// Returns the SHA-512 of a package whose blob is in the store; hashes the blob only where nobody has stated the digest.
+/// Returns the SHA-512 of a package whose blob is in the store; hashes the blob only where nobody has stated the
+/// digest.
 fn sha512_in_store(package: &WantedPackage, store: &Store) -> Result<String, fs::Error> {
     match &package.sha512 {
         Some(known) => Ok(known.clone()),

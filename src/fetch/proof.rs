@@ -1,8 +1,8 @@
 //! Proves locks against the archives, and remembers the proofs.
 //!
-//! The store keeps a proof as a few bytes under a key of everything that decides it: the lock, what its recipes resolve to
-//! (with keys and fingerprints), the script ledger, and the engine. So a lock is proven once, and a change to any of these
-//! requires a new proof.
+//! The store keeps a proof as a few bytes under a key of everything that decides it: the lock, what its recipes
+//! resolve to (with keys and fingerprints), the script ledger, and the engine. So a lock is proven once, and a change
+//! to any of these requires a new proof.
 
 use crate::fault::Explain;
 use crate::fault::Turn;

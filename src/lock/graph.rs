@@ -1,4 +1,5 @@
-//! Packages of one architecture as nodes, read on demand: what each depends on, which nodes satisfy that, and its conflicts.
+//! Packages of one architecture as nodes, read on demand: what each depends on, which nodes satisfy that, and its
+//! conflicts.
 
 use crate::apt::BinaryPackage;
 use crate::apt::relation::Relation;
@@ -66,8 +67,8 @@ pub(crate) struct PackageGraph<'a> {
     relations: u64,
 }
 
-/// Most relations that are read: each costs memory and a clause of the solver. The largest image of this project, with 86
-/// packages of its own, has about 800.
+/// Most relations that are read: each costs memory and a clause of the solver. The largest image of this project,
+/// with 86 packages of its own, has about 800.
 const MOST_RELATIONS: u64 = 30_000;
 
 impl<'a> PackageGraph<'a> {
@@ -105,7 +106,8 @@ impl<'a> PackageGraph<'a> {
         self.nodes[id].candidate.as_ref().map(|candidate| &candidate.package)
     }
 
-    /// Returns dependencies and conflicts of a node. Packages of lower levels have no open dependencies, only conflicts.
+    /// Returns dependencies and conflicts of a node. Packages of lower levels have no open dependencies, only
+    /// conflicts.
     pub(crate) fn needs(&mut self, id: Id) -> Result<Rc<PackageNeeds>, Error> {
         if let Some(needs) = &self.nodes[id].expanded {
             return Ok(Rc::clone(needs));
@@ -141,9 +143,10 @@ impl<'a> PackageGraph<'a> {
 
     /// Returns the nodes that satisfy a group, and whether its first choice is excluded.
     ///
-    /// An exclusion takes away what would have been installed; it never brings in the second choice instead. So if the first
-    /// package that could satisfy the group is excluded, nothing is required for the group (another selected package may
-    /// happen to satisfy it). An excluded package further down the list is simply no choice any more.
+    /// An exclusion takes away what would have been installed; it never brings in the second choice instead. So if
+    /// the first package that could satisfy the group is excluded, nothing is required for the group (another
+    /// selected package may happen to satisfy it). An excluded package further down the list is simply no choice any
+    /// more.
     pub(crate) fn group(&mut self, relations: &[Relation]) -> Result<DependencyGroup, Error> {
         let mut options: Vec<Id> = Vec::new();
         let mut dropped = None;
@@ -235,14 +238,14 @@ impl<'a> PackageGraph<'a> {
         Ok(ids)
     }
 
-    /// Returns the sort key for what apt tries first: essential packages, then by priority, then by name. Earlier locks do not
-    /// count, so that everybody who chooses again gets the same result.
+    /// Returns the sort key for what apt tries first: essential packages, then by priority, then by name. Earlier
+    /// locks do not count, so that everybody who chooses again gets the same result.
     fn rank(&self, package: &BinaryPackage) -> (bool, crate::apt::Priority, String) {
         (!package.essential, package.priority, package.name.clone())
     }
 
-    /// Tells whether a relation is about this architecture. In a root file system of one architecture, `:any` and `:native`
-    /// are the architecture itself.
+    /// Tells whether a relation is about this architecture. In a root file system of one architecture, `:any` and
+    /// `:native` are the architecture itself.
     fn is_native(&self, relation: &Relation) -> bool {
         relation.qualifier.as_deref().is_none_or(|q| matches!(q, "any" | "native" | "all") || q == self.architecture)
     }

@@ -139,8 +139,8 @@ impl LockOutcome {
 /// Locks images and returns the result of each, in the order of the definitions, and warnings.
 ///
 /// # Errors
-/// When an archive cannot be trusted, there is no choice of packages, or maintainer scripts are undecided. The last error
-/// lists the undecided scripts of all images.
+/// When an archive cannot be trusted, there is no choice of packages, or maintainer scripts are undecided. The last
+/// error lists the undecided scripts of all images.
 pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<LockOutcome>, Vec<String>), Error> {
     let LockResults { images, warnings } = lock_each(images, outside);
     let mut outcomes = Vec::new();
@@ -312,9 +312,9 @@ fn refuse(group: &[&ImageDefinition], error: Error, failed: &mut BTreeMap<String
     failed.insert(first, error);
 }
 
-/// Chooses between the new lock and the old one. Later archive dates alone are no reason for a new lock: the old one stays,
-/// and with it every digest. So it does when recipes changed but led to the same decisions; then only the identity of the
-/// definition is updated.
+/// Chooses between the new lock and the old one. Later archive dates alone are no reason for a new lock: the old one
+/// stays, and with it every digest. So it does when recipes changed but led to the same decisions; then only the
+/// identity of the definition is updated.
 fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
     let Some(old) = previous else { return LockOutcome { image: lock.image.clone(), lock, difference: None } };
 
@@ -332,8 +332,8 @@ fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
     LockOutcome { image: lock.image.clone(), lock, difference: Some(difference) }
 }
 
-/// Tells whether the states of an older lock are plausible: those of the same pockets, none newer than today's, and none
-/// that contradicts today's about the same file.
+/// Tells whether the states of an older lock are plausible: those of the same pockets, none newer than today's, and
+/// none that contradicts today's about the same file.
 fn has_sound_states(old: &Lock, new: &Lock) -> bool {
     old.newest_states().count() == new.newest_states().count()
         && old.newest_states().zip(new.newest_states()).all(|(old, new)| can_precede(old, new))
@@ -420,7 +420,8 @@ impl LockRun<'_, '_> {
         Ok((self.assemble(levels, universes)?, warnings, unknown))
     }
 
-    /// Returns the parent's levels as they are in its lock; none if the lock does not fit, so that all levels are resolved.
+    /// Returns the parent's levels as they are in its lock; none if the lock does not fit, so that all levels are
+    /// resolved.
     fn inherited(&self) -> Vec<LockedLevel> {
         let Some(lock) = self.below else { return Vec::new() };
 
@@ -508,7 +509,8 @@ impl LockRun<'_, '_> {
         })
     }
 
-    /// Names the state of every inherited package that today's archives no longer list: the one that the parent's lock names.
+    /// Names the state of every inherited package that today's archives no longer list: the one that the parent's
+    /// lock names.
     fn name_states(
         &self,
         levels: &mut [LockedLevel],
@@ -570,8 +572,8 @@ fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_
     Universe::new(origins)
 }
 
-/// Returns what a level asks for. An exclusion holds for all levels above its own. Only an explicit request of a higher level
-/// lifts it.
+/// Returns what a level asks for. An exclusion holds for all levels above its own. Only an explicit request of a
+/// higher level lifts it.
 ///
 /// # Errors
 /// When a request is no package relation.

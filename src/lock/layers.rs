@@ -7,8 +7,8 @@ pub const REST: &str = "*";
 
 /// Plans the layers of a level: at most `budget`, the last one is [`REST`].
 ///
-/// `sizes` is the installed size of each source package, in any unit. Layers of the previous plan stay as long as one of
-/// their source packages is left, so that a growing package does not move others. New layers only fill free places.
+/// `sizes` is the installed size of each source package, in any unit. Layers of the previous plan stay as long as one
+/// of their source packages is left, so that a growing package does not move others. New layers only fill free places.
 #[must_use]
 pub fn plan(sizes: &BTreeMap<String, u64>, budget: usize, previous: &[Vec<String>]) -> Vec<Vec<String>> {
     // one layer is for the rest, whatever the budget

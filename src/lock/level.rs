@@ -1,4 +1,5 @@
-//! Turns chosen packages into a locked level and back: layer plan, digests, script decisions, and what earlier locks know.
+//! Turns chosen packages into a locked level and back: layer plan, digests, script decisions, and what earlier locks
+//! know.
 
 use crate::apt::BinaryPackage;
 use crate::apt::MultiArch;
@@ -53,8 +54,8 @@ impl<'a> EarlierLocks<'a> {
         past
     }
 
-    /// Tells whether the package itself must be read: it is new, the ledger dropped a decision about it, or reading it costs
-    /// no download. Earlier locks are believed only to save a download, until the new lock is proven.
+    /// Tells whether the package itself must be read: it is new, the ledger dropped a decision about it, or reading
+    /// it costs no download. Earlier locks are believed only to save a download, until the new lock is proven.
     pub(crate) fn must_be_read(&self, package: &BinaryPackage, outside: &dyn ArchiveAccess) -> bool {
         if self.read.contains_key(&package.sha256) {
             return false;
@@ -189,8 +190,8 @@ fn locked(choice: &LevelChoice, past: &EarlierLocks<'_>) -> LockedPackage {
 
 /// Adds the packages of a locked level to those that are installed below.
 ///
-/// Locks have no relations between packages; they come from the archive's entry for that version, or for the newest one if
-/// the version was superseded.
+/// Locks have no relations between packages; they come from the archive's entry for that version, or for the newest
+/// one if the version was superseded.
 ///
 /// # Errors
 /// When an index cannot be read.

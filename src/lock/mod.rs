@@ -1,6 +1,7 @@
 //! Definition and archives to Lock.
 //!
-//! - **In**: [`ImageDefinition`](crate::recipe::ImageDefinition)s, opened archives, the earlier locks, the script ledger.
+//! - **In**: [`ImageDefinition`](crate::recipe::ImageDefinition)s, opened archives, the earlier locks, the script
+//!   ledger.
 //! - **Out**: a [`Lock`](file::Lock) for each image, or all reasons why there is none.
 //! - **Invariants**: the result does not depend on the order of any input; a child's lower levels are its parent's.
 //! - **Not here**: what a package contains (`layer`), downloads (`fetch`).

@@ -1,4 +1,5 @@
-//! Prints a lock as YAML that reads well in a review: fixed order, five lines for each package, quotes only where needed.
+//! Prints a lock as YAML that reads well in a review: fixed order, five lines for each package, quotes only where
+//! needed.
 
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
@@ -128,8 +129,8 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// Returns a string as a YAML scalar. A word that every YAML reader takes for text stays plain; everything else is quoted as
-/// in JSON, which is YAML.
+/// Returns a string as a YAML scalar. A word that every YAML reader takes for text stays plain; everything else is
+/// quoted as in JSON, which is YAML.
 fn scalar(text: &str) -> String {
     let words = text
         .split(' ')

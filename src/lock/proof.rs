@@ -1,16 +1,18 @@
-//! Proves that a lock matches the signed archives. A lock is a choice, not a proof: people can edit it. So its packages are
-//! chosen again from the signed states that it names, their scripts are read again, and the result must be the same.
+//! Proves that a lock matches the signed archives. A lock is a choice, not a proof: people can edit it. So its
+//! packages are chosen again from the signed states that it names, their scripts are read again, and the result must
+//! be the same.
 //!
-//! The choice is a function of recipes, ledger and signed states alone, so an honest lock always comes out again. That one
-//! comparison covers every field: an index lists name, version, architecture, size and digests of each package, and a
-//! pinned key signed the InRelease file that has the index's digest. No needed package is missing, none is superfluous, no
-//! version is older than the best one of those states, and every maintainer script is decided.
+//! The choice is a function of recipes, ledger and signed states alone, so an honest lock always comes out again.
+//! That one comparison covers every field: an index lists name, version, architecture, size and digests of each
+//! package, and a pinned key signed the InRelease file that has the index's digest. No needed package is missing,
+//! none is superfluous, no version is older than the best one of those states, and every maintainer script is decided.
 //!
 //! # When the archive has moved on
-//! If nobody has a locked state any more, a later one proves the same packages as long as it leads to the same choice. It
-//! does not prove the date in the lock: that is only known to be older, by 400 days at most. A wrong date gives files and
-//! tags an older date, and on a machine without any memory of the archive, it lets the archive go back to that date. So
-//! whoever may change a lock can weaken its protection, but cannot bring in anything that no archive signed.
+//! If nobody has a locked state any more, a later one proves the same packages as long as it leads to the same
+//! choice. It does not prove the date in the lock: that is only known to be older, by 400 days at most. A wrong date
+//! gives files and tags an older date, and on a machine without any memory of the archive, it lets the archive go
+//! back to that date. So whoever may change a lock can weaken its protection, but cannot bring in anything that no
+//! archive signed.
 //!
 //! # What is not checked, and need not be
 //! - `layers`: which packages share a layer; the files are the same.
@@ -212,10 +214,15 @@ fn exact(lock: &Lock, derived: &Lock) -> Vec<String> {
     }
 
     // whatever the comparison for people does not name
-    if differences.is_empty() && !lock.levels.iter().map(without_layers).eq(derived.levels.iter().map(without_layers)) {
+    if differences.is_empty() && !has_same_levels(lock, derived) {
         differences.push("details of its packages are not what the signed indexes say".to_owned());
     }
     differences
+}
+
+/// Tells whether two locks have the same levels, apart from their layer plans.
+fn has_same_levels(lock: &Lock, other: &Lock) -> bool {
+    lock.levels.iter().map(without_layers).eq(other.levels.iter().map(without_layers))
 }
 
 /// Compares what a later state can say about an older lock.

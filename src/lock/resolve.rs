@@ -19,8 +19,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Most rounds of aligning versions before each platform keeps its own. A pin can make other packages differ, those that
-/// depend on exact versions; they are pinned in the next round, and such chains are short.
+/// Most rounds of aligning versions before each platform keeps its own. A pin can make other packages differ, those
+/// that depend on exact versions; they are pinned in the next round, and such chains are short.
 const MOST_ROUNDS: usize = 12;
 
 /// What one level asks for, on one platform.
@@ -235,15 +235,16 @@ fn sorted(packages: &[Vec<Relation>]) -> Vec<Vec<Relation>> {
     packages
 }
 
-/// Returns the group of a request. Requests are for packages by their own names, as with apt; a virtual package is refused.
+/// Returns the group of a request. Requests are for packages by their own names, as with apt; a virtual package is
+/// refused.
 fn requested(graph: &mut PackageGraph<'_>, relations: &[Relation]) -> Result<DependencyGroup, Error> {
     let mut group = graph.group(relations)?;
     group.options.retain(|id| relations.iter().any(|relation| relation.name == graph.nodes[*id].name));
     Ok(group)
 }
 
-/// Turns the solver's set into what the level adds, each package with its reason. Packages that no chain of dependencies
-/// reaches from a request are left out.
+/// Turns the solver's set into what the level adds, each package with its reason. Packages that no chain of
+/// dependencies reaches from a request are left out.
 fn addition(
     graph: &mut PackageGraph<'_>,
     ground: &InstalledBelow,

@@ -1,5 +1,5 @@
-//! Compares the maintainer scripts of packages with the ledger, and shows everything that a person needs to decide about
-//! those that it does not know.
+//! Compares the maintainer scripts of packages with the ledger, and shows everything that a person needs to decide
+//! about those that it does not know.
 
 use crate::lock::file::LockedScript;
 use crate::recipe::ScriptDecision;
@@ -133,7 +133,8 @@ fn undecided(kind: String, sha256: Digest, shared: SharedScript<'_>) -> Undecide
     UndecidedScript { packages, effects: effects(&kind, &text), kind, sha256, excerpt: shown.join("\n"), more }
 }
 
-/// Returns a line as it is, with control characters made visible: a script must not hide its text from whoever judges it.
+/// Returns a line as it is, with control characters made visible: a script must not hide its text from whoever judges
+/// it.
 fn printable(line: &str) -> String {
     lines(&line.chars().take(MOST_CHARACTERS).collect::<String>())
 }

@@ -1,7 +1,7 @@
 //! The adapter to the SAT solver: a [`PackageGraph`] as resolvo sees it.
 //!
-//! Every name has one candidate, so a version set is either "this package" or "nothing of this name". Providers of a virtual
-//! package keep their own names, because resolvo wants one name for each version set.
+//! Every name has one candidate, so a version set is either "this package" or "nothing of this name". Providers of a
+//! virtual package keep their own names, because resolvo wants one name for each version set.
 
 use crate::lock::Error;
 use crate::lock::graph::DependencyGroup;
@@ -35,11 +35,12 @@ use std::fmt::Display;
 /// that every machine can lock the same.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SolverEffort {
-    /// Most looks: one at each name that satisfies some relation, and one at each package that may be taken. The largest
-    /// image of this project, with 86 packages of its own, takes 178.
+    /// Most looks: one at each name that satisfies some relation, and one at each package that may be taken. The
+    /// largest image of this project, with 86 packages of its own, takes 178.
     looks: u64,
-    /// Most choices that are followed or taken back, beyond those that each look causes. The images of this project take
-    /// none; a constructed archive doubles its need with every few packages, and each choice costs more than the last.
+    /// Most choices that are followed or taken back, beyond those that each look causes. The images of this project
+    /// take none; a constructed archive doubles its need with every few packages, and each choice costs more than the
+    /// last.
     choices: u64,
 }
 
@@ -47,8 +48,8 @@ impl SolverEffort {
     /// The limit for all commands: seconds.
     pub(crate) const USUAL: Self = Self { looks: 20_000, choices: 5_000 };
 
-    /// How often the solver asks whether to go on for each look, at most, where there is no choice: before the look, and
-    /// while it follows the consequences.
+    /// How often the solver asks whether to go on for each look, at most, where there is no choice: before the look,
+    /// and while it follows the consequences.
     const OF_A_LOOK: u64 = 4;
 
     /// Returns the error if this many looks and questions whether to go on exceed the limit.

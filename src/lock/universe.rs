@@ -1,4 +1,5 @@
-//! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its candidate.
+//! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its
+//! candidate.
 
 use crate::apt::BinaryPackage;
 use crate::apt::index;
@@ -142,7 +143,8 @@ impl<'a> Universe<'a> {
     /// Returns the version of a name that is to be taken, as apt does: the newest.
     ///
     /// A version that was halted (0 % of a phased update, which is what Ubuntu does after a regression) is passed over,
-    /// unless the same version is a security update. Other percentages do not count: a fresh installation is never phased.
+    /// unless the same version is a security update. Other percentages do not count: a fresh installation is never
+    /// phased.
     ///
     /// # Errors
     /// When an index cannot be read.

@@ -1,5 +1,5 @@
-//! Checks offline whether a lock still answers its definition, from these two and the ledger alone. Whether signed archives
-//! list its packages is the question of [`proof`](crate::lock::proof).
+//! Checks offline whether a lock still answers its definition, from these two and the ledger alone. Whether signed
+//! archives list its packages is the question of [`proof`](crate::lock::proof).
 
 use crate::lock::file::ExcludedPackage;
 use crate::lock::file::FORMAT;
@@ -79,7 +79,8 @@ fn compare<T: PartialEq>(
     }
 }
 
-/// Checks the states: those of all pockets of the definition, in its order, signed by its keys; the newest gives the epoch.
+/// Checks the states: those of all pockets of the definition, in its order, signed by its keys; the newest gives the
+/// epoch.
 fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) {
     let wanted: Vec<_> = definition
         .archives

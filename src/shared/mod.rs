@@ -1,16 +1,16 @@
 //! Results of builds, kept in a registry: a machine with an empty store finds what another one has built.
 //!
 //! - **In**: build keys ([`crate::build::keys`]: lock, recipes, engine), finished images.
-//! - **Out**: [`SharedCache::take`] brings records and documents of known images into the store, their layers stay in the registry
-//!   until somebody needs the bytes; [`SharedCache::give`] leaves an entry for others.
-//! - **Invariants**: only entries signed by the key that the project names are used; an entry is bound to its build key;
-//!   every blob is checked against its digest. If anything is wrong with an entry, the image is built instead.
+//! - **Out**: [`SharedCache::take`] brings records and documents of known images into the store, their layers stay in
+//!   the registry until somebody needs the bytes; [`SharedCache::give`] leaves an entry for others.
+//! - **Invariants**: only entries signed by the key that the project names are used; an entry is bound to its build
+//!   key; every blob is checked against its digest. If anything is wrong with an entry, the image is built instead.
 //! - **Not here**: pushing and mounting (`oci::registry`), building (`build`).
 //!
 //! An entry is an OCI image manifest in the cache repository, tagged `image-<build key>`: its configuration is the
-//! record of the image ([`BuiltImage`]), its layers are the image's documents and layers, so that the registry keeps them
-//! and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a machine with an
-//! empty store that has to build the next one (a patched package) finds the unchanged layers there.
+//! record of the image ([`BuiltImage`]), its layers are the image's documents and layers, so that the registry keeps
+//! them and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a
+//! machine with an empty store that has to build the next one (a patched package) finds the unchanged layers there.
 
 pub mod entry;
 pub mod prune;
@@ -145,9 +145,9 @@ impl SharedCache<'_> {
         Ok(())
     }
 
-    /// Pulls the cache's records of images with these keys and names into the store, concurrently; returns how many there
-    /// were. With `whole`, their layers are pulled as well. Images without an entry are built; unless `whole`, the layers of
-    /// their newest entry are noted, so that unchanged ones need not be compressed again.
+    /// Pulls the cache's records of images with these keys and names into the store, concurrently; returns how many
+    /// there were. With `whole`, their layers are pulled as well. Images without an entry are built; unless `whole`,
+    /// the layers of their newest entry are noted, so that unchanged ones need not be compressed again.
     pub async fn take(&self, wanted: &[(Digest, &str)], whole: bool) -> usize {
         // without a key nothing can be told from what an attacker put there
         let Some(verifier) = self.verifier else { return 0 };
@@ -257,9 +257,9 @@ impl SharedCache<'_> {
         Ok(())
     }
 
-    /// Writes an entry for an image that was just pushed to `repository` of the same registry, from where its layers can be
-    /// mounted. Does nothing without a signing key, or if there is an entry already. An image that was built in spite of
-    /// its entry gets a new one: the layers of the old one may be gone.
+    /// Writes an entry for an image that was just pushed to `repository` of the same registry, from where its layers
+    /// can be mounted. Does nothing without a signing key, or if there is an entry already. An image that was built
+    /// in spite of its entry gets a new one: the layers of the old one may be gone.
     ///
     /// # Errors
     /// When the registry refuses.

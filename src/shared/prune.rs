@@ -23,8 +23,8 @@ pub struct PrunedEntries {
 }
 
 impl SharedCache<'_> {
-    /// Deletes the entries made before `limit` that belong to none of these keys, and the states of archives that none of
-    /// these locks names. The registry's next garbage collection removes their blobs.
+    /// Deletes the entries made before `limit` that belong to none of these keys, and the states of archives that
+    /// none of these locks names. The registry's next garbage collection removes their blobs.
     ///
     /// # Errors
     /// When the registry refuses; what was deleted before stays deleted.

@@ -1,8 +1,8 @@
 //! Signed states of archives in the cache repository, so that machines with an empty store can prove older locks.
 //!
-//! A state is an OCI image manifest tagged `state-<InRelease digest>`, with the InRelease file as its first layer and the
-//! indexes that were read as the others. It needs no signature of ours: the archive itself signed the InRelease file, and
-//! whoever pulls a state verifies it from the pinned key down again.
+//! A state is an OCI image manifest tagged `state-<InRelease digest>`, with the InRelease file as its first layer and
+//! the indexes that were read as the others. It needs no signature of ours: the archive itself signed the InRelease
+//! file, and whoever pulls a state verifies it from the pinned key down again.
 
 use crate::apt::archive;
 use crate::apt::release;

@@ -15,8 +15,8 @@ use std::path::Path;
 
 /// Version of the lock file's own format.
 ///
-/// Format 1 named recipe files by their bytes and had one state for each pocket. It is still read, so that `sockel lock`
-/// can show what changes, but nothing is built from it.
+/// Format 1 named recipe files by their bytes and had one state for each pocket. It is still read, so that `sockel
+/// lock` can show what changes, but nothing is built from it.
 pub const FORMAT: u32 = 2;
 
 /// Revision of the first lock for a version of the software and a date of the archives.
@@ -37,8 +37,8 @@ pub struct Lock {
     pub image: String,
     /// Latest time that may appear in the image: the newest `Date` among the archives.
     pub epoch: Epoch,
-    /// Distinguishes locks with the same version and the same date of the archives, from [`FIRST_REVISION`] up. It rises
-    /// when recipes, decisions or the engine change while the archives do not.
+    /// Distinguishes locks with the same version and the same date of the archives, from [`FIRST_REVISION`] up. It
+    /// rises when recipes, decisions or the engine change while the archives do not.
     #[serde(default = "first_revision")]
     pub revision: u32,
     /// Parameter values.
@@ -130,8 +130,8 @@ pub struct LockedPackage {
     /// Phased-update percentage, where it was not 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phased: Option<u8>,
-    /// InRelease file of the state of [`Self::from`] that lists the package, unless that is the pocket's newest state in the
-    /// lock: set for packages of lower levels that were locked earlier.
+    /// InRelease file of the state of [`Self::from`] that lists the package, unless that is the pocket's newest state
+    /// in the lock: set for packages of lower levels that were locked earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Digest>,
 }
@@ -209,7 +209,8 @@ impl Lock {
         if problems.is_empty() { Ok(lock) } else { Err(Error::Invalid { problems }) }
     }
 
-    /// Returns the lock as it is written to disk, for people to review: a package is five lines, always in the same order.
+    /// Returns the lock as it is written to disk, for people to review: a package is five lines, always in the same
+    /// order.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         print::lock(self, HEADER)
