@@ -13,6 +13,7 @@ mod graph;
 pub mod images;
 pub mod layers;
 mod level;
+pub mod outcome;
 mod print;
 pub mod proof;
 pub mod resolve;
@@ -23,11 +24,11 @@ pub mod verify;
 
 pub use images::ArchiveAccess;
 pub use images::LockInput;
-pub use images::LockOutcome;
-pub use images::LockResults;
-pub use images::Results;
 pub use images::lock;
 pub use images::lock_each;
+pub use outcome::LockOutcome;
+pub use outcome::LockResults;
+pub use outcome::Results;
 
 use crate::fault::AnyError;
 use crate::fault::Explain;
