@@ -17,7 +17,7 @@ use crate::layer::unpack::UnpackedPackage;
 use crate::layer::unpacking::BackgroundUnpacking;
 use crate::layer::write;
 use crate::lock::file::LockedLevel;
-use crate::lock::file::LockedPackage;
+use crate::recipe::ImageDefinition;
 use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
 use crate::report::ProgressStage;
@@ -48,13 +48,13 @@ pub struct Assembled {
 pub(super) struct PlatformLayers {
     /// From the bottom up.
     pub(super) layers: Vec<ImageLayer>,
-    /// How many of them were there already.
+    /// How many of them existed before.
     pub(super) reused: usize,
     /// Which of [`SCANNER_FILES`] the image has.
     pub(super) scanner_files: Vec<String>,
 }
 
-/// Everything that building layers needs; what was made already is found in the store.
+/// Everything that building layers needs. Layers that exist already are found in the store.
 pub(super) struct Levels<'a> {
     pub(super) store: &'a Store,
     pub(super) unpacking: BackgroundUnpacking<'a>,
@@ -64,7 +64,8 @@ pub(super) struct Levels<'a> {
 }
 
 impl<'a> Levels<'a> {
-    /// Fetches all packages that these images need, in parallel; they are unpacked [`BackgroundUnpacking::during`] the work.
+    /// Fetches all packages that these images need, in parallel; they are unpacked [`BackgroundUnpacking::during`]
+    /// the work.
     pub(super) fn prepare(
         orders: &[&Pinned<'_>],
         options: &'a BuildOptions,
@@ -73,6 +74,8 @@ impl<'a> Levels<'a> {
         reporter: &'a dyn ProgressReporter,
     ) -> Result<Self, Error> {
         let store = contents.store();
+
+        // images share most packages of their lower levels: each is fetched and unpacked once
         let mut known: BTreeSet<Digest> = BTreeSet::new();
         let mut wanted: Vec<WantedPackage> = Vec::new();
         for order in orders {
@@ -82,9 +85,12 @@ impl<'a> Levels<'a> {
                 wanted.extend(new.filter_map(|package| all.remove(&package.sha256)));
             }
         }
-        let missing = |wanted: &&WantedPackage| unpack::is_missing(&wanted.sha256, store);
-        let to_fetch: Vec<WantedPackage> = wanted.iter().filter(missing).cloned().collect();
+
+        // a package that was unpacked before needs no .deb any more
+        let to_fetch: Vec<WantedPackage> =
+            wanted.iter().filter(|package| unpack::is_missing(&package.sha256, store)).cloned().collect();
         fetch::fetch(&to_fetch, store, http, reporter)?;
+
         let debs =
             wanted.into_iter().map(|WantedPackage { name, sha256, size, .. }| StoredDeb { name, digest: sha256, size });
         let unpacking = BackgroundUnpacking::new(debs.collect(), contents, options.threads, reporter);
@@ -93,30 +99,34 @@ impl<'a> Levels<'a> {
 
     /// Returns the layers of an image for one platform.
     pub(super) fn layers(&self, order: &Pinned<'_>, platform: Platform) -> Result<PlatformLayers, Error> {
-        let image = || order.definition.image.clone();
-        let wrap = |cause| Error::Layer { image: image(), platform, cause: Box::new(cause) };
         let debs: Vec<Digest> = order.lock.packages(platform).map(|package| package.sha256).collect();
-        let unpacked = self.unpacking.wait(&debs).map_err(|cause| wrap(cause.into()))?;
+        let unpacked =
+            self.unpacking.wait(&debs).map_err(|cause| layer_error(order.definition, platform, cause.into()))?;
         let assembled = assemble(order, platform, &unpacked, self.contents)?;
+
         let mut lower = Tree::default();
         let mut plans = Vec::new();
         for (number, (tree, locked)) in assembled.levels.iter().zip(&order.lock.levels).enumerate() {
             let sources = sources(locked, platform);
+            // a layer holds only what its level adds, so upper layers keep their bytes when lower ones change
             plans.extend(split::split(&locked.recipe, tree, &lower, &locked.layers, &sources));
-            // nothing lies over the last one
+            // no level lies over the last one, so nobody would look at a tree that includes it
             if number + 1 < assembled.levels.len() {
                 lower.extend(tree.iter().cloned());
             }
         }
-        let layers = self.all(plans).map_err(wrap)?;
+        let layers = self.all(plans).map_err(|cause| layer_error(order.definition, platform, cause))?;
+
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
-        let is_there = |path: &&str| assembled.whole.get(path).is_some();
-        let scanner_files = SCANNER_FILES.into_iter().filter(is_there).map(str::to_owned).collect();
+        let scanner_files =
+            SCANNER_FILES.into_iter().filter(|path| assembled.whole.get(path).is_some()).map(str::to_owned).collect();
         Ok(PlatformLayers { layers: layers.into_iter().map(|(layer, _)| layer).collect(), reused, scanner_files })
     }
 
-    /// Writes layers, two at a time: one alone leaves processors idle where it begins and ends.
+    /// Writes layers, two at a time, and returns each with whether it existed before. One alone leaves processors idle
+    /// at its beginning and end.
     fn all(&self, plans: Vec<split::LayerPlan>) -> Result<Vec<(ImageLayer, bool)>, layer::Error> {
+        // each writer uses all threads for compression, so a third one would only cost memory
         let together = self.options.threads.min(2);
         let count = plans.len();
         let queue = Mutex::new(plans.into_iter().enumerate());
@@ -124,10 +134,14 @@ impl<'a> Levels<'a> {
         thread::scope(|scope| {
             for _ in 0..together {
                 scope.spawn(|| {
-                    let next = || queue.lock().expect("no thread panics while it holds this").next();
-                    while let Some((index, plan)) = next() {
+                    loop {
+                        // a statement of its own: in a `while let` the queue would stay locked during the work
+                        let next = queue.lock().expect("no thread panics while it holds this").next();
+                        let Some((index, plan)) = next else { break };
                         let result = self.layer(plan);
+
                         let mut done = done.lock().expect("no thread panics while it holds this");
+                        // the image has failed: nobody needs the layers that are not begun yet
                         if result.is_err() {
                             queue.lock().expect("no thread panics while it holds this").by_ref().for_each(drop);
                         }
@@ -136,11 +150,14 @@ impl<'a> Levels<'a> {
                 });
             }
         });
+
+        // threads finish in any order; layers stay as they were planned, since digests depend on it
         let mut done = done.into_inner().expect("no thread panicked while it held this");
         done.sort_by_key(|(index, _)| *index);
         done.into_iter().map(|(_, result)| result).collect()
     }
 
+    /// Finds or writes one layer; tells whether it was found.
     fn layer(&self, plan: split::LayerPlan) -> Result<(ImageLayer, bool), layer::Error> {
         let split::LayerPlan { title: what, chunks } = plan;
         let compression = self.options.compression;
@@ -148,6 +165,8 @@ impl<'a> Levels<'a> {
         if let Some(blob) = write::find(&key, self.store, self.options.layers.place()) {
             return Ok((ImageLayer { blob, what, key: Some(key) }, true));
         }
+
+        // only layers that are written report progress: found ones cost no time
         let total = chunks.iter().map(layer::chunk::LayerChunk::length).sum();
         self.reporter.event(ProgressEvent::Started { stage: ProgressStage::Compress, total, what: what.clone() });
         let options = write::LayerWriteOptions { compression, threads: self.options.threads };
@@ -155,6 +174,11 @@ impl<'a> Levels<'a> {
         self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Compress, what: what.clone() });
         Ok((ImageLayer { blob, what, key: Some(key) }, false))
     }
+}
+
+/// Wraps the error of a layer with what was being built.
+fn layer_error(definition: &ImageDefinition, platform: Platform, cause: layer::Error) -> Error {
+    Error::Layer { image: definition.image.clone(), platform, cause: Box::new(cause) }
 }
 
 /// Assembles the trees of one image for one platform from unpacked packages.
@@ -168,18 +192,27 @@ pub fn assemble(
     contents: &ContentReader<'_>,
 ) -> Result<Assembled, Error> {
     let Pinned { definition, lock } = order;
-    let image = || definition.image.clone();
     let levels = definition.levels_for(platform);
-    let stale = |cause: String| Error::StaleLock { image: image(), cause };
     if levels.len() != lock.levels.len() {
-        return Err(stale(format!("{} levels are defined, {} are locked", levels.len(), lock.levels.len())));
+        let cause = format!("{} levels are defined, {} are locked", levels.len(), lock.levels.len());
+        return Err(stale(definition, cause));
     }
+
     let mut assembled = Assembled::default();
     for (index, locked) in lock.levels.iter().enumerate() {
-        let missing = || stale(format!("level `{}` is not locked for {platform}", locked.recipe));
-        let packages = locked.packages.get(&platform).ok_or_else(missing)?;
-        let tree = |package: &LockedPackage| Some((package.name.clone(), Arc::clone(unpacked.get(&package.sha256)?)));
-        assembled.packages.push(packages.iter().filter_map(tree).collect());
+        let Some(packages) = locked.packages.get(&platform) else {
+            let cause = format!("level `{}` is not locked for {platform}", locked.recipe);
+            return Err(stale(definition, cause));
+        };
+        let mut trees = BTreeMap::new();
+        for package in packages {
+            if let Some(tree) = unpacked.get(&package.sha256) {
+                trees.insert(package.name.clone(), Arc::clone(tree));
+            }
+        }
+        assembled.packages.push(trees);
+
+        // a level sees all levels below: dpkg's database and generated files depend on them
         let parts = level::LevelParts {
             levels: &levels[..=index],
             packages: &assembled.packages,
@@ -187,17 +220,20 @@ pub fn assemble(
             architecture: platform.architecture(),
             epoch: lock.epoch,
         };
-        let tree = level::assemble(&parts, contents).map_err(|cause| Error::Layer {
-            image: image(),
-            platform,
-            cause: Box::new(cause),
-        })?;
+        let tree = level::assemble(&parts, contents).map_err(|cause| layer_error(definition, platform, cause))?;
+
         assembled.whole.extend(tree.iter().cloned());
         assembled.levels.push(tree);
     }
     Ok(assembled)
 }
 
+/// Returns the error for a lock that does not fit its definition.
+fn stale(definition: &ImageDefinition, cause: String) -> Error {
+    Error::StaleLock { image: definition.image.clone(), cause }
+}
+
+/// Returns the source package of every binary package of a level: layers are planned by source packages.
 fn sources(locked: &LockedLevel, platform: Platform) -> BTreeMap<String, String> {
     let packages = locked.packages.get(&platform).into_iter().flatten();
     packages.map(|package| (package.name.clone(), package.source.clone())).collect()

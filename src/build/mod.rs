@@ -2,9 +2,9 @@
 //!
 //! - **In**: definitions with their locks, parents before children.
 //! - **Out**: a [`BuiltImage`] for every image; all its blobs are in the store.
-//! - **Invariants**: what is known by key is not done again; without a change nothing is downloaded or unpacked. Nothing
-//!   is built from a lock that is not proven ([`crate::lock::proof`]): a finished image under a key in the store was, here
-//!   or by a machine whose key the project trusts for that ([`crate::shared`]).
+//! - **Invariants**: work that is known by its key is never repeated; without a change nothing is downloaded or
+//!   unpacked. Nothing is built from a lock that is not proven ([`crate::lock::proof`]). A finished image in the
+//!   store was built from a proven lock, here or by a machine whose signing key the project trusts ([`crate::shared`]).
 //! - **Not here**: choosing packages (`lock`), writing images out ([`output`]).
 
 mod levels;
@@ -50,7 +50,7 @@ use std::collections::BTreeSet;
 /// Why images cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A lock is not what signed archives say.
+    /// A lock does not match the signed archives.
     #[error(transparent)]
     Proof(#[from] proof::Error),
     /// A package cannot be fetched.
@@ -61,9 +61,9 @@ pub enum Error {
     Layer {
         /// Image name.
         image: String,
-        /// For which platform.
+        /// Platform that was being built.
         platform: Platform,
-        /// Why.
+        /// The layer's error.
         cause: Box<layer::Error>,
     },
     /// The configuration is not allowed.
@@ -132,7 +132,8 @@ impl Explain for Error {
 }
 
 impl Error {
-    /// Tells whether something in the store was damaged. It was taken out or will be noticed, so another try mends it.
+    /// Tells whether something in the store was damaged. The store has dropped it or will notice it, so that a second
+    /// attempt succeeds.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         let store = match self {
@@ -166,13 +167,13 @@ pub struct BuildOptions {
     pub compression: Compression,
     /// Number of worker threads.
     pub threads: usize,
-    /// Images that are wanted; others are built only where one of these has to be built on them. Empty means all.
+    /// Requested images; empty means all. Others are built only where a requested image needs them as its parent.
     pub images: Vec<String>,
     /// Platforms to build; empty means all that a definition names.
     pub platforms: Vec<Platform>,
     /// Where the layers of finished images may be.
     pub layers: LayerLocation,
-    /// Where packages may be found besides the official addresses.
+    /// Mirrors that are tried before the official addresses.
     pub mirrors: Mirrors,
 }
 
@@ -189,17 +190,18 @@ pub struct BuildEnvironment<'a> {
     pub reporter: &'a dyn ProgressReporter,
 }
 
-/// Builds images into the store, parents first. What is not wanted and not needed is returned unfinished. What proves
-/// damaged on the way is made again.
+/// Builds images into the store, parents first. Images that were not requested and are not needed come back without
+/// content ([`BuiltImage::unfinished`]). Blobs that prove damaged are made again.
 ///
 /// # Errors
-/// The first thing that cannot be done; what was finished before stays in the store and is found the next time.
+/// The first failure. Images finished before it stay in the store, and the next run finds them.
 pub fn build(
     orders: &[Pinned<'_>],
     options: &BuildOptions,
     equipment: BuildEnvironment<'_>,
 ) -> Result<Vec<BuiltImage>, Error> {
     match attempt(orders, options, equipment) {
+        // once only: the damaged blob is gone now, and a disk that damages it again is not mended by a loop
         Err(error) if error.is_damage() => {
             equipment.reporter.event(ProgressEvent::Warning(format!("{error}: making it again")));
             attempt(orders, options, equipment)
@@ -208,17 +210,20 @@ pub fn build(
     }
 }
 
+/// Builds once: finds what is known, proves the locks of the rest, and builds it.
 fn attempt(
     orders: &[Pinned<'_>],
     options: &BuildOptions,
     equipment: BuildEnvironment<'_>,
 ) -> Result<Vec<BuiltImage>, Error> {
     let BuildEnvironment { store, http, ledger, reporter } = equipment;
+
+    // every order gets its place in `done` now, so that a child finds its parent before it, built or found
     let mut done: Vec<BuiltImage> = Vec::new();
     let mut todo: Vec<(usize, &Pinned<'_>, Digest)> = Vec::new();
     for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {
         match record::find(&key, options.layers, store) {
-            // it may have been built for other tags
+            // tags are no part of the key: the image may have been built for other ones
             Some(built) => done.push(BuiltImage { tags: record::tags(order), ..built }),
             None => {
                 done.push(BuiltImage::unfinished(key, order.definition));
@@ -226,28 +231,28 @@ fn attempt(
             }
         }
     }
+
     let needed = needed(&todo, &options.images);
     todo.retain(|(_, order, _)| needed.contains(&order.definition.image));
     if todo.is_empty() {
         return Ok(done);
     }
-    let prover = Prover {
-        http,
-        store,
-        mirrors: &options.mirrors,
-        ledger,
-        engine: layer::ENGINE_FORMAT,
-        now: clock::now(),
-        reporter,
-    };
+
+    // before anything else: an edited lock must not even decide what is fetched
+    let mirrors = &options.mirrors;
+    let (engine, now) = (layer::ENGINE_FORMAT, clock::now());
+    let prover = Prover { http, store, mirrors, ledger, engine, now, reporter };
     prover.prove(&claims(orders, &needed))?;
 
+    // fetch for all images first: downloads run concurrently, and shared packages come once
     let work: Vec<&Pinned<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
     let contents = ContentReader::new(store);
     let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
+
     levels.unpacking.during(|| {
         for (index, order, key) in todo {
-            let built = one(order, options, key, parent(order, &done[..index]), &levels)?;
+            let built = build_image(order, options, key, parent(order, &done[..index]), &levels)?;
+            // one by one: a run that is killed loses only the image that it was at
             record::keep(&built, store)?;
             done[index] = built;
         }
@@ -255,25 +260,27 @@ fn attempt(
     })
 }
 
-/// Returns the locks of the images that are built, and of all that they stand on.
+/// Returns the locks of the images that are built, and of all their ancestors.
 fn claims<'a>(orders: &[Pinned<'a>], needed: &BTreeSet<String>) -> Vec<LockClaim<'a>> {
     let mut wanted: BTreeSet<&String> = needed.iter().collect();
+    // children come after their parents: going backwards, one pass reaches every ancestor
     for Pinned { definition, .. } in orders.iter().rev() {
         if wanted.contains(&definition.image) {
             wanted.extend(&definition.parent);
         }
     }
+    // found ancestors, too: a child is judged together with its parents
     let claims = orders.iter().filter(|order| wanted.contains(&order.definition.image));
     claims.map(|Pinned { definition, lock }| LockClaim { definition, lock }).collect()
 }
 
-/// Returns those of the images to do that are wanted, and those that these stand on.
-fn needed(todo: &[(usize, &Pinned<'_>, Digest)], wanted: &[String]) -> BTreeSet<String> {
-    let is_wanted = |image: &String| wanted.is_empty() || wanted.contains(image);
+/// Returns the requested ones among the images that are not built yet, and their parents.
+fn needed(todo: &[(usize, &Pinned<'_>, Digest)], requested: &[String]) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
     // parents come before their children
     for (_, Pinned { definition, .. }, _) in todo.iter().rev() {
-        if is_wanted(&definition.image) || needed.contains(&definition.image) {
+        let is_requested = requested.is_empty() || requested.contains(&definition.image);
+        if is_requested || needed.contains(&definition.image) {
             needed.insert(definition.image.clone());
             needed.extend(definition.parent.clone());
         }
@@ -286,15 +293,18 @@ fn needed(todo: &[(usize, &Pinned<'_>, Digest)], wanted: &[String]) -> BTreeSet<
 pub fn keys(orders: &[Pinned<'_>], options: &BuildOptions) -> Vec<Digest> {
     let mut keys: Vec<Digest> = Vec::new();
     for order in orders {
-        let is_parent = |other: &&Pinned<'_>| order.definition.parent.as_ref() == Some(&other.definition.image);
-        let parent = orders.iter().zip(&keys).find(|(other, _)| is_parent(other));
-        let parent = parent.map(|(other, key)| (*key, record::name(&other.definition.image, &record::tags(other))));
+        // `keys` ends before this order, so only images before it can be found as its parent
+        let parent = orders
+            .iter()
+            .zip(&keys)
+            .find(|(other, _)| order.definition.parent.as_ref() == Some(&other.definition.image))
+            .map(|(other, key)| (*key, record::name(&other.definition.image, &record::tags(other))));
         keys.push(record::key(order, options, parent));
     }
     keys
 }
 
-/// Returns the image that this one stands on, when it was built in the same run.
+/// Returns the parent of an image, where it belongs to the same run.
 fn parent<'a>(order: &Pinned<'_>, done: &'a [BuiltImage]) -> Option<&'a BuiltImage> {
     let name = order.definition.parent.as_ref()?;
     done.iter().find(|built| built.image == *name)
@@ -303,11 +313,16 @@ fn parent<'a>(order: &Pinned<'_>, done: &'a [BuiltImage]) -> Option<&'a BuiltIma
 /// Returns the platforms to build, sorted.
 #[must_use]
 pub fn platforms(definition: &ImageDefinition, options: &BuildOptions) -> Vec<Platform> {
-    let wanted = |platform: &Platform| options.platforms.is_empty() || options.platforms.contains(platform);
-    definition.platforms.iter().copied().filter(wanted).collect()
+    definition
+        .platforms
+        .iter()
+        .copied()
+        .filter(|platform| options.platforms.is_empty() || options.platforms.contains(platform))
+        .collect()
 }
 
-fn one(
+/// Builds one image: its layers and documents for every platform, then the index over them.
+fn build_image(
     order: &Pinned<'_>,
     options: &BuildOptions,
     key: Digest,
@@ -315,49 +330,68 @@ fn one(
     levels: &Levels<'_>,
 ) -> Result<BuiltImage, Error> {
     let Pinned { definition, lock } = order;
-    let version = record::version(order);
-    let facts = |base| AnnotationSources {
-        version: version.clone(),
+    let sources = AnnotationSources {
+        version: record::version(order),
         epoch: lock.epoch,
         lock: lock.digest(),
         revision: lock.revision,
-        base,
+        base: None,
     };
+
     let mut built = BuiltImage::unfinished(key, definition);
     let mut manifests = Vec::new();
     for platform in platforms(definition, options) {
-        let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
         let base = parent.and_then(|parent| parent.base(platform));
-        let annotations = image::annotations(definition, &facts(base));
-        let parts = image::PlatformImageParts {
-            image: &definition.image,
-            platform,
-            levels: definition.levels_for(platform),
-            layers: &layers,
-            annotations: &annotations,
-        };
-        let (config, manifest) = image::compose(&parts, options.compression, lock.epoch)?;
-        levels.store.add(&config.bytes)?;
-        levels.store.add(&manifest.bytes)?;
-        let named = (manifest.digest, manifest.bytes.len() as u64);
-        manifests.push(image::platform_descriptor(&named.0, named.1, platform));
-        let packages = lock.levels.iter().filter_map(|level| level.packages.get(&platform)).map(Vec::len).sum();
-        built.platforms.push(BuiltPlatform {
-            platform,
-            manifest: named,
-            config: (config.digest, config.bytes.len() as u64),
-            layers,
-            reused,
-            packages,
-            scanner_files,
-        });
+        let sources = AnnotationSources { base, ..sources.clone() };
+        let image = build_platform(order, options, platform, &sources, levels)?;
+        manifests.push(image::platform_descriptor(&image.manifest.0, image.manifest.1, platform));
+        built.platforms.push(image);
     }
-    let annotations = image::annotations(definition, &facts(parent.and_then(BuiltImage::base_index)));
+
+    // each manifest names the parent's manifest of its platform as the base, the index names the parent's index
+    let base = parent.and_then(BuiltImage::base_index);
+    let annotations = image::annotations(definition, &AnnotationSources { base, ..sources.clone() });
     let index = image::index(&manifests, &annotations);
     levels.store.add(&index.bytes)?;
+
     built.index = (index.digest, index.bytes.len() as u64);
     built.tags = record::tags(order);
-    built.version = version;
+    built.version = sources.version;
     built.new = true;
     Ok(built)
+}
+
+/// Builds one image for one platform: layers, configuration and manifest.
+fn build_platform(
+    order: &Pinned<'_>,
+    options: &BuildOptions,
+    platform: Platform,
+    sources: &AnnotationSources,
+    levels: &Levels<'_>,
+) -> Result<BuiltPlatform, Error> {
+    let Pinned { definition, lock } = order;
+    let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
+
+    let annotations = image::annotations(definition, sources);
+    let parts = image::PlatformImageParts {
+        image: &definition.image,
+        platform,
+        levels: definition.levels_for(platform),
+        layers: &layers,
+        annotations: &annotations,
+    };
+    // documents go to the store before the record that names them
+    let (config, manifest) = image::compose(&parts, options.compression, lock.epoch)?;
+    levels.store.add(&config.bytes)?;
+    levels.store.add(&manifest.bytes)?;
+
+    Ok(BuiltPlatform {
+        platform,
+        manifest: (manifest.digest, manifest.bytes.len() as u64),
+        config: (config.digest, config.bytes.len() as u64),
+        layers,
+        reused,
+        packages: lock.packages(platform).count(),
+        scanner_files,
+    })
 }

@@ -32,7 +32,7 @@ pub enum Output {
     DockerArchive(PathBuf),
 }
 
-/// The text names no output.
+/// A text that is not an output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an output (oci:DIR, oci-archive:FILE, docker-archive:FILE)")]
 pub struct UnknownOutput(pub String);
@@ -60,25 +60,26 @@ impl fmt::Display for Output {
     }
 }
 
-/// Refuses a layout folder that leads through a link although the operator did not name it on the command line: a checkout
-/// must not choose where else is written. Folders by an absolute path, or one that leaves the working folder in plain words,
-/// are what they say.
+/// Refuses a layout folder that leads through a symbolic link unless the operator named it on the command line: a
+/// checkout must not decide to write elsewhere. An absolute path, or one that leaves the working folder by `..`, is
+/// taken as it is.
 ///
 /// # Errors
-/// When there is such a link.
+/// When the path leads through a link.
 pub fn check_unnamed(folder: &Path) -> Result<(), fs::Error> {
     let mut parts = Vec::new();
     for part in folder.components() {
         match part {
             Component::CurDir => (),
             Component::Normal(name) => parts.push(name.to_string_lossy()),
+            // visible in the configuration itself, unlike a link
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Ok(()),
         }
     }
     ConfinedFolder::new(Path::new("")).check(&parts.join("/"))
 }
 
-/// Writes images out. An archive holds the last one, which the others only lie below.
+/// Writes images out. An archive holds only the last image; the others are its ancestors.
 ///
 /// # Errors
 /// When the output cannot be written, or cannot hold the image.
@@ -86,6 +87,7 @@ pub fn write(output: &Output, images: &[BuiltImage], store: &Store) -> Result<()
     let Some(last) = images.last() else { return Ok(()) };
     match output {
         Output::Layout(folder) => {
+            // images of one project share blobs, which a layout has once
             let references: Vec<LayoutReference> = images.iter().flat_map(references).collect();
             let blobs: BTreeMap<Digest, u64> = images.iter().flat_map(BuiltImage::blobs).collect();
             Ok(layout::write(folder, &references, &blobs, store)?)
@@ -96,14 +98,16 @@ pub fn write(output: &Output, images: &[BuiltImage], store: &Store) -> Result<()
     }
 }
 
-/// Every tag points to the index; `<tag>-<architecture>` points to one platform's manifest, for consumers that cannot
-/// choose from an index.
+/// Returns the references of an image: every tag points to the index, and `<tag>-<architecture>` points to the
+/// manifest of one platform, for consumers that cannot choose from an index.
 fn references(built: &BuiltImage) -> Vec<LayoutReference> {
     let mut references = Vec::new();
     for tag in &built.tags {
         let target = oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1);
         references.push(LayoutReference { name: format!("{}:{tag}", built.image), target });
+
         for BuiltPlatform { platform, manifest, .. } in &built.platforms {
+            // a tag must not contain the `/` of a platform
             let name = format!("{}:{tag}-{}", built.image, platform.architecture().debian());
             references
                 .push(LayoutReference { name, target: image::platform_descriptor(&manifest.0, manifest.1, *platform) });
@@ -112,19 +116,22 @@ fn references(built: &BuiltImage) -> Vec<LayoutReference> {
     references
 }
 
+/// Writes a Docker archive, which holds one platform.
 fn docker(file: &Path, built: &BuiltImage, store: &Store) -> Result<(), Error> {
-    let unfit = |cause: String| oci::Error::Unfit { format: "docker-archive", path: file.to_owned(), cause };
     let [platform] = &built.platforms[..] else {
         let cause =
             format!("it holds one platform, but the image has {}; choose with `--platform`", built.platforms.len());
-        return Err(unfit(cause).into());
+        return Err(unfit(file, cause).into());
     };
+
+    // blobs may have lain in the store for long: what leaves is read again
     let path = store.blob(&platform.manifest.0);
     let bytes = fs::read(&path, platform.manifest.1).map_err(oci::Error::from)?;
     if Digest::of(&bytes) != platform.manifest.0 {
         return Err(store.damaged(&platform.manifest.0).into());
     }
-    let manifest: ImageManifest = serde_json::from_slice(&bytes).map_err(|error| unfit(error.to_string()))?;
+    let manifest: ImageManifest = serde_json::from_slice(&bytes).map_err(|error| unfit(file, error.to_string()))?;
+
     let layers: Vec<DockerArchiveLayer> = platform
         .layers
         .iter()
@@ -132,4 +139,9 @@ fn docker(file: &Path, built: &BuiltImage, store: &Store) -> Result<(), Error> {
         .collect();
     let tags: Vec<String> = built.tags.iter().map(|tag| format!("{}:{tag}", built.image)).collect();
     Ok(archive::write_docker(file, &tags, &manifest, &layers, store)?)
+}
+
+/// Returns the error for an image that a Docker archive cannot hold.
+fn unfit(file: &Path, cause: String) -> oci::Error {
+    oci::Error::Unfit { format: "docker-archive", path: file.to_owned(), cause }
 }

@@ -1,4 +1,4 @@
-//! What was built, and how to find it again without doing anything.
+//! The record of a finished image, and the key under which it is found again without any work.
 
 use crate::build::BuildOptions;
 use crate::build::Error;
@@ -33,7 +33,7 @@ pub struct BuiltImage {
     pub index: (Digest, u64),
     /// One entry a platform, in the definition's order.
     pub platforms: Vec<BuiltPlatform>,
-    /// Made in this run, not found.
+    /// Whether this run built it, rather than finding it in the store.
     #[serde(skip)]
     pub new: bool,
 }
@@ -41,7 +41,7 @@ pub struct BuiltImage {
 /// One platform of a finished image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltPlatform {
-    /// Which.
+    /// Platform of the manifest.
     pub platform: Platform,
     /// Digest and size of the manifest.
     pub manifest: (Digest, u64),
@@ -113,19 +113,20 @@ impl BuiltImage {
     /// Returns the layers that the store does not have.
     #[must_use]
     pub fn elsewhere(&self, store: &Store) -> Vec<Digest> {
+        // platforms may share layers
         let absent: BTreeSet<Digest> =
             self.layers().filter(|(digest, size)| !store.has_blob(digest, *size)).map(|(digest, _)| digest).collect();
         absent.into_iter().collect()
     }
 
-    /// Returns what a child image says about this one as its base, for one platform.
+    /// Returns what the manifest of a child image states about this image as its base, for one platform.
     pub(crate) fn base(&self, platform: Platform) -> Option<crate::image::ParentImage> {
         let found = self.platforms.iter().find(|built| built.platform == platform)?;
         let top_layer = found.layers.last().map(|layer| layer.blob.diff_id);
         Some(crate::image::ParentImage { name: self.name(), digest: found.manifest.0, top_layer })
     }
 
-    /// Returns what a child's index says about this one.
+    /// Returns what the index of a child image states about this image as its base.
     pub(crate) fn base_index(&self) -> Option<crate::image::ParentImage> {
         Some(crate::image::ParentImage { name: self.name(), digest: self.index.0, top_layer: None })
     }
@@ -136,12 +137,13 @@ pub(super) fn name(image: &str, tags: &[String]) -> String {
     format!("{image}:{}", tags.first().map_or("latest", String::as_str))
 }
 
-/// Returns the key under which an image is known: its lock, what its recipes and its base-image file resolve to, the
-/// image below with its name, and how it is built. Where it is published decides nothing.
+/// Returns the key under which an image is known: its lock, what its recipes and its base-image file resolve to, its
+/// parent with its name, and how it is built. Where it is published is no part of the key.
 #[must_use]
 pub(super) fn key(order: &Pinned<'_>, options: &BuildOptions, parent: Option<(Digest, String)>) -> Digest {
     let Pinned { definition, lock } = order;
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
+    // the parent's name is written into the child's annotations, so it decides about the child's bytes
     let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
     let text = format!(
         "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{}",
@@ -155,21 +157,23 @@ pub(super) fn key(order: &Pinned<'_>, options: &BuildOptions, parent: Option<(Di
     Digest::of(text.as_bytes())
 }
 
-/// Returns the image known under a key, if all its blobs are still there, undamaged; with [`LayerLocation::Anywhere`], its
-/// layers may be in that repository instead.
+/// Returns the image known under a key if the store still has all its blobs with their sizes; with
+/// [`LayerLocation::Anywhere`], that repository may have its layers instead.
 #[must_use]
 pub fn find(key: &Digest, layers: LayerLocation, store: &Store) -> Option<BuiltImage> {
     let mut built: BuiltImage = store.result("image", key)?;
     for platform in &mut built.platforms {
         platform.reused = platform.layers.len();
     }
-    let is_here = |(digest, size): (Digest, u64)| store.has_blob(&digest, size);
-    let is_there = |digest: &Digest| layers.place().is_some_and(|place| store.is_elsewhere(digest, place));
-    let is_near = |blob: (Digest, u64)| is_here(blob) || is_there(&blob.0);
-    (built.documents().into_iter().all(is_here) && built.layers().all(is_near)).then_some(built)
+
+    // documents are small and needed for every step; only layers may be left in a registry
+    let has_documents = built.documents().into_iter().all(|(digest, size)| store.has_blob(&digest, size));
+    let has_layers =
+        built.layers().all(|(digest, size)| store.has_blob(&digest, size) || layers.has_elsewhere(&digest, store));
+    (has_documents && has_layers).then_some(built)
 }
 
-/// Where the layers of an image may be that is not built again.
+/// Where the layers of an image may be for the image to count as built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerLocation {
     /// In the store.
@@ -180,7 +184,12 @@ pub enum LayerLocation {
 }
 
 impl LayerLocation {
-    /// Returns the place besides the store.
+    /// Tells whether a layer is in the repository that stands beside the store.
+    fn has_elsewhere(&self, digest: &Digest, store: &Store) -> bool {
+        self.place().is_some_and(|place| store.is_elsewhere(digest, place))
+    }
+
+    /// Returns the digest that stands for the repository, where layers may be in one.
     #[must_use]
     pub fn place(&self) -> Option<&Digest> {
         match self {
@@ -201,8 +210,8 @@ pub fn keep(built: &BuiltImage, store: &Store) -> Result<(), Error> {
 /// Numbers of the software's version in a fixed version. Java has the longest ones (`21.0.13.1`).
 const VERSION_PARTS: usize = 4;
 
-/// Returns the image's fixed version: numbers divided by dots, always equally many, which name one lock and sort as time
-/// goes by.
+/// Returns the image's fixed version: numbers divided by dots, always equally many, which name one lock and sort as
+/// time goes by.
 ///
 /// ```text
 /// 11.0.27.0.20261127.1
@@ -210,15 +219,19 @@ const VERSION_PARTS: usize = 4;
 ///     │        └ date of the archives
 ///     └ version of the software, filled up with zeros
 /// ```
-/// Programs that follow images (Renovate's `docker` versioning, for one) compare versions number by number, and take those
-/// with another count of numbers, or with another text behind a hyphen, for something else. It is the version of the image,
-/// too: every changed image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
+/// Programs that follow images (for example Renovate's `docker` versioning) compare versions number by number, and
+/// ignore those with another count of numbers or another text behind a hyphen. It is also the version of the image:
+/// every changed image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
 #[must_use]
 pub fn version(order: &Pinned<'_>) -> String {
     let software = software_version(order);
+
+    // the rest (`+7`, `~rc1`) sorts in ways that no consumer of tags knows
     let numbers: String = software.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    // versions with the same count of numbers sort alike in every program
     let known = numbers.split('.').filter(|part| !part.is_empty()).chain(std::iter::repeat("0"));
     let parts: Vec<&str> = known.take(VERSION_PARTS).collect();
+
     let lock = order.lock;
     format!("{}.{}.{}", parts.join("."), lock.epoch.date(), lock.revision)
 }
@@ -229,24 +242,38 @@ pub fn version(order: &Pinned<'_>) -> String {
 pub fn tags(order: &Pinned<'_>) -> Vec<String> {
     let date = order.lock.epoch.date();
     let (fixed, software) = (version(order), software_version(order));
-    let fill = |pattern: &String| {
+
+    let mut tags = Vec::new();
+    for pattern in &order.definition.publish.tags {
         let text = pattern.replace("{fixed}", &fixed).replace("{version}", &software).replace("{date}", &date);
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        text.chars().map(allowed).take(128).collect::<String>()
-    };
-    let tags: Vec<String> = order.definition.publish.tags.iter().map(fill).collect();
+        // Debian versions have `+`, `~` and `:`, which no tag may have
+        tags.push(text.chars().map(tag_character).take(LONGEST_TAG).collect());
+    }
+
     // an image must have a name; its version is never given to another one
     if tags.is_empty() { vec![fixed] } else { tags }
 }
 
+/// Longest tag (distribution-spec, "Pulling manifests").
+const LONGEST_TAG: usize = 128;
+
+/// Returns a character as it may stand in a tag.
+fn tag_character(c: char) -> char {
+    if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
+}
+
+/// Returns the version of the software in the image: the upstream version of the package that the base-image file
+/// names, else the release of the distribution.
 fn software_version(order: &Pinned<'_>) -> String {
     let Pinned { definition, lock } = order;
     let packages = lock.levels.iter().flat_map(|level| level.packages.values()).flatten();
     let named =
         definition.version_of.as_ref().and_then(|name| packages.into_iter().find(|package| package.name == *name));
+
     match named {
         Some(package) => crate::apt::version::DebianVersion::new(&package.version).upstream().to_owned(),
         None => {
+            // the parameter that is named like the root recipe holds the release (`ubuntu: "24.04"`)
             let root = definition.levels.values().flatten().next().map(|level| level.recipe.as_str());
             root.and_then(|root| definition.parameters.get(root)).cloned().unwrap_or_else(|| "0".to_owned())
         }

@@ -1,4 +1,4 @@
-//! The real world for `lock`: opens archives over the network and reads the control data of packages.
+//! Archives for `lock`: opens them over the network and reads the control data of packages.
 
 use crate::apt::BinaryPackage;
 use crate::apt::archive;
@@ -33,19 +33,19 @@ use std::collections::BTreeSet;
 
 /// Archives and packages over the network, kept in the store.
 pub struct OnlineArchives<'a> {
-    /// Door to the network.
+    /// HTTP client.
     pub http: &'a HttpClient,
-    /// Where downloads go.
+    /// Store for downloads.
     pub store: &'a Store,
-    /// Where archives may be found.
+    /// Addresses of the archives.
     pub mirrors: &'a Mirrors,
-    /// Only these pockets; empty means all of the recipe.
+    /// Pockets to read; empty means all of the recipe.
     pub pockets: &'a BTreeSet<String>,
     /// Hears about progress.
     pub reporter: &'a dyn ProgressReporter,
-    /// What time it is, to judge freshness.
+    /// Current time, to judge freshness.
     pub now: Epoch,
-    /// Take states that are older than those that locks or the store remember, because a person asked for it.
+    /// Accept states older than those that locks or the store remember, because a person asked for it.
     pub accept_older: bool,
 }
 
@@ -55,7 +55,7 @@ pub struct OnlineArchives<'a> {
 pub struct BadPackage {
     /// Name and version.
     pub package: String,
-    /// Why.
+    /// What is wrong with it.
     pub cause: deb::Error,
 }
 
@@ -76,21 +76,26 @@ impl ArchiveAccess for OnlineArchives<'_> {
         architectures: &BTreeSet<Architecture>,
         locked: &[LockedPocket],
     ) -> Result<Vec<OpenArchive>, lock::Error> {
-        let pockets_of = |archive: &ArchiveDefinition| -> Vec<Pocket> {
-            let wanted = archive.pockets.iter().filter(|definition| self.is_wanted(definition));
-            wanted.map(|definition| self.pocket(archive, definition, architectures, locked)).collect()
-        };
-        let pockets: Vec<Pocket> = archives.iter().flat_map(pockets_of).collect();
+        let mut pockets: Vec<Pocket> = Vec::new();
+        for archive in archives {
+            for definition in archive.pockets.iter().filter(|definition| self.is_wanted(definition)) {
+                pockets.push(self.pocket(archive, definition, architectures, locked));
+            }
+        }
+        // all in one call, so that they are downloaded concurrently
         let opened = archive::open(&pockets, self.http, &self.store.archives(), self.now, self.reporter);
         let mut opened = opened.map_err(outside)?.into_iter().peekable();
-        let of_archive = |archive: &ArchiveDefinition| {
+
+        // they come back in the order in which they were asked for, archive by archive
+        let mut all = Vec::new();
+        for archive in archives {
             let mut open = OpenArchive { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
             while let Some(pocket) = opened.next_if(|pocket| pocket.facts.archive == archive.name) {
                 take(pocket.facts, pocket.warnings, pocket.indexes, &mut open);
             }
-            open
-        };
-        Ok(archives.iter().map(of_archive).collect())
+            all.push(open);
+        }
+        Ok(all)
     }
 
     fn is_at_hand(&self, package: &BinaryPackage) -> bool {
@@ -98,23 +103,26 @@ impl ArchiveAccess for OnlineArchives<'_> {
     }
 
     fn read(&self, needed: &[NeededPackage<'_>]) -> Result<BTreeMap<Digest, PackageContent>, lock::Error> {
-        let wanted = |needed: &NeededPackage<'_>| wanted(needed, self.mirrors, None);
-        control::read(needed, wanted, self.store, self.http, self.reporter).map_err(just_listed)
+        // no snapshot service: today's archives list these packages, and one that they do not have is a fault to report
+        control::read(needed, |needed| wanted(needed, self.mirrors, None), self.store, self.http, self.reporter)
+            .map_err(just_listed)
     }
 }
 
-/// Notes that packages that are gone were chosen from an index that was read just now.
+/// Notes in the error that the missing packages are in the newest index, so that locking again would not help.
 fn just_listed(mut error: lock::Error) -> lock::Error {
     error.note_still_listed();
     error
 }
 
-/// Returns what has to be fetched to read a package; `time` is that of a snapshot service, if one may be asked.
+/// Returns what has to be fetched to read a package. With a `time`, the archive's snapshot service at that time is
+/// one of the addresses.
 pub(super) fn wanted(needed: &NeededPackage<'_>, mirrors: &Mirrors, time: Option<Epoch>) -> WantedPackage {
     let NeededPackage { archives, from, platform, package } = needed;
     let mut uris = fetch::addresses(archives, from, platform.architecture().debian(), mirrors);
     let archive = archives.iter().find(|archive| from.split('/').next() == Some(&archive.name));
     uris.extend(archive.zip(time).and_then(|(archive, time)| fetch::snapshot(archive, time)));
+
     WantedPackage {
         name: package.name.clone(),
         version: package.version.to_string(),
@@ -137,6 +145,8 @@ impl OnlineArchives<'_> {
         locked: &[LockedPocket],
     ) -> Pocket {
         let mut pocket = pocket(archive, definition, architectures, self.mirrors);
+
+        // another suite is another line of states, with dates of its own
         let title = pocket.title();
         let known = locked.iter().find(|state| state.title() == title && state.suite == pocket.suite);
         pocket.locked = known.map(|state| (state.date, state.inrelease));
@@ -144,6 +154,7 @@ impl OnlineArchives<'_> {
         pocket
     }
 
+    /// Tells whether a pocket is one of those to read.
     fn is_wanted(&self, pocket: &PocketDefinition) -> bool {
         self.pockets.is_empty() || self.pockets.contains(&pocket.name)
     }
@@ -157,6 +168,7 @@ pub(super) fn take(facts: PocketState, warnings: Vec<String>, indexes: Vec<Compo
         architecture: index.architecture,
         index: index.index,
     }));
+
     let PocketState { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by } = facts;
     open.pockets.push(LockedPocket { archive, pocket, suite, codename, date, valid_until, inrelease, signed_by });
     open.warnings.extend(warnings);
@@ -172,6 +184,7 @@ pub fn pocket(
 ) -> Pocket {
     let architectures: Vec<String> = architectures.iter().map(|arch| arch.debian().to_owned()).collect();
     let uris = architectures.iter().map(|arch| (arch.clone(), mirrors.of(archive, pocket, arch))).collect();
+
     Pocket {
         archive: archive.name.clone(),
         name: pocket.name.clone(),
@@ -193,6 +206,7 @@ pub fn pocket(
     }
 }
 
+/// Wraps an error for `lock`, which stands above and does not know its type.
 fn outside(error: impl Explain + Send + Sync + 'static) -> lock::Error {
     lock::Error::Outside(AnyError::new(error))
 }

@@ -1,4 +1,4 @@
-//! What packages contain besides their files: scripts and both digests, read once a machine and kept by the .deb's digest.
+//! The control data of packages: scripts and both digests, read once on each machine and kept by the .deb's digest.
 
 use crate::apt::BinaryPackage;
 use crate::apt::deb::ControlFiles;
@@ -25,13 +25,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 
-/// Kind of the store's records. The number changes with what is kept.
+/// Kind of the store's records. The number is the version of [`ControlRecord`].
 const RECORD: &str = "control-1";
 
 /// Name of the member that describes the package.
 const CONTROL: &str = "control";
 
-/// What is kept of a package.
+/// The control data that the store keeps of a package.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct ControlRecord {
@@ -59,35 +59,39 @@ pub(super) fn read(
 ) -> Result<BTreeMap<Digest, PackageContent>, lock::Error> {
     let mut contents = BTreeMap::new();
     let mut unread: Vec<&NeededPackage<'_>> = Vec::new();
-    for one in needed {
-        match record(one.package, store) {
+    for need in needed {
+        match record(need.package, store) {
             Some(content) => {
-                matches(&content.members, one.package)?;
-                contents.insert(one.package.sha256, content);
+                // the record is of the same bytes, but this index may describe them differently
+                matches(&content.members, need.package)?;
+                contents.insert(need.package.sha256, content);
             }
-            None => unread.push(one),
+            None => unread.push(need),
         }
     }
+
     let missing: Vec<WantedPackage> = unread.iter().map(|needed| wanted(needed)).collect();
     for package in &missing {
         drop_damaged(package, store)?;
     }
     let fetched = fetch::fetch(&missing, store, http, reporter).map_err(outside)?;
+
     for NeededPackage { package, .. } in unread {
         let file = fs::open(&store.blob(&package.sha256)).map_err(outside)?;
         let deb = DebPackage::open(io::BufReader::new(file)).map_err(|cause| bad(package, cause))?;
         let members = deb.control().clone();
         matches(&members, package)?;
+
         let sha512 = fetched.sha512.get(&package.sha256).or(package.sha512.as_ref()).cloned().unwrap_or_default();
         let content = PackageContent { sha512, members };
-        // a store that cannot be written only means that it is read again
+        // a failed write costs only time: the next run reads the package again
         let _not_kept = store.keep(RECORD, &package.sha256, &ControlRecord::of(&content));
         contents.insert(package.sha256, content);
     }
     Ok(contents)
 }
 
-/// Bytes may have lain in the store for long: what is damaged is fetched again.
+/// Removes a damaged blob, so that it is fetched again: bytes may have lain in the store for long.
 fn drop_damaged(package: &WantedPackage, store: &Store) -> Result<(), lock::Error> {
     let blob = store.blob(&package.sha256);
     if store.has_blob(&package.sha256, package.size) && fs::digest_of(&blob).map_err(outside)? != package.sha256 {
@@ -96,14 +100,17 @@ fn drop_damaged(package: &WantedPackage, store: &Store) -> Result<(), lock::Erro
     Ok(())
 }
 
+/// Checks that a package's control file says what the index says about it.
 fn matches(members: &ControlFiles, package: &BinaryPackage) -> Result<(), lock::Error> {
     members.matches(package).map_err(|cause| bad(package, cause))
 }
 
+/// Returns the error for a package that is not what the index says.
 fn bad(package: &BinaryPackage, cause: DebError) -> lock::Error {
     outside(BadPackage { package: format!("{} {}", package.name, package.version), cause })
 }
 
+/// Wraps an error for `lock`, which stands above and does not know its type.
 fn outside(error: impl Explain + Send + Sync + 'static) -> lock::Error {
     lock::Error::Outside(AnyError::new(error))
 }
@@ -111,18 +118,27 @@ fn outside(error: impl Explain + Send + Sync + 'static) -> lock::Error {
 /// Returns what is known about a package.
 fn record(package: &BinaryPackage, store: &Store) -> Option<PackageContent> {
     let ControlRecord { sha512, members } = store.result(RECORD, &package.sha256)?;
-    let decode = |(name, text): (String, String)| Some((name, BASE64_STANDARD.decode(text).ok()?));
-    let members: Option<ControlFiles> = members.into_iter().map(decode).collect();
-    // an index may say it, too; both must say the same
-    let same = package.sha512.as_ref().is_none_or(|listed| *listed == sha512);
-    members.filter(|_| same).map(|members| PackageContent { sha512, members })
+
+    // an index may list SHA-512, too: a record that contradicts it is not used
+    if package.sha512.as_ref().is_some_and(|listed| *listed != sha512) {
+        return None;
+    }
+
+    // a damaged record counts as none: the package is read again
+    let members: Option<ControlFiles> =
+        members.into_iter().map(|(name, text)| Some((name, BASE64_STANDARD.decode(text).ok()?))).collect();
+    Some(PackageContent { sha512, members: members? })
 }
 
 impl ControlRecord {
     fn of(content: &PackageContent) -> Self {
-        let is_kept = |name: &str| name == CONTROL || KINDS.contains(&name);
-        let members = content.members.iter().filter(|(name, _)| is_kept(name));
-        let members = members.map(|(name, bytes)| (name.to_owned(), BASE64_STANDARD.encode(bytes))).collect();
+        // the rest (`md5sums`, `templates`) can be large, and no decision depends on it
+        let members = content
+            .members
+            .iter()
+            .filter(|(name, _)| *name == CONTROL || KINDS.contains(name))
+            .map(|(name, bytes)| (name.to_owned(), BASE64_STANDARD.encode(bytes)))
+            .collect();
         Self { sha512: content.sha512.clone(), members }
     }
 }

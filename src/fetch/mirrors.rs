@@ -1,5 +1,5 @@
-//! Where an archive may be found: flag, environment, `registry.yaml`, the host's own configuration, then the official
-//! address.
+//! The addresses of an archive, in this order: flag, environment, `registry.yaml`, the host's own APT configuration,
+//! the official address.
 
 use crate::apt::host;
 use crate::apt::host::AptSource;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// Mirrors, best first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
-    /// Given by flag, environment or `registry.yaml`: recipe's archive name to addresses.
+    /// Addresses by the recipe's archive name, from flag, environment or `registry.yaml`.
     pub given: BTreeMap<String, Vec<String>>,
     /// Sources in the host's own APT configuration.
     pub host: Vec<AptSource>,
@@ -25,6 +25,8 @@ impl Mirrors {
         let own = pocket.uri.as_ref().filter(|_| !archive.uris.contains_key(architecture)).unwrap_or(official);
         let given = self.given.get(&archive.name).into_iter().flatten().cloned();
         let host = host::mirrors_for(own, &self.host);
+
+        // the official addresses stay last: a mirror that lags behind must not stop a build
         let mut all: Vec<String> = Vec::new();
         for uri in given.chain(host).chain([own.clone(), official.clone()]) {
             let uri = uri.trim_end_matches('/').to_owned();

@@ -1,10 +1,10 @@
-//! Wanted packages to verified blobs in the store, in parallel, resumable.
+//! Fetches packages into the store as verified blobs, in parallel, resumable.
 //!
 //! - **In**: packages with size, digests and addresses, from a lock or an index.
 //! - **Out**: blobs in the store, [`Fetched`].
-//! - **Invariants**: only bytes with the wanted size and digests become blobs; one failure lets the others finish; two
-//!   commands may fetch the same package at the same time.
-//! - **Not here**: which packages (`lock`), which mirrors (`apt::host`, `build`).
+//! - **Invariants**: only bytes with the wanted size and digests become blobs; after a failure the other downloads
+//!   still finish; two commands may fetch the same package at the same time.
+//! - **Not here**: which packages (`lock`), which mirrors the host has (`apt::host`).
 
 pub mod archives;
 mod control;
@@ -43,7 +43,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-/// Returns the addresses of the pocket that a package was found in (`ubuntu/security`), best first.
+/// Returns the addresses of the pocket that lists a package (`ubuntu/security`), best first.
 #[must_use]
 pub fn addresses(archives: &[ArchiveDefinition], from: &str, architecture: &str, mirrors: &Mirrors) -> Vec<String> {
     let (name, pocket) = from.split_once('/').unwrap_or((from, ""));
@@ -52,10 +52,10 @@ pub fn addresses(archives: &[ArchiveDefinition], from: &str, architecture: &str,
     pocket.map(|pocket| mirrors.of(archive, pocket, architecture)).unwrap_or_default()
 }
 
-/// Downloads at the same time.
+/// Concurrent downloads: enough that small packages do not wait for each other's round trips, few enough for a mirror.
 const PARALLEL: usize = 8;
 
-/// Pause between two looks at a file that another command is fetching.
+/// Pause before looking again whether another command has finished fetching a file.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// A package that must be in the store.
@@ -79,18 +79,18 @@ pub struct WantedPackage {
     pub uris: Vec<String>,
 }
 
-/// What was done.
+/// Summary of a fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// Bytes that came over the network.
     pub downloaded: u64,
-    /// How many packages were in the store already.
+    /// Number of packages that were in the store already.
     pub reused: usize,
     /// SHA-512 of all wanted packages, 128 hexadecimal digits, by SHA-256.
     pub sha512: BTreeMap<Digest, String>,
 }
 
-/// Why packages are not in the store.
+/// Why packages cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No address has these packages any more; everything else arrived.
@@ -98,33 +98,33 @@ pub enum Error {
     Gone {
         /// `name version architecture`
         packages: Vec<String>,
-        /// The newest index that there is lists them nevertheless, so that another choice leads to the same.
+        /// The newest index still lists them, so that locking again would choose the same.
         is_listed: bool,
     },
-    /// Several things, or something worse, happened.
+    /// Packages failed for other or for several reasons.
     #[error("cannot fetch packages: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Failed(Vec<FetchProblem>),
-    /// The network door itself failed.
+    /// The HTTP client itself failed.
     #[error(transparent)]
     Http(#[from] http::Error),
 }
 
-/// What happened to one package.
+/// Why one package cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchProblem {
-    /// No address has it.
+    /// No address has the package.
     #[error("no archive has {0} any more")]
     Gone(String),
-    /// The bytes are not those of the lock or index.
+    /// The bytes do not have the digest that lock or index state.
     #[error("{package}: `{url}` has digest {found} instead of {expected}")]
     WrongDigest {
         /// `name version architecture`
         package: String,
-        /// Where they came from.
+        /// Address that served the bytes.
         url: String,
-        /// Wanted digest.
+        /// Expected digest.
         expected: String,
-        /// Their digest.
+        /// Digest of the served bytes.
         found: String,
     },
     /// No address answered.
@@ -132,7 +132,7 @@ pub enum FetchProblem {
     Unreachable {
         /// `name version architecture`
         package: String,
-        /// One cause an address.
+        /// One cause for each address.
         causes: Vec<String>,
     },
     /// The path cannot be a path in an archive.
@@ -143,19 +143,19 @@ pub enum FetchProblem {
         /// The path.
         path: String,
     },
-    /// The network door itself failed.
+    /// The HTTP client itself failed.
     #[error(transparent)]
     Http(#[from] http::Error),
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] fs::Error),
-    /// The store refused.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
 
 impl FetchProblem {
-    /// Tells whether a file of this machine must change.
+    /// Tells whether the problem is a file or a setting of this machine.
     #[must_use]
     pub fn is_input(&self) -> bool {
         match self {
@@ -164,7 +164,37 @@ impl FetchProblem {
             _ => false,
         }
     }
+
+    /// Returns the package, where no archive has it any more.
+    fn gone(&self) -> Option<&String> {
+        match self {
+            Self::Gone(package) => Some(package),
+            _ => None,
+        }
+    }
+
+    /// Returns what a person can do about it.
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Gone(_) => vec![HINT_GONE.to_owned()],
+            Self::WrongDigest { .. } => vec![HINT_DIGEST.to_owned()],
+            Self::Http(error) => error.hints(),
+            Self::Store(error) => error.hints(),
+            Self::File(error) => error.hints(),
+            Self::Unreachable { .. } | Self::Path { .. } => Vec::new(),
+        }
+    }
 }
+
+/// Hint for packages that the archive has replaced.
+const HINT_GONE: &str =
+    "archives keep only the newest version: choose again with `sockel lock IMAGE`, or `sockel build --refresh`";
+
+/// Hint for packages that a mirror lists and does not have.
+const HINT_LISTED: &str = "the archive's own index lists them, so choosing again does not help: the mirror is not complete. Name another one with `SOCKEL_MIRRORS`, or try again when it has caught up";
+
+/// Hint for bytes that are not what was locked.
+const HINT_DIGEST: &str = "a proxy or mirror serves other bytes than were locked: tell its operator";
 
 impl Error {
     /// Returns the packages that no archive has any more, `name version architecture`.
@@ -172,25 +202,19 @@ impl Error {
     pub fn gone(&self) -> Vec<String> {
         match self {
             Self::Gone { packages, .. } => packages.clone(),
-            Self::Failed(problems) => {
-                let gone = |problem: &FetchProblem| match problem {
-                    FetchProblem::Gone(package) => Some(package.clone()),
-                    _ => None,
-                };
-                problems.iter().filter_map(gone).collect()
-            }
+            Self::Failed(problems) => problems.iter().filter_map(FetchProblem::gone).cloned().collect(),
             Self::Http(_) => Vec::new(),
         }
     }
 
-    /// Tells whether all that went wrong is the network's or a server's doing, so that a later attempt may work.
+    /// Tells whether network or servers caused every problem, so that a later attempt may work.
     #[must_use]
     pub fn is_outside(&self) -> bool {
         match self {
             Self::Gone { .. } => false,
-            Self::Failed(problems) => {
-                problems.iter().all(|one| matches!(one, FetchProblem::Unreachable { .. } | FetchProblem::Http(_)))
-            }
+            Self::Failed(problems) => problems
+                .iter()
+                .all(|problem| matches!(problem, FetchProblem::Unreachable { .. } | FetchProblem::Http(_))),
             Self::Http(_) => true,
         }
     }
@@ -198,26 +222,14 @@ impl Error {
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
-        let gone =
-            "archives keep only the newest version: choose again with `sockel lock IMAGE`, or `sockel build --refresh`";
-        let listed = "the archive's own index lists them, so choosing again does not help: the mirror is not complete. Name another one with `SOCKEL_MIRRORS`, or try again when it has caught up";
-        let digest = "a proxy or mirror serves other bytes than were locked: tell its operator";
         let mut hints: Vec<String> = match self {
-            Self::Gone { is_listed: true, .. } => vec![listed.to_owned()],
-            Self::Gone { .. } => vec![gone.to_owned()],
+            Self::Gone { is_listed: true, .. } => vec![HINT_LISTED.to_owned()],
+            Self::Gone { .. } => vec![HINT_GONE.to_owned()],
             Self::Http(error) => error.hints(),
-            Self::Failed(problems) => {
-                let hint = |problem: &FetchProblem| match problem {
-                    FetchProblem::Gone(_) => vec![gone.to_owned()],
-                    FetchProblem::WrongDigest { .. } => vec![digest.to_owned()],
-                    FetchProblem::Http(error) => error.hints(),
-                    FetchProblem::Store(error) => error.hints(),
-                    FetchProblem::File(error) => error.hints(),
-                    _ => Vec::new(),
-                };
-                problems.iter().flat_map(hint).collect()
-            }
+            Self::Failed(problems) => problems.iter().flat_map(FetchProblem::hints).collect(),
         };
+
+        // many packages fail for the same reason
         hints.sort();
         hints.dedup();
         hints
@@ -225,7 +237,7 @@ impl Error {
 }
 
 impl Explain for Error {
-    /// The archive is outside, though only a new lock helps where a package is gone.
+    /// A package that is gone is the archive's doing, even though only a new lock helps.
     fn turn(&self) -> Turn {
         match self {
             Self::Http(error) => error.turn(),
@@ -250,15 +262,16 @@ impl Explain for Error {
 }
 
 impl WantedPackage {
+    /// Returns the package as messages name it.
     fn title(&self) -> String {
         format!("{} {} {}", self.name, self.version, self.architecture)
     }
 }
 
-/// Brings all wanted packages into the store.
+/// Fetches all wanted packages into the store.
 ///
 /// # Errors
-/// [`Error`] with every package that is not there; the others are.
+/// [`Error`] with every package that failed; the store has the others.
 pub fn fetch(
     wanted: &[WantedPackage],
     store: &Store,
@@ -267,55 +280,75 @@ pub fn fetch(
 ) -> Result<Fetched, Error> {
     let mut fetched = Fetched::default();
     let mut problems = Vec::new();
+
+    // by digest: two platforms may want the same package of architecture `all`
     let mut missing: BTreeMap<Digest, &WantedPackage> = BTreeMap::new();
-    for one in wanted {
-        if !store.has_blob(&one.sha256, one.size) {
-            missing.insert(one.sha256, one);
+    for package in wanted {
+        if !store.has_blob(&package.sha256, package.size) {
+            missing.insert(package.sha256, package);
             continue;
         }
         fetched.reused += 1;
-        match one.sha512.clone().map_or_else(|| sha512_of(&store.blob(&one.sha256)), Ok) {
-            Ok(sha512) => _ = fetched.sha512.insert(one.sha256, sha512),
+        match sha512_in_store(package, store) {
+            Ok(sha512) => _ = fetched.sha512.insert(package.sha256, sha512),
             Err(error) => problems.push(FetchProblem::File(error)),
         }
     }
-    if !missing.is_empty() {
-        for one in missing.values() {
-            reporter.event(ProgressEvent::Started {
-                stage: ProgressStage::Download,
-                total: one.size,
-                what: one.title(),
-            });
-        }
-        let work = stream::iter(missing.values().map(|one| DownloadJob { wanted: one, store, http, reporter }.run()));
-        let results = http.block_on(work.buffer_unordered(PARALLEL).collect::<Vec<_>>())?;
-        for result in results {
-            match result {
-                Ok((digest, sha512, bytes)) => {
-                    fetched.downloaded += bytes;
-                    fetched.sha512.insert(digest, sha512);
-                }
-                Err(problem) => problems.push(problem),
+
+    for result in download(&missing, store, http, reporter)? {
+        match result {
+            Ok((digest, sha512, bytes)) => {
+                fetched.downloaded += bytes;
+                fetched.sha512.insert(digest, sha512);
             }
+            Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(fetched) } else { Err(sorted_out(problems)) }
+
+    if problems.is_empty() { Ok(fetched) } else { Err(summarized(problems)) }
 }
 
-fn sorted_out(mut problems: Vec<FetchProblem>) -> Error {
-    // downloads end in any order, messages do not
-    problems.sort_by_key(ToString::to_string);
-    let gone = |problem: &FetchProblem| match problem {
-        FetchProblem::Gone(package) => Some(package.clone()),
-        _ => None,
-    };
-    match problems.iter().map(gone).collect::<Option<Vec<String>>>() {
-        Some(packages) => Error::Gone { packages, is_listed: false },
-        None => Error::Failed(problems),
+/// What comes of a download: digest, SHA-512, and how many bytes came over the network.
+type DownloadResult = Result<(Digest, String, u64), FetchProblem>;
+
+/// Downloads packages, some at a time; one that fails does not stop the others.
+fn download(
+    missing: &BTreeMap<Digest, &WantedPackage>,
+    store: &Store,
+    http: &HttpClient,
+    reporter: &dyn ProgressReporter,
+) -> Result<Vec<DownloadResult>, Error> {
+    // the common case: no runtime, no thread
+    if missing.is_empty() {
+        return Ok(Vec::new());
     }
+
+    // all at the beginning, so that the total is known while the first downloads run
+    for package in missing.values() {
+        reporter.event(ProgressEvent::Started {
+            stage: ProgressStage::Download,
+            total: package.size,
+            what: package.title(),
+        });
+    }
+    let jobs = missing.values().map(|package| DownloadJob { wanted: package, store, http, reporter }.run());
+    // collected, not stopped at the first error: the next run resumes with fewer packages
+    Ok(http.block_on(stream::iter(jobs).buffer_unordered(PARALLEL).collect::<Vec<_>>())?)
 }
 
-/// One package on its way.
+/// Turns the problems of single packages into one error.
+fn summarized(mut problems: Vec<FetchProblem>) -> Error {
+    // downloads end in any order; messages must not
+    problems.sort_by_key(ToString::to_string);
+
+    let gone: Vec<String> = problems.iter().filter_map(FetchProblem::gone).cloned().collect();
+    if gone.len() == problems.len() {
+        return Error::Gone { packages: gone, is_listed: false };
+    }
+    Error::Failed(problems)
+}
+
+/// One package to download.
 struct DownloadJob<'a> {
     wanted: &'a WantedPackage,
     store: &'a Store,
@@ -324,27 +357,27 @@ struct DownloadJob<'a> {
 }
 
 impl DownloadJob<'_> {
-    /// Returns digest, SHA-512, and how many bytes were downloaded.
-    async fn run(self) -> Result<(Digest, String, u64), FetchProblem> {
+    /// Downloads the package unless another command does so first.
+    async fn run(self) -> DownloadResult {
         let WantedPackage { sha256, size, .. } = *self.wanted;
         if index::check_path(&self.wanted.path).is_err() {
             return Err(FetchProblem::Path { package: self.wanted.title(), path: self.wanted.path.clone() });
         }
+
         let partial = self.store.partial(&sha256);
         let lock_path = partial.with_extension("lock");
-        // never wait inside the system: the other command may be waiting for a file that is fetched here
+        // never block on the lock: the other command may be waiting for a file that is fetched here
         let _lock = loop {
             match fs::try_lock(&lock_path)? {
                 Some(lock) => break lock,
                 None => tokio::time::sleep(WAIT).await,
             }
         };
+
         let mut count = DownloadCount::default();
+        // the other command may have fetched it while this one waited
         let sha512 = if self.store.has_blob(&sha256, size) {
-            match self.wanted.sha512.clone() {
-                Some(known) => known,
-                None => sha512_of(&self.store.blob(&sha256))?,
-            }
+            sha512_in_store(self.wanted, self.store)?
         } else {
             let sha512 = self.try_addresses(&partial, &mut count).await?;
             self.store.adopt(&partial, &sha256)?;
@@ -355,7 +388,8 @@ impl DownloadJob<'_> {
         Ok((sha256, sha512, count.downloaded))
     }
 
-    /// Tries one address after the other; a miss or a silent server leads on, wrong bytes do not.
+    /// Tries one address after the other. A miss or a silent server leads to the next address; wrong bytes do not,
+    /// because somebody must hear about them.
     async fn try_addresses(&self, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
         let mut causes = Vec::new();
         let mut all_missed = true;
@@ -369,17 +403,20 @@ impl DownloadJob<'_> {
                 other => return other,
             }
         }
+
+        // a package is gone only if every server said so: one that was silent may still have it
         match all_missed {
             true => Err(FetchProblem::Gone(self.wanted.title())),
             false => Err(FetchProblem::Unreachable { package: self.wanted.title(), causes }),
         }
     }
 
+    /// Downloads from one address, once more from the beginning if a partial file proves damaged.
     async fn try_address(&self, url: &str, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
         let resumed = fs::size(partial).is_some_and(|size| size > 0);
         match self.attempt(url, partial, count).await {
             Err(FetchProblem::WrongDigest { .. }) if resumed => {
-                // the beginning may be damaged by a crash: it was never verified
+                // a crash may have damaged the partial file, which is verified only as a whole
                 let what = self.wanted.title();
                 let text = format!("{what}: the part from an earlier download does not fit; fetching all of it");
                 self.reporter.event(ProgressEvent::Warning(text));
@@ -389,42 +426,51 @@ impl DownloadJob<'_> {
         }
     }
 
+    /// Downloads from one address, resuming a partial file, and verifies the whole.
     async fn attempt(&self, url: &str, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
+        // the digests go over the whole file, so a partial one is read first; one that is too large is no beginning
+        // of it
         let mut sums = Sums::default();
         if fs::size(partial).is_some_and(|size| size <= self.wanted.size) {
             sums.read(partial)?;
             count.advance(sums.sha256.length(), self.reporter);
         }
-        let mut sink = |piece: DownloadPiece<'_>| match piece {
-            DownloadPiece::Restarted => sums = Sums::default(),
-            DownloadPiece::Bytes(piece) => {
-                sums.update(piece);
-                count.downloaded += piece.len() as u64;
-                count.advance(sums.sha256.length(), self.reporter);
-            }
-        };
+
         let target = DownloadTarget { path: partial, size: self.wanted.size };
-        self.http.download(url, target, &mut sink).await?;
+        self.http
+            .download(url, target, &mut |piece: DownloadPiece<'_>| match piece {
+                // the server does not resume: what was hashed so far is not in the file any more
+                DownloadPiece::Restarted => sums = Sums::default(),
+                DownloadPiece::Bytes(piece) => {
+                    sums.update(piece);
+                    count.downloaded += piece.len() as u64;
+                    count.advance(sums.sha256.length(), self.reporter);
+                }
+            })
+            .await?;
+
+        // wrong bytes are removed, else the next attempt would resume them
         let (sha256, sha512) = sums.finish();
-        let wrong = |expected, found| FetchProblem::WrongDigest {
-            package: self.wanted.title(),
-            url: http::mask(url),
-            expected,
-            found,
-        };
         if sha256 != self.wanted.sha256 {
             fs::remove(partial)?;
-            return Err(wrong(self.wanted.sha256.to_string(), sha256.to_string()));
+            return Err(self.wrong_digest(url, self.wanted.sha256.to_string(), sha256.to_string()));
         }
         if let Some(expected) = self.wanted.sha512.as_ref().filter(|expected| **expected != sha512) {
             fs::remove(partial)?;
-            return Err(wrong(format!("sha512:{expected}"), format!("sha512:{sha512}")));
+            return Err(self.wrong_digest(url, format!("sha512:{expected}"), format!("sha512:{sha512}")));
         }
         Ok(sha512)
     }
+
+    /// Returns the problem for bytes that are not the package.
+    fn wrong_digest(&self, url: &str, expected: String, found: String) -> FetchProblem {
+        // an address may contain a password
+        FetchProblem::WrongDigest { package: self.wanted.title(), url: http::mask(url), expected, found }
+    }
 }
 
-/// What came over the network, and what of the file was reported as done: bytes that come twice count once.
+/// Bytes that came over the network, and bytes of the file that were reported as done: those that come twice are
+/// reported once.
 #[derive(Default)]
 struct DownloadCount {
     downloaded: u64,
@@ -432,6 +478,7 @@ struct DownloadCount {
 }
 
 impl DownloadCount {
+    /// Reports progress up to a number of bytes of the file.
     fn advance(&mut self, done: u64, reporter: &dyn ProgressReporter) {
         if done > self.reported {
             reporter.event(ProgressEvent::Advanced { stage: ProgressStage::Download, by: done - self.reported });
@@ -453,9 +500,10 @@ impl Sums {
         self.sha512.update(bytes);
     }
 
-    /// Takes all of a file.
+    /// Hashes a whole file.
     fn read(&mut self, path: &Path) -> Result<(), fs::Error> {
         let mut file: File = fs::open(path)?;
+        // in pieces: a package may have hundreds of megabytes
         let mut buffer = vec![0; 1 << 18];
         loop {
             match file.read(&mut buffer).map_err(|cause| fs::Error::new("read", path, cause))? {
@@ -471,6 +519,16 @@ impl Sums {
     }
 }
 
+/// Returns the SHA-512 of a package whose blob is in the store; hashes the blob only where nobody has stated the
+/// digest.
+fn sha512_in_store(package: &WantedPackage, store: &Store) -> Result<String, fs::Error> {
+    match &package.sha512 {
+        Some(known) => Ok(known.clone()),
+        None => sha512_of(&store.blob(&package.sha256)),
+    }
+}
+
+/// Returns the SHA-512 of a file as 128 hexadecimal digits.
 fn sha512_of(path: &Path) -> Result<String, fs::Error> {
     let mut sums = Sums::default();
     sums.read(path)?;

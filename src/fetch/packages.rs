@@ -1,4 +1,4 @@
-//! Locked packages to what `fetch` wants: where each .deb may be found, in which order.
+//! From locked packages to the packages that `fetch` wants, with the addresses of each .deb in order.
 
 use crate::fetch;
 use crate::fetch::Mirrors;
@@ -21,7 +21,9 @@ pub fn wanted(definition: &ImageDefinition, lock: &Lock, mirrors: &Mirrors) -> B
             let mut uris = fetch::addresses(&definition.archives, &package.from, architecture, mirrors);
             let name = package.from.split_once('/').map_or(&*package.from, |(archive, _)| archive);
             let archive = definition.archives.iter().find(|archive| archive.name == name);
+            // last: it is slow, and needed only for versions that the archive has replaced
             uris.extend(archive.and_then(|archive| snapshot(archive, lock.epoch)));
+
             let wanted = WantedPackage {
                 name: package.name.clone(),
                 version: package.version.clone(),

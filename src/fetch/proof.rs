@@ -1,8 +1,8 @@
-//! Proves locks against the world, and remembers what was proven.
+//! Proves locks against the archives, and remembers the proofs.
 //!
-//! What the store remembers of a proof is a few bytes under a key of everything that decides it: the lock, what its
-//! recipes resolve to with keys and fingerprints, the script ledger, the engine. So a proof costs something once, and a
-//! change to any of these asks for a new one.
+//! The store keeps a proof as a few bytes under a key of everything that decides it: the lock, what its recipes
+//! resolve to (with keys and fingerprints), the script ledger, and the engine. So a lock is proven once, and a change
+//! to any of these requires a new proof.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -24,7 +24,7 @@ use crate::values::Digest;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 
-/// Version of the rules by which locks are proven: a new number makes every proof be made again.
+/// Version of the rules by which locks are proven. A new number invalidates every kept proof.
 const RULES: u32 = 1;
 
 /// Kind of the store's records.
@@ -33,17 +33,17 @@ const RECORD: &str = "proof";
 /// Everything that proving a lock needs.
 #[derive(Clone, Copy)]
 pub struct Prover<'a> {
-    /// Door to the archives.
+    /// HTTP client for the archives.
     pub http: &'a HttpClient,
-    /// Where states, packages and proofs are kept.
+    /// Store that keeps states, packages and proofs.
     pub store: &'a Store,
-    /// Where archives may be found.
+    /// Addresses of the archives.
     pub mirrors: &'a Mirrors,
     /// Decisions about maintainer scripts.
     pub ledger: &'a ScriptLedger,
     /// Engine format version.
     pub engine: u32,
-    /// What time it is, to judge keys.
+    /// Current time, to judge keys.
     pub now: Epoch,
     /// Hears about progress.
     pub reporter: &'a dyn ProgressReporter,
@@ -54,14 +54,14 @@ pub struct Prover<'a> {
 pub struct Unproven {
     /// Image of the lock.
     pub image: String,
-    /// Why not.
+    /// Reason why it is not proven.
     pub doubt: ProofDoubt,
 }
 
-/// Locks are not proven.
+/// Why locks cannot be proven.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// These are not, for reasons of their own.
+    /// These locks are not proven, each for its own reason.
     #[error("cannot prove the lock{} of {}:{}", if .0.len() == 1 { "" } else { "s" }, images(.0), reasons(.0))]
     Unproven(Vec<Unproven>),
     /// The store failed.
@@ -76,6 +76,7 @@ impl Prover<'_> {
     /// [`Error::Unproven`] with every lock that is not proven.
     pub fn prove(&self, claims: &[LockClaim<'_>]) -> Result<Vec<LockProof>, Error> {
         let keys: Vec<Digest> = keys(claims, self.ledger, self.engine);
+        // all or none: a child is judged together with its parents
         let known: Vec<Option<LockProof>> = keys.iter().map(|key| self.store.result(RECORD, key)).collect();
         if let Some(known) = known.iter().cloned().collect::<Option<Vec<LockProof>>>() {
             return Ok(known);
@@ -85,11 +86,12 @@ impl Prover<'_> {
         let states = StateReader { http, store, mirrors, now, reporter };
         let outside = LockedArchives::new(states);
         let results = proof::prove(claims, self.ledger, self.engine, &outside);
+
         let (mut proofs, mut unproven) = (Vec::new(), Vec::new());
         for ((claim, key), result) in claims.iter().zip(keys).zip(results) {
             match result {
                 Ok(proof) => {
-                    // a store that cannot be written only means that it is proven again
+                    // a failed write costs only time: the next run proves the lock again
                     let _not_kept = self.store.keep(RECORD, &key, &proof);
                     self.tell(claim, &proof);
                     proofs.push(proof);
@@ -100,6 +102,7 @@ impl Prover<'_> {
         if unproven.is_empty() { Ok(proofs) } else { Err(Error::Unproven(unproven)) }
     }
 
+    /// Reports a lock whose own states nobody has any more.
     fn tell(&self, claim: &LockClaim<'_>, proof: &LockProof) {
         if !proof.later.is_empty() {
             let (image, pockets) = (&claim.definition.image, proof.later.join(", "));
@@ -113,6 +116,8 @@ impl Prover<'_> {
 /// Returns the keys under which proofs are remembered. A child's depends on those of its parents.
 fn keys(claims: &[LockClaim<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Digest> {
     let ledger = ledger.identity();
+
+    // parents come first, so that a child finds the key of its parent
     let mut keys: BTreeMap<&String, Digest> = BTreeMap::new();
     let mut all = Vec::new();
     for LockClaim { definition, lock } in claims {
@@ -123,6 +128,7 @@ fn keys(claims: &[LockClaim<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Dig
             parent.map(ToString::to_string).unwrap_or_default(),
             definition.identity_text(),
         );
+
         let key = Digest::of(text.as_bytes());
         keys.insert(&definition.image, key);
         all.push(key);
@@ -131,12 +137,14 @@ fn keys(claims: &[LockClaim<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Dig
 }
 
 impl Error {
-    /// Tells whether locking anew may help: a package is gone, superseded, or not what was locked.
+    /// Tells whether a new lock may help: a package is gone, superseded, or not what was locked.
     #[must_use]
     pub fn asks_for_new_locks(&self) -> bool {
         let Self::Unproven(all) = self else { return false };
+        // one cause that a new lock cannot cure is enough: the run would fail again after it
         all.iter().all(|unproven| match &unproven.doubt {
             ProofDoubt::Differs { .. }
+            // the reason is with another lock, which is asked as well
             | ProofDoubt::Below { .. }
             | ProofDoubt::Failed(lock::Error::Archives { .. }) => true,
             ProofDoubt::Failed(error) => error.asks_for_new_lock() || matches!(error, lock::Error::Unresolvable { .. }),
@@ -154,6 +162,8 @@ impl Error {
         for unproven in all {
             hints.extend(unproven.hints());
         }
+
+        // locks of one project often fail for the same reason
         hints.sort();
         hints.dedup();
         hints
@@ -161,7 +171,7 @@ impl Error {
 }
 
 impl Explain for Error {
-    /// What was chosen must change, unless the world outside is all that stands in the way.
+    /// The lock must change, unless only archives or the network are to blame.
     fn turn(&self) -> Turn {
         match self {
             Self::Store(error) => error.turn(),
@@ -209,11 +219,12 @@ impl Unproven {
     }
 }
 
+/// Names all images.
 fn images(all: &[Unproven]) -> String {
     all.iter().map(|unproven| format!("`{}`", unproven.image)).collect::<Vec<_>>().join(", ")
 }
 
-/// All reasons, one line each.
+/// Lists all reasons, one on each line.
 fn reasons(all: &[Unproven]) -> String {
     let mut lines = Vec::new();
     for Unproven { image, doubt } in all {
@@ -224,9 +235,7 @@ fn reasons(all: &[Unproven]) -> String {
                     lines.push(format!("{image}: nobody has the locked state of {} any more", later.join(", ")));
                 }
             }
-            ProofDoubt::Below { parent } => {
-                lines.push(format!("{image}: it stands on `{parent}`, which is not proven"))
-            }
+            ProofDoubt::Below { parent } => lines.push(format!("{image}: its parent image `{parent}` is not proven")),
             ProofDoubt::Failed(error) => lines.push(format!("{image}: {error}")),
         }
     }

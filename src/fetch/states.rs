@@ -1,18 +1,18 @@
-//! The signed states that locks name, wherever they still are: what proves a lock when the archive has moved on.
+//! Finds the signed states that locks name, wherever they still are: they prove a lock after the archive has moved on.
 //!
-//! An archive keeps one InRelease file a suite and replaces it several times a day, and a package is bound to it only
-//! through the digest of a whole index. So every state that was read stays in the store, a registry's cache repository
-//! can hold it for other machines (`shared`), and bundles carry it. A state is looked for in this order:
+//! An archive keeps one InRelease file for each suite and replaces it several times a day, and a package is bound to it
+//! only through the digest of a whole index. So every state that was read stays in the store, a registry's cache
+//! repository can hold it for other machines (`shared`), and bundles carry it. A state is looked for in this order:
 //!
 //! 1. in the store, where the cache repository and bundles put it;
 //! 2. at the mirrors, which serve it as long as it is the newest;
 //! 3. at the distribution's snapshot service at its date, if the recipe names one;
 //! 4. a later state of the pocket, from the mirrors or the store's memory.
 //!
-//! The archive's signature makes the place irrelevant: nobody on this list is trusted.
+//! None of these places is trusted: the archive's signature is verified wherever a state comes from.
 //!
-//! The limit that remains: without cache repository, bundle or snapshot service, an empty machine can prove a lock only
-//! until the first of its packages is superseded.
+//! A limit remains: without a cache repository, bundle or snapshot service, a machine with an empty store can prove a
+//! lock only until the first of its packages is superseded.
 
 use crate::apt::BinaryPackage;
 use crate::apt::archive;
@@ -48,16 +48,16 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Finds states of the past.
+/// Finds earlier states of archives.
 #[derive(Clone, Copy)]
 pub struct StateReader<'a> {
-    /// Door to the archives.
+    /// HTTP client for the archives.
     pub http: &'a HttpClient,
-    /// Where states are kept.
+    /// Store that keeps states.
     pub store: &'a Store,
-    /// Where archives may be found.
+    /// Addresses of the archives.
     pub mirrors: &'a Mirrors,
-    /// What time it is, to judge keys.
+    /// Current time, to judge keys.
     pub now: Epoch,
     /// Hears about progress.
     pub reporter: &'a dyn ProgressReporter,
@@ -74,7 +74,7 @@ pub struct FoundState {
 /// Kind of the store's records about states.
 const RECORD: &str = "state";
 
-/// The files of a state that was read, for those who keep it for others.
+/// The files of a state that was read, for the cache repository and bundles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct StateFiles {
@@ -93,14 +93,16 @@ impl StateFiles {
         Self { title: title.to_owned(), inrelease_size, indexes }
     }
 
-    /// Returns what the store knows about the state of an InRelease file, if it has all of its files.
+    /// Returns the files of the state of an InRelease file, if the store has all of them.
     #[must_use]
     pub fn of(inrelease: &Digest, store: &Store) -> Option<Self> {
         let files: Self = store.result(RECORD, inrelease)?;
         let folder = store.archives();
-        let is_there = |(digest, size): (Digest, u64)| fs::size(&archive::kept(&folder, &digest)) == Some(size);
-        let whole = files.all(inrelease).all(is_there);
-        whole.then_some(files)
+
+        // part of a state proves nothing; its files may have been pruned one by one
+        let is_complete =
+            files.all(inrelease).all(|(digest, size)| fs::size(&archive::kept(&folder, &digest)) == Some(size));
+        is_complete.then_some(files)
     }
 
     /// Returns every InRelease file and index that a lock names and the store knows.
@@ -127,17 +129,18 @@ impl StateFiles {
     }
 }
 
-/// An InRelease file, and the archive root that it came from, unless it was in the store.
+/// An InRelease file, the anchor of a state.
 struct Anchor {
     bytes: Vec<u8>,
+    /// The archive root that served it; none where it was in the store.
     base: Option<String>,
 }
 
 impl StateReader<'_> {
-    /// Returns the very state that a lock names; none where nobody has all of it any more.
+    /// Returns the exact state that a lock names, or none if no place has all of it any more.
     ///
     /// # Errors
-    /// When it is there and not to be trusted.
+    /// When the state exists and cannot be trusted.
     pub fn exact(
         &self,
         mut pocket: Pocket,
@@ -145,10 +148,13 @@ impl StateReader<'_> {
         locked: &LockedPocket,
     ) -> Result<Option<FoundState>, Error> {
         let Some(Anchor { bytes, base }) = self.inrelease(&pocket, archive, locked)? else { return Ok(None) };
-        // where the file was, its indexes are
+
+        // an archive serves the indexes beside the InRelease file; one from the store may need them from a snapshot
         for uris in pocket.uris.values_mut() {
             uris.extend(base.clone().or_else(|| snapshots(archive, locked).into_iter().next()));
         }
+
+        // at the date of the lock: `Valid-Until` of an old state has passed, and that is no reason to refuse it
         match self.reopen(&pocket, &bytes, locked.date)? {
             Ok(pocket) => Ok(Some(FoundState { bytes, pocket })),
             Err(error) if is_gone(&error) => Ok(None),
@@ -156,8 +162,8 @@ impl StateReader<'_> {
         }
     }
 
-    /// Returns the newest state of a pocket, which must stand up to everything that `lock` demands of it; offline, the
-    /// newest that the store remembers.
+    /// Returns the newest state of a pocket, verified as strictly as for a new lock; offline, the newest that the store
+    /// remembers.
     ///
     /// # Errors
     /// When there is none, or it is not to be trusted.
@@ -165,6 +171,8 @@ impl StateReader<'_> {
         let folder = self.store.archives();
         let asked = std::slice::from_ref(pocket);
         let opened = archive::open(asked, self.http, &folder, self.now, self.reporter)?.swap_remove(0);
+
+        // opened again from its kept files, so that both ways lead to the same type
         let bytes = fs::read(&archive::kept(&folder, &opened.facts.inrelease), release::SIZE_LIMIT)?;
         let pocket = self.reopen(pocket, &bytes, self.now)??;
         Ok(FoundState { bytes, pocket })
@@ -176,29 +184,33 @@ impl StateReader<'_> {
         let indexes = pocket.files.iter().map(|file| (file.sha256, file.size)).collect();
         let title = format!("{}/{}", pocket.facts.archive, pocket.facts.pocket);
         let files = StateFiles::new(&title, bytes.len() as u64, indexes);
-        // without the record nobody gets the state from here, which is no reason to stop
+
+        // without the record the state is not shared with other machines, which is no reason to stop
         let _ = self.store.keep(RECORD, &pocket.facts.inrelease, &files);
         Ok(found)
     }
 
+    /// Verifies a state again as of a time and reads its indexes. The outer error is the HTTP client's.
     fn reopen(&self, pocket: &Pocket, bytes: &[u8], at: Epoch) -> Result<Result<PastPocket, Error>, Error> {
         let folder = self.store.archives();
         let past = PastContext { http: self.http, folder: &folder, at, now: self.now, reporter: self.reporter };
         self.http.block_on(archive::open_past(pocket, bytes, &past)).map_err(Error::Http)
     }
 
-    /// Returns the InRelease file that a lock names, and where it was: in the store (nowhere), at a mirror, in a snapshot.
+    /// Returns the InRelease file that a lock names, from the store, a mirror or a snapshot service.
     fn inrelease(
         &self,
         pocket: &Pocket,
         archive: &ArchiveDefinition,
         locked: &LockedPocket,
     ) -> Result<Option<Anchor>, Error> {
-        let is_it = |bytes: &Vec<u8>| Digest::of(bytes) == locked.inrelease;
+        // a bundle leaves the file among the blobs, an earlier run among the archives
         let kept = archive::kept(&self.store.archives(), &locked.inrelease);
         for path in [kept.clone(), self.store.blob(&locked.inrelease)] {
-            if let Some(bytes) = fs::read(&path, release::SIZE_LIMIT).ok().filter(is_it) {
-                return Ok(Some(Anchor { bytes, base: None }));
+            match fs::read(&path, release::SIZE_LIMIT) {
+                Ok(bytes) if Digest::of(&bytes) == locked.inrelease => return Ok(Some(Anchor { bytes, base: None })),
+                // absent or damaged: somebody else may have it
+                _ => {}
             }
         }
         if self.http.is_offline() {
@@ -208,14 +220,16 @@ impl StateReader<'_> {
         // architectures may live on different hosts; mirrors come before snapshots
         let (mut asked, mut silent) = (BTreeSet::new(), BTreeSet::new());
         for base in pocket.uris.values().flatten().cloned().chain(snapshots(archive, locked)) {
+            // a host that does not answer costs minutes: each is waited for once
             let host = base.split('/').nth(2).unwrap_or_default().to_owned();
             if silent.contains(&host) || !asked.insert(base.clone()) {
                 continue;
             }
+
             let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
             let answer = self.http.block_on(self.http.get(&url, release::SIZE_LIMIT)).map_err(Error::Http)?;
             match answer {
-                Ok(bytes) if is_it(&bytes) => {
+                Ok(bytes) if Digest::of(&bytes) == locked.inrelease => {
                     own::create_dir(kept.parent().unwrap_or(&kept))?;
                     fs::write_atomic(&kept, &bytes)?;
                     return Ok(Some(Anchor { bytes, base: Some(base) }));
@@ -223,7 +237,7 @@ impl StateReader<'_> {
                 // another state, or none
                 Ok(_) => {}
                 Err(error) if error.is_miss() => {}
-                // what is not had there may be had elsewhere
+                // another host may have it
                 Err(_) => _ = silent.insert(host),
             }
         }
@@ -231,7 +245,7 @@ impl StateReader<'_> {
     }
 }
 
-/// Tells whether an index is nowhere to be had, so that another state may do.
+/// Tells whether no place has an index any more, so that another state must be tried.
 fn is_gone(error: &Error) -> bool {
     matches!(
         error,
@@ -243,28 +257,31 @@ fn is_gone(error: &Error) -> bool {
     )
 }
 
-/// Returns addresses of the snapshot service that may show a state: a service shows what it had seen at a time, and sees a
-/// state some hours after the `Date` that it carries.
+/// Returns addresses of the snapshot service that may have a state. A service serves what it had seen at a time, and it
+/// sees a state some hours after the state's `Date`.
 fn snapshots(archive: &ArchiveDefinition, locked: &LockedPocket) -> Vec<String> {
-    let hours = |count: i64| Epoch(locked.date.0.saturating_add(count * 3600));
-    [hours(7), hours(1), hours(0)].into_iter().filter_map(|time| fetch::snapshot(archive, time)).collect()
+    // snapshot.debian.org imports four times a day, so after seven hours it has the state; a service that imports
+    // more often may have a later one by then
+    let hours = [7, 1, 0];
+    let times = hours.map(|hours| Epoch(locked.date.0.saturating_add(hours * 3600)));
+    times.into_iter().filter_map(|time| fetch::snapshot(archive, time)).collect()
 }
 
-/// The world as it was when a lock was made: to prove the lock, or to choose again because recipes changed.
+/// The archives as they were when a lock was made: to prove the lock, or to choose again because recipes changed.
 pub struct LockedArchives<'a> {
     states: StateReader<'a>,
-    /// Newest date of the states that were opened last: when a snapshot service has their packages.
+    /// Newest date of the states that were opened last: the time at which a snapshot service has their packages.
     date: Cell<Epoch>,
 }
 
 impl<'a> LockedArchives<'a> {
-    /// Takes the places where states are looked for.
+    /// Reads states with this reader.
     #[must_use]
     pub fn new(states: StateReader<'a>) -> Self {
         Self { states, date: Cell::new(states.now) }
     }
 
-    /// Returns the state that a lock names, else a later one; the newest where no lock names one.
+    /// Returns the state that a lock names, else a later one; the newest if no lock names one.
     fn find(
         &self,
         archive: &ArchiveDefinition,
@@ -278,6 +295,8 @@ impl<'a> LockedArchives<'a> {
         if let Some(found) = self.states.exact(pocket.clone(), archive, locked)? {
             return self.states.note(found);
         }
+
+        // from here on, a state older than the locked one is an attack
         pocket.locked = Some((locked.date, locked.inrelease));
         self.states.newest(&pocket)
     }
@@ -291,7 +310,9 @@ impl ArchiveAccess for LockedArchives<'_> {
         locked: &[LockedPocket],
     ) -> Result<Vec<OpenArchive>, lock::Error> {
         let states = &self.states;
+        // `read` comes later and is not told which states the packages are from
         self.date.set(locked.iter().map(|state| state.date).max().unwrap_or(states.now));
+
         let mut all = Vec::new();
         for archive in archives {
             let mut open = OpenArchive { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
@@ -317,6 +338,7 @@ impl ArchiveAccess for LockedArchives<'_> {
     }
 }
 
+/// Wraps an error of an archive for `lock`, which stands above and does not know its type.
 fn outside(error: Error) -> lock::Error {
     lock::Error::Outside(AnyError::new(error))
 }

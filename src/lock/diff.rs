@@ -15,7 +15,7 @@ use std::fmt;
 pub struct LockDifference {
     /// Levels with differences, root first.
     pub levels: Vec<LevelDifference>,
-    /// Parts of the definition that resolve to something else, or that came or went.
+    /// Parts of the definition that changed, appeared or disappeared.
     pub definition: Vec<String>,
     /// Parameters with another value: name, old value, new value.
     pub parameters: Vec<(String, Option<String>, Option<String>)>,
@@ -23,9 +23,9 @@ pub struct LockDifference {
     pub engine: Option<(u32, u32)>,
     /// Another format of the lock file: old and new.
     pub format: Option<(u32, u32)>,
-    /// The old lock names states of the archives that cannot be right.
+    /// The old lock names implausible states of the archives.
     pub states: bool,
-    /// Pockets that were read at another time, with the new date; no reason for a new lock by themselves.
+    /// Pockets with another date, and the new date. A date alone is no reason for a new lock.
     pub archives: Vec<(String, String)>,
 }
 
@@ -45,7 +45,7 @@ pub struct LevelDifference {
     pub scripts: bool,
 }
 
-/// One package that came, went or changed.
+/// One package that was added, removed or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PackageChange {
@@ -53,21 +53,21 @@ pub struct PackageChange {
     pub name: String,
     /// Source package name.
     pub source: String,
-    /// Version before; none when it came.
+    /// Old version; none if the package was added.
     pub old: Option<String>,
-    /// Version now; none when it went.
+    /// New version; none if the package was removed.
     pub new: Option<String>,
-    /// Archive and pocket of the version now, else of the one before.
+    /// Archive and pocket of the new version, else of the old one.
     pub from: String,
-    /// Platforms for which this holds.
+    /// Platforms with this change.
     pub platforms: Vec<Platform>,
-    /// The platforms are all that the image has.
+    /// Whether these are all platforms of the image.
     #[serde(skip)]
     pub everywhere: bool,
 }
 
 impl LockDifference {
-    /// Tells whether the choice of packages and all decisions about them stay as they are.
+    /// Tells whether the choice of packages and all decisions about them are unchanged.
     #[must_use]
     pub fn keeps_decisions(&self) -> bool {
         self.levels.is_empty()
@@ -77,7 +77,7 @@ impl LockDifference {
             && !self.states
     }
 
-    /// Tells whether nothing changed that decides about the image; a later archive date alone does not.
+    /// Tells whether nothing changed that decides about the image. A later archive date alone does not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keeps_decisions() && self.definition.is_empty()
@@ -87,6 +87,7 @@ impl LockDifference {
 /// Compares two locks.
 #[must_use]
 pub fn diff(old: &Lock, new: &Lock) -> LockDifference {
+    // levels that were removed come last: they have no place among the new ones
     let names: Vec<&String> = new.levels.iter().map(|level| &level.recipe).collect();
     let gone = old.levels.iter().map(|level| &level.recipe).filter(|name| !names.contains(name));
     let empty = LockedLevel {
@@ -96,25 +97,26 @@ pub fn diff(old: &Lock, new: &Lock) -> LockDifference {
         excluded: Vec::new(),
         scripts: Vec::new(),
     };
+
     let mut levels = Vec::new();
     for name in names.iter().copied().chain(gone) {
-        let find = |lock: &Lock| lock.levels.iter().find(|level| level.recipe == *name).map(deciding);
-        let (before, after) = (find(old), find(new));
+        let (before, after) = (find_level(old, name), find_level(new, name));
         if before != after {
             levels.push(level(name, before.as_ref().unwrap_or(&empty), after.as_ref().unwrap_or(&empty)));
         }
     }
-    let dates = |lock: &Lock| -> BTreeMap<String, String> {
-        let entry = |pocket: &crate::lock::file::LockedPocket| (pocket.title(), pocket.date.to_string());
-        lock.newest_states().map(entry).collect()
-    };
+
+    // another format has other parts, so that a comparison says nothing
+    let mut definition = Vec::new();
+    if old.format == new.format {
+        definition.extend(changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name));
+    }
+    // where levels changed, they say more than that the parent did
+    definition.retain(|name| name != "parent" || levels.is_empty());
+
     let before = dates(old);
-    // where a level changed that the parent has, it goes without saying that the parent did
-    // and another format has other parts
-    let is_said = |name: &String| old.format == new.format && (name != "parent" || levels.is_empty());
-    let parts = changed(&old.definition, &new.definition).into_iter().map(|(name, ..)| name);
     LockDifference {
-        definition: parts.filter(is_said).collect(),
+        definition,
         levels,
         parameters: changed(&old.parameters, &new.parameters),
         engine: (old.engine != new.engine).then_some((old.engine, new.engine)),
@@ -139,17 +141,32 @@ fn changed<T: Clone + PartialEq>(
     old: &BTreeMap<String, T>,
     new: &BTreeMap<String, T>,
 ) -> Vec<(String, Option<T>, Option<T>)> {
+    // the names of both, since a key may be in one only
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let pairs = names.into_iter().map(|name| (name.clone(), old.get(name).cloned(), new.get(name).cloned()));
     pairs.filter(|(_, old, new)| old != new).collect()
 }
 
+/// Returns what decides about a level of a lock, if the lock has the level.
+fn find_level(lock: &Lock, recipe: &str) -> Option<LockedLevel> {
+    lock.levels.iter().find(|level| level.recipe == recipe).map(deciding)
+}
+
+/// Returns the date of every pocket's newest state.
+fn dates(lock: &Lock) -> BTreeMap<String, String> {
+    lock.newest_states().map(|pocket| (pocket.title(), pocket.date.to_string())).collect()
+}
+
+/// Compares two states of one level.
 fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
     let platforms: BTreeSet<Platform> = old.packages.keys().chain(new.packages.keys()).copied().collect();
+
+    // the same change on several platforms is one line for the reader
     let mut changes: BTreeMap<(String, Option<String>, Option<String>), PackageChange> = BTreeMap::new();
     for platform in &platforms {
         let (before, after) = (by_name(old, *platform), by_name(new, *platform));
         for (name, was, is) in changed(&before, &after) {
+            // source and pocket of a removed package are those that it had
             let Some(shown) = is.as_ref().or(was.as_ref()) else { continue };
             let (was_version, is_version) =
                 (was.as_ref().map(|p| p.version.clone()), is.as_ref().map(|p| p.version.clone()));
@@ -165,10 +182,13 @@ fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
             changes.entry((name, was_version, is_version)).or_insert(change).platforms.push(*platform);
         }
     }
+
     let mut packages: Vec<PackageChange> = changes.into_values().collect();
+    // known only when all platforms were compared
     for change in &mut packages {
         change.everywhere = change.platforms.len() == platforms.len();
     }
+
     LevelDifference {
         recipe: name.to_owned(),
         packages,
@@ -178,6 +198,7 @@ fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
     }
 }
 
+/// Returns the packages of a level for one platform by name.
 fn by_name(level: &LockedLevel, platform: Platform) -> BTreeMap<String, LockedPackage> {
     let packages = level.packages.get(&platform).into_iter().flatten();
     packages.map(|package| (package.name.clone(), package.clone())).collect()
@@ -193,6 +214,8 @@ impl fmt::Display for PackageChange {
             (Some(old), Some(new)) => write!(f, "~ {name} {old} -> {new} ({from})")?,
             (None, None) => write!(f, "  {name}")?,
         }
+
+        // most changes are on all platforms, so only the others name theirs
         if !self.everywhere {
             let platforms: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
             write!(f, ", {} only", platforms.join(", "))?;
@@ -209,20 +232,23 @@ impl fmt::Display for LockDifference {
             }
         }
         for (name, old, new) in &self.parameters {
-            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-            writeln!(f, "parameter {name}: {} -> {}", text(old), text(new))?;
+            let (old, new) = (old.as_deref().unwrap_or("none"), new.as_deref().unwrap_or("none"));
+            writeln!(f, "parameter {name}: {old} -> {new}")?;
         }
+        // the archives' dates are left out: they change with every run
         if self.states {
             writeln!(f, "states of the archives that cannot be right")?;
         }
         for part in &self.definition {
             writeln!(f, "definition of {part} changed")?;
         }
+
         for level in &self.levels {
             writeln!(f, "level {}:", level.recipe)?;
             for change in &level.packages {
                 writeln!(f, "  {change}")?;
             }
+
             let rest = [
                 (level.layers, "layer plan"),
                 (level.excluded, "excluded dependencies"),

@@ -1,4 +1,4 @@
-//! Why there is no choice of packages, in words: the chain from what was requested to what cannot be.
+//! Explains in words why there is no choice of packages: the chain from a request to what is impossible.
 
 use crate::apt::relation::Relation;
 use crate::lock::Error;
@@ -13,33 +13,34 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
-/// More nodes than any archive has packages: the search ends here.
+/// Most nodes that are visited: more than any archive has packages.
 const MOST_NODES: usize = 500_000;
 
-/// Longest chain that is written out.
+/// Longest chain that is written out: dependencies may form a ring.
 const LONGEST_CHAIN: usize = 30;
 
-/// What the words are made from.
+/// What explanations are made from.
 pub(crate) struct Explainer<'a> {
     pub(crate) universe: &'a Universe<'a>,
     pub(crate) policy: &'a CandidatePolicy,
     pub(crate) ground: &'a InstalledBelow,
 }
 
-/// Why a node cannot be installed at all.
+/// Why a node can never be installed.
 enum DependencyCause {
-    /// None of a group's options can; the number of the group.
+    /// No option of this group (by its number) can be installed.
     Group(usize),
-    /// It conflicts with a package of a lower level.
+    /// It conflicts with this package of a lower level.
     Conflict(Id),
 }
 
 impl Explainer<'_> {
-    /// Says why a requested group has no package at all; `None` when it has one.
+    /// Explains why no package satisfies a requested group; `None` when one does.
     pub(crate) fn request(&self, relations: &[Relation], group: &DependencyGroup) -> Result<Option<String>, Error> {
         if !group.options.is_empty() && group.dropped.is_none() {
             return Ok(None);
         }
+
         let wanted = write_group(relations);
         let mut parts = Vec::new();
         for relation in relations {
@@ -48,7 +49,7 @@ impl Explainer<'_> {
         Ok(Some(format!("cannot choose `{wanted}`: {}", parts.join("; "))))
     }
 
-    /// Says why nothing satisfies a relation.
+    /// Explains why nothing satisfies a relation. The reasons are tried from the most to the least specific.
     fn missing(&self, relation: &Relation, requested: bool) -> Result<String, Error> {
         let name = &relation.name;
         if let Some((level, candidate)) = self.ground.fixed.get(name) {
@@ -57,6 +58,8 @@ impl Explainer<'_> {
         if let Some(reason) = self.ground.excluded.get(name) {
             return Ok(format!("`{name}` is excluded ({reason})"));
         }
+
+        // the package exists, in another version
         let labels = self.universe.labels().join(", ");
         if let Some(candidate) = self.universe.candidate(name, self.policy)? {
             let version = &candidate.package.version;
@@ -65,18 +68,23 @@ impl Explainer<'_> {
                 None => format!("the newest `{name}` in {labels} is {version}"),
             });
         }
+        // versions without a candidate: halted, or not the pinned one
         if let Some(halted) = self.universe.versions(name)?.first() {
             let version = &halted.package.version;
             return Ok(format!("the only `{name}` in {labels}, {version}, is withdrawn or not on all platforms"));
         }
+
         let providers = self.universe.provider_names(name)?;
         if !providers.is_empty() {
+            // some virtual packages have hundreds of providers
             let names = providers.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
             return Ok(match requested {
                 true => format!("`{name}` is a virtual package; request one of its providers: {names}"),
                 false => format!("no provider of `{name}` has a fitting version or may be chosen ({names})"),
             });
         }
+
+        // most likely a typing error
         let near = self.universe.nearest(name);
         Ok(match near.is_empty() {
             true => format!("there is no `{name}` in {labels}"),
@@ -84,7 +92,7 @@ impl Explainer<'_> {
         })
     }
 
-    /// Says why the requests cannot stand together, or with the levels below.
+    /// Explains why the requests cannot be installed together, or on the levels below.
     pub(crate) fn conflict(
         &self,
         graph: &mut PackageGraph<'_>,
@@ -93,8 +101,11 @@ impl Explainer<'_> {
     ) -> Result<Vec<String>, Error> {
         let roots: Vec<Id> = requests.iter().flat_map(|group| group.options.clone()).collect();
         let impossible = impossible(graph, fixed, &roots)?;
+
+        // from the most to the least specific: a request by itself, two packages, all requests together
         let mut reasons = Vec::new();
         for group in requests {
+            // a request with one possible option may still clash with another request
             if let Some(first) = group.options.first()
                 && group.options.iter().all(|id| impossible.contains_key(id))
             {
@@ -131,9 +142,11 @@ impl Explainer<'_> {
                 }
                 None => break,
             };
+
             let needs = graph.needs(id)?;
             let group = &needs.groups[number];
             words.push(format!("`{name}` ({version}) needs `{}`", write_group(&group.relations)));
+            // all options are impossible, so the first one, which apt would take, stands for them
             match group.options.first() {
                 Some(next) => id = *next,
                 None => {
@@ -148,6 +161,7 @@ impl Explainer<'_> {
     }
 }
 
+/// Describes a conflict with a package of a lower level.
 fn standing(graph: &PackageGraph<'_>, other: Id) -> String {
     let node = &graph.nodes[other];
     let version = graph.package(other).map(|package| package.version.to_string()).unwrap_or_default();
@@ -161,22 +175,16 @@ fn impossible(
     fixed: &[Id],
     roots: &[Id],
 ) -> Result<BTreeMap<Id, DependencyCause>, Error> {
+    // conflicts hold in both directions, whichever package declares them
     let mut banned: BTreeMap<Id, Id> = BTreeMap::new();
     for id in fixed {
         for other in &graph.needs(*id)?.conflicts {
             banned.insert(*other, *id);
         }
     }
-    let mut queue: VecDeque<Id> = roots.iter().copied().collect();
-    let mut seen: BTreeSet<Id> = roots.iter().copied().collect();
-    while let Some(id) = queue.pop_front() {
-        let needs = graph.needs(id)?;
-        for option in needs.groups.iter().filter(|group| group.dropped.is_none()).flat_map(|group| &group.options) {
-            if seen.len() < MOST_NODES && seen.insert(*option) {
-                queue.push_back(*option);
-            }
-        }
-    }
+
+    let seen = reachable(graph, roots)?;
+    // a node dies with the last option of a group, which may kill others: again until nothing changes
     let mut found: BTreeMap<Id, DependencyCause> = BTreeMap::new();
     loop {
         let before = found.len();
@@ -186,21 +194,37 @@ fn impossible(
             }
             let needs = graph.needs(*id)?;
             let against = needs.conflicts.iter().copied().find(|other| graph.nodes[*other].level.is_some());
-            let dead = |group: &DependencyGroup| {
+            if let Some(other) = against.or(banned.get(id).copied()) {
+                found.insert(*id, DependencyCause::Conflict(other));
+                continue;
+            }
+            let dead = needs.groups.iter().position(|group| {
                 group.dropped.is_none() && group.options.iter().all(|option| found.contains_key(option))
-            };
-            let cause = match against.or(banned.get(id).copied()) {
-                Some(other) => Some(DependencyCause::Conflict(other)),
-                None => needs.groups.iter().position(dead).map(DependencyCause::Group),
-            };
-            if let Some(cause) = cause {
-                found.insert(*id, cause);
+            });
+            if let Some(number) = dead {
+                found.insert(*id, DependencyCause::Group(number));
             }
         }
         if found.len() == before {
             return Ok(found);
         }
     }
+}
+
+/// Returns all nodes that some choice of alternatives could bring in.
+fn reachable(graph: &mut PackageGraph<'_>, roots: &[Id]) -> Result<BTreeSet<Id>, Error> {
+    let mut queue: VecDeque<Id> = roots.iter().copied().collect();
+    let mut seen: BTreeSet<Id> = roots.iter().copied().collect();
+    while let Some(id) = queue.pop_front() {
+        let needs = graph.needs(id)?;
+        for option in needs.groups.iter().filter(|group| group.dropped.is_none()).flat_map(|group| &group.options) {
+            // beyond the limit an explanation may be incomplete, but it ends
+            if seen.len() < MOST_NODES && seen.insert(*option) {
+                queue.push_back(*option);
+            }
+        }
+    }
+    Ok(seen)
 }
 
 /// Returns the conflicts among the packages that apt would take first.
@@ -210,6 +234,7 @@ fn clashes(
     requests: &[DependencyGroup],
     impossible: &BTreeMap<Id, DependencyCause>,
 ) -> Result<Vec<String>, Error> {
+    // the set that apt would try first, each package with the one that needs it
     let mut parents: BTreeMap<Id, Option<Id>> = fixed.iter().map(|id| (*id, None)).collect();
     let mut queue = VecDeque::new();
     for group in requests {
@@ -221,6 +246,7 @@ fn clashes(
             take(group, Some(id), impossible, &mut parents, &mut queue);
         }
     }
+
     let mut reasons = Vec::new();
     for id in parents.keys() {
         for other in graph.needs(*id)?.conflicts.iter().filter(|other| parents.contains_key(other)) {
@@ -228,14 +254,16 @@ fn clashes(
             let (x, y) = (origin(graph, &parents, *id), origin(graph, &parents, *other));
             let rules = graph.package(*id).map_or(&[][..], |package| &package.conflicts);
             let rule = rules.iter().find(|relation| relation.name == *b).map_or_else(|| b.clone(), ToString::to_string);
+            // the rule as the package writes it, which may name a virtual package or a version
             reasons.push(format!("`{a}` conflicts with `{rule}`: `{a}` is {x}, `{b}` is {y}"));
         }
     }
+    // nodes are numbered in the order of the search, messages are sorted
     reasons.sort();
     Ok(reasons)
 }
 
-/// Takes the first option of a group unless one is taken already.
+/// Takes the first possible option of a group, unless one of its options is taken already.
 fn take(
     group: &DependencyGroup,
     parent: Option<Id>,
@@ -252,10 +280,13 @@ fn take(
     }
 }
 
+/// Describes why a package is in the set: its level, or the chain of packages up to the request.
 fn origin(graph: &PackageGraph<'_>, parents: &BTreeMap<Id, Option<Id>>, id: Id) -> String {
     if let Some(level) = &graph.nodes[id].level {
         return format!("part of level `{level}`");
     }
+
+    // from the package up to the request
     let mut words = Vec::new();
     let mut current = id;
     while let Some(Some(parent)) = parents.get(&current)

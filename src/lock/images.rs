@@ -5,8 +5,6 @@ use crate::apt::deb::ControlFiles;
 use crate::apt::index::PackageIndex;
 use crate::apt::relation::Relation;
 use crate::lock::Error;
-use crate::lock::diff::LockDifference;
-use crate::lock::diff::diff;
 use crate::lock::file::FIRST_REVISION;
 use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
@@ -15,6 +13,9 @@ use crate::lock::file::LockedPocket;
 use crate::lock::level::EarlierLocks;
 use crate::lock::level::take_over;
 use crate::lock::level::to_locked;
+use crate::lock::outcome::LockOutcome;
+use crate::lock::outcome::LockProgress;
+use crate::lock::outcome::LockResults;
 use crate::lock::resolve::Held;
 use crate::lock::resolve::LevelAddition;
 use crate::lock::resolve::LevelRequest;
@@ -36,13 +37,14 @@ use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Archives and packages, as the network (or a test) has them.
+/// Access to archives and packages: over the network, or in a test.
 pub trait ArchiveAccess {
-    /// Opens all pockets of some archives for some architectures: verified and complete. Returns one a definition. `locked`
-    /// are the states that locks name: what is new must not be older than they are, and what proves a lock is them.
+    /// Opens all pockets of some archives for some architectures, verified and complete, and returns one value for each
+    /// definition. `locked` are the states that locks name: a new state must not be older, and a proof needs those very
+    /// states.
     ///
     /// # Errors
-    /// Whatever stands against trusting them.
+    /// When an archive cannot be read or trusted.
     fn open(
         &self,
         archives: &[ArchiveDefinition],
@@ -66,7 +68,7 @@ pub struct OpenArchive {
     pub pockets: Vec<LockedPocket>,
     /// Its indexes.
     pub indexes: Vec<OpenIndex>,
-    /// What should be looked at: age, weak keys.
+    /// Warnings for people: age, weak keys.
     pub warnings: Vec<String>,
 }
 
@@ -84,17 +86,17 @@ pub struct OpenIndex {
 
 /// A package that must be read because no earlier lock knows it.
 pub struct NeededPackage<'a> {
-    /// The archives of the image, to find its addresses by [`Self::from`].
+    /// The archives of the image; [`Self::from`] names one of their pockets.
     pub archives: &'a [ArchiveDefinition],
     /// Archive and pocket, `ubuntu/security`.
     pub from: &'a str,
-    /// Platform that it is for.
+    /// Platform of the image.
     pub platform: Platform,
     /// The package as the index describes it.
     pub package: &'a BinaryPackage,
 }
 
-/// What is in a package besides its files.
+/// The control data of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageContent {
     /// SHA-512 of the `.deb`, 128 hexadecimal digits.
@@ -103,12 +105,12 @@ pub struct PackageContent {
     pub members: ControlFiles,
 }
 
-/// What to lock, and what is known already.
+/// The images to lock, and what is known about them.
 #[derive(Clone, Copy)]
 pub struct LockInput<'a> {
     /// Images, parents before children.
     pub definitions: &'a [ImageDefinition],
-    /// Locks of last time, by image; also of images that are not locked now.
+    /// Earlier locks by image, including those of images that are not locked now.
     pub previous: &'a BTreeMap<String, Lock>,
     /// Decisions about maintainer scripts.
     pub ledger: &'a ScriptLedger,
@@ -116,30 +118,11 @@ pub struct LockInput<'a> {
     pub engine: u32,
 }
 
-/// What came of one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockOutcome {
-    /// Image name.
-    pub image: String,
-    /// The lock to use from now on; the old one, with its dates, when nothing that matters changed.
-    pub lock: Lock,
-    /// What changed against the old lock; `None` when there was none before.
-    pub difference: Option<LockDifference>,
-}
-
-impl LockOutcome {
-    /// Tells whether the lock file on disk is still right.
-    #[must_use]
-    pub fn is_unchanged(&self) -> bool {
-        self.difference.as_ref().is_some_and(LockDifference::is_empty)
-    }
-}
-
-/// Locks images and returns what came of each, in the order of the definitions, and warnings.
+/// Locks images and returns the result of each, in the order of the definitions, and warnings.
 ///
 /// # Errors
-/// When an archive is not to be trusted, there is no choice of packages, or maintainer scripts are undecided: then all of
-/// them, over all images.
+/// When an archive cannot be trusted, there is no choice of packages, or maintainer scripts are undecided. The last
+/// error lists the undecided scripts of all images.
 pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<LockOutcome>, Vec<String>), Error> {
     let LockResults { images, warnings } = lock_each(images, outside);
     let mut outcomes = Vec::new();
@@ -148,7 +131,7 @@ pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<L
         match result {
             Ok(outcome) => outcomes.push(outcome),
             Err(Error::Scripts(scripts)) => scripts.into_iter().for_each(|script| merge(script, &mut unknown)),
-            // what stands in the way of the image below is said there
+            // the parent's own error has the reason
             Err(Error::Below { .. }) => (),
             Err(error) => return Err(error),
         }
@@ -156,89 +139,63 @@ pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<L
     if unknown.is_empty() {
         return Ok((outcomes, warnings));
     }
+
     let mut scripts: Vec<UndecidedScript> = unknown.into_values().collect();
     scripts.sort_by(|a, b| (&a.packages, &a.kind).cmp(&(&b.packages, &b.kind)));
     Err(Error::Scripts(scripts))
 }
 
-/// One script that several packages have is decided about once.
+/// Adds a script to those that have no decision. The same bytes in several packages need only one decision.
 fn merge(script: UndecidedScript, unknown: &mut BTreeMap<(String, Digest), UndecidedScript>) {
     let entry = unknown.entry((script.kind.clone(), script.sha256)).or_insert_with(|| script.clone());
     let names: BTreeSet<String> = entry.packages.drain(..).chain(script.packages).collect();
     entry.packages = names.into_iter().collect();
 }
 
-/// What came of every image, by name, in the order of the definitions.
-pub type Results = Vec<(String, Result<LockOutcome, Error>)>;
-
-/// What came of every image by itself.
-pub struct LockResults {
-    /// By image, in the order of the definitions.
-    pub images: Results,
-    /// What should be looked at.
-    pub warnings: Vec<String>,
-}
-
-/// Locks every image by itself: where one cannot be locked, those that do not stand on it still are.
+/// Locks every image on its own: if one cannot be locked, all images but its descendants still are.
 pub fn lock_each(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> LockResults {
-    let mut done: BTreeMap<String, LockOutcome> = BTreeMap::new();
-    let mut failed: BTreeMap<String, Error> = BTreeMap::new();
-    let mut warnings: BTreeSet<String> = BTreeSet::new();
+    let mut progress = LockProgress::default();
     let mut past = EarlierLocks::new(images.previous, images.ledger);
-    let mut waiting: Vec<&ImageDefinition> = images.definitions.iter().collect();
+
     // images that share their archives go together, so that only one set of indexes is in memory at a time
+    let mut waiting: Vec<&ImageDefinition> = images.definitions.iter().collect();
     while let Some(archives) = waiting.first().map(|definition| &definition.archives) {
         let (group, rest): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|other| other.archives == *archives);
         waiting = rest;
+
         let locked = newest(group.iter().filter_map(|definition| images.previous.get(&definition.image)));
-        let opened = match open(&group, outside, &locked, &mut warnings) {
+        let opened = match open(&group, outside, &locked, &mut progress.warnings) {
             Ok(opened) => opened,
             Err(error) => {
-                refuse(&group, error, &mut failed);
+                refuse(&group, error, &mut progress.failed);
                 continue;
             }
         };
+
         let universes = universes(&group, &opened);
         for definition in group {
             let parent = definition.parent.as_ref();
-            if let Some(parent) = parent.filter(|parent| failed.contains_key(*parent) && !done.contains_key(*parent)) {
-                failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
+            // a parent that is in both has undecided scripts: its children are locked on it, to collect theirs as well
+            if let Some(parent) = parent.filter(|parent| progress.has_no_lock(parent)) {
+                progress.failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
                 continue;
             }
+            // a parent that is not locked in this run has its earlier lock
             let below = parent.and_then(|parent| {
-                done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
+                progress.done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
             });
             let (opened, universes) = (&opened, &universes);
             let mut run = LockRun { images, definition, below, opened, universes, outside, past: &mut past };
-            match run.image() {
-                Ok((lock, warned, undecided)) => {
-                    warnings.extend(warned);
-                    if !undecided.is_empty() {
-                        failed.insert(definition.image.clone(), Error::Scripts(undecided));
-                    } else if let Some(parent) = parent.filter(|parent| failed.contains_key(*parent)) {
-                        failed.insert(definition.image.clone(), Error::Below { parent: parent.clone() });
-                    }
-                    // also where scripts are undecided: those of the images above are asked about, too
-                    done.insert(definition.image.clone(), outcome(lock, images.previous.get(&definition.image)));
-                }
-                Err(error) => drop(failed.insert(definition.image.clone(), error)),
-            }
+            let made = run.image();
+            progress.record(definition, made, images.previous.get(&definition.image));
         }
     }
-    let images = images.definitions.iter().map(|definition| {
-        let (image, outcome) = (&definition.image, done.remove(&definition.image));
-        let result = match (failed.remove(image), outcome) {
-            (None, Some(outcome)) => Ok(outcome),
-            (Some(error), _) => Err(error),
-            (None, None) => unreachable!("every image was locked, or failed"),
-        };
-        (image.clone(), result)
-    });
-    LockResults { images: images.collect(), warnings: warnings.into_iter().collect() }
+    progress.into_results(images.definitions)
 }
 
 /// Returns the newest state of every pocket among some locks.
 fn newest<'a>(locks: impl Iterator<Item = &'a Lock>) -> Vec<LockedPocket> {
+    // images are locked at different times: the latest lock sets the bar for all that share an archive
     let mut newest: BTreeMap<String, &LockedPocket> = BTreeMap::new();
     for state in locks.flat_map(Lock::newest_states) {
         let known = newest.entry(state.title()).or_insert(state);
@@ -256,6 +213,7 @@ pub(crate) fn open(
     locked: &[LockedPocket],
     warnings: &mut BTreeSet<String>,
 ) -> Result<Vec<(String, OpenArchive)>, Error> {
+    // the images of a group have the same archives, but perhaps other platforms
     let architectures = group.iter().flat_map(|d| &d.platforms).map(|platform| platform.architecture()).collect();
     let archives = group.first().map_or(&[][..], |definition| &definition.archives);
     let opened = outside.open(archives, &architectures, locked)?;
@@ -263,8 +221,9 @@ pub(crate) fn open(
     Ok(archives.iter().map(|archive| archive.name.clone()).zip(opened).collect())
 }
 
-/// The first image of the group gets the reason, the others refer to it.
+/// Fails a whole group: its first image gets the reason, the others refer to it.
 fn refuse(group: &[&ImageDefinition], error: Error, failed: &mut BTreeMap<String, Error>) {
+    // one message with the reason is enough: all images have the same archives
     let first = group.first().map(|definition| definition.image.clone()).unwrap_or_default();
     for definition in group.iter().skip(1) {
         failed.insert(definition.image.clone(), Error::Archives { first: first.clone() });
@@ -272,48 +231,11 @@ fn refuse(group: &[&ImageDefinition], error: Error, failed: &mut BTreeMap<String
     failed.insert(first, error);
 }
 
-/// Later archive dates alone are no reason for a new lock: the old one stays, and with it every digest; also where
-/// recipes changed that led to the same decisions, which is noted.
-fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
-    let Some(old) = previous else { return LockOutcome { image: lock.image.clone(), lock, difference: None } };
-    let mut difference = diff(old, &lock);
-    difference.states = !has_sound_states(old, &lock);
-    if difference.keeps_decisions() {
-        lock = Lock { format: FORMAT, files: None, definition: lock.definition, ..old.clone() };
-    }
-    if !difference.is_empty() {
-        lock.revision = revision(&lock, old);
-    }
-    LockOutcome { image: lock.image.clone(), lock, difference: Some(difference) }
-}
-
-/// Tells whether the states of an older lock can be what it was chosen from: those of the same pockets, none of them newer
-/// than today's, none that says something else about the same file.
-fn has_sound_states(old: &Lock, new: &Lock) -> bool {
-    let pairs = || old.newest_states().zip(new.newest_states());
-    let fits = |(old, new): (&LockedPocket, &LockedPocket)| {
-        let place = |state: &LockedPocket| (state.title(), state.suite.clone(), state.codename.clone());
-        place(old) == place(new)
-            && old.date <= new.date
-            && old.signed_by == new.signed_by
-            && (old.inrelease == new.inrelease) == (old == new)
-            && (old.date < new.date || old.inrelease == new.inrelease)
-    };
-    old.newest_states().count() == new.newest_states().count()
-        && pairs().all(fits)
-        && old.newest_states().map(|state| state.date).max() == Some(old.epoch)
-}
-
-/// Returns the revision of a lock that differs from an older one: it begins anew with every later date of the archives.
-fn revision(lock: &Lock, old: &Lock) -> u32 {
-    if lock.epoch.date() > old.epoch.date() { FIRST_REVISION } else { old.revision.saturating_add(1) }
-}
-
 /// One image being locked.
 pub(crate) struct LockRun<'r, 'a> {
     pub(crate) images: LockInput<'a>,
     pub(crate) definition: &'a ImageDefinition,
-    /// The lock of the image that it stands on.
+    /// The lock of the parent image.
     pub(crate) below: Option<&'r Lock>,
     pub(crate) opened: &'r [(String, OpenArchive)],
     pub(crate) universes: &'r BTreeMap<Platform, Universe<'r>>,
@@ -325,8 +247,11 @@ pub(crate) struct LockRun<'r, 'a> {
 pub(crate) type Made = (Lock, Vec<String>, Vec<UndecidedScript>);
 
 impl LockRun<'_, '_> {
+    /// Locks the image: inherits the levels of its parent, and resolves its own.
     pub(crate) fn image(&mut self) -> Result<Made, Error> {
         let (definition, universes) = (self.definition, self.universes);
+
+        // what the parent has stays as it is: its layers are shared, so a child cannot update its packages
         let mut held: BTreeMap<Platform, Held> = BTreeMap::new();
         let mut levels = self.inherited();
         for level in &levels {
@@ -335,23 +260,28 @@ impl LockRun<'_, '_> {
                 take_over(held.entry(*platform).or_default(), &level.recipe, packages, universe)?;
             }
         }
+
         let (mut warnings, mut unknown) = (Vec::new(), Vec::new());
+        // a definition has the same levels for all platforms
         let count = definition.platforms.first().map_or(0, |platform| definition.levels_for(*platform).len());
         for number in levels.len()..count {
             let requests = self.requests(number)?;
-            let mut sides = BTreeMap::new();
             for platform in &definition.platforms {
-                let held = &*held.entry(*platform).or_default();
-                sides.insert(*platform, (&universes[platform], held.clone()));
+                held.entry(*platform).or_default();
             }
-            let sides = sides.iter().map(|(platform, (universe, held))| {
-                (*platform, PlatformChoice { universe, held, request: &requests[platform] })
-            });
-            let (additions, warned) = resolve_level(&sides.collect(), &CandidatePolicy::default())?;
+            let mut choices = BTreeMap::new();
+            for platform in &definition.platforms {
+                let (universe, held) = (&universes[platform], &held[platform]);
+                choices.insert(*platform, PlatformChoice { universe, held, request: &requests[platform] });
+            }
+            let (additions, warned) = resolve_level(&choices, &CandidatePolicy::default())?;
             warnings.extend(warned);
+
             let (level, undecided) = self.level(number, &additions)?;
             levels.push(level);
             unknown.extend(undecided);
+
+            // the next level sees this one's packages as installed
             for (platform, addition) in additions {
                 let recipe = &requests[&platform].recipe;
                 let below = held.entry(platform).or_default();
@@ -363,9 +293,12 @@ impl LockRun<'_, '_> {
         Ok((self.assemble(levels, universes)?, warnings, unknown))
     }
 
-    /// The levels of the image below, as they are in its lock.
+    /// Returns the parent's levels as they are in its lock; none if the lock does not fit, so that all levels are
+    /// resolved.
     fn inherited(&self) -> Vec<LockedLevel> {
         let Some(lock) = self.below else { return Vec::new() };
+
+        // the parent may have more platforms than its child, never fewer
         let mut levels = lock.levels.clone();
         for level in &mut levels {
             level.packages.retain(|platform, _| self.definition.platforms.contains(platform));
@@ -373,22 +306,30 @@ impl LockRun<'_, '_> {
                 return Vec::new();
             }
         }
+
+        // the recipes may have moved to another root, or the child may have lost its own levels
         let wanted =
             self.definition.platforms.first().map_or(&[][..], |platform| self.definition.levels_for(*platform));
         let same = wanted.len() > levels.len() && wanted.iter().zip(&levels).all(|(a, b)| a.recipe == b.recipe);
         if same { levels } else { Vec::new() }
     }
 
+    /// Returns what one level asks for on each platform.
     fn requests(&self, number: usize) -> Result<BTreeMap<Platform, LevelRequest>, Error> {
-        let one = |platform: &Platform| Ok((*platform, request(self.definition.levels_for(*platform), number)?));
-        self.definition.platforms.iter().map(one).collect()
+        let mut requests = BTreeMap::new();
+        for platform in &self.definition.platforms {
+            requests.insert(*platform, request(self.definition.levels_for(*platform), number)?);
+        }
+        Ok(requests)
     }
 
+    /// Returns the locked form of a level, and its scripts that nobody has decided about.
     fn level(
         &mut self,
         number: usize,
         additions: &BTreeMap<Platform, LevelAddition>,
     ) -> Result<(LockedLevel, Vec<UndecidedScript>), Error> {
+        // all packages of a level in one call, so that they are fetched concurrently, and each once for all platforms
         let mut needed = Vec::new();
         let mut seen = BTreeSet::new();
         for (platform, addition) in additions {
@@ -408,6 +349,8 @@ impl LockRun<'_, '_> {
         if !needed.is_empty() {
             self.past.learn(self.outside.read(&needed)?);
         }
+
+        // the earlier plan of the same level keeps layers where they are, whatever its position is now
         let platform = self.definition.platforms.first().copied();
         let levels = platform.map_or(&[][..], |platform| self.definition.levels_for(platform));
         let previous = self.images.previous.get(&self.definition.image);
@@ -415,6 +358,7 @@ impl LockRun<'_, '_> {
         Ok(to_locked(&levels[number], additions, plan.map_or(&[][..], |level| &level.layers), self.past))
     }
 
+    /// Puts the lock together. Its epoch is the newest date of the archives, so no file is newer than what was signed.
     fn assemble(
         &self,
         mut levels: Vec<LockedLevel>,
@@ -438,8 +382,8 @@ impl LockRun<'_, '_> {
         })
     }
 
-    /// Names the state of every package that was inherited and that today's archives do not list any more: it is the one
-    /// that the lock of the image below names.
+    /// Names the state of every inherited package that today's archives no longer list: the one that the parent's
+    /// lock names.
     fn name_states(
         &self,
         levels: &mut [LockedLevel],
@@ -447,13 +391,16 @@ impl LockRun<'_, '_> {
         universes: &BTreeMap<Platform, Universe<'_>>,
     ) -> Result<(), Error> {
         let Some(below) = self.below else { return Ok(()) };
+
         let mut older: Vec<LockedPocket> = Vec::new();
         let count = self.inherited().len();
         for (level, inherited) in levels[..count].iter_mut().zip(&below.levels) {
             for (platform, packages) in &mut level.packages {
                 let known = inherited.packages.get(platform).into_iter().flatten();
                 for (package, known) in packages.iter_mut().zip(known) {
+                    // the parent may have named an older state for it, which is not needed if today's state lists it
                     package.state = None;
+                    // listed today: the newest state of the pocket proves it
                     if universes[platform].lists(package)? {
                         continue;
                     }
@@ -465,13 +412,15 @@ impl LockRun<'_, '_> {
                 }
             }
         }
+
+        // older states stand behind the newest one of their pocket, in an order that no input changes
         older.sort_by_key(|state| (state.title(), std::cmp::Reverse(state.date)));
         archives.extend(older);
         Ok(())
     }
 }
 
-/// Returns what may be chosen for each platform of some images.
+/// Returns the packages that may be chosen for each platform of some images.
 pub(crate) fn universes<'a>(
     group: &[&ImageDefinition],
     opened: &'a [(String, OpenArchive)],
@@ -480,11 +429,12 @@ pub(crate) fn universes<'a>(
     platforms.into_iter().map(|platform| (platform, universe(opened, platform))).collect()
 }
 
-/// All indexes for one platform.
+/// Returns the packages of all indexes for one platform.
 fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_> {
     let architecture = platform.architecture().debian();
     let mut origins = Vec::new();
     for (archive, open) in opened {
+        // packages of architecture `all` may have an index of their own
         for index in
             open.indexes.iter().filter(|index| index.architecture == architecture || index.architecture == "all")
         {
@@ -495,8 +445,8 @@ fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_
     Universe::new(origins)
 }
 
-/// What a level asks for. Exclusions hold for all levels above; only an explicit request lifts one, and not in the same
-/// recipe.
+/// Returns what a level asks for. An exclusion holds for all levels above its own. Only an explicit request of a
+/// higher level lifts it.
 ///
 /// # Errors
 /// When a request is no package relation.
@@ -507,6 +457,8 @@ pub fn request(levels: &[LevelDefinition], number: usize) -> Result<LevelRequest
         let groups = Relation::parse_groups(text);
         packages.extend(groups.map_err(|cause| Error::Request { recipe: level.recipe.clone(), cause })?);
     }
+
+    // the order matters: a request lifts only exclusions of lower levels, since this level's own are added after it
     let mut exclude: BTreeMap<String, String> = BTreeMap::new();
     for below in &levels[..number] {
         exclude.extend(below.exclude_packages.clone());

@@ -1,4 +1,4 @@
-//! Which source packages share a layer: the largest stand alone, and stay where they were.
+//! Plans which source packages share a layer: the largest get a layer each, and keep it.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,14 @@ pub const REST: &str = "*";
 
 /// Plans the layers of a level: at most `budget`, the last one is [`REST`].
 ///
-/// `sizes` is the installed size of each source package, in any unit. Layers of the previous plan stay as long as one of
-/// their source packages is left, so that a package that grows does not move others; new ones only fill free places.
+/// `sizes` is the installed size of each source package, in any unit. Layers of the previous plan stay as long as one
+/// of their source packages is left, so that a growing package does not move others. New layers only fill free places.
 #[must_use]
 pub fn plan(sizes: &BTreeMap<String, u64>, budget: usize, previous: &[Vec<String>]) -> Vec<Vec<String>> {
+    // one layer is for the rest, whatever the budget
     let alone = budget.max(1) - 1;
+
+    // a package that moves to another layer changes two layers, and everybody has to pull both again
     let mut layers: Vec<Vec<String>> = Vec::new();
     for layer in previous {
         let left: Vec<String> = layer.iter().filter(|source| sizes.contains_key(*source)).cloned().collect();
@@ -19,9 +22,12 @@ pub fn plan(sizes: &BTreeMap<String, u64>, budget: usize, previous: &[Vec<String
             layers.push(left);
         }
     }
+
+    // by name among equals, so that the plan does not depend on the order of anything
     let mut free: Vec<(&String, &u64)> =
         sizes.iter().filter(|(name, _)| !layers.iter().flatten().any(|s| s == *name)).collect();
     free.sort_by(|(a, x), (b, y)| y.cmp(x).then(a.cmp(b)));
+
     let places = alone - layers.len();
     layers.extend(free.into_iter().take(places).map(|(source, _)| vec![source.clone()]));
     layers.push(vec![REST.to_owned()]);

@@ -1,4 +1,5 @@
-//! Chosen packages to a locked level and back: layer plan, digests, script decisions, what earlier locks know already.
+//! Turns chosen packages into a locked level and back: layer plan, digests, script decisions, and what earlier locks
+//! know.
 
 use crate::apt::BinaryPackage;
 use crate::apt::MultiArch;
@@ -30,11 +31,11 @@ use crate::values::Platform;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// What is known about packages by the digest of their `.deb`: from earlier locks, and from what was read in this run.
+/// Knowledge about packages by the digest of their `.deb`, from earlier locks and from packages read in this run.
 pub(crate) struct EarlierLocks<'a> {
     ledger: &'a ScriptLedger,
     sha512: BTreeMap<Digest, String>,
-    /// Package and script kinds with digests, of packages that an earlier lock had.
+    /// Kinds and digests of the scripts of packages in earlier locks.
     scripts: BTreeMap<Digest, Vec<(String, Digest)>>,
     read: BTreeMap<Digest, PackageContent>,
 }
@@ -53,8 +54,8 @@ impl<'a> EarlierLocks<'a> {
         past
     }
 
-    /// Tells whether the package itself must be looked at: it is new, or the ledger dropped a decision about it, or it is
-    /// at hand. Earlier locks are believed only where a download is saved, until the new lock is proven.
+    /// Tells whether the package itself must be read: it is new, the ledger dropped a decision about it, or reading
+    /// it costs no download. Earlier locks are believed only to save a download, until the new lock is proven.
     pub(crate) fn must_be_read(&self, package: &BinaryPackage, outside: &dyn ArchiveAccess) -> bool {
         if self.read.contains_key(&package.sha256) {
             return false;
@@ -62,11 +63,12 @@ impl<'a> EarlierLocks<'a> {
         if outside.is_at_hand(package) {
             return true;
         }
+
         let scripts = self.scripts.get(&package.sha256);
         scripts.is_none_or(|scripts| scripts.iter().any(|(_, digest)| self.ledger.entry(digest).is_none()))
     }
 
-    /// Takes what was read.
+    /// Adds packages that were read.
     pub(crate) fn learn(&mut self, contents: BTreeMap<Digest, PackageContent>) {
         self.read.extend(contents);
     }
@@ -94,6 +96,7 @@ pub(crate) fn to_locked(
     let mut excluded: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     let mut scripts = BTreeSet::new();
     let mut read = Vec::new();
+
     for (platform, addition) in additions {
         let mut here: BTreeMap<String, u64> = BTreeMap::new();
         for choice in addition.packages.values() {
@@ -101,35 +104,40 @@ pub(crate) fn to_locked(
             *here.entry(package.source.clone()).or_default() += package.installed_kib;
             collect_scripts(package, past, &mut scripts, &mut read);
         }
-        // one plan for all platforms: the larger size counts
+
+        // one plan for all platforms, or a package would lie in another layer on each: the larger size counts
         for (source, size) in here {
             let known = sizes.entry(source).or_default();
             *known = size.max(*known);
         }
         packages.insert(*platform, addition.packages.values().map(|choice| locked(choice, past)).collect());
+
+        // platforms drop mostly the same dependencies, which are listed together
         for ExcludedPackage { name, reason, wanted_by } in &addition.excluded {
             let entry = excluded.entry(name.clone()).or_insert_with(|| (reason.clone(), BTreeSet::new()));
             entry.1.extend(wanted_by.iter().cloned());
         }
     }
+
+    // one review for all platforms, so that each undecided script is asked about once
     let reviewed = review(&read, &|_, _, digest| past.decide(digest));
     scripts.extend(reviewed.known);
-    let record = |(name, (reason, by)): (String, (String, BTreeSet<String>))| ExcludedPackage {
-        name,
-        reason,
-        wanted_by: by.into_iter().collect(),
-    };
+
     let locked = LockedLevel {
         recipe: level.recipe.clone(),
         layers: plan(&sizes, level.layers, previous),
         packages,
-        excluded: excluded.into_iter().map(record).collect(),
+        excluded: excluded
+            .into_iter()
+            .map(|(name, (reason, by))| ExcludedPackage { name, reason, wanted_by: by.into_iter().collect() })
+            .collect(),
         scripts: scripts.into_iter().collect(),
     };
     (locked, reviewed.unknown)
 }
 
-/// Scripts of a package: read in this run, else as the earlier lock lists them with the ledger's decision of today.
+/// Collects the scripts of a package: from the package if it was read in this run, else from the earlier lock, with the
+/// ledger's current decision.
 fn collect_scripts(
     package: &BinaryPackage,
     past: &EarlierLocks<'_>,
@@ -148,15 +156,19 @@ fn collect_scripts(
         }
         return;
     }
+
+    // `must_be_read` has made sure that the ledger decides about each of them
     for (kind, sha256) in past.scripts.get(&package.sha256).into_iter().flatten() {
         let decision = past.decide(sha256).unwrap_or_default();
         known.insert(LockedScript { package: package.name.clone(), script: kind.clone(), sha256: *sha256, decision });
     }
 }
 
+/// Returns a chosen package as locks write it.
 fn locked(choice: &LevelChoice, past: &EarlierLocks<'_>) -> LockedPackage {
     let PackageCandidate { package, from, component } = &choice.candidate;
     let differs = package.source_version.as_str() != package.version.as_str();
+
     LockedPackage {
         name: package.name.clone(),
         version: package.version.to_string(),
@@ -171,13 +183,15 @@ fn locked(choice: &LevelChoice, past: &EarlierLocks<'_>) -> LockedPackage {
         sha512: past.sha512(package),
         why: choice.why.clone(),
         phased: package.phased.filter(|percent| *percent != 100),
+        // a package of this lock's own levels is always in the newest state
         state: None,
     }
 }
 
-/// Adds the packages of a level that is locked already to what stands below.
+/// Adds the packages of a locked level to those that are installed below.
 ///
-/// Their relations come from the archive: from that very version, else (it was superseded meanwhile) from the newest one.
+/// Locks have no relations between packages; they come from the archive's entry for that version, or for the newest
+/// one if the version was superseded.
 ///
 /// # Errors
 /// When an index cannot be read.
@@ -190,8 +204,11 @@ pub(crate) fn take_over(
     for locked in packages {
         let versions = universe.versions(&locked.name)?;
         let exact = versions.iter().find(|candidate| candidate.package.version.as_str() == locked.version);
+        // relations rarely change within a release, so the newest entry is the best guess
         let mut package =
             exact.or(versions.first()).map_or_else(|| bare(locked), |candidate| candidate.package.clone());
+
+        // whatever the relations came from, it is the locked package that is installed
         package.version = DebianVersion::new(&locked.version);
         package.sha256 = locked.sha256;
         let candidate = PackageCandidate { package, from: locked.from.clone(), component: locked.component.clone() };
@@ -200,7 +217,7 @@ pub(crate) fn take_over(
     Ok(())
 }
 
-/// A package that no archive has any more: what the lock knows about it.
+/// Returns what the lock knows about a package that no archive has any more.
 fn bare(locked: &LockedPackage) -> BinaryPackage {
     let source_version = locked.source_version.as_deref().unwrap_or(&locked.version);
     BinaryPackage {
@@ -209,6 +226,7 @@ fn bare(locked: &LockedPackage) -> BinaryPackage {
         architecture: locked.architecture.clone(),
         source: locked.source.clone(),
         source_version: DebianVersion::new(source_version),
+        // no lock has relations: nothing is demanded of the levels above, as if its dependencies were complete
         priority: Priority::Optional,
         essential: false,
         multi_arch: MultiArch::No,

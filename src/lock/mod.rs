@@ -1,7 +1,8 @@
 //! Definition and archives to Lock.
 //!
-//! - **In**: [`Definition`](crate::recipe::ImageDefinition)s, opened archives, the locks of last time, the script ledger.
-//! - **Out**: a [`Lock`](file::Lock) an image, or the reasons why there is none, all of them.
+//! - **In**: [`ImageDefinition`](crate::recipe::ImageDefinition)s, opened archives, the earlier locks, the script
+//!   ledger.
+//! - **Out**: a [`Lock`](file::Lock) for each image, or all reasons why there is none.
 //! - **Invariants**: the result does not depend on the order of any input; a child's lower levels are its parent's.
 //! - **Not here**: what a package contains (`layer`), downloads (`fetch`).
 
@@ -12,6 +13,7 @@ mod graph;
 pub mod images;
 pub mod layers;
 mod level;
+pub mod outcome;
 mod print;
 pub mod proof;
 pub mod resolve;
@@ -22,18 +24,18 @@ pub mod verify;
 
 pub use images::ArchiveAccess;
 pub use images::LockInput;
-pub use images::LockOutcome;
-pub use images::LockResults;
-pub use images::Results;
 pub use images::lock;
 pub use images::lock_each;
+pub use outcome::LockOutcome;
+pub use outcome::LockResults;
+pub use outcome::Results;
 
 use crate::fault::AnyError;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::values::Platform;
 
-/// A lock could not be read or made.
+/// Why a lock cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The lock file cannot be read.
@@ -42,12 +44,12 @@ pub enum Error {
     /// The lock file was written by a newer engine.
     #[error("cannot read lock file: it was written by a newer sockel (lock format {found}, known up to {known})")]
     Newer {
-        /// Its format.
+        /// Format of the file.
         found: u64,
         /// The newest known format.
         known: u32,
     },
-    /// The lock file is no lock file.
+    /// The file is not a lock file.
     #[error("cannot read lock file: {cause}")]
     Syntax {
         /// What the parser said, with the place.
@@ -56,7 +58,7 @@ pub enum Error {
     /// The lock file holds values that sockel never writes.
     #[error("cannot use lock file: {}", problems.join("; "))]
     Invalid {
-        /// All of them.
+        /// Each invalid value, with its place.
         problems: Vec<String>,
     },
     /// An index holds a stanza that cannot be read.
@@ -75,19 +77,19 @@ pub enum Error {
         /// What is wrong.
         cause: crate::apt::relation::InvalidRelation,
     },
-    /// Maintainer scripts that nobody has decided about.
+    /// The ledger has no decision about these maintainer scripts.
     #[error("cannot lock: {} maintainer scripts are not in the script ledger", .0.len())]
     Scripts(Vec<scripts::UndecidedScript>),
-    /// An archive could not be opened, or a package not be fetched.
+    /// An archive could not be opened, or a package could not be fetched.
     #[error(transparent)]
     Outside(AnyError),
-    /// The image below could not be locked.
-    #[error("cannot lock on image `{parent}`, which could not be locked itself")]
+    /// The parent image could not be locked.
+    #[error("cannot lock: parent image `{parent}` could not be locked")]
     Below {
-        /// Its name.
+        /// Name of the parent image.
         parent: String,
     },
-    /// The archives could not be opened, as was said of another image.
+    /// The archives could not be opened; the error of another image has the reason.
     #[error("cannot open archives: the same problem as with image `{first}`")]
     Archives {
         /// Name of the image that has the reason.
@@ -96,9 +98,9 @@ pub enum Error {
     /// The search for a choice of packages takes too much work.
     #[error("cannot choose packages: {most} {what} have not led to an end")]
     Effort {
-        /// How many were looked at or made.
+        /// The limit that was reached.
         most: u64,
-        /// `looks at packages`, `choices`, or `relations between packages`.
+        /// What the limit counts: `looks at packages`, `choices`, or `relations between packages`.
         what: &'static str,
     },
     /// There is no choice of packages.
@@ -106,7 +108,7 @@ pub enum Error {
     Unresolvable {
         /// Recipe of the level.
         recipe: String,
-        /// Platform.
+        /// Platform for which there is none.
         platform: Platform,
         /// All reasons.
         reasons: Vec<String>,
@@ -114,7 +116,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns what can be done about it.
+    /// Returns what a person can do about it.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {

@@ -1,4 +1,5 @@
-//! Prints a lock as YAML that reads well in a review: fixed order, five lines a package, quotes only where needed.
+//! Prints a lock as YAML that reads well in a review: fixed order, five lines for each package, quotes only where
+//! needed.
 
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
@@ -8,6 +9,7 @@ use std::fmt::Write as _;
 
 /// Returns the whole file.
 pub(crate) fn lock(lock: &Lock, header: &str) -> String {
+    // the digest of this text is the identity of the lock: any change here changes every image
     let mut out = header.to_owned();
     line(&mut out, &format!("format: {}", lock.format));
     line(&mut out, &format!("engine: {}", lock.engine));
@@ -16,10 +18,12 @@ pub(crate) fn lock(lock: &Lock, header: &str) -> String {
     line(&mut out, &format!("revision: {}", lock.revision));
     map(&mut out, "parameters", lock.parameters.iter().map(|(name, value)| (name.as_str(), value.clone())));
     map(&mut out, "definition", lock.definition.iter().map(|(name, digest)| (name.as_str(), digest.to_string())));
+
     list(&mut out, "", "archives", lock.archives.is_empty());
     for pocket in &lock.archives {
         self::pocket(&mut out, pocket);
     }
+
     list(&mut out, "", "levels", lock.levels.is_empty());
     for level in &lock.levels {
         self::level(&mut out, level);
@@ -27,11 +31,13 @@ pub(crate) fn lock(lock: &Lock, header: &str) -> String {
     out
 }
 
+/// Prints the state of a pocket.
 fn pocket(out: &mut String, pocket: &LockedPocket) {
     let mut times = format!("date: {}", scalar(&pocket.date.to_string()));
     if let Some(until) = pocket.valid_until {
         let _ = write!(times, ", valid-until: {}", scalar(&until.to_string()));
     }
+
     let (archive, name) = (scalar(&pocket.archive), scalar(&pocket.pocket));
     let (suite, codename) = (scalar(&pocket.suite), scalar(&pocket.codename));
     line(out, &format!("  - {{ archive: {archive}, pocket: {name}, suite: {suite}, codename: {codename},"));
@@ -40,12 +46,14 @@ fn pocket(out: &mut String, pocket: &LockedPocket) {
     line(out, &format!("      signed-by: {} }}", scalar(&pocket.signed_by)));
 }
 
+/// Prints a level.
 fn level(out: &mut String, level: &LockedLevel) {
     line(out, &format!("  - recipe: {}", scalar(&level.recipe)));
     list(out, "    ", "layers", level.layers.is_empty());
     for layer in &level.layers {
         line(out, &format!("      - {}", sequence(layer)));
     }
+
     line(out, if level.packages.is_empty() { "    packages: {}" } else { "    packages:" });
     for (platform, packages) in &level.packages {
         list(out, "      ", &platform.to_string(), packages.is_empty());
@@ -53,6 +61,8 @@ fn level(out: &mut String, level: &LockedLevel) {
             self::package(out, package);
         }
     }
+
+    // empty lists are left out; reading fills them in
     if !level.excluded.is_empty() {
         line(out, "    excluded:");
     }
@@ -61,6 +71,7 @@ fn level(out: &mut String, level: &LockedLevel) {
         line(out, &format!("        reason: {}", scalar(&excluded.reason)));
         line(out, &format!("        wanted-by: {}", sequence(&excluded.wanted_by)));
     }
+
     if !level.scripts.is_empty() {
         line(out, "    scripts:");
     }
@@ -71,6 +82,7 @@ fn level(out: &mut String, level: &LockedLevel) {
     }
 }
 
+/// Prints a package.
 fn package(out: &mut String, package: &LockedPackage) {
     let mut origin = format!("source: {}", scalar(&package.source));
     if let Some(version) = &package.source_version {
@@ -80,6 +92,7 @@ fn package(out: &mut String, package: &LockedPackage) {
     if let Some(percent) = package.phased {
         let _ = write!(origin, ", phased: {percent}");
     }
+
     let (name, version) = (scalar(&package.name), scalar(&package.version));
     let (architecture, why) = (scalar(&package.architecture), scalar(&package.why));
     line(out, &format!("        - {{ name: {name}, version: {version}, architecture: {architecture}, why: {why},"));
@@ -89,6 +102,7 @@ fn package(out: &mut String, package: &LockedPackage) {
         line(out, &format!("            state: {},", scalar(&state.to_string())));
     }
     line(out, &format!("            sha256: {},", scalar(&package.sha256.to_string())));
+    // always quoted, so that all digests look alike
     line(out, &format!("            sha512: {} }}", quoted(&package.sha512)));
 }
 
@@ -115,11 +129,15 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// A word that no YAML reader takes for anything but text stays plain; all else is quoted as in JSON, which is YAML.
+/// Returns a string as a YAML scalar. A word that every YAML reader takes for text stays plain; everything else is
+/// quoted as in JSON, which is YAML.
 fn scalar(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._+-".contains(&b);
-    let words = text.split(' ').all(|word| !word.is_empty() && word.bytes().all(plain));
+    let words = text
+        .split(' ')
+        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._+-".contains(&b)));
+    // YAML 1.1 reads these as null and booleans
     let reserved = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    // what begins with a digit or a sign could be a number or a date
     let letter = text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
     if letter && words && !reserved.contains(&text.to_ascii_lowercase().as_str()) {
         return text.to_owned();
@@ -127,6 +145,7 @@ fn scalar(text: &str) -> String {
     quoted(text)
 }
 
+/// Returns a string in double quotes.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -135,6 +154,7 @@ fn quoted(text: &str) -> String {
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
+            // YAML forbids control characters, and takes these two separators for line breaks
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }

@@ -1,22 +1,24 @@
-//! Is a lock what signed archives say? A lock is a choice, not a proof: people can edit it. So its packages are chosen
-//! again from the signed states that it names, their scripts are read again, and the result must be the same.
+//! Proves that a lock matches the signed archives. A lock is a choice, not a proof: people can edit it. So its
+//! packages are chosen again from the signed states that it names, their scripts are read again, and the result must
+//! be the same.
 //!
-//! Choosing is a function of recipes, ledger and signed states alone, so an honest lock always comes out again. That one
-//! comparison covers every field: name, version, architecture, size and digests of each package stand in an index whose
-//! digest stands in an InRelease file signed by a pinned key; nothing that is needed is missing, nothing is there that
-//! nobody needs, no version is older than the best one of those states, and every maintainer script is decided.
+//! The choice is a function of recipes, ledger and signed states alone, so an honest lock always comes out again.
+//! That one comparison covers every field: an index lists name, version, architecture, size and digests of each
+//! package, and a pinned key signed the InRelease file that has the index's digest. No needed package is missing,
+//! none is superfluous, no version is older than the best one of those states, and every maintainer script is decided.
 //!
 //! # When the archive has moved on
-//! Where nobody has a locked state any more, a later one proves the same packages as long as it leads to the same choice.
-//! Its own date is then no proof of the date in the lock, which is only known to be older, by 400 days at most. A wrong one
-//! gives files and tags an older date, and it lets an archive go back to that date on a machine that has nothing else to
-//! remember by: whoever may change a lock can weaken what the lock protects, but not bring in what no archive signed.
+//! If nobody has a locked state any more, a later one proves the same packages as long as it leads to the same
+//! choice. It does not prove the date in the lock: that is only known to be older, by 400 days at most. A wrong date
+//! gives files and tags an older date, and on a machine without any memory of the archive, it lets the archive go
+//! back to that date. So whoever may change a lock can weaken its protection, but cannot bring in anything that no
+//! archive signed.
 //!
-//! # What nobody can check, and nobody needs to
+//! # What is not checked, and need not be
 //! - `layers`: which packages share a layer; the files are the same.
-//! - `revision`: a number in the name of the image; a fixed tag that names something else already is an error.
-//! - of a package proven by a later state, the place (`from`, `component`, `path`): the digest decides about its bytes;
-//!   and `phased`, which changes every day.
+//! - `revision`: a number in the name of the image; publishing refuses a fixed tag that already names another image.
+//! - for a package proven by a later state: the place (`from`, `component`, `path`), since the digest decides about its
+//!   bytes, and `phased`, which changes every day.
 
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -34,7 +36,6 @@ use crate::lock::images::open;
 use crate::lock::images::universes;
 use crate::lock::level::EarlierLocks;
 use crate::lock::universe::Universe;
-use crate::recipe::ArchiveDefinition;
 use crate::recipe::ImageDefinition;
 use crate::recipe::ScriptLedger;
 use crate::values::Digest;
@@ -44,11 +45,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// How many seconds before a later state the date of a lost one is still believed: nobody can prove it, and it is what
-/// protects against older archives on a machine that has nothing.
+/// How many seconds the date of a lost state may lie before the later state that proves the lock. Nobody can prove that
+/// date, and on a machine with an empty store it is the only protection against older archives.
 const LONGEST_AGO: i64 = 400 * 86_400;
 
-/// A lock to prove, with what it was made for.
+/// A lock to prove, with its definition.
 #[derive(Debug, Clone, Copy)]
 pub struct LockClaim<'a> {
     /// What the recipes say.
@@ -57,37 +58,37 @@ pub struct LockClaim<'a> {
     pub lock: &'a Lock,
 }
 
-/// What proves a lock.
+/// The proof of a lock: the states that it was derived from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LockProof {
-    /// The signed state of every pocket that was read, by the pocket's name: its InRelease file.
+    /// Digest of the InRelease file that was read, by the pocket's name.
     pub states: BTreeMap<String, Digest>,
-    /// Pockets for which that is a later state than the lock names.
+    /// Pockets whose state is later than the one that the lock names.
     pub later: Vec<String>,
 }
 
 /// Why a lock is not proven.
 #[derive(Debug)]
 pub enum ProofDoubt {
-    /// The states that it names, or later ones, lead to something else.
+    /// The locked states, or later ones, lead to another choice.
     Differs {
         /// All differences.
         differences: Vec<String>,
-        /// Pockets whose locked state nobody has any more; without any, the lock was edited.
+        /// Pockets whose locked state nobody has any more. If there are none, the lock was edited.
         later: Vec<String>,
     },
-    /// The image that it stands on is not proven.
+    /// The lock of the parent image is not proven.
     Below {
-        /// Its name.
+        /// Name of the parent image.
         parent: String,
     },
-    /// Nothing can be chosen, or the archives cannot be read.
+    /// There is no choice of packages, or the archives cannot be read.
     Failed(Error),
 }
 
 impl ProofDoubt {
-    /// Returns who has to act. What is said of another lock counts there, not here.
+    /// Returns who has to act. A reason that belongs to another lock counts for that lock only.
     #[must_use]
     pub fn turn(&self) -> Turn {
         match self {
@@ -98,7 +99,7 @@ impl ProofDoubt {
     }
 }
 
-/// Proves locks; parents stand before their children. Returns what came of each, in the same order.
+/// Proves locks, parents before their children, and returns the result of each, in the same order.
 pub fn prove(
     claims: &[LockClaim<'_>],
     ledger: &ScriptLedger,
@@ -108,7 +109,8 @@ pub fn prove(
     let locks: BTreeMap<String, Lock> =
         claims.iter().map(|claim| (claim.definition.image.clone(), claim.lock.clone())).collect();
     let images = LockInput { definitions: &[], previous: &locks, ledger, engine };
-    // what earlier locks say about packages counts for nothing here
+
+    // no earlier lock is believed here: scripts and digests come from the packages themselves
     let nothing = BTreeMap::new();
     let mut past = EarlierLocks::new(&nothing, ledger);
     let mut results: Vec<Option<Result<LockProof, ProofDoubt>>> = claims.iter().map(|_| None).collect();
@@ -123,6 +125,7 @@ pub fn prove(
         let opened = match open(&definitions, outside, &states, &mut BTreeSet::new()) {
             Ok(opened) => opened,
             Err(error) => {
+                // the first lock of the group gets the reason, the others refer to it
                 for index in &group[1..] {
                     let first = claims[first].definition.image.clone();
                     results[*index] = Some(Err(ProofDoubt::Failed(Error::Archives { first })));
@@ -131,19 +134,20 @@ pub fn prove(
                 continue;
             }
         };
+
         let archives = ProofArchives { opened: &opened, universes: &universes(&definitions, &opened), outside };
         for index in group {
-            results[index] = Some(one(&claims[index], images, &archives, &mut past));
+            results[index] = Some(prove_one(&claims[index], images, &archives, &mut past));
         }
     }
+
     let results = results.into_iter().flatten().collect();
     with_parents(claims, results)
 }
 
 /// Tells whether two locks were chosen from the same archives in the same state.
-fn same_states(one: &LockClaim<'_>, other: &LockClaim<'_>) -> bool {
-    let archives = |claim: &LockClaim<'_>| -> Vec<ArchiveDefinition> { claim.definition.archives.clone() };
-    one.lock.newest_states().eq(other.lock.newest_states()) && archives(one) == archives(other)
+fn same_states(claim: &LockClaim<'_>, other: &LockClaim<'_>) -> bool {
+    claim.lock.newest_states().eq(other.lock.newest_states()) && claim.definition.archives == other.definition.archives
 }
 
 /// The archives of a group of locks, opened.
@@ -153,7 +157,8 @@ struct ProofArchives<'r> {
     outside: &'r dyn ArchiveAccess,
 }
 
-fn one<'a>(
+/// Derives one lock again and compares the two.
+fn prove_one<'a>(
     claim: &LockClaim<'a>,
     images: LockInput<'a>,
     archives: &ProofArchives<'_>,
@@ -162,7 +167,9 @@ fn one<'a>(
     let LockClaim { definition, lock } = *claim;
     let ProofArchives { opened, universes, outside } = *archives;
     let below = definition.parent.as_ref().and_then(|parent| images.previous.get(parent));
+
     let mut run = LockRun { images, definition, below, opened, universes, outside, past };
+    // the warnings were reported when the lock was made
     let (derived, _, undecided) = run.image().map_err(ProofDoubt::Failed)?;
     if !undecided.is_empty() {
         return Err(ProofDoubt::Failed(Error::Scripts(undecided)));
@@ -171,10 +178,10 @@ fn one<'a>(
     judge(lock, &derived)
 }
 
-/// Compares a lock with what was chosen anew from signed states.
+/// Compares a lock with the one derived from signed states.
 ///
 /// # Errors
-/// [`ProofDoubt::Differs`] with all differences that are no free choice.
+/// [`ProofDoubt::Differs`] with all differences that the module's documentation does not allow.
 pub fn judge(lock: &Lock, derived: &Lock) -> Result<LockProof, ProofDoubt> {
     let proof = proof(lock, derived);
     let differences = match proof.later.is_empty() {
@@ -184,16 +191,19 @@ pub fn judge(lock: &Lock, derived: &Lock) -> Result<LockProof, ProofDoubt> {
     if differences.is_empty() { Ok(proof) } else { Err(ProofDoubt::Differs { differences, later: proof.later }) }
 }
 
-/// Names the states that were read, and those that are not the locked ones.
+/// Returns the states that were read, and which of them are not the locked ones.
 fn proof(lock: &Lock, derived: &Lock) -> LockProof {
     let states: BTreeMap<String, Digest> =
         derived.newest_states().map(|state| (state.title(), state.inrelease)).collect();
-    let is_other = |state: &&LockedPocket| states.get(&state.title()) != Some(&state.inrelease);
-    let later = lock.newest_states().filter(is_other).map(LockedPocket::title).collect();
+    let later = lock
+        .newest_states()
+        .filter(|state| states.get(&state.title()) != Some(&state.inrelease))
+        .map(LockedPocket::title)
+        .collect();
     LockProof { states, later }
 }
 
-/// Compares everything but the free choices.
+/// Compares everything but layers and revision.
 fn exact(lock: &Lock, derived: &Lock) -> Vec<String> {
     let mut differences = differences(lock, derived);
     if lock.archives != derived.archives {
@@ -202,11 +212,17 @@ fn exact(lock: &Lock, derived: &Lock) -> Vec<String> {
     if lock.epoch != derived.epoch {
         differences.push(format!("its epoch is {}, the newest date of its archives is {}", lock.epoch, derived.epoch));
     }
-    let levels = |lock: &Lock| -> Vec<LockedLevel> { lock.levels.iter().map(without_layers).collect() };
-    if differences.is_empty() && levels(lock) != levels(derived) {
+
+    // whatever the comparison for people does not name
+    if differences.is_empty() && !has_same_levels(lock, derived) {
         differences.push("details of its packages are not what the signed indexes say".to_owned());
     }
     differences
+}
+
+/// Tells whether two locks have the same levels, apart from their layer plans.
+fn has_same_levels(lock: &Lock, other: &Lock) -> bool {
+    lock.levels.iter().map(without_layers).eq(other.levels.iter().map(without_layers))
 }
 
 /// Compares what a later state can say about an older lock.
@@ -219,6 +235,7 @@ fn by_later_states(lock: &Lock, derived: &Lock, proof: &LockProof) -> Vec<String
                 differences.push(format!("its state of `{title}` is not what the signed file says"));
             }
         } else if read.date <= locked.date {
+            // neither the locked state nor a later one: the lock states what was never published
             differences.push(format!(
                 "it names a state of `{title}` of {} that is not the signed one of {}",
                 locked.date, read.date
@@ -230,23 +247,27 @@ fn by_later_states(lock: &Lock, derived: &Lock, proof: &LockProof) -> Vec<String
             ));
         }
     }
-    let relaxed = |lock: &Lock| Lock { levels: lock.levels.iter().map(without_place).collect(), ..lock.clone() };
-    let (lock, derived) = (relaxed(lock), relaxed(derived));
+
+    // packages move between pockets: a security update turns up in `updates` later
+    let (lock, derived) = (without_places(lock), without_places(derived));
     differences.extend(self::differences(&lock, &derived));
+
+    // whatever the comparison for people does not name
     if differences.is_empty() && lock.levels != derived.levels {
         differences.push("details of its packages are not what the signed indexes say".to_owned());
     }
     differences
 }
 
-/// Says for people which packages, exclusions and scripts differ.
+/// Lists for people which packages, exclusions and scripts differ.
 fn differences(lock: &Lock, derived: &Lock) -> Vec<String> {
+    // `old` is the lock here, `new` is what the archives say
     let mut differences = Vec::new();
     for level in diff(lock, derived).levels {
         let recipe = &level.recipe;
         for change in &level.packages {
             let name = &change.name;
-            // a later state may list a package in another place, which is left out then
+            // empty where the place was removed, because a later state may list the package elsewhere
             let place = if change.from.is_empty() { String::new() } else { format!(" in {}", change.from) };
             differences.push(match (&change.old, &change.new) {
                 (Some(locked), Some(signed)) if locked == signed => {
@@ -260,6 +281,7 @@ fn differences(lock: &Lock, derived: &Lock) -> Vec<String> {
                 (None, None) => format!("level `{recipe}`: `{name}` differs"),
             });
         }
+
         if level.excluded {
             differences.push(format!("level `{recipe}`: the excluded dependencies are other ones"));
         }
@@ -270,11 +292,17 @@ fn differences(lock: &Lock, derived: &Lock) -> Vec<String> {
     differences
 }
 
+/// Returns a level without its layer plan, which nobody has to prove.
 fn without_layers(level: &LockedLevel) -> LockedLevel {
     LockedLevel { layers: Vec::new(), ..level.clone() }
 }
 
-/// Returns a level without what says only where a package was found.
+/// Returns a lock without the places where its packages were found.
+fn without_places(lock: &Lock) -> Lock {
+    Lock { levels: lock.levels.iter().map(without_place).collect(), ..lock.clone() }
+}
+
+/// Returns a level without layer plan and without the places where its packages were found.
 fn without_place(level: &LockedLevel) -> LockedLevel {
     let mut level = without_layers(level);
     for package in level.packages.values_mut().flatten() {
@@ -287,17 +315,19 @@ fn without_place(level: &LockedLevel) -> LockedLevel {
     level
 }
 
-/// An image is proven only with those that it stands on.
+/// Refuses locks whose parent is not proven: a child's proof takes its lower levels from the parent's lock.
 fn with_parents(
     claims: &[LockClaim<'_>],
     results: Vec<Result<LockProof, ProofDoubt>>,
 ) -> Vec<Result<LockProof, ProofDoubt>> {
+    // parents come first, so doubt reaches all descendants in one pass
     let mut doubted: BTreeSet<&String> = BTreeSet::new();
     let mut all = Vec::new();
     for (claim, result) in claims.iter().zip(results) {
         let parent = claim.definition.parent.as_ref().filter(|parent| doubted.contains(parent));
         let result = match (result, parent) {
             (Ok(_), Some(parent)) => Err(ProofDoubt::Below { parent: parent.clone() }),
+            // its own reason says more than its parent's
             (result, _) => result,
         };
         if result.is_err() {

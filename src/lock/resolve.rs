@@ -19,7 +19,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// How often versions are brought into line before the engine gives up and takes what each platform has.
+/// Most rounds of aligning versions before each platform keeps its own. A pin can make other packages differ, those
+/// that depend on exact versions; they are pinned in the next round, and such chains are short.
 const MOST_ROUNDS: usize = 12;
 
 /// What one level asks for, on one platform.
@@ -33,7 +34,7 @@ pub struct LevelRequest {
     pub exclude: BTreeMap<String, String>,
 }
 
-/// A package that was chosen.
+/// A chosen package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelChoice {
     /// Package and origin.
@@ -51,22 +52,22 @@ pub struct LevelAddition {
     pub excluded: Vec<ExcludedPackage>,
 }
 
-/// Packages that the levels below hold already, with the level's name.
+/// Packages of the levels below by name, each with its level.
 pub type Held = BTreeMap<String, (String, PackageCandidate)>;
 
-/// One platform's archives and what its levels below hold.
+/// Everything that decides the choice of packages for one level on one platform.
 pub struct PlatformChoice<'a> {
-    /// Archives.
+    /// Packages that may be chosen.
     pub universe: &'a Universe<'a>,
-    /// Levels below.
+    /// Packages of the levels below.
     pub held: &'a Held,
     /// What the level asks for.
     pub request: &'a LevelRequest,
 }
 
-/// Resolves one level on all platforms, with one version of every package that several platforms have.
+/// Resolves one level on all platforms, with the same version of each package on all platforms that have it.
 ///
-/// Returns the additions and warnings about packages that are held back on purpose, or that differ all the same.
+/// Returns the additions, and warnings about packages that are held back for that, or that differ nevertheless.
 ///
 /// # Errors
 /// [`Error::Unresolvable`] with all reasons, or when an index cannot be read.
@@ -76,6 +77,8 @@ pub fn resolve_level(
 ) -> Result<(BTreeMap<Platform, LevelAddition>, Vec<String>), Error> {
     let unaligned = resolve_sides(sides, policy)?;
     let mut additions = unaligned.clone();
+
+    // mirrors update architectures at different times: a pin holds a package back until all platforms have it
     let mut policy = policy.clone();
     let mut tried: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for _ in 0..MOST_ROUNDS {
@@ -83,6 +86,7 @@ pub fn resolve_level(
         if differing.is_empty() {
             return Ok((additions, held_back(sides, &policy, &tried)?));
         }
+
         let mut progress = false;
         for name in differing {
             let Some(version) = newest_on_all(sides, &name)? else { continue };
@@ -91,28 +95,36 @@ pub fn resolve_level(
                 progress = true;
             }
         }
+
+        // a pin that leaves no choice is given up with all others: different versions are better than no lock
         match resolve_sides(sides, &policy) {
             Ok(next) if progress => additions = next,
             Err(error @ (Error::Index { .. } | Error::Effort { .. })) => return Err(error),
             _ => break,
         }
     }
+
     let warnings = self::differing(&unaligned).into_iter().map(|name| differs(&unaligned, &name)).collect();
     Ok((unaligned, warnings))
 }
 
+/// Resolves one level on each platform by itself.
 fn resolve_sides(
     sides: &BTreeMap<Platform, PlatformChoice<'_>>,
     policy: &CandidatePolicy,
 ) -> Result<BTreeMap<Platform, LevelAddition>, Error> {
-    let one = |(platform, side): (&Platform, &PlatformChoice<'_>)| Ok((*platform, resolve(*platform, side, policy)?));
-    sides.iter().map(one).collect()
+    let mut additions = BTreeMap::new();
+    for (platform, side) in sides {
+        additions.insert(*platform, resolve(*platform, side, policy)?);
+    }
+    Ok(additions)
 }
 
 /// Names whose source versions are not the same on all platforms that have them.
 fn differing(additions: &BTreeMap<Platform, LevelAddition>) -> BTreeSet<String> {
     let mut versions: BTreeMap<&String, &DebianVersion> = BTreeMap::new();
     let mut names = BTreeSet::new();
+    // source versions: a rebuild of the binary for one architecture (`+b1`) is the same software
     for (name, choice) in additions.values().flat_map(|addition| &addition.packages) {
         let version = &choice.candidate.package.source_version;
         if *versions.entry(name).or_insert(version) != version {
@@ -122,6 +134,7 @@ fn differing(additions: &BTreeMap<Platform, LevelAddition>) -> BTreeSet<String> 
     names
 }
 
+/// Returns the warning about a package that differs between platforms.
 fn differs(additions: &BTreeMap<Platform, LevelAddition>, name: &str) -> String {
     let mut versions = Vec::new();
     for (platform, addition) in additions {
@@ -132,7 +145,7 @@ fn differs(additions: &BTreeMap<Platform, LevelAddition>, name: &str) -> String 
     format!("`{name}` has no version in common on all platforms: {}", versions.join(", "))
 }
 
-/// The newest source version that every platform that knows the package has.
+/// Returns the newest source version of a package that all platforms have, leaving out platforms without the package.
 fn newest_on_all(sides: &BTreeMap<Platform, PlatformChoice<'_>>, name: &str) -> Result<Option<DebianVersion>, Error> {
     let mut common: Option<BTreeSet<DebianVersion>> = None;
     for side in sides.values() {
@@ -146,15 +159,19 @@ fn newest_on_all(sides: &BTreeMap<Platform, PlatformChoice<'_>>, name: &str) -> 
                 here.insert(version);
             }
         }
+
         common = match common {
+            // the package does not exist there, so there is nothing to align with
             _ if here.is_empty() => common,
             None => Some(here),
             Some(others) => Some(others.intersection(&here).cloned().collect()),
         };
     }
+    // versions are ordered as Debian orders them: the last is the newest
     Ok(common.and_then(|versions| versions.into_iter().next_back()))
 }
 
+/// Returns warnings about packages of which some platform has a newer version than the pinned one.
 fn held_back(
     sides: &BTreeMap<Platform, PlatformChoice<'_>>,
     policy: &CandidatePolicy,
@@ -163,6 +180,7 @@ fn held_back(
     let mut warnings = Vec::new();
     let free = CandidatePolicy::default();
     for name in tried.keys() {
+        // a name is pinned when it is tried, to the version that was tried last
         let Some(pin) = policy.pins.get(name) else { continue };
         for (platform, side) in sides {
             let newest = side.universe.candidate(name, &free)?.map(|candidate| candidate.package.version);
@@ -184,32 +202,32 @@ pub fn resolve(
     policy: &CandidatePolicy,
 ) -> Result<LevelAddition, Error> {
     let ground = InstalledBelow { fixed: side.held.clone(), excluded: side.request.exclude.clone() };
-    let mut reasons = Vec::new();
-    let unresolvable =
-        |reasons: Vec<String>| Error::Unresolvable { recipe: side.request.recipe.clone(), platform, reasons };
     let graph = RefCell::new(PackageGraph::new(side.universe, policy, &ground, platform.architecture().debian()));
     let explainer = Explainer { universe: side.universe, policy, ground: &ground };
 
+    // lower levels first: requests must find their packages as installed
     let mut fixed = Vec::new();
     for name in ground.fixed.keys() {
         fixed.push(graph.borrow_mut().node(name)?);
     }
-    let mut requests = Vec::new();
+
+    // all requests that name nothing are reported together, before any search
+    let (mut requests, mut reasons) = (Vec::new(), Vec::new());
     for relations in sorted(&side.request.packages) {
         let group = requested(&mut graph.borrow_mut(), &relations)?;
         reasons.extend(explainer.request(&relations, &group)?);
         requests.push(group);
     }
-    if !reasons.is_empty() {
-        return Err(unresolvable(reasons));
+    if reasons.is_empty() {
+        match solve(&graph, &fixed, &requests, SolverEffort::USUAL)? {
+            Some(selected) => return addition(&mut graph.into_inner(), &ground, &selected, &requests),
+            None => reasons = explainer.conflict(&mut graph.borrow_mut(), &fixed, &requests)?,
+        }
     }
-    match solve(&graph, &fixed, &requests, SolverEffort::USUAL)? {
-        Some(selected) => addition(&mut graph.into_inner(), &ground, &selected, &requests),
-        None => Err(unresolvable(explainer.conflict(&mut graph.borrow_mut(), &fixed, &requests)?)),
-    }
+    Err(Error::Unresolvable { recipe: side.request.recipe.clone(), platform, reasons })
 }
 
-/// Requests in an order that does not depend on how the recipe lists them.
+/// Returns requests in an order of their own, so that the result does not depend on how the recipe lists them.
 fn sorted(packages: &[Vec<Relation>]) -> Vec<Vec<Relation>> {
     let mut packages = packages.to_vec();
     packages.sort_by_cached_key(|relations| crate::lock::graph::write_group(relations));
@@ -217,14 +235,16 @@ fn sorted(packages: &[Vec<Relation>]) -> Vec<Vec<Relation>> {
     packages
 }
 
-/// A request is for packages by their own names, as with apt: a virtual one is refused.
+/// Returns the group of a request. Requests are for packages by their own names, as with apt; a virtual package is
+/// refused.
 fn requested(graph: &mut PackageGraph<'_>, relations: &[Relation]) -> Result<DependencyGroup, Error> {
     let mut group = graph.group(relations)?;
     group.options.retain(|id| relations.iter().any(|relation| relation.name == graph.nodes[*id].name));
     Ok(group)
 }
 
-/// Turns the solver's set into what the level adds: nothing that no chain of needs reaches, each with its reason.
+/// Turns the solver's set into what the level adds, each package with its reason. Packages that no chain of
+/// dependencies reaches from a request are left out.
 fn addition(
     graph: &mut PackageGraph<'_>,
     ground: &InstalledBelow,
@@ -232,26 +252,30 @@ fn addition(
     requests: &[DependencyGroup],
 ) -> Result<LevelAddition, Error> {
     let mut packages = BTreeMap::new();
-    let mut reached = BTreeSet::new();
+    let mut dropped: Vec<DroppedDependency> = Vec::new();
     let mut ring: BTreeMap<String, (Id, String)> = BTreeMap::new();
     for id in requests.iter().flat_map(|group| &group.options).filter(|id| selected.contains(id)) {
         ring.insert(graph.nodes[*id].name.clone(), (*id, "requested".to_owned()));
     }
-    let mut dropped: Vec<(String, String, Vec<Id>)> = Vec::new();
+
     // ring by ring, each sorted by name: the shortest chain wins, and the first name among equals
+    let mut reached = BTreeSet::new();
     while !ring.is_empty() {
         let mut next: BTreeMap<String, (Id, String)> = BTreeMap::new();
         reached.extend(ring.values().map(|(id, _)| *id));
         for (name, (id, why)) in ring {
+            // a package of a lower level is complete with its dependencies
             if graph.nodes[id].level.is_some() {
                 continue;
             }
             let needs = graph.needs(id)?;
             for group in &needs.groups {
                 if let Some(excluded) = &group.dropped {
-                    dropped.push((excluded.clone(), name.clone(), group.options.clone()));
+                    let (excluded, options) = (excluded.clone(), group.options.clone());
+                    dropped.push(DroppedDependency { excluded, wanted_by: name.clone(), options });
                     continue;
                 }
+                // the solver may have selected several alternatives of a group for other reasons: all count
                 for option in group.options.iter().filter(|option| selected.contains(option)) {
                     if !reached.contains(option) {
                         let entry = (*option, format!("needed by {name}"));
@@ -265,14 +289,42 @@ fn addition(
         }
         ring = next;
     }
-    let present = |id: &Id| graph.nodes[*id].level.is_some() || packages.contains_key(&graph.nodes[*id].name);
+
+    // only now is it known which other packages satisfy a dropped group after all
+    dropped.retain(|dependency| !is_satisfied(dependency, graph, &packages));
+    Ok(LevelAddition { packages, excluded: excluded(dropped, ground) })
+}
+
+/// A group of alternatives for which nothing is installed, because its first choice is excluded.
+struct DroppedDependency {
+    excluded: String,
+    wanted_by: String,
+    /// Nodes that would satisfy the group.
+    options: Vec<Id>,
+}
+
+/// Tells whether a package of this level or a lower one satisfies a dropped dependency.
+fn is_satisfied(
+    dependency: &DroppedDependency,
+    graph: &PackageGraph<'_>,
+    packages: &BTreeMap<String, LevelChoice>,
+) -> bool {
+    let mut nodes = dependency.options.iter().map(|id| &graph.nodes[*id]);
+    nodes.any(|node| node.level.is_some() || packages.contains_key(&node.name))
+}
+
+/// Returns the dependencies that were left out, each once, with the recipe's reason.
+fn excluded(dropped: Vec<DroppedDependency>, ground: &InstalledBelow) -> Vec<ExcludedPackage> {
+    // by excluded package: the lock lists all that wanted it together
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (excluded, by, _) in dropped.into_iter().filter(|(.., options)| !options.iter().any(present)) {
-        wanted.entry(excluded).or_default().insert(by);
+    for dependency in dropped {
+        wanted.entry(dependency.excluded).or_default().insert(dependency.wanted_by);
     }
-    let record = |(name, by): (String, BTreeSet<String>)| {
+
+    let mut packages = Vec::new();
+    for (name, wanted_by) in wanted {
         let reason = ground.excluded.get(&name).cloned().unwrap_or_default();
-        ExcludedPackage { name, reason, wanted_by: by.into_iter().collect() }
-    };
-    Ok(LevelAddition { packages, excluded: wanted.into_iter().map(record).collect() })
+        packages.push(ExcludedPackage { name, reason, wanted_by: wanted_by.into_iter().collect() });
+    }
+    packages
 }

@@ -1,7 +1,7 @@
-//! The door to the SAT solver: a [`PackageGraph`] as resolvo sees it.
+//! The adapter to the SAT solver: a [`PackageGraph`] as resolvo sees it.
 //!
-//! Every name has one candidate, so a version set is either "this package" or "nothing of this name"; providers of a
-//! virtual package stand under their own names, because resolvo wants one name a version set.
+//! Every name has one candidate, so a version set is either "this package" or "nothing of this name". Providers of a
+//! virtual package keep their own names, because resolvo wants one name for each version set.
 
 use crate::lock::Error;
 use crate::lock::graph::DependencyGroup;
@@ -31,28 +31,30 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-/// How much work a search may be. It is counted and not timed, so that what can be locked here is not refused there:
-/// whoever writes an index decides how hard it is.
+/// Limit on the work of a search: whoever writes an index decides how hard it is. Work is counted rather than timed, so
+/// that every machine can lock the same.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SolverEffort {
-    /// Most looks: one at each name that would do somewhere, and one at each package that may be taken. The largest image
-    /// of this project, with 86 packages of its own, takes 178.
+    /// Most looks: one at each name that satisfies some relation, and one at each package that may be taken. The
+    /// largest image of this project, with 86 packages of its own, takes 178.
     looks: u64,
-    /// Most choices that are followed or taken back, besides those that each look brings along. The images of this project
-    /// take none; a constructed archive doubles its need with every few packages, and each choice costs more than the last.
+    /// Most choices that are followed or taken back, beyond those that each look causes. The images of this project
+    /// take none; a constructed archive doubles its need with every few packages, and each choice costs more than the
+    /// last.
     choices: u64,
 }
 
 impl SolverEffort {
-    /// What normal commands spend: seconds.
+    /// The limit for all commands: seconds.
     pub(crate) const USUAL: Self = Self { looks: 20_000, choices: 5_000 };
 
-    /// So often at most the solver asks whether to go on for each look, where there is no choice: before it, and as it
-    /// follows what it has seen.
+    /// How often the solver asks whether to go on for each look, at most, where there is no choice: before the look,
+    /// and while it follows the consequences.
     const OF_A_LOOK: u64 = 4;
 
-    /// Tells why it is used up, after so many looks and questions whether to go on.
+    /// Returns the error if this many looks and questions whether to go on exceed the limit.
     fn used_up(self, looks: u64, asked: u64) -> Option<Error> {
+        // resolvo does not tell how many choices it made; questions beyond those of the looks are from choices
         let choices = asked.saturating_sub(looks.saturating_mul(Self::OF_A_LOOK));
         if looks > self.looks {
             Some(Error::Effort { most: self.looks, what: "looks at packages" })
@@ -64,10 +66,10 @@ impl SolverEffort {
     }
 }
 
-/// Returns a smallest set of nodes that satisfies the requests and stands with the fixed nodes; `None` when there is none.
+/// Returns a set of nodes that satisfies the requests together with the fixed nodes; `None` when there is none.
 ///
 /// # Errors
-/// When an index cannot be read; [`Error::Effort`] when that takes more work than `effort`.
+/// When an index cannot be read; [`Error::Effort`] when the search takes more work than `effort`.
 pub(crate) fn solve(
     graph: &RefCell<PackageGraph<'_>>,
     fixed: &[Id],
@@ -76,12 +78,17 @@ pub(crate) fn solve(
 ) -> Result<Option<BTreeSet<Id>>, Error> {
     let (unions, failure) = (RefCell::new(Vec::new()), RefCell::new(None));
     let provider = SolverProvider { graph, unions, failure, effort, looks: Cell::new(0), asked: Cell::new(0) };
+
+    // packages of lower levels come first: nothing may be chosen that conflicts with them
     let mut requirements: Vec<ConditionalRequirement> = fixed.iter().map(|id| only(*id).into()).collect();
     for group in requests {
         requirements.push(provider.requirement(&group.options));
     }
+
     let mut solver = Solver::new(provider);
     let outcome = solver.solve(Problem::new().requirements(requirements));
+
+    // the solver takes an unreadable package for one that cannot be installed, so its answer means nothing then
     if let Some(error) = solver.provider().failure.borrow_mut().take() {
         return Err(error);
     }
@@ -91,33 +98,38 @@ pub(crate) fn solve(
     }
 }
 
+/// Answers the solver's questions.
 struct SolverProvider<'g, 'a> {
     graph: &'g RefCell<PackageGraph<'a>>,
+    /// Alternatives of relations, found by [`VersionSetUnionId`].
     unions: RefCell<Vec<Vec<VersionSetId>>>,
+    /// The first error: the solver's own interface has none.
     failure: RefCell<Option<Error>>,
     effort: SolverEffort,
     looks: Cell<u64>,
     asked: Cell<u64>,
 }
 
-/// The version set "the candidate of this name".
+/// Returns the version set "the candidate of this name": even numbers.
 fn only(id: Id) -> VersionSetId {
     VersionSetId(raw(id) * 2)
 }
 
-/// The version set "no version of this name".
+/// Returns the version set "no version of this name": odd numbers.
 fn none(id: Id) -> VersionSetId {
     VersionSetId(raw(id) * 2 + 1)
 }
 
+/// Returns a node's number as resolvo has them.
 fn raw(id: Id) -> u32 {
     u32::try_from(id).expect("an archive has far fewer than 2^31 names")
 }
 
 impl SolverProvider<'_, '_> {
+    /// Returns the requirement for one of these nodes.
     fn requirement(&self, options: &[Id]) -> ConditionalRequirement {
         match options {
-            // an empty set of some name can never be satisfied
+            // a set without any version can never be satisfied; the name does not matter
             [] => Requirement::Single(none(0)).into(),
             [one] => Requirement::Single(only(*one)).into(),
             several => {
@@ -128,8 +140,10 @@ impl SolverProvider<'_, '_> {
         }
     }
 
+    /// Returns what a node needs and conflicts with.
     fn known(&self, id: Id) -> Result<KnownDependencies, Error> {
         let needs = self.graph.borrow_mut().needs(id)?;
+        // an exclusion takes away the whole group: nothing is required for it
         let open = needs.groups.iter().filter(|group| group.dropped.is_none());
         let requirements = open.map(|group| self.requirement(&group.options)).collect();
         Ok(KnownDependencies { requirements, constrains: needs.conflicts.iter().map(|other| none(*other)).collect() })
@@ -169,7 +183,7 @@ impl Interner for SolverProvider<'_, '_> {
     }
 
     fn resolve_condition(&self, _: ConditionId) -> Condition {
-        // Debian relations have no conditions; this is never asked
+        // the solver never asks: no requirement has a condition, since Debian's relations have none
         Condition::Requirement(VersionSetId(0))
     }
 }
@@ -187,7 +201,9 @@ impl DependencyProvider for SolverProvider<'_, '_> {
         known.then(|| Candidates { candidates: vec![SolvableId::from_raw(raw)], ..Candidates::default() })
     }
 
-    async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {}
+    async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {
+        // there is one candidate; which alternative comes first is the order of `DependencyGroup::options`
+    }
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
         self.looks.set(self.looks.get() + 1);
@@ -200,7 +216,7 @@ impl DependencyProvider for SolverProvider<'_, '_> {
         }
     }
 
-    /// Is asked before each package is looked at, and before what follows from a choice.
+    /// The solver asks before it looks at a package, and before it follows a choice.
     fn should_cancel_with_value(&self) -> Option<Box<dyn Any>> {
         self.asked.set(self.asked.get() + 1);
         if let Some(error) = self.effort.used_up(self.looks.get(), self.asked.get()) {

@@ -1,4 +1,5 @@
-//! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its candidate.
+//! The packages that may be chosen for one architecture: all pockets together, and which version of a name is its
+//! candidate.
 
 use crate::apt::BinaryPackage;
 use crate::apt::index;
@@ -93,12 +94,12 @@ pub struct CandidatePolicy {
     pub pins: BTreeMap<String, DebianVersion>,
 }
 
-/// All origins of one architecture; their order counts only between equal versions.
+/// All origins of one architecture. Their order matters only between equal versions.
 pub struct Universe<'a> {
     origins: Vec<CandidateOrigin<'a>>,
-    /// What [`Self::versions`] found before: levels and images ask for the same names again and again.
+    /// Cache of [`Self::versions`]: levels and images ask for the same names again and again.
     versions: RefCell<BTreeMap<String, Rc<[PackageCandidate]>>>,
-    /// What [`Self::provider_names`] found before.
+    /// Cache of [`Self::provider_names`].
     providers: RefCell<BTreeMap<String, Rc<BTreeSet<String>>>>,
 }
 
@@ -117,19 +118,23 @@ impl<'a> Universe<'a> {
         if let Some(known) = self.versions.borrow().get(name) {
             return Ok(Rc::clone(known));
         }
+
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
             for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
+                // every candidate remembers its pocket: the lock names it, and security pockets count differently
                 let candidate =
                     PackageCandidate { package, from: origin.from.clone(), component: origin.component.clone() };
                 found.push((place, candidate));
             }
         }
+
         // the digest makes the order total, whatever order the stanzas came in
         found.sort_by(|(place, a), (other, b)| {
             let newest = b.package.version.cmp(&a.package.version);
             newest.then(place.cmp(other)).then(a.package.sha256.cmp(&b.package.sha256))
         });
+
         let versions: Rc<[PackageCandidate]> = found.into_iter().map(|(_, candidate)| candidate).collect();
         self.versions.borrow_mut().insert(name.to_owned(), Rc::clone(&versions));
         Ok(versions)
@@ -138,31 +143,36 @@ impl<'a> Universe<'a> {
     /// Returns the version of a name that is to be taken, as apt does: the newest.
     ///
     /// A version that was halted (0 % of a phased update, which is what Ubuntu does after a regression) is passed over,
-    /// unless the same version is a security update. Other percentages do not count: a fresh installation is never phased.
+    /// unless the same version is a security update. Other percentages do not count: a fresh installation is never
+    /// phased.
     ///
     /// # Errors
     /// When an index cannot be read.
     pub fn candidate(&self, name: &str, policy: &CandidatePolicy) -> Result<Option<PackageCandidate>, Error> {
         let versions = self.versions(name)?;
-        let is_security = |candidate: &PackageCandidate| candidate.from.ends_with("/security");
-        let is_secured =
-            |version: &DebianVersion| versions.iter().any(|c| is_security(c) && c.package.version == *version);
-        let unhalted = |c: &&PackageCandidate| c.package.phased != Some(0) || is_secured(&c.package.version);
-        let pinned = |c: &&PackageCandidate| policy.pins.get(name).is_none_or(|pin| c.package.source_version == *pin);
-        Ok(versions.iter().filter(unhalted).find(pinned).cloned())
+        for candidate in versions.iter() {
+            let package = &candidate.package;
+            // 0 % in one pocket says nothing about a version that the security pocket has
+            let is_halted = package.phased == Some(0) && !is_security_update(&versions, &package.version);
+            let is_pinned = policy.pins.get(name).is_none_or(|pin| package.source_version == *pin);
+            if !is_halted && is_pinned {
+                return Ok(Some(candidate.clone()));
+            }
+        }
+        Ok(None)
     }
 
-    /// Tells whether a locked package stands in the index that it is said to be from.
+    /// Tells whether the index that a locked package names still lists it.
     ///
     /// # Errors
     /// When an index cannot be read.
     pub fn lists(&self, locked: &LockedPackage) -> Result<bool, Error> {
-        let is_it = |candidate: &PackageCandidate| {
+        // the digest, too: an archive may have replaced the bytes of a version
+        Ok(self.versions(&locked.name)?.iter().any(|candidate| {
             candidate.from == locked.from
                 && candidate.package.version.as_str() == locked.version
                 && candidate.package.sha256 == locked.sha256
-        };
-        Ok(self.versions(&locked.name)?.iter().any(is_it))
+        }))
     }
 
     /// Returns the names of all packages of which some version provides `name`, sorted.
@@ -173,11 +183,13 @@ impl<'a> Universe<'a> {
         if let Some(known) = self.providers.borrow().get(name) {
             return Ok(Rc::clone(known));
         }
+
         let mut names = BTreeSet::new();
         for origin in &self.origins {
             let packages = origin.shelf.providers(name).map_err(|cause| origin.error(cause))?;
             names.extend(packages.into_iter().map(|package| package.name));
         }
+
         let names = Rc::new(names);
         self.providers.borrow_mut().insert(name.to_owned(), Rc::clone(&names));
         Ok(names)
@@ -186,11 +198,13 @@ impl<'a> Universe<'a> {
     /// Returns up to three package names that look like `name`, nearest first.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Vec<String> {
+        // one wrong letter in three; a length that differs by more is farther away than that
         let limit = name.len() / 3 + 1;
         let mut names = BTreeSet::new();
         for origin in &self.origins {
             names.extend(origin.shelf.names().into_iter().filter(|other| other.len().abs_diff(name.len()) <= limit));
         }
+
         let mut near: Vec<(usize, String)> =
             names.into_iter().map(|other| (distance(name, &other), other)).filter(|(far, _)| *far <= limit).collect();
         near.sort();
@@ -210,8 +224,14 @@ impl<'a> Universe<'a> {
     }
 }
 
+/// Tells whether a version is in a security pocket.
+fn is_security_update(versions: &[PackageCandidate], version: &DebianVersion) -> bool {
+    versions.iter().any(|candidate| candidate.from.ends_with("/security") && candidate.package.version == *version)
+}
+
 /// Levenshtein distance in bytes; names are ASCII.
 fn distance(a: &str, b: &str) -> usize {
+    // one row of the table is enough: `diagonal` keeps the value that was overwritten last
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

@@ -1,5 +1,5 @@
-//! Does a lock still answer its definition? Decided offline, from the two and the ledger alone. Whether its packages are
-//! those that signed archives list is for [`proof`](crate::lock::proof) to say.
+//! Checks offline whether a lock still answers its definition, from these two and the ledger alone. Whether signed
+//! archives list its packages is the question of [`proof`](crate::lock::proof).
 
 use crate::lock::file::ExcludedPackage;
 use crate::lock::file::FORMAT;
@@ -14,7 +14,7 @@ use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// Returns every reason why the lock does not answer the definition any more; none when it does.
+/// Returns every reason why the lock no longer answers the definition; none when it does.
 ///
 /// `engine` is the engine format of this sockel; `parent` is the lock of [`ImageDefinition::parent`], where it has one.
 #[must_use]
@@ -29,6 +29,7 @@ pub fn verify(
     if lock.format != FORMAT {
         return vec![format!("its format is {}, this sockel writes {FORMAT}", lock.format)];
     }
+
     let mut reasons = Vec::new();
     if lock.image != definition.image {
         reasons.push(format!("it is the lock of image `{}`", lock.image));
@@ -36,9 +37,12 @@ pub fn verify(
     if lock.engine != engine {
         reasons.push(format!("it was made for engine format {}, this sockel has {engine}", lock.engine));
     }
+
     compare(&mut reasons, "parameter", &lock.parameters, &definition.parameters);
     let parent_of_definition = parent.filter(|_| definition.parent.is_some());
     compare(&mut reasons, "definition of", &lock.definition, &identity(definition, parent_of_definition));
+
+    // people can edit a lock and leave the digests above alone, so its contents are compared, too
     archives(&mut reasons, lock, definition);
     levels(&mut reasons, lock, definition);
     scripts(&mut reasons, lock, ledger);
@@ -48,13 +52,15 @@ pub fn verify(
     reasons
 }
 
-/// Returns what a lock says that it was made for: every part of the definition, and the lock of the image below.
+/// Returns the digests by which a lock names its definition: one for each part, and one for the parent's lock.
 pub(super) fn identity(definition: &ImageDefinition, parent: Option<&Lock>) -> BTreeMap<String, Digest> {
+    // with the parent's digest, a change to the parent makes its children stale
     let mut identity = definition.identity();
     identity.extend(parent.map(|parent| ("parent".to_owned(), parent.digest())));
     identity
 }
 
+/// Compares two maps key by key.
 fn compare<T: PartialEq>(
     reasons: &mut Vec<String>,
     what: &str,
@@ -66,24 +72,31 @@ fn compare<T: PartialEq>(
         match (locked.get(name), wanted.get(name)) {
             (Some(_), None) => reasons.push(format!("{what} `{name}` is not used any more")),
             (None, Some(_)) => reasons.push(format!("{what} `{name}` is new")),
+            // values may be digests, which say nothing to people
             (old, new) if old != new => reasons.push(format!("{what} `{name}` changed")),
             _ => (),
         }
     }
 }
 
-/// The states must be those of all pockets of the definition, in its order, signed by its keys; the newest gives the time.
+/// Checks the states: those of all pockets of the definition, in its order, signed by its keys; the newest gives the
+/// epoch.
 fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) {
-    let wanted =
-        definition.archives.iter().flat_map(|archive| archive.pockets.iter().map(move |pocket| (archive, pocket)));
-    let wanted: Vec<_> = wanted.collect();
+    let wanted: Vec<_> = definition
+        .archives
+        .iter()
+        .flat_map(|archive| archive.pockets.iter().map(move |pocket| (archive, pocket)))
+        .collect();
     let titles: Vec<String> =
         wanted.iter().map(|(archive, pocket)| format!("{}/{}", archive.name, pocket.name)).collect();
     let locked: Vec<String> = lock.newest_states().map(LockedPocket::title).collect();
+
+    // with other pockets there is no pair to compare
     if titles != locked {
         reasons.push(format!("it has states of {}, the recipe names {}", list(&locked), list(&titles)));
         return;
     }
+
     for state in &lock.archives {
         let title = state.title();
         let Some((archive, pocket)) =
@@ -94,24 +107,28 @@ fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition
         if state.suite != pocket.suite || state.codename != pocket.codename {
             reasons.push(format!("pocket `{title}` has another suite or codename in the recipe"));
         }
-        let is_pinned = |key: &String| key.replace(' ', "").eq_ignore_ascii_case(&state.signed_by);
-        if !archive.fingerprints.iter().any(is_pinned) {
+        // recipes may group the digits of a fingerprint by spaces, as GnuPG prints them
+        let signed_by = &state.signed_by;
+        if !archive.fingerprints.iter().any(|key| key.replace(' ', "").eq_ignore_ascii_case(signed_by)) {
             reasons
                 .push(format!("pocket `{title}` was signed by `{}`, which the recipe does not pin", state.signed_by));
         }
     }
+
     if lock.newest_states().map(|state| state.date).max() != Some(lock.epoch) {
         reasons.push("its epoch is not the newest date of its archives".to_owned());
     }
 }
 
+/// Lists pockets for people.
 fn list(names: &[String]) -> String {
     if names.is_empty() { "no pocket".to_owned() } else { names.join(", ") }
 }
 
-/// Every script must be decided as the ledger decides it today.
+/// Checks that every script is decided as the ledger decides it now.
 fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &ScriptLedger) {
     for script in lock.levels.iter().flat_map(|level| &level.scripts) {
+        // a decision in the lock is a copy: the ledger may have changed since
         let (kind, package) = (&script.script, &script.package);
         match decision(ledger, &script.sha256) {
             None => reasons.push(format!("{kind} of `{package}` is not in the script ledger")),
@@ -123,6 +140,7 @@ fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &ScriptLedger) {
     }
 }
 
+/// Checks levels, platforms and requested packages.
 fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) {
     let locked: Vec<&String> = lock.levels.iter().map(|level| &level.recipe).collect();
     for platform in &definition.platforms {
@@ -131,6 +149,8 @@ fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) 
             reasons.push(format!("its levels are not those of the definition for {platform}"));
             continue;
         }
+
+        // a request may be satisfied by a lower level, so packages add up from the root
         let mut present: BTreeSet<&str> = BTreeSet::new();
         for (locked, level) in lock.levels.iter().zip(levels) {
             let Some(packages) = locked.packages.get(platform) else {
@@ -138,18 +158,21 @@ fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) 
                 break;
             };
             present.extend(packages.iter().map(|package| package.name.as_str()));
+
             for request in &level.packages {
                 if !names(request).any(|name| present.contains(name)) {
                     reasons.push(format!("requested package `{request}` is missing for {platform}"));
                 }
             }
             for ExcludedPackage { name, .. } in &locked.excluded {
+                // a package that came in by another way would make the exclusion untrue
                 if present.contains(name.as_str()) {
                     reasons.push(format!("package `{name}` is both excluded and present for {platform}"));
                 }
             }
         }
     }
+
     let wanted: BTreeSet<_> = definition.platforms.iter().collect();
     let extra: BTreeSet<_> = lock.levels.iter().flat_map(|level| level.packages.keys()).collect();
     for platform in extra.difference(&wanted) {
@@ -157,14 +180,15 @@ fn levels(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition) 
     }
 }
 
-/// Names in a request as recipes write it, `a (>= 1) | b`.
+/// Returns the names in a request as recipes write it, `a (>= 1) | b`.
 fn names(request: &str) -> impl Iterator<Item = &str> {
     request.split('|').filter_map(|part| part.trim().split([' ', '(', ':']).next())
 }
 
-/// The levels that both have must be the same on the platforms that both have.
+/// Checks that the levels of the parent are the same in both locks, on the platforms of the child.
 fn parents(reasons: &mut Vec<String>, lock: &Lock, name: &str, parent: &Lock) {
     for (own, theirs) in lock.levels.iter().zip(&parent.levels) {
+        // the parent may have more platforms than its child
         let same = own.packages.iter().all(|(platform, packages)| {
             theirs.packages.get(platform).is_some_and(|theirs| without_states(packages) == without_states(theirs))
         });
@@ -179,7 +203,7 @@ fn parents(reasons: &mut Vec<String>, lock: &Lock, name: &str, parent: &Lock) {
     }
 }
 
-/// Which state lists a package depends on when the lock was made.
+/// Returns packages without the states that list them: those depend on when each lock was made.
 fn without_states(packages: &[LockedPackage]) -> Vec<LockedPackage> {
     packages.iter().map(|package| LockedPackage { state: None, ..package.clone() }).collect()
 }

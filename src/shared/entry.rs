@@ -1,4 +1,4 @@
-//! The form of a cache entry: a manifest whose every descriptor is covered by a signature over the build key.
+//! The format of a cache entry: a manifest with a signature over the build key and every descriptor.
 
 use crate::build::BuiltImage;
 use crate::keys::SigningKey;
@@ -6,6 +6,7 @@ use crate::keys::VerifyingKey;
 use crate::oci;
 use crate::values::Digest;
 use crate::values::Epoch;
+use oci_spec::image::Descriptor;
 use oci_spec::image::ImageManifest;
 use serde_json::Value;
 use serde_json::json;
@@ -14,33 +15,34 @@ use std::collections::BTreeSet;
 /// Media type of the entry: an OCI image manifest with an `artifactType` (image-spec 1.1, manifest.md).
 pub(super) const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// What kind of artifact it is.
+/// `artifactType` of an entry.
 const ARTIFACT_TYPE: &str = "application/vnd.sockel.cache.image.v1+json";
 
-/// Media types of the record, and of the image's documents, which are blobs here.
+/// Media types of the record, of the image's documents (which are plain blobs here), and of its layers.
 const RECORD: &str = "application/vnd.sockel.built.v1+json";
 const DOCUMENT: &str = "application/vnd.sockel.document.v1+json";
 const LAYER: &str = "application/vnd.sockel.layer.v1";
 
-/// Annotations of the entry.
+/// Annotations with the build key and the signature.
 const KEY: &str = "io.sockel.cache.key";
 const SIGNATURE: &str = "io.sockel.cache.signature";
 
-/// When the entry was made, for pruning; nobody trusts it, so it is not signed.
+/// Annotation with the time of creation, for pruning. Nothing trusts it, so it is not signed.
 pub(super) const CREATED: &str = "org.opencontainers.image.created";
 
-/// Largest record.
+/// Largest record that is read. One with hundreds of layers has less than a megabyte.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// An entry whose signature is right.
+/// An entry with a valid signature.
 #[derive(Debug)]
 pub struct CacheEntry {
     record: (Digest, u64),
     blobs: BTreeSet<(Digest, u64)>,
 }
 
-/// Returns what is signed: the key that the entry answers, and every blob with its size, in order.
+/// Returns the signed text: the key that the entry answers, and every blob with its size, in order.
 fn statement(key: &Digest, record: (Digest, u64), blobs: &BTreeSet<(Digest, u64)>) -> Vec<u8> {
+    // the first line binds the signature to this use: one over another document never fits
     let mut text = format!("sockel cache entry 1\nkey {key}\nrecord {} {}\n", record.0, record.1);
     for (digest, size) in blobs {
         text += &format!("blob {digest} {size}\n");
@@ -53,12 +55,15 @@ fn statement(key: &Digest, record: (Digest, u64), blobs: &BTreeSet<(Digest, u64)
 pub fn write(built: &BuiltImage, signer: &SigningKey, made: Epoch) -> (Vec<u8>, Vec<u8>) {
     let record = oci::canonical(built);
     let named = (Digest::of(&record), record.len() as u64);
+
+    // every blob must be a descriptor: registries delete blobs that no manifest names
     let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
     let documents: BTreeSet<(Digest, u64)> = built.documents().into_iter().collect();
     let layers = blobs.iter().map(|blob| {
         let media_type = if documents.contains(blob) { DOCUMENT } else { LAYER };
         json!({ "mediaType": media_type, "digest": blob.0.to_string(), "size": blob.1 })
     });
+
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MEDIA_TYPE,
@@ -75,7 +80,7 @@ pub fn write(built: &BuiltImage, signer: &SigningKey, made: Epoch) -> (Vec<u8>, 
     (record, oci::canonical(&manifest))
 }
 
-/// Returns the build key that an entry says it answers, to be checked with everything else.
+/// Returns the build key that an entry claims to answer. [`CacheEntry::read`] checks it with everything else.
 ///
 /// # Errors
 /// What is wrong, for people.
@@ -95,20 +100,19 @@ impl CacheEntry {
         if manifest.artifact_type().as_ref().map(ToString::to_string).as_deref() != Some(ARTIFACT_TYPE) {
             return Err("it is not a cache entry".to_owned());
         }
-        let annotation = |name: &str| manifest.annotations().as_ref().and_then(|all| all.get(name));
-        if annotation(KEY) != Some(&key.to_string()) {
+
+        // whoever can write to the registry could otherwise answer one key with the signed entry of another
+        if annotation(&manifest, KEY) != Some(&key.to_string()) {
             return Err("it answers another key".to_owned());
         }
-        let named = |descriptor: &oci_spec::image::Descriptor| {
-            let digest = oci::digest_of(descriptor).ok_or("a digest is not SHA-256".to_owned())?;
-            Ok::<_, String>((digest, descriptor.size()))
-        };
+
         let record = named(manifest.config())?;
         if record.1 > MOST_BYTES {
             return Err(format!("its record has more than {MOST_BYTES} bytes"));
         }
         let blobs = manifest.layers().iter().map(named).collect::<Result<BTreeSet<_>, _>>()?;
-        let signature = annotation(SIGNATURE).ok_or("it is not signed")?;
+
+        let signature = annotation(&manifest, SIGNATURE).ok_or("it is not signed")?;
         if !verifier.verify(&statement(key, record, &blobs), signature) {
             return Err("its signature is not by the key of `cache.verify`".to_owned());
         }
@@ -121,7 +125,7 @@ impl CacheEntry {
         self.record
     }
 
-    /// Reads the record, which must name what was signed, and nothing else.
+    /// Reads the record, which must name exactly the signed blobs.
     ///
     /// # Errors
     /// What is wrong, for people.
@@ -130,9 +134,22 @@ impl CacheEntry {
         if built.key != *key {
             return Err("its record answers another key".to_owned());
         }
+
+        // the record decides what is pulled and built on; the signature covers only blobs of the manifest
         let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
         if blobs == self.blobs { Ok(built) } else { Err("its record names other blobs".to_owned()) }
     }
+}
+
+/// Returns an annotation of a manifest.
+fn annotation<'a>(manifest: &'a ImageManifest, name: &str) -> Option<&'a String> {
+    manifest.annotations().as_ref()?.get(name)
+}
+
+/// Returns digest and size of a descriptor.
+fn named(descriptor: &Descriptor) -> Result<(Digest, u64), String> {
+    let digest = oci::digest_of(descriptor).ok_or("a digest is not SHA-256")?;
+    Ok((digest, descriptor.size()))
 }
 
 #[cfg(test)]

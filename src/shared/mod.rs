@@ -1,16 +1,16 @@
-//! Results of builds, kept in the registry: an empty machine finds what another one has built.
+//! Results of builds, kept in a registry: a machine with an empty store finds what another one has built.
 //!
 //! - **In**: build keys ([`crate::build::keys`]: lock, recipes, engine), finished images.
-//! - **Out**: [`SharedCache::take`] brings records and documents of known images into the store, their layers stay in the registry
-//!   until somebody needs the bytes; [`SharedCache::give`] leaves an entry for others.
-//! - **Invariants**: what is not signed by the key that the project names is not used; an entry is bound to its build
-//!   key; every blob is checked against its digest. Whatever is wrong with an entry, the image is built instead.
+//! - **Out**: [`SharedCache::take`] brings records and documents of known images into the store, their layers stay in
+//!   the registry until somebody needs the bytes; [`SharedCache::give`] leaves an entry for others.
+//! - **Invariants**: only entries signed by the key that the project names are used; an entry is bound to its build
+//!   key; every blob is checked against its digest. If anything is wrong with an entry, the image is built instead.
 //! - **Not here**: pushing and mounting (`oci::registry`), building (`build`).
 //!
 //! An entry is an OCI image manifest in the cache repository, tagged `image-<build key>`: its configuration is the
-//! record of the image ([`BuiltImage`]), its layers are the image's documents and layers, so that the registry keeps them
-//! and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a machine with
-//! nothing that has to build the next one (a patched package) finds the layers there that stay as they are.
+//! record of the image ([`BuiltImage`]), its layers are the image's documents and layers, so that the registry keeps
+//! them and lets other repositories mount them. The newest entry of an image is also tagged `latest-<image>`: a
+//! machine with an empty store that has to build the next one (a patched package) finds the unchanged layers there.
 
 pub mod entry;
 pub mod prune;
@@ -40,18 +40,18 @@ use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use url::Url;
 
-/// Why an entry was not taken or given.
+/// Why an entry cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The registry.
+    /// The registry failed or refused.
     #[error(transparent)]
     Registry(#[from] error::Error),
-    /// It is not what it should be.
+    /// The entry is malformed, unsigned, or about something else.
     #[error("cannot use cache entry `{tag}`: {cause}")]
     Entry {
-        /// Its tag.
+        /// Tag of the entry.
         tag: String,
-        /// What is wrong.
+        /// What is wrong with it.
         cause: String,
     },
     /// A file cannot be read or written.
@@ -82,19 +82,26 @@ impl Explain for Error {
     }
 }
 
+impl Error {
+    /// Returns the error for an entry that cannot be used.
+    fn entry(tag: &str, cause: String) -> Self {
+        Self::Entry { tag: tag.to_owned(), cause }
+    }
+}
+
 /// The cache repository of a registry.
 pub struct SharedCache<'a> {
     /// The registry.
     pub registry: &'a RegistryClient,
     /// The repository, with its project.
     pub repository: &'a str,
-    /// Whose entries are taken; without it none is.
+    /// Key whose entries are trusted; without one, no entry is read.
     pub verifier: Option<&'a VerifyingKey>,
-    /// Signs entries that are given; without it none is.
+    /// Key that signs new entries; without one, no entry is written.
     pub signer: Option<&'a SigningKey>,
     /// Where images are.
     pub store: &'a Store,
-    /// Hears what is going on.
+    /// Hears about progress.
     pub reporter: &'a dyn ProgressReporter,
 }
 
@@ -104,12 +111,12 @@ pub fn place(registry: &Url, repository: &str) -> Digest {
     Digest::of(format!("{registry} {repository}").as_bytes())
 }
 
-/// How an entry is named.
+/// Returns the tag of an entry.
 fn tag(key: &Digest) -> String {
     format!("image-{}", key.hex())
 }
 
-/// How the newest entry of an image is named besides. Image names are tags themselves: the names of their files.
+/// Returns the second tag of an image's newest entry. Image names are file names, and so restricted that they are tags.
 fn latest(image: &str) -> String {
     format!("latest-{image}")
 }
@@ -121,12 +128,13 @@ impl SharedCache<'_> {
         place(self.registry.url(), self.repository)
     }
 
+    /// Notes in the store that this repository has a layer.
     fn keep_elsewhere(&self, digest: &Digest) -> Result<(), store::Error> {
         let name = format!("{} {}", self.registry.url(), self.repository);
         self.store.keep_elsewhere(digest, &self.place(), &name)
     }
 
-    /// Forgets that layers of an image are here: they proved to be gone.
+    /// Forgets that the cache repository has the layers of an image: they proved to be gone.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -137,10 +145,11 @@ impl SharedCache<'_> {
         Ok(())
     }
 
-    /// Brings what the cache knows about images of these keys and names into the store, all at once; returns how many it
-    /// knew. With `whole`, their layers come as well. What cannot be had is built; unless `whole`, its earlier version's
-    /// layers are remembered for that.
+    /// Pulls the cache's records of images with these keys and names into the store, concurrently; returns how many
+    /// there were. With `whole`, their layers are pulled as well. Images without an entry are built; unless `whole`,
+    /// the layers of their newest entry are noted, so that unchanged ones need not be compressed again.
     pub async fn take(&self, wanted: &[(Digest, &str)], whole: bool) -> usize {
+        // without a key nothing can be told from what an attacker put there
         let Some(verifier) = self.verifier else { return 0 };
         let taken = join_all(wanted.iter().map(|(key, image)| async move {
             let found = self.take_one(key, verifier, whole).await?;
@@ -150,6 +159,8 @@ impl SharedCache<'_> {
             Ok::<_, Error>(found)
         }))
         .await;
+
+        // the cache only saves work: without an entry the image is built here, so no failure ends the run
         let mut count = 0;
         for result in taken {
             match result {
@@ -160,8 +171,7 @@ impl SharedCache<'_> {
         count
     }
 
-    /// Reads the record of an entry; none when there is no such entry. It answers `key`, or without one the key that it
-    /// names itself.
+    /// Reads the record of an entry, if there is one. It must answer `key`; without one, the key that it names itself.
     async fn built(
         &self,
         tag: String,
@@ -172,17 +182,25 @@ impl SharedCache<'_> {
             Err(error::Error::Missing { .. }) => return Ok(None),
             other => other?,
         };
-        let wrong = |cause: String| Error::Entry { tag: tag.clone(), cause };
-        let key = key.map_or_else(|| entry::key(&manifest.bytes), |key| Ok(*key)).map_err(wrong)?;
-        let entry = CacheEntry::read(&manifest.bytes, &key, verifier).map_err(wrong)?;
+
+        // the signature covers the key: an entry cannot answer another key than the one it was signed for
+        let key = match key {
+            Some(key) => *key,
+            None => entry::key(&manifest.bytes).map_err(|cause| Error::entry(&tag, cause))?,
+        };
+        let entry = CacheEntry::read(&manifest.bytes, &key, verifier).map_err(|cause| Error::entry(&tag, cause))?;
+
+        // pulled by the digest that was signed, with a size that was checked
         let record = entry.record();
         self.registry.pull_blob(self.repository, record, self.store.folder(), self.reporter).await?;
         let bytes = fs::read(&self.store.blob(&record.0), record.1)?;
-        entry.built(&bytes, &key).map(Some).map_err(wrong)
+        entry.built(&bytes, &key).map(Some).map_err(|cause| Error::entry(&tag, cause))
     }
 
+    /// Pulls the entry of one key; tells whether there was one.
     async fn take_one(&self, key: &Digest, verifier: &VerifyingKey, whole: bool) -> Result<bool, Error> {
         let Some(built) = self.built(tag(key), Some(key), verifier).await? else { return Ok(false) };
+
         let into = self.store.folder();
         let documents = built.documents();
         let pulls = documents.iter().map(|(digest, size)| {
@@ -192,23 +210,28 @@ impl SharedCache<'_> {
         for result in join_all(pulls).await {
             result?;
         }
+
         if whole {
             self.bring(&built).await?;
         } else {
+            // a note instead of the bytes: the registry can mount a layer that nobody here reads
             for (digest, size) in built.layers() {
                 if !self.store.has_blob(&digest, size) {
                     self.keep_elsewhere(&digest)?;
                 }
             }
         }
+
+        // the record comes last: it makes the image known, which needs everything above
         self.store.keep("image", key, &built)?;
         Ok(true)
     }
 
-    /// Remembers where the layers of an image's newest entry are, whatever its build key.
+    /// Notes where the layers of an image's newest entry are, whatever its build key.
     async fn take_layers(&self, image: &str, verifier: &VerifyingKey) -> Result<(), Error> {
         let Some(built) = self.built(latest(image), None, verifier).await? else { return Ok(()) };
         for layer in built.platforms.iter().flat_map(|platform| &platform.layers) {
+            // a layer is found again by the key of its content; one without a key is of no use
             let Some(key) = &layer.key else { continue };
             if write::find(key, self.store, Some(&self.place())).is_none() {
                 self.keep_elsewhere(&layer.blob.digest)?;
@@ -218,13 +241,14 @@ impl SharedCache<'_> {
         Ok(())
     }
 
-    /// Brings the layers of an image that are not in the store.
+    /// Pulls the layers of an image that are not in the store.
     ///
     /// # Errors
-    /// When the cache does not have them any more.
+    /// When the cache repository no longer has them.
     pub async fn bring(&self, built: &BuiltImage) -> Result<(), Error> {
         let missing: BTreeSet<(Digest, u64)> =
             built.layers().filter(|(digest, size)| !self.store.has_blob(digest, *size)).collect();
+
         let into = self.store.folder();
         let pulls = missing.into_iter().map(|blob| self.registry.pull_blob(self.repository, blob, into, self.reporter));
         for result in join_all(pulls).await {
@@ -233,9 +257,9 @@ impl SharedCache<'_> {
         Ok(())
     }
 
-    /// Leaves an entry for an image that was just pushed to `repository` of the same registry, where its layers can be
-    /// mounted from; nothing when nobody can sign it, or there is one already. An image that was built although there is
-    /// one gets it again: its layers may be gone.
+    /// Writes an entry for an image that was just pushed to `repository` of the same registry, from where its layers
+    /// can be mounted. Does nothing without a signing key, or if there is an entry already. An image that was built
+    /// in spite of its entry gets a new one: the layers of the old one may be gone.
     ///
     /// # Errors
     /// When the registry refuses.
@@ -245,9 +269,11 @@ impl SharedCache<'_> {
         if !built.new && self.registry.head(self.repository, &tag).await?.is_some() {
             return Ok(None);
         }
+
         let (record, manifest) = entry::write(built, signer, clock::now());
         self.store.add(&record)?;
         let digest = self.store.add(&manifest)?;
+
         let target = crate::oci::descriptor(entry::MEDIA_TYPE, &digest, manifest.len() as u64);
         let elsewhere = built.elsewhere(self.store);
         let push = PushRequest {
@@ -256,6 +282,7 @@ impl SharedCache<'_> {
             repository: self.repository,
             tags: &[tag, latest(&built.image)],
             mount_from: &[repository.to_owned()],
+            // these were never pulled: the registry mounts them, or has them in the cache repository
             elsewhere: &elsewhere,
             chunk: None,
             is_new: true,

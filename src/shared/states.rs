@@ -1,8 +1,8 @@
-//! Signed states of archives in the cache repository, so that machines that have nothing can prove older locks.
+//! Signed states of archives in the cache repository, so that machines with an empty store can prove older locks.
 //!
-//! A state is an OCI image manifest tagged `state-<InRelease digest>`, with the InRelease file as its first layer and the
-//! indexes that were read as the others. It needs no signature of ours: the archive's own signature over the InRelease
-//! file makes the place irrelevant, and who takes a state goes the whole way from the pinned key again.
+//! A state is an OCI image manifest tagged `state-<InRelease digest>`, with the InRelease file as its first layer and
+//! the indexes that were read as the others. It needs no signature of ours: the archive itself signed the InRelease
+//! file, and whoever pulls a state verifies it from the pinned key down again.
 
 use crate::apt::archive;
 use crate::apt::release;
@@ -25,10 +25,10 @@ use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// What kind of artifact it is.
+/// `artifactType` of a state.
 const ARTIFACT_TYPE: &str = "application/vnd.sockel.cache.state.v1+json";
 
-/// Media types of its manifest, its files, and of the configuration that says nothing (image-spec 1.1, manifest.md).
+/// Media types of the manifest, its files, and the empty configuration (image-spec 1.1, manifest.md).
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const IN_RELEASE: &str = "application/vnd.sockel.bundle.in-release.v1";
 const INDEX: &str = "application/vnd.sockel.bundle.index.v1";
@@ -40,7 +40,7 @@ const LARGEST_INDEX: u64 = 512 << 20;
 /// Most files of a state: components times architectures, with room.
 const MOST_FILES: usize = 256;
 
-/// Kind of the store's records of states that were given.
+/// Kind of the store's records of states that were pushed.
 const GIVEN: &str = "state-given";
 
 /// Returns the tags of the states that these locks name.
@@ -48,23 +48,26 @@ pub(super) fn tags(locks: &[&Lock]) -> impl Iterator<Item = String> {
     locks.iter().flat_map(|lock| &lock.archives).map(|state| tag(&state.inrelease))
 }
 
+/// Returns the tag of a state.
 fn tag(inrelease: &Digest) -> String {
     format!("state-{}", inrelease.hex())
 }
 
 impl SharedCache<'_> {
-    /// Brings the states that these locks name and the store does not have; what cannot be had is looked for elsewhere.
+    /// Pulls the states that these locks name and the store does not have. Missing ones are looked for elsewhere later.
     pub async fn take_states(&self, locks: &[&Lock]) {
         for inrelease in states(locks) {
             if fs::size(&archive::kept(&self.store.archives(), &inrelease)).is_some() {
                 continue;
             }
+            // mirrors and snapshot services may have it, too
             if let Err(error) = self.take_state(&inrelease).await {
                 self.reporter.event(ProgressEvent::Warning(format!("{error}: the state is looked for elsewhere")));
             }
         }
     }
 
+    /// Pulls one state, if the repository has it.
     async fn take_state(&self, inrelease: &Digest) -> Result<(), Error> {
         let tag = tag(inrelease);
         let manifest = match self.registry.manifest(self.repository, &tag).await {
@@ -72,8 +75,9 @@ impl SharedCache<'_> {
             other => other?,
         };
         let files = files(&manifest.bytes, inrelease).map_err(|cause| Error::Entry { tag, cause })?;
+
         let folder = self.store.archives();
-        // the InRelease file comes last: it says that the others are there
+        // the InRelease file comes last: once it is kept, the state counts as complete
         for file in files.iter().rev() {
             self.registry.pull_blob(self.repository, *file, self.store.folder(), self.reporter).await?;
             let kept = archive::kept(&folder, &file.0);
@@ -83,20 +87,24 @@ impl SharedCache<'_> {
         Ok(())
     }
 
-    /// Leaves the states that these locks name and the store has, where they are not there yet.
+    /// Pushes the states that these locks name and the store has, unless the repository has them already.
     ///
     /// # Errors
     /// When the registry refuses.
     pub async fn give_states(&self, locks: &[&Lock]) -> Result<(), Error> {
+        // states need no signature, but only machines that may write entries have a key
         if self.signer.is_none() {
             return Ok(());
         }
         for inrelease in states(locks) {
+            // a note in the store saves a request for each state in every run
             let place = format!("{} {} {inrelease}", self.registry.url(), self.repository);
             let memory = Digest::of(place.as_bytes());
             if self.store.result::<String>(GIVEN, &memory).is_some() {
                 continue;
             }
+
+            // a state that is not complete here is of no use to others
             let Some(files) = StateFiles::of(&inrelease, self.store) else { continue };
             if self.registry.head(self.repository, &tag(&inrelease)).await?.is_none() {
                 self.give_state(&inrelease, &files).await?;
@@ -106,16 +114,20 @@ impl SharedCache<'_> {
         Ok(())
     }
 
+    /// Pushes one state.
     async fn give_state(&self, inrelease: &Digest, files: &StateFiles) -> Result<(), Error> {
+        // a push takes its blobs from the store, where archives are kept in a folder of their own
         let folder = self.store.archives();
         for (digest, size) in files.all(inrelease) {
             if !self.store.has_blob(&digest, size) {
                 fs::copy(&archive::kept(&folder, &digest), &self.store.blob(&digest))?;
             }
         }
+
         let manifest = manifest(inrelease, files, clock::now());
         self.store.add(b"{}")?;
         let digest = self.store.add(&manifest)?;
+
         let target = oci::descriptor(MANIFEST, &digest, manifest.len() as u64);
         let push = PushRequest {
             layout: self.store.folder(),
@@ -137,17 +149,20 @@ fn states(locks: &[&Lock]) -> BTreeSet<Digest> {
     locks.iter().flat_map(|lock| lock.newest_states()).map(|state| state.inrelease).collect()
 }
 
+/// Returns the manifest of a state.
 fn manifest(inrelease: &Digest, files: &StateFiles, made: Epoch) -> Vec<u8> {
-    let layer = |(number, (digest, size)): (usize, (Digest, u64))| {
-        let media_type = if number == 0 { IN_RELEASE } else { INDEX };
-        json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size })
-    };
+    let mut layers: Vec<Value> = Vec::new();
+    for (digest, size) in files.all(inrelease) {
+        let media_type = if layers.is_empty() { IN_RELEASE } else { INDEX };
+        layers.push(json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size }));
+    }
+
     oci::canonical(&json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": ARTIFACT_TYPE,
         "config": { "mediaType": EMPTY, "digest": Digest::of(b"{}").to_string(), "size": 2 },
-        "layers": files.all(inrelease).enumerate().map(layer).collect::<Vec<Value>>(),
+        "layers": layers,
         "annotations": { CREATED: made.to_string(), "org.opencontainers.image.title": files.title() },
     }))
 }
@@ -164,8 +179,11 @@ pub fn files(manifest: &[u8], inrelease: &Digest) -> Result<Vec<(Digest, u64)>, 
     if manifest.layers().len() > MOST_FILES {
         return Err(format!("it has more than {MOST_FILES} files"));
     }
+
+    // nobody signed the sizes: they are limits for the download, so they must be bounded before it
     let mut files = Vec::new();
     for layer in manifest.layers() {
+        // the first file is the small one that says what the others are
         let digest = oci::digest_of(layer).ok_or("a digest is not SHA-256")?;
         let largest = if files.is_empty() { release::SIZE_LIMIT } else { LARGEST_INDEX };
         if layer.size() > largest {
@@ -173,6 +191,7 @@ pub fn files(manifest: &[u8], inrelease: &Digest) -> Result<Vec<(Digest, u64)>, 
         }
         files.push((digest, layer.size()));
     }
+
     match files.first() {
         Some((first, _)) if first == inrelease => Ok(files),
         _ => Err("it has another InRelease file".to_owned()),

@@ -1,4 +1,4 @@
-//! The lock file `base-images/<image>.lock.yaml`: read and write, in a fixed order, with a format version.
+//! Reads and writes the lock file `base-images/<image>.lock.yaml`, in a fixed order, with a format version.
 
 use crate::lock::Error;
 use crate::lock::print;
@@ -15,17 +15,17 @@ use std::path::Path;
 
 /// Version of the lock file's own format.
 ///
-/// 1 named recipe files by their bytes and had one state for each pocket. It is still read, so that `sockel lock` can
-/// tell what changes, but nothing is built from it.
+/// Format 1 named recipe files by their bytes and had one state for each pocket. It is still read, so that `sockel
+/// lock` can show what changes, but nothing is built from it.
 pub const FORMAT: u32 = 2;
 
 /// Revision of the first lock for a version of the software and a date of the archives.
 pub const FIRST_REVISION: u32 = 1;
 
-/// Highest revision that is read: nobody locks so often on one day, and the next one must always be possible.
+/// Highest revision that is read. Nobody locks this often on one day, and the next revision must always be possible.
 const LAST_REVISION: u32 = 9999;
 
-/// What one image is made of, exactly; written by `sockel lock`, committed and reviewed.
+/// The exact contents of one image, written by `sockel lock`, committed and reviewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Lock {
@@ -37,21 +37,21 @@ pub struct Lock {
     pub image: String,
     /// Latest time that may appear in the image: the newest `Date` among the archives.
     pub epoch: Epoch,
-    /// Tells locks apart that have the same version and the same date of the archives, from [`FIRST_REVISION`] up: raised
-    /// when recipes, decisions or the engine change while the archives stand still.
+    /// Distinguishes locks with the same version and the same date of the archives, from [`FIRST_REVISION`] up. It
+    /// rises when recipes, decisions or the engine change while the archives do not.
     #[serde(default = "first_revision")]
     pub revision: u32,
     /// Parameter values.
     pub parameters: BTreeMap<String, String>,
-    /// What it was made for: [`Definition::identity`](crate::recipe::ImageDefinition::identity), and under `parent` the
-    /// [`digest`](Self::digest) of the lock of the image below.
+    /// Identity of the definition ([`ImageDefinition::identity`](crate::recipe::ImageDefinition::identity)), and under
+    /// `parent` the [`digest`](Self::digest) of the parent's lock.
     #[serde(default)]
     pub definition: BTreeMap<String, Digest>,
     /// Recipe files of a lock of format 1.
     #[serde(default, rename = "inputs", skip_serializing)]
     pub(crate) files: Option<BTreeMap<String, Digest>>,
-    /// States of the archives that packages were chosen from, the newest of each pocket first. Older states stand behind
-    /// it where a package names them in [`LockedPackage::state`].
+    /// States of the archives that packages were chosen from, the newest of each pocket first. Older states follow if a
+    /// package names them in [`LockedPackage::state`].
     pub archives: Vec<LockedPocket>,
     /// Levels from the root up.
     pub levels: Vec<LockedLevel>,
@@ -86,7 +86,7 @@ pub struct LockedPocket {
 pub struct LockedLevel {
     /// Recipe name.
     pub recipe: String,
-    /// Which source packages share a layer, per layer in order; `*` stands for all the rest.
+    /// Source packages of each layer, in order; `*` stands for all others.
     pub layers: Vec<Vec<String>>,
     /// Packages, by platform, sorted by name.
     pub packages: BTreeMap<Platform, Vec<LockedPackage>>,
@@ -130,8 +130,8 @@ pub struct LockedPackage {
     /// Phased-update percentage, where it was not 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phased: Option<u8>,
-    /// InRelease file of the state of [`Self::from`] that lists it, where that is not the pocket's newest state in the
-    /// lock: a package of a lower level that was locked earlier.
+    /// InRelease file of the state of [`Self::from`] that lists the package, unless that is the pocket's newest state
+    /// in the lock: set for packages of lower levels that were locked earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Digest>,
 }
@@ -168,14 +168,14 @@ const MOST_BYTES: u64 = 16 << 20;
 /// First line of every lock file.
 const HEADER: &str = "# written by sockel lock; review and commit, do not edit\n";
 
-/// Returns where the lock file of an image is, from the project folder.
+/// Returns the path of an image's lock file, relative to the project folder.
 #[must_use]
 pub fn file_of(image: &str) -> String {
     format!("base-images/{image}.lock.yaml")
 }
 
 impl Lock {
-    /// Reads the lock file of an image of a project, which no link leads to.
+    /// Reads the lock file of an image in a project, following no symbolic link: a checkout must not read other files.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -196,25 +196,27 @@ impl Lock {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        // before anything else, because a newer format may well have other fields
+        // before anything else: a newer format may have fields that this parser refuses with a confusing message
         let stated = text.lines().find_map(|line| line.strip_prefix("format:")).map(str::trim);
         if let Some(found) = stated.and_then(|number| number.parse::<u64>().ok())
             && found > u64::from(FORMAT)
         {
             return Err(Error::Newer { found, known: FORMAT });
         }
+
         let lock: Self = serde_yaml::from_str(text).map_err(|error| Error::Syntax { cause: error.to_string() })?;
         let problems = lock.problems();
         if problems.is_empty() { Ok(lock) } else { Err(Error::Invalid { problems }) }
     }
 
-    /// Returns the lock as it is written to disk, for people to review: a package is five lines, always in the same order.
+    /// Returns the lock as it is written to disk, for people to review: a package is five lines, always in the same
+    /// order.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         print::lock(self, HEADER)
     }
 
-    /// Returns the identity of the lock: the digest of what is written.
+    /// Returns the identity of the lock: the digest of its text.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.to_yaml().as_bytes())
@@ -223,11 +225,10 @@ impl Lock {
     /// Returns the state that proves a package: the newest of its pocket, or the one that the package names.
     #[must_use]
     pub fn state(&self, package: &LockedPackage) -> Option<&LockedPocket> {
-        let of_pocket = |state: &&LockedPocket| state.title() == package.from;
-        match &package.state {
-            None => self.archives.iter().find(of_pocket),
-            Some(digest) => self.archives.iter().filter(of_pocket).find(|state| state.inrelease == *digest),
-        }
+        // the newest state of a pocket comes first
+        self.archives.iter().find(|state| {
+            state.title() == package.from && package.state.as_ref().is_none_or(|digest| state.inrelease == *digest)
+        })
     }
 
     /// Returns the newest state of every pocket, in the lock's order.
@@ -241,7 +242,7 @@ impl Lock {
         self.levels.iter().filter_map(move |level| level.packages.get(&platform)).flatten()
     }
 
-    /// States that are listed twice, or older ones that no package names.
+    /// Returns problems with states: listed twice, out of order, or older ones that no package names.
     fn states_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let named: BTreeSet<(&str, &Digest)> = self
@@ -250,10 +251,12 @@ impl Lock {
             .flat_map(|level| level.packages.values().flatten())
             .filter_map(|package| Some((package.from.as_str(), package.state.as_ref()?)))
             .collect();
+
         let mut newest: BTreeMap<String, &LockedPocket> = BTreeMap::new();
         let mut listed = BTreeSet::new();
         for state in &self.archives {
             let title = state.title();
+            // the first of a pocket is its newest, all later ones need a package that names them
             if !listed.insert((title.clone(), state.inrelease)) {
                 problems.push(format!("a state of `{title}` is listed twice"));
             } else if let Some(first) = newest.get(&title) {
@@ -281,6 +284,8 @@ impl Lock {
             problems.push(format!("revision {} is not between {FIRST_REVISION} and {LAST_REVISION}", self.revision));
         }
         problems.extend(self.states_problems());
+
+        // across levels: a package is in one level only
         let mut seen = BTreeSet::new();
         for level in &self.levels {
             for (platform, packages) in &level.packages {
@@ -288,6 +293,7 @@ impl Lock {
                     if !seen.insert((*platform, &package.name)) {
                         problems.push(format!("package `{}` is listed twice for {platform}", package.name));
                     }
+                    // without its state nothing could prove the package
                     if self.state(package).is_none() {
                         problems.push(format!(
                             "package `{}` is from `{}`, whose state is not in `archives`",
@@ -303,6 +309,7 @@ impl Lock {
     }
 }
 
+/// Locks from before revisions have the first one.
 fn first_revision() -> u32 {
     FIRST_REVISION
 }
@@ -318,12 +325,14 @@ impl LockedPocket {
 impl LockedLevel {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
+
         let mut sources = BTreeSet::new();
         for source in self.layers.iter().flatten() {
             if !sources.insert(source) {
                 problems.push(format!("source package `{source}` is in two layers of level `{}`", self.recipe));
             }
         }
+        // without it, files that come from no package would have no layer
         if !sources.contains(&"*".to_owned()) {
             problems.push(format!("level `{}` has no layer `*` for the rest", self.recipe));
         }
@@ -333,54 +342,54 @@ impl LockedLevel {
 
 impl LockedPackage {
     fn problems(&self) -> Vec<String> {
-        let name = &self.name;
-        let mut problems = Vec::new();
-        let mut check = |good: bool, what: &str, value: &str| {
-            if !good {
-                problems.push(format!(
-                    "{what} `{}` of package `{}` is not valid",
-                    value.escape_debug(),
-                    name.escape_debug()
-                ));
-            }
-        };
-        check(is_name(name), "name", name);
-        check(is_name(&self.source), "source", &self.source);
-        check(is_version(&self.version), "version", &self.version);
+        // these values end up in URLs, file names and dpkg's database, where other characters would mean something
         let source_version = self.source_version.as_deref().unwrap_or(&self.version);
-        check(is_version(source_version), "source version", source_version);
-        check(is_word(&self.architecture), "architecture", &self.architecture);
-        check(is_word(&self.component), "component", &self.component);
-        check(is_path(&self.path), "path", &self.path);
-        check(is_sha512(&self.sha512), "SHA-512", &self.sha512);
+        let checks = [
+            ("name", &*self.name, is_name as fn(&str) -> bool),
+            ("source", &*self.source, is_name),
+            ("version", &*self.version, is_version),
+            ("source version", source_version, is_version),
+            ("architecture", &*self.architecture, is_word),
+            ("component", &*self.component, is_word),
+            ("path", &*self.path, is_path),
+            ("SHA-512", &*self.sha512, is_sha512),
+        ];
+
+        let mut problems = Vec::new();
+        for (field, value, is_valid) in checks {
+            if !is_valid(value) {
+                let (value, name) = (value.escape_debug(), self.name.escape_debug());
+                problems.push(format!("{field} `{value}` of package `{name}` is not valid"));
+            }
+        }
         problems
     }
 }
 
-/// Debian policy 5.6.1.
+/// Tells whether a text is a package name (Debian policy 5.6.1).
 fn is_name(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
-    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && text.bytes().all(allowed)
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
 }
 
-/// Debian policy 5.6.12.
+/// Tells whether a text has only the characters of a version (Debian policy 5.6.12).
 fn is_version(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:".contains(&b))
 }
 
-/// A path segment without surprises.
+/// Tells whether a text is a path segment that means nothing special.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && !text.starts_with('.')
 }
 
-/// A relative path that stays below where it is appended, in a URL as on disk.
+/// Tells whether a text is a relative path that stays below the folder or URL that it is appended to.
 fn is_path(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b".+-~:_%/".contains(&b);
-    text.bytes().all(allowed) && text.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-        // %2e%2e and %2f would be decoded by servers
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:_%/".contains(&b)) && text.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+        // servers decode %2e%2e and %2f
         && !text.to_ascii_lowercase().contains("%2")
 }
 
+/// Tells whether a text is a SHA-512 in lower-case hexadecimal digits.
 fn is_sha512(text: &str) -> bool {
     text.len() == 128 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
