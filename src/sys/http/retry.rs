@@ -89,7 +89,7 @@ impl FailedAttempt {
 
     /// Returns the failure of a host that sends too slowly.
     pub(crate) fn slow(url: &str, pace: MinimumPace) -> Self {
-        let cause = format!("less than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
+        let cause = format!("fewer than {} bytes came in {} seconds", pace.least, pace.span.as_secs_f32());
         Self::unreachable(url, cause)
     }
 

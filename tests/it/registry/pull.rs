@@ -109,7 +109,7 @@ fn wrong_bytes_are_refused_and_not_kept() {
         ("other bytes", Fault::new("GET", &path, Trouble::malformed("x/y", &body(size))).always(), "have digest"),
         ("more bytes", Fault::new("GET", &path, Trouble::malformed("x/y", &body(size + 1))).always(), "does not have"),
         ("fewer bytes", Fault::new("GET", &path, Trouble::malformed("x/y", &body(10))).always(), "does not have"),
-        ("no manifest", Fault::new("GET", manifest, Trouble::malformed(media_type, b"{}")).always(), "no manifest"),
+        ("no manifest", Fault::new("GET", manifest, Trouble::malformed(media_type, b"{}")).always(), "not a manifest"),
         ("huge", Fault::new("GET", manifest, Trouble::malformed(media_type, &body(5 << 20))).always(), "more than"),
         (
             "child",
