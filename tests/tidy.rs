@@ -137,6 +137,41 @@ fn files_are_in_order() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
+/// Names that every module may use: each stage has its error, each command its arguments.
+const SHARED_NAMES: &[&str] = &["Error", "Args"];
+
+/// Returns the names of the types that a file defines outside its tests.
+fn types_of(text: &str) -> Vec<String> {
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let mut names = Vec::new();
+    for line in code.lines().map(str::trim_start) {
+        let line =
+            ["pub(crate) ", "pub(super) ", "pub "].iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
+        let rest = ["struct ", "enum ", "trait "].iter().find_map(|word| line.strip_prefix(word));
+        names.extend(rest.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect()));
+    }
+    names
+}
+
+/// Returns the types whose name has another definition, with the files.
+fn reused_names(sources: &BTreeMap<String, String>) -> Vec<String> {
+    let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (path, text) in sources.iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
+        for name in types_of(text) {
+            places.entry(name).or_default().push(path);
+        }
+    }
+    places.retain(|name, files| files.len() > 1 && !SHARED_NAMES.contains(&name.as_str()));
+    places.iter().map(|(name, files)| format!("{name}: {}", files.join(", "))).collect()
+}
+
+/// A type's name explains it without its path, so it is used once.
+#[test]
+fn types_have_names_of_their_own() {
+    let reused = reused_names(&sources("src"));
+    assert!(reused.is_empty(), "\n{}", reused.join("\n"));
+}
+
 #[test]
 fn no_test_file_is_forgotten() {
     let main = fs::read_text(&root().join("tests/it/main.rs"), 1 << 20).expect("read");
@@ -171,6 +206,15 @@ fn planted_faults_are_found() {
     for (path, text, count) in imports {
         assert_eq!(import_problems(path, text, &modules).len(), count, "{path}: {text}");
     }
+    let twice: BTreeMap<String, String> = [
+        ("src/a.rs", "//! x\npub struct State {\n}\npub enum Error {\n}\n"),
+        ("src/b.rs", "//! x\nenum State {\n}\nenum Error {\n}\n#[cfg(test)]\nmod tests {\n    struct Other;\n}\n"),
+        ("src/c.rs", "//! x\ntrait Other {\n}\n"),
+    ]
+    .into_iter()
+    .map(|(path, text)| (path.to_owned(), text.to_owned()))
+    .collect();
+    assert_eq!(reused_names(&twice), ["State: src/a.rs, src/b.rs"]);
     let todo = concat!("//! x\n// TO", "DO later");
     let files = [
         ("src/a.rs", "//! x\n".to_owned(), 0),

@@ -3,8 +3,6 @@
 use crate::support::openpgp;
 use crate::support::openpgp::Key;
 use crate::support::project::Project;
-use crate::support::project::library;
-use crate::support::project::packages;
 use crate::support::registry::Registry;
 use sockel::sys::fs;
 
@@ -72,20 +70,6 @@ fn files_of_the_registry_file() {
         project.run(command).fails(1);
         fs::remove_dir(&project.path("base-images/broken.pem")).expect("removed");
     }
-}
-
-#[test]
-fn feeds_of_advisories() {
-    let mut project = Project::new();
-    project.run(&["lock"]).good();
-    // something to look up
-    let all = packages().into_iter().map(|old| if old.value("Package") == "libc" { library("2.1", 9) } else { old });
-    project.publish(&all.collect::<Vec<_>>());
-    project.write("base-images/registry.yaml", "advisories: [ feed.json ]\n");
-    project.run(&["update"]).fails(1);
-    project.write("base-images/feed.json", "{");
-    let error = project.run(&["update"]).fails(1);
-    assert!(error.contains("cannot read advisories"), "{error}");
 }
 
 #[test]

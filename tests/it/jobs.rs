@@ -31,6 +31,7 @@ use sockel::rebase::RebaseState;
 use sockel::report::EventRecorder;
 use sockel::report::ProgressEvent;
 use sockel::update::UpdateState;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -358,11 +359,14 @@ fn examples_run() {
     assert!(rebased.contains("-> sha256:"), "{rebased}");
 }
 
-/// Runs an example with its arguments; cargo has built it, or builds it now.
+/// Runs an example with its arguments. Cargo has built it for this run of the tests, or builds it now.
 fn example(arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "--quiet", "--example", arguments[0], "--"]);
-    let output = command.args(&arguments[1..]).output().expect("runs");
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--locked", "--example", arguments[0]]);
+    assert!(build.status().expect("runs").success());
+
+    let folder = Path::new(env!("CARGO_BIN_EXE_sockel")).parent().expect("is in a folder");
+    let output = Command::new(folder.join("examples").join(arguments[0])).args(&arguments[1..]).output().expect("runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("is text")
 }

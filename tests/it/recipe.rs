@@ -13,6 +13,7 @@ use sockel::recipe::json_schema;
 use sockel::sys::fs;
 use sockel::values::Digest;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const ROOT: &str = r#"name: ubuntu
@@ -494,6 +495,12 @@ fn variants_have_parameters_of_their_own() {
     assert!(!found.definition("java-25").expect("valid").parameters.contains_key("tool"));
 }
 
+/// Returns the processor time of this thread: a busy machine makes no test fail. Source: proc(5), `schedstat`.
+fn processor_time() -> Duration {
+    let text = fs::read_text(Path::new("/proc/thread-self/schedstat"), 1 << 10).expect("Linux has it");
+    Duration::from_nanos(text.split(' ').next().expect("a number").parse().expect("nanoseconds"))
+}
+
 #[test]
 fn hostile_files_cost_little() {
     let half = 1 << 19;
@@ -510,25 +517,26 @@ fn hostile_files_cost_little() {
         "\n".repeat(half),
         format!("a: &a [x,x]\nb: &b [{}]\n", "*a, ".repeat(half / 4)),
     ];
-    let start = std::time::Instant::now();
+    let start = processor_time();
     for text in &texts {
         let folder = project(&[("recipes/java.yaml", text), ("base-images/java-25.yaml", text)]);
         let found = RecipeProject::open(folder.path()).expect("opens").check();
         assert!((1..=500).contains(&found.len()), "{} problems in {:.20}", found.len(), text);
         assert!(found.iter().map(|problem| problem.render(80, false).len()).sum::<usize>() < 1 << 20);
     }
-    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+    let spent = processor_time() - start;
+    assert!(spent < Duration::from_secs(60), "{spent:?}");
 }
 
 #[test]
 fn is_fast() {
     let folder = project(&[]);
-    let start = std::time::Instant::now();
+    let start = processor_time();
     for _ in 0..20 {
         let found = RecipeProject::open(folder.path()).expect("opens");
         found.definition("java-25-dev").expect("valid");
     }
-    let once = start.elapsed() / 20;
+    let once = (processor_time() - start) / 20;
     // 5 ms is the budget of an optimised build; this one is not.
     assert!(once.as_millis() < 50, "one definition takes {once:?}");
 }
