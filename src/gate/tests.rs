@@ -152,7 +152,10 @@ fn never_trusts_what_cannot_be_right() {
         (|report, _, _| report.started_at = Some(Epoch(i64::MAX)), &["the report is of 2026-"]),
         (|report, _, _| report.generated_at = Some(Epoch(i64::MIN)), &["the report is of"]),
         (|report, _, _| report.generated_at = Some(Epoch(NOW.0 + 301)), &["the time of the report is in the future"]),
-        (|report, _, _| report.database_updated_at = None, &["vulnerability database is unknown"]),
+        (
+            |report, _, _| report.database_updated_at = None,
+            &["the age of the scanner's vulnerability database is unknown"],
+        ),
         (|report, _, policy| (report.database_updated_at, policy.unknown_database_age_pass) = (None, true), &[]),
         (|report, _, _| report.database_updated_at = Some(Epoch(NOW.0 - 48 * HOUR)), &[]),
         (
