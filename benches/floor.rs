@@ -83,7 +83,7 @@ fn process(packages: &[String], layers: &[Vec<u8>], threads: usize) -> (u64, u64
                         Some(Job::Decompress(package)) => done.0 += decompress(package),
                         Some(Job::Compress(bytes)) => {
                             let member = compressor.member(bytes);
-                            std::hint::black_box((Digest::of(bytes), Digest::of(&member)));
+                            std::hint::black_box((Digest::of(bytes), Digest::of(member)));
                             done = (done.0, done.1 + bytes.len() as u64, done.2 + member.len() as u64);
                         }
                         None => break,

@@ -57,7 +57,7 @@ impl LayerChunk {
             match kind {
                 EntryKind::Directory => feed(&mut hasher, format_args!("folder\n")),
                 EntryKind::File(content) => {
-                    feed(&mut hasher, format_args!("file {} {}\n", content.size, content.digest))
+                    feed(&mut hasher, format_args!("file {} {}\n", content.size, content.digest));
                 }
                 EntryKind::Symlink(target) => feed(&mut hasher, format_args!("link {target}\0\n")),
                 EntryKind::Hardlink { target, .. } => feed(&mut hasher, format_args!("same {target}\0\n")),

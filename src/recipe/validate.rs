@@ -59,7 +59,7 @@ impl SchemaValidator<'_> {
             // Command lines repeat words (`-D a -D b`), so these are not compared.
             (ValueShape::Words, YamlValue::List(items)) => self.items(items, ValueShape::One(ScalarKind::Text), name),
             (ValueShape::Records(record), YamlValue::List(items)) => {
-                self.items(items, ValueShape::Record(record), name)
+                self.items(items, ValueShape::Record(record), name);
             }
             (ValueShape::Map(scalar, value), YamlValue::Map(entries)) => {
                 self.check_keys_differ(entries);

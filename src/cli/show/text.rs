@@ -92,8 +92,8 @@ pub(super) fn print(answer: &ShowAnswer<'_>, context: &Context) -> Result<(), Fa
     head(answer, printer)?;
     let mut tables = Vec::new();
     tables.extend(answer.packages.as_deref().map(packages));
-    tables.extend(answer.layers.as_deref().map(layers));
-    tables.extend(answer.largest.as_deref().map(largest));
+    tables.extend(answer.layers.map(layers));
+    tables.extend(answer.largest.map(largest));
     for table in tables {
         printer.data(&format!("\n{}", table.render(printer.width())))?;
     }

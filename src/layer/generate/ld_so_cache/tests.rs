@@ -93,7 +93,7 @@ fn says_what_ldconfig_says() {
         match &entry.kind {
             EntryKind::Symlink(target) => std::os::unix::fs::symlink(target, path).unwrap(),
             EntryKind::File(FileContent { source: ContentSource::Inline(bytes), .. }) => {
-                fs::write_atomic(&path, bytes).unwrap()
+                fs::write_atomic(&path, bytes).unwrap();
             }
             _ => unreachable!("there are only links and files"),
         }
