@@ -148,7 +148,7 @@ fn types_of(text: &str) -> Vec<String> {
         let line =
             ["pub(crate) ", "pub(super) ", "pub "].iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
         let rest = ["struct ", "enum ", "trait "].iter().find_map(|word| line.strip_prefix(word));
-        names.extend(rest.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect()));
+        names.extend(rest.map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect()));
     }
     names
 }

@@ -4,10 +4,10 @@
 //! Git runs programs that its configuration names, and that configuration may come from the checkout: from `.git/config`,
 //! from what that includes, and from plain files of a commit that look like a bare repository. Three things stop it:
 //!
-//! 1. **Environment.** Git gets the variables of [`crate::sys::process::USUAL`] and of [`INHERITED`], and [`ENVIRONMENT`].
+//! 1. **Environment.** Git gets the variables of [`crate::sys::process::USUAL`] and of `INHERITED`, and `ENVIRONMENT`.
 //!    Of our `GIT_*` variables it gets the names of author and committer only: others name programs (`GIT_SSH_COMMAND`,
 //!    `GIT_ASKPASS`, `GIT_EXTERNAL_DIFF`), configuration (`GIT_CONFIG_COUNT`) or another repository (`GIT_DIR`).
-//! 2. **Settings** that a write-back never needs are switched off by `-c`, which overrides all files ([`SETTINGS`]).
+//! 2. **Settings** that a write-back never needs are switched off by `-c`, which overrides all files (`SETTINGS`).
 //! 3. **Refusal.** Settings that name programs, and that operators need in their own configuration (credential helpers, ssh
 //!    commands, LFS filters), are refused if the checkout has them ([`is_refused`]). Filters, diff and merge drivers may have
 //!    any name, so they cannot be switched off one by one; reading the configuration runs nothing.

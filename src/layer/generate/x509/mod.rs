@@ -38,13 +38,13 @@ pub enum InvalidCertificate {
     /// The text has no PEM block of a certificate.
     #[error("it holds no PEM certificate")]
     NoCertificate,
-    /// More certificates than [`COUNT_LIMIT`].
+    /// More certificates than `COUNT_LIMIT`.
     #[error("it holds more than {COUNT_LIMIT} certificates")]
     TooMany,
     /// Not base64, or the block does not end.
     #[error("its PEM text is damaged")]
     Pem,
-    /// A certificate longer than [`SIZE_LIMIT`].
+    /// A certificate longer than `SIZE_LIMIT`.
     #[error("a certificate is larger than {SIZE_LIMIT} bytes")]
     TooLarge,
     /// Not DER, or not the structure of RFC 5280.
