@@ -4,7 +4,7 @@
 use sockel::bundle::BundleLocation;
 use sockel::oci::registry::address;
 use sockel::oci::registry::address::ImageLocation;
-use sockel::publish::harbor::Repository;
+use sockel::harbor::Repository;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(ImageLocation::Registry { url, prefix }) = ImageLocation::parse(text, &[]) {

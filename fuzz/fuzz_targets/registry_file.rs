@@ -4,7 +4,7 @@
 use sockel::publish::policy;
 use sockel::recipe::Diagnostic;
 use sockel::recipe::Error;
-use sockel::recipe::RegistryFile;
+use sockel::settings::RegistryFile;
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

@@ -2,12 +2,12 @@
 //! contradicts itself or is of another image lets anything through. The same bytes as the event of a web hook.
 #![no_main]
 
-use sockel::publish::gate;
-use sockel::publish::gate::Facts;
-use sockel::publish::gate::Policy;
-use sockel::publish::harbor::Artifact;
-use sockel::publish::harbor::report;
-use sockel::publish::harbor::webhook::Event;
+use sockel::gate;
+use sockel::gate::Facts;
+use sockel::gate::Policy;
+use sockel::harbor::Artifact;
+use sockel::harbor::report;
+use sockel::harbor::webhook::Event;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 

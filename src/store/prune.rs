@@ -43,6 +43,10 @@ pub struct StoreVerification {
 /// The parts whose size is shown: `leases` and `tmp` hold nothing to speak of.
 const PARTS: [&str; 5] = ["blobs", "packages", "results", "archives", "partial"];
 
+/// Kinds of records that no build can make again: what receivers were told and must still be told (`announce::webhook`), and
+/// what earlier updates saw (`update::memory`).
+const STATE: [&str; 3] = ["told", "seen", "success"];
+
 /// InRelease files and compressed indexes by digest, see `apt::archive`.
 const INDEXES: &str = "archives/by-hash";
 
@@ -64,8 +68,9 @@ impl Store {
         Ok(usage)
     }
 
-    /// Removes files that were not used for `age` seconds; 0 empties the store. The memory of archives stays, because it
-    /// protects against rollback, and so do the `kept` InRelease files and indexes, which prove locks.
+    /// Removes files that were not used for `age` seconds; 0 removes all that can be made again. The memory of archives stays,
+    /// because it protects against rollback, and so do the `kept` InRelease files and indexes, which prove locks. What no
+    /// build can make again (`STATE`) stays, too.
     ///
     /// # Errors
     /// When another command is running, or a file cannot be removed.
@@ -79,7 +84,11 @@ impl Store {
         let mut pruned = PrunedFiles::default();
         for part in ["blobs", "packages", "results", "partial", INDEXES] {
             for file in fs::walk(&folder.join(part))? {
-                let is_kept = part == INDEXES && digest_in_name(&file.path).is_some_and(|name| kept.contains(&name));
+                let is_kept = match part {
+                    INDEXES => digest_in_name(&file.path).is_some_and(|name| kept.contains(&name)),
+                    "results" => is_state(&file.path),
+                    _ => false,
+                };
                 // age 0 removes files of this very second, too, and those whose time is in the future
                 if !is_kept && (age == 0 || last_use(&file, &folder) < limit) {
                     pruned.remove(&file)?;
@@ -163,6 +172,12 @@ fn remove_incomplete_packages(store: &Path) -> Result<(), Error> {
 fn is_sound_record(file: &fs::FoundFile, kind: &str, key: &str) -> bool {
     let Ok(key) = Digest::from_hex(key) else { return false };
     fs::read(&file.path, file.size).is_ok_and(|bytes| !record::is_damaged(&bytes, kind, &key))
+}
+
+/// Tells whether a record is state, by the folder of its kind.
+fn is_state(path: &Path) -> bool {
+    let kind = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    kind.is_some_and(|kind| STATE.contains(&kind))
 }
 
 fn digest_in_name(path: &Path) -> Option<Digest> {

@@ -163,3 +163,18 @@ fn a_decoded_index_stays_as_long_as_its_index_and_keeps_it() {
     Store::open(folder.path()).unwrap().prune(0, &std::collections::BTreeSet::new()).unwrap();
     assert!(fs::walk(&folder.path().join("archives")).unwrap().is_empty());
 }
+
+/// What receivers must still be told, and since when an urgent update waits, no build can make again.
+#[test]
+fn pruning_keeps_state() {
+    let (folder, store) = empty();
+    let key = Digest::of(b"key");
+    for kind in ["told", "seen", "success", "image"] {
+        store.keep(kind, &key, &1).unwrap();
+    }
+
+    assert_eq!(store.prune(0, &std::collections::BTreeSet::new()).unwrap().files, 1);
+    let store = Store::open(folder.path()).unwrap();
+    let kept = |kind: &&str| store.result::<u8>(kind, &key).is_some();
+    assert_eq!(["told", "seen", "success", "image"].iter().filter(|kind| kept(kind)).count(), 3);
+}
