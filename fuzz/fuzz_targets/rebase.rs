@@ -9,6 +9,7 @@ use sockel::rebase::merge;
 use sockel::rebase::picture::PlatformImage;
 use sockel::rebase::picture::IdentifiedLayer;
 use sockel::rebase::splice;
+use sockel::rebase::time;
 use sockel::rebase::splice::SpliceInput;
 use sockel::values::Digest;
 
@@ -23,13 +24,13 @@ struct Image {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes)
-        && let Some((_, nanoseconds)) = splice::moment(text)
+        && let Some((_, nanoseconds)) = time::parse(text)
     {
         assert!(nanoseconds < 1_000_000_000);
     }
     let Ok([application, old, new]) = serde_json::from_slice::<[Image; 3]>(bytes) else { return };
     let [Some(application), Some(old), Some(new)] = [application, old, new].map(face) else { return };
-    if !application.stands_on(&old) {
+    if !application.is_built_on(&old) {
         return;
     }
     let parts = SpliceInput { application: &application, old: &old, new: &new, base_name: "r.example/base:1" };
@@ -46,7 +47,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert_eq!(manifest["config"]["digest"], Digest::of(&spliced.config).to_string());
     // a base that does not change changes nothing
     let same = merge::settings(&old.config["config"], &application.config["config"], &old.config["config"]);
-    assert_eq!(same.both, Vec::<String>::new());
+    assert_eq!(same.conflicts, Vec::<String>::new());
 });
 
 /// An image as `rebase::picture` would let it through.

@@ -202,8 +202,8 @@ async fn reports_that_cannot_be_right_are_not_trusted() {
     // report, database's time, beginning of the doubt
     let table = [
         (low(), Some(old), "the scanner's vulnerability database is of 2020-01-01"),
-        (low(), Some("soon"), "vulnerability database is unknown"),
-        (low(), None, "vulnerability database is unknown"),
+        (low(), Some("soon"), "the age of the scanner's vulnerability database is unknown"),
+        (low(), None, "the age of the scanner's vulnerability database is unknown"),
         (low().generated_at(old), Some(""), "the report is of 2020-01-01"),
         (low().generated_at(""), Some(""), "the report does not say when"),
         (low().by("", ""), Some(""), "the report does not name its scanner"),
