@@ -12,7 +12,7 @@ mod tests;
 pub use field::check_path;
 
 use crate::apt::BinaryPackage;
-use crate::apt::index::read::Scanned;
+use crate::apt::index::read::ScannedStanza;
 use crate::apt::relation::InvalidRelation;
 use crate::apt::version;
 use crate::sys::fs;
@@ -299,17 +299,17 @@ fn compare(left: &str, right: &str) -> Ordering {
 }
 
 /// Tells whether two stanzas speak of the same package in the same version and architecture.
-fn same_version(arena: &str, left: &Scanned, right: &Scanned) -> bool {
-    let value = |stanza: &Scanned, tag| field::value(stanza.record(arena), tag).unwrap_or("");
+fn same_version(arena: &str, left: &ScannedStanza, right: &ScannedStanza) -> bool {
+    let value = |stanza: &ScannedStanza, tag| field::value(stanza.record(arena), tag).unwrap_or("");
     left.name(arena) == right.name(arena)
         && value(left, field::ARCHITECTURE) == value(right, field::ARCHITECTURE)
         && version::compare(value(left, field::VERSION), value(right, field::VERSION)).is_eq()
 }
 
 /// Checks that what is listed twice has one content, for else the order of the index would choose.
-fn refuse_conflicts(arena: &str, stanzas: &[Scanned]) -> Result<(), Error> {
+fn refuse_conflicts(arena: &str, stanzas: &[ScannedStanza]) -> Result<(), Error> {
     for pair in stanzas.windows(2) {
-        let value = |stanza: &Scanned, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
+        let value = |stanza: &ScannedStanza, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
         if same_version(arena, &pair[0], &pair[1]) && value(&pair[0], field::SHA256) != value(&pair[1], field::SHA256) {
             return Err(Error::Conflicting {
                 name: pair[0].name(arena).to_owned(),
@@ -324,7 +324,7 @@ fn refuse_conflicts(arena: &str, stanzas: &[Scanned]) -> Result<(), Error> {
 /// Collects the names in all `Provides` fields, sorted, each with the number of its stanza.
 fn provided_names<'a>(
     arena: &'a str,
-    stanzas: &[Scanned],
+    stanzas: &[ScannedStanza],
     limits: &PackageIndexLimits,
 ) -> Result<Vec<(&'a str, u32)>, Error> {
     let mut provides = Vec::new();

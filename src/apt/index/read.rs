@@ -11,7 +11,7 @@ use std::io::Read;
 const BLOCK: usize = 256 << 10;
 
 /// Where a stanza is in the arena.
-pub(super) struct Scanned {
+pub(super) struct ScannedStanza {
     pub(super) start: u32,
     pub(super) end: u32,
     /// Start of the package name.
@@ -19,7 +19,7 @@ pub(super) struct Scanned {
     name_length: u32,
 }
 
-impl Scanned {
+impl ScannedStanza {
     /// Returns the package name.
     pub(super) fn name<'a>(&self, arena: &'a str) -> &'a str {
         slice(arena, self.name, self.name_length)
@@ -32,7 +32,7 @@ impl Scanned {
 }
 
 /// Reads the whole stream into an arena and the places of its stanzas, in the order of the stream.
-pub(super) fn read(mut reader: impl Read, limits: &PackageIndexLimits) -> Result<(String, Vec<Scanned>), Error> {
+pub(super) fn read(mut reader: impl Read, limits: &PackageIndexLimits) -> Result<(String, Vec<ScannedStanza>), Error> {
     let mut scanner = PackagesScanner::new(limits);
     let mut buffer = vec![0; BLOCK];
     let (mut filled, mut total) = (0, 0_u64);
@@ -68,7 +68,7 @@ pub(super) fn read(mut reader: impl Read, limits: &PackageIndexLimits) -> Result
 struct PackagesScanner<'a> {
     limits: &'a PackageIndexLimits,
     arena: Vec<u8>,
-    stanzas: Vec<Scanned>,
+    stanzas: Vec<ScannedStanza>,
     number: u64,
     /// Start of the current stanza in the arena.
     start: usize,
@@ -166,7 +166,7 @@ impl<'a> PackagesScanner<'a> {
         // all positions are below the memory limit, which `reserve` keeps below 4 GiB
         let [start, end, name, name_length] =
             [self.start, self.arena.len(), name, name_length].map(|position| position as u32);
-        self.stanzas.push(Scanned { start, end, name, name_length });
+        self.stanzas.push(ScannedStanza { start, end, name, name_length });
         self.start = self.arena.len();
         self.seen = 0;
         self.last = PrecedingField::None;
@@ -186,7 +186,7 @@ impl<'a> PackagesScanner<'a> {
         Error::NoField { line: self.number, text: String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned() }
     }
 
-    fn finish(mut self) -> Result<(String, Vec<Scanned>), Error> {
+    fn finish(mut self) -> Result<(String, Vec<ScannedStanza>), Error> {
         self.number += 1;
         self.end_stanza()?;
         self.arena.shrink_to_fit();
