@@ -4,7 +4,7 @@
 //! - **Out**: one [`UpgradeExplanation`] per source package: CVE numbers, which sources name them, how urgent the upgrade is.
 //! - **Invariants**: nothing is invented: a log that is missing or cut off is reported as such; where log and feed differ,
 //!   both are shown.
-//! - **Not here**: whether a vulnerability matters to an image (`publish::gate` judges reports of scanners).
+//! - **Not here**: whether a vulnerability matters to an image (`gate` judges reports of scanners).
 
 pub mod feed;
 pub mod log;
