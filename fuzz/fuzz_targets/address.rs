@@ -2,9 +2,9 @@
 #![no_main]
 
 use sockel::bundle::BundleLocation;
+use sockel::harbor::Repository;
 use sockel::oci::registry::address;
 use sockel::oci::registry::address::ImageLocation;
-use sockel::harbor::Repository;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(ImageLocation::Registry { url, prefix }) = ImageLocation::parse(text, &[]) {

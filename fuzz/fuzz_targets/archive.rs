@@ -5,8 +5,8 @@ mod support;
 
 use sockel::sys::archive;
 use sockel::sys::archive::ArchiveLimitExceeded;
-use sockel::sys::archive::LONGEST_PATH;
 use sockel::sys::archive::ArchiveLimits;
+use sockel::sys::archive::LONGEST_PATH;
 use sockel::sys::archive::METADATA;
 use sockel::sys::archive::VisitControl;
 use std::io;

@@ -2,8 +2,8 @@
 #![no_main]
 
 use sockel::oci::registry::credentials;
-use sockel::oci::registry::credentials::LoginAudience;
 use sockel::oci::registry::credentials::ConfiguredLogin;
+use sockel::oci::registry::credentials::LoginAudience;
 use sockel::values::Login;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -4,10 +4,10 @@
 mod support;
 
 use sockel::build::BuiltImage;
+use sockel::keys::SigningKey;
+use sockel::keys::VerifyingKey;
 use sockel::shared::entry;
 use sockel::shared::entry::CacheEntry;
-use sockel::keys::Signer;
-use sockel::keys::Verifier;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 use std::sync::LazyLock;
@@ -16,9 +16,9 @@ use std::sync::LazyLock;
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 
-static KEYS: LazyLock<(Signer, Verifier)> = LazyLock::new(|| {
-    let signer = Signer::read(&support::file("private", PRIVATE.as_bytes())).expect("a key");
-    (signer, Verifier::read(&support::file("public", PUBLIC.as_bytes())).expect("a key"))
+static KEYS: LazyLock<(SigningKey, VerifyingKey)> = LazyLock::new(|| {
+    let signer = SigningKey::read(&support::file("private", PRIVATE.as_bytes())).expect("a key");
+    (signer, VerifyingKey::read(&support::file("public", PUBLIC.as_bytes())).expect("a key"))
 });
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -4,8 +4,8 @@
 
 mod support;
 
+use sockel::announce::writeback::guard::is_refused;
 use sockel::announce::writeback::guard::pushes_into;
-use sockel::announce::writeback::guard::refused;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use support::FOLDER;
@@ -19,10 +19,10 @@ static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let (key, value) = text.split_once('\n').unwrap_or((text, ""));
-    assert!(!refused(key, ""));
-    let _no_panic = refused(key, value);
+    assert!(!is_refused(key, ""));
+    let _no_panic = is_refused(key, value);
     if !value.contains('\0') {
-        let _no_panic = pushes_into((key, value), &TOP);
+        let _no_panic = pushes_into(key, value, &TOP);
     }
     for (section, name) in [
         ("credential", "helper"),
@@ -35,14 +35,14 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         ("http", "sslverify"),
         ("http", "curloptresolve"),
     ] {
-        assert!(refused(&format!("{section}.{key}.{name}"), "x"), "{section} {key}");
+        assert!(is_refused(&format!("{section}.{key}.{name}"), "x"), "{section} {key}");
     }
-    assert!(pushes_into((&format!("remote.{key}.url"), "evil.git"), &TOP));
-    assert!(pushes_into((&format!("branch.{key}.pushremote"), "."), &TOP));
+    assert!(pushes_into(&format!("remote.{key}.url"), "evil.git", &TOP));
+    assert!(pushes_into(&format!("branch.{key}.pushremote"), ".", &TOP));
     let top = TOP.display();
-    assert!(pushes_into((&format!("url.{top}/evil.git.insteadof"), key), &TOP));
+    assert!(pushes_into(&format!("url.{top}/evil.git.insteadof"), key, &TOP));
     let dots: String = value.chars().filter(|c| matches!(c, '.' | '/')).collect();
     if !dots.contains("..") && !dots.starts_with('/') {
-        assert!(pushes_into(("remote.pushdefault", &format!("./{dots}/evil.git")), &TOP), "{dots}");
+        assert!(pushes_into("remote.pushdefault", &format!("./{dots}/evil.git"), &TOP), "{dots}");
     }
 });

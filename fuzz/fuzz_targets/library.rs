@@ -4,15 +4,19 @@
 mod support;
 
 use sockel::layer::generate::elf;
-use sockel::tree::FileContent;
 use sockel::tree::ContentReader;
 use sockel::tree::ContentSource;
+use sockel::tree::FileContent;
 use sockel::values::Architecture;
 use sockel::values::Digest;
 use support::STORE;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let content = FileContent { digest: Digest::of(bytes), size: bytes.len() as u64, source: ContentSource::Inline(bytes.into()) };
+    let content = FileContent {
+        digest: Digest::of(bytes),
+        size: bytes.len() as u64,
+        source: ContentSource::Inline(bytes.into()),
+    };
     let contents = ContentReader::new(&STORE);
     for architecture in [Architecture::Amd64, Architecture::Arm64] {
         let found = elf::read(&content, &contents, architecture).expect("inline bytes can be read");

@@ -5,8 +5,8 @@
 mod support;
 
 use sockel::advisory;
-use sockel::advisory::DistributionRelease;
 use sockel::advisory::AdvisoryFeed;
+use sockel::advisory::DistributionRelease;
 use sockel::advisory::PackageUpgrade;
 use sockel::values::Digest;
 use support::STORE;

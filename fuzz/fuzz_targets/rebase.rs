@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use sockel::oci::registry::document::ContentDescriptor;
 use sockel::rebase::merge;
-use sockel::rebase::picture::PlatformImage;
 use sockel::rebase::picture::IdentifiedLayer;
+use sockel::rebase::picture::PlatformImage;
 use sockel::rebase::splice;
-use sockel::rebase::time;
 use sockel::rebase::splice::SpliceInput;
+use sockel::rebase::time;
 use sockel::values::Digest;
 
 #[derive(Deserialize)]
@@ -65,5 +65,13 @@ fn face(image: Image) -> Option<PlatformImage> {
     let layers = layers.collect();
     let digest = Digest::of(manifest.to_string().as_bytes());
     let platform = "linux/amd64".to_owned();
-    is_whole.then_some(PlatformImage { platform, descriptor: Value::Null, digest, media_type, manifest, config, layers })
+    is_whole.then_some(PlatformImage {
+        platform,
+        descriptor: Value::Null,
+        digest,
+        media_type,
+        manifest,
+        config,
+        layers,
+    })
 }

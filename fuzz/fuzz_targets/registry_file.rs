@@ -1,7 +1,6 @@
 //! `registry.yaml`: understood, or refused with problems that can be shown on any terminal.
 #![no_main]
 
-use sockel::publish::policy;
 use sockel::recipe::Diagnostic;
 use sockel::recipe::Error;
 use sockel::settings::RegistryFile;
@@ -10,12 +9,11 @@ use std::path::Path;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     match RegistryFile::parse("registry.yaml", text, Path::new("base-images")) {
         Ok(file) => {
-            let _no_panic = policy::policy(&file.gate).problems();
-            let _no_panic = policy::patience(&file.gate);
+            let _no_panic = file.gate.problems();
             if let Some(projects) = &file.projects {
                 assert_ne!(projects.staging, projects.release);
-                let _no_panic = policy::wanted(projects, &file, &[]);
             }
+            assert_eq!(file.harbor_setup(&[]).is_some(), file.projects.is_some());
         }
         Err(Error::Invalid(problems)) => {
             assert!(!problems.is_empty());

@@ -3,23 +3,23 @@
 #![no_main]
 
 use sockel::gate;
-use sockel::gate::Facts;
-use sockel::gate::Policy;
-use sockel::harbor::Artifact;
+use sockel::gate::GatePolicy;
+use sockel::gate::ScanFacts;
+use sockel::harbor::HarborArtifact;
 use sockel::harbor::report;
-use sockel::harbor::webhook::Event;
+use sockel::harbor::webhook::ScanEvent;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 
 const NOW: Epoch = Epoch(1_796_100_000);
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    if let Ok(event) = Event::parse(bytes) {
+    if let Ok(event) = ScanEvent::parse(bytes) {
         assert!(is_short(&event.operator) && event.repository.as_deref().is_none_or(is_short));
     }
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let (artifact, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let Ok(artifact) = serde_json::from_slice::<Artifact>(artifact) else { return };
+    let Ok(artifact) = serde_json::from_slice::<HarborArtifact>(artifact) else { return };
     let Some(overview) = artifact.overview() else { return };
     let digest = Digest::of(b"");
     let Ok(report) = report::read(body, digest, overview, Some(Epoch(NOW.0 - 3600))) else { return };
@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(is_short(&finding.vulnerability) && is_short(&finding.package) && is_short(&finding.version));
         assert!(!finding.to_string().is_empty());
     }
-    let mut facts = Facts {
+    let mut facts = ScanFacts {
         digest,
         pushed_at: None,
         distribution: "debian".to_owned(),
@@ -36,9 +36,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         has_lsb_release: false,
         has_package_database: true,
     };
-    let strict = Policy::usual();
-    let mild =
-        Policy { unrated_pass: true, nothing_found_pass: true, unknown_database_age_pass: true, ..Policy::usual() };
+    let strict = GatePolicy::usual();
+    let mild = GatePolicy {
+        unrated_pass: true,
+        nothing_found_pass: true,
+        unknown_database_age_pass: true,
+        ..GatePolicy::usual()
+    };
     for policy in [strict, mild] {
         let verdict = gate::judge(&report, &facts, &policy, NOW);
         let is_doubtful =
