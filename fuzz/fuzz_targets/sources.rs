@@ -10,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         assert!(source.uri.starts_with("http://") || source.uri.starts_with("https://"));
         assert!(!source.uri.chars().any(char::is_whitespace));
     }
-    for official in ["http://deb.debian.org/debian", "http://archive.ubuntu.com/ubuntu/"] {
+    for official in ["http://archive.example/debian", "http://archive.example/ubuntu/"] {
         let mirrors = host::mirrors_for(official, &sources);
         let name = official.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         assert!(mirrors.iter().all(|mirror| mirror.ends_with(name) && mirror != official.trim_end_matches('/')));

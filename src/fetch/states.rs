@@ -260,8 +260,8 @@ fn is_gone(error: &Error) -> bool {
 /// Returns addresses of the snapshot service that may have a state. A service serves what it had seen at a time, and it
 /// sees a state some hours after the state's `Date`.
 fn snapshots(archive: &ArchiveDefinition, locked: &LockedPocket) -> Vec<String> {
-    // snapshot.debian.org imports four times a day, so after seven hours it has the state; a service that imports
-    // more often may have a later one by then
+    // Debian's snapshot service imports four times a day, so after seven hours it has the state; a service that
+    // imports more often may have a later one by then
     let hours = [7, 1, 0];
     let times = hours.map(|hours| Epoch(locked.date.0.saturating_add(hours * 3600)));
     times.into_iter().filter_map(|time| fetch::snapshot(archive, time)).collect()
