@@ -3,6 +3,8 @@
 use crate::advisory::Error;
 use crate::advisory::osv;
 use crate::advisory::osv::OsvAdvisory;
+use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::sys::http::CacheValidators;
@@ -66,7 +68,7 @@ fn fetch_one(name: &str, store: &Store, http: &HttpClient) -> Result<AdvisoryFee
     let answer = match answer.flatten() {
         Ok(answer) => answer,
         // a fault of this machine, which every other feed would meet as well
-        Err(error) if error.is_input() => return Err(error.into()),
+        Err(error) if error.turn() == Turn::Input => return Err(error.into()),
         Err(error) => return Err(feed.error(error.to_string())),
     };
     if let ConditionalResponse::Changed { bytes, validators } = answer {

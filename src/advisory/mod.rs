@@ -52,9 +52,12 @@ pub enum Error {
 impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
+            // a feed that lies on this machine is a file of the input
+            Self::Feed { feed, .. } if !feed::is_address(feed) => Turn::Input,
+            Self::Feed { .. } => Turn::Outside,
+            Self::Http(error) => error.turn(),
+            Self::File(error) => error.turn(),
             Self::Store(error) => error.turn(),
-            error if error.is_input() => Turn::Input,
-            Self::Feed { .. } | Self::File(_) | Self::Http(_) => Turn::Outside,
         }
     }
 
@@ -64,19 +67,6 @@ impl Explain for Error {
             Self::Http(error) => error.hints(),
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
-        }
-    }
-}
-
-impl Error {
-    /// Tells whether a file or a setting must change: a feed that lies on this machine is one.
-    #[must_use]
-    pub fn is_input(&self) -> bool {
-        match self {
-            Self::Feed { feed, .. } => !feed::is_address(feed),
-            Self::Http(error) => error.is_input(),
-            Self::File(error) => error.is_input(),
-            Self::Store(_) => false,
         }
     }
 }

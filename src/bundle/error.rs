@@ -128,22 +128,23 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-impl Error {
-    /// Tells whether network, archive or registry caused the failure, so that a later attempt may succeed.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
         match self {
-            Self::Fetch(_) | Self::Http(_) => true,
+            Self::Registry(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+            Self::Oci(error) => error.turn(),
+            Self::Http(error) => error.turn(),
+            Self::Fetch(error) => error.turn(),
             // without the lock's InRelease file only a new lock helps, unless a server just did not answer
-            Self::Gone { cause, .. } => cause.is_outside(),
-            Self::Registry(error) => !error.is_ours(),
-            _ => false,
+            Self::Gone { cause, .. } if cause.turn() != Turn::Input && cause.is_outside() => Turn::Outside,
+            // a bundle that was refused once is refused always
+            _ => Turn::Input,
         }
     }
 
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+    fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::StaleLock { image, .. } => return vec![format!("lock again with `sockel lock {image}`")],
             Self::Unproven { .. } => {
@@ -166,29 +167,6 @@ impl Error {
             Self::Unsound(_) | Self::Oci(_) => return Vec::new(),
         };
         vec![hint.to_owned()]
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Registry(error) => error.turn(),
-            Self::File(error) => error.turn(),
-            Self::Store(error) => error.turn(),
-            Self::Oci(error) => error.turn(),
-            Self::Http(error) => error.turn(),
-            Self::Fetch(error) => error.turn(),
-            Self::Gone { cause, .. } | Self::Pocket(cause) | Self::Archive { cause, .. } if cause.is_input() => {
-                Turn::Input
-            }
-            error if error.is_outside() => Turn::Outside,
-            // a bundle that was refused once is refused always
-            _ => Turn::Input,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }
 

@@ -155,16 +155,6 @@ pub enum FetchProblem {
 }
 
 impl FetchProblem {
-    /// Tells whether the problem is a file or a setting of this machine.
-    #[must_use]
-    pub fn is_input(&self) -> bool {
-        match self {
-            Self::Http(error) => error.is_input(),
-            Self::File(error) => error.is_input(),
-            _ => false,
-        }
-    }
-
     /// Returns the package, where no archive has it any more.
     fn gone(&self) -> Option<&String> {
         match self {
@@ -172,8 +162,18 @@ impl FetchProblem {
             _ => None,
         }
     }
+}
 
-    /// Returns what a person can do about it.
+impl Explain for FetchProblem {
+    fn turn(&self) -> Turn {
+        match self {
+            // a file or a setting of this machine
+            Self::Http(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            _ => Turn::Outside,
+        }
+    }
+
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Gone(_) => vec![HINT_GONE.to_owned()],
@@ -206,22 +206,19 @@ impl Error {
             Self::Http(_) => Vec::new(),
         }
     }
+}
 
-    /// Tells whether network or servers caused every problem, so that a later attempt may work.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
+impl Explain for Error {
+    /// A package that is gone is the archive's doing, even though only a new lock helps.
+    fn turn(&self) -> Turn {
         match self {
-            Self::Gone { .. } => false,
-            Self::Failed(problems) => problems
-                .iter()
-                .all(|problem| matches!(problem, FetchProblem::Unreachable { .. } | FetchProblem::Http(_))),
-            Self::Http(_) => true,
+            Self::Http(error) => error.turn(),
+            Self::Failed(problems) if problems.iter().any(|problem| problem.turn() == Turn::Input) => Turn::Input,
+            Self::Gone { .. } | Self::Failed(_) => Turn::Outside,
         }
     }
 
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+    fn hints(&self) -> Vec<String> {
         let mut hints: Vec<String> = match self {
             Self::Gone { is_listed: true, .. } => vec![HINT_LISTED.to_owned()],
             Self::Gone { .. } => vec![HINT_GONE.to_owned()],
@@ -233,21 +230,6 @@ impl Error {
         hints.sort();
         hints.dedup();
         hints
-    }
-}
-
-impl Explain for Error {
-    /// A package that is gone is the archive's doing, even though only a new lock helps.
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Http(error) => error.turn(),
-            Self::Failed(problems) if problems.iter().any(FetchProblem::is_input) => Turn::Input,
-            Self::Gone { .. } | Self::Failed(_) => Turn::Outside,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 
     fn asks_for_new_lock(&self) -> bool {

@@ -136,24 +136,17 @@ fn keys(claims: &[LockClaim<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Dig
     all
 }
 
-impl Error {
-    /// Tells whether a new lock may help: a package is gone, superseded, or not what was locked.
-    #[must_use]
-    pub fn asks_for_new_locks(&self) -> bool {
-        let Self::Unproven(all) = self else { return false };
-        // one cause that a new lock cannot cure is enough: the run would fail again after it
-        all.iter().all(|unproven| match &unproven.doubt {
-            ProofDoubt::Differs { .. }
-            // the reason is with another lock, which is asked as well
-            | ProofDoubt::Below { .. }
-            | ProofDoubt::Failed(lock::Error::Archives { .. }) => true,
-            ProofDoubt::Failed(error) => error.asks_for_new_lock() || matches!(error, lock::Error::Unresolvable { .. }),
-        })
+impl Explain for Error {
+    /// The lock must change, unless only archives or the network are to blame.
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Store(error) => error.turn(),
+            Self::Unproven(all) if all.iter().any(|unproven| unproven.doubt.turn() == Turn::Input) => Turn::Input,
+            Self::Unproven(_) => Turn::Outside,
+        }
     }
 
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+    fn hints(&self) -> Vec<String> {
         let all = match self {
             Self::Store(error) => return error.hints(),
             Self::Unproven(all) => all,
@@ -168,28 +161,21 @@ impl Error {
         hints.dedup();
         hints
     }
-}
-
-impl Explain for Error {
-    /// The lock must change, unless only archives or the network are to blame.
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Store(error) => error.turn(),
-            Self::Unproven(all) if all.iter().any(|unproven| unproven.doubt.turn() == Turn::Input) => Turn::Input,
-            Self::Unproven(_) => Turn::Outside,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
-    }
 
     fn lists_reasons(&self) -> bool {
         true
     }
 
     fn asks_for_new_lock(&self) -> bool {
-        Self::asks_for_new_locks(self)
+        let Self::Unproven(all) = self else { return false };
+        // one cause that a new lock cannot cure is enough: the run would fail again after it
+        all.iter().all(|unproven| match &unproven.doubt {
+            ProofDoubt::Differs { .. }
+            // the reason is with another lock, which is asked as well
+            | ProofDoubt::Below { .. }
+            | ProofDoubt::Failed(lock::Error::Archives { .. }) => true,
+            ProofDoubt::Failed(error) => error.asks_for_new_lock() || matches!(error, lock::Error::Unresolvable { .. }),
+        })
     }
 
     fn note_still_listed(&mut self) {

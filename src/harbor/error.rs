@@ -190,9 +190,32 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+    /// Returns the error for a response that cannot be read.
+    pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
+        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), MESSAGE_LIMIT) }
+    }
+}
+
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Login { .. }
+            | Self::NotPermitted { .. }
+            | Self::NotFound { .. }
+            | Self::Name { .. }
+            | Self::NotHarbor { .. }
+            | Self::NotScannable { .. }
+            | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
+            | Self::File(_) => Turn::Input,
+            Self::Known { cause, .. } => cause.turn(),
+            Self::Unreachable { cause, .. } => cause.turn(),
+            // refused on purpose: another try changes nothing until a person decides
+            Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
+            _ => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Unreachable { cause, request, .. } => {
                 let mut hints = cause.hints();
@@ -238,35 +261,6 @@ impl Error {
             Self::Name { .. } | Self::NotHarbor { .. } | Self::WrongCopy { .. } => return Vec::new(),
         };
         vec![hint]
-    }
-
-    /// Returns the error for a response that cannot be read.
-    pub(crate) fn malformed(action: &str, cause: &dyn fmt::Display) -> Self {
-        Self::Malformed { action: action.to_owned(), cause: harmless(&cause.to_string(), MESSAGE_LIMIT) }
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Login { .. }
-            | Self::NotPermitted { .. }
-            | Self::NotFound { .. }
-            | Self::Name { .. }
-            | Self::NotHarbor { .. }
-            | Self::NotScannable { .. }
-            | Self::Status { status: 400 | 405 | 406 | 415 | 422, .. }
-            | Self::File(_) => Turn::Input,
-            Self::Known { cause, .. } => cause.turn(),
-            Self::Unreachable { cause, .. } if cause.is_input() => Turn::Input,
-            // refused on purpose: another try changes nothing until a person decides
-            Self::Rule { .. } | Self::UnexpectedTags { .. } | Self::TagTaken { .. } => Turn::Policy,
-            _ => Turn::Outside,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }
 

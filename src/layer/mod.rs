@@ -78,20 +78,6 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Tree { recipe, .. } => vec![format!(
-                "a level may replace a path of another only if `recipes/{recipe}.yaml` names it under `replaces`, with a reason"
-            )],
-            Self::Store(error) | Self::Unpack(unpack::Error::Store(error)) => error.hints(),
-            _ => Vec::new(),
-        }
-    }
-}
-
 impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
@@ -101,7 +87,13 @@ impl Explain for Error {
     }
 
     fn hints(&self) -> Vec<String> {
-        Self::hints(self)
+        match self {
+            Self::Tree { recipe, .. } => vec![format!(
+                "a level may replace a path of another only if `recipes/{recipe}.yaml` names it under `replaces`, with a reason"
+            )],
+            Self::Store(error) | Self::Unpack(unpack::Error::Store(error)) => error.hints(),
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -115,27 +115,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Newer { .. } => "update sockel, or lock again with this one",
-            Self::Syntax { .. } | Self::Invalid { .. } => "run `sockel lock`: lock files are written, never edited",
-            Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
-            Self::Effort { .. } => {
-                "the archives leave too many ways open: name the packages that you want in `packages` of the recipe, or take some out with `exclude`"
-            }
-            Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
-            Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
-            Self::File(error) => return error.hints(),
-            Self::Outside(error) => return error.hints(),
-            Self::Index { .. } | Self::Below { .. } | Self::Archives { .. } => return Vec::new(),
-        };
-        vec![hint.to_owned()]
-    }
-}
-
 impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
@@ -155,7 +134,20 @@ impl Explain for Error {
     }
 
     fn hints(&self) -> Vec<String> {
-        Self::hints(self)
+        let hint = match self {
+            Self::Newer { .. } => "update sockel, or lock again with this one",
+            Self::Syntax { .. } | Self::Invalid { .. } => "run `sockel lock`: lock files are written, never edited",
+            Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
+            Self::Effort { .. } => {
+                "the archives leave too many ways open: name the packages that you want in `packages` of the recipe, or take some out with `exclude`"
+            }
+            Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
+            Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
+            Self::File(error) => return error.hints(),
+            Self::Outside(error) => return error.hints(),
+            Self::Index { .. } | Self::Below { .. } | Self::Archives { .. } => return Vec::new(),
+        };
+        vec![hint.to_owned()]
     }
 
     fn asks_for_new_lock(&self) -> bool {

@@ -232,6 +232,7 @@ mod tests {
     use crate::apt::index::PackageIndex;
     use crate::apt::index::PackageIndexLimits;
     use crate::apt::relation::Relation;
+    use crate::fault::Explain;
     use crate::lock::graph::InstalledBelow;
     use crate::lock::universe::CandidateOrigin;
     use crate::lock::universe::CandidatePolicy;

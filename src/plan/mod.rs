@@ -56,18 +56,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Returns what to do next, if that is known.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Incomplete { flag, .. } => vec![format!("set it with `{flag}`")],
-            Self::Replaced { .. } => vec!["use other characters: the engine has no way to escape these".to_owned()],
-            Self::Unwritable { .. } => Vec::new(),
-        }
-    }
-}
-
 impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
@@ -77,7 +65,11 @@ impl Explain for Error {
     }
 
     fn hints(&self) -> Vec<String> {
-        Self::hints(self)
+        match self {
+            Self::Incomplete { flag, .. } => vec![format!("set it with `{flag}`")],
+            Self::Replaced { .. } => vec!["use other characters: the engine has no way to escape these".to_owned()],
+            Self::Unwritable { .. } => Vec::new(),
+        }
     }
 }
 

@@ -106,10 +106,21 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Registry(error) => error.turn(),
+            Self::Harbor(error) => error.turn(),
+            Self::FixedTag { .. } => Turn::Input,
+            Self::Refused { .. } | Self::NoGate { .. } => Turn::Policy,
+            Self::Lost { .. } => Turn::Outside,
+            Self::Cache(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            Self::Store(error) => error.turn(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
         match self {
             Self::Registry(error) => error.hints(),
             Self::Harbor(error) => error.hints(),
@@ -127,25 +138,6 @@ impl Error {
             Self::File(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Registry(error) => error.turn(),
-            Self::Harbor(error) => error.turn(),
-            Self::FixedTag { .. } => Turn::Input,
-            Self::Refused { .. } | Self::NoGate { .. } => Turn::Policy,
-            Self::Lost { .. } => Turn::Outside,
-            Self::Cache(error) => error.turn(),
-            Self::File(error) => error.turn(),
-            Self::Store(error) => error.turn(),
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 
     fn lists_reasons(&self) -> bool {

@@ -64,25 +64,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Registry(error) => return error.hints(),
-            Self::File(error) => return error.hints(),
-            Self::Store(error) => return error.hints(),
-            Self::Refused { .. } => {
-                "name the right base with `--base` or `--onto`, or rebuild the application on the new base"
-            }
-            Self::TooMany { .. } => "remove old tags from the repository",
-            Self::Moved { .. } => "run the command again",
-            Self::Oci(_) | Self::NotAnImage { .. } | Self::Missing { .. } => return Vec::new(),
-        };
-        vec![hint.to_owned()]
-    }
-}
-
 impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
@@ -97,7 +78,18 @@ impl Explain for Error {
     }
 
     fn hints(&self) -> Vec<String> {
-        Self::hints(self)
+        let hint = match self {
+            Self::Registry(error) => return error.hints(),
+            Self::File(error) => return error.hints(),
+            Self::Store(error) => return error.hints(),
+            Self::Refused { .. } => {
+                "name the right base with `--base` or `--onto`, or rebuild the application on the new base"
+            }
+            Self::TooMany { .. } => "remove old tags from the repository",
+            Self::Moved { .. } => "run the command again",
+            Self::Oci(_) | Self::NotAnImage { .. } | Self::Missing { .. } => return Vec::new(),
+        };
+        vec![hint.to_owned()]
     }
 
     fn lists_reasons(&self) -> bool {

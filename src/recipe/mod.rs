@@ -77,10 +77,15 @@ fn error_count(diagnostics: &[Diagnostic]) -> String {
     }
 }
 
-impl Error {
-    /// Returns what to do next, if that is known.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Files(error) => error.turn(),
+            Self::Invalid(_) | Self::UnknownImage { .. } | Self::NoProject(_) => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
         match self {
             Self::UnknownImage { suggestion: Some(name), .. } => vec![format!("did you mean `{name}`?")],
             Self::UnknownImage { known, .. } if !known.is_empty() => {
@@ -91,18 +96,5 @@ impl Error {
             }
             Self::UnknownImage { .. } | Self::Invalid(_) | Self::Files(_) => Vec::new(),
         }
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Files(error) => error.turn(),
-            Self::Invalid(_) | Self::UnknownImage { .. } | Self::NoProject(_) => Turn::Input,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }

@@ -98,10 +98,16 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Returns advice on how to fix the problem.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            Self::Newer { .. } | Self::Version { .. } | Self::Unsafe { .. } => Turn::Input,
+            Self::WrongDigest { .. } => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
         match self {
             Self::Newer { .. } => vec!["use the newer sockel, or another folder with `--store DIR`".to_owned()],
             Self::Version { path, .. } => vec![format!(
@@ -119,20 +125,6 @@ impl Error {
                 ]
             }
         }
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::File(error) => error.turn(),
-            Self::Newer { .. } | Self::Version { .. } | Self::Unsafe { .. } => Turn::Input,
-            Self::WrongDigest { .. } => Turn::Outside,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }
 

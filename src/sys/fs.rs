@@ -39,26 +39,6 @@ impl Error {
         self.cause.kind() == io::ErrorKind::NotFound
     }
 
-    /// Tells whether a file must change, because it is not there, of another kind, or not what was expected; everything else
-    /// is the disk's.
-    #[must_use]
-    pub fn is_input(&self) -> bool {
-        matches!(
-            self.cause.kind(),
-            io::ErrorKind::NotFound
-                | io::ErrorKind::PermissionDenied
-                | io::ErrorKind::AlreadyExists
-                | io::ErrorKind::NotADirectory
-                | io::ErrorKind::IsADirectory
-                | io::ErrorKind::DirectoryNotEmpty
-                | io::ErrorKind::InvalidFilename
-                | io::ErrorKind::InvalidInput
-                | io::ErrorKind::InvalidData
-                // what is said here: too large, not UTF-8
-                | io::ErrorKind::Other
-        )
-    }
-
     /// Returns the same error once more.
     #[must_use]
     pub(crate) fn again(&self) -> Self {
@@ -80,10 +60,28 @@ impl Error {
     pub fn is_read_only(&self) -> bool {
         self.cause.kind() == io::ErrorKind::ReadOnlyFilesystem
     }
+}
 
-    /// Returns advice on how to fix the problem.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+impl Explain for Error {
+    /// People mend a missing file or a wrong name; everything else is the disk's.
+    fn turn(&self) -> Turn {
+        match self.cause.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            // what is said here: too large, not UTF-8
+            | io::ErrorKind::Other => Turn::Input,
+            _ => Turn::Outside,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
         let hint = if self.is_full() {
             "free space with `sockel cache prune`, or use another disk with `--store DIR`"
         } else if self.is_read_only() {
@@ -92,17 +90,6 @@ impl Error {
             return Vec::new();
         };
         vec![hint.to_owned()]
-    }
-}
-
-impl Explain for Error {
-    /// People mend a missing file or a wrong name; everything else is the disk's.
-    fn turn(&self) -> Turn {
-        if self.is_input() { Turn::Input } else { Turn::Outside }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }
 

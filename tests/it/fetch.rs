@@ -3,6 +3,7 @@
 use crate::archive::http;
 use crate::support::http::Fault;
 use crate::support::http::Server;
+use sockel::fault::Explain;
 use sockel::fetch;
 use sockel::fetch::Fetched;
 use sockel::fetch::WantedPackage;

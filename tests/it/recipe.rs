@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use sockel::fault::Explain;
 use sockel::recipe::Error;
 use sockel::recipe::ImageDefinition;
 use sockel::recipe::RecipeProject;

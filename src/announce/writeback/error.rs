@@ -62,16 +62,16 @@ pub enum Error {
     File(#[from] fs::Error),
 }
 
-impl Error {
-    /// Tells whether the cause is outside of this machine, so that a retry may succeed.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
-        matches!(self, Self::Push { .. })
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::File(error) => error.turn(),
+            Self::Push { .. } => Turn::Outside,
+            _ => Turn::Input,
+        }
     }
 
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+    fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::NoCheckout { .. } => "name a folder of a Git checkout",
             Self::RunsCode { .. } => {
@@ -92,19 +92,5 @@ impl Error {
             Self::Author(_) | Self::Git { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::File(error) => error.turn(),
-            Self::Push { .. } => Turn::Outside,
-            _ => Turn::Input,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }

@@ -189,22 +189,20 @@ impl Error {
     pub fn is_outside(&self) -> bool {
         matches!(self, Self::IndexGone { .. } | Self::Unreachable { .. } | Self::Stale { .. } | Self::Http(_))
     }
+}
 
-    /// Tells whether files of the project or settings must change: key files that cannot be read, or without the key that is
-    /// pinned, certificates, an address.
-    #[must_use]
-    pub fn is_input(&self) -> bool {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
         match self {
-            Self::Signature { cause, .. } => cause.is_input(),
-            Self::Http(error) => error.is_input(),
-            Self::File(error) => error.is_input(),
-            _ => false,
+            // key files that cannot be read, or without the key that is pinned
+            Self::Signature { cause, .. } if cause.is_input() => Turn::Input,
+            Self::Http(error) => error.turn(),
+            Self::File(error) => error.turn(),
+            _ => Turn::Outside,
         }
     }
 
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+    fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Signature { cause: signature::Error::Key(_), .. } => {
                 "write the key file again, from the distribution's own keys, with `gpg --armor --export`"
@@ -234,19 +232,5 @@ impl Error {
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::File(error) => error.turn(),
-            error if error.is_input() => Turn::Input,
-            _ => Turn::Outside,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }

@@ -281,10 +281,23 @@ impl Error {
     pub fn is_ours(&self) -> bool {
         self.turn() != Turn::Outside
     }
+}
 
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Known { cause, .. } => cause.turn(),
+            Self::Http(error) => error.turn(),
+            Self::Malformed { .. }
+            | Self::WrongDigest { .. }
+            | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
+            // A rule of the registry. A bare 412 is one, too: answers to HEAD have no body that could explain it.
+            Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
+            _ => Turn::Input,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Http(error) => return error.hints(),
             Self::File(error) => return error.hints(),
@@ -312,27 +325,6 @@ impl Error {
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        match self {
-            Self::Known { cause, .. } => cause.turn(),
-            // certificates of ours
-            Self::Http(error) if error.is_input() => Turn::Input,
-            Self::Http(_)
-            | Self::Malformed { .. }
-            | Self::WrongDigest { .. }
-            | Self::Refused { status: 408 | 425 | 429 | 500.., .. } => Turn::Outside,
-            // A rule of the registry. A bare 412 is one, too: answers to HEAD have no body that could explain it.
-            Self::Immutable { .. } | Self::Refused { status: 412, .. } => Turn::Policy,
-            _ => Turn::Input,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }
 

@@ -117,42 +117,6 @@ impl Error {
             )
     }
 
-    /// Tells whether a file or a setting of this machine must change, so that another try without that fails as well.
-    #[must_use]
-    pub fn is_input(&self) -> bool {
-        match self {
-            Self::Certificates { .. } | Self::Identity { .. } | Self::ProxyAddress { .. } | Self::Address { .. } => {
-                true
-            }
-            Self::File(error) => error.is_input(),
-            _ => false,
-        }
-    }
-
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Offline { .. } => vec!["run once without `--offline`; what is fetched is kept".to_owned()],
-            Self::Proxy { status: 407, .. } => {
-                vec![
-                    "the proxy wants a login: write it into its address, `http_proxy=http://USER:PASSWORD@HOST:PORT`"
-                        .to_owned(),
-                ]
-            }
-            Self::Proxy { .. } => vec!["name hosts that are reached without a proxy in `no_proxy`".to_owned()],
-            Self::ProxyAddress { .. } => vec!["write it as `http://HOST:PORT`".to_owned()],
-            Self::Unreachable { cause, .. } if is_refused_certificate(cause) => {
-                vec!["the server asks for a client certificate: name another one in the registry file, `client-certificate`".to_owned()]
-            }
-            Self::Unreachable { cause, .. } if cause.contains("certificate") => {
-                vec!["name your organisation's certificate authorities with `--ca-file FILE`".to_owned()]
-            }
-            Self::File(error) => error.hints(),
-            _ => Vec::new(),
-        }
-    }
-
     /// Returns the error of a status. With a proxy in between, nobody can tell which of the two it comes from.
     pub(crate) fn of_status(url: &str, status: u16, proxy: Option<&Url>) -> Self {
         let url = mask(url);
@@ -176,11 +140,35 @@ impl Error {
 
 impl Explain for Error {
     fn turn(&self) -> Turn {
-        if self.is_input() { Turn::Input } else { Turn::Outside }
+        match self {
+            Self::Certificates { .. } | Self::Identity { .. } | Self::ProxyAddress { .. } | Self::Address { .. } => {
+                Turn::Input
+            }
+            Self::File(error) => error.turn(),
+            _ => Turn::Outside,
+        }
     }
 
     fn hints(&self) -> Vec<String> {
-        Self::hints(self)
+        match self {
+            Self::Offline { .. } => vec!["run once without `--offline`; what is fetched is kept".to_owned()],
+            Self::Proxy { status: 407, .. } => {
+                vec![
+                    "the proxy wants a login: write it into its address, `http_proxy=http://USER:PASSWORD@HOST:PORT`"
+                        .to_owned(),
+                ]
+            }
+            Self::Proxy { .. } => vec!["name hosts that are reached without a proxy in `no_proxy`".to_owned()],
+            Self::ProxyAddress { .. } => vec!["write it as `http://HOST:PORT`".to_owned()],
+            Self::Unreachable { cause, .. } if is_refused_certificate(cause) => {
+                vec!["the server asks for a client certificate: name another one in the registry file, `client-certificate`".to_owned()]
+            }
+            Self::Unreachable { cause, .. } if cause.contains("certificate") => {
+                vec!["name your organisation's certificate authorities with `--ca-file FILE`".to_owned()]
+            }
+            Self::File(error) => error.hints(),
+            _ => Vec::new(),
+        }
     }
 }
 

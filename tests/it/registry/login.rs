@@ -14,6 +14,7 @@ use crate::support::registry::Registry as Double;
 use crate::support::registry::Response;
 use crate::support::registry::Tokens;
 use crate::support::registry::Trouble;
+use sockel::fault::Explain;
 use sockel::oci::registry::Error;
 use sockel::oci::registry::PushOutcome;
 use sockel::oci::registry::PushRequest;

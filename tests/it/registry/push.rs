@@ -15,6 +15,7 @@ use crate::support::registry::Response;
 use crate::support::registry::Trouble;
 use rand::Rng;
 use rand::SeedableRng;
+use sockel::fault::Explain;
 use sockel::oci::registry::BlobTotals;
 use sockel::oci::registry::Error;
 use sockel::oci::registry::HarborRefusal;

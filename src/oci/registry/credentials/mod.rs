@@ -131,10 +131,12 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Returns what a person can do about it.
-    #[must_use]
-    pub fn hints(&self) -> Vec<String> {
+impl Explain for Error {
+    fn turn(&self) -> Turn {
+        Turn::Input
+    }
+
+    fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::File(error) => return error.hints(),
             Self::Unsound { .. } => {
@@ -151,16 +153,6 @@ impl Error {
             Self::Helper { .. } => "log in again with the tool that the helper belongs to, or name a robot file",
         };
         vec![hint.to_owned()]
-    }
-}
-
-impl Explain for Error {
-    fn turn(&self) -> Turn {
-        Turn::Input
-    }
-
-    fn hints(&self) -> Vec<String> {
-        Self::hints(self)
     }
 }
 
