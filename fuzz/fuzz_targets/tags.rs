@@ -3,7 +3,7 @@
 #![no_main]
 
 use serde_json::json;
-use sockel::build::Pinned;
+use sockel::lock::LockedImage;
 use sockel::build::record;
 use sockel::lock::file::Lock;
 use sockel::oci::registry::address::check_tag;
@@ -36,7 +36,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let mut last = (Vec::new(), None);
     for lock in &locks {
-        let order = Pinned { definition: &definition, lock };
+        let order = LockedImage { definition: &definition, lock };
         let numbers: Vec<String> = record::version(&order).split('.').map(str::to_owned).collect();
         assert_eq!(numbers.len(), 6, "{numbers:?}");
         assert!(numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())));

@@ -2,7 +2,6 @@
 
 use crate::build::BuildOptions;
 use crate::build::Error;
-use crate::build::Pinned;
 use crate::build::platforms;
 use crate::build::record::SCANNER_FILES;
 use crate::fetch;
@@ -16,6 +15,7 @@ use crate::layer::unpack::StoredDeb;
 use crate::layer::unpack::UnpackedPackage;
 use crate::layer::unpacking::BackgroundUnpacking;
 use crate::layer::write;
+use crate::lock::LockedImage;
 use crate::lock::file::LockedLevel;
 use crate::recipe::ImageDefinition;
 use crate::report::ProgressEvent;
@@ -67,7 +67,7 @@ impl<'a> Levels<'a> {
     /// Fetches all packages that these images need, in parallel; they are unpacked [`BackgroundUnpacking::during`]
     /// the work.
     pub(super) fn prepare(
-        orders: &[&Pinned<'_>],
+        orders: &[&LockedImage<'_>],
         options: &'a BuildOptions,
         contents: &'a ContentReader<'a>,
         http: &HttpClient,
@@ -98,7 +98,7 @@ impl<'a> Levels<'a> {
     }
 
     /// Returns the layers of an image for one platform.
-    pub(super) fn layers(&self, order: &Pinned<'_>, platform: Platform) -> Result<PlatformLayers, Error> {
+    pub(super) fn layers(&self, order: &LockedImage<'_>, platform: Platform) -> Result<PlatformLayers, Error> {
         let debs: Vec<Digest> = order.lock.packages(platform).map(|package| package.sha256).collect();
         let unpacked =
             self.unpacking.wait(&debs).map_err(|cause| layer_error(order.definition, platform, cause.into()))?;
@@ -186,12 +186,12 @@ fn layer_error(definition: &ImageDefinition, platform: Platform, cause: layer::E
 /// # Errors
 /// [`Error::StaleLock`] when lock and definition do not fit, [`Error::Layer`] when paths do not.
 pub fn assemble(
-    order: &Pinned<'_>,
+    order: &LockedImage<'_>,
     platform: Platform,
     unpacked: &BTreeMap<Digest, Arc<UnpackedPackage>>,
     contents: &ContentReader<'_>,
 ) -> Result<Assembled, Error> {
-    let Pinned { definition, lock } = order;
+    let LockedImage { definition, lock } = order;
     let levels = definition.levels_for(platform);
     if levels.len() != lock.levels.len() {
         let cause = format!("{} levels are defined, {} are locked", levels.len(), lock.levels.len());

@@ -30,8 +30,7 @@ use crate::fetch::proof::Prover;
 use crate::image;
 use crate::image::AnnotationSources;
 use crate::layer;
-use crate::lock::file::Lock;
-use crate::lock::proof::LockClaim;
+use crate::lock::LockedImage;
 use crate::oci;
 use crate::recipe::ImageDefinition;
 use crate::recipe::ScriptLedger;
@@ -151,15 +150,6 @@ impl Error {
     }
 }
 
-/// One image to build.
-#[derive(Debug, Clone, Copy)]
-pub struct Pinned<'a> {
-    /// What the recipes say.
-    pub definition: &'a ImageDefinition,
-    /// What was locked.
-    pub lock: &'a Lock,
-}
-
 /// How to build.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
@@ -196,7 +186,7 @@ pub struct BuildEnvironment<'a> {
 /// # Errors
 /// The first failure. Images finished before it stay in the store, and the next run finds them.
 pub fn build(
-    orders: &[Pinned<'_>],
+    orders: &[LockedImage<'_>],
     options: &BuildOptions,
     equipment: BuildEnvironment<'_>,
 ) -> Result<Vec<BuiltImage>, Error> {
@@ -212,7 +202,7 @@ pub fn build(
 
 /// Builds once: finds what is known, proves the locks of the rest, and builds it.
 fn attempt(
-    orders: &[Pinned<'_>],
+    orders: &[LockedImage<'_>],
     options: &BuildOptions,
     equipment: BuildEnvironment<'_>,
 ) -> Result<Vec<BuiltImage>, Error> {
@@ -220,7 +210,7 @@ fn attempt(
 
     // every order gets its place in `done` now, so that a child finds its parent before it, built or found
     let mut done: Vec<BuiltImage> = Vec::new();
-    let mut todo: Vec<(usize, &Pinned<'_>, Digest)> = Vec::new();
+    let mut todo: Vec<(usize, &LockedImage<'_>, Digest)> = Vec::new();
     for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {
         match record::find(&key, options.layers, store) {
             // tags are no part of the key: the image may have been built for other ones
@@ -245,7 +235,7 @@ fn attempt(
     prover.prove(&claims(orders, &needed))?;
 
     // fetch for all images first: downloads run concurrently, and shared packages come once
-    let work: Vec<&Pinned<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
+    let work: Vec<&LockedImage<'_>> = todo.iter().map(|(_, order, _)| *order).collect();
     let contents = ContentReader::new(store);
     let levels = Levels::prepare(&work, options, &contents, http, reporter)?;
 
@@ -261,24 +251,23 @@ fn attempt(
 }
 
 /// Returns the locks of the images that are built, and of all their ancestors.
-fn claims<'a>(orders: &[Pinned<'a>], needed: &BTreeSet<String>) -> Vec<LockClaim<'a>> {
+fn claims<'a>(orders: &[LockedImage<'a>], needed: &BTreeSet<String>) -> Vec<LockedImage<'a>> {
     let mut wanted: BTreeSet<&String> = needed.iter().collect();
     // children come after their parents: going backwards, one pass reaches every ancestor
-    for Pinned { definition, .. } in orders.iter().rev() {
+    for LockedImage { definition, .. } in orders.iter().rev() {
         if wanted.contains(&definition.image) {
             wanted.extend(&definition.parent);
         }
     }
     // found ancestors, too: a child is judged together with its parents
-    let claims = orders.iter().filter(|order| wanted.contains(&order.definition.image));
-    claims.map(|Pinned { definition, lock }| LockClaim { definition, lock }).collect()
+    orders.iter().filter(|order| wanted.contains(&order.definition.image)).copied().collect()
 }
 
 /// Returns the requested ones among the images that are not built yet, and their parents.
-fn needed(todo: &[(usize, &Pinned<'_>, Digest)], requested: &[String]) -> BTreeSet<String> {
+fn needed(todo: &[(usize, &LockedImage<'_>, Digest)], requested: &[String]) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
     // parents come before their children
-    for (_, Pinned { definition, .. }, _) in todo.iter().rev() {
+    for (_, LockedImage { definition, .. }, _) in todo.iter().rev() {
         let is_requested = requested.is_empty() || requested.contains(&definition.image);
         if is_requested || needed.contains(&definition.image) {
             needed.insert(definition.image.clone());
@@ -290,7 +279,7 @@ fn needed(todo: &[(usize, &Pinned<'_>, Digest)], requested: &[String]) -> BTreeS
 
 /// Returns the keys under which these images are known, parents first.
 #[must_use]
-pub fn keys(orders: &[Pinned<'_>], options: &BuildOptions) -> Vec<Digest> {
+pub fn keys(orders: &[LockedImage<'_>], options: &BuildOptions) -> Vec<Digest> {
     let mut keys: Vec<Digest> = Vec::new();
     for order in orders {
         // `keys` ends before this order, so only images before it can be found as its parent
@@ -305,7 +294,7 @@ pub fn keys(orders: &[Pinned<'_>], options: &BuildOptions) -> Vec<Digest> {
 }
 
 /// Returns the parent of an image, where it belongs to the same run.
-fn parent<'a>(order: &Pinned<'_>, done: &'a [BuiltImage]) -> Option<&'a BuiltImage> {
+fn parent<'a>(order: &LockedImage<'_>, done: &'a [BuiltImage]) -> Option<&'a BuiltImage> {
     let name = order.definition.parent.as_ref()?;
     done.iter().find(|built| built.image == *name)
 }
@@ -323,13 +312,13 @@ pub fn platforms(definition: &ImageDefinition, options: &BuildOptions) -> Vec<Pl
 
 /// Builds one image: its layers and documents for every platform, then the index over them.
 fn build_image(
-    order: &Pinned<'_>,
+    order: &LockedImage<'_>,
     options: &BuildOptions,
     key: Digest,
     parent: Option<&BuiltImage>,
     levels: &Levels<'_>,
 ) -> Result<BuiltImage, Error> {
-    let Pinned { definition, lock } = order;
+    let LockedImage { definition, lock } = order;
     let sources = AnnotationSources {
         version: record::version(order),
         epoch: lock.epoch,
@@ -363,13 +352,13 @@ fn build_image(
 
 /// Builds one image for one platform: layers, configuration and manifest.
 fn build_platform(
-    order: &Pinned<'_>,
+    order: &LockedImage<'_>,
     options: &BuildOptions,
     platform: Platform,
     sources: &AnnotationSources,
     levels: &Levels<'_>,
 ) -> Result<BuiltPlatform, Error> {
-    let Pinned { definition, lock } = order;
+    let LockedImage { definition, lock } = order;
     let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
 
     let annotations = image::annotations(definition, sources);

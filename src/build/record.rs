@@ -2,10 +2,10 @@
 
 use crate::build::BuildOptions;
 use crate::build::Error;
-use crate::build::Pinned;
 use crate::build::platforms;
 use crate::image::ImageLayer;
 use crate::layer;
+use crate::lock::LockedImage;
 use crate::recipe::ImageDefinition;
 use crate::store::Store;
 use crate::values::Digest;
@@ -140,8 +140,8 @@ pub(super) fn name(image: &str, tags: &[String]) -> String {
 /// Returns the key under which an image is known: its lock, what its recipes and its base-image file resolve to, its
 /// parent with its name, and how it is built. Where it is published is no part of the key.
 #[must_use]
-pub(super) fn key(order: &Pinned<'_>, options: &BuildOptions, parent: Option<(Digest, String)>) -> Digest {
-    let Pinned { definition, lock } = order;
+pub(super) fn key(order: &LockedImage<'_>, options: &BuildOptions, parent: Option<(Digest, String)>) -> Digest {
+    let LockedImage { definition, lock } = order;
     let platforms: Vec<String> = platforms(definition, options).iter().map(ToString::to_string).collect();
     // the parent's name is written into the child's annotations, so it decides about the child's bytes
     let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
@@ -223,7 +223,7 @@ const VERSION_PARTS: usize = 4;
 /// ignore those with another count of numbers or another text behind a hyphen. It is also the version of the image:
 /// every changed image has one of its own (BSI TR-03183-2 §7, SYS.1.6.A6).
 #[must_use]
-pub fn version(order: &Pinned<'_>) -> String {
+pub fn version(order: &LockedImage<'_>) -> String {
     let software = software_version(order);
 
     // the rest (`+7`, `~rc1`) sorts in ways that no consumer of tags knows
@@ -239,7 +239,7 @@ pub fn version(order: &Pinned<'_>) -> String {
 /// Returns the tags with `{fixed}`, `{version}` and `{date}` filled in; characters that tags cannot have become `-`
 /// (distribution-spec, "Pulling manifests": `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`).
 #[must_use]
-pub fn tags(order: &Pinned<'_>) -> Vec<String> {
+pub fn tags(order: &LockedImage<'_>) -> Vec<String> {
     let date = order.lock.epoch.date();
     let (fixed, software) = (version(order), software_version(order));
 
@@ -264,8 +264,8 @@ fn tag_character(c: char) -> char {
 
 /// Returns the version of the software in the image: the upstream version of the package that the base-image file
 /// names, else the release of the distribution.
-fn software_version(order: &Pinned<'_>) -> String {
-    let Pinned { definition, lock } = order;
+fn software_version(order: &LockedImage<'_>) -> String {
+    let LockedImage { definition, lock } = order;
     let packages = lock.levels.iter().flat_map(|level| level.packages.values()).flatten();
     let named =
         definition.version_of.as_ref().and_then(|name| packages.into_iter().find(|package| package.name == *name));

@@ -11,7 +11,6 @@ use crate::bundle::BundledImage;
 use crate::bundle::BundledIndex;
 use crate::bundle::BundledKey;
 use crate::bundle::BundledPackage;
-use crate::bundle::BundledPin;
 use crate::bundle::BundledPocket;
 use crate::bundle::Error;
 use crate::bundle::PackageProof;
@@ -22,9 +21,11 @@ use crate::fetch::WantedPackage;
 use crate::fetch::archives;
 use crate::fetch::states::FoundState;
 use crate::fetch::states::StateReader;
+use crate::lock::LockedImage;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
 use crate::recipe::ArchiveDefinition;
+use crate::recipe::ImageDefinition;
 use crate::recipe::PocketDefinition;
 use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
@@ -104,7 +105,7 @@ pub(super) fn title(package: &LockedPackage) -> String {
 }
 
 /// Returns the platforms of an image that are wanted; an empty list wants all.
-pub(super) fn platforms(order: &BundledPin<'_>, wanted: &[Platform]) -> Vec<Platform> {
+pub(super) fn platforms(order: &LockedImage<'_>, wanted: &[Platform]) -> Vec<Platform> {
     let own = order.definition.platforms.iter().copied();
     own.filter(|platform| wanted.is_empty() || wanted.contains(platform)).collect()
 }
@@ -114,7 +115,7 @@ pub(super) fn platforms(order: &BundledPin<'_>, wanted: &[Platform]) -> Vec<Plat
 /// # Errors
 /// [`Error::StaleLock`]
 pub(super) fn states<'a>(
-    orders: &[BundledPin<'a>],
+    orders: &[LockedImage<'a>],
     wanted: &[Platform],
 ) -> Result<BTreeMap<StateKey<'a>, GatheredPocket<'a>>, Error> {
     let mut states: BTreeMap<StateKey<'a>, GatheredPocket<'a>> = BTreeMap::new();
@@ -122,7 +123,7 @@ pub(super) fn states<'a>(
         let lock = order.lock;
         let platforms = platforms(order, wanted);
         for locked in &lock.archives {
-            let (archive, pocket) = order.defined(locked)?;
+            let (archive, pocket) = defined(order.definition, locked)?;
 
             // images share most states, and each is read once
             let key = (&*locked.archive, &*locked.pocket, &*locked.suite, locked.inrelease);
@@ -152,31 +153,30 @@ pub(super) fn states<'a>(
     Ok(states)
 }
 
-impl<'a> BundledPin<'a> {
-    /// Returns the archive and pocket of the definition that a locked state belongs to.
-    ///
-    /// # Errors
-    /// [`Error::StaleLock`] when the recipes have changed since.
-    fn defined(&self, locked: &LockedPocket) -> Result<(&'a ArchiveDefinition, &'a PocketDefinition), Error> {
-        let definition = self.definition;
-        let Some(archive) = definition.archives.iter().find(|archive| archive.name == locked.archive) else {
-            let cause = format!("there is no archive `{}`", locked.archive);
-            return Err(Error::StaleLock { image: definition.image.clone(), cause });
-        };
-        let mut pockets = archive.pockets.iter();
-        let Some(pocket) = pockets.find(|pocket| pocket.name == locked.pocket && pocket.suite == locked.suite) else {
-            let cause = format!("there is no pocket `{}` with suite `{}`", locked.title(), locked.suite);
-            return Err(Error::StaleLock { image: definition.image.clone(), cause });
-        };
-        Ok((archive, pocket))
-    }
+/// Returns the archive and pocket of the definition that a locked state belongs to.
+///
+/// # Errors
+/// [`Error::StaleLock`] when the recipes have changed since.
+fn defined<'a>(
+    definition: &'a ImageDefinition,
+    locked: &LockedPocket,
+) -> Result<(&'a ArchiveDefinition, &'a PocketDefinition), Error> {
+    let stale = |cause| Error::StaleLock { image: definition.image.clone(), cause };
+    let archive = definition.archives.iter().find(|archive| archive.name == locked.archive);
+    let archive = archive.ok_or_else(|| stale(format!("there is no archive `{}`", locked.archive)))?;
+
+    let is_it = |pocket: &&PocketDefinition| pocket.name == locked.pocket && pocket.suite == locked.suite;
+    let pocket = archive.pockets.iter().find(is_it);
+    let pocket = pocket
+        .ok_or_else(|| stale(format!("there is no pocket `{}` with suite `{}`", locked.title(), locked.suite)))?;
+    Ok((archive, pocket))
 }
 
 /// Brings everything that these locks name into the store, and lists it.
 ///
 /// # Errors
 /// [`Error`]; what is not proven is not bundled.
-pub fn gather(orders: &[BundledPin<'_>], gathering: &BundleGathering<'_>) -> Result<BundleContents, Error> {
+pub fn gather(orders: &[LockedImage<'_>], gathering: &BundleGathering<'_>) -> Result<BundleContents, Error> {
     let mut contents = BundleContents {
         format: 0,
         images: Vec::new(),
@@ -194,7 +194,7 @@ pub fn gather(orders: &[BundledPin<'_>], gathering: &BundleGathering<'_>) -> Res
     }
 
     for order in orders {
-        let BundledPin { definition, lock } = *order;
+        let LockedImage { definition, lock } = *order;
         let image = lock.image.clone();
         let digest =
             add(lock.to_yaml().as_bytes(), title::lock(&image), BundledFileKind::Lock, gathering.store, &mut contents)?;
@@ -236,7 +236,7 @@ fn list(file: BundledFile, contents: &mut BundleContents) {
 
 /// Fetches and lists all packages, each once.
 fn packages(
-    orders: &[BundledPin<'_>],
+    orders: &[LockedImage<'_>],
     gathering: &BundleGathering<'_>,
     contents: &mut BundleContents,
 ) -> Result<(), Error> {

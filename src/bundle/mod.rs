@@ -71,20 +71,8 @@ pub use write::WrittenBundle;
 pub use write::store;
 pub use write::write;
 
-use crate::lock::file::Lock;
-use crate::recipe::ImageDefinition;
-
 /// `artifactType` of the manifest and media type of its configuration.
 pub const ARTIFACT: &str = "application/vnd.sockel.bundle.v1+json";
 
 /// Name of a bundle in the index of a layout folder.
 pub const REFERENCE: &str = "bundle";
-
-/// An image whose packages are put into a bundle, or taken from one.
-#[derive(Debug, Clone, Copy)]
-pub struct BundledPin<'a> {
-    /// Its definition.
-    pub definition: &'a ImageDefinition,
-    /// Its lock.
-    pub lock: &'a Lock,
-}

@@ -10,22 +10,22 @@ use crate::bundle::BundledFileKind;
 use crate::bundle::BundledIndex;
 use crate::bundle::BundledKey;
 use crate::bundle::BundledPackage;
-use crate::bundle::BundledPin;
 use crate::bundle::BundledPocket;
 use crate::bundle::contents::shown;
 use crate::bundle::gather;
 use crate::bundle::title;
+use crate::lock::LockedImage;
 use crate::lock::file::LockedPackage;
 use crate::values::Digest;
 
 /// Returns the differences between list of contents and project about images, keys and packages.
 pub(super) fn problems<'a>(
     contents: &BundleContents,
-    orders: &[BundledPin<'_>],
+    orders: &[LockedImage<'_>],
     packages: impl Iterator<Item = &'a LockedPackage>,
 ) -> Vec<String> {
     let mut problems = Vec::new();
-    for BundledPin { definition, lock } in orders {
+    for LockedImage { definition, lock } in orders {
         let bundled = contents.images.iter().find(|image| image.image == lock.image);
         let platforms = bundled.map(|image| image.platforms.as_slice()).unwrap_or_default();
         for platform in platforms.iter().filter(|platform| !definition.platforms.contains(platform)) {

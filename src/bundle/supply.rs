@@ -5,7 +5,6 @@ use crate::apt::archive::PastContext;
 use crate::bundle::Bundle;
 use crate::bundle::BundledFile;
 use crate::bundle::BundledFileKind;
-use crate::bundle::BundledPin;
 use crate::bundle::BundledPocket;
 use crate::bundle::Error;
 use crate::bundle::PackageProof;
@@ -15,6 +14,7 @@ use crate::bundle::gather::states;
 use crate::bundle::gather::title;
 use crate::bundle::statement;
 use crate::fetch::Mirrors;
+use crate::lock::LockedImage;
 use crate::lock::file::LockedPackage;
 use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
@@ -65,7 +65,7 @@ pub struct BundleSupply {
 /// [`Error`] for anything that the bundle lacks or that is not proven.
 pub fn supply(
     bundle: &Bundle<'_>,
-    orders: &[BundledPin<'_>],
+    orders: &[LockedImage<'_>],
     supplying: &BundleSupplying<'_>,
 ) -> Result<BundleSupply, Error> {
     same_locks(bundle, orders)?;
@@ -135,9 +135,9 @@ fn warn_of_later(pocket: &BundledPocket, reporter: &dyn ProgressReporter) {
 
 /// Refuses a bundle that names other decisions for an image that is to be built: it lacks packages, or somebody has
 /// changed it.
-fn same_locks(bundle: &Bundle<'_>, orders: &[BundledPin<'_>]) -> Result<(), Error> {
+fn same_locks(bundle: &Bundle<'_>, orders: &[LockedImage<'_>]) -> Result<(), Error> {
     let mut images = Vec::new();
-    for BundledPin { lock, .. } in orders {
+    for LockedImage { lock, .. } in orders {
         // an image that the bundle does not name at all is reported as missing, with all the others
         let bundled = bundle.contents.images.iter().find(|image| image.image == lock.image);
         if bundled.is_some_and(|image| [image.decisions, image.lock] != [lock.digest(); 2]) {
@@ -148,7 +148,7 @@ fn same_locks(bundle: &Bundle<'_>, orders: &[BundledPin<'_>]) -> Result<(), Erro
 }
 
 /// Returns the images and platforms to build that the bundle does not name.
-fn without_image(bundle: &Bundle<'_>, orders: &[BundledPin<'_>], wanted: &[Platform]) -> Vec<String> {
+fn without_image(bundle: &Bundle<'_>, orders: &[LockedImage<'_>], wanted: &[Platform]) -> Vec<String> {
     let mut missing = Vec::new();
     for order in orders {
         let image = &order.lock.image;
@@ -165,7 +165,7 @@ fn without_image(bundle: &Bundle<'_>, orders: &[BundledPin<'_>], wanted: &[Platf
 }
 
 /// Returns every package of the wanted platforms.
-fn needed<'a>(orders: &[BundledPin<'a>], wanted: &[Platform]) -> BTreeMap<Digest, &'a LockedPackage> {
+fn needed<'a>(orders: &[LockedImage<'a>], wanted: &[Platform]) -> BTreeMap<Digest, &'a LockedPackage> {
     let mut packages = BTreeMap::new();
     for order in orders {
         let lock = order.lock;

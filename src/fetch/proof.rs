@@ -10,8 +10,8 @@ use crate::fetch::Mirrors;
 use crate::fetch::states::LockedArchives;
 use crate::fetch::states::StateReader;
 use crate::lock;
+use crate::lock::LockedImage;
 use crate::lock::proof;
-use crate::lock::proof::LockClaim;
 use crate::lock::proof::LockProof;
 use crate::lock::proof::ProofDoubt;
 use crate::recipe::ScriptLedger;
@@ -74,7 +74,7 @@ impl Prover<'_> {
     ///
     /// # Errors
     /// [`Error::Unproven`] with every lock that is not proven.
-    pub fn prove(&self, claims: &[LockClaim<'_>]) -> Result<Vec<LockProof>, Error> {
+    pub fn prove(&self, claims: &[LockedImage<'_>]) -> Result<Vec<LockProof>, Error> {
         let keys: Vec<Digest> = keys(claims, self.ledger, self.engine);
         // all or none: a child is judged together with its parents
         let known: Vec<Option<LockProof>> = keys.iter().map(|key| self.store.result(RECORD, key)).collect();
@@ -103,7 +103,7 @@ impl Prover<'_> {
     }
 
     /// Reports a lock whose own states nobody has any more.
-    fn tell(&self, claim: &LockClaim<'_>, proof: &LockProof) {
+    fn tell(&self, claim: &LockedImage<'_>, proof: &LockProof) {
         if !proof.later.is_empty() {
             let (image, pockets) = (&claim.definition.image, proof.later.join(", "));
             let text =
@@ -114,13 +114,13 @@ impl Prover<'_> {
 }
 
 /// Returns the keys under which proofs are remembered. A child's depends on those of its parents.
-fn keys(claims: &[LockClaim<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Digest> {
+fn keys(claims: &[LockedImage<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<Digest> {
     let ledger = ledger.identity();
 
     // parents come first, so that a child finds the key of its parent
     let mut keys: BTreeMap<&String, Digest> = BTreeMap::new();
     let mut all = Vec::new();
-    for LockClaim { definition, lock } in claims {
+    for LockedImage { definition, lock } in claims {
         let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent));
         let text = format!(
             "proof {RULES} {engine} {ledger}\n{}\n{}\n{}",

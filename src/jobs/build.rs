@@ -14,7 +14,7 @@ use crate::jobs::bundle;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Relock;
 use crate::jobs::workspace::Workspace;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
 use crate::recipe::ScriptLedger;
@@ -96,10 +96,12 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
         ..session.build_options(LayerLocation::Here)
     };
     let offline = match &request.bundle {
-        Some(bundle) => Some(bundle::supply(bundle, &pinned(&definitions, &locks), &request.platforms, session)?),
+        Some(bundle) => {
+            Some(bundle::supply(bundle, &locked_images(&definitions, &locks), &request.platforms, session)?)
+        }
         None => {
             let target = PublishTarget::open(None, session)?;
-            target.take_from_cache(&pinned(&definitions, &locks), &options, true)?;
+            target.take_from_cache(&locked_images(&definitions, &locks), &options, true)?;
             None
         }
     };
@@ -197,7 +199,7 @@ impl BuildAttempt<'_> {
         let http = self.http.as_ref().unwrap_or(self.session.http());
         let equipment =
             BuildEnvironment { store: self.store, http, ledger: self.ledger, reporter: self.session.reporter() };
-        build::build(&pinned(self.definitions, locks), &self.options, equipment)
+        build::build(&locked_images(self.definitions, locks), &self.options, equipment)
     }
 
     fn write(&self, output: &Output, built: &[BuiltImage], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {

@@ -1,6 +1,5 @@
 //! The job `bundle`: everything that a build needs as one OCI artifact; and the way back, for jobs that build from one.
 
-use crate::build;
 use crate::bundle;
 use crate::bundle::BundleContents;
 use crate::bundle::BundleGathering;
@@ -8,14 +7,14 @@ use crate::bundle::BundleLocation;
 use crate::bundle::BundleSource;
 use crate::bundle::BundleSupply;
 use crate::bundle::BundleSupplying;
-use crate::bundle::BundledPin;
 use crate::bundle::WrittenBundle;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
+use crate::lock::LockedImage;
 use crate::oci::registry::PushOutcome;
 use crate::oci::registry::PushRequest;
 use crate::oci::registry::address::ImageLocation;
@@ -69,7 +68,7 @@ pub fn run(request: &BundleRequest, session: &Session) -> Result<BundleOutcome, 
         now: clock::now(),
         reporter: session.reporter(),
     };
-    let contents = bundle::gather(&bundled(&pinned(&definitions, &locks)), &gathering)?;
+    let contents = bundle::gather(&locked_images(&definitions, &locks), &gathering)?;
 
     let written = bundle::store(&contents, store)?;
     let pushed = match &request.output {
@@ -87,7 +86,7 @@ pub fn run(request: &BundleRequest, session: &Session) -> Result<BundleOutcome, 
 /// everything, so that nothing else can be used.
 pub(crate) fn supply(
     place: &BundleLocation,
-    orders: &[build::Pinned<'_>],
+    orders: &[LockedImage<'_>],
     platforms: &[Platform],
     session: &Session,
 ) -> Result<HttpClient, Error> {
@@ -110,18 +109,14 @@ pub(crate) fn supply(
 
 fn take(
     source: BundleSource<'_>,
-    orders: &[build::Pinned<'_>],
+    orders: &[LockedImage<'_>],
     platforms: &[Platform],
     session: &Session,
 ) -> Result<BundleSupply, Error> {
     let (store, reporter) = (session.store()?, session.reporter());
     let bundle = bundle::open(source, store, reporter)?;
     let supplying = BundleSupplying { store, platforms, now: clock::now(), reporter };
-    Ok(bundle::supply(&bundle, &bundled(orders), &supplying)?)
-}
-
-fn bundled<'a>(orders: &[build::Pinned<'a>]) -> Vec<BundledPin<'a>> {
-    orders.iter().map(|order| BundledPin { definition: order.definition, lock: order.lock }).collect()
+    Ok(bundle::supply(&bundle, orders, &supplying)?)
 }
 
 /// Opens the registry that an address names, as the place where the bundle goes or comes from; returns it with the

@@ -7,7 +7,7 @@ use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
 use crate::layer;
 use crate::lock::file::Lock;
 use crate::shared;
@@ -57,7 +57,7 @@ pub fn prune_shared(days: u32, session: &Session) -> Result<shared::PrunedEntrie
         return Err(Error::input("cannot prune the shared cache: the registry file names none")
             .hint("give `cache: { repository: NAME }` and a `target` that is a registry"));
     };
-    let keys = build::keys(&pinned(&definitions, &locks), &session.build_options(LayerLocation::Here));
+    let keys = build::keys(&locked_images(&definitions, &locks), &session.build_options(LayerLocation::Here));
     let locks: Vec<&Lock> = locks.values().collect();
     let limit = Epoch(clock::now().0 - i64::from(days) * i64::from(DAY));
     Ok(session.http().block_on(cache.prune(&keys, &locks, limit))??)

@@ -3,13 +3,13 @@
 use crate::build;
 use crate::build::BuiltImage;
 use crate::build::LayerLocation;
-use crate::build::Pinned;
 use crate::build::record;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
+use crate::lock::LockedImage;
 use crate::oci::registry::RegistryClient;
 use crate::plan::BuildPlan;
 use crate::plan::PlanCandidate;
@@ -46,7 +46,7 @@ pub fn run(request: &PlanRequest, session: &Session) -> Result<BuildPlan, Error>
     let locks = workspace.fresh_locks(&definitions)?;
 
     // keys are those of `publish`, whose jobs these will be
-    let orders = pinned(&definitions, &locks);
+    let orders = locked_images(&definitions, &locks);
     let options = session.build_options(if request.published { target.layers() } else { LayerLocation::Here });
     if request.published {
         target.take_from_cache(&orders, &options, false)?;
@@ -77,7 +77,7 @@ pub fn run(request: &PlanRequest, session: &Session) -> Result<BuildPlan, Error>
 /// Asks the registry for every image's tags. An image whose digest is not known here is recognised by the lock and the
 /// base image that the published one names.
 fn published(
-    orders: &[Pinned<'_>],
+    orders: &[LockedImage<'_>],
     known: &[Option<BuiltImage>],
     target: &PublishTarget<'_>,
     session: &Session,
@@ -89,7 +89,7 @@ fn published(
 
     let mut digests: BTreeMap<&str, Digest> = BTreeMap::new();
     let mut done = Vec::new();
-    let all: Vec<(&Pinned<'_>, &Option<BuiltImage>)> = orders.iter().zip(known).collect();
+    let all: Vec<(&LockedImage<'_>, &Option<BuiltImage>)> = orders.iter().zip(known).collect();
     for chunk in all.chunks(AT_ONCE) {
         let lookups = chunk.iter().map(|(order, built)| look_up(registry, &prefix, order, built.as_ref()));
         let found = session.http().block_on(futures_util::future::join_all(lookups))?;
@@ -122,7 +122,7 @@ struct PublishedImage {
 async fn look_up(
     registry: &RegistryClient,
     prefix: &str,
-    order: &Pinned<'_>,
+    order: &LockedImage<'_>,
     built: Option<&BuiltImage>,
 ) -> Result<Option<PublishedImage>, Error> {
     let repository = publish::within(prefix, &order.definition.publish.repository);
@@ -149,7 +149,7 @@ async fn look_up(
 }
 
 /// Returns the base image that an index names, if the index is of this lock and version.
-fn base_if_same(index: &[u8], order: &Pinned<'_>) -> Option<Option<Digest>> {
+fn base_if_same(index: &[u8], order: &LockedImage<'_>) -> Option<Option<Digest>> {
     let index: serde_json::Value = serde_json::from_slice(index).ok()?;
     let is_same = annotation(&index, "io.sockel.lock") == Some(order.lock.digest().to_string().as_str())
         && annotation(&index, "org.opencontainers.image.version") == Some(record::version(order).as_str());

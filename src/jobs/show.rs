@@ -2,16 +2,16 @@
 
 use crate::build;
 use crate::build::LayerLocation;
-use crate::build::Pinned;
 use crate::build::record;
 use crate::image::ImageLayer;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
 use crate::layer::unpack;
 use crate::layer::unpack::UnpackedPackage;
+use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
 use crate::store::Store;
@@ -65,7 +65,7 @@ pub fn run(request: &ShowRequest, session: &Session) -> Result<ShowOutcome, Erro
     let definitions = workspace.definitions(std::slice::from_ref(&request.image))?;
     let locks = locks(&workspace, &definitions)?;
 
-    let orders = pinned(&definitions, &locks);
+    let orders = locked_images(&definitions, &locks);
     let order = orders.iter().find(|order| order.definition.image == request.image);
     let order = order.expect("definitions contain the image that was asked for, and every one has a lock");
     let platform = platform(request, order.definition)?;
@@ -110,8 +110,8 @@ fn not_built(image: &str) -> Error {
 
 /// Returns the layers from the bottom up, as they were built last with this lock.
 fn layers(
-    orders: &[Pinned<'_>],
-    wanted: &Pinned<'_>,
+    orders: &[LockedImage<'_>],
+    wanted: &LockedImage<'_>,
     platform: Platform,
     session: &Session,
 ) -> Result<Vec<ImageLayer>, Error> {
@@ -135,7 +135,7 @@ fn layers(
 }
 
 /// Returns every path of the image.
-fn entries(order: &Pinned<'_>, platform: Platform, store: &Store) -> Result<Vec<TreeEntry>, Error> {
+fn entries(order: &LockedImage<'_>, platform: Platform, store: &Store) -> Result<Vec<TreeEntry>, Error> {
     let unpacked = unpacked(order.lock, platform, store).ok_or_else(|| not_built(&order.definition.image))?;
     let assembled = build::assemble(order, platform, &unpacked, &ContentReader::new(store))?;
     Ok(assembled.whole.iter().cloned().collect())

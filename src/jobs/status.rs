@@ -2,7 +2,6 @@
 
 use crate::build;
 use crate::build::LayerLocation;
-use crate::build::Pinned;
 use crate::build::record;
 use crate::due;
 use crate::due::Due;
@@ -11,7 +10,8 @@ use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::is_asked_for;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
+use crate::lock::LockedImage;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::update::memory::RememberedUpdate;
@@ -63,7 +63,7 @@ pub fn run(request: &StatusRequest, session: &Session) -> Result<StatusOutcome, 
     let store = session.store()?;
     let project = fs::absolute(&session.options().directory)?;
     let memory = UpdateMemory { store, project: &project };
-    let orders = pinned(&definitions, &locks);
+    let orders = locked_images(&definitions, &locks);
     let keys = build::keys(&orders, &session.build_options(LayerLocation::Here));
 
     let time = clock::now();
@@ -80,7 +80,7 @@ pub fn run(request: &StatusRequest, session: &Session) -> Result<StatusOutcome, 
     Ok(StatusOutcome { time, distro_info_data: due::release::DATA, images })
 }
 
-fn past(order: &Pinned<'_>, memory: UpdateMemory<'_>) -> ImageHistory {
+fn past(order: &LockedImage<'_>, memory: UpdateMemory<'_>) -> ImageHistory {
     let RememberedUpdate { looked, urgent_since } = memory.seen(&order.definition.image);
     ImageHistory { locked: order.lock.epoch, looked, urgent_since }
 }

@@ -3,7 +3,6 @@
 use crate::build;
 use crate::build::BuiltImage;
 use crate::build::LayerLocation;
-use crate::build::Pinned;
 use crate::build::output;
 use crate::build::output::Output;
 use crate::build::record;
@@ -11,6 +10,7 @@ use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::connections::Connections;
 use crate::jobs::workspace::is_asked_for;
+use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::oci::registry::RegistryClient;
 use crate::oci::registry::address::ImageLocation;
@@ -141,7 +141,7 @@ impl<'a> PublishTarget<'a> {
     /// Brings what other machines have built into the store: their records alone, or with the layers' bytes.
     pub(crate) fn take_from_cache(
         &self,
-        orders: &[Pinned<'_>],
+        orders: &[LockedImage<'_>],
         options: &build::BuildOptions,
         with_layers: bool,
     ) -> Result<(), Error> {

@@ -12,9 +12,9 @@ use crate::layer::ENGINE_FORMAT;
 use crate::lock;
 use crate::lock::LockInput;
 use crate::lock::LockOutcome;
+use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::lock::file::file_of;
-use crate::lock::proof::LockClaim;
 use crate::lock::verify::verify;
 use crate::recipe::ImageDefinition;
 use crate::recipe::RecipeProject;
@@ -172,11 +172,7 @@ impl<'a> Workspace<'a> {
             now: clock::now(),
             reporter: self.session.reporter(),
         };
-        let claims: Vec<LockClaim<'_>> = definitions
-            .iter()
-            .filter_map(|definition| Some(LockClaim { definition, lock: locks.get(&definition.image)? }))
-            .collect();
-        prover.prove(&claims)?;
+        prover.prove(&locked_images(definitions, locks))?;
         Ok(())
     }
 
@@ -287,14 +283,12 @@ pub(crate) fn lock_path(directory: &Path, image: &str) -> PathBuf {
 }
 
 /// Puts each definition together with its lock; those without one are left out.
-pub(crate) fn pinned<'a>(
-    definitions: &'a [ImageDefinition],
+pub(crate) fn locked_images<'a>(
+    definitions: impl IntoIterator<Item = &'a ImageDefinition>,
     locks: &'a BTreeMap<String, Lock>,
-) -> Vec<build::Pinned<'a>> {
-    definitions
-        .iter()
-        .filter_map(|definition| Some(build::Pinned { definition, lock: locks.get(&definition.image)? }))
-        .collect()
+) -> Vec<LockedImage<'a>> {
+    let pair = |definition: &'a ImageDefinition| Some(LockedImage { definition, lock: locks.get(&definition.image)? });
+    definitions.into_iter().filter_map(pair).collect()
 }
 
 /// Tells whether an image is among those asked for; none named means all.

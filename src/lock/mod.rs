@@ -33,7 +33,18 @@ pub use outcome::Results;
 use crate::fault::AnyError;
 use crate::fault::Explain;
 use crate::fault::Turn;
+use crate::lock::file::Lock;
+use crate::recipe::ImageDefinition;
 use crate::values::Platform;
+
+/// An image with its lock: to prove, to bundle or to build.
+#[derive(Debug, Clone, Copy)]
+pub struct LockedImage<'a> {
+    /// What the recipes say.
+    pub definition: &'a ImageDefinition,
+    /// What was locked.
+    pub lock: &'a Lock,
+}
 
 /// Why a lock cannot be read or made.
 #[derive(Debug, thiserror::Error)]

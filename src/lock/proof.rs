@@ -25,6 +25,7 @@ use crate::fault::Turn;
 use crate::lock::ArchiveAccess;
 use crate::lock::Error;
 use crate::lock::LockInput;
+use crate::lock::LockedImage;
 use crate::lock::diff::diff;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
@@ -48,15 +49,6 @@ use std::collections::BTreeSet;
 /// How many seconds the date of a lost state may lie before the later state that proves the lock. Nobody can prove that
 /// date, and on a machine with an empty store it is the only protection against older archives.
 const LONGEST_AGO: i64 = 400 * 86_400;
-
-/// A lock to prove, with its definition.
-#[derive(Debug, Clone, Copy)]
-pub struct LockClaim<'a> {
-    /// What the recipes say.
-    pub definition: &'a ImageDefinition,
-    /// What was locked.
-    pub lock: &'a Lock,
-}
 
 /// The proof of a lock: the states that it was derived from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +93,7 @@ impl ProofDoubt {
 
 /// Proves locks, parents before their children, and returns the result of each, in the same order.
 pub fn prove(
-    claims: &[LockClaim<'_>],
+    claims: &[LockedImage<'_>],
     ledger: &ScriptLedger,
     engine: u32,
     outside: &dyn ArchiveAccess,
@@ -146,7 +138,7 @@ pub fn prove(
 }
 
 /// Tells whether two locks were chosen from the same archives in the same state.
-fn same_states(claim: &LockClaim<'_>, other: &LockClaim<'_>) -> bool {
+fn same_states(claim: &LockedImage<'_>, other: &LockedImage<'_>) -> bool {
     claim.lock.newest_states().eq(other.lock.newest_states()) && claim.definition.archives == other.definition.archives
 }
 
@@ -159,12 +151,12 @@ struct ProofArchives<'r> {
 
 /// Derives one lock again and compares the two.
 fn prove_one<'a>(
-    claim: &LockClaim<'a>,
+    claim: &LockedImage<'a>,
     images: LockInput<'a>,
     archives: &ProofArchives<'_>,
     past: &mut EarlierLocks<'a>,
 ) -> Result<LockProof, ProofDoubt> {
-    let LockClaim { definition, lock } = *claim;
+    let LockedImage { definition, lock } = *claim;
     let ProofArchives { opened, universes, outside } = *archives;
     let below = definition.parent.as_ref().and_then(|parent| images.previous.get(parent));
 
@@ -317,7 +309,7 @@ fn without_place(level: &LockedLevel) -> LockedLevel {
 
 /// Refuses locks whose parent is not proven: a child's proof takes its lower levels from the parent's lock.
 fn with_parents(
-    claims: &[LockClaim<'_>],
+    claims: &[LockedImage<'_>],
     results: Vec<Result<LockProof, ProofDoubt>>,
 ) -> Vec<Result<LockProof, ProofDoubt>> {
     // parents come first, so doubt reaches all descendants in one pass

@@ -11,7 +11,7 @@ use sockel::bundle;
 use sockel::bundle::BundleContents;
 use sockel::bundle::BundleSource;
 use sockel::bundle::BundleSupplying;
-use sockel::bundle::BundledPin;
+use sockel::lock::LockedImage;
 use sockel::lock::file::Lock;
 use sockel::oci;
 use sockel::recipe;
@@ -41,7 +41,8 @@ impl Victim<'_> {
             Ok(bundle) => bundle,
             Err(error) => return Some(error.to_string()),
         };
-        let orders = self.definitions.iter().zip(&self.locks).map(|(definition, lock)| BundledPin { definition, lock });
+        let orders =
+            self.definitions.iter().zip(&self.locks).map(|(definition, lock)| LockedImage { definition, lock });
         let supplying = BundleSupplying { store: &store, platforms: &[], now: clock::now(), reporter: &reporter };
         bundle::supply(&bundle, &orders.collect::<Vec<_>>(), &supplying).err().map(|error| error.to_string())
     }

@@ -13,8 +13,8 @@ use crate::support::registry::Registry;
 use sockel::fetch::Mirrors;
 use sockel::fetch::proof::Prover;
 use sockel::layer::ENGINE_FORMAT;
+use sockel::lock::LockedImage;
 use sockel::lock::file::Lock;
-use sockel::lock::proof::LockClaim;
 use sockel::lock::proof::judge;
 use sockel::lock::verify::verify;
 use sockel::recipe;
@@ -83,7 +83,7 @@ impl Given {
         let (ledger, engine, reporter) = (&self.ledger, ENGINE_FORMAT, &EventRecorder::default());
         let prover = Prover { http: &http, store, mirrors: &mirrors, ledger, engine, now: clock::now(), reporter };
         let claims =
-            self.definitions.iter().map(|definition| LockClaim { definition, lock: &locks[&definition.image] });
+            self.definitions.iter().map(|definition| LockedImage { definition, lock: &locks[&definition.image] });
         prover.prove(&claims.collect::<Vec<_>>()).is_ok()
     }
 }

@@ -9,9 +9,9 @@ mod edits;
 use sockel::fetch::Mirrors;
 use sockel::fetch::proof::Prover;
 use sockel::layer::ENGINE_FORMAT;
+use sockel::lock::LockedImage;
 use sockel::lock::file::Lock;
 use sockel::lock::file::LockedPackage;
-use sockel::lock::proof::LockClaim;
 use sockel::lock::proof::judge;
 use sockel::lock::verify::verify;
 use sockel::recipe::RecipeProject;
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
     let (http, mirrors) = (HttpClient::new(http::HttpOptions::usual(false, None)), Mirrors::default());
     let (engine, now, reporter) = (ENGINE_FORMAT, clock::now(), &EventRecorder::default());
     let prover = Prover { http: &http, store: &store, mirrors: &mirrors, ledger: &ledger, engine, now, reporter };
-    let claims: Vec<LockClaim<'_>> =
-        definitions.iter().map(|definition| LockClaim { definition, lock: &locks[&definition.image] }).collect();
+    let claims: Vec<LockedImage<'_>> =
+        definitions.iter().map(|definition| LockedImage { definition, lock: &locks[&definition.image] }).collect();
     if let Err(error) = prover.prove(&claims) {
         println!("the locks themselves are not proven: {error}");
         return ExitCode::FAILURE;

@@ -1,6 +1,5 @@
 //! What `show` answers, for people and as JSON.
 
-use crate::build::Pinned;
 use crate::build::record;
 use crate::cli::Context;
 use crate::cli::failure::Failure;
@@ -10,6 +9,7 @@ use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::image::ImageLayer;
 use crate::jobs::show::ShowOutcome;
+use crate::lock::LockedImage;
 use crate::lock::file::LockedPackage;
 use crate::tree::EntryKind;
 use crate::tree::TreeEntry;
@@ -55,7 +55,7 @@ impl<'a> ShowAnswer<'a> {
     /// Answers with what the job found.
     pub(super) fn new(outcome: &'a ShowOutcome, packages: bool) -> Self {
         let ShowOutcome { definition, lock, platform, layers, path, largest } = outcome;
-        let (order, platform) = (Pinned { definition, lock }, *platform);
+        let (order, platform) = (LockedImage { definition, lock }, *platform);
         let levels = lock.levels.iter().map(|level| {
             let packages = level.packages.get(&platform).map_or(&[][..], Vec::as_slice);
             let download_size = packages.iter().map(|package| package.size).sum();

@@ -10,7 +10,6 @@ use crate::announce::writeback::WriteBackImage;
 use crate::announce::writeback::WriteBackResult;
 use crate::build;
 use crate::build::BuiltImage;
-use crate::build::Pinned;
 use crate::bundle::BundleLocation;
 use crate::jobs::Error;
 use crate::jobs::Session;
@@ -20,7 +19,8 @@ use crate::jobs::target::Delivery;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::is_asked_for;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
+use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::oci::registry::address::ImageLocation;
 use crate::publish;
@@ -105,7 +105,7 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
     let locks = workspace.fresh_locks(&definitions)?;
 
     // everything is built before anything is sent
-    let orders = pinned(&definitions, &locks);
+    let orders = locked_images(&definitions, &locks);
     let building = PublishBuild {
         request,
         target: &target,
@@ -143,7 +143,7 @@ struct PublishBuild<'a> {
     workspace: &'a Workspace<'a>,
     definitions: &'a [ImageDefinition],
     locks: &'a BTreeMap<String, Lock>,
-    orders: &'a [Pinned<'a>],
+    orders: &'a [LockedImage<'a>],
     session: &'a Session,
 }
 

@@ -12,7 +12,8 @@ use crate::jobs::publish::by_name;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::update::Worker;
 use crate::jobs::workspace::is_asked_for;
-use crate::jobs::workspace::pinned;
+use crate::jobs::workspace::locked_images;
+use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
 use crate::recipe::ScriptLedger;
@@ -76,7 +77,7 @@ impl<'a> UpdateBuilder<'a> {
     /// Returns the images that the store has for these locks.
     pub(crate) fn known(&self, locks: &BTreeMap<String, Lock>) -> Result<BTreeMap<String, BuiltImage>, Error> {
         let store = self.session.store()?;
-        let keys = build::keys(&pinned(&self.definitions, locks), &self.options());
+        let keys = build::keys(&locked_images(&self.definitions, locks), &self.options());
         Ok(by_name(keys.iter().filter_map(|key| record::find(key, self.layers, store)).collect()))
     }
 
@@ -86,20 +87,19 @@ impl<'a> UpdateBuilder<'a> {
         target: &PublishTarget<'_>,
         locks: &BTreeMap<String, Lock>,
     ) -> Result<(), Error> {
-        target.take_from_cache(&pinned(&self.definitions, locks), &self.options(), false)
+        target.take_from_cache(&locked_images(&self.definitions, locks), &self.options(), false)
     }
 
     /// Builds all images that have a lock, as far as that is possible.
     pub(crate) fn build_each(&self, locks: &BTreeMap<String, Lock>) -> BuildResults {
-        let locked: Vec<&ImageDefinition> =
-            self.definitions.iter().filter(|definition| locks.contains_key(&definition.image)).collect();
+        let orders = locked_images(&self.definitions, locks);
         let mut results = BuildResults { built: BTreeMap::new(), failed: BTreeMap::new() };
 
-        if let Ok(built) = self.build(&locked, locks) {
+        if let Ok(built) = self.build(&orders) {
             results.built = by_name(built);
         } else {
             // what is finished is found in the store, so looking for the one that fails costs little
-            for definition in locked {
+            for LockedImage { definition, .. } in orders {
                 match self.build_one(definition, locks, &results.failed) {
                     Ok(built) => results.built.extend(by_name(built)),
                     Err(error) => drop(results.failed.insert(definition.image.clone(), error)),
@@ -122,23 +122,14 @@ impl<'a> UpdateBuilder<'a> {
         if let Some(parent) = definition.parent.as_ref().filter(|parent| failed.contains_key(*parent)) {
             return Err(Error::input(format!("cannot build image `{}`: `{parent}` is not built", definition.image)));
         }
-        let mut line = with_parents(&self.definitions, &[&definition.image]);
-        line.retain(|definition| locks.contains_key(&definition.image));
-        self.build(&line, locks)
+        let line = with_parents(&self.definitions, &[&definition.image]);
+        self.build(&locked_images(line, locks))
     }
 
-    fn build(
-        &self,
-        definitions: &[&ImageDefinition],
-        locks: &BTreeMap<String, Lock>,
-    ) -> Result<Vec<BuiltImage>, Error> {
-        let orders: Vec<build::Pinned<'_>> = definitions
-            .iter()
-            .filter_map(|definition| Some(build::Pinned { definition, lock: locks.get(&definition.image)? }))
-            .collect();
+    fn build(&self, orders: &[LockedImage<'_>]) -> Result<Vec<BuiltImage>, Error> {
         let equipment = self.session.equipment(self.session.http(), self.ledger)?;
         // these locks were chosen in this run
-        Ok(build::build(&orders, &self.options(), equipment).map_err(still_listed)?)
+        Ok(build::build(orders, &self.options(), equipment).map_err(still_listed)?)
     }
 }
 
