@@ -39,6 +39,15 @@ pub trait Explain: std::error::Error {
 
     /// Notes that the archives' newest index lists what they do not have: then a new lock does not help.
     fn note_still_listed(&mut self) {}
+
+    /// Returns the error with that note: for packages that were chosen from an index that was read just now.
+    fn still_listed(mut self) -> Self
+    where
+        Self: Sized,
+    {
+        self.note_still_listed();
+        self
+    }
 }
 
 /// Any explained error, where a stage hands on what its caller brought and need not know its type.

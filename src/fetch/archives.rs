@@ -105,14 +105,8 @@ impl ArchiveAccess for OnlineArchives<'_> {
     fn read(&self, needed: &[NeededPackage<'_>]) -> Result<BTreeMap<Digest, PackageContent>, lock::Error> {
         // no snapshot service: today's archives list these packages, and one that they do not have is a fault to report
         control::read(needed, |needed| wanted(needed, self.mirrors, None), self.store, self.http, self.reporter)
-            .map_err(just_listed)
+            .map_err(Explain::still_listed)
     }
-}
-
-/// Notes in the error that the missing packages are in the newest index, so that locking again would not help.
-fn just_listed(mut error: lock::Error) -> lock::Error {
-    error.note_still_listed();
-    error
 }
 
 /// Returns what has to be fetched to read a package. With a `time`, the archive's snapshot service at that time is

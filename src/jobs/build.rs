@@ -17,9 +17,7 @@ use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::locked_images;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
-use crate::recipe::ScriptLedger;
-use crate::store::Store;
-use crate::sys::http::HttpClient;
+use crate::report::ProgressEvent;
 use crate::tree::compress::Compression;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -95,6 +93,7 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
         platforms: request.platforms.clone(),
         ..session.build_options(LayerLocation::Here)
     };
+    // with a bundle, a network that refuses everything
     let offline = match &request.bundle {
         Some(bundle) => {
             Some(bundle::supply(bundle, &locked_images(&definitions, &locks), &request.platforms, session)?)
@@ -105,14 +104,9 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
             None
         }
     };
-    let building = BuildAttempt {
-        store: session.store()?,
-        ledger: workspace.ledger()?,
-        definitions: &definitions,
-        options,
-        http: offline,
-        session,
-    };
+    let http = offline.as_ref().unwrap_or(session.http());
+    let equipment = session.equipment(http, workspace.ledger()?)?;
+    let building = BuildAttempt { definitions: &definitions, options, equipment };
 
     let built = match building.build(&locks) {
         Err(error) if request.locks == LockUse::Refresh && error.asks_for_new_lock() => {
@@ -121,7 +115,7 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
             let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
             workspace.renew(&definitions, &mut locks, &how)?;
             // these locks were chosen from an index that was read just now
-            building.build(&locks).map_err(still_listed)?
+            building.build(&locks).map_err(Explain::still_listed)?
         }
         built => built.map_err(|error| workspace.explained(error, &definitions, &locks))?,
     };
@@ -130,12 +124,6 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
         building.write(output, &built, &locks)?;
     }
     Ok(BuildOutcome { images: built, outputs })
-}
-
-/// Notes that packages that are gone were chosen from an index that was read just now.
-pub(crate) fn still_listed(mut error: build::Error) -> build::Error {
-    error.note_still_listed();
-    error
 }
 
 /// Returns where to write. A checkout must not choose another folder by a link named `out`.
@@ -185,30 +173,24 @@ fn locks(
 
 /// A build that may have to be repeated: with new locks, or because something in the store was damaged.
 struct BuildAttempt<'a> {
-    store: &'a Store,
-    ledger: &'a ScriptLedger,
     definitions: &'a [ImageDefinition],
     options: build::BuildOptions,
-    /// With a bundle, a network that refuses everything; otherwise the session's own.
-    http: Option<HttpClient>,
-    session: &'a Session,
+    equipment: BuildEnvironment<'a>,
 }
 
 impl BuildAttempt<'_> {
     fn build(&self, locks: &BTreeMap<String, Lock>) -> Result<Vec<BuiltImage>, build::Error> {
-        let http = self.http.as_ref().unwrap_or(self.session.http());
-        let equipment =
-            BuildEnvironment { store: self.store, http, ledger: self.ledger, reporter: self.session.reporter() };
-        build::build(&locked_images(self.definitions, locks), &self.options, equipment)
+        build::build(&locked_images(self.definitions, locks), &self.options, self.equipment)
     }
 
     fn write(&self, output: &Output, built: &[BuiltImage], locks: &BTreeMap<String, Lock>) -> Result<(), Error> {
-        match output::write(output, built, self.store) {
+        let BuildEnvironment { store, reporter, .. } = self.equipment;
+        match output::write(output, built, store) {
             // the damaged part was taken out of the store, so another build makes it again
             Err(error) if error.is_damage() => {
-                self.session.warn(format!("{error}: making it again"));
+                reporter.event(ProgressEvent::Warning(format!("{error}: making it again")));
                 self.build(locks)?;
-                Ok(output::write(output, built, self.store)?)
+                Ok(output::write(output, built, store)?)
             }
             written => Ok(written?),
         }

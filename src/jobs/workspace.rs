@@ -189,7 +189,7 @@ impl<'a> Workspace<'a> {
     /// and choosing again would lead in a circle.
     pub(crate) fn explained(
         &self,
-        mut error: build::Error,
+        error: build::Error,
         definitions: &[ImageDefinition],
         locks: &BTreeMap<String, Lock>,
     ) -> build::Error {
@@ -197,12 +197,10 @@ impl<'a> Workspace<'a> {
             return error;
         }
         let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
-        if let Ok(outcomes) = self.relock(definitions, locks, &how)
-            && outcomes.iter().all(LockOutcome::is_unchanged)
-        {
-            error.note_still_listed();
+        match self.relock(definitions, locks, &how) {
+            Ok(outcomes) if outcomes.iter().all(LockOutcome::is_unchanged) => error.still_listed(),
+            _ => error,
         }
-        error
     }
 
     /// Chooses packages for these images anew; nothing is written to the project.

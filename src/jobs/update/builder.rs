@@ -5,9 +5,9 @@ use crate::build;
 use crate::build::BuiltImage;
 use crate::build::LayerLocation;
 use crate::build::record;
+use crate::fault::Explain;
 use crate::jobs::Error;
 use crate::jobs::Session;
-use crate::jobs::build::still_listed;
 use crate::jobs::publish::by_name;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::update::Worker;
@@ -129,7 +129,7 @@ impl<'a> UpdateBuilder<'a> {
     fn build(&self, orders: &[LockedImage<'_>]) -> Result<Vec<BuiltImage>, Error> {
         let equipment = self.session.equipment(self.session.http(), self.ledger)?;
         // these locks were chosen in this run
-        Ok(build::build(orders, &self.options(), equipment).map_err(still_listed)?)
+        Ok(build::build(orders, &self.options(), equipment).map_err(Explain::still_listed)?)
     }
 }
 
