@@ -7,9 +7,10 @@
 //! **Not here**: choosing package versions (`lock`), writing what generators generate (`layer`).
 //!
 //! `schema` is the one table of keys; `parse` makes trees with places; `validate` checks trees against the table;
-//! `parameters` fills in `${…}`; `plan` finds chains and parents; `level` and `project` read the values.
+//! `parameters` fills in `${…}`; `conditions` adds what holds for some values only; `plan` finds chains and parents; `level` and `project` read the values.
 //! `registry` reads `base-images/registry.yaml`, which says where images are published.
 
+mod conditions;
 mod definition;
 mod files;
 mod identity;

@@ -242,7 +242,7 @@ pub(crate) fn check_declarations(source: &SourceFile, recipe: &YamlNode, problem
         match (declaration.get("from"), declaration.get("map")) {
             // A derived parameter has exactly the values of its map.
             (Some(_), Some(_)) => {
-                for key in ["default", "allowed"] {
+                for key in ["default", "allowed", "kind"] {
                     if let Some(node) = declaration.get(key) {
                         problems.error(source, node.place, &format!("a derived parameter cannot have `{key}`"));
                     }
@@ -250,6 +250,9 @@ pub(crate) fn check_declarations(source: &SourceFile, recipe: &YamlNode, problem
             }
             // Values that images set are checked where they are set, in `Resolver::value`.
             (None, None) => {
+                if let Some(default) = declaration.get("default") {
+                    check_kind(source, default, declaration, problems);
+                }
                 if let (Some(default), Some(allowed)) = (declaration.get("default"), declaration.get("allowed")) {
                     check_allowed(source, default, allowed, problems);
                 }
@@ -265,6 +268,20 @@ fn check_allowed(source: &SourceFile, value: &YamlNode, allowed: &YamlNode, prob
         let message = format!("`{}` is not allowed here", shortened(value.text()));
         let help = remedy(value.text(), allowed.items().iter().map(YamlNode::text));
         problems.error_with_help(source, value.place, &message, &help);
+    }
+}
+
+/// Reports a value that is not of the kind that its parameter asks for.
+fn check_kind(source: &SourceFile, value: &YamlNode, declaration: &YamlNode, problems: &mut Diagnostics) {
+    let kind = match declaration.get("kind").map(YamlNode::text) {
+        Some("percent") => ScalarKind::Percent,
+        Some("url-path") => ScalarKind::UrlPath,
+        // Validation reports kinds that the table of keys does not have.
+        _ => return,
+    };
+
+    if let Err(misfit) = kind.check(value.text()) {
+        problems.error_with_help(source, value.place, &misfit.message, &misfit.help);
     }
 }
 
@@ -340,6 +357,7 @@ impl Resolver<'_> {
             if let Some(allowed) = declaration.get("allowed") {
                 check_allowed(self.image, value, allowed, self.problems);
             }
+            check_kind(self.image, value, declaration, self.problems);
             return Some(value.text().to_owned());
         }
 

@@ -1,5 +1,6 @@
 //! The recipes that an image consists of, the values of its parameters, and its parent image.
 
+use crate::recipe::conditions;
 use crate::recipe::level::texts;
 use crate::recipe::parameters;
 use crate::recipe::parse::YamlKey;
@@ -144,19 +145,22 @@ fn check_parameters(
 
     // A reference is right here if some chain gives it a value; `fill` checks the chain of each image.
     // Parameters of higher recipes are not known here: what is below must not depend on what is above.
-    let declaring = lower.iter().copied().chain([root]);
-    let known = declaring.flat_map(|recipe| recipe.entries_of("parameters")).map(|(key, _)| key.text.clone()).collect();
+    let declaring: Vec<&YamlNode> = lower.iter().copied().chain([root]).collect();
+    let known =
+        declaring.iter().flat_map(|recipe| recipe.entries_of("parameters")).map(|(key, _)| key.text.clone()).collect();
     let mut used = parameters::check_references(source, root, &known, problems);
 
     let derived_from = root.entries_of("parameters").iter().filter_map(|(_, declaration)| declaration.get("from"));
     used.extend(derived_from.map(|from| from.text().to_owned()));
+    used.extend(conditions::check(source, root, &declaring, problems));
     used
 }
 
 /// Reports files with no source of their bytes, or with two.
 fn check_files(document: &YamlDocument, problems: &mut Diagnostics) {
     let YamlDocument { source, root } = document;
-    for (path, file) in root.entries_of("files") {
+    let sections = conditions::additions(root).chain([root]);
+    for (path, file) in sections.flat_map(|section| section.entries_of("files")) {
         if file.get("content").is_some() == file.get("source").is_some() {
             problems.error(source, path.place, "a file needs either `content` or `source`");
         }

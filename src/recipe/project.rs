@@ -10,6 +10,7 @@ use crate::recipe::LevelDefinition;
 use crate::recipe::PublishSettings;
 use crate::recipe::RebuildSchedule;
 use crate::recipe::ScriptLedger;
+use crate::recipe::conditions;
 use crate::recipe::files::RecipeFiles;
 use crate::recipe::level::AccountCheck;
 use crate::recipe::level::LevelReader;
@@ -275,6 +276,7 @@ impl ImageFiller<'_> {
 
             // The second validation sees the values that the first one skipped because of their parameters.
             let recipe = parameters::fill(source, root, &values, self.problems);
+            let recipe = conditions::apply(&recipe, &values);
             validate(source, &recipe, &RECIPE, ParameterPhase::Filled, self.problems);
             accounts.add(source, &recipe, self.problems);
 

@@ -40,6 +40,10 @@ pub(crate) enum ScalarKind {
     Parameter,
     /// Value of a parameter.
     Value,
+    /// A number from 1 to 100.
+    Percent,
+    /// Absolute path of a URL, of characters that need no escape in URLs and XML.
+    UrlPath,
     /// Absolute path without `.` and `..`.
     Path,
     /// Target of a symbolic link.
@@ -119,7 +123,9 @@ impl ScalarKind {
             Self::Reason => "text that is not empty",
             Self::Name => "a name of lower-case letters, digits, `.` and `-`",
             Self::Parameter => "a parameter name of lower-case letters, digits and `-`",
-            Self::Value => "a value of letters, digits and `.`, `_`, `+`, `~`, `-`",
+            Self::Value => "a value of letters, digits and `.`, `_`, `+`, `~`, `-`, `/`",
+            Self::Percent => "a number from 1 to 100",
+            Self::UrlPath => "a path such as `/health`, of letters, digits and `.`, `_`, `~`, `-`, `/`",
             Self::Path => "an absolute path without `.`, `..`, `//` and trailing `/`",
             Self::Target => "a path without line breaks",
             Self::Glob => "an absolute path pattern (`*`, `**`, `?`, `[a-z]`)",
@@ -161,7 +167,9 @@ impl ScalarKind {
             Self::Reason => r"\S",
             Self::Name => "^[a-z0-9][a-z0-9.-]*$",
             Self::Parameter => "^[a-z][a-z0-9-]*$",
-            Self::Value => "^[A-Za-z0-9._+~-]+$",
+            Self::Value => "^[A-Za-z0-9._+~/-]+$",
+            Self::Percent => "^([1-9][0-9]?|100)$",
+            Self::UrlPath => "^/",
             Self::Path | Self::Glob => "^/",
             Self::File => "^[^/]",
             Self::Mode => "^([01]?[0-7]{3}|\\$)",
@@ -249,7 +257,9 @@ impl ScalarKind {
             Self::Reason => !text.trim().is_empty() && !text.contains('\0'),
             Self::Name => is_name(text),
             Self::Parameter => text.starts_with(|c: char| c.is_ascii_lowercase()) && consists_of(text, "-"),
-            Self::Value => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c)),
+            Self::Value => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+~/-".contains(c)),
+            Self::Percent => text.len() <= 3 && text.parse().is_ok_and(|share: u8| (1..=100).contains(&share)),
+            Self::UrlPath => is_url_path(text),
             Self::Path => is_absolute_path(text),
             Self::Target => !text.is_empty() && !text.chars().any(char::is_control) && !has_whiteout(text),
             Self::Glob => text.starts_with('/') && glob(text).is_some(),
@@ -313,6 +323,12 @@ fn is_account(text: &str) -> bool {
 fn is_absolute_path(text: &str) -> bool {
     // A whiteout would delete files of lower layers that this level does not own.
     text == "/" || text.strip_prefix('/').is_some_and(is_clean) && !has_whiteout(text)
+}
+
+/// Tells whether a text is an absolute path of unreserved characters (RFC 3986 §2.3) without empty, `.` and `..` parts.
+fn is_url_path(text: &str) -> bool {
+    let is_unreserved = |letter: char| letter.is_ascii_alphanumeric() || "._~-/".contains(letter);
+    text.strip_prefix('/').is_some_and(is_clean) && text.chars().all(is_unreserved)
 }
 
 /// Tells whether a relative path has neither empty, `.` and `..` parts nor control characters.

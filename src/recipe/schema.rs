@@ -84,8 +84,40 @@ use ValueShape::OneOrMore;
 use ValueShape::Records;
 use ValueShape::Words;
 
+/// Kinds of value that a parameter can ask for; `parameters` checks them.
+const PARAMETER_KINDS: &[&str] = &["percent", "url-path"];
+
 const REASON: ValueShape = One(S::Reason);
 const TEXT: ValueShape = One(S::Text);
+
+// Statics of their own, because a constant cannot hold a reference to a temporary value.
+static ATTRIBUTES_SHAPE: ValueShape = ValueShape::Record(&ATTRIBUTES);
+static FILE_SHAPE: ValueShape = ValueShape::Record(&FILE);
+static COPY_SHAPE: ValueShape = ValueShape::Record(&COPY);
+
+// The keys that a recipe has at its top and in its conditions.
+const PACKAGES: FieldSchema = optional("packages", List(S::Relation), "Packages to install, with their dependencies.");
+const EXCLUDES: FieldSchema =
+    optional("exclude", ValueShape::Record(&EXCLUDE), "Packages and paths to leave out, each with its reason.");
+const INCLUDE_PATHS: FieldSchema =
+    optional("include-paths", List(S::Glob), "Paths kept although excluded here or in a lower level.");
+const LINKS: FieldSchema = optional("links", Map(S::Path, &One(S::Target)), "Targets of symbolic links, by path.");
+const DIRECTORIES: FieldSchema =
+    optional("directories", Map(S::Path, &ATTRIBUTES_SHAPE), "Folders to create, or to set the attributes of.");
+const FILES: FieldSchema = optional("files", Map(S::Path, &FILE_SHAPE), "Files that the recipe provides.");
+const COPIES: FieldSchema =
+    optional("copy", Map(S::Path, &COPY_SHAPE), "Copies of package files of this or lower levels.");
+const REPLACES: FieldSchema = optional(
+    "replaces",
+    Map(S::Path, &REASON),
+    "Paths of lower levels or packages that this level may replace, with reasons.",
+);
+const GENERATE: FieldSchema = optional("generate", List(S::Word("generator", GENERATORS)), "Plain generators to run.");
+const SETTINGS: FieldSchema = optional(
+    "config",
+    ValueShape::Record(&CONFIG),
+    "Run-time configuration; maps merge over levels, the higher level wins.",
+);
 
 /// A file in `recipes/`.
 pub(crate) static RECIPE: RecordSchema = RecordSchema {
@@ -108,25 +140,17 @@ pub(crate) static RECIPE: RecordSchema = RecordSchema {
             Map(S::Name, &ValueShape::Record(&ARCHIVE)),
             "APT archives that packages come from; only in a root recipe.",
         ),
-        optional("packages", List(S::Relation), "Packages to install, with their dependencies."),
-        optional("exclude", ValueShape::Record(&EXCLUDE), "Packages and paths to leave out, each with its reason."),
-        optional("include-paths", List(S::Glob), "Paths kept although excluded here or in a lower level."),
-        optional("links", Map(S::Path, &One(S::Target)), "Targets of symbolic links, by path."),
-        optional(
-            "directories",
-            Map(S::Path, &ValueShape::Record(&ATTRIBUTES)),
-            "Folders to create, or to set the attributes of.",
-        ),
-        optional("files", Map(S::Path, &ValueShape::Record(&FILE)), "Files that the recipe provides."),
-        optional("copy", Map(S::Path, &ValueShape::Record(&COPY)), "Copies of package files of this or lower levels."),
-        optional(
-            "replaces",
-            Map(S::Path, &REASON),
-            "Paths of lower levels or packages that this level may replace, with reasons.",
-        ),
+        PACKAGES,
+        EXCLUDES,
+        INCLUDE_PATHS,
+        LINKS,
+        DIRECTORIES,
+        FILES,
+        COPIES,
+        REPLACES,
         optional("accounts", ValueShape::Record(&ACCOUNTS), "Users and groups."),
         optional("certificates", ValueShape::Record(&CERTIFICATES), "Certificate stores to write."),
-        optional("generate", List(S::Word("generator", GENERATORS)), "Plain generators to run."),
+        GENERATE,
         optional("localtime", One(S::Zone), "Time zone for /etc/localtime."),
         optional(
             "package-database",
@@ -134,12 +158,18 @@ pub(crate) static RECIPE: RecordSchema = RecordSchema {
             "Form of the package database in the image.",
         ),
         optional("layers", One(S::Count), "Most layers that the level is split into (default 3)."),
+        SETTINGS,
         optional(
-            "config",
-            ValueShape::Record(&CONFIG),
-            "Run-time configuration; maps merge over levels, the higher level wins.",
+            "when",
+            Map(S::Parameter, &Map(S::Value, &ValueShape::Record(&ADDITION))),
+            "What is added only where a parameter has a certain value: `when: { fonts: { \"true\": { packages: [ … ] } } }`.",
         ),
     ],
+};
+
+static ADDITION: RecordSchema = RecordSchema {
+    what: "an addition under `when`",
+    fields: &[PACKAGES, EXCLUDES, INCLUDE_PATHS, LINKS, DIRECTORIES, FILES, COPIES, REPLACES, GENERATE, SETTINGS],
 };
 
 static PARAMETER: RecordSchema = RecordSchema {
@@ -147,9 +177,14 @@ static PARAMETER: RecordSchema = RecordSchema {
     fields: &[
         optional("default", One(S::Value), "Value if an image sets none."),
         optional("allowed", List(S::Value), "All values that an image may set."),
+        optional(
+            "kind",
+            One(S::Word("kind of value", PARAMETER_KINDS)),
+            "Form of the value: `percent` (1 to 100), `url-path` (such as /health).",
+        ),
         optional("title", REASON, "One line about it, for people."),
         optional("from", One(S::Parameter), "Parameter that this one is derived from."),
-        optional("map", Map(S::Value, &One(S::Value)), "Value for every value of the parameter named in `from`."),
+        optional("map", Map(S::Value, &One(S::Text)), "Value for every value of the parameter named in `from`."),
     ],
 };
 
