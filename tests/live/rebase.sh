@@ -16,7 +16,7 @@ built_on_it() { # FROM it, by buildah: a page
     local container
     echo 'it works <%= 6*7 %>' >"$move/index.jsp"
     container=$("${buildah[@]}" from --quiet --tls-verify=false "${shelf#http://}/tomcat:11") &&
-        "${buildah[@]}" copy --quiet "$container" "$move/index.jsp" /var/lib/tomcat11/webapps/hello/index.jsp &&
+        "${buildah[@]}" copy --quiet "$container" "$move/index.jsp" /var/lib/tomcat/webapps/hello/index.jsp &&
         "${buildah[@]}" config --env SHOP=open "$container" &&
         "${buildah[@]}" commit --quiet "$container" web &&
         "${buildah[@]}" push --quiet --tls-verify=false web "docker://${shelf#http://}/web:1"
@@ -93,8 +93,7 @@ runs() { # what consumers pull: the page answers, the application's settings are
     mapfile -t entry < <(python3 -c 'import json,sys; c=json.load(sys.stdin)["config"]; print(*(c["Entrypoint"]+(c.get("Cmd") or [])), sep="\n")' <<<"$config")
     while IFS='=' read -r name value; do env+=(--setenv "$name" "$value"); done < <(python3 -c 'import json,sys; print(*json.load(sys.stdin)["config"]["Env"], sep="\n")' <<<"$config")
     while read -r path; do mounts+=(--tmpfs "$path"); done < <(python3 -c 'import json,sys; print(*json.load(sys.stdin)["config"]["Labels"]["io.sockel.writable"].split(","), sep="\n")' <<<"$config")
-    sed "s/port=\"8080\"/port=\"$port\"/" "$root/etc/tomcat11/server.xml" >"$move/server.xml"
-    box "$root" "${mounts[@]}" "${env[@]}" --ro-bind "$move/server.xml" /etc/tomcat11/server.xml --chdir /var/lib/tomcat11 -- "${entry[@]}" >"$move/tomcat.log" 2>&1 &
+    box "$root" "${mounts[@]}" "${env[@]}" --setenv TOMCAT_HTTP_PORT_NUMBER "$port" --chdir /var/lib/tomcat -- "${entry[@]}" >"$move/tomcat.log" 2>&1 &
     pid=$!
     echo "$pid" >>"$work/pids"
     for _ in $(seq 150); do
