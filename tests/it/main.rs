@@ -20,6 +20,7 @@ mod lock;
 mod network;
 #[cfg(feature = "otel")]
 mod otel;
+mod own_images;
 mod plan;
 mod proof;
 mod publish;

@@ -69,6 +69,8 @@ class Box:
                 command += ["--perms", "0777", "--tmpfs", path]
         for source, target in mounts:
             command += ["--bind" if options.get("writable_mounts") else "--ro-bind", source, target]
+        for path in options.get("tmpfs", []):
+            command += ["--perms", "0777", "--tmpfs", path]
         command += ["--clearenv"]
         for key, value in variables.items():
             command += ["--setenv", key, value]
