@@ -106,7 +106,10 @@ fn merge(target: &mut YamlNode, addition: &YamlNode) {
 
             for (key, value) in more {
                 match places.get(&key.text) {
-                    Some(index) if can_merge(&entries[*index].1, value) => merge(&mut entries[*index].1, value),
+                    // What is at a path is written in one place, not put together from several.
+                    Some(index) if !key.text.starts_with('/') && can_merge(&entries[*index].1, value) => {
+                        merge(&mut entries[*index].1, value);
+                    }
                     _ => entries.push((key.clone(), value.clone())),
                 }
             }

@@ -258,7 +258,7 @@ impl ScalarKind {
             Self::Name => is_name(text),
             Self::Parameter => text.starts_with(|c: char| c.is_ascii_lowercase()) && consists_of(text, "-"),
             Self::Value => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+~/-".contains(c)),
-            Self::Percent => text.len() <= 3 && text.parse().is_ok_and(|share: u8| (1..=100).contains(&share)),
+            Self::Percent => identifier(text).is_some_and(|share| (1..=100).contains(&share)),
             Self::UrlPath => is_url_path(text),
             Self::Path => is_absolute_path(text),
             Self::Target => !text.is_empty() && !text.chars().any(char::is_control) && !has_whiteout(text),

@@ -422,7 +422,7 @@ fn one_problem_each() {
             "recipes/java.yaml",
             "config:\n",
             "when: { codename: { resolute: { files: { /etc/java.source: { content: a } } } } }\nconfig:\n",
-            "11:60: the key `content` appears twice",
+            "11:42: the key `/etc/java.source` appears twice",
         ),
         (
             "recipes/java.yaml",
@@ -436,7 +436,7 @@ fn one_problem_each() {
             "java: { kind: percent, default: 250",
             "5:35: `250` is not a number",
         ),
-        ("base-images/java-25.yaml", "java: 25", "java: 25, heap: 0", "2:42: unknown parameter `heap`"),
+        ("base-images/java-25.yaml", "java: 25", "java: 25, heap: 0", "2:36: unknown parameter `heap`"),
         ("base-images/java-25.yaml", "ubuntu:", "codename:", "2:9: the parameter `codename` is derived from `ubuntu`"),
         (
             "base-images/java-25.yaml",
