@@ -108,3 +108,24 @@ fn every_combination_of_tomcats_parameters_is_an_image() {
 fn switches() -> impl Iterator<Item = [bool; 3]> {
     (0..8).map(|bits: u8| [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0])
 }
+
+#[test]
+fn the_example_for_clusters_fits_the_image() {
+    let folder = recipes();
+    let image = define(folder.path(), "tomcat", "ubuntu: \"26.04\", java: 25, tomcat: 11");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/kustomize/deployment.yaml");
+    let deployment = fs::read_text(&path, 1 << 16).expect("there");
+
+    let config = merged_config(image.levels_for(image.platforms[0]));
+    for path in config.writable.keys() {
+        assert!(deployment.contains(&format!("mountPath: {path} }}")), "{path} is not mounted");
+    }
+    assert_eq!(deployment.matches("mountPath:").count(), config.writable.len());
+    assert_eq!(deployment.matches("emptyDir:").count(), config.writable.len());
+
+    let user = config.user.expect("a user").replace(':', "\n        runAsGroup: ");
+    assert!(deployment.contains(&format!("runAsUser: {user}\n")), "another user");
+    assert!(deployment.contains(&format!("containerPort: {}", config.ports[0].trim_end_matches("/tcp"))));
+    let health = &image.parameters["health-path"];
+    assert_eq!(deployment.matches(&format!("path: {health}, ")).count(), 2, "another health path");
+}
