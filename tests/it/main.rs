@@ -6,6 +6,7 @@ mod build;
 mod bundle;
 mod bundle_edits;
 mod cli;
+mod conditions;
 mod crash;
 mod double;
 mod fetch;
