@@ -55,6 +55,7 @@ impl<'a> Connections<'a> {
         // logins and client certificates of the registry file are for its own target alone
         options.identity = file.client_certificate.clone().filter(|_| is_target);
         options.parallel = file.parallel.unwrap_or(options.parallel);
+        options.outage = file.outage.unwrap_or(options.outage);
 
         let opening = RegistryOpening { url, is_named, is_target, file, options, session };
         let staging = file.projects.as_ref().map_or("", |projects| &projects.staging);

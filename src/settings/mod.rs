@@ -18,6 +18,7 @@ use crate::harbor::scan::ScanPatience;
 use crate::oci::registry::address::may_be_talked_to;
 use crate::recipe::Error;
 use crate::recipe::level::maybe;
+use crate::recipe::level::seconds;
 use crate::recipe::level::text;
 use crate::recipe::level::texts;
 use crate::recipe::parse::YamlNode;
@@ -33,6 +34,7 @@ use crate::sys::fs;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 use url::Url;
 
 /// Default path of the file in a project.
@@ -62,6 +64,8 @@ pub struct RegistryFile {
     pub client_certificate: Option<PathBuf>,
     /// Most requests at the same time.
     pub parallel: Option<usize>,
+    /// Longest outage of the registry that is waited for.
+    pub outage: Option<Duration>,
     /// Most bytes of one upload request.
     pub chunk: Option<u64>,
     /// What the gate lets through.
@@ -180,6 +184,7 @@ impl RegistryFile {
             ca_file: path(root.get("ca-file"), folder),
             client_certificate: path(root.get("client-certificate"), folder),
             parallel: count(root.get("parallel")),
+            outage: seconds(root.get("outage")).map(Duration::from_secs),
             chunk: bytes(root.get("chunk")),
             gate: root.get("gate").map(gate::policy).unwrap_or_default(),
             patience: root.get("gate").map(gate::patience).unwrap_or_default(),

@@ -13,6 +13,7 @@ use crate::settings::RegistryFile;
 use crate::sys::http;
 use crate::sys::http::HostOptions;
 use crate::sys::http::HttpHost;
+use std::time::Duration;
 
 /// Attempts for one message: a receiver that does not answer must not hold up a pipeline for long.
 const ATTEMPTS: u32 = 4;
@@ -23,7 +24,7 @@ pub(crate) struct Receivers(Vec<WebhookReceiver>);
 impl Receivers {
     /// Reads their keys.
     pub(crate) fn open(file: &RegistryFile, session: &Session) -> Result<Self, Error> {
-        let options = HostOptions { attempts: ATTEMPTS, ..host_options(session, file) };
+        let options = HostOptions { attempts: ATTEMPTS, outage: Duration::ZERO, ..host_options(session, file) };
         let mut receivers = Vec::new();
         for ReceiverEntry { url, secret } in &file.announce {
             let parsed = url

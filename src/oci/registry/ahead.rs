@@ -1,6 +1,6 @@
 //! Upload sessions that are opened while blobs are still looked up, which saves a round trip. A session belongs to no blob
-//! before its last request (distribution-spec, "POST then PUT"), and a new image nearly always has two blobs to send: its
-//! configuration and one layer.
+//! before its last request (distribution-spec, "POST then PUT"), and a new image always has a blob to send: its
+//! configuration.
 
 use crate::oci::registry::session::AttemptError;
 use std::sync::Mutex;
@@ -8,8 +8,9 @@ use std::sync::PoisonError;
 use tokio::sync::oneshot;
 use url::Url;
 
-/// Sessions that are opened: registries keep unused ones for days, so not more than are probably needed.
-const SESSIONS: usize = 2;
+/// Sessions that are opened: not more than are needed, because registries keep unused ones for days, and Harbor lets nobody
+/// end one who may not delete images.
+const SESSIONS: usize = 1;
 
 /// An open upload session.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ mod tests {
         // one that cannot be opened
         drop(senders);
         let mut found = Vec::new();
-        for _ in 0..=SESSIONS {
+        for _ in 0..3 {
             found.extend(ahead.take().await.map(|session| session.unwrap().url.path().to_owned()));
         }
         assert_eq!(found, ["/a"]);

@@ -82,6 +82,28 @@ impl RegistryClient {
         url
     }
 
+    /// Tells whether a repository has a blob or manifest.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses the request.
+    pub async fn has_blob(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        check_repository(repository)?;
+
+        let action = format!("look up blob {digest} of `{repository}`");
+        let url = self.path(&format!("{repository}/blobs/{digest}"));
+        let request = HttpRequest::new(Method::HEAD, url, RequestBody::Empty);
+        let answer =
+            self.send(&RegistryRequest { action: &action, scope: &TokenScope::pull(repository), request }).await?;
+
+        match answer.status() {
+            status @ (200 | 404) => {
+                answer.drain().await;
+                Ok(status == 200)
+            }
+            _ => Err(self.refused(&action, answer).await),
+        }
+    }
+
     /// Deletes a manifest with all its tags. A manifest that does not exist is no error.
     ///
     /// # Errors

@@ -28,6 +28,13 @@ pub enum HarborRefusal {
     UnhealthyScanner,
 }
 
+/// What a cause means: whose turn it is, in words, and the remedy.
+struct RefusalMeaning {
+    turn: Turn,
+    text: &'static str,
+    hint: &'static str,
+}
+
 /// One kind of answer. An empty code or an empty list of words matches any.
 struct RefusalPattern {
     status: &'static [u16],
@@ -93,48 +100,67 @@ impl HarborRefusal {
     /// Tells who has to act.
     #[must_use]
     pub fn turn(self) -> Turn {
-        match self {
-            // an administrator, a retention rule or a restart changes these without any change here
-            Self::ReadOnly | Self::Quota | Self::Gone | Self::UnhealthyScanner => Turn::Outside,
-            Self::NoProject | Self::NoDeleteRight => Turn::Input,
-            Self::Unsigned | Self::Withheld => Turn::Policy,
-        }
+        self.meaning().turn
     }
 
     /// Returns what a person can do about it.
     #[must_use]
     pub fn hint(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "wait until Harbor's administrator ends the read-only mode",
-            Self::Quota => "enlarge the project's quota, or delete artifacts and run Harbor's garbage collection",
-            Self::NoProject => "check the project's name; `sockel publish --setup` creates projects",
-            Self::Gone => {
-                "somebody or a retention rule deleted it: publish again, and have staging keep more (`keep` in `setup`)"
-            }
-            Self::NoDeleteRight => "give the account the right `repository: delete` in this project",
-            Self::Unsigned => {
-                "sign the image, or take `signed` out of `setup`: the project hands out signed images only"
-            }
-            Self::Withheld => {
-                "the project's allow-list lacks what the gate exempts: `sockel publish --setup` brings it up to date"
-            }
-            Self::UnhealthyScanner => "restart Harbor's scanner: its state is shown at \"Interrogation Services\"",
-        }
+        self.meaning().hint
+    }
+
+    /// Returns what a cause means.
+    fn meaning(self) -> RefusalMeaning {
+        // an administrator, a retention rule or a restart changes what is `Outside` without any change here
+        let (turn, text, hint) = match self {
+            Self::ReadOnly => (
+                Turn::Outside,
+                "Harbor is in read-only mode",
+                "wait until Harbor's administrator ends the read-only mode",
+            ),
+            Self::Quota => (
+                Turn::Outside,
+                "the project's storage quota is used up",
+                "enlarge the project's quota, or delete artifacts and run Harbor's garbage collection",
+            ),
+            Self::NoProject => (
+                Turn::Input,
+                "there is no such project",
+                "check the project's name; `sockel publish --setup` creates projects",
+            ),
+            Self::Gone => (
+                Turn::Outside,
+                "the image no longer exists",
+                "somebody or a retention rule deleted it: publish again, and have staging keep more (`keep` in `setup`)",
+            ),
+            Self::NoDeleteRight => (
+                Turn::Input,
+                "the account may not delete anything in this project",
+                "give the account the right `repository: delete` in this project; `sockel publish --setup` gives it for the shared cache",
+            ),
+            Self::Unsigned => (
+                Turn::Policy,
+                "Harbor hands out signed images only, and this one is not signed",
+                "sign the image, or take `signed` out of `setup`: the project hands out signed images only",
+            ),
+            Self::Withheld => (
+                Turn::Policy,
+                "Harbor withholds the image because of its vulnerabilities",
+                "the project's allow-list lacks what the gate exempts: `sockel publish --setup` brings it up to date",
+            ),
+            Self::UnhealthyScanner => (
+                Turn::Outside,
+                "Harbor's scanner does not answer",
+                "restart Harbor's scanner: its state is shown at \"Interrogation Services\"",
+            ),
+        };
+        RefusalMeaning { turn, text, hint }
     }
 }
 
 impl fmt::Display for HarborRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ReadOnly => "Harbor is in read-only mode",
-            Self::Quota => "the project's storage quota is used up",
-            Self::NoProject => "there is no such project",
-            Self::Gone => "the image no longer exists",
-            Self::NoDeleteRight => "the account may not delete anything in this project",
-            Self::Unsigned => "Harbor hands out signed images only, and this one is not signed",
-            Self::Withheld => "Harbor withholds the image because of its vulnerabilities",
-            Self::UnhealthyScanner => "Harbor's scanner does not answer",
-        })
+        f.write_str(self.meaning().text)
     }
 }
 

@@ -37,6 +37,7 @@ use crate::oci::registry::session::RegistryRequest;
 use crate::oci::registry::token::RegistryAuth;
 use crate::oci::registry::token::TokenScope;
 use crate::sys::http::Bytes;
+use crate::sys::http::FailureStreak;
 use crate::sys::http::HostOptions;
 use crate::sys::http::HttpHost;
 use crate::sys::http::HttpRequest;
@@ -137,6 +138,11 @@ impl RegistryClient {
                 answer.drain().await;
                 Ok(None)
             }
+            // a policy of the project; the answer to HEAD has no body that says which
+            412 => {
+                answer.drain().await;
+                Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
+            }
             _ => Err(self.refused(&action, answer).await),
         }
     }
@@ -178,7 +184,7 @@ impl RegistryClient {
 
     /// Reads the bytes of a manifest, of at most `limit` bytes. Repeats the request when the body breaks off.
     async fn read_manifest(&self, call: &RegistryRequest<'_>, limit: u64) -> Result<(Vec<u8>, ManifestHeaders), Error> {
-        let (mut failures, mut patience) = (0, self.host.patience());
+        let (mut failures, mut patience) = (FailureStreak::default(), self.host.patience());
         loop {
             let mut answer = self.send_within(call, &mut patience).await?;
             if answer.status() != 200 {

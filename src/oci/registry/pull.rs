@@ -17,6 +17,7 @@ use crate::report::ProgressReporter;
 use crate::report::ProgressStage;
 use crate::sys::fs;
 use crate::sys::http::FailedAttempt;
+use crate::sys::http::FailureStreak;
 use crate::sys::http::HttpRequest;
 use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
@@ -296,13 +297,13 @@ impl ImagePull<'_> {
 
     /// Downloads the missing bytes of a blob; tries again where that may help.
     async fn download(&self, download: &mut BlobDownload<'_>) -> Result<(), Error> {
-        let mut failures = 0;
+        let mut failures = FailureStreak::default();
         while download.file.length() < download.blob.size {
             let before = download.file.length();
             let Err(trouble) = self.download_once(download).await else { continue };
 
             if download.file.length().saturating_sub(before) >= PROGRESS {
-                failures = 0;
+                failures = FailureStreak::default();
             }
             self.registry.pause(trouble, &mut failures).await?;
         }

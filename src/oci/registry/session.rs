@@ -12,11 +12,13 @@ use crate::oci::registry::token;
 use crate::oci::registry::token::BearerToken;
 use crate::oci::registry::token::TokenScope;
 use crate::sys::http::FailedAttempt;
+use crate::sys::http::FailureStreak;
 use crate::sys::http::HttpRequest;
 use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
 use crate::sys::http::Patience;
 use crate::sys::http::RequestBody;
+use crate::sys::http::RetryAdvice;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
 use crate::values::Secret;
@@ -46,8 +48,7 @@ pub(super) enum AttemptError {
 /// How much time an attempt cost, and will cost.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Delay {
-    /// The pause that the host asked for.
-    asked: Option<Duration>,
+    advice: RetryAdvice,
     /// Time spent waiting for a host that sent nothing.
     silence: Duration,
 }
@@ -55,7 +56,7 @@ pub(super) struct Delay {
 impl From<FailedAttempt> for AttemptError {
     fn from(failure: FailedAttempt) -> Self {
         let may_pass = failure.may_pass();
-        let delay = Delay { asked: failure.asked_pause(), silence: failure.silence() };
+        let delay = Delay { advice: failure.advice(), silence: failure.silence() };
         let error = Error::Http(failure.error);
         if may_pass { Self::Transient(error, delay) } else { Self::Permanent(error) }
     }
@@ -82,7 +83,7 @@ enum Authorization {
 }
 
 impl RegistryClient {
-    /// Sends a request until it is answered, the attempts are used up, or it takes longer than a document may.
+    /// Sends a request until it is answered, attempts and time are used up, or it takes longer than a document may.
     pub(super) async fn send(&self, call: &RegistryRequest<'_>) -> Result<HttpResponse, Error> {
         self.send_within(call, &mut self.host.patience()).await
     }
@@ -93,7 +94,7 @@ impl RegistryClient {
         call: &RegistryRequest<'_>,
         patience: &mut Patience,
     ) -> Result<HttpResponse, Error> {
-        let mut failures = 0;
+        let mut failures = FailureStreak::default();
         loop {
             match self.send_once(call).await {
                 Ok(answer) => return Ok(answer),
@@ -106,11 +107,11 @@ impl RegistryClient {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// The cause of the failure, when a retry cannot help or the attempts are used up.
-    pub(super) async fn pause(&self, trouble: AttemptError, failures: &mut u32) -> Result<(), Error> {
+    /// The cause of the failure, when a retry cannot help, or attempts and time are used up.
+    pub(super) async fn pause(&self, trouble: AttemptError, failures: &mut FailureStreak) -> Result<(), Error> {
         match trouble {
             AttemptError::Permanent(error) => Err(error),
-            AttemptError::Transient(error, delay) if !self.host.rest(failures, delay.asked).await => Err(error),
+            AttemptError::Transient(error, delay) if !self.host.rest(failures, delay.advice).await => Err(error),
             AttemptError::Transient(..) => Ok(()),
         }
     }

@@ -16,6 +16,7 @@ use crate::oci::registry::session::Delay;
 use crate::oci::registry::session::RegistryRequest;
 use crate::oci::registry::token::TokenScope;
 use crate::sys::fs;
+use crate::sys::http::FailureStreak;
 use crate::sys::http::HttpRequest;
 use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
@@ -101,7 +102,7 @@ impl<'a> BlobUploads<'a> {
             sources: OnceCell::new(),
             unusable: Mutex::default(),
             ahead: PreopenedSessions::default(),
-            may_send: push.elsewhere.is_empty(),
+            may_send: push.elsewhere.is_empty() && push.is_new,
             chunk: push.chunk,
             sent: Arc::default(),
         }
@@ -155,7 +156,7 @@ impl BlobUploads<'_> {
         let action = format!("push blob {} of `{}`", blob.digest, self.repository);
         let mut attempt = UploadAttempt { action, blob, sent: &sent, is_retry: false };
 
-        let mut failures = 0;
+        let mut failures = FailureStreak::default();
         loop {
             match self.upload_once(&attempt).await {
                 Ok(way) => return Ok(way),

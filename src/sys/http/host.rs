@@ -22,6 +22,10 @@ use crate::sys::http::proxy::ProxySettings;
 use crate::sys::http::pulse::RequestPulse;
 use crate::sys::http::retry;
 use crate::sys::http::retry::FailedAttempt;
+use crate::sys::http::streak::FailureStreak;
+use crate::sys::http::streak::OUTAGE;
+use crate::sys::http::streak::RetryAdvice;
+use crate::sys::http::streak::RetryLimits;
 use reqwest::Client;
 use reqwest::ClientBuilder;
 use reqwest::Identity;
@@ -32,7 +36,10 @@ use reqwest::redirect;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 use url::Url;
 
 /// Requests without bodies in either direction are cheap: allow this many per ordinary request.
@@ -57,6 +64,8 @@ pub struct HostOptions {
     pub document_time: Duration,
     /// How often one request is made when the cause may pass.
     pub attempts: u32,
+    /// How long an outage of a host that answered before is waited for, however many attempts that takes.
+    pub outage: Duration,
     /// Pause before the second attempt; doubles with each further one.
     pub backoff: Duration,
     /// Most requests at one time.
@@ -76,6 +85,7 @@ impl HostOptions {
             least_bytes: LEAST,
             document_time: DOCUMENT_TIME,
             attempts: 6,
+            outage: OUTAGE,
             backoff: Duration::from_millis(500),
             parallel: 4,
         }
@@ -93,6 +103,8 @@ pub struct HttpHost {
     budget: HostBudget,
     /// Budget of requests without bodies.
     lookups: HostBudget,
+    /// It has answered a request, so that silence from now on is an outage.
+    has_answered: AtomicBool,
 }
 
 impl HttpHost {
@@ -102,15 +114,16 @@ impl HttpHost {
         let budget = HostBudget::new(options.parallel);
         let lookups = HostBudget::new(options.parallel.saturating_mul(LOOKUPS));
         let (plain, encrypted, proxies) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { options, plain, encrypted, proxies, budget, lookups }
+        Self { options, plain, encrypted, proxies, budget, lookups, has_answered: AtomicBool::new(false) }
     }
 
-    /// Makes a request, and repeats it while its failures may pass (no connection, 408, 429, 5xx).
+    /// Makes a request, and repeats it while its failures may pass (no connection, 408, 429, 5xx): a
+    /// number of times, or for a time where the host is away ([`HostOptions::outage`]).
     ///
     /// # Errors
     /// The last failure. Any other status is an answer.
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Error> {
-        let (mut failures, mut patience) = (0, self.patience());
+        let (mut failures, mut patience) = (FailureStreak::default(), self.patience());
         loop {
             match self.send_once(request).await {
                 Ok(answer) => return Ok(answer),
@@ -174,6 +187,7 @@ impl HttpHost {
                 Err(failure)
             }
             _ => {
+                self.has_answered.store(true, Ordering::Relaxed);
                 let HostOptions { idle_timeout, least_bytes, document_time, .. } = self.options;
                 let pace = MinimumPace { span: idle_timeout, least: least_bytes, document: document_time };
                 Ok(HttpResponse::new(url, proxy, response, pace, permit))
@@ -220,18 +234,19 @@ impl HttpHost {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// The failure itself when it cannot pass or the attempts are used up.
-    pub(crate) async fn pause(&self, failure: FailedAttempt, failures: &mut u32) -> Result<(), Error> {
-        if failure.may_pass() && self.rest(failures, failure.asked_pause()).await { Ok(()) } else { Err(failure.error) }
+    /// The failure itself when it cannot pass, or attempts and time are used up.
+    pub(crate) async fn pause(&self, failure: FailedAttempt, failures: &mut FailureStreak) -> Result<(), Error> {
+        if failure.may_pass() && self.rest(failures, failure.advice()).await { Ok(()) } else { Err(failure.error) }
     }
 
     /// Waits before the next attempt; tells whether one is left.
-    pub(crate) async fn rest(&self, failures: &mut u32, asked_pause: Option<Duration>) -> bool {
-        *failures += 1;
-        if *failures >= self.options.attempts {
+    pub(crate) async fn rest(&self, failures: &mut FailureStreak, advice: RetryAdvice) -> bool {
+        let HostOptions { attempts, outage, backoff, .. } = self.options;
+        let outage = if self.has_answered.load(Ordering::Relaxed) { outage } else { Duration::ZERO };
+        if !failures.grow(advice, RetryLimits { attempts, outage }, Instant::now()) {
             return false;
         }
-        retry::jitter(self.options.backoff, *failures, asked_pause).await;
+        retry::jitter(backoff, failures.count(), advice.asked_pause).await;
         true
     }
 

@@ -12,6 +12,7 @@ mod pace;
 mod proxy;
 mod pulse;
 mod retry;
+mod streak;
 
 pub use bytes::Bytes;
 pub use download::DownloadPiece;
@@ -33,6 +34,9 @@ pub use reqwest::Method;
 pub use reqwest::header;
 pub(crate) use retry::FailedAttempt;
 pub use retry::retry_after;
+pub(crate) use streak::FailureStreak;
+pub use streak::OUTAGE;
+pub(crate) use streak::RetryAdvice;
 
 use crate::sys::fs;
 use crate::sys::http::pace::BodyPace;

@@ -7,6 +7,7 @@ use crate::sys::http::error;
 use crate::sys::http::header_text;
 use crate::sys::http::mask;
 use crate::sys::http::pace::MinimumPace;
+use crate::sys::http::streak::RetryAdvice;
 use crate::values::Epoch;
 use crate::values::date;
 use reqwest::Response;
@@ -26,13 +27,15 @@ pub(crate) struct FailedAttempt {
     pub(crate) error: Error,
     may_pass: bool,
     asked_pause: Option<Duration>,
+    /// The host is away, or says that it is not ready.
+    is_outage: bool,
     /// How long the host said nothing, where that is what failed.
     silence: Duration,
 }
 
 impl From<Error> for FailedAttempt {
     fn from(error: Error) -> Self {
-        Self { error, may_pass: false, asked_pause: None, silence: Duration::ZERO }
+        Self { error, may_pass: false, asked_pause: None, is_outage: false, silence: Duration::ZERO }
     }
 }
 
@@ -49,7 +52,7 @@ impl FailedAttempt {
     }
 
     fn unreachable(url: &str, cause: String) -> Self {
-        Self { may_pass: true, ..Error::Unreachable { url: mask(url), cause }.into() }
+        Self { may_pass: true, is_outage: true, ..Error::Unreachable { url: mask(url), cause }.into() }
     }
 
     /// Names the proxy as the cause if a connection to it could not be established.
@@ -59,6 +62,11 @@ impl FailedAttempt {
             *cause = format!("cannot connect through the proxy `{}`: {cause}", mask(proxy.as_str()));
         }
         self
+    }
+
+    /// Returns what this says about the next attempt.
+    pub(crate) fn advice(&self) -> RetryAdvice {
+        RetryAdvice { asked_pause: self.asked_pause, is_outage: self.is_outage }
     }
 
     /// Returns the pause that the server asked for.
@@ -106,7 +114,8 @@ impl FailedAttempt {
         let asked_pause = header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(text, now));
 
         let status = response.status().as_u16();
-        Self { may_pass: status != 501, asked_pause, ..Error::of_status(url, status, proxy).into() }
+        let is_outage = matches!(status, 502..=504);
+        Self { may_pass: status != 501, asked_pause, is_outage, ..Error::of_status(url, status, proxy).into() }
     }
 }
 

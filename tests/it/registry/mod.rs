@@ -107,7 +107,8 @@ fn login(password: &str) -> Login {
 }
 
 fn options() -> HostOptions {
-    HostOptions { backoff: Duration::from_millis(2), ..HostOptions::usual(false) }
+    let (backoff, outage) = (Duration::from_millis(2), Duration::ZERO);
+    HostOptions { backoff, outage, ..HostOptions::usual(false) }
 }
 
 fn connect(double: &Double, login: Option<Login>, options: HostOptions) -> RegistryClient {
