@@ -129,6 +129,15 @@ impl Harbor<'_> {
         Ok(self.artifact(repository, tag, ArtifactDetails::Tags).await?.map(|artifact| artifact.digest))
     }
 
+    /// Returns the tags of an artifact; none when there is no such artifact.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn tags_of(&self, repository: &Repository, digest: &Digest) -> Result<Vec<String>, Error> {
+        let found = self.artifact(repository, &digest.to_string(), ArtifactDetails::Tags).await?;
+        Ok(found.into_iter().flat_map(|artifact| artifact.tags).map(|tag| tag.name).collect())
+    }
+
     /// Reads an artifact by digest or tag; `None` when there is no such artifact.
     pub(crate) async fn artifact(
         &self,

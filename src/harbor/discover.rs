@@ -6,7 +6,6 @@ use crate::harbor::HarborRequest;
 use crate::harbor::error::Refusal;
 use crate::oci::registry::HarborRefusal;
 use crate::sys::http;
-use crate::sys::http::Method;
 use serde::Deserialize;
 use serde::Serialize;
 use std::fmt;
@@ -103,21 +102,6 @@ impl SystemInformation {
 }
 
 impl Harbor<'_> {
-    /// Tells whether there is a project of this name. Every account may ask.
-    ///
-    /// # Errors
-    /// Those of every call.
-    pub async fn has_project(&self, name: &str) -> Result<bool, Error> {
-        // Harbor answers HEAD without looking at rights, and says nothing but whether the project exists
-        let action = format!("look up project `{name}`");
-        let call = HarborRequest::new(Method::HEAD, action, ["projects"]).query("project_name", name);
-        match self.call(call).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Asks whether this is a Harbor, and which version; `None` for a registry of another kind.
     ///
     /// # Errors

@@ -46,6 +46,16 @@ pub enum Error {
         /// Harbor's own message.
         message: String,
     },
+    /// The account lacks rights that publishing needs.
+    #[error("cannot publish{}: `{user}` lacks {} right(s):{}", place(project.as_deref()), rights.len(), listed(rights))]
+    MissingRights {
+        /// The account.
+        user: String,
+        /// The project; `None` for rights on the whole system.
+        project: Option<String>,
+        /// The rights, each with what it is for.
+        rights: Vec<String>,
+    },
     /// Harbor refuses it for a known reason.
     #[error("cannot {action}: {cause}{}", quoted(message))]
     Known {
@@ -201,6 +211,7 @@ impl Explain for Error {
         match self {
             Self::Login { .. }
             | Self::NotPermitted { .. }
+            | Self::MissingRights { .. }
             | Self::NotFound { .. }
             | Self::Name { .. }
             | Self::NotHarbor { .. }
@@ -236,6 +247,10 @@ impl Explain for Error {
             Self::NotPermitted { message, .. } if message.contains("CSRF") => {
                 "Harbor took the request for a browser's: no proxy may add Harbor's `sid` cookie".to_owned()
             }
+            Self::MissingRights { .. } => {
+                "give the account these rights; `sockel publish --setup` gives them to the robots that it made"
+                    .to_owned()
+            }
             Self::NotPermitted { .. } => {
                 "give the account the right; robots made by `sockel publish --setup` have all that they need".to_owned()
             }
@@ -261,6 +276,10 @@ impl Explain for Error {
             Self::Name { .. } | Self::NotHarbor { .. } | Self::WrongCopy { .. } => return Vec::new(),
         };
         vec![hint]
+    }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::MissingRights { .. })
     }
 }
 
@@ -343,6 +362,16 @@ pub(crate) fn log_end(log: &[u8]) -> String {
     // a log is printed to terminals: no escape sequence of an attacker's package name gets there
     let lines = end.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
     lines.filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Names the place of missing rights.
+fn place(project: Option<&str>) -> String {
+    project.map_or_else(|| " with this Harbor".to_owned(), |project| format!(" into project `{project}`"))
+}
+
+/// Lists reasons, each on its own line.
+fn listed(reasons: &[String]) -> String {
+    reasons.iter().map(|reason| format!("\n  {reason}")).collect()
 }
 
 /// Puts Harbor's message in parentheses, if there is one.

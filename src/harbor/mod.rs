@@ -11,8 +11,10 @@ mod artifact;
 mod discover;
 mod error;
 mod name;
+mod project;
 pub mod promote;
 pub mod report;
+pub mod rights;
 pub mod scan;
 pub mod setup;
 mod time;
@@ -24,6 +26,9 @@ pub use discover::Discovered;
 pub use discover::HarborVersion;
 pub use error::Error;
 pub use name::Repository;
+pub use project::HarborProject;
+pub use project::OwnRights;
+pub use project::StorageRoom;
 
 pub use crate::oci::registry::HarborRefusal;
 

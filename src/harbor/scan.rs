@@ -10,6 +10,7 @@ use crate::harbor::artifact::HarborArtifact;
 use crate::harbor::artifact::ScanOverview;
 use crate::harbor::error;
 use crate::harbor::report;
+use crate::harbor::rights::PIPELINE;
 use crate::harbor::time;
 use crate::oci::registry::HarborRefusal;
 use crate::sys::clock;
@@ -305,8 +306,7 @@ impl Harbor<'_> {
             return Err(unhealthy(&format!("images of project `{project}`")));
         }
 
-        let request = HarborRequest::get("ask for the scanner's metadata", ["scanners", &uuid, "metadata"]);
-        let Some(metadata) = permitted(self.call(request).await)? else { return Ok(None) };
+        let Some(metadata) = permitted(self.call(metadata_of(&uuid)).await)? else { return Ok(None) };
         let Ok(ScannerMetadata { properties }) = metadata.json() else { return Ok(None) };
         // scanners may leave this property out
         let text = properties.and_then(|properties| properties.get(DATABASE)?.as_str().map(str::to_owned));
@@ -315,12 +315,44 @@ impl Harbor<'_> {
 }
 
 impl Harbor<'_> {
+    /// Checks that a project has a scanner that answers, and with `asks_for_age` that the account may ask how old its
+    /// database is. Nobody can ask for that right itself ([`Harbor::rights`]), so the call is made.
+    ///
+    /// # Errors
+    /// [`Error::NotScannable`], [`Error::Known`], [`Error::MissingRights`], and those of every call.
+    pub async fn check_scanner(&self, project: &str, asks_for_age: bool) -> Result<(), Error> {
+        let images = format!("images of project `{project}`");
+        let Some(registration) = self.scanner(project).await? else { return Ok(()) };
+        let Some(uuid) = &registration.uuid else {
+            return Err(Error::NotScannable { image: images, message: "the project has no scanner".to_owned() });
+        };
+        if registration.health.as_deref() == Some(UNHEALTHY) {
+            return Err(unhealthy(&images));
+        }
+        if !asks_for_age {
+            return Ok(());
+        }
+        match self.call(metadata_of(uuid)).await {
+            Err(Error::NotPermitted { .. }) => {
+                let (user, rights) =
+                    (self.user().to_owned(), PIPELINE.system.iter().map(ToString::to_string).collect());
+                Err(Error::MissingRights { user, project: None, rights })
+            }
+            other => other.map(drop),
+        }
+    }
+
     /// Returns the scanner of a project; `None` when the account may not ask.
     async fn scanner(&self, project: &str) -> Result<Option<Registration>, Error> {
         let request = HarborRequest::get("ask for the project's scanner", ["projects", project, "scanner"]);
         let Some(registration) = permitted(self.call(request).await)? else { return Ok(None) };
         Ok(registration.json().ok())
     }
+}
+
+/// Returns the question for what a scanner says about itself.
+fn metadata_of(scanner: &str) -> HarborRequest {
+    HarborRequest::get("ask for the scanner's metadata", ["scanners", scanner, "metadata"])
 }
 
 impl Registration {

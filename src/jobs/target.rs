@@ -26,6 +26,7 @@ use crate::shared::SharedCache;
 use crate::values::Digest;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where images go when neither the request nor the registry file says it.
@@ -206,11 +207,16 @@ impl<'a> PublishTarget<'a> {
         };
 
         let mut published = self.to_registry(orders, prefix, connections, how)?;
-        let lost: Vec<String> = published
-            .iter()
-            .filter(|published| matches!(published.failure, Some(publish::Error::Lost { .. })))
-            .map(|published| published.image.clone())
-            .collect();
+        let mut lost: Vec<String> = Vec::new();
+        for published in &published {
+            // parents come first, so a child that waits for a lost one finds it here
+            let is_lost = match &published.failure {
+                Some(publish::Error::Lost { .. }) => true,
+                Some(publish::Error::Parent { parent, .. }) => lost.contains(parent),
+                _ => false,
+            };
+            lost.extend(is_lost.then(|| published.image.clone()));
+        }
         if lost.is_empty() {
             return Ok(published);
         }
@@ -222,7 +228,7 @@ impl<'a> PublishTarget<'a> {
             .filter(|order| lost.contains(&order.built.image))
             .filter_map(|order| {
                 let built = built.get(&order.built.image)?;
-                Some(publish::PublishOrder { definition: order.definition, built })
+                Some(publish::PublishOrder { built, ..*order })
             })
             .collect();
         for again in self.to_registry(&orders, prefix, connections, how)? {
@@ -313,6 +319,7 @@ fn in_layout(built: &BuiltImage, output: &Output, dry_run: bool) -> Published {
         gate: GateResult::NotAvailable { reason: "a layout folder has no scanner" },
         tags: built.tags.clone(),
         moved: Vec::new(),
+        withheld: BTreeSet::new(),
         state: if dry_run { PublishState::WouldPublish } else { PublishState::Published },
         failure: None,
     }

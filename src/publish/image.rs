@@ -19,6 +19,8 @@ use crate::publish::PublishState;
 use crate::publish::Published;
 use crate::publish::ReleaseProject;
 use crate::publish::index;
+use crate::publish::parents::CANDIDATE;
+use crate::publish::preflight::Preflight;
 use crate::publish::tags;
 use crate::publish::tags::KindsOfTags;
 use crate::publish::tags::TagPlan;
@@ -29,7 +31,9 @@ use crate::store::Store;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Digest;
+use crate::values::shown::shown;
 use futures_util::future::try_join_all;
+use std::collections::BTreeSet;
 
 /// Returns the record of an image before its first step.
 pub(super) fn start(order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Published {
@@ -44,13 +48,14 @@ pub(super) fn start(order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Publi
         gate: GateResult::NotNeeded,
         tags: order.built.tags.clone(),
         moved: Vec::new(),
+        withheld: BTreeSet::new(),
         state: PublishState::UpToDate,
         failure: None,
     }
 }
 
-/// Pushes an image, unless all its tags name it already. Behind a gate it gets no release tag yet.
-pub(super) async fn push(
+/// Finds out whether an image has to be published: not if all its tags name it already, or one of them a newer state.
+pub(super) async fn look(
     order: &PublishOrder<'_>,
     place: &PublishPlace<'_>,
     published: &mut Published,
@@ -70,18 +75,21 @@ pub(super) async fn push(
     }
     published.moved = to_move;
 
-    // checked before the dry run ends, so that a dry run reports it as well
     if let (Some(release), None) = (&place.release, place.harbor) {
         let (image, project) = (order.built.image.clone(), release.project.to_owned());
         return Err(Error::NoGate { image, project });
     }
-    if place.dry_run {
-        published.state = PublishState::WouldPublish;
-        return Ok(());
-    }
+    published.state = PublishState::WouldPublish;
+    Ok(())
+}
 
+/// Pushes an image. Behind a gate it gets no release tag yet.
+pub(super) async fn push(
+    order: &PublishOrder<'_>,
+    place: &PublishPlace<'_>,
+    published: &mut Published,
+) -> Result<(), Error> {
     published.pushed = Some(upload(order, place).await?);
-    published.state = PublishState::Published;
     Ok(())
 }
 
@@ -164,13 +172,14 @@ async fn give(cache: &SharedCache<'_>, order: &PublishOrder<'_>, repository: &st
 /// Returns the tag that keeps an image from Harbor's garbage collection while it is judged. It names the image, because
 /// images may share a repository.
 fn candidate(order: &PublishOrder<'_>) -> String {
-    format!("candidate-{}", order.built.image)
+    format!("{CANDIDATE}{}", order.built.image)
 }
 
 /// Has every platform scanned, and passes the reports to the gate.
 pub(super) async fn judge(
     order: &PublishOrder<'_>,
     place: &PublishPlace<'_>,
+    preflight: Option<&Preflight<'_>>,
     published: &mut Published,
 ) -> Result<(), Error> {
     let Some(harbor) = place.harbor else {
@@ -192,12 +201,32 @@ pub(super) async fn judge(
         let verdict = gate::judge(&scanned.report, &facts(order, platform, scanned), place.policy, now);
         let (outcome, scanner) = (verdict.outcome(), scanner(scanned));
         judged.push(JudgedPlatform { platform: platform.platform, outcome, scanner, verdict });
+        published.withheld.extend(preflight.iter().flat_map(|found| found.withheld(&scanned.report.findings)));
     }
 
     // the verdicts are reported even where the gate refuses the image
     let refused = refusal(&order.built.image, &judged);
     published.gate = GateResult::Judged(judged);
-    refused.map_or(Ok(()), Err)
+    match refused {
+        Some(error) => return Err(error),
+        None => warn_of_withholding(order, place, published),
+    }
+    Ok(())
+}
+
+/// Says that people will not get an image that is about to be released. No robot may change the project's allow-list, so
+/// an administrator has to.
+fn warn_of_withholding(order: &PublishOrder<'_>, place: &PublishPlace<'_>, published: &Published) {
+    if published.withheld.is_empty() {
+        return;
+    }
+    let (image, repository) = (&order.built.image, place.final_repository(order.definition));
+    let names: Vec<&str> = published.withheld.iter().map(String::as_str).collect();
+    let text = format!(
+        "Harbor will not serve {image} from `{repository}` because of {}: exempt them in `gate`, if they are not, and run `sockel publish --setup`, which brings exemptions to the project's allow-list",
+        names.join(", ")
+    );
+    place.reporter.event(ProgressEvent::Warning(shown(&text)));
 }
 
 /// Returns what the build knows about a platform, for the gate to hold the report against.

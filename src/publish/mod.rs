@@ -2,16 +2,19 @@
 //!
 //! - **In**: images in the store with their definitions; a [`PublishPlace`].
 //! - **Out**: one [`Published`] per image, whatever became of it; one image's failure does not stop the others.
-//! - **Invariants**: with a Harbor, no release tag names an image that the gate has not passed; tags come last; tags
-//!   that are right already are left alone, so that publishing twice changes nothing. Unavailable steps are reported,
-//!   never skipped silently.
+//! - **Invariants**: with a Harbor, no release tag names an image that the gate has not passed; tags come last, and those
+//!   of a parent before those of its children; tags that are right already are left alone, so that publishing twice changes
+//!   nothing. What would stop a release is found before anything is sent. Unavailable steps are reported, never skipped
+//!   silently.
 //! - **Not here**: transport ([`crate::oci::registry`]), Harbor's API ([`harbor`]), the verdict ([`gate`]).
 //!
 //! ```text
-//! push (by digest, one throw-away tag) ─► scan ─► gate ─► promote to the release project ─► tags
+//! tags, projects, rights, quotas ─► push (by digest, one throw-away tag) ─► scan ─► gate ─► promote to the release project ─► tags
 //! ```
 
 mod image;
+mod parents;
+mod preflight;
 mod tags;
 
 pub use tags::ReleaseAge;
@@ -30,6 +33,7 @@ use crate::oci;
 use crate::oci::registry;
 use crate::oci::registry::PushOutcome;
 use crate::oci::registry::RegistryClient;
+use crate::publish::preflight::Preflight;
 use crate::recipe::ImageDefinition;
 use crate::report::ProgressReporter;
 use crate::shared;
@@ -44,6 +48,7 @@ use futures_util::future::join_all;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Most findings that an error names; the report has all.
 const SHOWN: usize = 20;
@@ -89,6 +94,26 @@ pub enum Error {
         /// Digest of the image.
         own: Digest,
     },
+    /// The parent of the image is not released, so neither is the image.
+    #[error("cannot publish image `{image}`: its parent `{parent}` is not released")]
+    Parent {
+        /// Image name.
+        image: String,
+        /// Name of the parent.
+        parent: String,
+        /// Who has to act: whoever has to act about the parent.
+        turn: Turn,
+    },
+    /// What stopped another image stops this one as well.
+    #[error("cannot publish image `{image}`: for the same reason as `{first}`")]
+    SameCause {
+        /// Image name.
+        image: String,
+        /// The image whose error says the reason.
+        first: String,
+        /// Who has to act.
+        turn: Turn,
+    },
     /// The shared cache.
     #[error(transparent)]
     Cache(#[from] shared::Error),
@@ -113,6 +138,7 @@ impl Explain for Error {
             Self::Harbor(error) => error.turn(),
             Self::FixedTag { .. } => Turn::Input,
             Self::Refused { .. } | Self::NoGate { .. } => Turn::Policy,
+            Self::Parent { turn, .. } | Self::SameCause { turn, .. } => *turn,
             Self::Lost { .. } => Turn::Outside,
             Self::Cache(error) => error.turn(),
             Self::File(error) => error.turn(),
@@ -133,6 +159,10 @@ impl Explain for Error {
                 format!("`sockel lock {image}` gives a changed image a new revision, and `{{fixed}}` in `tags` contains it"),
                 "two images in one repository need tags of their own, such as `{fixed}-debian`".to_owned(),
             ],
+            Self::Parent { parent, .. } => {
+                vec![format!("publish the parent first, or both together: `sockel publish {parent}` says what stops it")]
+            }
+            Self::SameCause { .. } => Vec::new(),
             Self::Lost { .. } => vec!["try again: the next run builds what is missing".to_owned()],
             Self::Cache(_) => vec!["try again: the next run builds the image if its cache entry is gone".to_owned()],
             Self::File(error) => error.hints(),
@@ -141,7 +171,10 @@ impl Explain for Error {
     }
 
     fn lists_reasons(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        match self {
+            Self::Harbor(error) => error.lists_reasons(),
+            other => matches!(other, Self::Refused { .. }),
+        }
     }
 }
 
@@ -150,6 +183,8 @@ impl Explain for Error {
 pub struct PublishOrder<'a> {
     /// Its definition.
     pub definition: &'a ImageDefinition,
+    /// The definition of its parent image, where it has one.
+    pub parent: Option<&'a ImageDefinition>,
     /// The image in the store.
     pub built: &'a BuiltImage,
 }
@@ -216,6 +251,9 @@ pub struct Published {
     pub tags: Vec<String>,
     /// Those of them that did not name it before (in a dry run: that would be moved).
     pub moved: Vec<String>,
+    /// Vulnerabilities for which Harbor itself refuses to serve the image, although the gate let it through.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub withheld: BTreeSet<String>,
     /// What happened in the end.
     pub state: PublishState,
     /// Why it is not published.
@@ -231,7 +269,7 @@ pub enum PublishState {
     UpToDate,
     /// It is published now.
     Published,
-    /// It would be published, were this not a dry run.
+    /// It has to be published. Only in a dry run does an image stay in this state.
     WouldPublish,
     /// It is not published.
     Failed,
@@ -312,8 +350,7 @@ impl PublishPlace<'_> {
 
         let release = self.release.as_ref().map(|release| release.project);
         for prefix in [self.prefix].into_iter().chain(release) {
-            // Harbor's projects have no slash: what follows one is a prefix within the project
-            let project = prefix.split('/').next().unwrap_or_default();
+            let project = preflight::project_of(prefix);
             if project.is_empty() {
                 continue;
             }
@@ -338,36 +375,101 @@ impl PublishPlace<'_> {
     }
 }
 
-/// Publishes images, parents first: all are pushed, then scanned together, then released one after the other.
+/// Publishes images, parents first: all are looked at, pushed, then scanned together, then released one after the other.
 pub async fn publish(orders: &[PublishOrder<'_>], place: &PublishPlace<'_>) -> Vec<Published> {
-    let mut all: Vec<Published> = Vec::new();
-    for order in orders {
-        let mut published = image::start(order, place);
-        let result = image::push(order, place, &mut published).await;
-        finish(place.explain(result).await, &mut published);
-        all.push(published);
+    let mut all: Vec<Published> = orders.iter().map(|order| image::start(order, place)).collect();
+    for (order, published) in orders.iter().zip(&mut all) {
+        let result = image::look(order, place, published).await;
+        finish(place.explain(result).await, published);
+    }
+    let preflight = prepare(orders, place, &mut all).await;
+    if place.dry_run {
+        return all;
+    }
+
+    for index in 0..all.len() {
+        if hold_back(orders, index, place, &mut all).await {
+            let result = image::push(&orders[index], place, &mut all[index]).await;
+            finish(place.explain(result).await, &mut all[index]);
+        }
     }
 
     // scans wait in Harbor's queue, so all are asked for at the same time
     let scans = orders.iter().zip(&mut all).filter(|(_, published)| published.is_under_way());
-    let scans = scans.map(|(order, published)| async move {
-        let result = image::judge(order, place, published).await;
-        finish(result, published);
+    let scans = scans.map(|(order, published)| {
+        let preflight = preflight.as_ref();
+        async move {
+            let result = image::judge(order, place, preflight, published).await;
+            finish(result, published);
+        }
     });
     join_all(scans).await;
 
     // parents get their tags first, so that nobody finds an image whose parent is not released yet
-    for (order, published) in orders.iter().zip(&mut all).filter(|(_, published)| published.is_under_way()) {
-        let result = image::release(order, place, published).await;
-        finish(result, published);
+    for index in 0..all.len() {
+        if hold_back(orders, index, place, &mut all).await {
+            let result = image::release(&orders[index], place, &mut all[index]).await;
+            let is_done = result.is_ok();
+            finish(result, &mut all[index]);
+            if is_done {
+                all[index].state = PublishState::Published;
+            }
+        }
     }
     all
 }
 
+/// Finds what would stop the images that have to be published.
+async fn prepare<'p>(
+    orders: &[PublishOrder<'_>],
+    place: &'p PublishPlace<'_>,
+    all: &mut [Published],
+) -> Option<Preflight<'p>> {
+    let pusher = place.harbor.filter(|_| all.iter().any(Published::is_under_way))?;
+    // without a prefix, every repository has a project of its own
+    if preflight::project_of(place.prefix).is_empty() {
+        return None;
+    }
+    let mut preflight = match Preflight::look(place, pusher).await {
+        Ok(preflight) => preflight,
+        Err(error) => {
+            // the same for all images, so the first one shows it
+            let mut failed = all.iter_mut().filter(|published| published.is_under_way());
+            let first = failed.next()?;
+            let turn = error.turn();
+            let cause = first.image.clone();
+            finish(Err(error), first);
+            failed.for_each(|published| {
+                let (image, first) = (published.image.clone(), cause.clone());
+                finish(Err(Error::SameCause { image, first, turn }), published);
+            });
+            return None;
+        }
+    };
+
+    for index in 0..all.len() {
+        if hold_back(orders, index, place, all).await {
+            let result = preflight.admit(&orders[index], place).await;
+            finish(result, &mut all[index]);
+        }
+    }
+    Some(preflight)
+}
+
+/// Fails an image whose parent is not released and will not be; tells whether the image may go on.
+async fn hold_back(orders: &[PublishOrder<'_>], index: usize, place: &PublishPlace<'_>, all: &mut [Published]) -> bool {
+    if !all[index].is_under_way() {
+        return false;
+    }
+    let result = parents::check(&orders[index], &all[..index], place).await;
+    finish(result, &mut all[index]);
+    all[index].is_under_way()
+}
+
 impl Published {
-    /// Tells whether the image was pushed by this run and has passed every step so far.
+    /// Tells whether the image has to be published and has passed every step so far.
     fn is_under_way(&self) -> bool {
-        self.pushed.is_some() && self.failure.is_none()
+        self.state == PublishState::WouldPublish
     }
 }
 

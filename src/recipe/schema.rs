@@ -394,6 +394,7 @@ pub(crate) static REGISTRY: RecordSchema = RecordSchema {
         optional("ca-file", One(S::Reason), "PEM file with certificate authorities to trust besides the system's."),
         optional("client-certificate", One(S::Reason), "PEM file with client certificate and key (mutual TLS)."),
         optional("parallel", One(S::Count), "Most requests at one time (default 4)."),
+        optional("outage", One(S::Duration), "Longest time to wait for a registry that stops answering (default 3m)."),
         optional("chunk", One(S::Size), "Most bytes of one request, for proxies with a limit; costs speed."),
         optional("gate", ValueShape::Record(&GATE), "What the CVE gate lets through."),
         optional("setup", ValueShape::Record(&SETUP), "What `sockel publish --setup` brings about."),
@@ -473,6 +474,12 @@ static SETUP: RecordSchema = RecordSchema {
     fields: &[
         optional("staging-storage", One(S::Size), "Quota of the staging project."),
         optional("release-storage", One(S::Size), "Quota of the release project."),
+        optional("cache-storage", One(S::Size), "Quota of the shared cache's project, where it has one of its own."),
+        optional(
+            "cache-keep",
+            One(S::Duration),
+            "How long a shared result stays that nobody pulls, where the cache has a project of its own (90d).",
+        ),
         optional("keep", One(S::Count), "How many images of each repository staging keeps (default 10)."),
         optional(
             "withhold",

@@ -1,6 +1,7 @@
 //! The key `setup` of the registry file: how `publish --setup` configures Harbor's projects.
 
 use crate::gate::Severity;
+use crate::harbor::setup::CacheSetup;
 use crate::harbor::setup::HarborSetup;
 use crate::harbor::setup::ProjectSetup;
 use crate::harbor::setup::Robots;
@@ -31,8 +32,8 @@ const ROBOT: &str = "sockel";
 /// Name of our webhook in Harbor.
 const WEBHOOK: &str = "sockel";
 
-/// Harbor's default prefix of robots' names (its setting `robot_name_prefix`).
-const ROBOT_PREFIX: &str = "robot$";
+/// Default number of days for which a shared result stays that nobody pulls.
+const CACHE_DAYS: u32 = 90;
 
 /// What `publish --setup` sets up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub struct SetupFile {
     pub staging_storage: Option<u64>,
     /// Quota of the release project in bytes.
     pub release_storage: Option<u64>,
+    /// Quota of the shared cache's own project in bytes.
+    pub cache_storage: Option<u64>,
+    /// Days for which a shared result stays that nobody pulls.
+    pub cache_days: Option<u64>,
     /// How many images of each repository staging keeps.
     pub keep: Option<usize>,
     /// Severity from which Harbor itself refuses to serve released images.
@@ -65,6 +70,9 @@ impl SetupFile {
         Self {
             staging_storage: bytes(node.get("staging-storage")),
             release_storage: bytes(node.get("release-storage")),
+            cache_storage: bytes(node.get("cache-storage")),
+            // Harbor counts whole days here as well
+            cache_days: seconds(node.get("cache-keep")).map(|seconds| seconds.div_ceil(86_400)),
             keep: count(node.get("keep")),
             withhold: maybe(node.get("withhold")),
             signed: is_true(node.get("signed")),
@@ -93,6 +101,7 @@ impl RegistryFile {
             signed: setup.signed,
             moving: moving_tags(definitions),
             keep: setup.keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(KEEP),
+            cache: self.cache_setup(),
             labels: setup.labels.clone(),
             robots: setup.robots.as_deref().map(|folder| setup.robots_in(folder)),
             webhook: setup.webhook.as_ref().map(|address| Webhook {
@@ -101,6 +110,19 @@ impl RegistryFile {
                 // the registry file is committed, so it holds no secrets
                 authorization: None,
             }),
+        })
+    }
+}
+
+impl RegistryFile {
+    /// Returns what the setup has to know about the shared cache. A repository without a project is no Harbor's.
+    fn cache_setup(&self) -> Option<CacheSetup> {
+        let (project_name, repository) = self.cache.as_ref()?.repository.split_once('/')?;
+        let days = self.setup.cache_days.map_or(CACHE_DAYS, |days| u32::try_from(days).unwrap_or(u32::MAX));
+        Some(CacheSetup {
+            project: project(project_name, self.setup.cache_storage),
+            repository: repository.to_owned(),
+            days,
         })
     }
 }
@@ -115,7 +137,6 @@ impl SetupFile {
             release: format!("{name}-freigabe"),
             days: self.robot_days.map_or(ROBOT_DAYS, |days| i64::try_from(days).unwrap_or(i64::MAX)),
             keep: folder.to_owned(),
-            prefix: ROBOT_PREFIX.to_owned(),
         }
     }
 }

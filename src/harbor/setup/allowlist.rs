@@ -7,29 +7,15 @@
 use crate::gate::Exemption;
 use crate::harbor::Error;
 use crate::harbor::HarborRequest;
+use crate::harbor::project::Allowlist;
+use crate::harbor::project::HarborProject;
 use crate::harbor::setup::SetupRun;
 use crate::harbor::setup::StepState;
-use crate::harbor::setup::project::FoundProject;
 use crate::sys::clock;
 use crate::values::Epoch;
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeSet;
-
-/// `CVEAllowlist` of the API.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Allowlist {
-    #[serde(default)]
-    items: Option<Vec<AllowedVulnerability>>,
-    #[serde(default)]
-    expires_at: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AllowedVulnerability {
-    cve_id: String,
-}
 
 /// The content of a list, in comparable form.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -73,7 +59,7 @@ impl SetupRun<'_, '_> {
     pub(super) async fn allowlist(
         &mut self,
         project: &str,
-        found: Option<&FoundProject>,
+        found: Option<&HarborProject>,
         exemptions: &[Exemption],
     ) -> Result<(), Error> {
         let what = format!("CVE allow-list of project `{project}`");

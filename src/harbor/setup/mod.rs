@@ -12,6 +12,7 @@
 
 mod allowlist;
 mod project;
+mod retention;
 mod robot;
 mod rules;
 mod webhook;
@@ -27,6 +28,7 @@ use crate::harbor::Harbor;
 use crate::harbor::HarborRequest;
 use crate::harbor::artifact::Label;
 use crate::harbor::name;
+use crate::harbor::setup::robot::RobotPlaces;
 use serde::Serialize;
 use std::fmt;
 
@@ -47,6 +49,8 @@ pub struct HarborSetup {
     pub moving: Vec<String>,
     /// How many of the most recently pushed images of each repository staging keeps.
     pub keep: u32,
+    /// Where results are shared between machines; `None` without a shared cache.
+    pub cache: Option<CacheSetup>,
     /// Labels for released images.
     pub labels: Vec<String>,
     /// The two robots; `None` leaves robots alone.
@@ -62,6 +66,17 @@ pub struct ProjectSetup {
     pub name: String,
     /// Quota in bytes; -1 is unlimited, and `None` leaves the quota alone.
     pub storage: Option<i64>,
+}
+
+/// The repository in which results are shared. It may be in the staging project or have a project of its own.
+#[derive(Debug, Clone)]
+pub struct CacheSetup {
+    /// The project of the repository. Its quota counts only where it is not the staging project.
+    pub project: ProjectSetup,
+    /// The repository's name within the project.
+    pub repository: String,
+    /// For how many days a result stays that nobody pulls, where the cache has a project of its own.
+    pub days: u32,
 }
 
 /// One thing of the setup, and what was done about it.
@@ -210,7 +225,13 @@ impl Harbor<'_> {
         let staging = run.project(&wanted.staging, &project::staging_flags()).await?;
         let release = run.project(&wanted.release, &project::release_flags(wanted)).await?;
 
-        run.retention(&wanted.staging.name, staging.as_ref(), wanted.keep).await?;
+        let (shared, own) = wanted.caches();
+        let rules = retention::staging_rules(wanted.keep, shared.map(|cache| cache.repository.as_str()));
+        run.retention(&wanted.staging.name, staging.as_ref(), &rules).await?;
+        if let Some(cache) = own {
+            let project = run.project(&cache.project, &project::staging_flags()).await?;
+            run.retention(&cache.project.name, project.as_ref(), &retention::cache_rules(cache.days)).await?;
+        }
         run.immutability(&wanted.release.name, release.as_ref(), &wanted.moving).await?;
         run.labels(&wanted.release.name, release.as_ref(), &wanted.labels).await?;
         // where Harbor withholds nothing, its list would have no effect
@@ -223,7 +244,9 @@ impl Harbor<'_> {
 
         // robots last: rights on a project can only be given once it exists
         if let Some(robots) = &wanted.robots {
-            run.robots(robots, &wanted.staging.name, &wanted.release.name).await?;
+            let cache = wanted.cache.as_ref().map(|cache| cache.project.name.as_str());
+            let (staging, release) = (&wanted.staging.name, &wanted.release.name);
+            run.robots(robots, &RobotPlaces { staging, release, cache }).await?;
         }
         Ok(run.steps)
     }
@@ -231,12 +254,19 @@ impl Harbor<'_> {
     /// Returns the labels of a project.
     pub(crate) async fn project_labels(&self, project: &str) -> Result<Vec<Label>, Error> {
         let action = format!("read the labels of project `{project}`");
-        let request = HarborRequest::get(format!("read project `{project}`"), ["projects", project]);
-        let found: project::FoundProject = self.call(request).await?.json()?;
+        let found = self.project(project).await?;
 
         // the list of labels knows projects by number only
         let identifier = found.project_id.to_string();
         self.list(|| HarborRequest::get(&action, ["labels"]).query("scope", "p").query("project_id", &identifier)).await
+    }
+}
+
+impl HarborSetup {
+    /// Returns the shared cache as one within the staging project, or as one in a project of its own.
+    fn caches(&self) -> (Option<&CacheSetup>, Option<&CacheSetup>) {
+        let is_shared = self.cache.as_ref().is_some_and(|cache| cache.project.name == self.staging.name);
+        if is_shared { (self.cache.as_ref(), None) } else { (None, self.cache.as_ref()) }
     }
 }
 
@@ -247,6 +277,15 @@ fn check(wanted: &HarborSetup) -> Result<(), Error> {
     if wanted.staging.name == wanted.release.name {
         let rule = "staging and release must be two projects";
         return Err(Error::Name { kind: "project", name: wanted.release.name.clone(), rule });
+    }
+
+    if let Some(cache) = &wanted.cache {
+        name::check_project(&cache.project.name)?;
+        // the pipeline writes to the cache, and only the release robot writes to where people pull from
+        if cache.project.name == wanted.release.name {
+            let rule = "the shared cache must not be in the release project";
+            return Err(Error::Name { kind: "project of the cache", name: cache.project.name.clone(), rule });
+        }
     }
 
     // one robot for both would be able to release what it pushed
@@ -292,6 +331,7 @@ mod tests {
             signed: true,
             moving: vec!["latest".to_owned()],
             keep: 10,
+            cache: None,
             labels: vec!["released".to_owned()],
             robots: None,
             webhook: None,
@@ -301,18 +341,24 @@ mod tests {
     #[test]
     fn checks_names_first() {
         type Change = fn(&mut HarborSetup);
-        let table: [(Change, Option<&str>); 6] = [
+        let table: [(Change, Option<&str>); 7] = [
             (|_| {}, None),
             (|wanted| wanted.staging.name = "a/b".to_owned(), Some("cannot use `a/b` as project")),
             (|wanted| wanted.staging.name = "release".to_owned(), Some("cannot use `release` as project")),
+            (
+                |wanted| {
+                    let (project, repository) = (wanted.release.clone(), "cache".to_owned());
+                    wanted.cache = Some(CacheSetup { project, repository, days: 1 });
+                },
+                Some("cannot use `release` as project of the cache"),
+            ),
             (|wanted| wanted.labels.push(" ".to_owned()), Some("cannot use ` ` as label")),
             (|wanted| wanted.moving.push("a,b".to_owned()), Some("cannot use `a,b` as pattern")),
             (
                 |wanted| {
                     let name = "x".to_owned();
                     let keep = std::path::PathBuf::new();
-                    let prefix = "robot$".to_owned();
-                    wanted.robots = Some(Robots { pipeline: name.clone(), release: name, days: 1, keep, prefix });
+                    wanted.robots = Some(Robots { pipeline: name.clone(), release: name, days: 1, keep });
                 },
                 Some("cannot use `x` as robot name: pipeline and release must be two robots"),
             ),

@@ -4,12 +4,12 @@ use crate::harbor::Error;
 use crate::harbor::HarborRequest;
 use crate::harbor::artifact::Label;
 use crate::harbor::error::harmless;
+use crate::harbor::project::HarborProject;
 use crate::harbor::setup::HarborSetup;
 use crate::harbor::setup::ProjectSetup;
 use crate::harbor::setup::SetupRun;
 use crate::harbor::setup::StepState;
-use crate::harbor::setup::allowlist::Allowlist;
-use crate::sys::http::Method;
+use crate::oci::registry::HarborRefusal;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
@@ -17,23 +17,6 @@ use std::collections::BTreeMap;
 
 /// Colour of new labels in Harbor's pages.
 const COLOR: &str = "#48960C";
-
-/// `Project` of the API, as far as it is needed.
-#[derive(Debug, Deserialize)]
-pub(crate) struct FoundProject {
-    pub(crate) project_id: i64,
-    #[serde(default)]
-    metadata: Option<BTreeMap<String, Option<String>>>,
-    #[serde(default)]
-    pub(super) cve_allowlist: Option<Allowlist>,
-}
-
-impl FoundProject {
-    /// Returns the value of a flag.
-    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
-        self.metadata.as_ref()?.get(name)?.as_deref()
-    }
-}
 
 /// `Quota` of the API, as far as it is needed.
 #[derive(Deserialize)]
@@ -83,7 +66,7 @@ pub(super) fn release_flags(wanted: &HarborSetup) -> Flags {
 }
 
 /// Returns the flags that differ, and how, in words. A flag that was never set is off, except that of the allow-list.
-fn differences(found: &FoundProject, wanted: &Flags) -> (Flags, Vec<String>) {
+fn differences(found: &HarborProject, wanted: &Flags) -> (Flags, Vec<String>) {
     let (mut different, mut words) = (Flags::new(), Vec::new());
     for (name, value) in wanted {
         let unset = if *name == "reuse_sys_cve_allowlist" { "true" } else { OFF };
@@ -102,7 +85,7 @@ impl SetupRun<'_, '_> {
         &mut self,
         project: &ProjectSetup,
         flags: &Flags,
-    ) -> Result<Option<FoundProject>, Error> {
+    ) -> Result<Option<HarborProject>, Error> {
         let name = project.name.as_str();
         let what = format!("project `{name}`");
         let Some(found) = self.find(name, &what).await? else { return Ok(None) };
@@ -129,7 +112,7 @@ impl SetupRun<'_, '_> {
         project: &ProjectSetup,
         flags: &Flags,
         what: &str,
-    ) -> Result<Option<FoundProject>, Error> {
+    ) -> Result<Option<HarborProject>, Error> {
         let mut flags = flags.clone();
         flags.entry("public").or_insert_with(|| OFF.to_owned());
         let mut body = json!({"project_name": project.name, "metadata": flags});
@@ -152,27 +135,17 @@ impl SetupRun<'_, '_> {
     }
 
     /// Looks a project up; the outer `None` when the account has no right to.
-    async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<FoundProject>>, Error> {
-        let request = HarborRequest::get(format!("read {what}"), ["projects", name]);
-        let found = match self.harbor.call(request).await {
-            Ok(reply) => Ok(Some(reply.json::<FoundProject>()?)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            // Harbor answers 403 for a project without rights, whether it exists or not: HEAD tells the two apart
-            Err(forbidden @ Error::NotPermitted { .. }) => {
-                let request = HarborRequest::new(Method::HEAD, format!("look for {what}"), ["projects"])
-                    .query("project_name", name);
-                match self.harbor.call(request).await {
-                    Err(Error::NotFound { .. }) => Ok(None),
-                    _ => Err(forbidden),
-                }
-            }
+    async fn find(&mut self, name: &str, what: &str) -> Result<Option<Option<HarborProject>>, Error> {
+        let found = match self.harbor.project(name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::Known { cause: HarborRefusal::NoProject, .. }) => Ok(None),
             Err(error) => Err(error),
         };
         self.look(what, found).await
     }
 
     /// Sets up the quota of a project.
-    async fn quota(&mut self, project: &ProjectSetup, found: &FoundProject) -> Result<(), Error> {
+    async fn quota(&mut self, project: &ProjectSetup, found: &HarborProject) -> Result<(), Error> {
         let Some(wanted) = project.storage else { return Ok(()) };
         let what = format!("quota of project `{}`", project.name);
         let identifier = found.project_id.to_string();
@@ -207,7 +180,7 @@ impl SetupRun<'_, '_> {
     pub(super) async fn labels(
         &mut self,
         project: &str,
-        found: Option<&FoundProject>,
+        found: Option<&HarborProject>,
         labels: &[String],
     ) -> Result<(), Error> {
         if labels.is_empty() {
@@ -259,7 +232,7 @@ mod tests {
 
     #[test]
     fn compares_flags() {
-        let found: FoundProject = serde_json::from_str(
+        let found: HarborProject = serde_json::from_str(
             r#"{"project_id":2,"name":"x","metadata":{"public":"true","auto_scan":null,"prevent_vul":"false","retention_id":"7"}}"#,
         )
         .unwrap();
@@ -267,7 +240,7 @@ mod tests {
         assert_eq!(words, ["public: true → false"]);
         assert_eq!(different, Flags::from([("public", "false".to_owned())]));
         assert_eq!(found.flag("retention_id"), Some("7"));
-        let bare: FoundProject = serde_json::from_str(r#"{"project_id":2}"#).unwrap();
+        let bare: HarborProject = serde_json::from_str(r#"{"project_id":2}"#).unwrap();
         assert!(differences(&bare, &staging_flags()).1.is_empty());
     }
 }

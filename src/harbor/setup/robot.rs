@@ -1,8 +1,11 @@
 //! The two robots and their rights. A secret is written to a file that only its owner can read, and nowhere else.
 
 use crate::harbor::Error;
+use crate::harbor::Harbor;
 use crate::harbor::HarborRequest;
 use crate::harbor::error::harmless;
+use crate::harbor::rights;
+use crate::harbor::rights::RobotRights;
 use crate::harbor::setup::SetupRun;
 use crate::harbor::setup::StepState;
 use crate::sys::clock;
@@ -15,62 +18,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
-
-/// Rights for pushing to staging, and for scanning, signing and attesting there (Harbor `src/common/rbac/const.go`).
-const PIPELINE: &[(&str, &str)] = &[
-    ("accessory", "list"),
-    ("artifact", "create"),
-    ("artifact", "list"),
-    ("artifact", "read"),
-    ("artifact-addition", "read"),
-    ("artifact-label", "create"),
-    ("label", "list"),
-    ("project", "read"),
-    ("quota", "read"),
-    ("repository", "pull"),
-    ("repository", "push"),
-    ("sbom", "create"),
-    ("sbom", "read"),
-    ("scan", "create"),
-    ("scan", "read"),
-    ("scanner", "read"),
-    ("tag", "create"),
-    ("tag", "delete"),
-    ("tag", "list"),
-];
-
-/// Rights for reading a project.
-const READER: &[(&str, &str)] = &[
-    ("accessory", "list"),
-    ("artifact", "list"),
-    ("artifact", "read"),
-    ("artifact-addition", "read"),
-    ("project", "read"),
-    ("repository", "pull"),
-    ("tag", "list"),
-];
-
-/// Further rights of the release robot in staging: it removes the throw-away tag before it copies.
-const RELEASE_IN_STAGING: &[(&str, &str)] = &[("scan", "read"), ("scanner", "read"), ("tag", "delete")];
-
-/// Rights for releasing into the release project.
-const RELEASE: &[(&str, &str)] = &[
-    ("accessory", "list"),
-    ("artifact", "create"),
-    ("artifact", "list"),
-    ("artifact", "read"),
-    ("artifact-addition", "read"),
-    ("artifact-label", "create"),
-    ("label", "list"),
-    ("project", "read"),
-    ("repository", "pull"),
-    ("repository", "push"),
-    ("tag", "create"),
-    ("tag", "list"),
-];
-
-/// Rights on system level: only there Harbor tells the age of the scanner's database.
-const SYSTEM: &[(&str, &str)] = &[("scanner", "read")];
 
 /// The description by which our robots are found again.
 const MARK: &str = "made by `sockel publish --setup`";
@@ -86,9 +33,22 @@ pub struct Robots {
     pub days: i64,
     /// Folder for secrets: that of a new robot is written to `<name>.json` with mode 0600.
     pub keep: PathBuf,
-    /// What Harbor puts before names of robots (setting `robot_name_prefix`): `robot$` unless changed.
-    pub prefix: String,
 }
+
+/// The projects in which robots work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RobotPlaces<'a> {
+    pub(super) staging: &'a str,
+    pub(super) release: &'a str,
+    /// The project of the shared cache, where there is one.
+    pub(super) cache: Option<&'a str>,
+}
+
+/// Harbor's default prefix of robots' names.
+const USUAL_PREFIX: &str = "robot$";
+
+/// Largest file with a robot's secret.
+const SECRET_LIMIT: u64 = 64 << 10;
 
 /// The file with a robot's secret, as Harbor's pages export it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,29 +104,44 @@ struct CreatedRobot {
     secret: String,
 }
 
+/// The file with a robot's secret, as it is read back.
+#[derive(Deserialize)]
+struct SecretFile {
+    name: String,
+    secret: String,
+    #[serde(default)]
+    registry: String,
+}
+
+/// `Configurations` of the API, as far as they are needed.
+#[derive(Deserialize)]
+struct Configurations {
+    #[serde(default)]
+    robot_name_prefix: Option<ConfiguredText>,
+}
+
+#[derive(Deserialize)]
+struct ConfiguredText {
+    #[serde(default)]
+    value: String,
+}
+
 /// Rights as kind, namespace, resource and action.
 type Rights = BTreeSet<[String; 4]>;
 
-/// Returns rights on one project, or on the system.
-fn rights(kind: &str, namespace: &str, accesses: &[(&str, &str)]) -> Rights {
-    accesses.iter().map(|(resource, action)| [kind, namespace, resource, action].map(str::to_owned)).collect()
-}
+/// Returns what a robot may do, by the projects' names.
+fn robot_rights(robot: &RobotRights, places: &RobotPlaces<'_>) -> Rights {
+    let RobotPlaces { staging, release, cache } = *places;
+    let mut parts =
+        vec![("project", staging, robot.staging), ("project", release, robot.release), ("system", "/", robot.system)];
+    // the cache may be in the staging project
+    parts.extend(cache.map(|cache| ("project", cache, robot.cache)));
 
-/// Returns what the pipeline's robot may do.
-fn pipeline_rights(staging: &str, release: &str) -> Rights {
-    let parts = [("project", staging, PIPELINE), ("project", release, READER), ("system", "/", SYSTEM)];
-    parts.into_iter().flat_map(|(kind, namespace, accesses)| rights(kind, namespace, accesses)).collect()
-}
-
-/// Returns what the release robot may do.
-fn release_rights(staging: &str, release: &str) -> Rights {
-    let parts = [
-        ("project", staging, READER),
-        ("project", staging, RELEASE_IN_STAGING),
-        ("project", release, RELEASE),
-        ("system", "/", SYSTEM),
-    ];
-    parts.into_iter().flat_map(|(kind, namespace, accesses)| rights(kind, namespace, accesses)).collect()
+    let mut rights = Rights::new();
+    for (kind, namespace, uses) in parts {
+        rights.extend(uses.iter().map(|one| [kind, namespace, one.resource, one.action].map(str::to_owned)));
+    }
+    rights
 }
 
 /// Returns the projects on which there are rights.
@@ -174,27 +149,46 @@ fn projects(rights: &Rights) -> BTreeSet<&str> {
     rights.iter().filter(|[kind, ..]| kind == "project").map(|[_, namespace, ..]| namespace.as_str()).collect()
 }
 
-/// Returns a remedy for a robot that has rights on other projects. Another registry file made it for those, and this
-/// one must not take its rights away.
-fn shared(present: &Rights, wanted: &Rights) -> Option<String> {
-    let others: Vec<String> = projects(present).difference(&projects(wanted)).map(|name| format!("`{name}`")).collect();
-    (!others.is_empty()).then(|| {
-        format!(
-            "it has rights on {}, so it belongs to another registry file: give this file robots of its own with `robot-name` in `setup`",
-            harmless(&others.join(", "), 300)
-        )
-    })
+/// Returns a remedy for a robot that works in other projects: another registry file made it for those, and this one must
+/// neither take its rights away nor give it more.
+fn foreign(present: &Rights, places: &RobotPlaces<'_>) -> Option<String> {
+    let theirs = projects(present);
+    // one that works in both projects is ours; a third one was the cache's, or somebody added it
+    if [places.staging, places.release].iter().all(|project| theirs.contains(project)) {
+        return None;
+    }
+
+    let ours = [Some(places.staging), Some(places.release), places.cache];
+    let others: Vec<String> =
+        theirs.iter().filter(|name| !ours.contains(&Some(**name))).map(|name| format!("`{name}`")).collect();
+    if others.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "it has rights on {}, so it belongs to another registry file: give this file robots of its own with `robot-name` in `setup`",
+        harmless(&others.join(", "), 300)
+    ))
 }
 
-/// Returns a remedy for a robot whose secret is lost: Harbor shows it only once.
-fn lost(keep: &Path, name: &str) -> Option<String> {
-    let path = keep.join(format!("{name}.json"));
-    (!path.exists()).then(|| {
-        format!(
+/// Returns the rights that a robot keeps because they are on projects that the registry file does not name.
+fn kept(present: &Rights, wanted: &Rights) -> Rights {
+    let ours = projects(wanted);
+    let is_foreign = |right: &&[String; 4]| right[0] == "project" && !ours.contains(right[1].as_str());
+    present.iter().filter(is_foreign).cloned().collect()
+}
+
+/// Reads the file with a robot's secret; an error is a remedy. Harbor shows a secret only once.
+fn secret_file(path: &Path) -> Result<KeptSecret, String> {
+    let read = fs::read_text(path, SECRET_LIMIT).ok();
+    // without the parser's message: it may quote the secret
+    let kept = read.and_then(|text| serde_json::from_str::<SecretFile>(&text).ok());
+    let Some(SecretFile { name, secret, registry }) = kept else {
+        return Err(format!(
             "its secret is not in `{}`: put the file back, or delete the robot in Harbor and run `sockel publish --setup` again, which makes a new one",
             path.display()
-        )
-    })
+        ));
+    };
+    Ok(KeptSecret { name, secret: Secret::new(secret), registry })
 }
 
 /// Returns rights as Harbor takes them: grouped by project or system.
@@ -229,8 +223,8 @@ impl RobotAccount {
         rights
     }
 
-    /// Tells whether the full name is a short name after an earlier prefix of Harbor, and the robot is one of ours.
-    fn is_renamed(&self, name: &str) -> bool {
+    /// Tells whether the full name is a short name after some prefix, and the robot is one of ours.
+    fn is_ours(&self, name: &str) -> bool {
         self.description.as_deref() == Some(MARK) && self.prefix_before(name).is_some()
     }
 
@@ -262,46 +256,60 @@ impl KeptSecret {
 
 impl SetupRun<'_, '_> {
     /// Sets up both robots.
-    pub(super) async fn robots(&mut self, robots: &Robots, staging: &str, release: &str) -> Result<(), Error> {
+    pub(super) async fn robots(&mut self, robots: &Robots, places: &RobotPlaces<'_>) -> Result<(), Error> {
         let list = self.harbor.list(|| HarborRequest::get("read the robots", ["robots"]).query("q", "Level=system"));
         let present: Result<Vec<RobotAccount>, Error> = list.await;
         let Some(present) = self.look("robots", present).await? else { return Ok(()) };
 
-        let pairs = [
-            (robots.pipeline.as_str(), pipeline_rights(staging, release)),
-            (robots.release.as_str(), release_rights(staging, release)),
-        ];
-        for (name, wanted) in pairs {
-            let full = format!("{}{name}", robots.prefix);
-            let current = present.iter().find(|robot| robot.name == full || robot.name == name);
-            // when Harbor's prefix changes, existing robots keep their names
-            match current.or_else(|| present.iter().find(|robot| robot.is_renamed(name))) {
-                Some(robot) => self.update(robot, name, &robots.keep, &wanted).await?,
+        let prefix = self.harbor.robot_prefix().await?;
+        for (name, rights) in [(&robots.pipeline, &rights::PIPELINE), (&robots.release, &rights::RELEASE)] {
+            let wanted = robot_rights(rights, places);
+            let full = format!("{}{name}", prefix.as_deref().unwrap_or(USUAL_PREFIX));
+            let named = present.iter().find(|robot| robot.name == full);
+            // whoever may not read the prefix recognises a robot by its description
+            match named.or_else(|| present.iter().find(|robot| robot.is_ours(name))) {
+                Some(robot) => {
+                    let trouble = foreign(&robot.rights(), places);
+                    self.update(robot, &robots.keep.join(format!("{name}.json")), &wanted, trouble).await?;
+                }
                 None => self.create(robots, name, &wanted).await?,
             }
         }
         Ok(())
     }
 
-    /// Changes the rights of a robot that exists.
-    async fn update(&mut self, robot: &RobotAccount, name: &str, keep: &Path, wanted: &Rights) -> Result<(), Error> {
-        let what = format!("robot `{name}`");
-        let present = robot.rights();
+    /// Changes the rights of a robot that exists and whose secret is in the file at `path`, unless there is a trouble with
+    /// it already.
+    async fn update(
+        &mut self,
+        robot: &RobotAccount,
+        path: &Path,
+        wanted: &Rights,
+        trouble: Option<String>,
+    ) -> Result<(), Error> {
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let (what, present) = (format!("robot `{name}`"), robot.rights());
 
         // what only a person can decide comes first: rights do not help a robot that cannot log in
-        let trouble = robot.trouble(clock::now().0).map(str::to_owned);
-        let trouble = trouble.or_else(|| shared(&present, wanted)).or_else(|| lost(keep, name));
-        if let Some(remedy) = trouble {
-            self.step(what, StepState::Left { remedy });
-            return Ok(());
-        }
-        if present == *wanted {
+        let trouble = robot.trouble(clock::now().0).map(str::to_owned).or(trouble);
+        let secret = match trouble.map_or_else(|| secret_file(path), Err) {
+            Ok(secret) => secret,
+            Err(remedy) => {
+                self.step(what, StepState::Left { remedy });
+                return Ok(());
+            }
+        };
+        self.rename(&what, robot, secret, path)?;
+
+        let mut wanted = wanted.clone();
+        wanted.extend(kept(&present, &wanted));
+        if present == wanted {
             self.step(what, StepState::Exists);
             return Ok(());
         }
 
-        let mut change = difference(wanted, &present, '+');
-        change.extend(difference(&present, wanted, '-'));
+        let mut change = difference(&wanted, &present, '+');
+        change.extend(difference(&present, &wanted, '-'));
 
         // PUT replaces the whole robot, so everything that stays is sent as well
         let body = json!({
@@ -312,11 +320,30 @@ impl SetupRun<'_, '_> {
             "disable": false,
             // a validity that a person chose stays
             "duration": robot.duration.unwrap_or(-1),
-            "permissions": permissions(wanted),
+            "permissions": permissions(&wanted),
         });
         let request = HarborRequest::put(format!("change {what}"), ["robots", &robot.id.to_string()]).body(body);
         let change = harmless(&change.join(", "), usize::MAX);
         self.act(&what, request, Some(change)).await?;
+        Ok(())
+    }
+
+    /// Writes a robot's name into its file when Harbor's prefix changed: Harbor puts the current one before every name.
+    fn rename(&mut self, what: &str, robot: &RobotAccount, secret: KeptSecret, path: &Path) -> Result<(), Error> {
+        if secret.name == robot.name {
+            return Ok(());
+        }
+
+        let names = [&secret.name, &robot.name].map(|name| harmless(name, 300));
+        let change = format!("name: {} → {}", names[0], names[1]);
+        let what = format!("file of {what}");
+        if self.dry {
+            self.step(what, StepState::WouldChange(change));
+            return Ok(());
+        }
+        let place = RobotPlace::open(path.parent().unwrap_or(Path::new("")))?;
+        place.keep(path, &KeptSecret { name: robot.name.clone(), ..secret })?;
+        self.step(what, StepState::Changed(change));
         Ok(())
     }
 
@@ -366,6 +393,18 @@ impl SetupRun<'_, '_> {
     }
 }
 
+impl Harbor<'_> {
+    /// Returns what Harbor puts before names of robots (its setting `robot_name_prefix`); `None` where the account may not
+    /// know. Robots never may.
+    async fn robot_prefix(&self) -> Result<Option<String>, Error> {
+        match self.call(HarborRequest::get("read Harbor's configuration", ["configurations"])).await {
+            Ok(reply) => Ok(reply.json::<Configurations>()?.robot_name_prefix.map(|text| text.value)),
+            Err(Error::NotPermitted { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// A file for a secret, not yet under its name. Its mode is 0600 from the beginning, as `tempfile` creates all its
 /// files.
 struct RobotPlace(tempfile::NamedTempFile);
@@ -394,6 +433,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    const PLACES: RobotPlaces<'_> = RobotPlaces { staging: "s", release: "r", cache: Some("c") };
+
     #[test]
     fn only_one_robot_writes_to_release() {
         let writes = |rights: &Rights, project: &str| {
@@ -401,20 +442,34 @@ mod tests {
                 right[1] == project && matches!(right[3].as_str(), "create" | "push" | "update" | "delete" | "*")
             })
         };
-        let (pipeline, release) = (pipeline_rights("s", "r"), release_rights("s", "r"));
+        let (pipeline, release) = (robot_rights(&rights::PIPELINE, &PLACES), robot_rights(&rights::RELEASE, &PLACES));
         assert!(writes(&pipeline, "s") && !writes(&pipeline, "r") && writes(&release, "r"));
-        // neither of them creates projects, robots or rules
+        // neither of them creates projects, robots or rules, or changes a project
         let kinds: BTreeSet<&str> = pipeline.union(&release).map(|right| right[2].as_str()).collect();
         assert!(
             ["robot", "immutable-tag", "tag-retention", "notification-policy"].iter().all(|kind| !kinds.contains(kind))
         );
+        assert!(!pipeline.union(&release).any(|right| right[2] == "project" && right[3] != "read"));
+    }
+
+    #[test]
+    fn rights_in_other_projects_stay() {
+        let own = robot_rights(&rights::PIPELINE, &PLACES);
+        // the cache moved to another project
+        let moved = RobotPlaces { cache: Some("d"), ..PLACES };
+        let wanted = robot_rights(&rights::PIPELINE, &moved);
+        assert_eq!((foreign(&own, &moved), kept(&own, &wanted).len()), (None, 3));
+        for places in [RobotPlaces { staging: "x", ..PLACES }, RobotPlaces { release: "x", ..PLACES }] {
+            assert!(foreign(&own, &places).unwrap().starts_with("it has rights on "));
+        }
+        assert_eq!(foreign(&Rights::new(), &PLACES), None);
     }
 
     #[test]
     fn recognises_its_own_rights() {
-        let wanted = release_rights("s", "r");
+        let wanted = robot_rights(&rights::RELEASE, &PLACES);
         let permissions = permissions(&wanted);
-        assert_eq!(permissions.as_array().unwrap().len(), 3);
+        assert_eq!(permissions.as_array().unwrap().len(), 2);
         let robot = json!({"id": 1, "name": "robot$x", "permissions": permissions, "expires_at": 5});
         let robot: RobotAccount = serde_json::from_value(robot).unwrap();
         assert_eq!(robot.rights(), wanted);

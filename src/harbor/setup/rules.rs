@@ -1,11 +1,11 @@
-//! Rules of projects: which tags never move, and how many images staging keeps.
+//! The rule of the release project which tags never move.
 
 use crate::harbor::Error;
 use crate::harbor::HarborRequest;
 use crate::harbor::error::harmless;
+use crate::harbor::project::HarborProject;
 use crate::harbor::setup::SetupRun;
 use crate::harbor::setup::StepState;
-use crate::harbor::setup::project::FoundProject;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
@@ -14,20 +14,13 @@ use std::collections::BTreeMap;
 /// Legacy cosign signatures: a second one for the same image is written to the same tag (goharbor/harbor#17332).
 const SIGNATURES: &str = "sha256-*.sig";
 
-/// When staging is cleaned up: seconds, minutes, hours, … of Harbor's cron; daily at two o'clock UTC.
-const DAILY: &str = "0 0 2 * * *";
-
-/// `ImmutableRule` and `RetentionRule` of the API, as far as they are compared.
+/// `ImmutableRule` of the API, as far as it is compared.
 #[derive(Debug, Deserialize)]
 struct ProjectRule {
     #[serde(default)]
     id: Option<u64>,
     #[serde(default)]
     disabled: bool,
-    #[serde(default)]
-    template: String,
-    #[serde(default)]
-    params: Option<BTreeMap<String, Value>>,
     #[serde(default)]
     tag_selectors: Option<Vec<RuleSelector>>,
     #[serde(default)]
@@ -40,12 +33,6 @@ struct RuleSelector {
     decoration: String,
     #[serde(default)]
     pattern: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct RetentionPolicy {
-    #[serde(default)]
-    rules: Option<Vec<ProjectRule>>,
 }
 
 impl ProjectRule {
@@ -66,37 +53,12 @@ impl ProjectRule {
         (is_ours && tag.decoration == "excludes" && self.is_everywhere()).then_some(&tag.pattern)
     }
 
-    /// Tells whether the rule looks like a retention rule of ours, whatever its count.
-    fn is_retention(&self) -> bool {
-        self.template == "latestPushedK" && self.has("matches", "**")
-    }
-
     /// Tells whether the rule is for all repositories.
     fn is_everywhere(&self) -> bool {
         let scopes = self.scope_selectors.as_ref().and_then(|scopes| scopes.get("repository"));
         // a rule for some repositories does not protect, or clean up, the others
         let Some([scope]) = scopes.map(Vec::as_slice) else { return false };
         scope.decoration == "repoMatches" && scope.pattern == "**"
-    }
-
-    /// Tells whether the rule is the retention rule with this count.
-    fn keeps(&self, count: u32) -> bool {
-        self.count() == Some(count.into()) && self.is_retention()
-    }
-
-    /// Returns how many images a rule keeps. Harbor returns numbers as they were sent, some versions as text.
-    fn count(&self) -> Option<u64> {
-        let kept = self.params.as_ref()?.get("latestPushedK")?;
-        kept.as_u64().or_else(|| kept.as_str()?.parse().ok())
-    }
-
-    /// Returns what a retention rule keeps, in words.
-    fn kept(&self) -> String {
-        match self.count() {
-            _ if self.disabled => "disabled".to_owned(),
-            Some(count) => format!("the {count}"),
-            None => "another number of".to_owned(),
-        }
     }
 }
 
@@ -122,31 +84,12 @@ fn immutability(pattern: &str) -> Value {
     })
 }
 
-/// Returns a policy that keeps the most recently pushed images, counting those without a tag as well.
-fn retention(project: i64, keep: u32) -> Value {
-    let extras = json!({"untagged": true}).to_string();
-    let tags = json!([{"kind": "doublestar", "decoration": "matches", "pattern": "**", "extras": extras}]);
-    json!({
-        "algorithm": "or",
-        "rules": [{
-            "action": "retain",
-            "template": "latestPushedK",
-            "params": {"latestPushedK": keep},
-            "disabled": false,
-            "tag_selectors": tags,
-            "scope_selectors": everywhere(),
-        }],
-        "trigger": {"kind": "Schedule", "settings": {"cron": DAILY}},
-        "scope": {"level": "project", "ref": project},
-    })
-}
-
 impl SetupRun<'_, '_> {
     /// Sets up the rule that tags of the release project never move.
     pub(super) async fn immutability(
         &mut self,
         project: &str,
-        found: Option<&FoundProject>,
+        found: Option<&HarborProject>,
         patterns: &[String],
     ) -> Result<(), Error> {
         let what = format!("immutable tags of project `{project}`");
@@ -214,74 +157,11 @@ impl SetupRun<'_, '_> {
         }
         Ok(())
     }
-
-    /// Sets up the rule how many images staging keeps.
-    pub(super) async fn retention(
-        &mut self,
-        project: &str,
-        found: Option<&FoundProject>,
-        keep: u32,
-    ) -> Result<(), Error> {
-        let what = format!("retention of project `{project}`");
-        let Some(found) = found else {
-            self.after_project([what], project);
-            return Ok(());
-        };
-
-        // 0 would delete an image while it is judged
-        let keep = keep.max(1);
-        let mut body = retention(found.project_id, keep);
-        let Some(identifier) = found.flag("retention_id").filter(|text| text.parse::<u64>().is_ok()) else {
-            let request = HarborRequest::post(format!("create {what}"), ["retentions"]).body(body).once();
-            self.act(&what, request, None).await?;
-            return Ok(());
-        };
-        let reply = self.harbor.call(HarborRequest::get(format!("read {what}"), ["retentions", identifier])).await;
-        let policy = reply.and_then(|reply| reply.json::<RetentionPolicy>());
-        let Some(policy) = self.look(&what, policy).await? else { return Ok(()) };
-
-        let rules = policy.rules.unwrap_or_default();
-        if rules.iter().any(|rule| rule.keeps(keep) && !rule.disabled) {
-            self.step(what, StepState::Exists);
-            return Ok(());
-        }
-
-        let present = match &rules[..] {
-            [rule] if rule.is_retention() => rule.kept(),
-            // sockel does not replace rules that people made
-            rules if rules.iter().any(|rule| !rule.disabled) => {
-                let remedy =
-                    format!("there are other rules; wanted is the {keep} most recently pushed of each repository");
-                self.step(what, StepState::Left { remedy });
-                return Ok(());
-            }
-            _ => "no rule".to_owned(),
-        };
-
-        body["id"] = identifier.parse::<u64>().unwrap_or_default().into();
-        let request = HarborRequest::put(format!("change {what}"), ["retentions", identifier]).body(body);
-        let change = format!("{present} → the {keep} most recently pushed of each repository");
-        self.act(&what, request, Some(change)).await?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn recognises_its_own_rules() {
-        let policy: RetentionPolicy = serde_json::from_value(retention(2, 10)).unwrap();
-        let rules = policy.rules.unwrap();
-        assert!(rules[0].keeps(10) && !rules[0].keeps(11) && !rules[0].has("excludes", "**"));
-        let text = r#"{"template":"latestPushedK","params":{"latestPushedK":"10"},"tag_selectors":[{"decoration":"matches","pattern":"**"}],"scope_selectors":{"repository":[{"decoration":"repoMatches","pattern":"**"}]}}"#;
-        assert!(serde_json::from_str::<ProjectRule>(text).unwrap().keeps(10));
-        for other in [text.replace("\"**\"}]}}", "\"a/**\"}]}}"), text.replace("matches", "excludes"), "{}".to_owned()]
-        {
-            assert!(!serde_json::from_str::<ProjectRule>(&other).unwrap().keeps(10), "{other}");
-        }
-    }
 
     #[test]
     fn leaves_moving_tags_out() {

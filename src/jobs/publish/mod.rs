@@ -122,13 +122,22 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
         .iter()
         .zip(&built)
         .filter(|(_, built)| is_asked_for(&request.images, &built.image))
-        .map(|(definition, built)| publish::PublishOrder { definition, built })
+        .map(|(definition, built)| publish::PublishOrder {
+            definition,
+            parent: parent(definition, &definitions),
+            built,
+        })
         .collect();
     let how = Delivery { related: &workspace.related(), dry_run: request.dry_run, rebuild: &rebuild };
     let images = target.deliver(&wanted, &how)?;
     target.leave_states(locks.values(), &images)?;
 
     announcing.announce(images, &|_| PublishReason::default())
+}
+
+/// Returns the definition of an image's parent.
+pub(crate) fn parent<'a>(child: &ImageDefinition, definitions: &'a [ImageDefinition]) -> Option<&'a ImageDefinition> {
+    definitions.iter().find(|definition| child.parent.as_ref() == Some(&definition.image))
 }
 
 /// Returns built images by name.

@@ -15,6 +15,7 @@ use crate::jobs::lock::accepts_older;
 use crate::jobs::publish::Announcing;
 use crate::jobs::publish::PublishOutcome;
 use crate::jobs::publish::WriteBackRequest;
+use crate::jobs::publish::parent;
 use crate::jobs::target::Delivery;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::update::builder::BuildResults;
@@ -286,7 +287,8 @@ impl UpdatePublishing<'_> {
                 .definitions
                 .iter()
                 .filter_map(|definition| {
-                    Some(PublishOrder { definition, built: results.built.get(&definition.image)? })
+                    let built = results.built.get(&definition.image)?;
+                    Some(PublishOrder { definition, parent: parent(definition, &part.definitions), built })
                 })
                 .collect();
             let rebuild = || Ok(part.build_each(locks).built);
