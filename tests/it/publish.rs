@@ -14,7 +14,7 @@ use serde_json::Value;
 use sockel::values::Epoch;
 
 /// A project whose images are built and have what scanners look for.
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::new();
     let recipe = project.text("recipes/base.yaml");
     project.write(
@@ -27,7 +27,7 @@ fn project() -> Project {
 }
 
 /// A Harbor with both projects and robots, made by `--setup`, and a registry file that uses them.
-fn harbor(project: &Project) -> Harbor {
+pub(crate) fn harbor(project: &Project) -> Harbor {
     let harbor = Harbor::start("v2.15.2");
     harbor.database_updated_at(Some(&now()));
     harbor.scans(Course::success(1, Report::clean()));
@@ -42,7 +42,7 @@ fn harbor(project: &Project) -> Harbor {
     harbor
 }
 
-fn setup(project: &Project, url: &str, more: &[&str]) -> Answer {
+pub(crate) fn setup(project: &Project, url: &str, more: &[&str]) -> Answer {
     let mut command = project.command(&[&["publish", "--setup"], more].concat());
     command.env("SOCKEL_REGISTRY_USER", ADMIN.0).env("SOCKEL_REGISTRY_PASSWORD", ADMIN.1);
     command.env("SOCKEL_REGISTRY", url);
@@ -53,7 +53,7 @@ fn now() -> String {
     sockel::sys::clock::now().to_string()
 }
 
-fn json(answer: &str) -> Value {
+pub(crate) fn json(answer: &str) -> Value {
     serde_json::from_str(answer).unwrap()
 }
 
@@ -307,7 +307,10 @@ fn one_failure_does_not_stop_the_others() {
     let images = json(&answer.stdout);
     let states: Vec<&str> =
         images["images"].as_array().unwrap().iter().filter_map(|image| image["state"].as_str()).collect();
-    assert_eq!(states, ["published", "failed", "published"]);
+    // the last one is a child of the second
+    assert_eq!(states, ["published", "failed", "failed"]);
+    let told = images["images"][2]["error"]["message"].as_str().unwrap();
+    assert_eq!(told, "cannot publish image `app`: its parent `runtime` is not released");
     assert!(images["images"][1]["error"]["message"].as_str().unwrap().contains("upper limit"), "{images}");
     assert!(registry.tags("team/runtime").is_empty());
 }

@@ -260,3 +260,45 @@ fn artifacts_with_tags_labels_and_accessories() {
     assert_eq!([0; 2].map(|_| send(&mut client, "DELETE", &format!("{labels}/{label}"), &json!({}))), [200, 404]);
     assert_eq!(Harbor::start("v2.14.4").state().version, "v2.14.4");
 }
+
+#[test]
+fn rights_can_be_asked_for_and_projects_end() {
+    let harbor = Harbor::start("v2.15.2");
+    let (staging, other) = (harbor.project("staging"), harbor.project("other"));
+    harbor.robot("robot$ci", "secret", &[("staging", &["project:read", "tag:delete"]), ("/", &["scanner:read"])]);
+    let mut robot = Client::connect(&harbor.address()).login("robot$ci", "secret");
+    let mut rights = |scope: &str| get(&mut robot, &format!("/users/current/permissions?scope={scope}")).json();
+    let path = format!("/project/{staging}");
+    let held =
+        json!([{ "resource": path, "action": "read" }, { "resource": format!("{path}/tag"), "action": "delete" }]);
+    assert_eq!(rights(&path), held);
+    assert_eq!((rights(&format!("/project/{other}")), rights("/system")), (json!([]), json!([])));
+    assert_eq!(get(&mut robot, "/projects/staging/summary").json()["quota"], Value::Null, "no right to see it");
+    let stranger = get(&mut Client::connect(&harbor.address()), "/users/current/permissions");
+    assert_eq!((stranger.status, get(&mut robot, "/configurations").status), (401, 403));
+
+    let mut client = admin(&harbor);
+    assert_eq!(get(&mut client, "/projects/staging/summary").json()["quota"]["hard"]["storage"], -1);
+    push(&harbor, "staging/a/b", "1", b"x");
+    let empty = json!({});
+    assert_eq!(send(&mut client, "DELETE", "/projects/staging", &empty), 412, "not empty");
+    assert_eq!(get(&mut client, "/projects/staging/repositories").json()[0]["name"], "staging/a/b");
+    assert_eq!(send(&mut client, "DELETE", "/projects/staging/repositories/a%252Fb", &empty), 200);
+    assert_eq!(send(&mut client, "DELETE", "/projects/staging", &empty), 200);
+    assert_eq!(get(&mut client, "/projects/staging").status, 403 + 1);
+    assert_eq!(send(&mut client, "POST", "/system/gc/schedule", &empty), 501, "not modelled");
+    assert_eq!(send(&mut client, "DELETE", "/labels/1", &empty), 501);
+}
+
+#[test]
+fn a_new_prefix_renames_all_robots() {
+    let harbor = Harbor::start("v2.15.2");
+    harbor.project("staging");
+    harbor.robot("robot$ci", "secret", &[("staging", &["repository:push", "repository:pull"])]);
+    let mut client = admin(&harbor);
+    assert_eq!(send(&mut client, "PUT", "/configurations", &json!({ "robot_name_prefix": "bot+" })), 200);
+    assert_eq!(get(&mut client, "/configurations").json()["robot_name_prefix"]["value"], "bot+");
+    let pushes =
+        |name: &str| push_blob(&mut Client::connect(&harbor.address()).login(name, "secret"), "staging/a", b"x");
+    assert_eq!((pushes("robot$ci"), pushes("bot+ci")), (401, 201));
+}

@@ -2,7 +2,7 @@
 
 mod contract;
 mod definition;
-mod harbor;
+pub(crate) mod harbor;
 mod peer;
 mod registry;
 mod release;

@@ -282,3 +282,20 @@ fn an_index_is_copied_with_its_images() {
     let document = manifest(b"{}", &[b"absent"]);
     assert_eq!(put_manifest(&mut client, "/v2/staging/a/manifests/2", &document).1, "MANIFEST_BLOB_UNKNOWN");
 }
+
+#[test]
+fn what_a_scanner_says_is_kept_for_a_while() {
+    let harbor = Harbor::start("v2.15.2");
+    harbor.project("staging");
+    let mut client = admin(&harbor);
+    let mut health = || get(&mut client, "/projects/staging/scanner").json()["health"].clone();
+    assert_eq!(health(), "healthy");
+    harbor.state().scans.is_unhealthy = true;
+    assert_eq!(health(), "healthy", "for up to 30 s");
+    harbor.scanner_is_unhealthy();
+    assert_eq!(health(), "unhealthy");
+    harbor.state().scans.is_unhealthy = false;
+    assert_eq!(health(), "unhealthy", "silence is kept as well");
+    harbor.scanner_is_healthy();
+    assert_eq!(health(), "healthy");
+}

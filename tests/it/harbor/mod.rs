@@ -1,7 +1,10 @@
 //! The client for Harbor against the double: discovery, setup, scans and the gate, promotion.
 
+mod preflight;
 mod promote;
+mod rights;
 mod scan;
+mod serve;
 mod setup;
 
 use crate::double::MANIFEST;
@@ -18,6 +21,7 @@ use sockel::harbor::Error;
 use sockel::harbor::Harbor;
 use sockel::harbor::HarborRefusal;
 use sockel::harbor::Repository;
+use sockel::oci::registry::RegistryClient;
 use sockel::sys::http::HostOptions;
 use sockel::sys::http::HttpHost;
 use sockel::values::Digest;
@@ -106,4 +110,55 @@ async fn a_harbor_that_fails_is_still_one() {
     let headers = double.log().entries().last().unwrap().headers.clone();
     assert_eq!(headers["x-is-resource-name"], "true");
     assert!(headers["x-request-id"].starts_with("sockel-") && !headers.contains_key("cookie"));
+}
+
+#[tokio::test]
+async fn an_outage_is_waited_for_and_other_failures_are_not() {
+    let usual = || HostOptions { backoff: Duration::from_millis(1), attempts: 3, ..HostOptions::usual(false) };
+    // what Harbor answers, how often, how long an outage may take; whether there is an answer in the end
+    let table =
+        [(503, 12, 30, true), (502, 12, 30, true), (503, 12, 0, false), (500, 12, 30, false), (500, 2, 0, true)];
+    for (status, times, seconds, expected) in table {
+        let double = Double::start("v2.15.2");
+        let host = HttpHost::new(HostOptions { outage: Duration::from_secs(seconds), ..usual() });
+        let client = admin(&host, &double);
+        let fault = || Fault::new("GET", "*/systeminfo", Trouble::status(status)).times(times);
+        // a host that never answered may be the wrong one
+        if times > 3 {
+            double.fault(fault());
+            assert!(client.discover().await.is_err(), "{status} {times} {seconds}");
+            assert_eq!(double.log().count("GET", "*/systeminfo"), 3);
+            (3..times).for_each(|_| {
+                drop(crate::double::harbor::get(&mut crate::double::harbor::admin(&double), "/systeminfo"))
+            });
+        }
+        assert!(client.discover().await.is_ok());
+        double.fault(fault());
+        assert_eq!(client.discover().await.is_ok(), expected, "{status} {times} {seconds}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_withheld_says_why() {
+    let double = Double::start("v2.15.2");
+    double.project("base");
+    let digest = push(&double, "base/a", &["1"], b"layer");
+    let registry =
+        || RegistryClient::new(double.url().parse().unwrap(), HostOptions::usual(false), Some(login(ADMIN.0, ADMIN.1)));
+    assert!(registry().head("base/a", "1").await.unwrap().is_some());
+    // what the project is told, what people are told
+    for (flag, cause) in
+        [("prevent_vul", HarborRefusal::Withheld), ("enable_content_trust_cosign", HarborRefusal::Unsigned)]
+    {
+        let set = |value: &str| {
+            let mut state = double.state();
+            let number = state.project_number("base").unwrap();
+            state.projects.get_mut(&number).unwrap()["metadata"][flag] = value.into();
+        };
+        set("true");
+        let error = registry().head("base/a", &digest.to_string()).await.unwrap_err();
+        assert!(error.to_string().contains(&cause.to_string()) && error.turn() == Turn::Policy, "{error}");
+        assert_eq!(error.hints(), [cause.hint()]);
+        set("false");
+    }
 }

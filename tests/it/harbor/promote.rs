@@ -45,6 +45,7 @@ impl Stage {
             signed: false,
             moving: vec!["11".to_owned(), "latest".to_owned()],
             keep: 5,
+            cache: None,
             labels: labels.clone(),
             robots: None,
             webhook: None,

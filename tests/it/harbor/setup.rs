@@ -13,6 +13,7 @@ use sockel::gate::Severity;
 use sockel::harbor::Error;
 use sockel::harbor::Harbor;
 use sockel::harbor::HarborRefusal;
+use sockel::harbor::setup::CacheSetup;
 use sockel::harbor::setup::HarborSetup;
 use sockel::harbor::setup::ProjectSetup;
 use sockel::harbor::setup::Robots;
@@ -41,13 +42,13 @@ fn wanted(keep: &Path) -> HarborSetup {
         signed: true,
         moving: vec!["latest".to_owned()],
         keep: 20,
+        cache: None,
         labels: vec!["released".to_owned(), "approved".to_owned()],
         robots: Some(Robots {
             pipeline: "pipeline".to_owned(),
             release: "freigabe".to_owned(),
             days: 90,
             keep: keep.to_owned(),
-            prefix: "robot$".to_owned(),
         }),
         webhook: Some(Webhook {
             name: "scans".to_owned(),
@@ -111,7 +112,8 @@ async fn keeps_secrets_in_files_of_their_owner() {
         let steps = robot.apply(&wanted(folder.path())).await.unwrap();
         let refused = steps.iter().filter(|step| matches!(step.state, StepState::NotPermitted { .. })).count();
         assert!(refused > 3 && !steps.iter().any(|step| step.state == StepState::Created), "{steps:#?}");
-        assert!(robot.database_updated_at("base-staging").await.unwrap().is_some(), "its age is known to both");
+        let age = robot.database_updated_at("base-staging").await.unwrap();
+        assert_eq!(age.is_some(), name == "pipeline", "only one has images scanned");
     }
 }
 
@@ -139,7 +141,7 @@ async fn changes_what_is_different() {
     let expected = [
         "quota of project `base-staging`: changed (10737418240 → -1 bytes)",
         "project `base`: changed (severity: high → critical)",
-        "retention of project `base-staging`: changed (the 20 → the 5 most recently pushed of each repository)",
+        "retention of project `base-staging`: changed (the 20 most recently pushed of each repository → the 5 most recently pushed of each repository)",
         "CVE allow-list of project `base`: changed (1 → 0 identifiers)",
         "webhook `scans` of project `base-staging`: changed (address or events)",
     ];
@@ -214,12 +216,6 @@ async fn robots_of_others_are_left_alone() {
     fs::remove(&folder.path().join("pipeline.json")).unwrap();
     let done = client.apply(&wanted(folder.path())).await.unwrap();
     assert_eq!(left(&done, "pipeline.json`: put the file back"), 1, "{done:#?}");
-    // Harbor's prefix was changed: the robot keeps its name
-    let named = double.state().robots.values().filter(|robot| robot.shown["name"] == "robot$freigabe").count();
-    let mut third = wanted(folder.path());
-    third.robots.as_mut().unwrap().prefix = "bot+".to_owned();
-    let done = client.apply(&third).await.unwrap();
-    assert_eq!((named, states(&done, &StepState::Exists).contains(&"robot `freigabe`")), (1, true), "{done:#?}");
 }
 
 #[tokio::test]
@@ -250,4 +246,83 @@ async fn ends_clearly() {
     let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));
     let error = client.apply(&wanted(folder.path())).await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot use the setup: `{}` is no Harbor", other.url()));
+}
+
+fn cache(project: &str) -> Option<CacheSetup> {
+    let project = ProjectSetup { name: project.to_owned(), storage: Some(1 << 30) };
+    Some(CacheSetup { project, repository: "results".to_owned(), days: 30 })
+}
+
+#[tokio::test]
+async fn the_cache_has_its_project_rights_and_rules() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let client = admin(&host, &double);
+    client.apply(&wanted(folder.path())).await.unwrap();
+    let told = |steps: &[SetupStep]| -> Vec<String> {
+        steps.iter().map(ToString::to_string).filter(|step| !step.ends_with(": exists")).collect()
+    };
+    // its own project, then none, then within staging
+    let mut own = wanted(folder.path());
+    own.cache = cache("base-cache");
+    let done = told(&client.apply(&own).await.unwrap());
+    let rights = "base-cache repository:";
+    let expected = [
+        "project `base-cache`: created".to_owned(),
+        "retention of project `base-cache`: created".to_owned(),
+        format!("robot `pipeline`: changed (+{rights}delete, +{rights}pull, +{rights}push)"),
+    ];
+    assert_eq!(done, expected);
+    let quotas: Vec<Value> = double.state().quotas.values().map(|quota| quota["hard"]["storage"].clone()).collect();
+    assert!(quotas.contains(&(1 << 30).into()), "{quotas:?}");
+    assert_eq!(told(&client.apply(&own).await.unwrap()), Vec::<String>::new());
+
+    let done = told(&client.apply(&wanted(folder.path())).await.unwrap());
+    assert_eq!(done, Vec::<String>::new(), "rights on a project that is no longer named stay");
+    let mut shared = wanted(folder.path());
+    shared.cache = cache("base-staging");
+    let done = told(&client.apply(&shared).await.unwrap());
+    let change = "the 20 most recently pushed of each repository → the 20 most recently pushed of each repository but `results`; everything of `results`";
+    assert_eq!(done[0], format!("retention of project `base-staging`: changed ({change})"));
+    assert_eq!(done[1..], ["robot `pipeline`: changed (+base-staging repository:delete)"]);
+    assert_eq!(told(&client.apply(&shared).await.unwrap()), Vec::<String>::new());
+
+    // somebody's own rule is left alone
+    for policy in double.state().retentions.values_mut() {
+        policy["rules"][0]["template"] = "nDaysSinceLastPull".into();
+    }
+    let done = told(&client.apply(&shared).await.unwrap());
+    assert!(done.len() == 1 && done[0].contains("left as it is; there are other rules; wanted is the 20"), "{done:?}");
+}
+
+#[tokio::test]
+async fn names_follow_harbors_prefix() {
+    let (host, double) = (host(), Double::start("v2.15.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let client = admin(&host, &double);
+    client.apply(&wanted(folder.path())).await.unwrap();
+    double.state().rename_robots("bot+");
+    let kept = || -> Value {
+        serde_json::from_str(&fs::read_text(&folder.path().join("pipeline.json"), 1000).unwrap()).unwrap()
+    };
+    let before = kept();
+    let change = StepState::WouldChange("name: robot$pipeline → bot+pipeline".to_owned());
+    let planned = client.plan(&wanted(folder.path())).await.unwrap();
+    assert_eq!((states(&planned, &change), kept()), (vec!["file of robot `pipeline`"], before.clone()));
+    let done = client.apply(&wanted(folder.path())).await.unwrap();
+    assert!(done.iter().all(|step| step.state.is_fine()) && double.state().robots.len() == 2, "{done:#?}");
+    let after = kept();
+    assert_eq!((&after["name"], &after["secret"]), (&"bot+pipeline".into(), &before["secret"]));
+    let secret = after["secret"].as_str().unwrap();
+    let robot = Harbor::new(&host, double.url().parse().unwrap(), login("bot+pipeline", secret));
+    assert!(robot.discover().await.unwrap().is_some(), "it can log in");
+    let again = client.apply(&wanted(folder.path())).await.unwrap();
+    assert!(again.iter().all(|step| step.state == StepState::Exists), "{again:#?}");
+    // a new Harbor whose prefix is another one from the beginning
+    let double = Double::start("v2.15.2");
+    double.state().rename_robots("bot+");
+    let client = admin(&host, &double);
+    client.apply(&wanted(&folder.path().join("new"))).await.unwrap();
+    let again = client.apply(&wanted(&folder.path().join("new"))).await.unwrap();
+    assert!(again.iter().all(|step| step.state == StepState::Exists), "{again:#?}");
 }

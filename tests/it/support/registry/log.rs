@@ -59,7 +59,7 @@ impl Entry {
         }
     }
 
-    fn fits(&self, method: &str, pattern: &str) -> bool {
+    pub(crate) fn fits(&self, method: &str, pattern: &str) -> bool {
         matches(method, pattern, &self.method, &self.path, &self.query)
     }
 }

@@ -113,19 +113,14 @@ pub(crate) fn invalid_body(words: &str) -> Response {
     invalid(&format!("validation failure list:\n{words}"))
 }
 
-/// Paths that Harbor has and this double has not: nobody shall take a 404 for Harbor's word.
-const UNMODELLED: &[&str] = &[
-    "/scanners",
-    "/scanners/{id}",
-    "/configurations",
-    "/system/gc",
-    "/system/gc/schedule",
-    "/users/current",
-    "/jobservice/queues/{type}",
-    "/projects/{project_name}/repositories",
-    "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/scan/stop",
-    "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/build_history",
-];
+/// Calls that Harbor 2.16 has and this double has not: nobody shall take a 404 or 405 for Harbor's word.
+pub(crate) const UNMODELLED: &str = include_str!("unmodelled.txt");
+
+/// Tells whether a call is one of those.
+fn is_unmodelled(method: &str, path: &str) -> bool {
+    let mut calls = UNMODELLED.lines().filter_map(|line| line.split_once(' '));
+    calls.any(|(known, template)| known == method && variables(template, path).is_some())
+}
 
 pub(crate) fn unauthorized() -> Response {
     Response::error(401, "UNAUTHORIZED", "unauthorized")
@@ -175,15 +170,12 @@ impl Api {
         }
         let fitting: Vec<_> =
             ROUTES.iter().filter_map(|route| variables(route.1, path).map(|parts| (route, parts))).collect();
+        if !fitting.iter().any(|(route, _)| route.0 == request.method) && is_unmodelled(&request.method, path) {
+            return Err(Response::error(501, "NOT_MODELLED", "this double does not model this call"));
+        }
         if fitting.is_empty() {
-            let words = "this double does not model this path";
-            let is_known = UNMODELLED.iter().any(|template| variables(template, path).is_some());
-            return Err(if is_known {
-                Response::error(501, "NOT_MODELLED", words)
-            } else {
-                let decoded = crate::support::registry::message::decoded(&request.path);
-                Response::error(404, "NOT_FOUND", &format!("path {decoded} was not found"))
-            });
+            let decoded = crate::support::registry::message::decoded(&request.path);
+            return Err(Response::error(404, "NOT_FOUND", &format!("path {decoded} was not found")));
         }
         let of_method = fitting.into_iter().find(|(route, _)| route.0 == request.method);
         let Some((&(_, _, right, handler), parts)) = of_method else {
@@ -193,7 +185,8 @@ impl Api {
             let words = format!("method {} is not allowed, but [{}] are", request.method, methods.join(","));
             return Err(Response::error(405, "METHOD_NOT_ALLOWED", &words));
         };
-        if state.is_read_only && is_writing {
+        // whoever ends the mode must be able to (`src/core/middlewares`)
+        if state.is_read_only && is_writing && path != "/configurations" {
             return Err(read_only());
         }
         // who cannot log in is nobody: that matters where nobody may not ask

@@ -9,11 +9,12 @@
 //! assert_eq!(harbor.log().count("POST", "*/scan"), 1);
 //! ```
 
-mod api;
+pub(crate) mod api;
 mod artifacts;
 mod course;
 mod projects;
 mod promotion;
+mod rights;
 mod robots;
 pub(crate) mod routes;
 mod rules;
@@ -90,7 +91,21 @@ impl Harbor {
 
     /// The scanner does not answer from now on.
     pub(crate) fn scanner_is_unhealthy(&self) {
-        self.state().scans.is_unhealthy = true;
+        let mut state = self.state();
+        state.scans.is_unhealthy = true;
+        state.scans.forget_metadata();
+    }
+
+    /// The scanner answers again from now on.
+    pub(crate) fn scanner_is_healthy(&self) {
+        let mut state = self.state();
+        state.scans.is_unhealthy = false;
+        state.scans.forget_metadata();
+    }
+
+    /// Whoever asks for rights hears from now on that there are all; they are still needed.
+    pub(crate) fn claims_all_rights(&self) {
+        self.state().claims_all_rights = true;
     }
 
     /// Right after the next scan another image's report arrives; call it again for the scan after that.
@@ -100,7 +115,9 @@ impl Harbor {
 
     /// Says when the scanner's database was updated; `None`: the metadata does not tell.
     pub(crate) fn database_updated_at(&self, time: Option<&str>) {
-        self.state().scans.database_updated_at = time.map(str::to_owned);
+        let mut state = self.state();
+        state.scans.database_updated_at = time.map(str::to_owned);
+        state.scans.forget_metadata();
     }
 
     /// Says that it is read only from now on.

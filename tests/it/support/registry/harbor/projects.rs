@@ -61,6 +61,21 @@ pub(crate) fn get(state: &mut State, call: &Call) -> Response {
     state.project_at(call).map_or_else(|error| error, |number| Response::json(200, &state.projects[&number]))
 }
 
+/// Shows how full a project is, to whoever may know.
+pub(crate) fn summary(state: &mut State, call: &Call) -> Response {
+    let number = match state.project_at(call) {
+        Ok(number) => number,
+        Err(error) => return error,
+    };
+    let name = state.name_of(number);
+    let mut shown = json!({ "repo_count": state.repositories(&name) });
+    if call.may(&name, "quota", "read") {
+        let used = state.used(&name);
+        shown["quota"] = json!({ "hard": state.quotas[&number]["hard"], "used": { "storage": used } });
+    }
+    Response::json(200, &shown)
+}
+
 pub(crate) fn create(state: &mut State, call: &Call) -> Response {
     let request = call.request.json();
     let name = request["project_name"].as_str().unwrap_or_default();
@@ -121,6 +136,49 @@ pub(crate) fn update(state: &mut State, call: &Call) -> Response {
     Response::new(200)
 }
 
+/// Deletes an empty project, with its rules, labels and what robots may do there.
+pub(crate) fn delete(state: &mut State, call: &Call) -> Response {
+    let number = match state.project_at(call) {
+        Ok(number) => number,
+        Err(error) => return error,
+    };
+    let name = state.name_of(number);
+    if state.repositories(&name) > 0 {
+        let words = "precondition failed: the project contains repositories, can not be deleted";
+        return Response::error(412, "PRECONDITION", words);
+    }
+    state.forget_project(number);
+    Response::new(200)
+}
+
+pub(crate) fn list_repositories(state: &mut State, call: &Call) -> Response {
+    let prefix = format!("{}/", call.part("project_name"));
+    let contents = state.heart.contents.lock().unwrap();
+    let all: Vec<Value> = contents
+        .repositories
+        .iter()
+        .filter(|(name, _)| name.starts_with(&prefix))
+        .map(|(name, repository)| json!({ "name": name, "artifact_count": repository.manifests.len() }))
+        .collect();
+    drop(contents);
+    call.page(&all)
+}
+
+/// Deletes a repository, unless one of its tags never moves.
+pub(crate) fn delete_repository(state: &mut State, call: &Call) -> Response {
+    let name = call.repository();
+    let mut contents = state.heart.contents.lock().unwrap();
+    let Some(repository) = contents.repositories.get(&name) else {
+        return not_found(&format!("repository {name}"));
+    };
+    if let Some(tag) = repository.tags.keys().find(|tag| state.heart.is_immutable(&name, tag)) {
+        let words = format!("the tag {tag} configured as immutable, cannot be deleted");
+        return Response::error(412, "PRECONDITION", &words);
+    }
+    contents.repositories.remove(&name);
+    Response::new(200)
+}
+
 /// One setting: `{"prevent_vul": "true"}`.
 pub(crate) fn put_metadata(state: &mut State, call: &Call) -> Response {
     let request = call.request.json();
@@ -163,6 +221,23 @@ pub(crate) fn update_quota(state: &mut State, call: &Call) -> Response {
 }
 
 impl State {
+    /// Removes a project and everything that belongs to it.
+    fn forget_project(&mut self, number: i64) {
+        let name = self.name_of(number);
+        self.projects.remove(&number);
+        self.quotas.remove(&number);
+        for table in [&mut self.labels, &mut self.immutable, &mut self.webhooks] {
+            table.retain(|_, one| one["project_id"] != number);
+        }
+        self.retentions.retain(|_, policy| policy["scope"]["ref"] != number);
+        for robot in self.robots.values_mut() {
+            if let Some(permissions) = robot.shown["permissions"].as_array_mut() {
+                permissions.retain(|one| one["namespace"] != name.as_str());
+            }
+        }
+        self.apply_immutable();
+    }
+
     /// Adds a project as asked for, with Harbor's defaults; returns its number.
     pub(crate) fn add_project(&mut self, request: &Value) -> i64 {
         let (number, quota) = (self.number(), self.number());

@@ -11,6 +11,8 @@ use crate::support::registry::harbor::artifacts::subject;
 use crate::support::registry::harbor::state::State;
 use crate::support::registry::message::Response;
 use sockel::sys::clock;
+use sockel::values::Digest;
+use std::collections::BTreeMap;
 
 /// The quota middleware looks first (`src/server/middleware/quota/copy_artifact.go`), so this is no 404.
 fn absent(from: &str) -> Response {
@@ -54,15 +56,27 @@ pub(crate) fn copy(state: &mut State, call: &Call) -> Response {
     Response::new(201).with("location", &format!("{}/{digest}", call.request.path))
 }
 
-/// Returns how many bytes a copy adds: nothing where the image is already.
+/// Returns how many bytes a copy adds: those of blobs and manifests that the project does not have in any repository.
 fn size(state: &State, source: &str, reference: &str, target: &str) -> u64 {
     let contents = state.heart.contents.lock().unwrap();
     let old = contents.repositories.get(source);
     let Some((old, digest)) = old.and_then(|old| Some((old, old.resolve(reference)?))) else { return 0 };
-    let is_there = contents.repositories.get(target).is_some_and(|there| there.manifests.contains_key(&digest));
-    let sizes = old.manifests[&digest].children();
-    let sizes = sizes.iter().chain([&digest]).filter_map(|one| old.manifests.get(one)).map(Manifest::size);
-    if is_there { 0 } else { sizes.sum() }
+    let project = format!("{}/", target.split('/').next().unwrap_or_default());
+    let there: Vec<&Repository> =
+        contents.repositories.iter().filter(|(name, _)| name.starts_with(&project)).map(|(_, one)| one).collect();
+
+    let mut sizes = BTreeMap::new();
+    let below = old.manifests[&digest].children();
+    for manifest in below.iter().chain([&digest]).filter_map(|one| old.manifests.get(one)) {
+        sizes.insert(Digest::of(&manifest.bytes).to_string(), manifest.bytes.len());
+        for blob in manifest.blobs() {
+            let size = contents.blobs.get(&blob).map_or(0, |bytes| bytes.len());
+            sizes.insert(blob, size);
+        }
+    }
+    let is_new =
+        |digest: &String| !there.iter().any(|one| one.blobs.contains(digest) || one.manifests.contains_key(digest));
+    sizes.iter().filter(|(digest, _)| is_new(digest)).map(|(_, size)| *size as u64).sum()
 }
 
 /// Copies a manifest with everything below it and everything that belongs to it; ends because nothing is copied twice.

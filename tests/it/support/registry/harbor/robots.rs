@@ -97,15 +97,15 @@ pub(crate) fn create(state: &mut State, call: &Call) -> Response {
         return not_found(&format!("project {}", absent["namespace"].as_str().unwrap_or_default()));
     }
     let (full, namespace) = match request["level"].as_str() {
-        Some("project") => (format!("robot${project}+{name}"), project),
-        _ => (format!("robot${name}"), "/"),
+        Some("project") => (format!("{}{project}+{name}", state.robot_prefix), project),
+        _ => (format!("{}{name}", state.robot_prefix), "/"),
     };
     if !call.may(namespace, "robot", "create") {
         return forbidden();
     }
     if state.robots.values().any(|robot| robot.shown["name"] == full.as_str()) {
         let number = state.project_number(project).unwrap_or(0);
-        let shown = full.trim_start_matches("robot$");
+        let shown = full.trim_start_matches(&state.robot_prefix);
         return conflict(&format!("robot account {number}:{shown} already exists"));
     }
     // what the request says about a secret is ignored
@@ -185,6 +185,34 @@ impl State {
         number
     }
 
+    /// Gives all robots another prefix; under their old names nobody can log in any more.
+    pub(crate) fn rename_robots(&mut self, prefix: &str) {
+        let mut door = self.heart.door.lock().unwrap();
+        for robot in self.robots.values_mut() {
+            let old = robot.shown["name"].as_str().unwrap_or_default().to_owned();
+            if let Some(tokens) = &mut door.tokens {
+                tokens.disable(&old);
+            }
+            let name = old.strip_prefix(&self.robot_prefix).unwrap_or(&old);
+            robot.shown["name"] = format!("{prefix}{name}").into();
+        }
+        drop(door);
+        prefix.clone_into(&mut self.robot_prefix);
+        self.let_robots_in();
+    }
+
+    /// Takes a right from a robot, or gives it back.
+    pub(crate) fn set_right(&mut self, robot: &str, namespace: &str, right: [&str; 2], is_held: bool) {
+        let access = json!({ "resource": right[0], "action": right[1] });
+        let robot = self.robots.values_mut().find(|one| one.shown["name"] == robot).expect("it was made");
+        let permissions = robot.shown["permissions"].as_array_mut().expect("they are a list");
+        let place = permissions.iter_mut().find(|one| one["namespace"] == namespace).expect("it has rights there");
+        let held = place["access"].as_array_mut().expect("they are a list");
+        held.retain(|one| *one != access);
+        held.extend(is_held.then_some(access));
+        self.let_robots_in();
+    }
+
     /// Returns the permissions of a robot whose secret is right.
     pub(crate) fn robot_permissions(&self, name: &str, secret: &str) -> Option<Value> {
         let mut robots = self.robots.values();
@@ -210,9 +238,10 @@ impl State {
                     let is = |one: &Value| one["resource"] == "repository" && one["action"] == action;
                     permission["access"].as_array().is_some_and(|all| all.iter().any(is))
                 };
-                // whoever may push may read, too (`src/common/rbac`)
+                // only robots of a project may read because they may push (`src/common/security/robot/context.go`)
+                let is_implied = robot.shown["level"] == "project" && has("push");
                 for (action, is_given) in
-                    [("pull", has("pull") || has("push")), ("push", has("push")), ("delete", has("delete"))]
+                    [("pull", has("pull") || is_implied), ("push", has("push")), ("delete", has("delete"))]
                 {
                     rights.extend(is_given.then(|| format!("{namespace}:{action}")));
                 }

@@ -4,6 +4,7 @@ use crate::support::registry::harbor::api::Call;
 use crate::support::registry::harbor::artifacts;
 use crate::support::registry::harbor::projects;
 use crate::support::registry::harbor::promotion;
+use crate::support::registry::harbor::rights;
 use crate::support::registry::harbor::robots;
 use crate::support::registry::harbor::routes::Right::Known;
 use crate::support::registry::harbor::routes::Right::Open;
@@ -45,7 +46,14 @@ pub(crate) const ROUTES: &[Route] = &[
     ("GET", "/projects", Open, projects::list),
     ("POST", "/projects", System("project", "create"), projects::create),
     ("GET", "/projects/{project_name_or_id}", Project("project", "read"), projects::get),
+    ("GET", "/projects/{project_name_or_id}/summary", Project("project", "read"), projects::summary),
+    ("GET", "/users/current/permissions", Known, rights::permissions),
+    ("GET", "/configurations", System("configuration", "read"), rights::configurations),
+    ("PUT", "/configurations", System("configuration", "update"), rights::configure),
     ("PUT", "/projects/{project_name_or_id}", Project("project", "update"), projects::update),
+    ("DELETE", "/projects/{project_name_or_id}", Project("project", "delete"), projects::delete),
+    ("GET", "/projects/{project_name}/repositories", Project("repository", "list"), projects::list_repositories),
+    ("DELETE", REPOSITORY, Project("repository", "delete"), projects::delete_repository),
     (
         "PUT",
         "/projects/{project_name_or_id}/metadatas/{meta_name}",

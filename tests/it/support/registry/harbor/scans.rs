@@ -17,6 +17,8 @@ use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::time::Duration;
+use std::time::Instant;
 
 /// Report types that a client may wish for; one without wishes gets the last.
 const REPORT_TYPES: &[&str] = &[
@@ -57,6 +59,17 @@ impl Scan {
     }
 }
 
+/// How long Harbor keeps what a scanner said about itself, or that it said nothing (`src/controller/scanner`).
+const KEPT: Duration = Duration::from_secs(30);
+
+/// What a scanner said when Harbor asked it last.
+#[derive(Clone)]
+struct ToldMetadata {
+    asked: Instant,
+    is_unhealthy: bool,
+    database_updated_at: Option<String>,
+}
+
 /// All scans, and how new ones go.
 pub(crate) struct Scans {
     /// `None`: there is no scanner.
@@ -64,6 +77,8 @@ pub(crate) struct Scans {
     pub(crate) database_updated_at: Option<String>,
     /// The scanner does not answer.
     pub(crate) is_unhealthy: bool,
+    /// What Harbor keeps of the scanner's own words.
+    told: Option<ToldMetadata>,
     /// Reports of other images that arrive right after the next scans are over, one after each.
     pub(crate) others: VecDeque<Report>,
     by_digest: BTreeMap<String, Scan>,
@@ -77,6 +92,7 @@ impl Default for Scans {
             course: Some(Course::success(1, Report::clean())),
             database_updated_at: Some(sockel::sys::clock::now().to_string()),
             is_unhealthy: false,
+            told: None,
             others: VecDeque::new(),
             by_digest: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -85,6 +101,22 @@ impl Default for Scans {
 }
 
 impl Scans {
+    /// The time is over for which Harbor keeps the scanner's words.
+    pub(crate) fn forget_metadata(&mut self) {
+        self.told = None;
+    }
+
+    /// Returns what Harbor knows about the scanner.
+    fn told(&mut self) -> ToldMetadata {
+        let fresh = ToldMetadata {
+            asked: Instant::now(),
+            is_unhealthy: self.is_unhealthy,
+            database_updated_at: self.database_updated_at.clone(),
+        };
+        self.told.take_if(|told| told.asked.elapsed() > KEPT);
+        self.told.get_or_insert(fresh).clone()
+    }
+
     /// Begins a scan in place of an older one.
     pub(crate) fn begin(&mut self, digest: &str, number: i64) {
         let Some(mut course) = self.course.clone() else { return };
@@ -202,7 +234,7 @@ pub(crate) fn begin(state: &mut State, call: &Call) -> Response {
         _ => return invalid_body("scan_type in body should be one of [vulnerability sbom]"),
     }
     // without its capabilities no scanner supports anything
-    if state.scans.is_unhealthy || !state.is_image(&repository, &digest) {
+    if state.scans.told().is_unhealthy || !state.is_image(&repository, &digest) {
         return bad_request(
             "the configured scanner Trivy does not support scanning artifact with mime type application/vnd.oci.image.manifest.v1+json",
         );
@@ -250,7 +282,7 @@ pub(crate) fn project_scanner(state: &mut State, _: &Call) -> Response {
         "uuid": SCANNER, "name": "Trivy", "url": "http://trivy-adapter:8080", "is_default": true, "disabled": false,
         "health": "unhealthy", "capabilities": null,
     });
-    if !state.scans.is_unhealthy {
+    if !state.scans.told().is_unhealthy {
         shown["health"] = "healthy".into();
         shown["capabilities"] = json!({ "support_sbom": true, "support_vulnerability": true });
         (shown["adapter"], shown["vendor"], shown["version"]) =
@@ -263,11 +295,12 @@ pub(crate) fn metadata(state: &mut State, call: &Call) -> Response {
     if call.part("registration_id") != SCANNER {
         return not_found("scanner");
     }
-    if state.scans.is_unhealthy {
+    let told = state.scans.told();
+    if told.is_unhealthy {
         return Response::error(500, "UNKNOWN", "internal server error");
     }
     let mut properties = json!({ "harbor.scanner-adapter/scanner-type": "os-package-vulnerability" });
-    if let Some(time) = &state.scans.database_updated_at {
+    if let Some(time) = &told.database_updated_at {
         properties["harbor.scanner-adapter/vulnerability-database-updated-at"] = time.clone().into();
     }
     let capability = json!({ "type": "vulnerability", "consumes_mime_types": [], "produces_mime_types": REPORT_TYPES });

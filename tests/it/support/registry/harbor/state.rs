@@ -37,6 +37,10 @@ pub(crate) struct State {
     /// Numbers of labels by repository and digest.
     pub(crate) attached: BTreeMap<(String, String), BTreeSet<i64>>,
     pub(crate) scans: Scans,
+    /// The answer to who asks for rights is a lie.
+    pub(crate) claims_all_rights: bool,
+    /// What is shown before the names of robots.
+    pub(crate) robot_prefix: String,
     last: i64,
 }
 
@@ -60,6 +64,8 @@ impl State {
             webhooks: Table::new(),
             attached: BTreeMap::new(),
             scans: Scans::default(),
+            claims_all_rights: false,
+            robot_prefix: "robot$".to_owned(),
             last: 0,
         }
     }
@@ -102,6 +108,12 @@ impl State {
     fn setting(&self, name: &str, key: &str) -> String {
         let project = self.project_number(name).and_then(|number| self.projects.get(&number));
         project.and_then(|project| project["metadata"][key].as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Returns how many repositories a project has.
+    pub(crate) fn repositories(&self, project: &str) -> usize {
+        let contents = self.heart.contents.lock().unwrap();
+        contents.repositories.keys().filter(|name| name.starts_with(&format!("{project}/"))).count()
     }
 
     /// Returns how many bytes a project's blobs and manifests take.
