@@ -125,6 +125,8 @@ promotes() { # with its fixed tag and its label, and without the throw-away tag
 }
 rebases() { # an application on the image that was replaced
     by_hand application "$own/upper" "$(<"$life/first")" "$own-staging/web" 1 || return 1
+    # applications are not for our robots, and where their bases are is all that has to be known
+    printf 'target: %s/%s\n' "$harbor" "$own" >"$life/base-images/registry.yaml"
     ends 0 '' as_admin rebase "$harbor/$own-staging/web:1" --check-files never --format json && [[ $(of_answer 'a["state"]') = rebased ]]
 }
 updates() { # news of the archives may be published; nothing may fail
