@@ -43,7 +43,9 @@ fn nothing_is_sent_where_something_would_stop_the_release() {
         (|double, _| double.scanner_is_unhealthy(), "Harbor's scanner does not answer", 3),
         (|double, _| double.has_no_scanner(), "the project has no scanner", 1),
         (
-            |double, fixed| drop(push(double, "base/base", &[fixed], b"other")),
+            |double, fixed| {
+                push(double, "base/base", &[fixed], b"other");
+            },
             "its fixed tag `2.0.0.0.20250601.1` names",
             1,
         ),

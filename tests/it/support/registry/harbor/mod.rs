@@ -103,11 +103,6 @@ impl Harbor {
         state.scans.forget_metadata();
     }
 
-    /// Whoever asks for rights hears from now on that there are all; they are still needed.
-    pub(crate) fn claims_all_rights(&self) {
-        self.state().claims_all_rights = true;
-    }
-
     /// Right after the next scan another image's report arrives; call it again for the scan after that.
     pub(crate) fn another_scan_follows(&self, report: Report) {
         self.state().scans.others.push_back(report);

@@ -37,7 +37,7 @@ pub(crate) struct State {
     /// Numbers of labels by repository and digest.
     pub(crate) attached: BTreeMap<(String, String), BTreeSet<i64>>,
     pub(crate) scans: Scans,
-    /// The answer to who asks for rights is a lie.
+    /// Whoever asks for rights hears that there are all; they are still needed.
     pub(crate) claims_all_rights: bool,
     /// What is shown before the names of robots.
     pub(crate) robot_prefix: String,
