@@ -7,6 +7,9 @@
 
 The image runs as tests/live runs it. Upstream runs in the same box with the same Java, with its own configuration and the
 options of its own catalina.sh. Both take turns, so that a busy machine is busy for both. Printed are medians.
+
+Java sizes its heap by the memory that it sees. `--memory` tells both the size of a container (-XX:MaxRAM); with the memory of
+a large machine, the moment of a garbage collection decides about the resident memory, not Tomcat.
 """
 
 import argparse
@@ -59,6 +62,7 @@ def main():
     parser.add_argument("--upstream", required=True, help="the unpacked distribution")
     parser.add_argument("--app", help="folder whose applications are used instead of a JSP of one line")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--memory", default="512m", help="memory that Java sees (default 512m)")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as work, open(arguments.config, encoding="utf-8") as file:
@@ -77,14 +81,15 @@ def main():
         os.system(f"chmod -R a+rX {work!r} {upstream!r}")
 
         image = Image(os.path.abspath(arguments.root), json.load(file)["config"], work)
+        sized = {"JDK_JAVA_OPTIONS": f"-XX:MaxRAM={arguments.memory}"}
         results = {"sockel": [], "upstream": []}
         for run in range(arguments.runs):
-            with image.start(f"sockel-{run}", mounts=[(applications, "/var/lib/tomcat/webapps")]) as box:
+            with image.start(f"sockel-{run}", mounts=[(applications, "/var/lib/tomcat/webapps")], env=sized) as box:
                 results["sockel"].append(measure(box, "/hello/"))
 
             port = free_port()
             mounts = [(upstream, "/mnt"), (server, "/mnt/conf/server.xml"), (applications, "/mnt/webapps")]
-            options = {"mounts": mounts, "env": {"TOMCAT_HTTP_PORT_NUMBER": str(port)}, "tmpfs": ["/mnt/work", "/mnt/logs", "/mnt/temp"]}
+            options = {"mounts": mounts, "env": {**sized, "TOMCAT_HTTP_PORT_NUMBER": str(port)}, "tmpfs": ["/mnt/work", "/mnt/logs", "/mnt/temp"]}
             with image.start(f"upstream-{run}", entry=upstream_command(port), **options) as box:
                 results["upstream"].append(measure(box, "/hello/"))
 

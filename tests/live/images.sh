@@ -16,12 +16,9 @@ owned() { # owned IMAGE: prints the root folder, unpacked with the owners that f
     chmod 755 "$work" "$bundle"
     echo "$bundle/rootfs"
 }
-situations() { # situations IMAGE [NAME…]: counts what images.py says
-    local image=$1 root log=$work/situations-$1 line
+counted() { # counted IMAGE COMMAND…: counts what a program says of an image, a line for each situation
+    local image=$1 line
     shift
-    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return; }
-    skopeo inspect --config "oci:$work/out:$(tag "$image")-$arch" >"$work/$image.json" || { bad "$image: no configuration"; return; }
-    mkdir -m 755 "$log"
     while IFS= read -r line; do
         case $line in
             "ok "*) ok "$image: ${line#ok }" ;;
@@ -29,7 +26,57 @@ situations() { # situations IMAGE [NAME…]: counts what images.py says
             "FAILED "*) bad "$image: ${line#FAILED }" ;;
             *) printf '         | %s\n' "$line" ;;
         esac
-    done < <(python3 tests/live/images.py --root "$root" --config "$work/$image.json" --work "$log" "$@" 2>&1 || echo "code $?")
+    done < <("$@" 2>&1 || { (($? == 3)) || echo "FAILED the program ended early"; }) # 3: it has said what failed
+}
+situations() { # situations IMAGE [NAME…]: counts what images.py says
+    local image=$1 root log=$work/situations-$1
+    shift
+    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return; }
+    skopeo inspect --config "oci:$work/out:$(tag "$image")-$arch" >"$work/$image.json" || { bad "$image: no configuration"; return; }
+    mkdir -m 755 "$log"
+    counted "$image" python3 tests/live/images.py --root "$root" --config "$work/$image.json" --work "$log" "$@"
+}
+applications() { # applications IMAGE: the applications of tests/live/apps on an image as it is
+    local image=$1 root log=$work/applications-$1 wars=$work/wars
+    root=$(owned "$image") || return 1
+    if [[ ! -d $wars ]]; then
+        cp -r tests/live/apps "$wars" && chmod 755 "$wars" || return 1
+        (cd "$wars" && mvn -B -q package && mvn -B -q dependency:copy-dependencies -DincludeArtifactIds=postgresql -DoutputDirectory=driver) >"$work/mvn.log" 2>&1 ||
+            { bad "Maven cannot build tests/live/apps"; tail -5 "$work/mvn.log"; return 1; }
+        chmod -R a+rX "$wars"
+    fi
+    mkdir -m 755 "$log"
+    counted "$image" python3 tests/live/images_apps.py --root "$root" --config "$work/$image.json" --wars "$wars" --work "$log"
+}
+variant() { # variant IMAGE RECIPE WITH NAME…: builds an image with these parameters, and tries what they promise
+    local image=$1 recipe=$2 with=$3 root log=$work/variant-$1
+    shift 3
+    mkdir -m 755 "$log"
+    printf 'recipe: %s\nwith: { %s }\nplatforms: [ linux/%s ]\npublish: { repository: %s, tags: [ "1" ] }\npurpose: test\n' \
+        "$recipe" "$with" "$arch" "$image" >"$work/project/base-images/$image.yaml"
+    echo 'owner: { name: test, contact: test@example.org }' >>"$work/project/base-images/$image.yaml"
+    with_archives "lock $image" sockel lock -q "$image" || return 0
+    with_archives "build $image" sockel build -q "$image" -o "oci:$work/out" || return 0
+    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return 0; }
+    skopeo inspect --config "oci:$work/out:$image:1-$arch" >"$work/$image.json"
+    counted "$image" python3 tests/live/images_variants.py --root "$root" --config "$work/$image.json" --work "$log" "$@"
+    rm "$work/project/base-images/$image".*
+}
+packages_back() { # each package that recipes/java.yaml says comes back by request, on all releases
+    local release
+    cat >"$work/project/recipes/back.yaml" <<'YAML'
+name: back
+title: Packages that recipe java leaves out
+from: java
+parameters:
+  time64: { default: t64, allowed: [ t64, before ], title: Suffix of packages since the change of time_t }
+  suffix: { from: time64, map: { t64: t64, before: "" } }
+packages: [ libnss3, libpcsclite1, "libcups2${suffix}", "libasound2${suffix}" ]
+YAML
+    for release in 'ubuntu: "26.04", java: 25' 'ubuntu: "24.04", java: 21' 'debian: "13", java: 21' 'debian: "12", java: 17, time64: before'; do
+        variant "back-$(tr -cd '0-9' <<<"${release%%,*}")" back "$release" packages_back
+    done
+    rm "$work/project/recipes/back.yaml"
 }
 own_classes() { # own_classes IMAGE: the committed classes are what the image's own compiler makes of their source
     local root made=$work/classes-$1 path
@@ -48,11 +95,22 @@ if have umoci && have skopeo && have bwrap && bwrap --ro-bind / / --unshare-user
         [[ ${got[$image]:-} ]] || continue
         if [[ $images_all ]]; then
             situations "$image"
+            if have mvn; then applications "$image"; else skip "$image: applications: Maven is missing"; fi
         elif [[ $image = tomcat-11 ]]; then
             situations "$image" sample
         fi
-        check "$image: classes of recipes/tomcat are those of their source" own_classes "$image"
+        if [[ $images_all || $image = tomcat-11 ]]; then
+            check "$image: classes of recipes/tomcat are those of their source" own_classes "$image"
+        fi
     done
+    variant json-tomcat tomcat 'ubuntu: "26.04", fonts: true, access-log: json, log-format: json' lines_of_json pictures
+    if [[ $images_all ]]; then
+        variant text-tomcat tomcat 'debian: "13", java: 21, tomcat: 10, fonts: true, access-log: text' access_as_text pictures
+        variant open-tomcat tomcat 'ubuntu: "26.04", http2: true, unpack-wars: true, health-path: /live' http2_without_tls war_unpacked_at_the_start other_health_path
+        variant fonts-noble java 'ubuntu: "24.04", java: 21, fonts: true' pictures
+        variant fonts-bookworm java 'debian: "12", java: 17, fonts: true' pictures
+        packages_back
+    fi
 else
     skip "situations of images: umoci, skopeo or a working bubblewrap is missing"
 fi

@@ -74,7 +74,7 @@ class Box:
         command += ["--clearenv"]
         for key, value in variables.items():
             command += ["--setenv", key, value]
-        command += ["--chdir", config.get("WorkingDir") or "/", "--info-fd", "9", "--"]
+        command += ["--chdir", options.get("folder") or config.get("WorkingDir") or "/", "--info-fd", "9", "--"]
         command += entry or config["Entrypoint"] + (args if args is not None else config.get("Cmd") or [])
 
         self.started = time.monotonic()
