@@ -71,6 +71,7 @@ pub mod report;
 pub mod keys;
 // LIBRARIES
 pub mod apt;
+pub mod scripts;
 pub mod store;
 pub mod tree;
 pub mod oci;

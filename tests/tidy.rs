@@ -10,7 +10,7 @@ const LONG: &[(&str, &str)] = &[];
 const MOST_LINES: usize = 600;
 /// Libraries know only the ground, with these exceptions.
 const LIBRARIES_MAY: &[(&str, &str)] =
-    &[("tree", "store"), ("oci", "store"), ("oci", "tree"), ("harbor", "oci"), ("harbor", "gate")];
+    &[("scripts", "apt"), ("tree", "store"), ("oci", "store"), ("oci", "tree"), ("harbor", "oci"), ("harbor", "gate")];
 const BANNED_NAMES: &[&str] = &["util", "utils", "common", "core", "misc", "helper", "helpers", "manager"];
 /// Only these may write to the terminal.
 const WRITERS: &[&str] = &["src/cli/printer.rs"];
