@@ -22,7 +22,8 @@
 //! - **lock**: exactly which packages, and from which state of which signed archives; committed and reviewed.
 //! - **state**: a pocket of an archive as one InRelease file describes it; locks name the states that they were chosen
 //!   from, and those, or later ones, prove them.
-//! - **ledger**: what was decided about every maintainer script (`recipes/scripts.yaml`), since none is ever run.
+//! - **effect**: something that a maintainer script would do at a first installation, as [`scripts`] reads it.
+//! - **ledger**: what was decided about the effects of maintainer scripts (`recipes/scripts.yaml`), since none is ever run.
 //! - **origin**: the package, recipe or generator that a path of an image comes from; every path has one.
 //! - **chunk**: the files of one package within a layer, compressed on their own and found again by key.
 //!
@@ -31,7 +32,7 @@
 //! 2. Nothing unsigned gets in: every byte chains to an InRelease file signed by a pinned key, to a recipe file, or to a
 //!    named generator.
 //! 3. The lock decides: same recipes, same lock, same [`layer::ENGINE_FORMAT`] → same digest, on any machine.
-//! 4. Nothing is lost silently: a script that nobody decided about, or an excluded dependency without a reason, stops.
+//! 4. Nothing is lost silently: an effect of a script that nobody decided about, or an excluded dependency without a reason, stops.
 //! 5. Every write is atomic and every step repeatable; `kill -9` leaves a store that the next run uses.
 //! 6. Never root in the image: numeric user, no setuid, no file capabilities.
 //! 7. Work is proportional to change: see "chunk".

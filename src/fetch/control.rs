@@ -26,10 +26,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Kind of the store's records. The number is the version of [`ControlRecord`].
-const RECORD: &str = "control-1";
+const RECORD: &str = "control-2";
 
 /// Name of the member that describes the package.
 const CONTROL: &str = "control";
+
+/// Name of the member with the questions of debconf, whose defaults steer scripts.
+const TEMPLATES: &str = "templates";
 
 /// The control data that the store keeps of a package.
 #[derive(Serialize, Deserialize)]
@@ -37,7 +40,7 @@ const CONTROL: &str = "control";
 struct ControlRecord {
     /// SHA-512 of the .deb, 128 hexadecimal digits.
     sha512: String,
-    /// The control file and the members that the ledger decides about, as Base64.
+    /// The control file, the members that the ledger decides about, and the questions, as Base64.
     members: BTreeMap<String, String>,
 }
 
@@ -132,11 +135,11 @@ fn record(package: &BinaryPackage, store: &Store) -> Option<PackageContent> {
 
 impl ControlRecord {
     fn of(content: &PackageContent) -> Self {
-        // the rest (`md5sums`, `templates`) can be large, and no decision depends on it
+        // the rest, such as `md5sums`, can be large, and no decision depends on it
         let members = content
             .members
             .iter()
-            .filter(|(name, _)| *name == CONTROL || KINDS.contains(name))
+            .filter(|(name, _)| [CONTROL, TEMPLATES].contains(name) || KINDS.contains(name))
             .map(|(name, bytes)| (name.to_owned(), BASE64_STANDARD.encode(bytes)))
             .collect();
         Self { sha512: content.sha512.clone(), members }

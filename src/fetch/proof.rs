@@ -17,6 +17,7 @@ use crate::lock::proof::ProofDoubt;
 use crate::recipe::ScriptLedger;
 use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
+use crate::scripts::READER;
 use crate::store;
 use crate::store::Store;
 use crate::sys::http::HttpClient;
@@ -123,7 +124,7 @@ fn keys(claims: &[LockedImage<'_>], ledger: &ScriptLedger, engine: u32) -> Vec<D
     for LockedImage { definition, lock } in claims {
         let parent = definition.parent.as_ref().and_then(|parent| keys.get(parent));
         let text = format!(
-            "proof {RULES} {engine} {ledger}\n{}\n{}\n{}",
+            "proof {RULES} {engine} {READER} {ledger}\n{}\n{}\n{}",
             lock.digest(),
             parent.map(ToString::to_string).unwrap_or_default(),
             definition.identity_text(),

@@ -43,6 +43,22 @@ pub struct LevelDifference {
     pub excluded: bool,
     /// The decisions about maintainer scripts changed.
     pub scripts: bool,
+    /// Effects of maintainer scripts that are new, gone or decided otherwise.
+    pub effects: Vec<EffectChange>,
+}
+
+/// An effect of a maintainer script that was added, removed or decided otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EffectChange {
+    /// Binary package name.
+    pub package: String,
+    /// The effect.
+    pub effect: String,
+    /// Old decision; none if the effect is new.
+    pub old: Option<String>,
+    /// New decision; none if the effect is gone.
+    pub new: Option<String>,
 }
 
 /// One package that was added, removed or changed.
@@ -96,6 +112,8 @@ pub fn diff(old: &Lock, new: &Lock) -> LockDifference {
         packages: BTreeMap::new(),
         excluded: Vec::new(),
         scripts: Vec::new(),
+        reader: None,
+        effects: Vec::new(),
     };
 
     let mut levels = Vec::new();
@@ -194,8 +212,36 @@ fn level(name: &str, old: &LockedLevel, new: &LockedLevel) -> LevelDifference {
         packages,
         layers: old.layers != new.layers,
         excluded: old.excluded != new.excluded,
-        scripts: old.scripts != new.scripts,
+        scripts: (&old.scripts, old.reader) != (&new.scripts, new.reader),
+        effects: effect_changes(old, new),
     }
+}
+
+/// Returns the effects that are new, gone or decided otherwise.
+fn effect_changes(old: &LockedLevel, new: &LockedLevel) -> Vec<EffectChange> {
+    let (before, after) = (by_effect(old), by_effect(new));
+    let names: BTreeSet<&(&str, &str)> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| EffectChange {
+            package: name.0.to_owned(),
+            effect: name.1.to_owned(),
+            old: before.get(name).map(|decision| (*decision).to_owned()),
+            new: after.get(name).map(|decision| (*decision).to_owned()),
+        })
+        .collect()
+}
+
+/// Returns the decision about each effect of each package.
+fn by_effect(level: &LockedLevel) -> BTreeMap<(&str, &str), &str> {
+    let mut all = BTreeMap::new();
+    for decided in &level.effects {
+        for effect in &decided.effects {
+            all.insert((decided.package.as_str(), effect.as_str()), decided.decision.as_str());
+        }
+    }
+    all
 }
 
 /// Returns the packages of a level for one platform by name.
@@ -221,6 +267,18 @@ impl fmt::Display for PackageChange {
             write!(f, ", {} only", platforms.join(", "))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for EffectChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (package, effect) = (&self.package, &self.effect);
+        match (&self.old, &self.new) {
+            (None, Some(new)) => write!(f, "+ script of {package}: {effect} ({new})"),
+            (Some(_), None) => write!(f, "- script of {package}: {effect}"),
+            (Some(old), Some(new)) => write!(f, "~ script of {package}: {effect} ({old} -> {new})"),
+            (None, None) => write!(f, "  script of {package}: {effect}"),
+        }
     }
 }
 
@@ -256,6 +314,9 @@ impl fmt::Display for LockDifference {
             ];
             for (_, what) in rest.iter().filter(|(differs, _)| *differs) {
                 writeln!(f, "  ~ {what}")?;
+            }
+            for change in &level.effects {
+                writeln!(f, "  {change}")?;
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ use crate::lock::resolve::LevelRequest;
 use crate::lock::resolve::PlatformChoice;
 use crate::lock::resolve::resolve_level;
 use crate::lock::scripts::UndecidedScript;
+use crate::lock::scripts::merge;
 use crate::lock::universe::CandidateOrigin;
 use crate::lock::universe::CandidatePolicy;
 use crate::lock::universe::Universe;
@@ -130,7 +131,7 @@ pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<L
     for (_, result) in images {
         match result {
             Ok(outcome) => outcomes.push(outcome),
-            Err(Error::Scripts(scripts)) => scripts.into_iter().for_each(|script| merge(script, &mut unknown)),
+            Err(Error::Scripts(scripts)) => scripts.iter().for_each(|script| merge(script, &mut unknown)),
             // the parent's own error has the reason
             Err(Error::Below { .. }) => (),
             Err(error) => return Err(error),
@@ -143,13 +144,6 @@ pub fn lock(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> Result<(Vec<L
     let mut scripts: Vec<UndecidedScript> = unknown.into_values().collect();
     scripts.sort_by(|a, b| (&a.packages, &a.kind).cmp(&(&b.packages, &b.kind)));
     Err(Error::Scripts(scripts))
-}
-
-/// Adds a script to those that have no decision. The same bytes in several packages need only one decision.
-fn merge(script: UndecidedScript, unknown: &mut BTreeMap<(String, Digest), UndecidedScript>) {
-    let entry = unknown.entry((script.kind.clone(), script.sha256)).or_insert_with(|| script.clone());
-    let names: BTreeSet<String> = entry.packages.drain(..).chain(script.packages).collect();
-    entry.packages = names.into_iter().collect();
 }
 
 /// Locks every image on its own: if one cannot be locked, all images but its descendants still are.

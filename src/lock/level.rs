@@ -6,6 +6,7 @@ use crate::apt::MultiArch;
 use crate::apt::Priority;
 use crate::apt::version::DebianVersion;
 use crate::lock::Error;
+use crate::lock::file::BY_EFFECTS;
 use crate::lock::file::ExcludedPackage;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedLevel;
@@ -17,15 +18,15 @@ use crate::lock::layers::plan;
 use crate::lock::resolve::Held;
 use crate::lock::resolve::LevelAddition;
 use crate::lock::resolve::LevelChoice;
-use crate::lock::scripts::KINDS;
-use crate::lock::scripts::MaintainerScript;
+use crate::lock::scripts::PackageScripts;
+use crate::lock::scripts::ScriptReview;
 use crate::lock::scripts::UndecidedScript;
 use crate::lock::scripts::decision;
-use crate::lock::scripts::review;
 use crate::lock::universe::PackageCandidate;
 use crate::lock::universe::Universe;
 use crate::recipe::LevelDefinition;
 use crate::recipe::ScriptLedger;
+use crate::scripts::READER;
 use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -35,9 +36,16 @@ use std::collections::BTreeSet;
 pub(crate) struct EarlierLocks<'a> {
     ledger: &'a ScriptLedger,
     sha512: BTreeMap<Digest, String>,
-    /// Kinds and digests of the scripts of packages in earlier locks.
-    scripts: BTreeMap<Digest, Vec<(String, Digest)>>,
+    /// Scripts and effects of packages in earlier locks.
+    scripts: BTreeMap<Digest, EarlierScripts>,
     read: BTreeMap<Digest, PackageContent>,
+}
+
+/// What an earlier lock says about the scripts of a package.
+#[derive(Default)]
+struct EarlierScripts {
+    scripts: Vec<LockedScript>,
+    effects: Vec<String>,
 }
 
 impl<'a> EarlierLocks<'a> {
@@ -46,9 +54,17 @@ impl<'a> EarlierLocks<'a> {
         for level in previous.values().flat_map(|lock| &lock.levels) {
             for package in level.packages.values().flatten() {
                 // scripts of one package may differ between architectures, and the lock lists them together
-                let all = level.scripts.iter().filter(|script| script.package == package.name);
+                let scripts = level.scripts.iter().filter(|script| script.package == package.name);
+                let decided = level.effects.iter().filter(|decided| decided.package == package.name);
                 past.sha512.insert(package.sha256, package.sha512.clone());
-                past.scripts.insert(package.sha256, all.map(|s| (s.script.clone(), s.sha256)).collect());
+
+                // another version of the reader may find other effects
+                let is_current = level.reader.is_none_or(|reader| reader == READER);
+                if is_current {
+                    let effects = decided.flat_map(|decided| decided.effects.iter().cloned()).collect();
+                    past.scripts
+                        .insert(package.sha256, EarlierScripts { scripts: scripts.cloned().collect(), effects });
+                }
             }
         }
         past
@@ -64,8 +80,15 @@ impl<'a> EarlierLocks<'a> {
             return true;
         }
 
-        let scripts = self.scripts.get(&package.sha256);
-        scripts.is_none_or(|scripts| scripts.iter().any(|(_, digest)| self.ledger.entry(digest).is_none()))
+        self.scripts.get(&package.sha256).is_none_or(|known| !self.decides(&package.name, known))
+    }
+
+    /// Tells whether the ledger decides about all that an earlier lock says of a package.
+    fn decides(&self, package: &str, known: &EarlierScripts) -> bool {
+        let is_known =
+            |script: &LockedScript| script.decision == BY_EFFECTS || self.ledger.entry(&script.sha256).is_some();
+        known.scripts.iter().all(is_known)
+            && known.effects.iter().all(|effect| self.ledger.rule(package, effect).is_some())
     }
 
     /// Adds packages that were read.
@@ -77,10 +100,6 @@ impl<'a> EarlierLocks<'a> {
         let read = self.read.get(&package.sha256).map(|content| content.sha512.clone());
         let known = read.or_else(|| self.sha512.get(&package.sha256).cloned());
         known.or_else(|| package.sha512.clone()).unwrap_or_default()
-    }
-
-    fn decide(&self, digest: &Digest) -> Option<String> {
-        decision(self.ledger, digest)
     }
 }
 
@@ -94,15 +113,15 @@ pub(crate) fn to_locked(
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     let mut packages: BTreeMap<Platform, Vec<LockedPackage>> = BTreeMap::new();
     let mut excluded: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
-    let mut scripts = BTreeSet::new();
-    let mut read = Vec::new();
+    // one review for all platforms, so that each undecided script is asked about once
+    let mut review = ScriptReview::default();
 
     for (platform, addition) in additions {
         let mut here: BTreeMap<String, u64> = BTreeMap::new();
         for choice in addition.packages.values() {
             let package = &choice.candidate.package;
             *here.entry(package.source.clone()).or_default() += package.installed_kib;
-            collect_scripts(package, past, &mut scripts, &mut read);
+            collect_scripts(package, past, &mut review);
         }
 
         // one plan for all platforms, or a package would lie in another layer on each: the larger size counts
@@ -119,10 +138,7 @@ pub(crate) fn to_locked(
         }
     }
 
-    // one review for all platforms, so that each undecided script is asked about once
-    let reviewed = review(&read, &|_, _, digest| past.decide(digest));
-    scripts.extend(reviewed.known);
-
+    let effects = review.effects.into_locked();
     let locked = LockedLevel {
         recipe: level.recipe.clone(),
         layers: plan(&sizes, level.layers, previous),
@@ -131,36 +147,33 @@ pub(crate) fn to_locked(
             .into_iter()
             .map(|(name, (reason, by))| ExcludedPackage { name, reason, wanted_by: by.into_iter().collect() })
             .collect(),
-        scripts: scripts.into_iter().collect(),
+        reader: review.known.iter().any(|script| script.decision == BY_EFFECTS).then_some(READER),
+        scripts: review.known.into_iter().collect(),
+        effects,
     };
-    (locked, reviewed.unknown)
+
+    let mut unknown: Vec<UndecidedScript> = review.unknown.into_values().collect();
+    unknown.sort_by(|a, b| (&a.packages, &a.kind, a.sha256).cmp(&(&b.packages, &b.kind, b.sha256)));
+    (locked, unknown)
 }
 
-/// Collects the scripts of a package: from the package if it was read in this run, else from the earlier lock, with the
-/// ledger's current decision.
-fn collect_scripts(
-    package: &BinaryPackage,
-    past: &EarlierLocks<'_>,
-    known: &mut BTreeSet<LockedScript>,
-    read: &mut Vec<MaintainerScript>,
-) {
+/// Reviews the scripts of a package: from the package if it was read in this run, else from the earlier lock, with the
+/// ledger's current decisions.
+fn collect_scripts(package: &BinaryPackage, past: &EarlierLocks<'_>, review: &mut ScriptReview) {
+    let name = &package.name;
     if let Some(content) = past.read.get(&package.sha256) {
-        for kind in KINDS {
-            if let Some(bytes) = content.members.get(kind) {
-                read.push(MaintainerScript {
-                    package: package.name.clone(),
-                    kind: kind.to_owned(),
-                    bytes: bytes.to_vec(),
-                });
-            }
-        }
+        review.add(PackageScripts { package: name, members: &content.members }, past.ledger);
         return;
     }
 
-    // `must_be_read` has made sure that the ledger decides about each of them
-    for (kind, sha256) in past.scripts.get(&package.sha256).into_iter().flatten() {
-        let decision = past.decide(sha256).unwrap_or_default();
-        known.insert(LockedScript { package: package.name.clone(), script: kind.clone(), sha256: *sha256, decision });
+    // `must_be_read` has made sure that the ledger decides about all of it
+    let Some(known) = past.scripts.get(&package.sha256) else { return };
+    for script in &known.scripts {
+        let decision = decision(past.ledger, &script.sha256).unwrap_or_else(|| BY_EFFECTS.to_owned());
+        review.known.insert(LockedScript { decision, ..script.clone() });
+    }
+    for effect in &known.effects {
+        review.effects.decide(past.ledger, name, effect);
     }
 }
 

@@ -80,6 +80,25 @@ fn level(out: &mut String, level: &LockedLevel) {
         line(out, &format!("      - {{ package: {package}, script: {kind}, decision: {decision},"));
         line(out, &format!("          sha256: {} }}", scalar(&script.sha256.to_string())));
     }
+    effects(out, level);
+}
+
+/// Prints the effects of scripts: one a line, so that a new one is a line of a difference.
+fn effects(out: &mut String, level: &LockedLevel) {
+    if let Some(reader) = level.reader {
+        line(out, &format!("    reader: {reader}"));
+    }
+    if !level.effects.is_empty() {
+        line(out, "    effects:");
+    }
+    for decided in &level.effects {
+        line(out, &format!("      - package: {}", scalar(&decided.package)));
+        line(out, &format!("        decision: {}", scalar(&decided.decision)));
+        line(out, "        effects:");
+        for effect in &decided.effects {
+            line(out, &format!("          - {}", scalar(effect)));
+        }
+    }
 }
 
 /// Prints a package.

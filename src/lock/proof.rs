@@ -280,6 +280,9 @@ fn differences(lock: &Lock, derived: &Lock) -> Vec<String> {
         if level.scripts {
             differences.push(format!("level `{recipe}`: the maintainer scripts of its packages are other ones"));
         }
+        if !level.effects.is_empty() {
+            differences.push(format!("level `{recipe}`: the effects of maintainer scripts are other ones"));
+        }
     }
     differences
 }

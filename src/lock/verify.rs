@@ -1,6 +1,7 @@
 //! Checks offline whether a lock still answers its definition, from these two and the ledger alone. Whether signed
 //! archives list its packages is the question of [`proof`](crate::lock::proof).
 
+use crate::lock::file::BY_EFFECTS;
 use crate::lock::file::ExcludedPackage;
 use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
@@ -10,6 +11,7 @@ use crate::lock::file::LockedPocket;
 use crate::lock::scripts::decision;
 use crate::recipe::ImageDefinition;
 use crate::recipe::ScriptLedger;
+use crate::scripts::READER;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -131,11 +133,31 @@ fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &ScriptLedger) {
         // a decision in the lock is a copy: the ledger may have changed since
         let (kind, package) = (&script.script, &script.package);
         match decision(ledger, &script.sha256) {
+            // its effects are compared below
+            None if script.decision == BY_EFFECTS => (),
             None => reasons.push(format!("{kind} of `{package}` is not in the script ledger")),
             Some(decided) if decided != script.decision => {
                 reasons.push(format!("{kind} of `{package}` is decided as `{decided}` in the script ledger"));
             }
             Some(_) => (),
+        }
+    }
+
+    for level in &lock.levels {
+        if level.reader.is_some_and(|reader| reader != READER) {
+            reasons.push(format!("scripts of level `{}` were read by another version of the reader", level.recipe));
+        }
+        for decided in &level.effects {
+            let package = &decided.package;
+            for effect in &decided.effects {
+                match ledger.rule(package, effect).map(|rule| rule.decision.title()) {
+                    None => reasons.push(format!("the ledger does not decide about `{effect}` of `{package}`")),
+                    Some(title) if title != decided.decision => {
+                        reasons.push(format!("`{effect}` of `{package}` is decided as `{title}` in the script ledger"));
+                    }
+                    Some(_) => (),
+                }
+            }
         }
     }
 }
@@ -192,9 +214,9 @@ fn parents(reasons: &mut Vec<String>, lock: &Lock, name: &str, parent: &Lock) {
         let same = own.packages.iter().all(|(platform, packages)| {
             theirs.packages.get(platform).is_some_and(|theirs| without_states(packages) == without_states(theirs))
         });
-        let LockedLevel { recipe, layers, excluded, scripts, .. } = own;
-        let about = (recipe, layers, excluded, scripts);
-        if about != (&theirs.recipe, &theirs.layers, &theirs.excluded, &theirs.scripts) || !same {
+        let about = |level: &LockedLevel| LockedLevel { packages: BTreeMap::new(), ..level.clone() };
+        let recipe = &own.recipe;
+        if about(own) != about(theirs) || !same {
             reasons.push(format!("level `{recipe}` is not the same as in the lock of `{name}`"));
         }
     }

@@ -1,5 +1,8 @@
-//! The script ledger, `recipes/scripts.yaml`: the decision about each maintainer script, by the script's digest.
+//! The script ledger, `recipes/scripts.yaml`: decisions about effects of maintainer scripts, and about whole scripts by
+//! their digest where the effects say too little.
 
+use crate::recipe::EffectPattern;
+use crate::recipe::EffectRule;
 use crate::recipe::Error;
 use crate::recipe::level::text;
 use crate::recipe::parse::YamlNode;
@@ -16,6 +19,8 @@ use std::collections::BTreeMap;
 /// All decisions about maintainer scripts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScriptLedger {
+    /// Rules about effects: those that name packages first, then the general ones.
+    rules: Vec<EffectRule>,
     entries: Vec<ScriptLedgerEntry>,
     /// Index into `entries`, by the digest of a script.
     by_digest: BTreeMap<Digest, usize>,
@@ -48,6 +53,17 @@ pub enum ScriptDecision {
     },
 }
 
+impl ScriptDecision {
+    /// Returns the decision as locks write it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::NotNeeded => "not-needed".to_owned(),
+            Self::Reproduced { by } => format!("reproduced by {by}"),
+        }
+    }
+}
+
 impl ScriptLedger {
     /// Reads a ledger; `file` is its path for messages.
     ///
@@ -64,6 +80,30 @@ impl ScriptLedger {
         }
 
         if problems.has_error() { Err(Error::Invalid(problems.sorted())) } else { Ok(ledger) }
+    }
+
+    /// Returns the decision about an effect of a package: of the first rule that covers it.
+    #[must_use]
+    pub fn rule(&self, package: &str, effect: &str) -> Option<&EffectRule> {
+        self.rules.iter().find(|rule| rule.covers(package, effect))
+    }
+
+    /// Returns all rules, in the order in which they are looked at.
+    #[must_use]
+    pub fn rules(&self) -> &[EffectRule] {
+        &self.rules
+    }
+
+    /// Puts the decisions of a project before those of this ledger. Where both decide, the project's count.
+    #[must_use]
+    pub fn with_project(mut self, project: Self) -> Self {
+        let first = self.entries.len();
+        self.entries.extend(project.entries);
+        self.by_digest.extend(project.by_digest.into_iter().map(|(digest, index)| (digest, first + index)));
+        self.rules = project.rules.into_iter().chain(self.rules).collect();
+        // a general rule of the project does not stand before what either says about a package
+        self.rules.sort_by_key(|rule| rule.packages.is_empty());
+        self
     }
 
     /// Returns the entry for a script with this digest.
@@ -87,7 +127,15 @@ impl ScriptLedger {
             .map(|(digest, index)| format!("{digest} {:?}\n", self.entries[*index].decision))
             .collect();
 
-        Digest::of(decisions.as_bytes())
+        let rules: String = self
+            .rules
+            .iter()
+            .map(|rule| {
+                let effects: Vec<&str> = rule.effects.iter().map(EffectPattern::as_str).collect();
+                format!("{:?} {effects:?} {:?}\n", rule.packages, rule.decision)
+            })
+            .collect();
+        Digest::of(format!("{decisions}{rules}").as_bytes())
     }
 
     /// Returns all entries in the file's order.
@@ -98,6 +146,22 @@ impl ScriptLedger {
 
     /// Takes the entries of a file.
     fn fill(&mut self, source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
+        // what is said about a package counts before what is said about all
+        for node in root.items_of("packages").iter().chain(root.items_of("general")) {
+            let Some(decision) = read_decision(source, node, problems) else { continue };
+            self.rules.push(EffectRule {
+                packages: node.items_of("packages").iter().map(|item| item.text().to_owned()).collect(),
+                effects: node.items_of("effects").iter().map(|item| EffectPattern::new(item.text())).collect(),
+                decision,
+                reason: text(node.get("reason")),
+            });
+        }
+        if let Some(format) = root.get("format").filter(|format| format.text() == "1")
+            && !self.rules.is_empty()
+        {
+            problems.error(source, format.place, "decisions about effects need `format: 2`");
+        }
+
         let mut places: BTreeMap<Digest, SourceSpan> = BTreeMap::new();
         for node in root.items_of("scripts") {
             let Some(decision) = read_decision(source, node, problems) else { continue };

@@ -12,6 +12,7 @@
 
 mod conditions;
 mod definition;
+mod effects;
 mod files;
 mod identity;
 mod ledger;
@@ -29,6 +30,8 @@ mod tags;
 pub(crate) mod validate;
 
 pub use definition::*;
+pub use effects::EffectPattern;
+pub use effects::EffectRule;
 pub use ledger::ScriptDecision;
 pub use ledger::ScriptLedger;
 pub use ledger::ScriptLedgerEntry;

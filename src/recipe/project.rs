@@ -48,6 +48,9 @@ const LARGEST: u64 = 1 << 20;
 /// Path of the script ledger.
 const LEDGER_FILE: &str = "recipes/scripts.yaml";
 
+/// The decisions of a project itself, beside a ledger that it took from elsewhere.
+const OWN_LEDGER_FILE: &str = "recipes/scripts.project.yaml";
+
 /// A parsed YAML file.
 #[derive(Debug, Clone)]
 pub(crate) struct YamlDocument {
@@ -171,14 +174,19 @@ impl RecipeProject {
         problems
     }
 
-    /// Reads the script ledger, `recipes/scripts.yaml`; a missing one is empty.
+    /// Reads the script ledger, `recipes/scripts.yaml`, and the project's own decisions, `recipes/scripts.project.yaml`,
+    /// which count first. A missing file decides nothing.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with all its problems, [`Error::Files`] if it cannot be read.
+    /// [`Error::Invalid`] with all problems of a file, [`Error::Files`] if it cannot be read.
     pub fn ledger(&self) -> Result<ScriptLedger, Error> {
+        Ok(self.ledger_file(LEDGER_FILE)?.with_project(self.ledger_file(OWN_LEDGER_FILE)?))
+    }
+
+    fn ledger_file(&self, path: &str) -> Result<ScriptLedger, Error> {
         // One ledger covers the scripts of all recipes, so it may be larger than any of them.
-        match ConfinedFolder::new(&self.folder).read_text(LEDGER_FILE, 16 * LARGEST) {
-            Ok(text) => ScriptLedger::parse(LEDGER_FILE, &text),
+        match ConfinedFolder::new(&self.folder).read_text(path, 16 * LARGEST) {
+            Ok(text) => ScriptLedger::parse(path, &text),
             Err(error) if error.is_missing() => Ok(ScriptLedger::default()),
             Err(error) => Err(error.into()),
         }
@@ -330,7 +338,8 @@ fn load(
         let Some(name) = file.strip_suffix(".yaml") else { continue };
 
         // Locks, the registry file and the ledger are in the same folders, and editors leave hidden files there.
-        let has_other_format = name.ends_with(".lock") || name == "registry" || kind == "recipes" && name == "scripts";
+        let is_ledger = kind == "recipes" && matches!(name, "scripts" | "scripts.project");
+        let has_other_format = name.ends_with(".lock") || name == "registry" || is_ledger;
         if has_other_format || name.starts_with('.') {
             continue;
         }

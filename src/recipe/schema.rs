@@ -357,8 +357,41 @@ static OWNER: RecordSchema = RecordSchema {
 pub(crate) static LEDGER: RecordSchema = RecordSchema {
     what: "the script ledger",
     fields: &[
-        required("format", One(S::Word("format", &["1"])), "Version of this format."),
-        required("scripts", Records(&SCRIPT), "Decisions about maintainer scripts."),
+        required("format", One(S::Word("format", &["1", "2"])), "Version of this format; 1 had only `scripts`."),
+        optional("general", Records(&GENERAL_RULE), "Decisions about effects that hold for every package."),
+        optional("packages", Records(&PACKAGE_RULE), "Decisions about effects of named packages; they count first."),
+        optional(
+            "scripts",
+            Records(&SCRIPT),
+            "Decisions about whole scripts, by digest; they count before all others.",
+        ),
+    ],
+};
+
+/// About a pattern of effects.
+const EFFECTS: &str = "Effects as sockel prints them; `*` stands for any text without slash and blank, `**` for any text, `***` for any text with unknown parts, `<?>` for one of them.";
+
+/// About `by`.
+const BY: &str = "What reproduces the effect; only with `reproduced`.";
+
+static GENERAL_RULE: RecordSchema = RecordSchema {
+    what: "a general rule",
+    fields: &[
+        required("effects", List(S::Reason), EFFECTS),
+        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
+        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY),
+        required("reason", REASON, "Reason for the decision."),
+    ],
+};
+
+static PACKAGE_RULE: RecordSchema = RecordSchema {
+    what: "a rule about packages",
+    fields: &[
+        required("packages", List(S::Reason), "Binary packages; `*` stands for any text."),
+        required("effects", List(S::Reason), EFFECTS),
+        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
+        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY),
+        required("reason", REASON, "Reason for the decision."),
     ],
 };
 
@@ -368,11 +401,7 @@ static SCRIPT: RecordSchema = RecordSchema {
         required("package", One(S::Package), "Binary package."),
         required("script", One(S::Word("maintainer script", SCRIPTS)), "Name of the script."),
         required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
-        optional(
-            "by",
-            One(S::Word("generator or recipe key", REPRODUCERS)),
-            "What reproduces the effect; only with `reproduced`.",
-        ),
+        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY),
         required("reason", REASON, "Reason for the decision."),
         required("sha256", List(S::Sha256), "Digests of all known forms of the script."),
     ],

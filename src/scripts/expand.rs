@@ -64,6 +64,7 @@ impl ScriptWalk {
             }
 
             let value = self.part(&part.kind, part.quoted);
+            self.spend(value.texts().map(String::len).sum());
             let is_literal = matches!(part.kind, ShellPartKind::Text(_));
             let texts: Vec<&String> = value.texts().collect();
             let count = ways.len() * texts.len();
@@ -124,6 +125,7 @@ impl ScriptWalk {
                 kind => self.part(kind, true),
             };
             value = value.then(&next);
+            self.spend(value.texts().map(String::len).sum());
         }
         value
     }

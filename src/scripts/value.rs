@@ -12,7 +12,7 @@ pub(crate) const NAME: char = '\u{e001}';
 const MOST_TEXTS: usize = 12;
 
 /// Longest text that is followed. Real ones are paths and short lists.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = 32 << 10;
 
 /// The texts that a value may be. It is one of them, so there is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,8 +26,11 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Most commands that are walked in one script; the longest real walk has 40,000.
-const MOST_STEPS: usize = 400_000;
+/// Most work for one script, in commands; keeping what holds for another way, and long texts, count for several.
+const MOST_STEPS: usize = 80_000;
+
+/// Variables, or characters of a text, that are as much work as a command.
+const WORK: usize = 4;
 
 /// How deep commands may be within commands, through functions, too. Each level takes some stack.
 const MOST_DEEP: usize = 90;
@@ -109,6 +112,17 @@ impl ScriptWalk {
         }
     }
 
+    /// Counts work that grows with what is worked on.
+    pub(crate) fn spend(&mut self, size: usize) {
+        self.steps += size / WORK;
+    }
+
+    /// Keeps what holds here, for another way.
+    fn snapshot(&mut self) -> ShellScope {
+        self.spend(self.scope.variables.len() + self.scope.answers.len());
+        self.scope.clone()
+    }
+
     /// Notes an answer of debconf.
     pub(crate) fn answer(&mut self, question: &str, value: ScriptValue) {
         let known = self.answers.entry(question.to_owned()).or_insert_with(|| value.clone());
@@ -181,7 +195,7 @@ impl ScriptWalk {
         first: impl FnOnce(&mut Self) -> ShellOutcome,
         second: impl FnOnce(&mut Self) -> ShellOutcome,
     ) -> ShellOutcome {
-        let before = self.scope.clone();
+        let before = self.snapshot();
         let one = first(self);
         let after = std::mem::replace(&mut self.scope, before);
         let other = second(self);
@@ -200,7 +214,7 @@ impl ScriptWalk {
 
     /// Walks commands whose variables and ends do not reach the shell around them.
     pub(crate) fn subshell(&mut self, walk: impl FnOnce(&mut Self) -> ShellOutcome) -> ShellOutcome {
-        let before = self.scope.clone();
+        let before = self.snapshot();
         let (loops, returns) = (std::mem::take(&mut self.loops), std::mem::take(&mut self.returns));
         let outcome = walk(self);
         (self.scope, self.loops, self.returns) = (before, loops, returns);
@@ -350,10 +364,8 @@ impl ScriptWalk {
     fn call(&mut self, bodies: &[Rc<ShellCommand>], arguments: &[String]) -> ShellOutcome {
         let [first, rest @ ..] = bodies else { return Leaves };
         if !rest.is_empty() {
-            return self.branch(
-                |walk| walk.call(std::slice::from_ref(first), arguments),
-                |walk| walk.call(rest, arguments),
-            );
+            return self
+                .branch(|walk| walk.call(std::slice::from_ref(first), arguments), |walk| walk.call(rest, arguments));
         }
 
         // the same call within itself brings nothing new
@@ -363,7 +375,7 @@ impl ScriptWalk {
         if is_known {
             return Either;
         }
-        let (body, scope) = (Rc::clone(first), self.scope.clone());
+        let (body, scope) = (Rc::clone(first), self.snapshot());
         self.calls.push(FunctionCall { body, arguments: arguments.to_vec(), scope });
 
         let values = arguments.iter().map(ScriptValue::known).collect();
@@ -426,7 +438,7 @@ impl ScriptWalk {
                 break;
             }
 
-            let here = is_open.then(|| self.scope.clone());
+            let here = is_open.then(|| self.snapshot());
             let outcome = self.list(body);
             after = self.merged(after, outcome);
             let Some(here) = here else { break };
@@ -450,7 +462,7 @@ impl ScriptWalk {
     fn choice(&mut self, subject: &ShellWord, arms: &[ShellArm]) -> ShellOutcome {
         let value = self.text(subject);
         let mut open: Vec<String> = value.texts().cloned().collect();
-        let before = self.scope.clone();
+        let before = self.snapshot();
         let mut after: Option<(ShellScope, ShellOutcome)> = None;
 
         for arm in arms {
@@ -551,7 +563,7 @@ impl ScriptWalk {
     fn rounds(&mut self, body: &mut dyn FnMut(&mut Self) -> ShellOutcome) {
         // what still changes in the third round would change in the hundredth
         for number in 0..8 {
-            let before = self.scope.clone();
+            let before = self.snapshot();
             if self.round(body) == Leaves {
                 self.scope = before;
                 return;
@@ -570,6 +582,7 @@ impl ScriptWalk {
 
     fn repetition(&mut self, until: bool, condition: &ShellList, body: &ShellList) -> ShellOutcome {
         for _ in 0..MOST_ROUNDS {
+            let before = self.snapshot();
             let outcome = match (self.list(condition), until) {
                 (True, true) => False,
                 (False, true) => True,
@@ -579,15 +592,12 @@ impl ScriptWalk {
                 Leaves => return Leaves,
                 False => return True,
                 Either => break,
-                True => {
-                    // `break` may end a loop whose condition is always true
-                    let before = self.scope.clone();
-                    match self.round(&mut |walk| walk.list(body)) {
-                        Leaves => return Leaves,
-                        _ if self.scope.is_same(&before) => return Either,
-                        _ => (),
-                    }
-                }
+                True => match self.round(&mut |walk| walk.list(body)) {
+                    Leaves => return Leaves,
+                    // only `break` ends a loop in which nothing changes
+                    _ if self.scope.is_same(&before) => return Either,
+                    _ => (),
+                },
             }
         }
         self.rounds(&mut |walk| match walk.list(body) {
@@ -619,14 +629,14 @@ fn keep(place: Option<&mut Option<ShellScope>>, scope: &ShellScope) {
     }
 }
 
-/// Returns a path without `//`, `.` and `..`; what follows an unknown part stays.
+/// Returns a path without `//`, `.` and `..`. One that goes up from an unknown folder may lead anywhere.
 fn tidy(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
         match name {
             "" | "." => (),
-            ".." if names.last().is_some_and(|last| is_known(last) && *last != "..") => drop(names.pop()),
-            ".." if names.is_empty() => (),
+            ".." if names.last().is_some_and(|last| !is_known(last)) => return UNKNOWN.to_string(),
+            ".." => drop(names.pop()),
             other => names.push(other),
         }
     }

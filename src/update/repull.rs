@@ -143,6 +143,8 @@ mod tests {
             packages: [(platform(), packages)].into(),
             excluded: Vec::new(),
             scripts: Vec::new(),
+            reader: None,
+            effects: Vec::new(),
         };
         Lock {
             format: 2,

@@ -401,7 +401,7 @@ fn unknown_scripts_are_shown() {
     let deb = evil().script("postinst", "#!/bin/sh\nuseradd evil\n\u{1b}[31mred\n");
     let project = with(&deb, deb.build(Compression::Gzip));
     let error = project.run(&["lock"]).fails(1);
-    for word in ["evil", "postinst", "useradd evil", "accounts", "recipes/scripts.yaml", "sha256"] {
+    for word in ["evil", "postinst", "useradd evil", "account evil", "recipes/scripts.yaml", "sha256"] {
         assert!(error.contains(word), "`{word}` is missing in\n{error}");
     }
     assert!(!error.contains('\u{1b}'), "{error}");

@@ -563,9 +563,9 @@ fn lists_all_undecided_scripts_at_once() {
     };
     let all: Vec<&str> = scripts.iter().flat_map(|script| &script.packages).map(String::as_str).collect();
     assert_eq!(all, ["libc", "libz"]);
-    assert_eq!(scripts[0].effects, ["symbolic link"]);
+    assert_eq!(scripts[0].effects, ["link /b -> a"]);
     assert!(scripts[0].to_string().contains("    | ln -s a b # libc\n"), "{}", scripts[0]);
     let entries: String = scripts.iter().map(|script| script.ledger_entry().replace("\"\"", "none")).collect();
-    let pasted = ScriptLedger::parse("recipes/scripts.yaml", &format!("format: 1\nscripts:\n{entries}")).unwrap();
+    let pasted = ScriptLedger::parse("recipes/scripts.yaml", &format!("format: 2\npackages:\n{entries}")).unwrap();
     assert!(lock(LockInput { ledger: &pasted, ..images }, &Shelves::new(ARCHIVE, 100)).is_ok());
 }

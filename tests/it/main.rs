@@ -29,6 +29,7 @@ mod rebase;
 mod recipe;
 mod registry;
 mod reproducible;
+mod scripts;
 mod shared;
 mod store;
 mod support;

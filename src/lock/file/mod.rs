@@ -96,6 +96,12 @@ pub struct LockedLevel {
     /// Decisions about the maintainer scripts of these packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts: Vec<LockedScript>,
+    /// Version of the reader that found the effects ([`READER`](crate::scripts::READER)); none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<u32>,
+    /// Effects of maintainer scripts, with the decisions about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<LockedEffects>,
 }
 
 /// One package, exactly.
@@ -158,8 +164,23 @@ pub struct LockedScript {
     pub script: String,
     /// SHA-256 of the script.
     pub sha256: Digest,
+    /// `not-needed` or `reproduced by <generator or recipe key>`; [`BY_EFFECTS`] where each effect is decided.
+    pub decision: String,
+}
+
+/// Decision about a script whose effects are decided, one by one.
+pub const BY_EFFECTS: &str = "by effects";
+
+/// Effects of the scripts of a package that are decided alike.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedEffects {
+    /// Binary package name.
+    pub package: String,
     /// `not-needed` or `reproduced by <generator or recipe key>`.
     pub decision: String,
+    /// Effects, sorted.
+    pub effects: Vec<String>,
 }
 
 /// Largest lock file that is read.

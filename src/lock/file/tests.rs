@@ -51,6 +51,12 @@ fn sample(packages: usize) -> Lock {
             sha256: digest,
             decision: "reproduced by ld-so-cache".to_owned(),
         }],
+        reader: Some(1),
+        effects: vec![LockedEffects {
+            package: "tomcat11".to_owned(),
+            decision: "not-needed".to_owned(),
+            effects: vec!["account tomcat".to_owned(), "owner /a <?>:adm # \"x\"".to_owned()],
+        }],
     };
     Lock {
         format: FORMAT,

@@ -9,15 +9,53 @@ use crate::scripts::walk::ShellOutcome::Either;
 
 /// Options of adduser(8) with a value.
 const ADDUSER: [&str; 15] = [
-    "--home", "--shell", "--gecos", "--comment", "--uid", "--gid", "--ingroup", "--firstuid", "--lastuid", "--firstgid",
-    "--lastgid", "--conf", "--add-extra-groups", "-c", "-s",
+    "--home",
+    "--shell",
+    "--gecos",
+    "--comment",
+    "--uid",
+    "--gid",
+    "--ingroup",
+    "--firstuid",
+    "--lastuid",
+    "--firstgid",
+    "--lastgid",
+    "--conf",
+    "--add-extra-groups",
+    "-c",
+    "-s",
 ];
 
 /// Options of useradd(8) and usermod(8) with a value.
 const USERADD: [&str; 28] = [
-    "-b", "-c", "-d", "-e", "-f", "-g", "-G", "-k", "-K", "-p", "-s", "-u", "-R", "-P", "-Z", "-l", "--base-dir",
-    "--comment", "--home-dir", "--home", "--expiredate", "--inactive", "--gid", "--groups", "--password", "--shell",
-    "--uid", "--login",
+    "-b",
+    "-c",
+    "-d",
+    "-e",
+    "-f",
+    "-g",
+    "-G",
+    "-k",
+    "-K",
+    "-p",
+    "-s",
+    "-u",
+    "-R",
+    "-P",
+    "-Z",
+    "-l",
+    "--base-dir",
+    "--comment",
+    "--home-dir",
+    "--home",
+    "--expiredate",
+    "--inactive",
+    "--gid",
+    "--groups",
+    "--password",
+    "--shell",
+    "--uid",
+    "--login",
 ];
 
 /// Describes an account by its name and what its options say about it.

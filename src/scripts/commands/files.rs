@@ -50,7 +50,16 @@ pub(super) fn mktemp(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
 
 pub(super) fn install(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     let words = call.words(&[
-        "-m", "-o", "-g", "-t", "-S", "--mode", "--owner", "--group", "--target-directory", "--suffix",
+        "-m",
+        "-o",
+        "-g",
+        "-t",
+        "-S",
+        "--mode",
+        "--owner",
+        "--group",
+        "--target-directory",
+        "--suffix",
         "--strip-program",
     ]);
     if words.has(&["-d", "--directory"]) {
@@ -157,7 +166,10 @@ pub(super) fn dd(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome 
 
 pub(super) fn chmod(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     // `-x` is a mode here, not an option
-    let is_mode = |word: &String| word.starts_with('-') && word.len() > 1 && word[1..].chars().all(|c| "rwxXst".contains(c));
+    let is_mode = |word: &String| {
+        let mut characters = word.chars();
+        characters.next() == Some('-') && characters.next().is_some_and(|first| "rwxXst".contains(first))
+    };
     let (modes, rest): (Vec<String>, Vec<String>) = call.arguments.iter().cloned().partition(is_mode);
     let words = CommandCall { name: call.name, arguments: &rest }.words(&["--reference"]);
 
@@ -198,13 +210,7 @@ fn owner(walk: &mut ScriptWalk, call: &CommandCall<'_>, before: &str) -> ShellOu
 }
 
 /// Notes a change of each path, and of everything below it if it is recursive.
-fn changes(
-    walk: &mut ScriptWalk,
-    kind: EffectKind,
-    paths: &[String],
-    what: &str,
-    recursive: bool,
-) -> ShellOutcome {
+fn changes(walk: &mut ScriptWalk, kind: EffectKind, paths: &[String], what: &str, recursive: bool) -> ShellOutcome {
     for path in paths {
         let path = walk.path(path);
         let below = if recursive { " and below" } else { "" };
@@ -244,10 +250,11 @@ pub(super) fn sort(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcom
 
 pub(super) fn awk(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     let words = call.words(&["-F", "-v", "-f", "--file", "--field-separator", "--assign", "-i", "-E", "-e"]);
-    let is_plain = match words.options.iter().any(|(name, _)| matches!(name.as_str(), "-f" | "--file" | "-i" | "-E" | "-e")) {
-        true => false,
-        false => words.operands.first().is_some_and(|program| is_plain_awk(program)),
-    };
+    let is_plain =
+        match words.options.iter().any(|(name, _)| matches!(name.as_str(), "-f" | "--file" | "-i" | "-E" | "-e")) {
+            true => false,
+            false => words.operands.first().is_some_and(|program| is_plain_awk(program)),
+        };
     if is_plain { Either } else { call.not_understood(walk) }
 }
 

@@ -17,8 +17,7 @@ use crate::scripts::walk::ScriptWalk;
 use crate::scripts::walk::ShellOutcome;
 
 /// Folders that hold the programs of a system, and so may stand before the name of a known one, and in `PATH`.
-const PROGRAM_FOLDERS: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PROGRAM_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Variables that make other code run, or known programs do something else, when they are set.
 const STEERING: [&str; 9] =
@@ -62,9 +61,9 @@ pub(crate) fn judge_assignment(walk: &mut ScriptWalk, name: &str, value: &Script
     for text in value.texts() {
         let unknown = UNKNOWN.to_string();
         let is_harmless = match name {
-            "PATH" => text.split(':').all(|folder| {
-                folder == unknown || PROGRAM_FOLDERS.contains(&folder.trim_end_matches('/'))
-            }),
+            "PATH" => text
+                .split(':')
+                .all(|folder| folder == unknown || PROGRAM_FOLDERS.contains(&folder.trim_end_matches('/'))),
             "DPKG_ROOT" => text.is_empty(),
             _ => !STEERING.contains(&name) && !name.starts_with("LD_") && !name.starts_with("DPKG_MAINTSCRIPT_"),
         };

@@ -9,9 +9,30 @@ use crate::scripts::walk::ShellOutcome::Either;
 
 /// Questions that dpkg(1) answers without changing anything.
 const QUESTIONS: [&str; 24] = [
-    "-L", "-l", "-s", "-S", "-p", "-c", "-I", "-V", "-C", "--listfiles", "--list", "--status", "--search", "--print-avail",
-    "--print-architecture", "--print-foreign-architectures", "--get-selections", "--audit", "--version", "--verify",
-    "--validate-version", "--contents", "--info", "--print-arch",
+    "-L",
+    "-l",
+    "-s",
+    "-S",
+    "-p",
+    "-c",
+    "-I",
+    "-V",
+    "-C",
+    "--listfiles",
+    "--list",
+    "--status",
+    "--search",
+    "--print-avail",
+    "--print-architecture",
+    "--print-foreign-architectures",
+    "--get-selections",
+    "--audit",
+    "--version",
+    "--verify",
+    "--validate-version",
+    "--contents",
+    "--info",
+    "--print-arch",
 ];
 
 pub(super) fn dpkg(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {

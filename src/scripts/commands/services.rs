@@ -26,7 +26,10 @@ pub(super) fn helper(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
             "was-enabled" | "debian-installed" | "disable" | "purge" => (),
             "enable" | "reenable" | "unmask" | "update-state" => {
                 walk.effect(EffectKind::Link, &format!("/etc/systemd/{scope}/{NAME} -> unit {unit}"));
-                walk.effect(EffectKind::File, &format!("/var/lib/systemd/deb-systemd-helper-enabled/{NAME} for {unit}"));
+                walk.effect(
+                    EffectKind::File,
+                    &format!("/var/lib/systemd/deb-systemd-helper-enabled/{NAME} for {unit}"),
+                );
             }
             "mask" => {
                 walk.effect(EffectKind::Link, &format!("/etc/systemd/{scope}/{unit} -> /dev/null"));

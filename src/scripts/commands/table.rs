@@ -83,7 +83,7 @@ static COMMANDS: &[KnownCommand] = &[
     row(&["grep", "egrep", "fgrep", "zgrep", "cat", "zcat", "getent", "dirname", "basename", "which", "md5sum", "sha1sum", "sha256sum", "readlink", "realpath",
           "cut", "tr", "ls", "tail", "head", "expr", "id", "uname", "stat", "cmp", "diff", "wc", "date", "sleep", "seq", "uniq",
           "comm", "paste", "fold", "rev", "tac", "nl", "od", "hexdump", "logname", "whoami", "groups", "pwd", "tty", "stty", "nproc", "arch",
-          "file", "getconf", "locale", "cksum", "sum", "base64", "column", "join", "printenv", "df", "du", "sync", "yes", "factor", "numfmt", "mountpoint", "findmnt"],
+          "file", "getcap", "getconf", "locale", "cksum", "sum", "base64", "column", "join", "printenv", "df", "du", "sync", "yes", "factor", "numfmt", "mountpoint", "findmnt"],
         builtins::nothing, "none; the answer decides branches", "coreutils, grep, libc-bin and util-linux, each in its manual page"),
     row(&["pidof", "pgrep", "ps", "ss", "netstat", "lsof", "fuser", "lsmod", "dmesg", "lspci", "ip", "runlevel"], builtins::nothing, "none", "ps(1), ss(8) and others"),
     row(&["hostname", "dnsdomainname", "domainname"], services::hostname, "none without an argument", "hostname(1)"),

@@ -20,6 +20,8 @@ const LIBRARIES: [&str; 3] =
 
 /// Walks a text of a script as commands; one that is not known, or no shell, is not understood.
 fn text(walk: &mut ScriptWalk, call: &CommandCall<'_>, text: &str) -> ShellOutcome {
+    // names of files stand as patterns again
+    let text = &text.replace(NAME, "*");
     match shell::parse(text).ok().filter(|_| is_known(text)) {
         Some(list) => walk.nested(&list),
         None => {
@@ -98,9 +100,8 @@ pub(super) fn environment(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> Shel
 
 pub(super) fn prefix(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     // options and the numbers that they and `timeout` take stand before the command
-    let is_before = |word: &&String| {
-        word.starts_with('-') || word.chars().next().is_none_or(|first| first.is_ascii_digit())
-    };
+    let is_before =
+        |word: &&String| word.starts_with('-') || word.chars().next().is_none_or(|first| first.is_ascii_digit());
     let count = call.arguments.iter().take_while(is_before).count();
     run_rest(walk, &call.arguments[count..])
 }

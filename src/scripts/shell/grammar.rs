@@ -62,7 +62,7 @@ impl ShellCursor<'_> {
                 || self.peek() == Some('\n')
                 || (self.peek() == Some(';') && self.after(1) != Some(';') && self.take(";"));
             list.push(if is_background { in_subshell(chain) } else { chain });
-            if !ends && !(self.peek().is_none_or(|character| character == ')') || self.is_closing()) {
+            if !ends && self.peek().is_some_and(|character| character != ')') && !self.is_closing() {
                 return self.fail("two commands without a sign between them");
             }
         }
