@@ -374,14 +374,15 @@ const EFFECTS: &str = "Effects as sockel prints them; `*` stands for any text wi
 /// About `by`.
 const BY: &str = "What reproduces the effect; only with `reproduced`.";
 
+/// What every entry of the ledger says.
+const DECISION: FieldSchema =
+    required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision.");
+const REPRODUCED_BY: FieldSchema = optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY);
+const BECAUSE: FieldSchema = required("reason", REASON, "Reason for the decision.");
+
 static GENERAL_RULE: RecordSchema = RecordSchema {
     what: "a general rule",
-    fields: &[
-        required("effects", List(S::Reason), EFFECTS),
-        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
-        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY),
-        required("reason", REASON, "Reason for the decision."),
-    ],
+    fields: &[required("effects", List(S::Reason), EFFECTS), DECISION, REPRODUCED_BY, BECAUSE],
 };
 
 static PACKAGE_RULE: RecordSchema = RecordSchema {
@@ -389,9 +390,9 @@ static PACKAGE_RULE: RecordSchema = RecordSchema {
     fields: &[
         required("packages", List(S::Reason), "Binary packages; `*` stands for any text."),
         required("effects", List(S::Reason), EFFECTS),
-        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
-        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY),
-        required("reason", REASON, "Reason for the decision."),
+        DECISION,
+        REPRODUCED_BY,
+        BECAUSE,
     ],
 };
 
@@ -400,9 +401,9 @@ static SCRIPT: RecordSchema = RecordSchema {
     fields: &[
         required("package", One(S::Package), "Binary package."),
         required("script", One(S::Word("maintainer script", SCRIPTS)), "Name of the script."),
-        required("decision", One(S::Word("decision", &["not-needed", "reproduced"])), "The decision."),
-        optional("by", One(S::Word("generator or recipe key", REPRODUCERS)), BY),
-        required("reason", REASON, "Reason for the decision."),
+        DECISION,
+        REPRODUCED_BY,
+        BECAUSE,
         required("sha256", List(S::Sha256), "Digests of all known forms of the script."),
     ],
 };

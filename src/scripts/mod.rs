@@ -9,7 +9,7 @@
 //!
 //! # How a script is read
 //! 1. [`shell`] reads the text as the shell would: commands, words, here-documents.
-//! 2. [`walk`] follows it from `config configure ""`, `preinst install`, `postinst configure ""` and
+//! 2. [`walk`] and [`ways`] follow it from `config configure ""`, `preinst install`, `postinst configure ""` and
 //!    `postinst triggered`, with the environment that dpkg gives to scripts (Debian policy 6.5). [`expand`] turns words
 //!    into arguments, [`conditions`] decides what can be decided.
 //! 3. [`commands`] has the table of known commands, and reads their arguments.
@@ -33,6 +33,7 @@ mod templates;
 mod tests;
 mod value;
 mod walk;
+mod ways;
 
 pub use effect::EffectKind;
 pub use effect::ScriptEffect;
