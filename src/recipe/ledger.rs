@@ -4,10 +4,10 @@
 use crate::recipe::EffectPattern;
 use crate::recipe::EffectRule;
 use crate::recipe::Error;
+use crate::recipe::ledger_schema::LEDGER;
 use crate::recipe::level::text;
 use crate::recipe::parse::YamlNode;
 use crate::recipe::parse::parse;
-use crate::recipe::schema::LEDGER;
 use crate::recipe::source::Diagnostics;
 use crate::recipe::source::SourceFile;
 use crate::recipe::source::SourceSpan;

@@ -16,6 +16,7 @@ mod effects;
 mod files;
 mod identity;
 mod ledger;
+mod ledger_schema;
 pub(crate) mod level;
 mod merge;
 mod parameters;
