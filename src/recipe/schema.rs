@@ -528,7 +528,8 @@ fn of_scalar(scalar: ScalarKind) -> Value {
     // Numbers are allowed beside text, because `java: 25` and `java: "25"` mean the same.
     match (scalar, scalar.pattern()) {
         (S::Boolean, _) => json!({ "type": "boolean" }),
-        (S::Word(_, ["1"]), _) => json!({ "const": 1 }),
+        // the number of a format
+        (S::Word(_, ["1", "2"]), _) => json!({ "enum": [1, 2] }),
         (S::Word(_, words), _) => json!({ "type": "string", "enum": words }),
         (_, Some(pattern)) => json!({ "type": ["string", "number"], "pattern": pattern }),
         (_, None) => json!({ "type": ["string", "number"] }),
