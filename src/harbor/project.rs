@@ -182,8 +182,8 @@ impl Harbor<'_> {
     }
 
     /// Returns the rights of the account in a project, by the project's number; robots may ask as well. Rights on the
-    /// system cannot be asked for: Harbor answers that nobody has any (`src/common/rbac/system/policies.go` names resources
-    /// without the system's path).
+    /// system cannot be asked for: Harbor tells robots that they have none (`src/common/rbac/system/policies.go` names
+    /// resources without the system's path).
     ///
     /// # Errors
     /// Those of every call.

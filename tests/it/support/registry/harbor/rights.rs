@@ -45,8 +45,12 @@ const PROJECT: &[(&str, &str)] = &[
 pub(crate) fn permissions(state: &mut State, call: &Call) -> Response {
     let scope = call.request.query("scope").unwrap_or_default();
     let number = scope.strip_prefix("/project/").and_then(|number| number.parse::<i64>().ok());
-    // nobody has any in the scope `/system`, whose resources have another path there
-    let Some(number) = number else { return Response::json(200, &json!([])) };
+    let Some(number) = number else {
+        // resources of the system have another path there, so that robots are told of none; the admin may do everything
+        let is_told = scope == "/system" && !call.is_robot();
+        let shown = if is_told { json!([{ "resource": "catalog", "action": "read" }]) } else { json!([]) };
+        return Response::json(200, &shown);
+    };
     let namespace = state.name_of(number);
     let held =
         PROJECT.iter().filter(|(resource, action)| state.claims_all_rights || call.may(&namespace, resource, action));
