@@ -352,10 +352,12 @@ pub(crate) fn harmless(text: &str, most: usize) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the end of a log, line by line [`harmless`].
+/// Returns the end of a log, line by line [`harmless`]: from its first error on, where Harbor marks one. What comes before
+/// are the scanner's and the image's descriptions (`src/pkg/scan/job.go`).
 pub(crate) fn log_end(log: &[u8]) -> String {
     // Harbor wraps the log into JSON for clients that accept JSON (`src/server/v2.0/handler/scan.go`)
     let text = serde_json::from_slice::<String>(log).unwrap_or_else(|_| String::from_utf8_lossy(log).into_owned());
+    let text = first_error(&text).unwrap_or(&text);
     let skipped = text.chars().count().saturating_sub(LOG_LIMIT);
     let end: String = text.chars().skip(skipped).collect();
 
@@ -372,6 +374,14 @@ fn place(project: Option<&str>) -> String {
 /// Lists reasons, each on its own line.
 fn listed(reasons: &[String]) -> String {
     reasons.iter().map(|reason| format!("\n  {reason}")).collect()
+}
+
+/// Returns a log from the first line on that Harbor marks as an error.
+fn first_error(text: &str) -> Option<&str> {
+    let marked = text.find("[ERROR]")?;
+    // the mark comes after the time
+    let begin = text[..marked].rfind('\n').map_or(0, |end| end + 1);
+    Some(&text[begin..])
 }
 
 /// Puts Harbor's message in parentheses, if there is one.
@@ -452,10 +462,7 @@ mod tests {
     fn keeps_the_end_of_a_log() {
         assert_eq!(log_end(b"a\r\n\n\x1b[2Jb\xff\n"), "a\n[2Jb\u{fffd}");
         assert_eq!(log_end(&vec![b'x'; 10_000]).len(), LOG_LIMIT);
-        assert_eq!(
-            log_end(br#""2026 [INFO] begun\n2026 [ERROR] \"the\" end\n""#),
-            "2026 [INFO] begun\n2026 [ERROR] \"the\" end"
-        );
+        assert_eq!(log_end(br#""2026 [INFO] begun\n2026 [ERROR] \"the\" end\n""#), "2026 [ERROR] \"the\" end");
     }
 
     proptest! {
