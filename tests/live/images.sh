@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # The images in situations that users of other images met. `run` sources this and tries a sample; started alone,
-# `bash tests/live/images.sh --all` tries every situation on every Tomcat image. images.py has the situations.
+# `bash tests/live/images.sh --all` tries every situation on every image. images.py has the situations.
 images_all=
 if [[ ${BASH_SOURCE[0]} = "$0" ]]; then
     source "$(dirname "$0")/harness.sh"
     [[ ${1:-} != --all ]] || images_all=1
-    build_all tomcat-11 tomcat-10 tomcat-10-debian
+    build_all tomcat-11 tomcat-10 tomcat-10-debian java-25 java-21 java-21-debian ubuntu-26.04 ubuntu-24.04 debian-13
 fi
 
 owned() { # owned IMAGE: prints the root folder, unpacked with the owners that files have in the image where that is possible
@@ -47,6 +47,13 @@ applications() { # applications IMAGE: the applications of tests/live/apps on an
     fi
     mkdir -m 755 "$log"
     counted "$image" python3 tests/live/images_apps.py --root "$root" --config "$work/$image.json" --wars "$wars" --work "$log"
+}
+basics() { # basics IMAGE SITUATION: what users of images without Tomcat met
+    local image=$1 root log=$work/basics-$1
+    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return 0; }
+    skopeo inspect --config "oci:$work/out:$(tag "$image")-$arch" >"$work/$image.json"
+    mkdir -m 755 "$log"
+    counted "$image" python3 tests/live/images_variants.py --root "$root" --config "$work/$image.json" --work "$log" "$2"
 }
 variant() { # variant IMAGE RECIPE WITH NAME…: builds an image with these parameters, and tries what they promise
     local image=$1 recipe=$2 with=$3 root log=$work/variant-$1
@@ -105,6 +112,12 @@ if have umoci && have skopeo && have bwrap && bwrap --ro-bind / / --unshare-user
     done
     variant json-tomcat tomcat 'ubuntu: "26.04", fonts: true, access-log: json, log-format: json' lines_of_json pictures
     if [[ $images_all ]]; then
+        for image in ubuntu-26.04 ubuntu-24.04 debian-13; do
+            if ! have cc; then skip "$image: no C compiler"; elif [[ ${got[$image]:-} ]]; then basics "$image" base_situations; fi
+        done
+        for image in java-25 java-21 java-21-debian; do
+            [[ ! ${got[$image]:-} ]] || basics "$image" java_situations
+        done
         variant text-tomcat tomcat 'debian: "13", java: 21, tomcat: 10, fonts: true, access-log: text' access_as_text pictures
         variant open-tomcat tomcat 'ubuntu: "26.04", http2: true, unpack-wars: true, health-path: /live' http2_without_tls war_unpacked_at_the_start other_health_path
         variant fonts-noble java 'ubuntu: "24.04", java: 21, fonts: true' pictures

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -45,6 +46,37 @@ class Variants:
         assert len(paths) == len(BACK), f"only {paths}"
         code, text = self.source("load", "Load.java", *paths, options=["--enable-native-access=ALL-UNNAMED"])
         assert (code, text) == (0, "loaded\n"), f"{code}: {text[-800:]}"
+
+    def base_situations(self):
+        """For images without Java: a program made here. Both users, because clusters choose their own."""
+        program = os.path.join(self.work, "program")
+        os.makedirs(program)
+        subprocess.run(["cc", "-O1", "-o", f"{program}/base", f"{HERE}/base.c"], check=True)
+        self.everybody("base", ["/mnt/base"], program)
+
+    def java_situations(self):
+        folder = os.path.join(self.work, "base-source")
+        os.makedirs(folder)
+        shutil.copy(f"{HERE}/Base.java", folder)
+        self.everybody("java", ["/usr/bin/java", "/mnt/Base.java"], folder, env={"TZ": "Europe/Berlin"})
+
+    def everybody(self, name, command, folder, **options):
+        # container engines make the file; Kubernetes writes the pod's aliases into it
+        hosts = os.path.join(self.work, "hosts")
+        with open(hosts, "w", encoding="ascii") as file:
+            file.write("127.0.0.1 localhost\n198.51.100.7 neighbour.test\n")
+            file.write(f"127.0.0.1 {os.uname().nodename}\n")
+        os.chmod(hosts, 0o644)
+        with open(self.image.root + "/etc/hosts", "a", encoding="ascii"):
+            pass
+
+        users = [(10001, 10001), (1000680000, 0)] if os.getuid() == 0 else [(10001, 10001)]
+        for user in users:
+            code, text = self.image.run(f"{name}-{user[0]}", command, mounts=[(folder, "/mnt"), (hosts, "/etc/hosts")], user=user, **options)
+            # Java says where it keeps the first preferences of a user
+            usual = re.compile("ok |.* java.util.prefs.FileSystemPreferences|INFO: Created user preferences directory")
+            wrong = [line for line in text.splitlines() if not usual.match(line)]
+            assert code == 0 and not wrong and text.count("ok ") >= 10, f"user {user[0]}: {code}: {'; '.join(wrong)[:800]}"
 
     def lines_of_json(self):
         with self.image.start("json", mounts=[(self.webapps, WEBAPPS)]) as box:
