@@ -24,8 +24,9 @@ def wrong(m, promised):
         return "world-writable"
     if m.uid not in (0, 10001):
         return f"owner {m.uid}"
-    mine = m.uid == 10001 or (m.gid == 10001 and m.mode & 0o020)
-    if mine and not (m.isdir() and m.name in promised | {HOME}):
+    # users that a cluster chooses are in group 0
+    mine = m.uid == 10001 or (m.gid in (10001, 0) and m.mode & 0o020)
+    if mine and not (m.isdir() and m.name in promised | OPEN | {HOME}):
         return "writable for the run-time user, which nobody promised"
     return None
 
@@ -33,7 +34,8 @@ def wrong(m, promised):
 Bad = collections.namedtuple("Bad", "name mode uid gid type")
 for bad in (Bad("x", 0o4755, 0, 0, tarfile.REGTYPE), Bad("x", 0o2755, 0, 0, tarfile.REGTYPE), Bad("x", 0o666, 0, 0, tarfile.REGTYPE),
             Bad("x", 0o777, 0, 0, tarfile.DIRTYPE), Bad("tmp", 0o777, 0, 0, tarfile.DIRTYPE), Bad("x", 0o644, 10001, 0, tarfile.REGTYPE),
-            Bad("x", 0o755, 10001, 0, tarfile.DIRTYPE), Bad("x", 0o664, 0, 10001, tarfile.REGTYPE), Bad("dev/sda", 0o600, 0, 0, tarfile.BLKTYPE),
+            Bad("x", 0o755, 10001, 0, tarfile.DIRTYPE), Bad("x", 0o664, 0, 10001, tarfile.REGTYPE),
+            Bad("x", 0o664, 0, 0, tarfile.REGTYPE), Bad("x", 0o775, 0, 0, tarfile.DIRTYPE), Bad("dev/sda", 0o600, 0, 0, tarfile.BLKTYPE),
             Bad("usr/bin/sh", 0o755, 0, 0, tarfile.SYMTYPE), Bad("usr/bin/dpkg", 0o755, 0, 0, tarfile.REGTYPE)):
     member = tarfile.TarInfo(bad.name)
     member.mode, member.uid, member.gid, member.type = bad[1:]
