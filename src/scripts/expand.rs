@@ -46,9 +46,9 @@ impl ScriptWalk {
     /// Adds the fields of a word to each way.
     fn extend(&mut self, mut ways: Vec<ArgumentList>, word: &ShellWord) -> Vec<ArgumentList> {
         // `~` names a home folder, `{a,b}` is several words for bash: both are left unknown
-        let text = word.literal().unwrap_or_default();
-        let is_bare = word.0.iter().all(|part| !part.quoted);
-        if is_bare && (text.starts_with('~') || (text.contains('{') && text.contains(',') && text.contains('}'))) {
+        let bare = bare_text(word);
+        let is_list = bare.contains('{') && bare.contains('}') && (bare.contains(',') || bare.contains(".."));
+        if bare.starts_with('~') || is_list {
             ways.iter_mut().for_each(|way| way.push(&UNKNOWN.to_string()));
             return ways;
         }
@@ -305,6 +305,15 @@ impl ArgumentList {
             }
         }
     }
+}
+
+/// Returns the text of a word that is neither quoted nor expanded.
+fn bare_text(word: &ShellWord) -> String {
+    let texts = word.0.iter().filter(|part| !part.quoted).map(|part| match &part.kind {
+        ShellPartKind::Text(text) => text.as_str(),
+        _ => "\u{fffd}",
+    });
+    texts.collect()
 }
 
 /// Returns a text with names of files in the place of pattern signs.

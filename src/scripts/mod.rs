@@ -110,6 +110,7 @@ fn script(
     for arguments in calls {
         let mut scope = ShellScope::new(package, member, arguments);
         scope.answers = answers.clone();
+        scope.stops = first.split_whitespace().skip(1).any(|word| word.starts_with('-') && word.contains('e'));
         let mut walk = ScriptWalk::new(scope);
         walk.list(&list);
         effects.extend(walk.effects);

@@ -19,6 +19,8 @@ pub(crate) struct ShellScope {
     pub(crate) answers: BTreeMap<String, ScriptValue>,
     /// A file was read in that nobody knows: every variable may have any value.
     pub(crate) clouded: bool,
+    /// `set -e`: what follows a failed command is not reached.
+    pub(crate) stops: bool,
     /// What a here-document gives to commands that read.
     pub(crate) input: Option<String>,
 }
@@ -49,6 +51,7 @@ impl ShellScope {
             folder: ScriptValue::known("/"),
             answers: BTreeMap::new(),
             clouded: false,
+            stops: false,
             input: None,
         }
     }
@@ -74,6 +77,7 @@ impl ShellScope {
         join_values(&mut self.answers, &other.answers, &ScriptValue::unknown());
         self.folder = self.folder.or(&other.folder);
         self.clouded |= other.clouded;
+        self.stops &= other.stops;
 
         if self.input != other.input {
             self.input = None;
@@ -107,6 +111,7 @@ impl ShellScope {
             && self.answers == other.answers
             && self.folder == other.folder
             && self.clouded == other.clouded
+            && self.stops == other.stops
             && self.input == other.input
             && sizes(self) == sizes(other)
     }

@@ -65,6 +65,8 @@ pub(crate) struct ScriptWalk {
     pub(crate) answers: BTreeMap<String, ScriptValue>,
     steps: usize,
     depth: usize,
+    /// How many conditions are around, in which a failed command does not end the script.
+    pub(crate) conditions: usize,
     /// What held where loops were left, innermost last.
     pub(crate) loops: Vec<Option<ShellScope>>,
     /// What held where functions were left, innermost last.
@@ -90,6 +92,7 @@ impl ScriptWalk {
             answers: BTreeMap::new(),
             steps: 0,
             depth: 0,
+            conditions: 0,
             loops: Vec::new(),
             returns: Vec::new(),
             locals: Vec::new(),
@@ -143,7 +146,10 @@ impl ScriptWalk {
     }
 
     fn chain(&mut self, chain: &ShellChain) -> ShellOutcome {
-        let mut outcome = self.pipeline(&chain.first);
+        let mut outcome = match chain.rest.is_empty() {
+            true => self.pipeline(&chain.first),
+            false => self.condition(|walk| walk.pipeline(&chain.first)),
+        };
         for (joint, next) in &chain.rest {
             outcome = match (joint, outcome) {
                 (_, Leaves) => return Leaves,
@@ -156,6 +162,14 @@ impl ScriptWalk {
                 }
             };
         }
+        outcome
+    }
+
+    /// Walks what decides about a way.
+    pub(crate) fn condition(&mut self, walk: impl FnOnce(&mut Self) -> ShellOutcome) -> ShellOutcome {
+        self.conditions += 1;
+        let outcome = walk(self);
+        self.conditions -= 1;
         outcome
     }
 

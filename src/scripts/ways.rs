@@ -29,7 +29,7 @@ impl ScriptWalk {
         let mut after = None;
         let mut is_open = true;
         for (condition, body) in branches {
-            let outcome = self.list(condition);
+            let outcome = self.condition(|walk| walk.list(condition));
             if outcome == False {
                 continue;
             }
@@ -183,7 +183,7 @@ impl ScriptWalk {
     pub(crate) fn repetition(&mut self, until: bool, condition: &ShellList, body: &ShellList) -> ShellOutcome {
         for _ in 0..MOST_ROUNDS {
             let before = self.snapshot();
-            let outcome = match (self.list(condition), until) {
+            let outcome = match (self.condition(|walk| walk.list(condition)), until) {
                 (True, true) => False,
                 (False, true) => True,
                 (outcome, _) => outcome,
@@ -202,7 +202,7 @@ impl ScriptWalk {
         }
         self.rounds(&mut |walk| match walk.list(body) {
             Leaves => Leaves,
-            _ => walk.list(condition),
+            _ => walk.condition(|walk| walk.list(condition)),
         });
         Either
     }

@@ -61,7 +61,10 @@ pub(super) fn sets(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcom
         if argument == "--" {
             values = Some(arguments.by_ref().collect::<Vec<_>>());
         } else if argument == "-o" || argument == "+o" {
-            arguments.next();
+            let is_stop = arguments.next().is_some_and(|name| name == "errexit");
+            walk.scope.stops = if is_stop { argument == "-o" } else { walk.scope.stops };
+        } else if argument.starts_with(['-', '+']) && argument.contains('e') {
+            walk.scope.stops = argument.starts_with('-');
         } else if !argument.starts_with(['-', '+']) {
             values = Some(std::iter::once(argument).chain(arguments.by_ref()).collect());
         }
@@ -159,10 +162,13 @@ pub(super) fn options(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOut
 }
 
 pub(super) fn changes_folder(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
-    walk.scope.folder = match call.words(&[]).operands.first() {
+    let folder = match call.words(&[]).operands.first() {
         Some(folder) if folder != "-" => ScriptValue::known(walk.path(folder)),
         _ => ScriptValue::unknown(),
     };
+    // where a failure does not end the script, what follows may happen in the old folder
+    let must_work = walk.scope.stops && walk.conditions == 0;
+    walk.scope.folder = if must_work { folder } else { folder.or(&walk.scope.folder) };
     Either
 }
 

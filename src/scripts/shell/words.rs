@@ -113,6 +113,10 @@ impl ShellCursor<'_> {
                         return self.fail("a double quote is not closed");
                     }
                 }
+                // bash's own quotes, which other shells read otherwise
+                ('$', WordPlace::Outside) if matches!(self.after(1), Some('\'' | '"')) => {
+                    return self.fail("quotes of bash (`$'`)");
+                }
                 ('$', _) => self.dollar(&mut parts)?,
                 ('`', _) => self.backquotes(place, &mut parts)?,
                 _ => {
