@@ -172,6 +172,11 @@ def main():
         own = {}
         for deb in debs:
             own.update(shipped(deb))
+        # what a package brings lands elsewhere where an earlier one has diverted the path (dpkg-divert(1))
+        diversions = open(f"{root}/var/lib/dpkg/diversions").read().split("\n")
+        for path, target in zip(diversions[0::3], diversions[1::3]):
+            if path in own:
+                own[target] = own[path]
         if debs:
             for line in run(reader, *debs).stdout.splitlines():
                 package, _, _, effect = line.split("\t", 3)
