@@ -60,7 +60,7 @@ print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target", {}
     done
     return 1
 }
-by_hand() { python3 tests/live/harbor.py "$harbor" "$harbor_user" "$harbor_password" "$@"; }
+by_hand() { no_proxy=127.0.0.1,localhost,${no_proxy:-} python3 tests/live/harbor.py "$harbor" "$harbor_user" "$harbor_password" "$@"; }
 settings() { # settings [LINE…]: the registry file
     cat >"$life/base-images/registry.yaml" <<YAML
 target: $harbor
