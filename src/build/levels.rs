@@ -25,6 +25,7 @@ use crate::store::Store;
 use crate::sys::http::HttpClient;
 use crate::tree::ContentReader;
 use crate::tree::Tree;
+use crate::tree::inventory;
 use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -34,12 +35,12 @@ use std::sync::Mutex;
 use std::thread;
 
 /// The trees of one image for one platform.
-#[derive(Debug, Clone, Default)]
-pub struct Assembled {
+#[derive(Default)]
+struct Assembled {
     /// One tree a level, from the root up: what that level adds or replaces.
-    pub levels: Vec<Tree>,
+    levels: Vec<Tree>,
     /// All levels laid over each other.
-    pub whole: Tree,
+    whole: Tree,
     /// Package trees by level.
     packages: Vec<BTreeMap<String, Arc<UnpackedPackage>>>,
 }
@@ -52,6 +53,8 @@ pub(super) struct PlatformLayers {
     pub(super) reused: usize,
     /// Which of [`SCANNER_FILES`] the image has.
     pub(super) scanner_files: Vec<String>,
+    /// Digest and size of the inventory.
+    pub(super) inventory: (Digest, u64),
 }
 
 /// Everything that building layers needs. Layers that exist already are found in the store.
@@ -120,7 +123,9 @@ impl<'a> Levels<'a> {
         let reused = layers.iter().filter(|(_, reused)| *reused).count();
         let scanner_files =
             SCANNER_FILES.into_iter().filter(|path| assembled.whole.get(path).is_some()).map(str::to_owned).collect();
-        Ok(PlatformLayers { layers: layers.into_iter().map(|(layer, _)| layer).collect(), reused, scanner_files })
+        let inventory = inventory::write(assembled.whole.iter(), self.store)?;
+        let layers = layers.into_iter().map(|(layer, _)| layer).collect();
+        Ok(PlatformLayers { layers, reused, scanner_files, inventory })
     }
 
     /// Writes layers, two at a time, and returns each with whether it existed before. One alone leaves processors idle
@@ -185,7 +190,7 @@ fn layer_error(definition: &ImageDefinition, platform: Platform, cause: layer::E
 ///
 /// # Errors
 /// [`Error::StaleLock`] when lock and definition do not fit, [`Error::Layer`] when paths do not.
-pub fn assemble(
+fn assemble(
     order: &LockedImage<'_>,
     platform: Platform,
     unpacked: &BTreeMap<Digest, Arc<UnpackedPackage>>,

@@ -11,8 +11,6 @@ mod levels;
 pub mod output;
 pub mod record;
 
-pub use levels::Assembled;
-pub use levels::assemble;
 pub use record::BuiltImage;
 pub use record::BuiltPlatform;
 pub use record::LayerLocation;
@@ -359,7 +357,7 @@ fn build_platform(
     levels: &Levels<'_>,
 ) -> Result<BuiltPlatform, Error> {
     let LockedImage { definition, lock } = order;
-    let PlatformLayers { layers, reused, scanner_files } = levels.layers(order, platform)?;
+    let PlatformLayers { layers, reused, scanner_files, inventory } = levels.layers(order, platform)?;
 
     let annotations = image::annotations(definition, sources);
     let parts = image::PlatformImageParts {
@@ -382,5 +380,6 @@ fn build_platform(
         reused,
         packages: lock.packages(platform).count(),
         scanner_files,
+        inventory,
     })
 }

@@ -56,6 +56,8 @@ pub struct BuiltPlatform {
     pub packages: usize,
     /// Which of [`SCANNER_FILES`] are in the image.
     pub scanner_files: Vec<String>,
+    /// Digest and size of the complete list of paths ([`crate::tree::inventory`]).
+    pub inventory: (Digest, u64),
 }
 
 /// Files and folders by which scanners recognise distribution and packages (Trivy `pkg/fanal/analyzer`, Syft
@@ -102,6 +104,15 @@ impl BuiltImage {
     pub fn documents(&self) -> Vec<(Digest, u64)> {
         let documents = self.platforms.iter().flat_map(|platform| [platform.manifest, platform.config]);
         std::iter::once(self.index).chain(documents).collect()
+    }
+
+    /// Returns what the store must have for the image to be known: its documents, and the inventories, which are no
+    /// part of what is published.
+    #[must_use]
+    pub fn knowledge(&self) -> Vec<(Digest, u64)> {
+        let mut knowledge = self.documents();
+        knowledge.extend(self.platforms.iter().map(|platform| platform.inventory));
+        knowledge
     }
 
     /// Returns the image's layers with their sizes; platforms may share some.
@@ -167,7 +178,7 @@ pub fn find(key: &Digest, layers: LayerLocation, store: &Store) -> Option<BuiltI
     }
 
     // documents are small and needed for every step; only layers may be left in a registry
-    let has_documents = built.documents().into_iter().all(|(digest, size)| store.has_blob(&digest, size));
+    let has_documents = built.knowledge().into_iter().all(|(digest, size)| store.has_blob(&digest, size));
     let has_layers =
         built.layers().all(|(digest, size)| store.has_blob(&digest, size) || layers.has_elsewhere(&digest, store));
     (has_documents && has_layers).then_some(built)

@@ -1,6 +1,7 @@
 //! The job `show`: what an image consists of, from its lock and from what the store has.
 
 use crate::build;
+use crate::build::BuiltPlatform;
 use crate::build::LayerLocation;
 use crate::build::record;
 use crate::image::ImageLayer;
@@ -9,20 +10,17 @@ use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::locked_images;
-use crate::layer::unpack;
-use crate::layer::unpack::UnpackedPackage;
 use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
 use crate::store::Store;
-use crate::tree::ContentReader;
-use crate::tree::TreeEntry;
 use crate::tree::compress::Compression;
-use crate::values::Digest;
+use crate::tree::inventory;
+use crate::tree::inventory::InventoryEntry;
 use crate::values::Platform;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 /// What to show of an image.
 #[derive(Debug, Clone, Default)]
@@ -51,9 +49,9 @@ pub struct ShowOutcome {
     /// The layers from the bottom up, where they were asked for.
     pub layers: Option<Vec<ImageLayer>>,
     /// The path that was asked for.
-    pub path: Option<TreeEntry>,
+    pub path: Option<InventoryEntry>,
     /// The largest files, where they were asked for.
-    pub largest: Option<Vec<TreeEntry>>,
+    pub largest: Option<Vec<InventoryEntry>>,
 }
 
 /// Looks an image up. Layers and files come from the store, so the image has to be built first.
@@ -70,15 +68,25 @@ pub fn run(request: &ShowRequest, session: &Session) -> Result<ShowOutcome, Erro
     let order = order.expect("definitions contain the image that was asked for, and every one has a lock");
     let platform = platform(request, order.definition)?;
 
-    let layers = if request.layers { Some(layers(&orders, order, platform, session)?) } else { None };
-    let (mut path, mut largest) = (None, None);
-    if request.path.is_some() || request.largest.is_some() {
-        let entries = entries(order, platform, session.store()?)?;
-        path = request.path.as_ref().map(|path| find(&entries, path)).transpose()?;
-        largest = request.largest.map(|number| largest_of(entries, number));
+    let mut outcome = ShowOutcome {
+        definition: order.definition.clone(),
+        lock: order.lock.clone(),
+        platform,
+        layers: None,
+        path: None,
+        largest: None,
+    };
+    if request.layers || request.path.is_some() || request.largest.is_some() {
+        let built = built(&orders, order, platform, session)?;
+        if let Some(path) = &request.path {
+            outcome.path = Some(find(path, &built, session.store()?)?);
+        }
+        if let Some(number) = request.largest {
+            outcome.largest = Some(largest(number, &built, session.store()?)?);
+        }
+        outcome.layers = request.layers.then_some(built.layers);
     }
-    let (definition, lock) = (order.definition.clone(), order.lock.clone());
-    Ok(ShowOutcome { definition, lock, platform, layers, path, largest })
+    Ok(outcome)
 }
 
 fn locks(workspace: &Workspace<'_>, definitions: &[ImageDefinition]) -> Result<BTreeMap<String, Lock>, Error> {
@@ -108,13 +116,13 @@ fn not_built(image: &str) -> Error {
     Error::input(message).hint(format!("run `sockel build {image}`"))
 }
 
-/// Returns the layers from the bottom up, as they were built last with this lock.
-fn layers(
+/// Returns what was built last with this lock.
+fn built(
     orders: &[LockedImage<'_>],
     wanted: &LockedImage<'_>,
     platform: Platform,
     session: &Session,
-) -> Result<Vec<ImageLayer>, Error> {
+) -> Result<BuiltPlatform, Error> {
     let store = session.store()?;
     let anywhere = PublishTarget::open(None, session)?.layers();
 
@@ -127,37 +135,39 @@ fn layers(
             let built = key.and_then(|(_, key)| record::find(&key, anywhere, store));
             let found = built.and_then(|built| built.platforms.into_iter().find(|built| built.platform == platform));
             if let Some(found) = found {
-                return Ok(found.layers);
+                return Ok(found);
             }
         }
     }
     Err(not_built(&wanted.definition.image))
 }
 
-/// Returns every path of the image.
-fn entries(order: &LockedImage<'_>, platform: Platform, store: &Store) -> Result<Vec<TreeEntry>, Error> {
-    let unpacked = unpacked(order.lock, platform, store).ok_or_else(|| not_built(&order.definition.image))?;
-    let assembled = build::assemble(order, platform, &unpacked, &ContentReader::new(store))?;
-    Ok(assembled.whole.iter().cloned().collect())
+/// Returns what the image has at a path.
+fn find(path: &str, built: &BuiltPlatform, store: &Store) -> Result<InventoryEntry, Error> {
+    let wanted = path.trim_matches('/');
+    let mut found = None;
+    inventory::read(&built.inventory.0, store, |entry| {
+        if entry.path == wanted {
+            found = Some(entry);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    found.ok_or_else(|| Error::input(format!("cannot show `/{wanted}`: the image has no such path")))
 }
 
-fn unpacked(lock: &Lock, platform: Platform, store: &Store) -> Option<BTreeMap<Digest, Arc<UnpackedPackage>>> {
-    lock.packages(platform)
-        .map(|package| Some((package.sha256, Arc::new(unpack::find(&package.sha256, store)?))))
-        .collect()
-}
-
-fn find(entries: &[TreeEntry], path: &str) -> Result<TreeEntry, Error> {
-    let path = path.trim_matches('/');
-    let found = entries.iter().find(|entry| entry.path == path).cloned();
-    found.ok_or_else(|| Error::input(format!("cannot show `/{path}`: the image has no such path")))
-}
-
-fn largest_of(mut entries: Vec<TreeEntry>, number: usize) -> Vec<TreeEntry> {
-    entries.sort_by_key(|entry| {
-        let size = entry.content().map_or(0, |content| content.size);
-        (Reverse(size), entry.path.clone())
-    });
-    entries.truncate(number);
-    entries
+/// Returns the largest files, the largest first.
+fn largest(number: usize, built: &BuiltPlatform, store: &Store) -> Result<Vec<InventoryEntry>, Error> {
+    let mut largest: Vec<InventoryEntry> = Vec::new();
+    inventory::read(&built.inventory.0, store, |entry| {
+        let place = largest
+            .partition_point(|other| (Reverse(other.size()), &other.path) < (Reverse(entry.size()), &entry.path));
+        // only as many are in memory as were asked for
+        if place < number {
+            largest.insert(place, entry);
+            largest.truncate(number);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(largest)
 }

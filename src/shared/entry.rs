@@ -18,7 +18,7 @@ pub(super) const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json"
 /// `artifactType` of an entry.
 const ARTIFACT_TYPE: &str = "application/vnd.sockel.cache.image.v1+json";
 
-/// Media types of the record, of the image's documents (which are plain blobs here), and of its layers.
+/// Media types of the record, of the image's documents and inventories (plain blobs here), and of its layers.
 const RECORD: &str = "application/vnd.sockel.built.v1+json";
 const DOCUMENT: &str = "application/vnd.sockel.document.v1+json";
 const LAYER: &str = "application/vnd.sockel.layer.v1";
@@ -50,6 +50,11 @@ fn statement(key: &Digest, record: (Digest, u64), blobs: &BTreeSet<(Digest, u64)
     text.into_bytes()
 }
 
+/// Returns every blob of an entry but the record: the image's own, and its inventories.
+fn blobs(built: &BuiltImage) -> BTreeSet<(Digest, u64)> {
+    built.blobs().into_iter().chain(built.knowledge()).collect()
+}
+
 /// Returns the record and the manifest of an image's entry.
 #[must_use]
 pub fn write(built: &BuiltImage, signer: &SigningKey, made: Epoch) -> (Vec<u8>, Vec<u8>) {
@@ -57,8 +62,8 @@ pub fn write(built: &BuiltImage, signer: &SigningKey, made: Epoch) -> (Vec<u8>, 
     let named = (Digest::of(&record), record.len() as u64);
 
     // every blob must be a descriptor: registries delete blobs that no manifest names
-    let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
-    let documents: BTreeSet<(Digest, u64)> = built.documents().into_iter().collect();
+    let blobs = blobs(built);
+    let documents: BTreeSet<(Digest, u64)> = built.knowledge().into_iter().collect();
     let layers = blobs.iter().map(|blob| {
         let media_type = if documents.contains(blob) { DOCUMENT } else { LAYER };
         json!({ "mediaType": media_type, "digest": blob.0.to_string(), "size": blob.1 })
@@ -136,8 +141,7 @@ impl CacheEntry {
         }
 
         // the record decides what is pulled and built on; the signature covers only blobs of the manifest
-        let blobs: BTreeSet<(Digest, u64)> = built.blobs().into_iter().collect();
-        if blobs == self.blobs { Ok(built) } else { Err("its record names other blobs".to_owned()) }
+        if blobs(&built) == self.blobs { Ok(built) } else { Err("its record names other blobs".to_owned()) }
     }
 }
 

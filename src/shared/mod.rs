@@ -202,7 +202,7 @@ impl SharedCache<'_> {
         let Some(built) = self.built(tag(key), Some(key), verifier).await? else { return Ok(false) };
 
         let into = self.store.folder();
-        let documents = built.documents();
+        let documents = built.knowledge();
         let pulls = documents.iter().map(|(digest, size)| {
             let blob = (*digest, *size);
             self.registry.pull_blob(self.repository, blob, into, self.reporter)

@@ -6,6 +6,7 @@
 pub mod compress;
 mod content;
 mod entry;
+pub mod inventory;
 pub mod layers;
 pub mod tar;
 pub mod text;

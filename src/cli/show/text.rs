@@ -11,8 +11,8 @@ use crate::image::ImageLayer;
 use crate::jobs::show::ShowOutcome;
 use crate::lock::LockedImage;
 use crate::lock::file::LockedPackage;
-use crate::tree::EntryKind;
-use crate::tree::TreeEntry;
+use crate::tree::inventory::InventoryEntry;
+use crate::tree::inventory::InventoryKind;
 use crate::values::Epoch;
 use crate::values::Platform;
 use crate::values::shown::shown;
@@ -37,9 +37,9 @@ pub(super) struct ShowAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<&'a [ImageLayer]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a TreeEntry>,
+    path: Option<&'a InventoryEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    largest: Option<&'a [TreeEntry]>,
+    largest: Option<&'a [InventoryEntry]>,
 }
 
 /// What one recipe level adds.
@@ -153,21 +153,20 @@ fn layers(layers: &[ImageLayer]) -> Table {
     table
 }
 
-fn largest(entries: &[TreeEntry]) -> Table {
+fn largest(entries: &[InventoryEntry]) -> Table {
     let mut table = Table::new(&[("size", Column::Number), ("path", Column::Text), ("origin", Column::Text)]);
     for entry in entries {
-        let bytes = entry.content().map_or(0, |content| content.size);
-        table.row([size(bytes), format!("/{}", entry.path), entry.origin.to_string()]);
+        table.row([size(entry.size()), format!("/{}", entry.path), entry.origin.to_string()]);
     }
     table
 }
 
-fn path(entry: &TreeEntry, printer: &Printer) -> Result<(), Failure> {
+fn path(entry: &InventoryEntry, printer: &Printer) -> Result<(), Failure> {
     let kind = match &entry.kind {
-        EntryKind::Directory => "folder".to_owned(),
-        EntryKind::File(content) => format!("file, {}, {}", size(content.size), content.digest),
-        EntryKind::Symlink(target) => format!("link to {target}"),
-        EntryKind::Hardlink { target, .. } => format!("the same file as /{target}"),
+        InventoryKind::Directory => "folder".to_owned(),
+        InventoryKind::File { digest, size: bytes } => format!("file, {}, {digest}", size(*bytes)),
+        InventoryKind::Symlink(target) => format!("link to {target}"),
+        InventoryKind::Hardlink { target, .. } => format!("the same file as /{target}"),
     };
     let facts = [
         ("path", format!("/{}", entry.path)),
