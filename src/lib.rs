@@ -25,6 +25,7 @@
 //! - **effect**: something that a maintainer script would do at a first installation, as [`scripts`] reads it.
 //! - **ledger**: what was decided about the effects of maintainer scripts (`recipes/scripts.yaml`), since none is ever run.
 //! - **origin**: the package, recipe or generator that a path of an image comes from; every path has one.
+//! - **inventory**: the complete list of an image's paths, kept by the build ([`tree::inventory`]).
 //! - **chunk**: the files of one package within a layer, compressed on their own and found again by key.
 //!
 //! # What holds everywhere
