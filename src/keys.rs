@@ -3,6 +3,7 @@
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::sys::fs;
+use crate::values::pem;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::signature::ED25519;
@@ -105,11 +106,8 @@ fn wrong(path: &Path, cause: &str) -> Error {
 /// Returns the bytes of the first block with this label (RFC 7468).
 fn pem(path: &Path, label: &str) -> Result<Vec<u8>, Error> {
     let text = Zeroizing::new(fs::read_text(path, MOST_BYTES)?);
-    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
-
-    // RFC 7468 allows text before and after the block
-    let inner = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(inner, _)| inner);
-    let inner = inner.ok_or_else(|| wrong(path, &format!("it has no `{begin}`")))?;
+    let inner = pem::blocks(&text, label).next().and_then(Result::ok);
+    let inner = inner.ok_or_else(|| wrong(path, &format!("it has no `-----BEGIN {label}-----`")))?;
 
     // every copy of a private key is wiped when it is dropped
     let inner: Zeroizing<String> = Zeroizing::new(inner.split_whitespace().collect());

@@ -6,6 +6,7 @@ use crate::recipe::source::SourceFile;
 use crate::sys::beneath::ConfinedFolder;
 use crate::tree::has_whiteout;
 use crate::values::Digest;
+use crate::values::pem;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -114,19 +115,15 @@ fn beside(source: &SourceFile, path: &str) -> String {
 
 /// Checks that bytes are certificates in PEM form (RFC 7468), without decoding them.
 fn check_pem(bytes: &[u8]) -> Result<&str, &'static str> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not PEM text")?;
     // Text around certificates is allowed, so a key beside one would end up in the image, for everybody to read.
     if text.contains("PRIVATE KEY-----") {
         return Err("it holds a private key");
     }
 
-    // What precedes the first BEGIN line is explanatory text (RFC 7468 §5.2).
     let mut count = 0;
-    for after_begin in text.split(BEGIN).skip(1) {
-        let (body, _) = after_begin.split_once(END).ok_or("an END line is missing")?;
+    for body in pem::blocks(text, "CERTIFICATE") {
+        let body = body.map_err(|_unclosed| "an END line is missing")?;
         let body: String = body.split_ascii_whitespace().collect();
 
         // A DER SEQUENCE begins with 0x30, which Base64 writes as `M`.

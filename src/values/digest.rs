@@ -1,5 +1,6 @@
 //! A SHA-256 content digest: parse it, print it, compute it while streaming.
 
+use crate::values::hex;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
@@ -30,54 +31,21 @@ impl Digest {
     ///
     /// # Errors
     /// [`InvalidDigest`] for any other text.
-    pub fn from_hex(hex: &str) -> Result<Self, InvalidDigest> {
-        if hex.len() != 64 {
-            return Err(InvalidDigest(hex.to_owned()));
-        }
-
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            match (nibble(pair[0]), nibble(pair[1])) {
-                (Some(high), Some(low)) => *byte = high << 4 | low,
-                _ => return Err(InvalidDigest(hex.to_owned())),
-            }
-        }
-        Ok(Self(bytes))
+    pub fn from_hex(digits: &str) -> Result<Self, InvalidDigest> {
+        hex::bytes(digits).map(Self).ok_or_else(|| InvalidDigest(digits.to_owned()))
     }
 
     /// Returns the 64 hexadecimal digits alone.
     #[must_use]
     pub fn hex(&self) -> String {
-        hex(&self.0)
+        hex::digits(&self.0)
     }
 
     /// Returns the first 12 hexadecimal digits, enough for people to tell images apart.
     #[must_use]
     pub fn short(&self) -> String {
-        hex(&self.0[..6])
+        hex::digits(&self.0[..6])
     }
-}
-
-/// Returns the value of a hexadecimal digit.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        // upper case would give a digest a second spelling, and digests are compared as file names and map keys
-        _ => None,
-    }
-}
-
-/// Prints bytes as lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
 }
 
 impl fmt::Display for Digest {

@@ -1,9 +1,11 @@
 //! Small values that all stages share. Nothing here does input or output.
 
 pub mod date;
+pub mod diagnostic;
+pub mod hex;
+pub mod pem;
 pub mod shown;
 
-pub mod diagnostic;
 mod digest;
 mod epoch;
 mod platform;

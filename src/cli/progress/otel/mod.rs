@@ -3,6 +3,10 @@
 //! OTLP over HTTP in its JSON encoding, through the same client as everything else: no second client, no second TLS
 //! library, no dependency. Off unless the environment names a collector. A collector that does not answer costs a warning
 //! and at most [`send::LIMIT`], never the command.
+//!
+//! Why not the OpenTelemetry SDK: `opentelemetry-otlp` 0.33 with its SDK brings 14 crates, a protobuf library among them,
+//! for the 400 lines of `otlp`, `send` and `options`; `spans`, which makes spans of sockel's events, would stay. It reads
+//! the environment by itself, where logins for collectors stand, and has no limit for the whole of what it sends at the end.
 
 mod options;
 mod otlp;
@@ -25,6 +29,7 @@ use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
 use crate::sys::clock;
 use crate::values::cover;
+use crate::values::hex;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -66,7 +71,7 @@ impl CommandTrace {
         let id = options.parent.map_or_else(random, |parent| Some(parent.trace))?;
         let root = random()?;
         let begun = clock::exact().saturating_sub(printer.elapsed());
-        printer.talk(TalkLevel::Detail, &format!("trace {}", otlp::hex(&id)));
+        printer.talk(TalkLevel::Detail, &format!("trace {}", hex::digits(&id)));
         let (printer, spans) = (Arc::clone(printer), Mutex::new(Spans::new(root)));
         Some(Arc::new(Self { command, printer, options, id, root, begun, spans }))
     }

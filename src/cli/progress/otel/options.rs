@@ -8,6 +8,7 @@ use crate::sys::env::EnvironmentVariable;
 use crate::sys::http::header::HeaderMap;
 use crate::sys::http::header::HeaderName;
 use crate::sys::http::header::HeaderValue;
+use crate::values::hex;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use url::Url;
@@ -171,24 +172,11 @@ fn decoded(text: &str) -> Option<String> {
 /// Reads a `traceparent` (W3C Trace Context, 3.2): version, trace, span, flags; later versions may have more.
 fn traceparent(text: &str) -> Option<Parent> {
     let mut parts = text.split('-');
-    let [version] = bytes::<1>(parts.next()?)?;
-    let (trace, span) = (bytes::<16>(parts.next()?)?, bytes::<8>(parts.next()?)?);
-    let [flags] = bytes::<1>(parts.next()?)?;
+    let [version] = hex::bytes::<1>(parts.next()?)?;
+    let (trace, span) = (hex::bytes::<16>(parts.next()?)?, hex::bytes::<8>(parts.next()?)?);
+    let [flags] = hex::bytes::<1>(parts.next()?)?;
     let is_sound = version != 0xff && (version > 0 || parts.next().is_none());
     (is_sound && trace != [0; 16] && span != [0; 8]).then_some(Parent { trace, span, sampled: flags & 1 == 1 })
-}
-
-/// Reads exactly so many bytes in lower case hexadecimal digits.
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let is_hex = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
-    if text.len() != 2 * N || !text.bytes().all(is_hex) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

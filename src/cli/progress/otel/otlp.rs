@@ -4,6 +4,7 @@
 use crate::cli::progress::otel::TraceId;
 use crate::cli::progress::otel::spans::Attribute;
 use crate::cli::progress::otel::spans::Span;
+use crate::values::hex;
 use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
@@ -26,9 +27,9 @@ pub(super) fn request(trace: &TraceId, resource: &[(String, String)], spans: &[S
 }
 
 fn span(trace: &TraceId, span: &Span) -> Value {
-    let mut value = json!({ "traceId": hex(trace), "spanId": hex(&span.id) });
+    let mut value = json!({ "traceId": hex::digits(trace), "spanId": hex::digits(&span.id) });
     if let Some(parent) = &span.parent {
-        value["parentSpanId"] = json!(hex(parent));
+        value["parentSpanId"] = json!(hex::digits(parent));
     }
     value["name"] = json!(span.name);
     value["kind"] = json!(INTERNAL);
@@ -65,11 +66,6 @@ fn text(key: &str, value: &str) -> Value {
 
 fn nanoseconds(time: Duration) -> String {
     time.as_nanos().to_string()
-}
-
-/// Returns bytes as lower case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

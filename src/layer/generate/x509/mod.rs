@@ -2,7 +2,13 @@
 //!
 //! Sources: RFC 5280 section 4.1 (structure), X.690 section 10 (DER), and OpenSSL's `X509_NAME_hash_ex` (subject
 //! hash). The reader only walks one level at a time, never recurses, and never allocates by a length it read.
+//!
+//! Why no library: `x509-cert` 0.2 (three crates more) or `x509-parser` 0.18 (18 more) would replace the walk over the
+//! outer fields, some 110 lines. Neither knows OpenSSL's subject hash, which is most of this module and needs the DER of
+//! single values; and both read everything in a certificate, so that one odd field nobody asks about would keep an
+//! authority out of the trust store that OpenSSL and Java take.
 
+use crate::values::pem;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha1::Digest as _;
@@ -58,9 +64,8 @@ pub enum InvalidCertificate {
 /// When the text has no certificate, or one cannot be read.
 pub fn read_pem(text: &str) -> Result<Vec<X509Certificate>, InvalidCertificate> {
     let mut certificates = Vec::new();
-    let mut rest = text;
-    while let Some((_, block)) = rest.split_once(BEGIN) {
-        let (body, after) = block.split_once(END).ok_or(InvalidCertificate::Pem)?;
+    for body in pem::blocks(text, "CERTIFICATE") {
+        let body = body.map_err(|_unclosed| InvalidCertificate::Pem)?;
         if certificates.len() == COUNT_LIMIT {
             return Err(InvalidCertificate::TooMany);
         }
@@ -75,7 +80,6 @@ pub fn read_pem(text: &str) -> Result<Vec<X509Certificate>, InvalidCertificate> 
         let pem = format!("{BEGIN}\n{body}{END}\n");
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_cause| InvalidCertificate::Pem)?;
         certificates.push(X509Certificate { pem, ..read_der(&der)? });
-        rest = after;
     }
     if certificates.is_empty() { Err(InvalidCertificate::NoCertificate) } else { Ok(certificates) }
 }
