@@ -223,8 +223,7 @@ fn of_project(trace: &BaseHints, target: Option<&ImageLocation>, session: &Sessi
     match target? {
         ImageLocation::Layout(folder) => Some(ImageRepository::Layout(folder.clone())),
         ImageLocation::Registry { url, prefix } => {
-            let projects = session.registry_file().projects.as_ref();
-            let prefix = projects.map_or(prefix, |projects| &projects.release);
+            let prefix = session.registry_file().released_below(prefix);
             let repository = publish::within(prefix, &definition.publish.repository);
             Some(ImageRepository::Registry { url: url.clone(), repository })
         }

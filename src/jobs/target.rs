@@ -114,8 +114,8 @@ impl<'a> PublishTarget<'a> {
     /// Returns the registry that people pull from, and what its repositories begin with; none for a folder.
     pub(crate) fn released(&self) -> Result<Option<(&RegistryClient, String)>, Error> {
         let ImageLocation::Registry { prefix, .. } = &self.address else { return Ok(None) };
-        let prefix = self.file.projects.as_ref().map_or(prefix, |projects| &projects.release);
-        Ok(self.connections()?.map(|connections| (connections.release(), prefix.clone())))
+        let prefix = self.file.released_below(prefix);
+        Ok(self.connections()?.map(|connections| (connections.release(), prefix.to_owned())))
     }
 
     /// Returns where the layers may be of images that are published here.

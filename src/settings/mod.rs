@@ -103,6 +103,13 @@ pub struct ReceiverEntry {
 }
 
 impl RegistryFile {
+    /// Returns the part of a repository that released images lie below: the release project, or `prefix`, the target's
+    /// own, where there are no two projects.
+    #[must_use]
+    pub fn released_below<'a>(&'a self, prefix: &'a str) -> &'a str {
+        self.projects.as_ref().map_or(prefix, |projects| &projects.release)
+    }
+
     /// Reads the file of a project, [`REGISTRY_FILE`]; `None` when there is none. Neither the file itself nor a file
     /// that it names by a path below the project may be reached through a link.
     ///

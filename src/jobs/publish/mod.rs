@@ -20,7 +20,6 @@ use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::is_asked_for;
 use crate::jobs::workspace::locked_images;
-use crate::lock::LockedImage;
 use crate::lock::file::Lock;
 use crate::oci::registry::address::ImageLocation;
 use crate::publish;
@@ -105,14 +104,12 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
     let locks = workspace.fresh_locks(&definitions)?;
 
     // everything is built before anything is sent
-    let orders = locked_images(&definitions, &locks);
     let building = PublishBuild {
         request,
         target: &target,
         workspace: &workspace,
         definitions: &definitions,
         locks: &locks,
-        orders: &orders,
         session,
     };
     let built = building.build(true)?;
@@ -152,7 +149,6 @@ struct PublishBuild<'a> {
     workspace: &'a Workspace<'a>,
     definitions: &'a [ImageDefinition],
     locks: &'a BTreeMap<String, Lock>,
-    orders: &'a [LockedImage<'a>],
     session: &'a Session,
 }
 
@@ -164,17 +160,18 @@ impl PublishBuild<'_> {
             images: self.request.images.clone(),
             ..self.session.build_options(self.target.layers())
         };
+        let orders = locked_images(self.definitions, self.locks);
         if take {
-            self.target.take_from_cache(self.orders, &options, false)?;
+            self.target.take_from_cache(&orders, &options, false)?;
         }
 
         let offline: Option<HttpClient> = match &self.request.bundle {
-            Some(place) => Some(bundle::supply(place, self.orders, &[], self.session)?),
+            Some(place) => Some(bundle::supply(place, &orders, &[], self.session)?),
             None => None,
         };
         let http = offline.as_ref().unwrap_or(self.session.http());
         let equipment = self.session.equipment(http, self.workspace.ledger()?)?;
-        let built = build::build(self.orders, &options, equipment);
+        let built = build::build(&orders, &options, equipment);
         Ok(built.map_err(|error| self.workspace.explained(error, self.definitions, self.locks))?)
     }
 }
