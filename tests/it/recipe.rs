@@ -11,6 +11,8 @@ use sockel::recipe::SchemaKind;
 use sockel::recipe::ScriptDecision;
 use sockel::recipe::ScriptLedger;
 use sockel::recipe::json_schema;
+use sockel::recipe::key_reference;
+use sockel::settings::RegistryFile;
 use sockel::sys::fs;
 use sockel::values::Digest;
 use std::path::Path;
@@ -564,6 +566,43 @@ fn schema_files_are_fresh() {
         }
         assert!(!stale, "docs/schema/{name} was out of date and is rewritten: look at it and commit it");
     }
+}
+
+#[test]
+fn reference_of_keys_is_fresh() {
+    let (path, fresh) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md"), key_reference());
+    let stale = fs::read_text(&path, 1 << 20).unwrap_or_default() != fresh;
+    if stale {
+        fs::write_atomic(&path, fresh.as_bytes()).expect("written");
+    }
+    assert!(!stale, "docs/keys.md was out of date and is rewritten: look at it and commit it");
+}
+
+/// The examples of the reference are one project. The files that it names are no part of the documentation.
+#[test]
+fn examples_of_the_reference_are_right() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/every-key");
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let write = |path: &str, text: &str| {
+        let path = copy.path().join(path);
+        fs::create_dir(path.parent().expect("a folder")).expect("made");
+        fs::write_atomic(&path, text.as_bytes()).expect("written");
+    };
+    // what the recipes name is looked at, not used
+    write("recipes/keys/archive.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n");
+    write("recipes/certificates/organisation.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    write("recipes/service/service.jar", "a program");
+    for folder in ["recipes", "base-images"] {
+        for name in fs::list(&examples.join(folder)).expect("listed") {
+            let path = format!("{folder}/{name}");
+            write(&path, &fs::read_text(&examples.join(&path), 1 << 20).expect("read"));
+        }
+    }
+
+    assert_eq!(problems(copy.path()), "");
+    RecipeProject::open(copy.path()).expect("opens").ledger().expect("valid");
+    let registry = RegistryFile::of_project(copy.path()).expect("valid").expect("there");
+    assert_eq!(registry.target.as_deref(), Some("https://harbor.example.org"));
 }
 
 /// The project's own recipes, as far as they are there.
