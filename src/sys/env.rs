@@ -42,29 +42,29 @@ pub enum EnvironmentVariable {
     NoColor,
     /// `CI`: set by pipelines; progress becomes plain lines.
     Ci,
-    /// `OTEL_SDK_DISABLED`: `true` switches traces off; read only by builds with the feature `otel`.
+    /// `OTEL_SDK_DISABLED`: `true` switches traces off.
     OtelDisabled,
-    /// `OTEL_TRACES_EXPORTER`: `none` switches traces off, `otlp` switches them on; read only by builds with the feature `otel`.
+    /// `OTEL_TRACES_EXPORTER`: `none` switches traces off, `otlp` switches them on.
     OtelExporter,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: collector; `/v1/traces` is appended; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: collector; `/v1/traces` is appended.
     OtelEndpoint,
-    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`: collector, used as it is; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`: collector, used as it is.
     OtelTracesEndpoint,
-    /// `OTEL_EXPORTER_OTLP_PROTOCOL`: `grpc` cannot be served; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_PROTOCOL`: `grpc` cannot be served.
     OtelProtocol,
-    /// `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`: the same for traces alone; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`: the same for traces alone.
     OtelTracesProtocol,
-    /// `OTEL_EXPORTER_OTLP_HEADERS`: headers for the collector, such as a login; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_HEADERS`: headers for the collector, such as a login.
     OtelHeaders,
-    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`: the same for traces alone; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`: the same for traces alone.
     OtelTracesHeaders,
-    /// `OTEL_EXPORTER_OTLP_CERTIFICATE`: PEM file of the authorities that the collector's certificate must chain to; read only by builds with the feature `otel`.
+    /// `OTEL_EXPORTER_OTLP_CERTIFICATE`: PEM file of the authorities that the collector's certificate must chain to.
     OtelCertificate,
-    /// `OTEL_SERVICE_NAME`: name of the service in traces; read only by builds with the feature `otel`.
+    /// `OTEL_SERVICE_NAME`: name of the service in traces.
     OtelServiceName,
-    /// `OTEL_RESOURCE_ATTRIBUTES`: `KEY=VALUE` pairs that describe where sockel runs; read only by builds with the feature `otel`.
+    /// `OTEL_RESOURCE_ATTRIBUTES`: `KEY=VALUE` pairs that describe where sockel runs.
     OtelResourceAttributes,
-    /// `TRACEPARENT`: span of the pipeline that runs sockel (W3C Trace Context); read only by builds with the feature `otel`.
+    /// `TRACEPARENT`: span of the pipeline that runs sockel (W3C Trace Context).
     TraceParent,
 }
 

@@ -1,7 +1,7 @@
 //! A thousand images on twenty bases: what a run costs grows with what changed. Figures are printed; the small fleet of
 //! the usual run checks that requests and bytes belong to affected images only.
 //!
-//! `FLEET=1000 SOCKEL_BINARY=target/release/sockel cargo test --test it fleet -- --nocapture` (see benches/README.md).
+//! `FLEET=1000 SOCKEL_BINARY=target/dist/sockel cargo test --test it fleet -- --nocapture` (see benches/README.md).
 
 use crate::support::deb::Deb;
 use crate::support::project::Project;
