@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What all live tests share: a folder for their work, counted checks, a copy of the project, images built and unpacked, and the
-# box that they run in. Sourced by `run`, and by tests that are also started alone.
+# What all live tests share: a folder for their work, one line a check with its time, two lanes side by side, a copy of the
+# project, images built and unpacked, and the box that they run in. Sourced by `run`, by `ci/nightly`, and by tests that are
+# also started alone.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 project=$PWD
@@ -8,6 +9,7 @@ project=$PWD
 work=${TMPDIR:-/tmp}/sockel-live-$$
 mkdir "$work" || exit 1
 : >"$work/pids"
+: >"$work/results"
 cleanup() {
     while read -r pid; do kill "$pid" 2>/dev/null; done <"$work/pids"
     chmod -R u+w "$work" 2>/dev/null
@@ -16,14 +18,26 @@ cleanup() {
 trap cleanup EXIT
 
 exec 3>&1 # for what a check has to tell although it is fine
-passed=0 failed=0 skipped=0
-ok() { printf 'ok       %s\n' "$*"; passed=$((passed + 1)); }
-bad() { printf 'FAILED   %s\n' "$*"; failed=$((failed + 1)); }
-skip() { printf 'SKIPPED  %s\n' "$*"; skipped=$((skipped + 1)); }
+# Lanes print at the same time, so a result and what belongs to it are written at once.
+result() { # result ok|FAILED|SKIPPED TEXT [MILLISECONDS [MORE LINES]]
+    local time=''
+    [[ -z ${3:-} ]] || time=$(printf '(%d.%d s)' $(($3 / 1000)) $(($3 % 1000 / 100)))
+    printf '%s\t%s\t%s\n' "$1" "${3:-0}" "$2" >>"$work/results"
+    printf '%-8s %s %s\n%s' "$1" "$2" "$time" "${4:+$4$'\n'}"
+}
+ok() { result ok "$1" "${2:-}"; }
+bad() { result FAILED "$*"; }
+skip() { result SKIPPED "$*"; }
+milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 check() { # check NAME COMMAND…: quiet when it works, its output when not
-    local name=$1 log
+    local name=$1 log start
     shift
-    if log=$("$@" 2>&1); then ok "$name"; else bad "$name"; printf '%s\n' "$log" | tail -15 | sed 's/^/         | /'; fi
+    start=$(milliseconds)
+    if log=$("$@" 2>&1); then
+        ok "$name" $(($(milliseconds) - start))
+    else
+        result FAILED "$name" $(($(milliseconds) - start)) "$(tail -15 <<<"$log" | sed 's/^/         | /')"
+    fi
 }
 have() { command -v "$1" >/dev/null; }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -35,24 +49,43 @@ archive_moved() { # archive_moved LOG: prints why the archives of today, and not
     printf '%s' "$cause"
 }
 with_archives() { # with_archives NAME COMMAND…: as `check`, but skipped where the archives of today are the cause, or code 77 says so
-    local name=$1 log cause code=0
+    local name=$1 log cause code=0 start
     log=$(mktemp -p "$work")
     shift
+    start=$(milliseconds)
     "$@" >"$log" 2>&1 || code=$?
     if ((code == 0)); then
-        ok "$name"
+        ok "$name" $(($(milliseconds) - start))
     elif cause=$(archive_moved "$log") || { ((code == 77)) && cause=$(tail -1 "$log"); }; then
         skip "$name: THE ARCHIVES OF TODAY DO NOT ALLOW IT: $cause"
         return 1
     else
-        bad "$name"
-        tail -15 "$log" | sed 's/^/         | /'
+        result FAILED "$name" $(($(milliseconds) - start)) "$(tail -15 "$log" | sed 's/^/         | /')"
         return 1
     fi
 }
-finish() {
-    printf '\nlive: %d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-    if ((skipped)); then echo "live: SOME CHECKS COULD NOT RUN HERE, see above" >&2; fi
+lanes() { # lanes A B: two functions at the same time, since most checks wait for one process
+    "$1" &
+    local first=$!
+    "$2"
+    wait "$first"
+}
+debian_archive() { # prints an address: that of the recipes, or where it cannot be reached the mirror that this machine uses itself
+    local debian
+    debian=$(sed -nE 's#^    uri: (.*/debian)$#\1#p' recipes/debian.yaml)
+    if ! curl -sfo /dev/null --max-time 20 "$debian/dists/trixie/InRelease"; then
+        debian=$(sed -nE 's#^(URIs: *|deb (\[[^]]*\] )?)(https?://[^ ]*/debian)/? *.*#\3#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
+    fi
+    echo "$debian"
+}
+finish() { # finish [NAME]: the count; 1 where something failed
+    local name=${1:-live}
+    local passed failed skipped
+    passed=$(grep -c '^ok' "$work/results") failed=$(grep -c '^FAILED' "$work/results") skipped=$(grep -c '^SKIPPED' "$work/results")
+    printf '\nslowest:\n'
+    sort -t$'\t' -k2,2nr "$work/results" | head -8 | awk -F'\t' '{ printf "%8.1f s  %s\n", $2 / 1000, $3 }'
+    printf '\n%s: %d passed, %d failed, %d skipped, %d s\n' "$name" "$passed" "$failed" "$skipped" "$SECONDS"
+    if ((skipped)); then echo "$name: SOME CHECKS COULD NOT RUN HERE, see above" >&2; fi
     exit $((failed > 0))
 }
 
@@ -86,8 +119,12 @@ arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 
 unpacked() { # unpacked IMAGE: prints the root folder, unpacked by umoci
     local bundle=$work/bundle-$1
-    [[ -d $bundle ]] || umoci unpack --rootless --image "$work/out:$(tag "$1")-$arch" "$bundle" >"$work/umoci.log" 2>&1 || return 1
-    if grep -qi 'warn' "$work/umoci.log"; then return 1; fi
+    (
+        # the lanes ask for the same images
+        flock 9
+        [[ -d $bundle ]] || umoci unpack --rootless --image "$work/out:$(tag "$1")-$arch" "$bundle" >"$bundle.log" 2>&1
+    ) 9>"$bundle.lock" || return 1
+    if grep -qi 'warn' "$bundle.log"; then return 1; fi
     echo "$bundle/rootfs"
 }
 box() { # box ROOT OPTIONS… -- COMMAND…: read-only root, uid 10001, no capabilities

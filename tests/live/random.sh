@@ -2,6 +2,8 @@
 # Random packages of the real archives, other ones every time: trees and fields against dpkg-deb, the choice of packages
 # against apt. $SOCKEL_SEED repeats a run. The trees are those before any recipe: no excludes, nothing generated.
 
+# ci/nightly takes more
+trees=${SOCKEL_PACKAGES:-5} choices=$((${SOCKEL_PACKAGES:-5} * 2))
 seed=${SOCKEL_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 
 random_archive() { # random_archive NAME KEYS LINE…: apt with folders of its own; LINE is a source without options
@@ -30,9 +32,9 @@ Acquire::http::Timeout "20";
 CONF
     apt-get -c "$root/apt.conf" update -qq
 }
-random_trees() { # random_trees NAME: five packages as sockel unpacks them, and two with much that is changed on purpose
+random_trees() { # random_trees NAME: packages as sockel unpacks them, and two with much that is changed on purpose
     local root=$work/random/$1 names answer
-    names=$(python3 tests/live/random.py choose "$root"/state/lists/*_Packages "$seed" 5 2>"$root/chosen") || { cat "$root/chosen"; return 1; }
+    names=$(python3 tests/live/random.py choose "$root"/state/lists/*_Packages "$seed" "$trees" 2>"$root/chosen") || { cat "$root/chosen"; return 1; }
     names+=$'\n'passwd$'\n'base-files
     echo "seed $seed: $names"
     # shellcheck disable=SC2086 # one word a package
@@ -45,9 +47,9 @@ random_trees() { # random_trees NAME: five packages as sockel unpacks them, and 
     chmod -R u+w "$root/store" && rm -rf "$root/store" "$root/debs"
     return $code
 }
-random_choice() { # random_choice NAME: ten packages as sockel and apt choose what they need
+random_choice() { # random_choice NAME: packages as sockel and apt choose what they need
     local answer
-    answer=$(cargo test --locked --quiet --test live -- "$work/random/$1/apt.conf" 10 "$seed") || return 1
+    answer=$(cargo test --locked --quiet --test live -- "$work/random/$1/apt.conf" "$choices" "$seed") || return 1
     echo "$answer"
     printf '         %s: %s\n' "$1" "$(tail -1 <<<"$answer")" >&3
     # another choice may be as good, see resolver-differences.md: then apt takes it as well when it is told all of it
@@ -61,8 +63,8 @@ random_checks() { # random_checks NAME TITLE KEYS LINE…
         skip "random packages of $title: AN ARCHIVE CANNOT BE REACHED: $(grep -m1 '^E:' <<<"$log")"
         return
     fi
-    check "five random packages of $title unpack as with dpkg-deb (SOCKEL_SEED=$seed)" random_trees "$name"
-    check "ten random packages of $title: apt takes what sockel chooses (SOCKEL_SEED=$seed)" random_choice "$name"
+    check "$trees random packages of $title unpack as with dpkg-deb (SOCKEL_SEED=$seed)" random_trees "$name"
+    check "$choices random packages of $title: apt takes what sockel chooses (SOCKEL_SEED=$seed)" random_choice "$name"
     printf '         %s: %s s\n' "$name" $((SECONDS - started)) >&3
 }
 
@@ -72,11 +74,7 @@ elif ! cargo test --locked --quiet --no-run --test live --test live-package 2>"$
     bad "what compares random packages compiles: $(tail -3 "$work/log")"
 else
     keys=$work/project/recipes/keys ubuntu=http://archive.ubuntu.com/ubuntu
-    # where the archive of the recipe cannot be reached: the mirror that this machine uses itself
-    debian=$(sed -nE 's#^    uri: (.*/debian)$#\1#p' recipes/debian.yaml)
-    if ! curl -sfo /dev/null --max-time 20 "$debian/dists/trixie/InRelease"; then
-        debian=$(sed -nE 's#^(URIs: *|deb (\[[^]]*\] )?)(https?://[^ ]*/debian)/? *.*#\3#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
-    fi
+    debian=$(debian_archive)
     random_checks ubuntu "Ubuntu 26.04" "$keys/ubuntu-archive-keyring-2018.asc" \
         "deb $ubuntu resolute main" "deb $ubuntu resolute-updates main" "deb $ubuntu resolute-security main"
     random_checks debian "Debian 13" "$(printf '%s,' "$keys"/debian-archive-1[23]-{automatic,stable}.asc | sed 's/,$//')" \

@@ -25,20 +25,16 @@ empty_machine() { # publishes under a new tag
         "$time" "$sent" "$(wc -l <"$lab/traffic")" "$(answer 'pushed["uploaded"]["bytes"]')" >&3
     [[ $sent = 0 ]] || { cat "$lab/traffic"; return 1; }
     [[ -z $(find "$lab/empty/blobs" -type f -size +64k) ]] || { find "$lab/empty/blobs" -type f -size +64k; return 1; }
-    ((time <= 1000)) || { echo "it took $time ms"; return 1; }
     [[ $(skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:${port[shared]}/base/tomcat:neu" | sha256sum) = "$(answer digest | cut -d: -f2)  -" ]]
 }
 empty_build() { # builds from the cache what was built before
     publish shared.yaml ubuntu-26.04 java-25 || return 1
-    sockel build tomcat-11 --store "$lab/empty-2" -o "oci:$lab/built" --quiet >/dev/null && return 0
-    return 1
+    cp -r "$work/project" "$work/project-shared"
+    cp "$lab/shared.yaml" "$work/project-shared/base-images/registry.yaml"
+    "$SOCKEL" -C "$work/project-shared" build tomcat-11 --store "$lab/empty-2" -o "oci:$lab/built" --quiet >/dev/null
 }
 same_digest() {
-    cp "$lab/shared.yaml" "$work/project/base-images/registry.yaml"
-    empty_build
-    local done=$?
-    rm "$work/project/base-images/registry.yaml"
-    [[ $done = 0 ]] || return 1
+    empty_build || return 1
     [[ $(skopeo inspect --raw "oci:$lab/built:$(tag tomcat-11)" | sha256sum) = "$(skopeo inspect --raw "oci:$work/out:$(tag tomcat-11)" | sha256sum)" ]] || return 1
     [[ ! -d $lab/empty-2/packages || -z $(ls "$lab/empty-2/packages") ]] || { echo "packages were unpacked"; return 1; }
 }
