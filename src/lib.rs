@@ -88,6 +88,7 @@ pub mod fetch;
 pub mod advisory;
 pub mod bundle;
 pub mod layer;
+pub mod check;
 pub mod image;
 pub mod build;
 pub mod shared;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use sockel::layer::generate::elf;
+use sockel::layer::elf;
 use sockel::tree::ContentReader;
 use sockel::tree::ContentSource;
 use sockel::tree::FileContent;

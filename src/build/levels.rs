@@ -4,6 +4,11 @@ use crate::build::BuildOptions;
 use crate::build::Error;
 use crate::build::platforms;
 use crate::build::record::SCANNER_FILES;
+use crate::check;
+use crate::check::CheckFinding;
+use crate::check::CheckReport;
+use crate::check::CheckSubject;
+use crate::check::acceptance;
 use crate::fetch;
 use crate::fetch::WantedPackage;
 use crate::image::ImageLayer;
@@ -22,6 +27,7 @@ use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
 use crate::report::ProgressStage;
 use crate::store::Store;
+use crate::sys::clock;
 use crate::sys::http::HttpClient;
 use crate::tree::ContentReader;
 use crate::tree::Tree;
@@ -55,6 +61,8 @@ pub(super) struct PlatformLayers {
     pub(super) scanner_files: Vec<String>,
     /// Digest and size of the inventory.
     pub(super) inventory: (Digest, u64),
+    /// What its check says.
+    pub(super) report: CheckReport,
 }
 
 /// Everything that building layers needs. Layers that exist already are found in the store.
@@ -106,6 +114,8 @@ impl<'a> Levels<'a> {
         let unpacked =
             self.unpacking.wait(&debs).map_err(|cause| layer_error(order.definition, platform, cause.into()))?;
         let assembled = assemble(order, platform, &unpacked, self.contents)?;
+        // before anything is compressed: an image that would not start needs no layers
+        let report = self.check(order, platform, &assembled)?;
 
         let mut lower = Tree::default();
         let mut plans = Vec::new();
@@ -125,7 +135,17 @@ impl<'a> Levels<'a> {
             SCANNER_FILES.into_iter().filter(|path| assembled.whole.get(path).is_some()).map(str::to_owned).collect();
         let inventory = inventory::write(assembled.whole.iter(), self.store)?;
         let layers = layers.into_iter().map(|(layer, _)| layer).collect();
-        Ok(PlatformLayers { layers, reused, scanner_files, inventory })
+        Ok(PlatformLayers { layers, reused, scanner_files, inventory, report })
+    }
+
+    /// Checks the finished tree.
+    fn check(&self, order: &LockedImage<'_>, platform: Platform, image: &Assembled) -> Result<CheckReport, Error> {
+        let LockedImage { definition, lock } = *order;
+        let Assembled { levels, whole, packages } = image;
+        let subject = CheckSubject { definition, lock, platform, levels, whole, packages, contents: self.contents };
+        let report = check::check(subject)?;
+        refuse_errors(definition, platform, &report.findings)?;
+        Ok(report)
     }
 
     /// Writes layers, two at a time, and returns each with whether it existed before. One alone leaves processors idle
@@ -179,6 +199,19 @@ impl<'a> Levels<'a> {
         self.reporter.event(ProgressEvent::Finished { stage: ProgressStage::Compress, what: what.clone() });
         Ok((ImageLayer { blob, what, key: Some(key) }, false))
     }
+}
+
+/// Refuses an image with findings that stop it and that no recipe accepts.
+pub(super) fn refuse_errors(
+    definition: &ImageDefinition,
+    platform: Platform,
+    findings: &[CheckFinding],
+) -> Result<(), Error> {
+    let errors = acceptance::judge(findings, definition.levels_for(platform), clock::now()).errors;
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Findings { image: definition.image.clone(), platform, findings: errors })
 }
 
 /// Wraps the error of a layer with what was being built.

@@ -19,6 +19,8 @@ pub use crate::fetch::wanted;
 
 use crate::build::levels::Levels;
 use crate::build::levels::PlatformLayers;
+use crate::build::levels::refuse_errors;
+use crate::check::CheckFinding;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch;
@@ -63,6 +65,16 @@ pub enum Error {
         /// The layer's error.
         cause: Box<layer::Error>,
     },
+    /// The check of an image found what stops it.
+    #[error("cannot finish image `{image}` for {platform}: {}", listed(findings))]
+    Findings {
+        /// Image name.
+        image: String,
+        /// Platform that was being built.
+        platform: Platform,
+        /// What its check found and no recipe accepts.
+        findings: Vec<CheckFinding>,
+    },
     /// The configuration is not allowed.
     #[error(transparent)]
     Image(#[from] image::Error),
@@ -89,7 +101,7 @@ impl Explain for Error {
             Self::Fetch(error) => error.turn(),
             Self::Layer { cause, .. } => cause.turn(),
             Self::Image(error) => error.turn(),
-            Self::StaleLock { .. } => Turn::Input,
+            Self::StaleLock { .. } | Self::Findings { .. } => Turn::Input,
             Self::Store(error) => error.turn(),
             Self::Output(error) => error.turn(),
         }
@@ -101,6 +113,10 @@ impl Explain for Error {
             Self::Fetch(error) => error.hints(),
             Self::Layer { cause, .. } => cause.hints(),
             Self::Image(error) => error.hints(),
+            Self::Findings { .. } => vec![
+                "a finding can be accepted with a reason and an end, under `accept` of a recipe: see docs/checks.md"
+                    .to_owned(),
+            ],
             Self::StaleLock { image, .. } => vec![format!("lock again with `sockel lock {image}`")],
             Self::Store(error) => error.hints(),
             Self::Output(error) => error.hints(),
@@ -108,7 +124,7 @@ impl Explain for Error {
     }
 
     fn lists_reasons(&self) -> bool {
-        matches!(self, Self::Proof(_))
+        matches!(self, Self::Proof(_) | Self::Findings { .. })
     }
 
     fn asks_for_new_lock(&self) -> bool {
@@ -126,6 +142,12 @@ impl Explain for Error {
             _ => (),
         }
     }
+}
+
+/// Returns findings as a list for a message.
+fn listed(findings: &[CheckFinding]) -> String {
+    let lines: Vec<String> = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+    format!("its check found {} problem(s){}", findings.len(), lines.concat())
 }
 
 impl Error {
@@ -212,7 +234,10 @@ fn attempt(
     for (index, (order, key)) in orders.iter().zip(keys(orders, options)).enumerate() {
         match record::find(&key, options.layers, store) {
             // tags are no part of the key: the image may have been built for other ones
-            Some(built) => done.push(BuiltImage { tags: record::tags(order), ..built }),
+            Some(built) => {
+                judge_again(&built, order)?;
+                done.push(BuiltImage { tags: record::tags(order), ..built });
+            }
             None => {
                 done.push(BuiltImage::unfinished(key, order.definition));
                 todo.push((index, order, key));
@@ -246,6 +271,11 @@ fn attempt(
         }
         Ok(done)
     })
+}
+
+/// Judges the findings of an image that was built before: an acceptance may have run out since.
+fn judge_again(built: &BuiltImage, order: &LockedImage<'_>) -> Result<(), Error> {
+    built.platforms.iter().try_for_each(|image| refuse_errors(order.definition, image.platform, &image.findings))
 }
 
 /// Returns the locks of the images that are built, and of all their ancestors.
@@ -357,7 +387,7 @@ fn build_platform(
     levels: &Levels<'_>,
 ) -> Result<BuiltPlatform, Error> {
     let LockedImage { definition, lock } = order;
-    let PlatformLayers { layers, reused, scanner_files, inventory } = levels.layers(order, platform)?;
+    let PlatformLayers { layers, reused, scanner_files, inventory, report } = levels.layers(order, platform)?;
 
     let annotations = image::annotations(definition, sources);
     let parts = image::PlatformImageParts {
@@ -381,5 +411,7 @@ fn build_platform(
         packages: lock.packages(platform).count(),
         scanner_files,
         inventory,
+        findings: report.findings,
+        unused: report.unused,
     })
 }

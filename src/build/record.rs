@@ -3,6 +3,9 @@
 use crate::build::BuildOptions;
 use crate::build::Error;
 use crate::build::platforms;
+use crate::check;
+use crate::check::CheckFinding;
+use crate::check::UnusedRequest;
 use crate::image::ImageLayer;
 use crate::layer;
 use crate::lock::LockedImage;
@@ -58,6 +61,12 @@ pub struct BuiltPlatform {
     pub scanner_files: Vec<String>,
     /// Digest and size of the complete list of paths ([`crate::tree::inventory`]).
     pub inventory: (Digest, u64),
+    /// What its check found, before acceptances.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<CheckFinding>,
+    /// Requests of its recipes that had no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<UnusedRequest>,
 }
 
 /// Files and folders by which scanners recognise distribution and packages (Trivy `pkg/fanal/analyzer`, Syft
@@ -157,7 +166,8 @@ pub(super) fn key(order: &LockedImage<'_>, options: &BuildOptions, parent: Optio
     // the parent's name is written into the child's annotations, so it decides about the child's bytes
     let parent = parent.map(|(key, name)| format!("{key} {name}")).unwrap_or_default();
     let text = format!(
-        "image {DOCUMENT_FORMAT} {} {}\n{}\n{}\n{}\n{parent}\n{}",
+        "image {DOCUMENT_FORMAT} check {} {} {}\n{}\n{}\n{}\n{parent}\n{}",
+        check::VERSION,
         layer::fingerprint(),
         options.compression.fingerprint(),
         definition.image,

@@ -60,5 +60,5 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let built = context.answer(jobs::build::run(&request, &context.session(None)?))?;
 
     let outputs = built.outputs.iter().map(ToString::to_string).collect();
-    BuildAnswer::new(&built.images, outputs, context.printer.elapsed()).print(&context.printer)
+    BuildAnswer::new(&built, outputs, context.printer.elapsed()).print(&context.printer)
 }

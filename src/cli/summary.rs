@@ -2,16 +2,23 @@
 
 use crate::build::BuiltImage;
 use crate::build::BuiltPlatform;
+use crate::check::CheckFinding;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::duration;
 use crate::cli::table::size;
+use crate::jobs::build::BuildOutcome;
+use crate::jobs::findings::ImageFindings;
 use crate::values::Digest;
 use crate::values::Platform;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// Most findings that are shown to people.
+const MOST_WARNINGS: usize = 20;
 
 /// The result of a build.
 #[derive(Debug, Serialize)]
@@ -20,6 +27,10 @@ pub(crate) struct BuildAnswer {
     images: Vec<ImageSummary>,
     outputs: Vec<String>,
     milliseconds: u128,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<ImageFindings>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_effect: Vec<CheckFinding>,
 }
 
 /// One image.
@@ -61,7 +72,7 @@ struct LayerSummary {
 
 impl BuildAnswer {
     /// Sums up what was built.
-    pub(crate) fn new(built: &[BuiltImage], outputs: Vec<String>, time: Duration) -> Self {
+    pub(crate) fn new(outcome: &BuildOutcome, outputs: Vec<String>, time: Duration) -> Self {
         let image = |built: &BuiltImage| ImageSummary {
             image: built.image.clone(),
             version: built.version.clone(),
@@ -70,7 +81,35 @@ impl BuildAnswer {
             new: built.new,
             platforms: built.platforms.iter().map(platform).collect(),
         };
-        Self { images: built.iter().map(image).collect(), outputs, milliseconds: time.as_millis() }
+        let mut findings = outcome.findings.clone();
+        findings.retain(|image| !image.warnings.is_empty() || !image.accepted.is_empty());
+        Self {
+            images: outcome.images.iter().map(image).collect(),
+            outputs,
+            milliseconds: time.as_millis(),
+            findings,
+            without_effect: outcome.without_effect.clone(),
+        }
+    }
+
+    /// Returns every warning once, with the first image that has it: children inherit those of their parents.
+    fn warnings(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        let mut warnings = Vec::new();
+        for image in &self.findings {
+            for finding in image.warnings.iter().filter(|finding| seen.insert(*finding)) {
+                warnings.push(format!("{} ({}): {finding}", image.image, image.platform));
+            }
+        }
+
+        // a person reads some lines; programs and `show` have all
+        let hidden = warnings.len().saturating_sub(MOST_WARNINGS);
+        warnings.truncate(MOST_WARNINGS);
+        if hidden > 0 {
+            warnings.push(format!("{hidden} more findings: see `sockel show IMAGE --findings`"));
+        }
+        warnings.extend(self.without_effect.iter().map(ToString::to_string));
+        warnings
     }
 
     /// Prints it in the form asked for.
@@ -79,6 +118,7 @@ impl BuildAnswer {
             return Ok(printer.json(self)?);
         }
         printer.data(&self.table().render(printer.width()))?;
+        self.warnings().iter().for_each(|warning| printer.warn(warning));
         printer.notes(&self.closing());
         Ok(())
     }
@@ -177,6 +217,8 @@ mod tests {
             ],
             outputs: vec!["oci:out".to_owned()],
             milliseconds: 12_345,
+            findings: Vec::new(),
+            without_effect: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::gate::Finding;
 use crate::gate::Severity;
 use crate::values::Epoch;
+use crate::values::WaiverTerms;
 use serde::Serialize;
 
 /// Scanners update their database several times a day; two days bridge a weekend's maintenance.
@@ -36,10 +37,9 @@ pub struct Exemption {
     /// Only in this package; in any when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
-    /// Why, for the next person.
-    pub reason: String,
-    /// The moment from which it no longer holds.
-    pub expires: Epoch,
+    /// Why, who agreed, until when.
+    #[serde(flatten)]
+    pub terms: WaiverTerms,
 }
 
 /// What is wrong with a policy.
@@ -95,7 +95,7 @@ impl GatePolicy {
             if !is_identifier(name) {
                 problems.push(PolicyProblem::Identifier(name.clone()));
             }
-            if exemption.reason.trim().is_empty() {
+            if exemption.terms.reason.trim().is_empty() {
                 problems.push(PolicyProblem::Reason(name.clone()));
             }
 
@@ -122,7 +122,7 @@ impl Exemption {
 
     /// Tells whether it no longer holds.
     pub(crate) fn is_expired(&self, now: Epoch) -> bool {
-        now >= self.expires
+        self.terms.is_expired(now)
     }
 }
 
@@ -147,8 +147,7 @@ mod tests {
         let exemption = |vulnerability: &str, reason: &str| Exemption {
             vulnerability: vulnerability.to_owned(),
             package: None,
-            reason: reason.to_owned(),
-            expires: Epoch(0),
+            terms: WaiverTerms { reason: reason.to_owned(), agreed_by: None, expires: Epoch(0) },
         };
         let mut policy = GatePolicy { severity: Severity::Unknown, ..GatePolicy::usual() };
         policy.exemptions = vec![

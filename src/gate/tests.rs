@@ -1,6 +1,7 @@
 //! Reports, facts and policies in tables, and what the gate says.
 
 use super::*;
+use crate::values::WaiverTerms;
 use proptest::prelude::*;
 
 const NOW: Epoch = Epoch(1_795_000_000);
@@ -61,8 +62,7 @@ fn exemption(vulnerability: &str, package: Option<&str>, expires: i64) -> Exempt
     Exemption {
         vulnerability: vulnerability.to_owned(),
         package: package.map(str::to_owned),
-        reason: "not reachable".to_owned(),
-        expires: Epoch(expires),
+        terms: WaiverTerms { reason: "not reachable".to_owned(), agreed_by: None, expires: Epoch(expires) },
     }
 }
 

@@ -7,10 +7,13 @@ use crate::build::LayerLocation;
 use crate::build::output;
 use crate::build::output::Output;
 use crate::bundle::BundleLocation;
+use crate::check::CheckFinding;
 use crate::fault::Explain;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::bundle;
+use crate::jobs::findings;
+use crate::jobs::findings::ImageFindings;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Relock;
 use crate::jobs::workspace::Workspace;
@@ -75,6 +78,10 @@ pub struct BuildOutcome {
     pub images: Vec<BuiltImage>,
     /// Where they were written.
     pub outputs: Vec<Output>,
+    /// What their checks say.
+    pub findings: Vec<ImageFindings>,
+    /// Lines of recipes that have no effect in any image, and do not stop a build.
+    pub without_effect: Vec<CheckFinding>,
 }
 
 /// Builds images and writes them.
@@ -120,10 +127,18 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
         built => built.map_err(|error| workspace.explained(error, &definitions, &locks))?,
     };
 
+    // only a change of recipes or locks can make a line useless, and looking at all images costs time
+    let is_worth_looking = request.images.is_empty() || built.iter().any(|image| image.new);
+    let without_effect = match is_worth_looking {
+        true => findings::refuse(findings::without_effect(&workspace, &building.options, building.equipment.store)?)?,
+        false => Vec::new(),
+    };
+
     for output in &outputs {
         building.write(output, &built, &locks)?;
     }
-    Ok(BuildOutcome { images: built, outputs })
+    let findings = ImageFindings::of_all(&definitions, &built);
+    Ok(BuildOutcome { images: built, outputs, findings, without_effect })
 }
 
 /// Returns where to write. A checkout must not choose another folder by a link named `out`.

@@ -20,6 +20,7 @@ pub mod build;
 pub mod bundle;
 pub mod cache;
 pub mod diff;
+pub mod findings;
 pub mod lock;
 pub mod plan;
 pub mod publish;

@@ -7,6 +7,7 @@ use crate::build::record;
 use crate::image::ImageLayer;
 use crate::jobs::Error;
 use crate::jobs::Session;
+use crate::jobs::findings::ImageFindings;
 use crate::jobs::target::PublishTarget;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::locked_images;
@@ -35,6 +36,8 @@ pub struct ShowRequest {
     pub layers: bool,
     /// Look for this many of the largest files.
     pub largest: Option<usize>,
+    /// Look for what its check found.
+    pub findings: bool,
 }
 
 /// What an image consists of.
@@ -52,6 +55,8 @@ pub struct ShowOutcome {
     pub path: Option<InventoryEntry>,
     /// The largest files, where they were asked for.
     pub largest: Option<Vec<InventoryEntry>>,
+    /// What its check found, where it was asked for.
+    pub findings: Option<ImageFindings>,
 }
 
 /// Looks an image up. Layers and files come from the store, so the image has to be built first.
@@ -75,8 +80,9 @@ pub fn run(request: &ShowRequest, session: &Session) -> Result<ShowOutcome, Erro
         layers: None,
         path: None,
         largest: None,
+        findings: None,
     };
-    if request.layers || request.path.is_some() || request.largest.is_some() {
+    if request.layers || request.path.is_some() || request.largest.is_some() || request.findings {
         let built = built(&orders, order, platform, session)?;
         if let Some(path) = &request.path {
             outcome.path = Some(find(path, &built, session.store()?)?);
@@ -84,6 +90,7 @@ pub fn run(request: &ShowRequest, session: &Session) -> Result<ShowOutcome, Erro
         if let Some(number) = request.largest {
             outcome.largest = Some(largest(number, &built, session.store()?)?);
         }
+        outcome.findings = request.findings.then(|| ImageFindings::of(order.definition, &built));
         outcome.layers = request.layers.then_some(built.layers);
     }
     Ok(outcome)

@@ -25,8 +25,8 @@ impl PathExclusions {
     /// [`Error::Pattern`] for one that is no glob.
     pub(super) fn new(levels: &[LevelDefinition]) -> Result<Self, Error> {
         Ok(Self {
-            excluded: set(levels.iter().flat_map(|level| level.exclude_paths.keys()))?,
-            included: set(levels.iter().flat_map(|level| &level.include_paths))?,
+            excluded: pattern_set(levels.iter().flat_map(|level| level.exclude_paths.keys()).map(String::as_str))?,
+            included: pattern_set(levels.iter().flat_map(|level| &level.include_paths).map(String::as_str))?,
         })
     }
 
@@ -62,7 +62,11 @@ impl PathExclusions {
     }
 }
 
-fn set<'a>(patterns: impl Iterator<Item = &'a String>) -> Result<GlobSet, Error> {
+/// Compiles patterns of recipes; a match tells the index of each.
+///
+/// # Errors
+/// [`Error::Pattern`] for one that is no glob.
+pub fn pattern_set<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<GlobSet, Error> {
     let mut builder = GlobSetBuilder::new();
     for pattern in patterns {
         builder.add(glob(pattern).map_err(|error| Error::Pattern(error.to_string()))?);

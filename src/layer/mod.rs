@@ -9,9 +9,11 @@
 mod ahead;
 pub mod chunk;
 pub mod dpkg;
-mod exclude;
+pub mod elf;
+pub mod exclude;
 pub mod generate;
 pub mod level;
+pub mod loader;
 pub mod split;
 pub mod unpack;
 pub mod unpacking;

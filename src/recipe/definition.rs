@@ -2,6 +2,7 @@
 
 use crate::values::Digest;
 use crate::values::Platform;
+use crate::values::WaiverTerms;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -123,6 +124,79 @@ pub struct LevelDefinition {
     pub layers: usize,
     /// Run-time configuration that this level adds.
     pub config: RuntimeConfig,
+    /// Findings of checks that the level accepts. They change no byte of an image, so no lock depends on them.
+    #[serde(skip)]
+    pub accept: Vec<AcceptedFinding>,
+    /// What the recipe asks for that may have no effect, as it is written.
+    #[serde(skip)]
+    pub requests: Vec<RecipeRequest>,
+}
+
+/// A finding of a check that a recipe accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AcceptedFinding {
+    /// Name of the finding.
+    pub finding: String,
+    /// The very path at which it is accepted.
+    pub path: String,
+    /// Why, who agreed, until when.
+    #[serde(flatten)]
+    pub terms: WaiverTerms,
+}
+
+impl AcceptedFinding {
+    /// Returns finding and path as one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{} {}", self.finding, self.path)
+    }
+}
+
+/// A line of a recipe that asks for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipeRequest {
+    /// Where it stands.
+    pub section: RequestSection,
+    /// Its text with parameters filled in.
+    pub filled: String,
+    /// Its text as written.
+    pub written: String,
+    /// File and line, `recipes/java.yaml:12`.
+    pub place: String,
+}
+
+/// A section of a recipe whose lines may have no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestSection {
+    /// `exclude.packages`
+    ExcludedPackages,
+    /// `exclude.paths`
+    ExcludedPaths,
+    /// `include-paths`
+    IncludedPaths,
+    /// `replaces`
+    Replaces,
+    /// `directories`
+    Directories,
+    /// `accept`
+    Accept,
+}
+
+impl RequestSection {
+    /// Returns the key in a recipe.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ExcludedPackages => "exclude.packages",
+            Self::ExcludedPaths => "exclude.paths",
+            Self::IncludedPaths => "include-paths",
+            Self::Replaces => "replaces",
+            Self::Directories => "directories",
+            Self::Accept => "accept",
+        }
+    }
 }
 
 /// Mode and numeric owner of a path.

@@ -13,6 +13,7 @@ use crate::recipe::UserAccount;
 use crate::recipe::files::RecipeFiles;
 use crate::recipe::parse::YamlKey;
 use crate::recipe::parse::YamlNode;
+use crate::recipe::request::accepted;
 use crate::recipe::scalar::duration;
 use crate::recipe::scalar::fingerprint;
 use crate::recipe::scalar::identifier;
@@ -69,6 +70,8 @@ impl LevelReader<'_> {
             // What is neither set nor valid gets the default; validation has reported the latter.
             layers: recipe.get("layers").and_then(|node| node.text().parse().ok()).unwrap_or(DEFAULT_LAYERS),
             config: recipe.get("config").map(config).unwrap_or_default(),
+            accept: recipe.items_of("accept").iter().filter_map(accepted).collect(),
+            requests: Vec::new(),
         }
     }
 

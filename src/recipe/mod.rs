@@ -24,6 +24,7 @@ pub(crate) mod parse;
 mod plan;
 mod project;
 mod reference;
+pub(crate) mod request;
 pub(crate) mod scalar;
 pub(crate) mod schema;
 pub(crate) mod source;

@@ -25,6 +25,7 @@ use crate::recipe::parse::parse;
 use crate::recipe::plan::PlannedImage;
 use crate::recipe::plan::check_recipes;
 use crate::recipe::plan::plan;
+use crate::recipe::request::requests;
 use crate::recipe::scalar::ScalarKind;
 use crate::recipe::schema::BASE_IMAGE;
 use crate::recipe::schema::RECIPE;
@@ -290,7 +291,8 @@ impl ImageFiller<'_> {
 
             let mut reader =
                 LevelReader { source, files: self.files, inputs: &mut self.inputs, problems: self.problems };
-            levels.push(reader.level(&recipe));
+            let requests = requests(source, root, &recipe);
+            levels.push(LevelDefinition { requests, ..reader.level(&recipe) });
             // Only the root recipe has archives, and they are the same for all platforms.
             if levels.len() == 1 && self.archives.is_empty() {
                 self.archives = reader.archives(&recipe);

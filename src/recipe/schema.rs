@@ -145,6 +145,18 @@ pub(crate) static RECIPE: RecordSchema = RecordSchema {
             Map(S::Parameter, &Map(S::Value, &ValueShape::Record(&ADDITION))),
             "What is added only where a parameter has a certain value: `when: { fonts: { \"true\": { packages: [ … ] } } }`.",
         ),
+        optional("accept", Records(&ACCEPTED), "Findings of checks that stay, in this image and those above it."),
+    ],
+};
+
+static ACCEPTED: RecordSchema = RecordSchema {
+    what: "an acceptance",
+    fields: &[
+        required("finding", One(S::Name), "Name of the finding, such as `library-missing`."),
+        required("path", REASON, "The very path at which it is accepted, as the finding shows it."),
+        required("reason", REASON, "Why it is accepted."),
+        required("agreed-by", REASON, "Who agreed."),
+        required("expires", One(S::Day), "Last day on which it holds."),
     ],
 };
 
@@ -421,6 +433,7 @@ static EXEMPTION: RecordSchema = RecordSchema {
         required("vulnerability", One(S::Vulnerability), "Identifier, such as CVE-2026-1234."),
         optional("package", One(S::Package), "Only in this package."),
         required("reason", REASON, "Why it is accepted."),
+        optional("agreed-by", REASON, "Who agreed."),
         required("expires", One(S::Day), "Last day on which it holds."),
     ],
 };

@@ -10,6 +10,7 @@ use crate::recipe::level::text;
 use crate::recipe::parse::YamlNode;
 use crate::recipe::scalar::day;
 use crate::settings::is_true;
+use crate::values::WaiverTerms;
 use std::time::Duration;
 
 /// Reads the gate's policy. A missing key means the strict choice.
@@ -45,7 +46,10 @@ fn exemption(node: &YamlNode) -> Option<Exemption> {
     Some(Exemption {
         vulnerability: text(node.get("vulnerability")),
         package: maybe(node.get("package")),
-        reason: text(node.get("reason")),
-        expires: day(node.get("expires")?.text())?.end_of_day(),
+        terms: WaiverTerms {
+            reason: text(node.get("reason")),
+            agreed_by: maybe(node.get("agreed-by")),
+            expires: day(node.get("expires")?.text())?.end_of_day(),
+        },
     })
 }

@@ -379,7 +379,7 @@ announce: [ { url: \"https://hooks.example/x\", secret: hook } ]
         assert_eq!(file.credentials.as_deref(), Some(Path::new("/run/secrets/robot.json")));
         assert_eq!(file.ca_file.as_deref(), Some(Path::new("base-images/ca.pem")));
         assert_eq!((file.parallel, file.chunk), (Some(4), Some(64 << 20)));
-        assert_eq!(file.gate.exemptions[0].expires.to_string(), "2027-01-01T00:00:00Z");
+        assert_eq!(file.gate.exemptions[0].terms.expires.to_string(), "2027-01-01T00:00:00Z");
         assert_eq!((file.setup.staging_storage, file.setup.robot_days), (Some(50 << 30), Some(90)));
         assert_eq!(file.advisories, ["base-images/osv/all.zip", "https://osv.example/all.zip"]);
         let (url, secret) = ("https://hooks.example/x".to_owned(), "base-images/hook".into());

@@ -10,6 +10,7 @@ mod digest;
 mod epoch;
 mod platform;
 mod secret;
+mod waiver;
 
 pub use digest::Digest;
 pub use digest::DigestHasher;
@@ -23,3 +24,4 @@ pub use platform::UnknownPlatform;
 pub use secret::Login;
 pub use secret::Secret;
 pub use secret::cover;
+pub use waiver::WaiverTerms;

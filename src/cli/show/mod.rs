@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Show the N largest files
     #[arg(long, value_name = "N")]
     largest: Option<usize>,
+    /// Show what the check of the image found, and what recipes accept
+    #[arg(long)]
+    findings: bool,
 }
 
 /// Runs the command.
@@ -45,6 +48,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), Failure> {
         path: args.path,
         layers: args.layers,
         largest: args.largest,
+        findings: args.findings,
     };
     let outcome = context.answer(jobs::show::run(&request, &context.session(None)?))?;
     print(&ShowAnswer::new(&outcome, args.packages), context)

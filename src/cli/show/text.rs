@@ -8,6 +8,8 @@ use crate::cli::table::Column;
 use crate::cli::table::Table;
 use crate::cli::table::size;
 use crate::image::ImageLayer;
+use crate::jobs::findings::AcceptedFindingAnswer;
+use crate::jobs::findings::ImageFindings;
 use crate::jobs::show::ShowOutcome;
 use crate::lock::LockedImage;
 use crate::lock::file::LockedPackage;
@@ -15,6 +17,7 @@ use crate::tree::inventory::InventoryEntry;
 use crate::tree::inventory::InventoryKind;
 use crate::values::Epoch;
 use crate::values::Platform;
+use crate::values::WaiverTerms;
 use crate::values::shown::shown;
 use serde::Serialize;
 
@@ -40,6 +43,8 @@ pub(super) struct ShowAnswer<'a> {
     path: Option<&'a InventoryEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     largest: Option<&'a [InventoryEntry]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<&'a ImageFindings>,
 }
 
 /// What one recipe level adds.
@@ -54,7 +59,7 @@ struct LevelAnswer<'a> {
 impl<'a> ShowAnswer<'a> {
     /// Answers with what the job found.
     pub(super) fn new(outcome: &'a ShowOutcome, packages: bool) -> Self {
-        let ShowOutcome { definition, lock, platform, layers, path, largest } = outcome;
+        let ShowOutcome { definition, lock, platform, layers, path, largest, findings } = outcome;
         let (order, platform) = (LockedImage { definition, lock }, *platform);
         let levels = lock.levels.iter().map(|level| {
             let packages = level.packages.get(&platform).map_or(&[][..], Vec::as_slice);
@@ -76,6 +81,7 @@ impl<'a> ShowAnswer<'a> {
             layers: layers.as_deref(),
             path: path.as_ref(),
             largest: largest.as_deref(),
+            findings: findings.as_ref(),
         }
     }
 }
@@ -90,6 +96,9 @@ pub(super) fn print(answer: &ShowAnswer<'_>, context: &Context) -> Result<(), Fa
         return path(entry, printer);
     }
     head(answer, printer)?;
+    if let Some(found) = answer.findings {
+        findings(found, printer)?;
+    }
     let mut tables = Vec::new();
     tables.extend(answer.packages.as_deref().map(packages));
     tables.extend(answer.layers.map(layers));
@@ -151,6 +160,24 @@ fn layers(layers: &[ImageLayer]) -> Table {
         table.row([blob.digest.to_string(), size(blob.size), size(blob.uncompressed), what.clone()]);
     }
     table
+}
+
+fn findings(found: &ImageFindings, printer: &Printer) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    for finding in &found.warnings {
+        lines.push(shown(&finding.to_string()));
+    }
+    for AcceptedFindingAnswer { finding, acceptance } in &found.accepted {
+        let WaiverTerms { reason, agreed_by, expires } = &acceptance.terms;
+        let agreed_by = agreed_by.as_ref().map(|name| format!(", agreed by {name}")).unwrap_or_default();
+        let terms = format!("accepted until {expires}{agreed_by}: {reason}");
+        lines.push(shown(&format!("{}: `{}`: {}", finding.finding, finding.path, finding.cause)));
+        lines.push(format!("  {}", shown(&terms)));
+    }
+    if lines.is_empty() {
+        lines.push("the check of this image found nothing".to_owned());
+    }
+    Ok(printer.data(&format!("\n{}\n", lines.join("\n")))?)
 }
 
 fn largest(entries: &[InventoryEntry]) -> Table {

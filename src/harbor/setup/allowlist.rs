@@ -41,7 +41,7 @@ impl AllowlistEntries {
         for exemption in exemptions.iter().filter(|exemption| !exemption.is_expired(now)) {
             entries.names.insert(exemption.vulnerability.clone());
             // the earliest end: an exemption must not last longer in Harbor than at the gate
-            let earliest = entries.expires.unwrap_or(i64::MAX).min(exemption.expires.0);
+            let earliest = entries.expires.unwrap_or(i64::MAX).min(exemption.terms.expires.0);
             entries.expires = Some(earliest);
         }
         entries
@@ -92,14 +92,14 @@ impl SetupRun<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::WaiverTerms;
 
     #[test]
     fn ends_with_the_first() {
         let exemption = |vulnerability: &str, expires: i64| Exemption {
             vulnerability: vulnerability.to_owned(),
             package: Some("a".to_owned()),
-            reason: "x".to_owned(),
-            expires: Epoch(expires),
+            terms: WaiverTerms { reason: "x".to_owned(), agreed_by: None, expires: Epoch(expires) },
         };
         let list = [exemption("CVE-1-1", 30), exemption("CVE-1-2", 20), exemption("CVE-1-3", 10)];
         let entries = AllowlistEntries::of(&list, Epoch(10));

@@ -2,7 +2,6 @@
 
 mod accounts;
 mod certificates;
-pub mod elf;
 mod error;
 mod filesystem;
 mod ld_so_cache;

@@ -23,6 +23,7 @@ use sockel::harbor::setup::Webhook;
 use sockel::sys::fs;
 use sockel::values::Epoch;
 use sockel::values::Secret;
+use sockel::values::WaiverTerms;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -31,8 +32,7 @@ fn wanted(keep: &Path) -> HarborSetup {
     let exemption = Exemption {
         vulnerability: "CVE-2026-1".to_owned(),
         package: None,
-        reason: "x".to_owned(),
-        expires: Epoch(4_000_000_000),
+        terms: WaiverTerms { reason: "x".to_owned(), agreed_by: None, expires: Epoch(4_000_000_000) },
     };
     HarborSetup {
         staging: project("base-staging"),

@@ -4,11 +4,12 @@
 //! the extension block of glibc 2.33). Libraries below `glibc-hwcaps` are left out, so that the baseline variant is
 //! found on every processor; so are missing soname links, which ldconfig would make.
 
+use crate::layer::elf;
 use crate::layer::generate::Error;
 use crate::layer::generate::MergedView;
-use crate::layer::generate::elf;
 use crate::layer::generate::file;
 use crate::layer::generate::named;
+use crate::layer::loader;
 use crate::recipe::LevelDefinition;
 use crate::tree::EntryKind;
 use crate::tree::TreeEntry;
@@ -33,7 +34,7 @@ pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     let mut seen = BTreeSet::new();
     let mut found: Vec<(String, String)> = Vec::new();
     for folder in folders(scene)? {
-        let Some(real) = real_folder(scene, &folder) else { continue };
+        let Some(real) = loader::real_folder(&folder, &scene.merged) else { continue };
         // `/lib` and `/usr/lib` are one folder, and the first name is the one that ldconfig shows
         if seen.insert(real.clone()) {
             let sonames = libraries(scene, &real)?;
@@ -46,44 +47,12 @@ pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
     Ok(vec![file(NAME, "etc/ld.so.cache", write(&found, scene.input.architecture), 0o644)])
 }
 
-/// Folders in searching order: those of ld.so.conf(5), then the loader's own on Debian.
+/// Folders in searching order: those of ld.so.conf(5), then the loader's own.
 fn folders(scene: &MergedView<'_>) -> Result<Vec<String>, Error> {
-    let mut lines = Vec::new();
-    for line in read_lines(scene, "etc/ld.so.conf")? {
-        match line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
-            // Debian's only include; one level is enough
-            Some(pattern) if pattern.trim().trim_start_matches('/') == "etc/ld.so.conf.d/*.conf" => {
-                for entry in scene.merged.below("etc/ld.so.conf.d").filter(|entry| entry.path.ends_with(".conf")) {
-                    lines.extend(read_lines(scene, &entry.path)?);
-                }
-            }
-            Some(_) => {}
-            None => lines.push(line),
-        }
-    }
-
-    // ldconfig passes over relative paths, too
-    let configured = lines.iter().filter_map(|line| line.strip_prefix('/'));
-    let mut folders: Vec<String> = configured.map(|line| line.trim_end_matches('/').to_owned()).collect();
-    let triplet = scene.input.architecture.triplet();
-    folders.extend([format!("lib/{triplet}"), format!("usr/lib/{triplet}"), "lib".to_owned(), "usr/lib".to_owned()]);
+    let configured = loader::configured(&scene.merged, scene.input.contents);
+    let mut folders = configured.map_err(|cause| Error::Read { path: "etc/ld.so.conf".to_owned(), cause })?;
+    folders.extend(loader::standard(scene.input.architecture));
     Ok(folders)
-}
-
-/// Lines without comments and blanks.
-fn read_lines(scene: &MergedView<'_>, path: &str) -> Result<Vec<String>, Error> {
-    let bytes = scene.read(path)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
-    Ok(lines.filter(|line| !line.is_empty()).collect())
-}
-
-/// Returns where a folder really is. The link `/lib` may be made by generator `filesystem` in this very run.
-fn real_folder(scene: &MergedView<'_>, folder: &str) -> Option<String> {
-    [folder.to_owned(), format!("usr/{folder}")].into_iter().find_map(|path| {
-        let resolved = scene.merged.resolve(&path).map(|entry| entry.path.clone());
-        resolved.or_else(|| scene.merged.below(&path).next().map(|_| path))
-    })
 }
 
 /// Returns the names under which libraries of one folder can be found, as ldconfig's `search_dir` does.
@@ -100,7 +69,7 @@ fn libraries(scene: &MergedView<'_>, folder: &str) -> Result<BTreeSet<String>, E
         let Some(content) = scene.merged.resolve(&entry.path).and_then(TreeEntry::content) else { continue };
         let library = elf::read(content, scene.input.contents, scene.input.architecture);
         let library = library.map_err(|cause| Error::Read { path: entry.path.clone(), cause })?;
-        let Some(library) = library else { continue };
+        let Some(library) = library.filter(|library| library.is_dynamic && library.is_shared) else { continue };
 
         let soname = library.soname.unwrap_or_else(|| name.to_owned());
         // `libx.so -> libx.so.1` is for the linker, and cached under its own name
