@@ -83,3 +83,15 @@ pub(super) fn matches(
     first.is_some_and(|first| first.recipe == level.recipe)
         && level.accept.iter().filter(is_same).any(|accepted| findings.iter().any(|finding| covers(accepted, finding)))
 }
+
+/// Tells whether a level accepts that one of its own lines has no effect.
+pub(super) fn covers_request(level: &LevelDefinition, finding: &CheckFinding, now: Epoch) -> bool {
+    let mut valid = level.accept.iter().filter(|accepted| !accepted.terms.is_expired(now));
+    valid.any(|accepted| is_for_request(&accepted.text(), level, finding))
+}
+
+/// Tells whether the acceptance that is written as `filled` is for this line of the same recipe.
+pub(super) fn is_for_request(filled: &str, level: &LevelDefinition, finding: &CheckFinding) -> bool {
+    let is_own = matches!(&finding.origin, Some(EntryOrigin::Recipe(recipe)) if *recipe == level.recipe);
+    is_own && filled == format!("{} {}", finding.finding, finding.path)
+}

@@ -17,13 +17,14 @@ use crate::recipe::RequestSection;
 use crate::tree::EntryKind;
 use crate::tree::EntryOrigin;
 use crate::tree::TreeEntry;
+use crate::values::Epoch;
 use crate::values::Platform;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-const REQUEST: CheckKind =
+pub(super) const REQUEST: CheckKind =
     error("request-without-effect", "A line of a recipe changes nothing in any image that uses the recipe.");
 
 pub(super) const KINDS: &[&CheckKind] = &[&REQUEST];
@@ -156,7 +157,7 @@ pub struct ImageRequests<'a> {
 /// Returns a finding for every request that has no effect in any image of the project. A recipe is judged only if all
 /// images that use it are known.
 #[must_use]
-pub fn in_vain(images: &[ImageRequests<'_>]) -> Vec<CheckFinding> {
+pub fn in_vain(images: &[ImageRequests<'_>], now: Epoch) -> Vec<CheckFinding> {
     let mut uses: BTreeMap<UnusedRequest, RequestUse<'_>> = BTreeMap::new();
     for image in images {
         for (platform, levels) in &image.definition.levels {
@@ -166,11 +167,32 @@ pub fn in_vain(images: &[ImageRequests<'_>]) -> Vec<CheckFinding> {
             }
         }
     }
-
     uses.retain(|_, request| !request.is_used);
-    let mut findings: Vec<CheckFinding> = uses.iter().map(|(request, found)| found.finding(request)).collect();
+
+    let (acceptances, requests): (Vec<_>, Vec<_>) =
+        uses.into_iter().partition(|(request, _)| request.section == RequestSection::Accept);
+    let mut findings: Vec<CheckFinding> = requests.iter().map(|(request, found)| found.finding(request)).collect();
+
+    // a line may be for values of parameters that no image of the project has: then its recipe accepts the finding
+    let levels: Vec<&LevelDefinition> =
+        images.iter().flat_map(|image| image.definition.levels.values()).flatten().collect();
+    let useless = acceptances.iter().filter(|(request, _)| !accepts_request(request, &findings, &levels));
+    let useless: Vec<CheckFinding> = useless.map(|(request, found)| found.finding(request)).collect();
+    findings.retain(|finding| !levels.iter().any(|level| acceptance::covers_request(level, finding, now)));
+    findings.extend(useless);
     findings.sort();
     findings
+}
+
+/// Tells whether an acceptance is for a request without effect, which is no finding of an image.
+fn accepts_request(acceptance: &UnusedRequest, findings: &[CheckFinding], levels: &[&LevelDefinition]) -> bool {
+    let mut levels = levels.iter().filter(|level| level.recipe == acceptance.recipe);
+    levels.any(|level| {
+        let mut written =
+            level.requests.iter().filter(|request| UnusedRequest::new(&level.recipe, request) == *acceptance);
+        written
+            .any(|request| findings.iter().any(|finding| acceptance::is_for_request(&request.filled, level, finding)))
+    })
 }
 
 /// What all images together say about a request.
@@ -207,19 +229,23 @@ fn note_uses<'a>(
 impl RequestUse<'_> {
     fn finding(&self, request: &UnusedRequest) -> CheckFinding {
         let kind = if request.section == RequestSection::Accept { &acceptance::UNMATCHED } else { &REQUEST };
-        let images: Vec<&str> = self.images.iter().copied().collect();
         CheckFinding {
-            path: self.place.to_owned(),
+            path: format!("{}: {}", request.section.key(), request.written),
             finding: kind.name.to_owned(),
             severity: kind.severity,
             origin: Some(EntryOrigin::Recipe(request.recipe.clone())),
-            cause: format!(
-                "`{}` under `{}` has no effect in any image that uses the recipe ({})",
-                request.written,
-                request.section.key(),
-                images.join(", ")
-            ),
+            cause: format!("{} changes nothing in {}", self.place, self.images()),
             remedy: "remove or correct the line".to_owned(),
+        }
+    }
+
+    /// Names the images that use the recipe.
+    fn images(&self) -> String {
+        const SHOWN: usize = 4;
+        let shown: Vec<&str> = self.images.iter().copied().take(SHOWN).collect();
+        match self.images.len().checked_sub(SHOWN) {
+            None | Some(0) => shown.join(", "),
+            Some(more) => format!("{} and {more} more images", shown.join(", ")),
         }
     }
 }

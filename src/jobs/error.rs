@@ -120,7 +120,7 @@ fn names(stale: &BTreeMap<String, Vec<String>>) -> String {
 }
 
 fn listed(findings: &[CheckFinding]) -> String {
-    findings.iter().map(|finding| format!("\n  {}: {}; {}", finding.path, finding.cause, finding.remedy)).collect()
+    findings.iter().map(|finding| format!("\n  {finding}")).collect()
 }
 
 impl Error {

@@ -102,7 +102,7 @@ pub(crate) fn without_effect(
     }
 
     let image = |definition| ImageRequests { definition, built: known.get(definition.image.as_str()) };
-    Ok(requests::in_vain(&definitions.iter().map(image).collect::<Vec<_>>()))
+    Ok(requests::in_vain(&definitions.iter().map(image).collect::<Vec<_>>(), clock::now()))
 }
 
 fn report(built: BuiltPlatform) -> (Platform, CheckReport) {
