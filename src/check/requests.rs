@@ -58,6 +58,7 @@ pub(super) fn unused(image: &ImageView<'_>) -> Vec<UnusedRequest> {
                 RequestSection::IncludedPaths => paths.including.contains(&(number, request.filled.as_str())),
                 RequestSection::Replaces => replaces(&request.filled, number, image),
                 RequestSection::Directories => changes_folder(&request.filled, number, image),
+                RequestSection::Diversions => diverts(&request.filled, level, image),
                 // judged with the findings, which may be those of an earlier build
                 RequestSection::Accept => true,
             };
@@ -84,6 +85,13 @@ fn replaces(path: &str, number: usize, image: &ImageView<'_>) -> bool {
     let is_of_package = packages.flat_map(|package| &package.entries).any(|entry| entry.path == path);
     let own = image.subject.levels.get(number).and_then(|tree| tree.get(path));
     is_below || is_of_package || own.is_some_and(|entry| matches!(entry.origin, EntryOrigin::Generator(_)))
+}
+
+/// Tells whether a package brings a diverted path that it does not divert itself.
+fn diverts(path: &str, level: &LevelDefinition, image: &ImageView<'_>) -> bool {
+    let by = level.diversions.get(path).map(|diversion| diversion.by.as_str());
+    let mut packages = image.subject.packages.iter().flatten().filter(|(name, _)| Some(name.as_str()) != by);
+    packages.any(|(_, package)| package.entries.iter().any(|entry| entry.path == path.trim_start_matches('/')))
 }
 
 /// Tells whether a folder would be another one without the recipe.

@@ -91,7 +91,7 @@ pub struct BuildOutcome {
 pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Error> {
     let outputs = outputs(request)?;
     let workspace = Workspace::open(session)?;
-    let definitions = workspace.definitions(&request.images)?;
+    let definitions = with_platforms(workspace.definitions(&request.images)?, request)?;
     check_archives(request, &outputs, &definitions)?;
     let mut locks = locks(request, &workspace, &definitions)?;
 
@@ -148,6 +148,25 @@ fn outputs(request: &BuildRequest) -> Result<Vec<Output>, Error> {
     }
     output::check_unnamed(Path::new(USUAL_OUTPUT))?;
     Ok(vec![Output::Layout(USUAL_OUTPUT.into())])
+}
+
+/// Leaves out the images that have none of the platforms asked for.
+///
+/// # Errors
+/// When an image that was named is left out, or none stays.
+fn with_platforms(definitions: Vec<ImageDefinition>, request: &BuildRequest) -> Result<Vec<ImageDefinition>, Error> {
+    let has = |definition: &ImageDefinition| {
+        let mut wanted = request.platforms.iter();
+        request.platforms.is_empty() || wanted.any(|platform| definition.platforms.contains(platform))
+    };
+    let (kept, left): (Vec<ImageDefinition>, Vec<ImageDefinition>) = definitions.into_iter().partition(has);
+    let refused = left.iter().find(|definition| kept.is_empty() || request.images.contains(&definition.image));
+    let Some(definition) = refused else { return Ok(kept) };
+
+    let words = |platforms: &[Platform]| platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let message =
+        format!("cannot build `{}` for {}: it has no such platform", definition.image, words(&request.platforms));
+    Err(Error::input(message).hint(format!("`{}` is for {}", definition.image, words(&definition.platforms))))
 }
 
 /// Refuses to write several images into an archive, which holds one.

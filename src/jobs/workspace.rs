@@ -57,6 +57,7 @@ impl<'a> Workspace<'a> {
         for warning in project.warnings() {
             session.reporter().event(ProgressEvent::Problem(warning));
         }
+        check_mirrors(session, &project)?;
         Ok(Self { session, project, ledger: OnceCell::new() })
     }
 
@@ -75,6 +76,11 @@ impl<'a> Workspace<'a> {
             let known: BTreeSet<&String> = definitions.iter().map(|definition| &definition.image).collect();
             let parents = definitions.iter().filter_map(|definition| definition.parent.as_ref());
             let missing: BTreeSet<String> = parents.filter(|parent| !known.contains(parent)).cloned().collect();
+            if definitions.is_empty() {
+                return Err(Error::input("cannot find any image: there is no file `base-images/*.yaml`").hint(
+                    "a file there names a recipe and its values, see the README; `-C DIR` names another project",
+                ));
+            }
             if missing.is_empty() {
                 return Ok(definitions);
             }
@@ -210,6 +216,7 @@ impl<'a> Workspace<'a> {
         previous: &BTreeMap<String, Lock>,
         how: &Relock<'_>,
     ) -> Result<Vec<LockOutcome>, Error> {
+        check_pockets(how.pockets, definitions)?;
         let images = LockInput { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
         let (outcomes, warnings) = if how.locked_states {
             lock::lock(images, &LockedArchives::new(self.states()?))?
@@ -227,6 +234,7 @@ impl<'a> Workspace<'a> {
         previous: &BTreeMap<String, Lock>,
         how: &Relock<'_>,
     ) -> Result<lock::Results, Error> {
+        check_pockets(how.pockets, definitions)?;
         let images = LockInput { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
         let each = lock::lock_each(images, &self.online(how)?);
         each.warnings.into_iter().for_each(|warning| self.session.warn(warning));
@@ -272,6 +280,37 @@ impl<'a> Workspace<'a> {
             now: clock::now(),
             reporter: self.session.reporter(),
         })
+    }
+}
+
+/// Refuses mirrors of archives that no recipe has: they would never be asked.
+fn check_mirrors(session: &Session, project: &RecipeProject) -> Result<(), Error> {
+    let known = project.archives();
+    // files with errors define nothing, and are reported later
+    let unknown = session.mirrors().given.keys().find(|name| !known.contains(name.as_str()) && !known.is_empty());
+    match unknown {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("cannot use a mirror of archive `{}`: no recipe has this archive", shown(name));
+            let known: Vec<&str> = known.into_iter().collect();
+            Err(Error::input(message).hint(format!("the archives are {}", known.join(", "))))
+        }
+    }
+}
+
+/// Refuses pockets that no archive of these images has: nothing would be chosen from them.
+fn check_pockets(pockets: &BTreeSet<String>, definitions: &[ImageDefinition]) -> Result<(), Error> {
+    let archives = definitions.iter().flat_map(|definition| &definition.archives);
+    let known: BTreeSet<&str> =
+        archives.flat_map(|archive| &archive.pockets).map(|pocket| pocket.name.as_str()).collect();
+    match pockets.iter().find(|pocket| !known.contains(pocket.as_str())) {
+        None => Ok(()),
+        Some(pocket) => {
+            let message =
+                format!("cannot choose packages from pocket `{}`: no archive of these images has it", shown(pocket));
+            let known: Vec<&str> = known.into_iter().collect();
+            Err(Error::input(message).hint(format!("the pockets are {}", known.join(", "))))
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::layer::Error;
 use crate::layer::dpkg;
-use crate::layer::exclude::PathExclusions;
 use crate::layer::generate;
+use crate::layer::placing;
+use crate::layer::placing::PackageRanks;
+use crate::layer::placing::PathWinner;
 use crate::layer::unpack;
 use crate::layer::unpack::UnpackedPackage;
 use crate::recipe::FileAttributes;
@@ -16,6 +18,7 @@ use crate::tree::EntryOrigin;
 use crate::tree::FileContent;
 use crate::tree::Tree;
 use crate::tree::TreeEntry;
+use crate::tree::parent;
 use crate::values::Architecture;
 use crate::values::CONTENT_MTIME;
 use crate::values::Epoch;
@@ -44,10 +47,9 @@ pub struct LevelParts<'a> {
 /// [`Error::Tree`] with all conflicting paths, or an error of a generator or of the store.
 pub fn assemble(parts: &LevelParts<'_>, contents: &ContentReader<'_>) -> Result<Tree, Error> {
     let level = parts.levels.last().ok_or(Error::NoLevel)?;
-    let packages = parts.packages.last().ok_or(Error::NoLevel)?;
     let mut merge = LevelMerge { parts, level, tree: Tree::default(), problems: Vec::new() };
 
-    merge.packages(packages, contents)?;
+    merge.packages(contents)?;
     merge.recipe();
     merge.check()?;
 
@@ -81,26 +83,24 @@ struct LevelMerge<'a> {
 }
 
 impl LevelMerge<'_> {
-    /// Adds the files of packages, except excluded ones.
-    fn packages(
-        &mut self,
-        packages: &BTreeMap<String, Arc<UnpackedPackage>>,
-        contents: &ContentReader<'_>,
-    ) -> Result<(), Error> {
-        let exclusions = PathExclusions::new(self.parts.levels)?;
-        let mut replaced: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for (name, package) in packages {
-            replaced.insert(name, dpkg::replaced(package, contents)?);
-        }
-
-        for (name, package) in packages {
-            for entry in exclusions.keep(&package.entries) {
-                match self.package_with_file(&entry.path) {
-                    // dpkg lets a package take over files of packages that it replaces (policy 7.6.1)
-                    Some(other) if replaced[name.as_str()].contains(other) => self.put(entry.clone()),
-                    // packages come in order of their names, so the one that was replaced may come second
-                    Some(other) if replaced.get(other).is_some_and(|names| names.contains(name)) => {}
-                    _ => self.add(entry.clone()),
+    /// Adds the files of packages.
+    fn packages(&mut self, contents: &ContentReader<'_>) -> Result<(), Error> {
+        let ranks = PackageRanks::read(self.parts.packages, contents)?;
+        for entry in placing::placed(self.parts)? {
+            let (Some(holder), EntryOrigin::Package(name)) = (self.package_with_file(&entry.path), &entry.origin)
+            else {
+                self.add(entry);
+                continue;
+            };
+            match ranks.winner(name, holder) {
+                PathWinner::First => self.put(entry),
+                // packages come in order of their names, so the one that was replaced may come second
+                PathWinner::Second => {}
+                // a recipe may put its own package over one of a lower level, but not choose between two by chance
+                PathWinner::Neither if self.tree.get(&entry.path).is_none() => self.add(entry),
+                PathWinner::Neither => {
+                    let (first, second) = (EntryOrigin::Package(holder.to_owned()), entry.origin);
+                    self.problems.push(tree::Error::Contested { path: entry.path, first, second });
                 }
             }
         }
@@ -145,7 +145,23 @@ impl LevelMerge<'_> {
     fn recipe_entry(&self, path: &str, kind: EntryKind, attributes: FileAttributes) -> TreeEntry {
         let FileAttributes { mode, uid, gid } = attributes;
         let origin = EntryOrigin::Recipe(self.level.recipe.clone());
-        TreeEntry { path: normal(path), kind, mode, uid, gid, mtime: CONTENT_MTIME, origin }
+        let mtime = match &kind {
+            EntryKind::File(content) => mtime_of(content),
+            _ => CONTENT_MTIME,
+        };
+        TreeEntry { path: self.through_links(path), kind, mode, uid, gid, mtime, origin }
+    }
+
+    /// Returns where a path of the recipe really is: packages may have links on the way, which are followed as they are
+    /// when anybody writes there.
+    fn through_links(&self, path: &str) -> String {
+        let path = normal(path);
+        let Some(folder) = parent(&path) else { return path };
+        let real = self.tree.resolve(folder).or_else(|| self.parts.lower.resolve(folder));
+        match real.filter(|real| real.kind == EntryKind::Directory && real.path != folder) {
+            Some(real) => format!("{}{}", real.path, &path[folder.len()..]),
+            None => path,
+        }
     }
 
     /// Returns the records of installed packages in the form that the level asks for.
@@ -265,6 +281,15 @@ impl LevelMerge<'_> {
         problems.retain(|problem| seen.insert(problem.to_string()));
         if problems.is_empty() { Ok(()) } else { Err(Error::Tree { recipe: self.level.recipe.clone(), problems }) }
     }
+}
+
+/// Returns a modification time that follows from the content. Web servers and browsers compare times to see whether a
+/// file has changed (RFC 9110 §8.8), and a constant would hide a change of the same length. Between 1980 and 2010, in
+/// steps of two seconds, which ZIP and FAT can hold.
+fn mtime_of(content: &FileContent) -> i64 {
+    const STEPS: u64 = 30 * 365 * 86_400 / 2;
+    let digits = u64::from_str_radix(&content.digest.hex()[..15], 16).expect("digests are hexadecimal");
+    CONTENT_MTIME + 2 * i64::try_from(digits % STEPS).expect("the remainder is small")
 }
 
 fn duplicate(first: &TreeEntry, second: &TreeEntry) -> tree::Error {

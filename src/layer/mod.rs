@@ -14,6 +14,7 @@ pub mod exclude;
 pub mod generate;
 pub mod level;
 pub mod loader;
+mod placing;
 pub mod split;
 pub mod unpack;
 pub mod unpacking;
@@ -90,13 +91,30 @@ impl Explain for Error {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Tree { recipe, .. } => vec![format!(
-                "a level may replace a path of another only if `recipes/{recipe}.yaml` names it under `replaces`, with a reason"
-            )],
+            Self::Tree { recipe, problems } => tree_hints(recipe, problems),
             Self::Store(error) | Self::Unpack(unpack::Error::Store(error)) => error.hints(),
             _ => Vec::new(),
         }
     }
+}
+
+/// Says what helps against each kind of conflict that there is.
+fn tree_hints(recipe: &str, problems: &[tree::Error]) -> Vec<String> {
+    let mut hints = Vec::new();
+    if problems.iter().any(|problem| matches!(problem, tree::Error::Contested { .. })) {
+        hints.push(format!(
+            "if one of the packages diverts the path (dpkg-divert(1)), write that under `divert` in `recipes/{recipe}.yaml`; otherwise they cannot be in one image"
+        ));
+    }
+    if problems.iter().any(|problem| matches!(problem, tree::Error::Duplicate { .. })) {
+        hints.push(format!(
+            "a level may replace a path of another only if `recipes/{recipe}.yaml` names it under `replaces`, with a reason"
+        ));
+    }
+    if problems.iter().any(|problem| matches!(problem, tree::Error::NotAFolder { .. })) {
+        hints.push("name the folder by the path that the link leads to".to_owned());
+    }
+    hints
 }
 
 fn list(problems: &[tree::Error]) -> String {

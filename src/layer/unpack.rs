@@ -1,7 +1,7 @@
 //! One .deb to one package tree in the store: read once, verified, normalised, never again.
 //!
 //! The rules ("normalised"): paths below `/bin`, `/sbin`, `/lib*` move below `/usr` and those of `/var/run` and
-//! `/var/lock` below `/run`, as on every system since the /usr merge; owners are numeric; setuid, setgid and extended
+//! `/var/lock` below `/run`, as on every system since the /usr merge; owners are numeric, with their names beside them; setuid, setgid and extended
 //! attributes are dropped; folders have [`CONTENT_MTIME`]. Devices, FIFOs and paths that
 //! leave the root are refused.
 
@@ -45,10 +45,24 @@ pub struct UnpackedPackage {
     pub control: BTreeMap<String, FileContent>,
     /// Everything the package brings, in byte order of paths.
     pub entries: Vec<TreeEntry>,
+    /// Names of owners, by path, where they are not root's: the image's accounts decide what they mean.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owners: BTreeMap<String, OwnerNames>,
+}
+
+/// Owner and group as a package names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerNames {
+    /// Name of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Name of the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// Version of the rules above: with a new number, every package is unpacked again.
-pub const NORMALISER: u32 = 1;
+pub const NORMALISER: u32 = 2;
 
 /// Most bytes that one package may unpack to.
 pub const SIZE_LIMIT: u64 = 4 << 30;
@@ -175,8 +189,8 @@ pub(super) fn draft(deb: &StoredDeb, threads: usize, store: &Store) -> Result<(U
 
     let data = archive.data(u32::try_from(threads).unwrap_or(1), SIZE_LIMIT);
     let data = data.map_err(|cause| malformed(&deb.name, cause))?;
-    let (entries, data) = ahead::read(data, |stream| entries(stream, &mut payload));
-    let entries = entries?;
+    let (tree, data) = ahead::read(data, |stream| entries(stream, &mut payload));
+    let (entries, owners) = tree?;
 
     // the digest is known only now, so nothing above has left the draft
     let found = data.finish().map_err(|cause| malformed(&deb.name, cause))?.hasher.finish();
@@ -186,7 +200,7 @@ pub(super) fn draft(deb: &StoredDeb, threads: usize, store: &Store) -> Result<(U
     }
 
     payload.file.flush().map_err(|cause| fs::Error::new("write", &path, cause))?;
-    Ok((UnpackedPackage { control, entries }, draft))
+    Ok((UnpackedPackage { control, entries, owners }, draft))
 }
 
 impl From<fs::Error> for Error {
@@ -253,31 +267,60 @@ impl<'a> PayloadWriter<'a> {
     }
 }
 
+/// Entries in byte order, and the names of their owners by path.
+type PackageEntries = (Vec<TreeEntry>, BTreeMap<String, OwnerNames>);
+
 /// Reads the data archive to its end.
-fn entries(data: impl Read, payload: &mut PayloadWriter<'_>) -> Result<Vec<TreeEntry>, Error> {
+fn entries(data: impl Read, payload: &mut PayloadWriter<'_>) -> Result<PackageEntries, Error> {
     let package = payload.package.to_owned();
     let mut limits = ArchiveLimits::new(ENTRY_LIMIT, NAMES_LIMIT, SIZE_LIMIT);
     let mut tree = Tree::default();
+    let mut owners = BTreeMap::new();
     let read = archive::each(data, &mut limits, |member| {
-        add(member, payload, &mut tree).map_err(io::Error::other)?;
+        let names = owner_names(member.header());
+        let path = add(member, payload, &mut tree).map_err(io::Error::other)?;
+        owners.extend(path.zip(names));
         Ok(VisitControl::Go)
     });
     read.map_err(|cause| broken(&package, cause))?;
-    Ok(tree.into_entries())
+    Ok((tree.into_entries(), owners))
 }
 
-/// Adds one member of the data archive to the tree.
-fn add<R: Read>(member: &mut tar::Entry<'_, R>, payload: &mut PayloadWriter<'_>, tree: &mut Tree) -> Result<(), Error> {
+/// Returns the names of a member's owners, unless they say what root's number says.
+fn owner_names(header: &Header) -> Option<OwnerNames> {
+    let name = |name: Result<Option<&str>, std::str::Utf8Error>, id: io::Result<u64>| {
+        let name = name.ok().flatten().filter(|name| !name.is_empty())?;
+        (name != "root" || id.is_ok_and(|id| id != 0)).then(|| name.to_owned())
+    };
+    let user = name(header.username(), header.uid());
+    let group = name(header.groupname(), header.gid());
+    (user.is_some() || group.is_some()).then_some(OwnerNames { user, group })
+}
+
+/// Adds one member of the data archive to the tree; returns its path if it is in the tree now.
+fn add<R: Read>(
+    member: &mut tar::Entry<'_, R>,
+    payload: &mut PayloadWriter<'_>,
+    tree: &mut Tree,
+) -> Result<Option<String>, Error> {
     // the root itself belongs to no package
-    let Some(path) = path_of(&member.path_bytes(), payload.package)? else { return Ok(()) };
+    let Some(path) = path_of(&member.path_bytes(), payload.package)? else { return Ok(None) };
     let kind = kind(member, &path, payload, tree)?;
-    let entry = entry(member.header(), path, kind, payload.package)?;
+    let mut entry = entry(member.header(), path, kind, payload.package)?;
+    if let EntryKind::Hardlink { target, .. } = &entry.kind
+        && let Some(TreeEntry { mode, uid, gid, mtime, .. }) = tree.get(target)
+    {
+        // all names of a file share its attributes (link(2)), whatever their headers say
+        (entry.mode, entry.uid, entry.gid, entry.mtime) = (*mode, *uid, *gid, *mtime);
+    }
 
     // folders of both sides of the /usr merge get the same path, where the package may also have a link: the first stays
     if matches!(entry.kind, EntryKind::Directory) && tree.get(&entry.path).is_some() {
-        return Ok(());
+        return Ok(None);
     }
-    tree.add(entry).map_err(|cause| bad_path(payload.package, cause))
+    let path = entry.path.clone();
+    tree.add(entry).map_err(|cause| bad_path(payload.package, cause))?;
+    Ok(Some(path))
 }
 
 /// Reads what a member is; the bytes of a file go to the payload.

@@ -76,7 +76,11 @@ fn is_of(unpacked: &UnpackedPackage, deb: &StoredDeb, threads: usize, store: &St
 }
 
 /// Tells whether all that a tree names is in the payload, and remembers it.
-pub(super) fn is_whole(key: &Digest, UnpackedPackage { control, entries }: &UnpackedPackage, store: &Store) -> bool {
+pub(super) fn is_whole(
+    key: &Digest,
+    UnpackedPackage { control, entries, .. }: &UnpackedPackage,
+    store: &Store,
+) -> bool {
     let contents = ContentReader::new(store);
     let mut all = control.values().chain(entries.iter().filter_map(TreeEntry::content));
 

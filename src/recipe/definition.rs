@@ -108,6 +108,9 @@ pub struct LevelDefinition {
     pub copies: BTreeMap<String, CopyDefinition>,
     /// Paths of lower levels or packages that this level may replace, each with its reason.
     pub replaces: BTreeMap<String, String>,
+    /// Paths that packages bring and that go elsewhere, as with dpkg-divert(1).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub diversions: BTreeMap<String, PathDiversion>,
     /// User accounts that the level adds, by name.
     pub users: BTreeMap<String, UserAccount>,
     /// Ids of the groups that the level adds, by name.
@@ -180,6 +183,8 @@ pub enum RequestSection {
     Replaces,
     /// `directories`
     Directories,
+    /// `divert`
+    Diversions,
     /// `accept`
     Accept,
 }
@@ -194,9 +199,19 @@ impl RequestSection {
             Self::IncludedPaths => "include-paths",
             Self::Replaces => "replaces",
             Self::Directories => "directories",
+            Self::Diversions => "divert",
             Self::Accept => "accept",
         }
     }
+}
+
+/// Where a diverted path goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathDiversion {
+    /// Absolute path that files of other packages get.
+    pub to: String,
+    /// Package whose own file stays at the path.
+    pub by: String,
 }
 
 /// Mode and numeric owner of a path.

@@ -46,6 +46,11 @@ impl RecipeFiles {
         }
     }
 
+    /// Tells whether the file that `node` names may be executed by its owner.
+    pub(crate) fn is_executable(&self, source: &SourceFile, node: &YamlNode) -> bool {
+        self.root.is_executable(&beside(source, node.text()))
+    }
+
     /// Reads a file, or takes it from memory; the error is the message for it.
     fn load(&mut self, path: &str, inputs: &mut BTreeMap<String, Digest>) -> Result<Vec<u8>, String> {
         // Every image and platform of a project reads the same files. Failures are kept too, so that all of them get
@@ -77,7 +82,13 @@ impl RecipeFiles {
                 return BTreeMap::new();
             }
         };
-        names.retain(|name| name.ends_with(".pem") || name.ends_with(".crt"));
+        // Notes and hidden files are no certificates; whatever else is not taken was meant to be one.
+        names.retain(|name| !name.starts_with('.') && !is_note(name));
+        let (mut names, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_certificate(name));
+        for name in others {
+            let message = format!("`{folder}/{name}` is not used: certificates are files that end in `.pem` or `.crt`");
+            problems.error_with_help(source, node.place, &message, "rename it, or move it to another folder");
+        }
         names.truncate(MOST_CERTIFICATES);
 
         let mut certificates = BTreeMap::new();
@@ -103,6 +114,18 @@ impl RecipeFiles {
         let bytes = self.load(path, inputs)?;
         check_pem(&bytes).map(str::to_owned).map_err(|cause| format!("cannot use `{path}`: {cause}"))
     }
+}
+
+/// Tells whether a file is called like a certificate; Windows writes endings in capital letters.
+fn is_certificate(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.ends_with(".pem") || name.ends_with(".crt")
+}
+
+/// Tells whether a file is called like a text for people.
+fn is_note(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.ends_with(".md") || name.ends_with(".txt") && !name.contains(".pem") && !name.contains(".crt")
 }
 
 /// Returns a path relative to the project folder from one relative to the folder of `source`.

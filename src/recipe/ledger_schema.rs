@@ -19,6 +19,7 @@ const REPRODUCERS: &[&str] = &[
     "certificates",
     "links",
     "copy",
+    "divert",
     "directories",
     "files",
     "localtime",

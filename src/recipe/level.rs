@@ -7,6 +7,7 @@ use crate::recipe::FileAttributes;
 use crate::recipe::FileDefinition;
 use crate::recipe::LevelDefinition;
 use crate::recipe::PackageDatabase;
+use crate::recipe::PathDiversion;
 use crate::recipe::PocketDefinition;
 use crate::recipe::RuntimeConfig;
 use crate::recipe::UserAccount;
@@ -61,6 +62,7 @@ impl LevelReader<'_> {
             files: self.recipe_files(recipe),
             copies: entries(recipe.get("copy"), copy),
             replaces: map(recipe.get("replaces")),
+            diversions: entries(recipe.get("divert"), diversion),
             users: entries(recipe.at(&["accounts", "users"]), user),
             groups: entries(recipe.at(&["accounts", "groups"]), |node| number(node.get("gid"))),
             certificates: self.certificates(recipe.get("certificates")),
@@ -114,15 +116,20 @@ impl LevelReader<'_> {
     fn recipe_files(&mut self, recipe: &YamlNode) -> BTreeMap<String, FileDefinition> {
         let mut files = BTreeMap::new();
         for (path, node) in recipe.entries_of("files") {
-            let content = match (node.get("content"), node.get("source")) {
-                (Some(content), None) => Some(content.text().as_bytes().to_vec()),
-                (None, Some(file)) => self.files.read(self.source, file, self.inputs, self.problems),
+            let file = match (node.get("content"), node.get("source")) {
+                (Some(content), None) => Some((content.text().as_bytes().to_vec(), 0o644)),
+                (None, Some(file)) => {
+                    let read = self.files.read(self.source, file, self.inputs, self.problems);
+                    // Git keeps this one bit of a file's mode, so the same commit gives the same image.
+                    let mode = if self.files.is_executable(self.source, file) { 0o755 } else { 0o644 };
+                    read.map(|content| (content, mode))
+                }
                 // Neither or both: `plan::check_files` has reported it.
                 _ => None,
             };
             // An unreadable file was reported, so the level is not used without it.
-            if let Some(content) = content {
-                files.insert(path.text.clone(), FileDefinition { content, attributes: attributes(node, 0o644) });
+            if let Some((content, mode)) = file {
+                files.insert(path.text.clone(), FileDefinition { content, attributes: attributes(node, mode) });
             }
         }
         files
@@ -232,6 +239,10 @@ fn package_database(recipe: &YamlNode) -> PackageDatabase {
 
 fn copy(node: &YamlNode) -> CopyDefinition {
     CopyDefinition { from: text(node.get("from")), attributes: attributes(node, 0o644) }
+}
+
+fn diversion(node: &YamlNode) -> PathDiversion {
+    PathDiversion { to: text(node.get("to")), by: text(node.get("by")) }
 }
 
 fn pocket(name: &str, node: &YamlNode) -> PocketDefinition {

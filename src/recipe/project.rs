@@ -40,6 +40,7 @@ use crate::values::Digest;
 use crate::values::Platform;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -102,6 +103,13 @@ impl RecipeProject {
     #[must_use]
     pub fn images(&self) -> Vec<&str> {
         self.plans.iter().map(|plan| plan.image.as_str()).collect()
+    }
+
+    /// Returns the names of all archives that recipes define.
+    #[must_use]
+    pub fn archives(&self) -> BTreeSet<&str> {
+        let archives = self.recipes.values().flat_map(|recipe| recipe.root.entries_of("archives"));
+        archives.map(|(name, _)| name.text.as_str()).collect()
     }
 
     /// Returns for every image at most `most` repositories of other images with the same root recipe, which may have some
@@ -337,7 +345,12 @@ fn load(
     let mut documents = YamlDocuments::new();
     let project = ConfinedFolder::new(folder);
     for file in project.list(kind)? {
-        let Some(name) = file.strip_suffix(".yaml") else { continue };
+        let Some(name) = file.strip_suffix(".yaml") else {
+            if let Some(problem) = ignored(&project, kind, &file) {
+                problems.add(problem);
+            }
+            continue;
+        };
 
         // Locks, the registry file and the ledger are in the same folders, and editors leave hidden files there.
         let is_ledger = kind == "recipes" && matches!(name, "scripts" | "scripts.project");
@@ -372,4 +385,24 @@ fn load(
     }
 
     Ok(documents)
+}
+
+/// Returns an error for a file that was meant to be read and is not: another ending, or a folder of images.
+fn ignored(project: &ConfinedFolder, kind: &str, file: &str) -> Option<Diagnostic> {
+    if file.starts_with('.') {
+        return None;
+    }
+
+    let path = format!("{kind}/{file}");
+    let lower = file.to_lowercase();
+    if lower.ends_with(".yml") || lower.ends_with(".yaml") {
+        return Some(Diagnostic::of_file(&path, "this file is not read: its name must end in `.yaml`"));
+    }
+    // Folders below `recipes` hold what recipes name; those below `base-images` have no meaning.
+    let inside = if kind == "base-images" { project.list(&path).unwrap_or_default() } else { Vec::new() };
+    let image = inside.iter().find(|name| name.ends_with(".yaml") || name.ends_with(".yml"))?;
+    Some(Diagnostic::of_file(
+        &format!("{path}/{image}"),
+        "this file is not read: base images are directly in `base-images`",
+    ))
 }

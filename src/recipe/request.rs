@@ -12,11 +12,12 @@ use crate::recipe::source::SourceSpan;
 use crate::values::WaiverTerms;
 
 /// Sections that are maps, whose keys are the requests.
-const MAPS: [(RequestSection, &[&str]); 4] = [
+const MAPS: [(RequestSection, &[&str]); 5] = [
     (RequestSection::ExcludedPackages, &["exclude", "packages"]),
     (RequestSection::ExcludedPaths, &["exclude", "paths"]),
     (RequestSection::Replaces, &["replaces"]),
     (RequestSection::Directories, &["directories"]),
+    (RequestSection::Diversions, &["divert"]),
 ];
 
 /// Returns the requests of a recipe: `written` is its tree, `filled` the same with parameters filled in, which has the

@@ -129,6 +129,11 @@ pub(crate) static RECIPE: RecordSchema = RecordSchema {
         FILES,
         COPIES,
         REPLACES,
+        optional(
+            "divert",
+            Map(S::Path, &ValueShape::Record(&DIVERSION)),
+            "Paths of packages that go elsewhere, as dpkg-divert(1) in a maintainer script does it.",
+        ),
         optional("accounts", ValueShape::Record(&ACCOUNTS), "Users and groups."),
         optional("certificates", ValueShape::Record(&CERTIFICATES), "Certificate stores to write."),
         GENERATE,
@@ -146,6 +151,14 @@ pub(crate) static RECIPE: RecordSchema = RecordSchema {
             "What is added only where a parameter has a certain value: `when: { fonts: { \"true\": { packages: [ … ] } } }`.",
         ),
         optional("accept", Records(&ACCEPTED), "Findings of checks that stay, in this image and those above it."),
+    ],
+};
+
+static DIVERSION: RecordSchema = RecordSchema {
+    what: "a diversion",
+    fields: &[
+        required("to", One(S::Path), "Path that the file of every other package gets."),
+        required("by", One(S::Package), "Package whose own file stays."),
     ],
 };
 

@@ -67,6 +67,13 @@ impl ConfinedFolder {
             .map_err(|_| self.error("read", path, io::Error::other("the text is not UTF-8")))
     }
 
+    /// Tells whether a path is a regular file that its owner may execute; what cannot be opened is none.
+    #[must_use]
+    pub fn is_executable(&self, path: &str) -> bool {
+        let found = self.open_file(path).and_then(|file| Ok(rustix::fs::fstat(&file)?.st_mode));
+        found.is_ok_and(|mode| Mode::from_raw_mode(mode).contains(Mode::XUSR))
+    }
+
     /// Returns the names in a folder in byte order, or none when there is no such folder. Names that are not UTF-8 are
     /// left out.
     ///

@@ -27,7 +27,7 @@ const PATH_MAX: usize = 4096;
 const NAME_MAX: usize = 255;
 
 /// Most symbolic links that one lookup follows, as in Linux (path_resolution(7)).
-const LINKS_MAX: u32 = 40;
+pub const LINKS_MAX: u32 = 40;
 
 /// Entries in byte order of their paths. Parent folders may be absent; [`Tree::missing_folders`] lists them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +46,16 @@ pub enum Error {
         /// Origin of the entry that is already in the tree.
         first: EntryOrigin,
         /// Origin of the entry that was added.
+        second: EntryOrigin,
+    },
+    /// Two packages of one level bring the same path, and neither replaces the other.
+    #[error("cannot put `/{path}` into the tree: {first} and {second} both bring it, and neither replaces the other")]
+    Contested {
+        /// The path.
+        path: String,
+        /// One package.
+        first: EntryOrigin,
+        /// The other package.
         second: EntryOrigin,
     },
     /// A path lies below something that is not a folder.

@@ -6,6 +6,7 @@
 mod present;
 
 use crate::apt::relation::Relation;
+use crate::apt::version::DebianVersion;
 use crate::layer::dpkg::present::InstalledPackages;
 use crate::layer::unpack::UnpackedPackage;
 use crate::layer::unpack::merged;
@@ -121,15 +122,18 @@ pub fn database(
     Ok(entries)
 }
 
-/// Returns the names of the packages whose files this one may take over: its `Replaces` (policy 7.6.1).
+/// Returns the version of a package, and the packages whose files it may take over: its `Replaces` (policy 7.6.1).
 ///
 /// # Errors
 /// When control data is missing or not one paragraph.
-pub fn replaced(package: &UnpackedPackage, contents: &ContentReader<'_>) -> Result<BTreeSet<String>, Error> {
+pub fn version_and_replaces(
+    package: &UnpackedPackage,
+    contents: &ContentReader<'_>,
+) -> Result<(DebianVersion, Vec<Relation>), Error> {
     let record = InstalledPackage::read(package, contents)?;
     let relations = Relation::parse_list(field(&record.paragraph, "Replaces").unwrap_or_default());
     let relations = relations.map_err(|_| record.bad_control("its `Replaces` field is malformed"))?;
-    Ok(relations.into_iter().map(|relation| relation.name).collect())
+    Ok((DebianVersion::new(field(&record.paragraph, "Version").unwrap_or_default()), relations))
 }
 
 const INFO: &str = "var/lib/dpkg/info";

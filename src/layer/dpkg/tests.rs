@@ -35,7 +35,11 @@ fn package(control: &[(&str, &str)], files: &[(&str, &str)]) -> UnpackedPackage 
         Some(folder) => entry(&origin, folder, EntryKind::Directory, 0o755),
         None => file(&origin, path, text, 0o644),
     });
-    UnpackedPackage { control: control.iter().map(member).collect(), entries: entries.collect() }
+    UnpackedPackage {
+        control: control.iter().map(member).collect(),
+        entries: entries.collect(),
+        owners: BTreeMap::new(),
+    }
 }
 
 fn demo() -> UnpackedPackage {

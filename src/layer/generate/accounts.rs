@@ -81,6 +81,25 @@ fn homes(scene: &MergedView<'_>, accounts: &AccountTables) -> Vec<TreeEntry> {
     entries
 }
 
+/// Numbers of an image's users and groups by name.
+#[derive(Debug, Clone, Default)]
+pub struct AccountIds {
+    /// Uids.
+    pub users: BTreeMap<String, u32>,
+    /// Gids.
+    pub groups: BTreeMap<String, u32>,
+}
+
+/// Returns the accounts of an image with these levels.
+///
+/// # Errors
+/// When recipes contradict each other.
+pub fn account_ids(levels: &[LevelDefinition]) -> Result<AccountIds, Error> {
+    let AccountTables { users, groups } = AccountTables::of(levels)?;
+    let users = users.into_iter().map(|(uid, (name, _))| (name, uid)).collect();
+    Ok(AccountIds { users, groups: groups.into_iter().map(|(gid, name)| (name, gid)).collect() })
+}
+
 /// All accounts of an image, in order of their ids.
 struct AccountTables {
     users: BTreeMap<u32, (String, UserAccount)>,

@@ -9,9 +9,12 @@ mod locale;
 mod localtime;
 mod nsswitch;
 mod os_release;
+mod soname_links;
 mod trust_store;
 pub mod x509;
 
+pub use accounts::AccountIds;
+pub use accounts::account_ids;
 pub use error::Error;
 
 use crate::recipe::LevelDefinition;
@@ -95,10 +98,18 @@ const GENERATORS: &[FileGenerator] = &[
         targets: &[],
     },
     FileGenerator {
-        name: "ld-so-cache",
+        name: "soname-links",
         version: 1,
+        plain: false,
+        wanted: |_| true,
+        run: soname_links::run,
+        targets: &[],
+    },
+    FileGenerator {
+        name: "ld-so-cache",
+        version: 2,
         plain: true,
-        wanted: ld_so_cache::wanted,
+        wanted: |_| true,
         run: ld_so_cache::run,
         targets: &["etc/ld.so.cache"],
     },

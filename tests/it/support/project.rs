@@ -159,7 +159,7 @@ title: Application
 from: runtime
 packages: [ app ]
 files: { /etc/app.conf: { content: "port=8080\n" } }
-config: { entrypoint: [ run, /usr/share/app/app.jar ], ports: [ 8080/tcp ] }
+config: { entrypoint: [ run, /usr/share/app/app.jar ], ports: [ 8080/tcp ], writable: { /var/lib/app: state } }
 "#;
 
 impl Project {

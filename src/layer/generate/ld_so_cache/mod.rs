@@ -2,7 +2,7 @@
 //!
 //! Format and order: glibc `sysdeps/generic/dl-cache.h`, `elf/cache.c`, `elf/ldconfig.c` (`glibc-ld.so.cache1.1` with
 //! the extension block of glibc 2.33). Libraries below `glibc-hwcaps` are left out, so that the baseline variant is
-//! found on every processor; so are missing soname links, which ldconfig would make.
+//! found on every processor. Soname links are generator `soname-links`'.
 
 use crate::layer::elf;
 use crate::layer::generate::Error;
@@ -10,7 +10,6 @@ use crate::layer::generate::MergedView;
 use crate::layer::generate::file;
 use crate::layer::generate::named;
 use crate::layer::loader;
-use crate::recipe::LevelDefinition;
 use crate::tree::EntryKind;
 use crate::tree::TreeEntry;
 use crate::values::Architecture;
@@ -18,6 +17,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 const NAME: &str = "ld-so-cache";
+const PATH: &str = "etc/ld.so.cache";
 const MAGIC: &[u8; 20] = b"glibc-ld.so.cache1.1";
 const LITTLE_ENDIAN: u32 = 2;
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
@@ -25,12 +25,10 @@ const GENERATOR: &[u8] = b"sockel ld-so-cache 1";
 const HEADER_SIZE: usize = 48;
 const ENTRY_SIZE: usize = 24;
 
-/// Runs above every level that wants the cache, because each level may bring libraries.
-pub(super) fn wanted(levels: &[LevelDefinition]) -> bool {
-    (1..=levels.len()).any(|count| named(&levels[..count], NAME))
-}
-
 pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
+    if !is_needed(scene)? {
+        return Ok(Vec::new());
+    }
     let mut seen = BTreeSet::new();
     let mut found: Vec<(String, String)> = Vec::new();
     for folder in folders(scene)? {
@@ -44,11 +42,29 @@ pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
 
     // stable, so that of equal names the one of the earlier folder comes first
     found.sort_by(|(_, first), (_, second)| compare(second, first));
-    Ok(vec![file(NAME, "etc/ld.so.cache", write(&found, scene.input.architecture), 0o644)])
+    Ok(vec![file(NAME, PATH, write(&found, scene.input.architecture), 0o644)])
+}
+
+/// Tells whether the image needs the cache: a recipe asks for it, a lower level has it, or ld.so.conf(5) names a folder
+/// with libraries, which the loader finds through the cache alone.
+fn is_needed(scene: &MergedView<'_>) -> Result<bool, Error> {
+    let levels = scene.input.levels;
+    // above every level that wants it, because each level may bring libraries
+    if (1..=levels.len()).any(|count| named(&levels[..count], NAME)) || scene.get(PATH).is_some() {
+        return Ok(true);
+    }
+
+    let standard = loader::standard(scene.input.architecture);
+    let standard = standard.map(|folder| loader::real_folder(&folder, &scene.merged));
+    let mut configured = folders(scene)?.into_iter().filter_map(|folder| loader::real_folder(&folder, &scene.merged));
+    Ok(configured.any(|real| {
+        let mut below = scene.merged.below(&real);
+        !standard.contains(&Some(real.clone())) && below.any(|entry| is_library_name(&entry.path[real.len() + 1..]))
+    }))
 }
 
 /// Folders in searching order: those of ld.so.conf(5), then the loader's own.
-fn folders(scene: &MergedView<'_>) -> Result<Vec<String>, Error> {
+pub(super) fn folders(scene: &MergedView<'_>) -> Result<Vec<String>, Error> {
     let configured = loader::configured(&scene.merged, scene.input.contents);
     let mut folders = configured.map_err(|cause| Error::Read { path: "etc/ld.so.conf".to_owned(), cause })?;
     folders.extend(loader::standard(scene.input.architecture));
@@ -60,8 +76,7 @@ fn libraries(scene: &MergedView<'_>, folder: &str) -> Result<BTreeSet<String>, E
     let mut sonames = BTreeSet::new();
     for entry in scene.merged.below(folder) {
         let name = &entry.path[folder.len() + 1..];
-        let is_library = (name.starts_with("lib") || name.starts_with("ld-")) && name.contains(".so");
-        if name.contains('/') || !is_library || !name.is_ascii() {
+        if !is_library_name(name) {
             continue;
         }
 
@@ -83,9 +98,15 @@ fn libraries(scene: &MergedView<'_>, folder: &str) -> Result<BTreeSet<String>, E
     Ok(sonames)
 }
 
+/// Tells whether ldconfig would look at a file of this name.
+pub(super) fn is_library_name(name: &str) -> bool {
+    let is_library = (name.starts_with("lib") || name.starts_with("ld-")) && name.contains(".so");
+    is_library && !name.contains('/') && name.is_ascii()
+}
+
 /// glibc's `_dl_cache_libcmp`: runs of digits are numbers and come after other characters. The loader searches with it,
 /// so another order would hide libraries.
-fn compare(first: &str, second: &str) -> Ordering {
+pub(super) fn compare(first: &str, second: &str) -> Ordering {
     let (mut first, mut second) = (first.as_bytes(), second.as_bytes());
     loop {
         let (left, right) = (first.first(), second.first());

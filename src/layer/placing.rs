@@ -1,0 +1,215 @@
+//! The files of a level's packages, each where dpkg would put it, with the owner that dpkg would give it.
+//!
+//! - Excluded paths are gone; a hard link whose first name is excluded takes its place.
+//! - A diverted path goes elsewhere, unless it comes from the package that diverts it (dpkg-divert(1)).
+//! - A path below another package's symbolic link goes to where the link leads (dpkg unpacks through links).
+//! - Owners are looked up by name in the image's accounts; the number counts where there is no such name
+//!   (dpkg `lib/dpkg/tarfn.c`).
+//! - Of two packages with one path the one wins that replaces the other's version (policy 7.6.1).
+
+use crate::apt::relation::Relation;
+use crate::apt::version::DebianVersion;
+use crate::layer::Error;
+use crate::layer::dpkg;
+use crate::layer::exclude::PathExclusions;
+use crate::layer::generate;
+use crate::layer::generate::AccountIds;
+use crate::layer::level::LevelParts;
+use crate::layer::unpack::UnpackedPackage;
+use crate::tree::ContentReader;
+use crate::tree::EntryKind;
+use crate::tree::LINKS_MAX;
+use crate::tree::TreeEntry;
+use crate::tree::parent;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A package's `Replaces` and its own version.
+struct PackageRank {
+    version: DebianVersion,
+    replaces: Vec<Relation>,
+}
+
+/// Which packages may take over paths of which others, over all levels so far.
+pub(super) struct PackageRanks<'a> {
+    ranks: BTreeMap<&'a str, PackageRank>,
+}
+
+/// Which of two packages keeps a path that both bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PathWinner {
+    First,
+    Second,
+    /// Neither replaces the other, or both do.
+    Neither,
+}
+
+impl<'a> PackageRanks<'a> {
+    /// Reads the control data of all packages.
+    pub(super) fn read(
+        levels: &'a [BTreeMap<String, Arc<UnpackedPackage>>],
+        contents: &ContentReader<'_>,
+    ) -> Result<Self, Error> {
+        let mut ranks = BTreeMap::new();
+        for (name, package) in levels.iter().flatten() {
+            let (version, replaces) = dpkg::version_and_replaces(package, contents)?;
+            ranks.insert(name.as_str(), PackageRank { version, replaces });
+        }
+        Ok(Self { ranks })
+    }
+
+    /// Decides by the `Replaces` fields with their versions, never by names.
+    pub(super) fn winner(&self, first: &str, second: &str) -> PathWinner {
+        match (self.takes_over(first, second), self.takes_over(second, first)) {
+            (true, false) => PathWinner::First,
+            (false, true) => PathWinner::Second,
+            _ => PathWinner::Neither,
+        }
+    }
+
+    fn takes_over(&self, package: &str, other: &str) -> bool {
+        let (Some(package), Some(found)) = (self.ranks.get(package), self.ranks.get(other)) else { return false };
+        package.replaces.iter().any(|relation| relation.name == other && relation.satisfied_by(&found.version))
+    }
+}
+
+/// Returns the entries of all packages of the last level, with their final paths and owners.
+pub(super) fn placed(parts: &LevelParts<'_>) -> Result<Vec<TreeEntry>, Error> {
+    let exclusions = PathExclusions::new(parts.levels)?;
+    let accounts = generate::account_ids(parts.levels)?;
+    let packages = parts.packages.last().ok_or(Error::NoLevel)?;
+
+    let mut kept: Vec<(&str, Vec<TreeEntry>)> = Vec::new();
+    for (name, package) in packages {
+        let mut entries: Vec<TreeEntry> = exclusions.keep(&package.entries).into_iter().cloned().collect();
+        relink(&mut entries);
+        for entry in &mut entries {
+            own(entry, package, &accounts);
+            divert(entry, name, parts);
+        }
+        kept.push((name, entries));
+    }
+
+    let links = ForeignLinks::new(&kept, parts);
+    let mut placed = Vec::new();
+    for (name, entries) in &kept {
+        placed.extend(entries.iter().filter_map(|entry| links.place(entry, name)));
+    }
+    Ok(placed)
+}
+
+/// Makes the first remaining name of a file the file, and the others links to it.
+fn relink(entries: &mut [TreeEntry]) {
+    let present: std::collections::BTreeSet<String> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let mut first_names: BTreeMap<String, String> = BTreeMap::new();
+    for entry in entries {
+        let EntryKind::Hardlink { target, content } = &mut entry.kind else { continue };
+        if present.contains(target) {
+            continue;
+        }
+        match first_names.get(target) {
+            Some(first) => target.clone_from(first),
+            None => {
+                first_names.insert(target.clone(), entry.path.clone());
+                entry.kind = EntryKind::File(content.clone());
+            }
+        }
+    }
+}
+
+/// Looks the owner up by the name that the package gives it.
+fn own(entry: &mut TreeEntry, package: &UnpackedPackage, accounts: &AccountIds) {
+    let Some(names) = package.owners.get(&entry.path) else { return };
+    if let Some(uid) = names.user.as_ref().and_then(|name| accounts.users.get(name)) {
+        entry.uid = *uid;
+    }
+    if let Some(gid) = names.group.as_ref().and_then(|name| accounts.groups.get(name)) {
+        entry.gid = *gid;
+    }
+}
+
+/// Moves an entry that a recipe diverts.
+fn divert(entry: &mut TreeEntry, package: &str, parts: &LevelParts<'_>) {
+    for level in parts.levels {
+        let diversion = level.diversions.iter().find(|(path, _)| path.trim_start_matches('/') == entry.path);
+        if let Some((_, diversion)) = diversion.filter(|(_, diversion)| diversion.by != package) {
+            entry.path = diversion.to.trim_start_matches('/').to_owned();
+            return;
+        }
+    }
+}
+
+/// Symbolic links of other packages and of lower levels.
+struct ForeignLinks<'a> {
+    /// Package and target, by path.
+    own: BTreeMap<&'a str, (&'a str, &'a str)>,
+    parts: &'a LevelParts<'a>,
+}
+
+impl<'a> ForeignLinks<'a> {
+    fn new(kept: &'a [(&'a str, Vec<TreeEntry>)], parts: &'a LevelParts<'a>) -> Self {
+        let mut own = BTreeMap::new();
+        for (name, entries) in kept {
+            for entry in entries {
+                if let EntryKind::Symlink(target) = &entry.kind {
+                    own.insert(entry.path.as_str(), (*name, target.as_str()));
+                }
+            }
+        }
+        Self { own, parts }
+    }
+
+    /// Returns an entry where it really goes; `None` for a folder in whose place another package has a link.
+    fn place(&self, entry: &TreeEntry, package: &str) -> Option<TreeEntry> {
+        let mut entry = entry.clone();
+        if let Some(folder) = parent(&entry.path)
+            && let Some(real) = self.real(folder, package)
+        {
+            let name = &entry.path[folder.len() + 1..];
+            entry.path = if real.is_empty() { name.to_owned() } else { format!("{real}/{name}") };
+        }
+        let is_linked_folder = entry.kind == EntryKind::Directory && self.target(&entry.path, package).is_some();
+        (!is_linked_folder).then_some(entry)
+    }
+
+    /// Follows links of others in every part of a folder's path; `None` if there are none, or if they form a loop.
+    fn real(&self, folder: &str, package: &str) -> Option<String> {
+        let mut remaining: Vec<&str> = folder.rsplit('/').collect();
+        let mut resolved: Vec<&str> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = remaining.pop() {
+            match name {
+                "" | "." => continue,
+                ".." => {
+                    resolved.pop();
+                    continue;
+                }
+                _ => resolved.push(name),
+            }
+            if let Some(target) = self.target(&resolved.join("/"), package) {
+                links += 1;
+                if links > LINKS_MAX {
+                    return None;
+                }
+                resolved.pop();
+                if target.starts_with('/') {
+                    resolved.clear();
+                }
+                remaining.extend(target.rsplit('/'));
+            }
+        }
+        (links > 0).then(|| resolved.join("/"))
+    }
+
+    /// Returns the target of a link that another package or a lower level has at a path. A package with a link and
+    /// something below it contradicts itself, and is refused later.
+    fn target(&self, path: &str, package: &str) -> Option<&str> {
+        if let Some((owner, target)) = self.own.get(path) {
+            return (*owner != package).then_some(target);
+        }
+        match self.parts.lower.get(path).map(|entry| &entry.kind) {
+            Some(EntryKind::Symlink(target)) => Some(target),
+            _ => None,
+        }
+    }
+}
