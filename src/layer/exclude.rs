@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 pub(super) struct PathExclusions {
     excluded: GlobSet,
     included: GlobSet,
+    /// Folders in which an included path may be: a link in place of one leads to it, and stays.
+    leading: GlobSet,
 }
 
 impl PathExclusions {
@@ -24,9 +26,12 @@ impl PathExclusions {
     /// # Errors
     /// [`Error::Pattern`] for one that is no glob.
     pub(super) fn new(levels: &[LevelDefinition]) -> Result<Self, Error> {
+        let included = || levels.iter().flat_map(|level| &level.include_paths);
+        let leading: Vec<&str> = included().flat_map(|pattern| folders_of(pattern)).collect();
         Ok(Self {
+            leading: pattern_set(leading.into_iter())?,
             excluded: pattern_set(levels.iter().flat_map(|level| level.exclude_paths.keys()).map(String::as_str))?,
-            included: pattern_set(levels.iter().flat_map(|level| &level.include_paths).map(String::as_str))?,
+            included: pattern_set(included().map(String::as_str))?,
         })
     }
 
@@ -38,7 +43,8 @@ impl PathExclusions {
         self.excluded.is_match(&path) && !self.included.is_match(&path)
     }
 
-    /// Returns the entries that stay. A folder stays unless everything that the package had in it is excluded.
+    /// Returns the entries that stay. A folder stays unless everything that the package had in it is excluded; a link
+    /// in place of a folder stays if a path below it may be included, as with dpkg (`--path-include`, dpkg(1)).
     #[must_use]
     pub(super) fn keep<'a>(&self, entries: &'a [TreeEntry]) -> Vec<&'a TreeEntry> {
         let mut nonempty = BTreeSet::new();
@@ -51,7 +57,8 @@ impl PathExclusions {
 
             // a folder that the package brings empty is wanted as such, unless a pattern names it
             let is_filled_folder = entry.kind == EntryKind::Directory && nonempty.contains(path);
-            let stays = if is_filled_folder { needed.contains(path) } else { !self.has(path) };
+            let leads = matches!(entry.kind, EntryKind::Symlink(_)) && self.leading.is_match(format!("/{path}"));
+            let stays = if is_filled_folder { needed.contains(path) } else { leads || !self.has(path) };
             if stays {
                 needed.extend(parent(path));
                 kept.push(entry);
@@ -60,6 +67,14 @@ impl PathExclusions {
         kept.reverse();
         kept
     }
+}
+
+/// Returns the patterns of all folders above the paths that a pattern names.
+fn folders_of(pattern: &str) -> impl Iterator<Item = &str> {
+    // a folder pattern with `**` stands for every deeper one
+    let end = pattern.find("**").map_or(pattern.len(), |place| place + 2);
+    let slashes = pattern.match_indices('/').map(|(place, _)| place);
+    slashes.filter(move |place| *place > 0 && *place <= end).map(|place| &pattern[..place])
 }
 
 /// Compiles patterns of recipes; a match tells the index of each.

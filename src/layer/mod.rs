@@ -27,7 +27,7 @@ use crate::store;
 use crate::tree;
 
 /// Engine format version: a new number means that the same lock may give images with other bytes.
-pub const ENGINE_FORMAT: u32 = 1;
+pub const ENGINE_FORMAT: u32 = 2;
 
 /// Returns a text that changes whenever the same lock could give other layers: versions of engine, normaliser, package
 /// database and generators.
