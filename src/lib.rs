@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! recipes/*.yaml ─┐                signed archives                 store
-//! base-images/*.yaml ─► recipe ─► lock ─► fetch ─► layer ─► image ─► build ─► OCI layout or archive
-//!                     Definition  Lock    .debs    Tree,    documents  Built │
-//!                                                  layers                    └─► publish ─► registry, past Harbor's gate
+//! base-images/*.yaml ─► recipe ─► lock ─► fetch ─► layer ─► check ─► image ─► build ─► OCI layout or archive
+//!                     Definition  Lock    .debs    Tree,    findings documents  Built │
+//!                                                  layers                             └─► publish ─► registry, past Harbor's gate
 //!
 //! a schedule ─► update: lock anew ─► advisory (what does it fix?) ─► build ─► publish ─► announce
 //! an empty machine ─► shared: what another one has built is in the registry
@@ -25,6 +25,7 @@
 //! - **effect**: something that a maintainer script would do at a first installation, as [`scripts`] reads it.
 //! - **ledger**: what was decided about the effects of maintainer scripts (`recipes/scripts.yaml`), since none is ever run.
 //! - **origin**: the package, recipe or generator that a path of an image comes from; every path has one.
+//! - **finding**: what a check says about a finished image; an **acceptance** lets one stay, with a reason and an end.
 //! - **inventory**: the complete list of an image's paths, kept by the build ([`tree::inventory`]).
 //! - **chunk**: the files of one package within a layer, compressed on their own and found again by key.
 //!
@@ -35,7 +36,8 @@
 //! 3. The lock decides: same recipes, same lock, same [`layer::ENGINE_FORMAT`] → same digest, on any machine.
 //! 4. Nothing is lost silently: an effect of a script that nobody decided about, or an excluded dependency without a reason, stops.
 //! 5. Every write is atomic and every step repeatable; `kill -9` leaves a store that the next run uses.
-//! 6. Never root in the image: numeric user, no setuid, no file capabilities.
+//! 6. Never root in the image: numeric user, no setuid, no file capabilities; the user writes nothing that no recipe
+//!    declares. Held on the finished tree ([`check`]), whoever brought the path.
 //! 7. Work is proportional to change: see "chunk".
 //! 8. Nothing is released that was not judged: where there is a Harbor, tags come after its scan and the gate; a report
 //!    that cannot be right is a no. Secrets are in no message, file or process list, and a login is sent to no host but

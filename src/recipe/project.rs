@@ -299,7 +299,7 @@ impl ImageFiller<'_> {
 
             let mut reader =
                 LevelReader { source, files: self.files, inputs: &mut self.inputs, problems: self.problems };
-            let requests = requests(source, root, &recipe);
+            let requests = requests(source, &conditions::apply(root, &values), &recipe);
             levels.push(LevelDefinition { requests, ..reader.level(&recipe) });
             // Only the root recipe has archives, and they are the same for all platforms.
             if levels.len() == 1 && self.archives.is_empty() {

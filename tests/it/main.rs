@@ -5,6 +5,7 @@ mod archive;
 mod build;
 mod bundle;
 mod bundle_edits;
+mod check;
 mod cli;
 mod conditions;
 mod crash;
@@ -22,6 +23,7 @@ mod network;
 #[cfg(feature = "otel")]
 mod otel;
 mod own_images;
+mod placing;
 mod plan;
 mod proof;
 mod publish;

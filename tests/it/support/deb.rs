@@ -31,6 +31,8 @@ struct Entry {
     content: Vec<u8>,
     mode: u32,
     owner: (u64, u64),
+    /// Names of user and group, which packagers other than dpkg-deb may write alone.
+    names: (&'static str, &'static str),
 }
 
 impl Deb {
@@ -112,6 +114,11 @@ impl Deb {
         self.with(|entry| entry.owner = (uid, gid))
     }
 
+    /// Gives the last entry an owner and group by name; the numbers stay root's.
+    pub(crate) fn owned_by(self, user: &'static str, group: &'static str) -> Self {
+        self.with(|entry| entry.names = (user, group))
+    }
+
     /// Adds a maintainer script.
     pub(crate) fn script(mut self, name: &str, text: &str) -> Self {
         self.control_files.push((name.to_owned(), text.as_bytes().to_vec(), 0o755));
@@ -184,7 +191,15 @@ impl Deb {
 
 impl Entry {
     fn new(path: &str, kind: tar::EntryType, target: &str, mode: u32) -> Self {
-        Self { path: path.to_owned(), kind, target: target.to_owned(), content: Vec::new(), mode, owner: (0, 0) }
+        Self {
+            path: path.to_owned(),
+            kind,
+            target: target.to_owned(),
+            content: Vec::new(),
+            mode,
+            owner: (0, 0),
+            names: ("", ""),
+        }
     }
 }
 
@@ -216,6 +231,8 @@ fn append(tar: &mut Vec<u8>, entry: &Entry, mtime: u64) {
     header.set_mode(entry.mode);
     header.set_uid(entry.owner.0);
     header.set_gid(entry.owner.1);
+    header.set_username(entry.names.0).expect("a short name");
+    header.set_groupname(entry.names.1).expect("a short name");
     header.set_mtime(mtime);
     header.set_size(entry.content.len() as u64);
     if entry.kind == tar::EntryType::Char {

@@ -1,0 +1,780 @@
+//! The checks of finished images: a good image has no findings, and every planted fault is found and named.
+
+use crate::support::elf::Elf;
+use serde_json::json;
+use sockel::check;
+use sockel::check::CheckFinding;
+use sockel::check::CheckReport;
+use sockel::check::CheckSubject;
+use sockel::check::FindingSeverity;
+use sockel::check::UnusedRequest;
+use sockel::check::acceptance::judge;
+use sockel::check::requests::ImageRequests;
+use sockel::check::requests::in_vain;
+use sockel::layer::unpack::UnpackedPackage;
+use sockel::lock::file::Lock;
+use sockel::recipe::AcceptedFinding;
+use sockel::recipe::ImageDefinition;
+use sockel::recipe::LevelDefinition;
+use sockel::recipe::RecipeRequest;
+use sockel::recipe::RequestSection;
+use sockel::recipe::RuntimeConfig;
+use sockel::store::Store;
+use sockel::sys::fs;
+use sockel::tree::ContentReader;
+use sockel::tree::EntryKind;
+use sockel::tree::EntryOrigin;
+use sockel::tree::FileContent;
+use sockel::tree::Tree;
+use sockel::tree::TreeEntry;
+use sockel::values::Epoch;
+use sockel::values::Platform;
+use sockel::values::WaiverTerms;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An image in the making: one level, packages `libc` and `app`.
+struct Plant {
+    tree: Tree,
+    level: LevelDefinition,
+    packages: BTreeMap<String, UnpackedPackage>,
+    excluded: Vec<&'static str>,
+}
+
+fn words(words: &[&str]) -> Option<Vec<String>> {
+    Some(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+impl Plant {
+    /// Returns an image without fault.
+    fn good() -> Self {
+        let config = RuntimeConfig {
+            user: Some("10001:10001".to_owned()),
+            entrypoint: words(&["/usr/bin/app"]),
+            working_directory: Some("/".to_owned()),
+            writable: [("/var/lib/app".to_owned(), "state".to_owned())].into(),
+            ..RuntimeConfig::default()
+        };
+        let level = LevelDefinition { recipe: "base".to_owned(), config, ..LevelDefinition::default() };
+        let mut plant = Self { tree: Tree::default(), level, packages: BTreeMap::new(), excluded: Vec::new() };
+        for name in ["app", "libc"] {
+            let nothing = UnpackedPackage { control: BTreeMap::new(), entries: Vec::new(), owners: BTreeMap::new() };
+            plant.packages.insert(name.to_owned(), nothing);
+            plant.file(&format!("usr/share/doc/{name}/copyright"), b"free", 0o644);
+            plant.text(&format!("var/lib/dpkg/status.d/{name}"), &format!("Package: {name}\nVersion: 1\n"));
+        }
+        plant.link("lib", "usr/lib").link("lib64", "usr/lib64").folder("tmp", 0o1777).folder("var/lib/app", 0o750);
+        plant.owner("var/lib/app", 10001, 10001);
+        plant.elf("usr/lib64/ld-linux-x86-64.so.2", &Elf::library("ld-linux-x86-64.so.2"));
+        plant.elf("usr/lib/x86_64-linux-gnu/libc.so.6", &Elf::library("libc.so.6"));
+        plant.elf("usr/bin/app", &Elf::program(&["libc.so.6"]));
+        plant.text("etc/passwd", "root:x:0:0::/:\napp:x:10001:10001::/:\n");
+        plant.text("etc/group", "root:x:0:\napp:x:10001:\n");
+        plant.text("etc/shadow", "root:*:::::::\napp:!*:::::::\n");
+        plant
+    }
+
+    fn put(&mut self, path: &str, kind: EntryKind, mode: u32) -> &mut Self {
+        let origin = EntryOrigin::Package("app".to_owned());
+        let entry = TreeEntry { path: path.to_owned(), kind, mode, uid: 0, gid: 0, mtime: 0, origin };
+        self.tree.replace(entry).expect("a sound path");
+        self
+    }
+
+    fn file(&mut self, path: &str, bytes: &[u8], mode: u32) -> &mut Self {
+        self.put(path, EntryKind::File(FileContent::inline(bytes)), mode)
+    }
+
+    fn text(&mut self, path: &str, text: &str) -> &mut Self {
+        self.file(path, text.as_bytes(), 0o644)
+    }
+
+    fn elf(&mut self, path: &str, elf: &Elf) -> &mut Self {
+        self.file(path, &elf.build(), 0o755)
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> &mut Self {
+        self.put(path, EntryKind::Symlink(target.to_owned()), 0o777)
+    }
+
+    fn folder(&mut self, path: &str, mode: u32) -> &mut Self {
+        self.put(path, EntryKind::Directory, mode)
+    }
+
+    fn change(&mut self, path: &str, change: impl FnOnce(&mut TreeEntry)) -> &mut Self {
+        let mut entry = self.tree.remove(path).expect("it is there");
+        change(&mut entry);
+        self.tree.replace(entry).expect("a sound path");
+        self
+    }
+
+    fn owner(&mut self, path: &str, uid: u32, gid: u32) -> &mut Self {
+        self.change(path, |entry| (entry.uid, entry.gid) = (uid, gid))
+    }
+
+    fn of_recipe(&mut self, path: &str) -> &mut Self {
+        self.change(path, |entry| entry.origin = EntryOrigin::Recipe("base".to_owned()))
+    }
+
+    fn remove(&mut self, path: &str) -> &mut Self {
+        assert!(self.tree.remove(path).is_some(), "{path}");
+        self
+    }
+
+    fn env(&mut self, name: &str, value: &str) -> &mut Self {
+        self.level.config.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn start(&mut self, line: &[&str]) -> &mut Self {
+        self.level.config.entrypoint = words(line);
+        self
+    }
+
+    /// Makes the package `app` bring a path, whether or not it is in the image.
+    fn brought(&mut self, path: &str) -> &mut Self {
+        let origin = EntryOrigin::Package("app".to_owned());
+        let kind = EntryKind::File(FileContent::inline(*b"x"));
+        let entry = TreeEntry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, origin };
+        self.packages.get_mut("app").expect("it is there").entries.push(entry);
+        self
+    }
+
+    fn request(&mut self, section: RequestSection, text: &str) -> &mut Self {
+        let (filled, written) = (text.to_owned(), text.to_owned());
+        self.level.requests.push(RecipeRequest { section, filled, written, place: "recipes/base.yaml:7".to_owned() });
+        self
+    }
+
+    fn definition(&self) -> ImageDefinition {
+        ImageDefinition {
+            image: "base".to_owned(),
+            parent: None,
+            platforms: vec![platform()],
+            parameters: BTreeMap::new(),
+            archives: Vec::new(),
+            levels: [(platform(), vec![self.level.clone()])].into(),
+            inputs: BTreeMap::new(),
+            publish: sockel::recipe::PublishSettings::default(),
+            version_of: None,
+            purpose: String::new(),
+            owner: sockel::recipe::ImageOwner::default(),
+            rebuild: sockel::recipe::RebuildSchedule::default(),
+        }
+    }
+
+    fn lock(&self) -> Lock {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let package = |name: &String| {
+            json!({
+                "name": name, "version": "1", "architecture": "amd64", "source": name, "from": "a/b",
+                "component": "main", "path": "p", "size": 1, "sha256": digest, "sha512": "", "why": "requested",
+            })
+        };
+        let packages: Vec<_> = self.packages.keys().map(package).collect();
+        let excluded: Vec<_> =
+            self.excluded.iter().map(|name| json!({ "name": name, "reason": "x", "wanted-by": ["app"] })).collect();
+        let level = json!({
+            "recipe": "base", "layers": [["*"]], "packages": { "linux/amd64": packages }, "excluded": excluded,
+        });
+        let lock = json!({
+            "format": 2, "engine": 1, "image": "base", "epoch": "2026-01-01T00:00:00Z", "parameters": {},
+            "archives": [], "levels": [level],
+        });
+        serde_json::from_value(lock).expect("a sound lock")
+    }
+
+    fn check(&self) -> CheckReport {
+        let folder = tempfile::tempdir().expect("made");
+        let store = Store::open(folder.path()).expect("opened");
+        let contents = ContentReader::new(&store);
+        let packages: BTreeMap<String, Arc<UnpackedPackage>> =
+            self.packages.iter().map(|(name, package)| (name.clone(), Arc::new(package.clone()))).collect();
+        let mut tree = self.tree.clone();
+        for path in tree.missing_folders(&Tree::default()).expect("folders are folders") {
+            let origin = EntryOrigin::Package("app".to_owned());
+            let kind = EntryKind::Directory;
+            tree.add(TreeEntry { path, kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, origin }).expect("a sound path");
+        }
+        let (definition, lock, levels) = (self.definition(), self.lock(), [tree]);
+        let subject = CheckSubject {
+            definition: &definition,
+            lock: &lock,
+            platform: platform(),
+            levels: &levels,
+            whole: &levels[0],
+            packages: &[packages],
+            contents: &contents,
+        };
+        check::check(subject).expect("inline bytes can be read")
+    }
+}
+
+/// Ends a chain of changes.
+fn done(_: &mut Plant) {}
+
+fn platform() -> Platform {
+    "linux/amd64".parse().expect("a platform")
+}
+
+fn jar(manifest: &str) -> Vec<u8> {
+    let mut jar = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    jar.start_file("META-INF/MANIFEST.MF", zip::write::SimpleFileOptions::default()).expect("memory takes it");
+    jar.write_all(manifest.as_bytes()).expect("memory takes it");
+    jar.finish().expect("memory takes it").into_inner()
+}
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n";
+
+/// A fault, the finding that names it, and where.
+type Fault = (&'static str, fn(&mut Plant), &'static str, &'static str);
+
+/// Faults of what is started and of what that needs.
+const CLOSURE: &[Fault] = &[
+    ("entry point", |p| done(p.start(&["/usr/bin/none"])), "start-missing", "config.entrypoint"),
+    ("a word that PATH does not find", |p| done(p.start(&["none"])), "start-missing", "config.entrypoint"),
+    ("PATH without the folder", |p| done(p.start(&["app"]).env("PATH", "/opt")), "start-missing", "config.entrypoint"),
+    (
+        "a command alone",
+        |p| {
+            p.level.config.entrypoint = None;
+            p.level.config.command = words(&["/none"]);
+        },
+        "start-missing",
+        "config.command",
+    ),
+    (
+        "a link that leads nowhere",
+        |p| done(p.link("usr/bin/x", "none").start(&["/usr/bin/x"])),
+        "start-missing",
+        "config.entrypoint",
+    ),
+    ("mode 0644", |p| done(p.change("usr/bin/app", |e| e.mode = 0o644)), "start-not-executable", "/usr/bin/app"),
+    ("only root", |p| done(p.change("usr/bin/app", |e| e.mode = 0o700)), "start-not-executable", "/usr/bin/app"),
+    (
+        "a group of others",
+        |p| done(p.owner("usr/bin/app", 0, 5).change("usr/bin/app", |e| e.mode = 0o750)),
+        "start-not-executable",
+        "/usr/bin/app",
+    ),
+    ("a closed folder", |p| done(p.folder("usr/bin", 0o700)), "start-not-executable", "/usr/bin/app"),
+    ("a folder as program", |p| done(p.folder("opt", 0o755).start(&["/opt"])), "start-not-executable", "/opt"),
+    (
+        "a script without interpreter",
+        |p| done(p.file("usr/bin/s", b"#!/bin/sh\n", 0o755).start(&["/usr/bin/s"])),
+        "start-interpreter-missing",
+        "/usr/bin/s",
+    ),
+    (
+        "working directory",
+        |p| p.level.config.working_directory = Some("/srv/x".to_owned()),
+        "working-directory-missing",
+        "/srv/x",
+    ),
+    (
+        "a closed working directory",
+        |p| {
+            p.folder("srv", 0o700);
+            p.level.config.working_directory = Some("/srv".to_owned());
+        },
+        "working-directory-missing",
+        "/srv",
+    ),
+    (
+        "a file as working directory",
+        |p| p.level.config.working_directory = Some("/etc/passwd".to_owned()),
+        "working-directory-missing",
+        "/etc/passwd",
+    ),
+    ("a library", |p| done(p.remove("usr/lib/x86_64-linux-gnu/libc.so.6")), "library-missing", "/usr/bin/app"),
+    (
+        "a library in another folder",
+        |p| done(p.elf("opt/x/liba.so", &Elf::library("liba.so")).elf("usr/bin/b", &Elf::program(&["liba.so"]))),
+        "library-missing",
+        "/usr/bin/b",
+    ),
+    (
+        "a library for another processor",
+        |p| done(p.elf("usr/lib/x86_64-linux-gnu/libc.so.6", &Elf { machine: 183, ..Elf::library("libc.so.6") })),
+        "library-missing",
+        "/usr/bin/app",
+    ),
+    (
+        "a text with a library's name",
+        |p| done(p.text("usr/lib/x86_64-linux-gnu/libc.so.6", "INPUT(x)")),
+        "library-missing",
+        "/usr/bin/app",
+    ),
+    (
+        "a library without its soname link",
+        |p| {
+            done(
+                p.elf("usr/lib/libv.so.3.1", &Elf::library("libv.so.3"))
+                    .elf("usr/bin/v", &Elf::program(&["libv.so.3"])),
+            )
+        },
+        "library-missing",
+        "/usr/bin/v",
+    ),
+    (
+        "a library of a library",
+        |p| done(p.elf("usr/lib/libw.so", &Elf { needed: vec!["libq.so"], ..Elf::library("libw.so") })),
+        "library-missing",
+        "/usr/lib/libw.so",
+    ),
+    (
+        "a folder of ld.so.conf without cache",
+        |p| {
+            done(
+                p.text("etc/ld.so.conf", "/opt/v\n")
+                    .elf("opt/v/libv.so", &Elf::library("libv.so"))
+                    .elf("usr/bin/v", &Elf::program(&["libv.so"])),
+            )
+        },
+        "library-missing",
+        "/usr/bin/v",
+    ),
+    (
+        "a run path elsewhere",
+        |p| {
+            done(
+                p.elf("opt/v/libv.so", &Elf::library("libv.so"))
+                    .elf("opt/w/v", &Elf { run_path: Some("$ORIGIN/../x"), ..Elf::program(&["libv.so"]) }),
+            )
+        },
+        "library-missing",
+        "/opt/w/v",
+    ),
+    ("the loader", |p| done(p.remove("usr/lib64/ld-linux-x86-64.so.2")), "loader-missing", "/usr/bin/app"),
+    (
+        "an interpreter",
+        |p| done(p.file("usr/bin/s", b"#! /usr/bin/perl -w\n", 0o755)),
+        "interpreter-missing",
+        "/usr/bin/s",
+    ),
+    (
+        "env without its program",
+        |p| done(p.file("usr/bin/env", b"x", 0o755).file("usr/bin/s", b"#!/usr/bin/env -S A=b python3 -u\n", 0o755)),
+        "interpreter-missing",
+        "/usr/bin/s",
+    ),
+    (
+        "Python without bytecode",
+        |p| {
+            done(
+                p.elf("usr/bin/python3.13", &Elf::program(&[])).text("usr/lib/python3/dist-packages/flask/app.py", "x"),
+            )
+        },
+        "bytecode-missing",
+        "/usr/lib/python3/dist-packages",
+    ),
+    (
+        "a link of a recipe",
+        |p| done(p.link("usr/bin/x", "none").of_recipe("usr/bin/x")),
+        "recipe-link-dangling",
+        "/usr/bin/x",
+    ),
+    ("a link of a package", |p| done(p.link("usr/bin/x", "../none")), "link-dangling", "/usr/bin/x"),
+    (
+        "an alternative",
+        |p| done(p.link("etc/alternatives/awk", "/usr/bin/mawk")),
+        "link-dangling",
+        "/etc/alternatives/awk",
+    ),
+    ("links in a circle", |p| done(p.link("usr/a", "b").link("usr/b", "a")), "link-dangling", "/usr/a"),
+    (
+        "a link to an excluded file",
+        |p| done(p.brought("usr/lib/x/y").link("usr/x", "lib/x/y")),
+        "link-dangling",
+        "/usr/x",
+    ),
+    ("libraries in /tmp", |p| done(p.link("usr/lib/x", "/tmp/x")), "link-to-writable", "/usr/lib/x"),
+    ("a relative link to /var/tmp", |p| done(p.link("etc/x", "../var/tmp")), "link-to-writable", "/etc/x"),
+    (
+        "a main jar",
+        |p| done(p.file("usr/bin/java", b"x", 0o755).start(&["/usr/bin/java", "-jar", "/opt/a.jar"])),
+        "class-path-missing",
+        "/opt/a.jar",
+    ),
+    (
+        "a class path",
+        |p| {
+            done(p.file("usr/bin/java", b"x", 0o755).text("a.jar", "x").start(&[
+                "/usr/bin/java",
+                "-cp",
+                "/a.jar:/b/*",
+                "Main",
+            ]))
+        },
+        "class-path-missing",
+        "/b/*",
+    ),
+    (
+        "a jar that a manifest names",
+        |p| {
+            done(p.file("usr/bin/java", b"x", 0o755).file("o/a.jar", &jar("Class-Path: b.jar\r\n"), 0o644).start(&[
+                "/usr/bin/java",
+                "-jar",
+                "/o/a.jar",
+            ]))
+        },
+        "manifest-class-path-missing",
+        "/o/a.jar",
+    ),
+];
+
+/// Faults of rights, accounts and secrets.
+const SAFETY: &[Fault] = &[
+    ("set-user-id", |p| done(p.change("usr/bin/app", |e| e.mode = 0o4755)), "set-user-id", "/usr/bin/app"),
+    ("set-group-id of a folder", |p| done(p.folder("srv", 0o2755)), "set-user-id", "/srv"),
+    ("a program of the user", |p| done(p.owner("usr/bin/app", 10001, 0)), "user-writable", "/usr/bin/app"),
+    (
+        "a folder of the user",
+        |p| done(p.folder("usr/lib/x", 0o755).owner("usr/lib/x", 10001, 10001)),
+        "user-writable",
+        "/usr/lib/x",
+    ),
+    (
+        "a file of the user's group",
+        |p| done(p.text("etc/c", "x").owner("etc/c", 0, 10001).change("etc/c", |e| e.mode = 0o664)),
+        "user-writable",
+        "/etc/c",
+    ),
+    (
+        "a read-only file of the user",
+        |p| done(p.text("etc/c", "x").owner("etc/c", 10001, 0).change("etc/c", |e| e.mode = 0o400)),
+        "user-writable",
+        "/etc/c",
+    ),
+    (
+        "beside a writable folder",
+        |p| done(p.folder("var/lib/app2", 0o755).owner("var/lib/app2", 10001, 10001)),
+        "user-writable",
+        "/var/lib/app2",
+    ),
+    ("a file for everybody", |p| done(p.file("etc/c", b"x", 0o666)), "world-writable", "/etc/c"),
+    ("a folder for everybody", |p| done(p.folder("usr/lib/x", 0o777)), "world-writable", "/usr/lib/x"),
+    ("another sticky folder", |p| done(p.folder("opt/shared", 0o1777)), "world-writable", "/opt/shared"),
+    ("/tmp without sticky bit", |p| done(p.folder("tmp", 0o777)), "world-writable", "/tmp"),
+    ("a hash", |p| done(p.text("etc/shadow", "root:$6$x$y:::::::\n")), "password-set", "/etc/shadow"),
+    ("no password at all", |p| done(p.text("etc/shadow", "root::::::::\n")), "password-set", "/etc/shadow"),
+    (
+        "a hash in passwd",
+        |p| done(p.text("etc/passwd", "root:x:0:0::/:\napp:ab:10001:10001::/:\n")),
+        "password-set",
+        "/etc/passwd",
+    ),
+    ("a password of a group", |p| done(p.text("etc/gshadow", "root:ab::\n")), "password-set", "/etc/gshadow"),
+    (
+        "a name twice",
+        |p| done(p.text("etc/passwd", "root:x:0:0::/:\napp:x:10001:10001::/:\napp:x:5:5::/:\n")),
+        "account-duplicate",
+        "/etc/passwd",
+    ),
+    (
+        "a number twice",
+        |p| done(p.text("etc/group", "root:x:0:\napp:x:10001:\nother:x:10001:\n")),
+        "account-duplicate",
+        "/etc/group",
+    ),
+    ("an owner without account", |p| done(p.text("srv", "x").owner("srv", 7, 0)), "owner-unknown", "/srv"),
+    ("a group without name", |p| done(p.text("srv", "x").owner("srv", 0, 8)), "owner-unknown", "/srv"),
+    ("a user without account", |p| done(p.text("etc/passwd", "root:x:0:0::/:\n")), "user-unknown", "config.user"),
+    ("a key of a recipe", |p| done(p.text("etc/x.txt", KEY).of_recipe("etc/x.txt")), "private-key", "/etc/x.txt"),
+    ("a key of a package", |p| done(p.text("etc/ssl/k.pem", KEY)), "private-key", "/etc/ssl/k.pem"),
+    (
+        "a key for SSH",
+        |p| done(p.text("etc/ssh/ssh_host_rsa_key", "-----BEGIN OPENSSH PRIVATE KEY-----\n")),
+        "private-key",
+        "/etc/ssh/ssh_host_rsa_key",
+    ),
+    (
+        "a key behind text",
+        |p| done(p.text("k.key", "Bag\n-----BEGIN CERTIFICATE-----\n-----BEGIN RSA PRIVATE KEY-----\n")),
+        "private-key",
+        "/k.key",
+    ),
+    ("a password", |p| done(p.env("DB_PASSWORD", "hunter2")), "secret-in-env", "config.env.DB_PASSWORD"),
+    ("a token in small letters", |p| done(p.env("api_token", "x")), "secret-in-env", "config.env.api_token"),
+    ("LD_PRELOAD", |p| done(p.env("LD_PRELOAD", "/tmp/x.so")), "preload", "config.env.LD_PRELOAD"),
+    ("ld.so.preload", |p| done(p.text("etc/ld.so.preload", "/tmp/x.so\n")), "preload", "/etc/ld.so.preload"),
+];
+
+/// Faults of what is in the image beyond what runs.
+const CONTENT: &[Fault] = &[
+    (
+        "helpers for gdb",
+        |p| done(p.text("usr/share/gcc/python/libstdcxx/v6/printers.py", "x")),
+        "debugger-helpers",
+        "/usr/share/gcc/python/libstdcxx/v6/printers.py",
+    ),
+    (
+        "auto-load scripts",
+        |p| done(p.text("usr/lib/libx.so-gdb.py", "x")),
+        "debugger-helpers",
+        "/usr/lib/libx.so-gdb.py",
+    ),
+    ("manual pages", |p| done(p.text("usr/share/man/man1/x.1.gz", "x")), "manual-pages", "/usr/share/man/man1/x.1.gz"),
+    ("static libraries", |p| done(p.text("usr/lib/libx.a", "x")), "static-libraries", "/usr/lib/libx.a"),
+    ("headers", |p| done(p.text("usr/include/x.h", "x")), "headers", "/usr/include/x.h"),
+    (
+        "copies",
+        |p| done(p.file("opt/a", &[7; 70_000], 0o644).file("opt/b", &[7; 70_000], 0o644)),
+        "identical-copies",
+        "/opt/a",
+    ),
+    (
+        "a copyright file",
+        |p| done(p.remove("usr/share/doc/app/copyright")),
+        "copyright-missing",
+        "/usr/share/doc/app/copyright",
+    ),
+    (
+        "a copyright link that leads nowhere",
+        |p| done(p.remove("usr/share/doc/app/copyright").link("usr/share/doc/app", "none")),
+        "copyright-missing",
+        "/usr/share/doc/app/copyright",
+    ),
+    ("a record", |p| done(p.remove("var/lib/dpkg/status.d/app")), "record-missing", "/var/lib/dpkg"),
+    (
+        "a foreign record",
+        |p| done(p.text("var/lib/dpkg/status.d/ghost", "Package: ghost\nVersion: 1\n")),
+        "record-without-package",
+        "/var/lib/dpkg/status.d/ghost",
+    ),
+    (
+        "a foreign record in dpkg's file",
+        |p| done(p.text("var/lib/dpkg/status", "Package: ghost\nVersion: 1\n\n")),
+        "record-without-package",
+        "/var/lib/dpkg/status",
+    ),
+    (
+        "another version",
+        |p| done(p.text("var/lib/dpkg/status.d/app", "Package: app\nVersion: 2\n")),
+        "record-differs",
+        "/var/lib/dpkg/status.d/app",
+    ),
+];
+
+fn found<'a>(findings: &'a [CheckFinding], name: &str, path: &str) -> Option<&'a CheckFinding> {
+    findings.iter().find(|finding| finding.finding == name && finding.path == path)
+}
+
+#[test]
+fn a_good_image_has_no_findings() {
+    assert_eq!(Plant::good().check(), CheckReport::default());
+}
+
+#[test]
+fn planted_faults_are_found() {
+    let faults = || CLOSURE.iter().chain(SAFETY).chain(CONTENT);
+    assert!(faults().count() >= 60, "{}", faults().count());
+    for (what, plant, finding, path) in faults() {
+        let mut image = Plant::good();
+        plant(&mut image);
+        let report = image.check();
+        let found = found(&report.findings, finding, path);
+        let found = found.unwrap_or_else(|| panic!("{what}: no {finding} at {path} in {:#?}", report.findings));
+        assert!(!found.cause.is_empty() && !found.remedy.is_empty(), "{what}");
+    }
+
+    // a check without a planted fault may never find anything
+    let planted: BTreeSet<&str> = faults().map(|(_, _, finding, _)| *finding).collect();
+    let elsewhere = ["request-without-effect", "acceptance-expired", "acceptance-without-effect"];
+    let all: BTreeSet<&str> = check::kinds().map(|kind| kind.name).filter(|name| !elsewhere.contains(name)).collect();
+    assert_eq!(planted, all);
+}
+
+/// What looks like a fault and is none.
+#[test]
+fn sound_images_are_left_alone() {
+    let table: [(&str, fn(&mut Plant)); 16] = [
+        ("PATH", |p| done(p.start(&["app"]))),
+        ("a link to the program", |p| done(p.link("usr/bin/x", "app").start(&["/usr/bin/x"]))),
+        ("relative to the working directory", |p| {
+            p.start(&["usr/bin/app"]);
+        }),
+        ("a run path", |p| {
+            p.elf("opt/l/liba.so", &Elf::library("liba.so"));
+            p.elf("opt/b/a", &Elf { run_path: Some("$ORIGIN/../l"), ..Elf::program(&["liba.so"]) });
+        }),
+        ("LD_LIBRARY_PATH", |p| {
+            p.elf("opt/l/liba.so", &Elf::library("liba.so"))
+                .elf("opt/b/a", &Elf::program(&["liba.so"]))
+                .env("LD_LIBRARY_PATH", "/opt/l");
+        }),
+        ("ld.so.conf with cache", |p| {
+            p.text("etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n")
+                .text("etc/ld.so.conf.d/v.conf", "/opt/l/\n")
+                .text("etc/ld.so.cache", "x");
+            p.elf("opt/l/liba.so", &Elf::library("liba.so")).elf("opt/b/a", &Elf::program(&["liba.so"]));
+        }),
+        ("a plugin finds libraries of its package", |p| {
+            p.elf("opt/server/libjvm.so", &Elf::library("libjvm.so"));
+            p.elf("opt/libjava.so", &Elf { needed: vec!["libjvm.so"], ..Elf::library("libjava.so") });
+        }),
+        ("a static program", |p| done(p.elf("usr/bin/s", &Elf::default()))),
+        ("a damaged ELF file", |p| done(p.file("usr/lib/x", b"\x7fELF\x02\x01\x01", 0o644))),
+        ("a script that nobody may execute", |p| done(p.file("usr/share/x", b"#!/bin/none\n", 0o644))),
+        ("links to what exists at run time", |p| {
+            done(p.link("etc/mtab", "../proc/mounts").link("var/run", "/run").link("etc/x", "/var/lib/app/x"))
+        }),
+        ("the root", |p| done(p.link("usr/x", "../.."))),
+        ("a file with a secret", |p| done(p.env("DB_PASSWORD_FILE", "/run/secrets/db"))),
+        ("an empty secret", |p| done(p.env("TOKEN", ""))),
+        ("a public key", |p| done(p.text("etc/k.pem", "-----BEGIN PUBLIC KEY-----\n"))),
+        ("hard links", |p| {
+            let content = FileContent::inline(vec![1; 70_000]);
+            p.put("opt/a", EntryKind::File(content.clone()), 0o644);
+            p.put("opt/b", EntryKind::Hardlink { target: "opt/a".to_owned(), content }, 0o644);
+        }),
+    ];
+    for (what, plant) in table {
+        let mut image = Plant::good();
+        plant(&mut image);
+        assert_eq!(image.check().findings, Vec::new(), "{what}");
+    }
+}
+
+#[test]
+fn the_excluded_dependency_is_named() {
+    let mut image = Plant::good();
+    image.elf("usr/sbin/nginx", &Elf::program(&["libcrypt.so.1"]));
+    image.level.exclude_packages.insert("libcrypt1".to_owned(), "x".to_owned());
+    image.excluded = vec!["libcrypt1"];
+    let report = image.check();
+    let found = found(&report.findings, "library-missing", "/usr/sbin/nginx").expect("found");
+    insta::assert_snapshot!(found.to_string(), @"library-missing: `/usr/sbin/nginx` (package app): it needs `libcrypt.so.1`, which the loader does not find in the image; app depends on `libcrypt1`, which recipe base excludes: add it to `packages` of a recipe of this image");
+}
+
+#[test]
+fn hostile_numbers_stay_bounded() {
+    let mut image = Plant::good();
+    for number in 0..1000 {
+        image.file(&format!("opt/{number}"), b"x", 0o666);
+    }
+    let report = image.check();
+    let count = report.findings.iter().filter(|finding| finding.finding == "world-writable").count();
+    assert_eq!(count, 200);
+}
+
+fn accepted(finding: &str, path: &str, expires: i64) -> AcceptedFinding {
+    let terms = WaiverTerms { reason: "x".to_owned(), agreed_by: Some("a".to_owned()), expires: Epoch(expires) };
+    AcceptedFinding { finding: finding.to_owned(), path: path.to_owned(), terms }
+}
+
+#[test]
+fn acceptances_are_for_one_finding_at_one_path_and_end() {
+    let mut image = Plant::good();
+    image.file("etc/a", b"x", 0o666).file("etc/b", b"x", 0o666);
+    let findings = image.check().findings;
+    assert!(findings.iter().all(|finding| finding.severity == FindingSeverity::Error) && findings.len() == 2);
+    let judged = |accept: Vec<AcceptedFinding>, now: i64| {
+        let level = LevelDefinition { accept, ..LevelDefinition::default() };
+        let judged = judge(&findings, &[LevelDefinition::default(), level], Epoch(now));
+        (judged.errors.len(), judged.warnings.len(), judged.accepted.len())
+    };
+    assert_eq!(judged(vec![], 0), (2, 0, 0));
+    assert_eq!(judged(vec![accepted("world-writable", "/etc/a", 10)], 9), (1, 0, 1));
+    assert_eq!(judged(vec![accepted("world-writable", "/etc/a", 10)], 10), (2, 1, 0), "it has run out");
+    assert_eq!(judged(vec![accepted("world-writable", "/etc/*", 10)], 9), (2, 0, 0), "no pattern");
+    assert_eq!(judged(vec![accepted("user-writable", "/etc/a", 10)], 9), (2, 0, 0), "another finding");
+}
+
+/// What a recipe asks for, whether an image has a use for it, and whether all together have none.
+#[test]
+fn requests_without_effect_are_named() {
+    use RequestSection as S;
+    let table: [(S, &str, fn(&mut Plant), bool); 12] = [
+        (S::ExcludedPackages, "mawk", |p| p.excluded = vec!["mawk"], true),
+        (S::ExcludedPackages, "mawk", |_| (), false),
+        (S::ExcludedPaths, "/usr/share/doc/**", |p| done(p.brought("usr/share/doc/app/changelog")), true),
+        (S::ExcludedPaths, "/usr/share/doc/**", |p| done(p.brought("usr/share/man/x")), false),
+        (
+            S::IncludedPaths,
+            "/usr/share/doc/*/copyright",
+            |p| {
+                p.level.exclude_paths.insert("/usr/share/doc/**".to_owned(), "x".to_owned());
+                p.brought("usr/share/doc/app/copyright");
+            },
+            true,
+        ),
+        (S::IncludedPaths, "/usr/share/doc/*/copyright", |p| done(p.brought("usr/share/doc/app/copyright")), false),
+        (S::Replaces, "/etc/x", |p| done(p.brought("etc/x")), true),
+        (S::Replaces, "/etc/x", |p| done(p.text("etc/x", "").of_recipe("etc/x")), false),
+        (S::Directories, "/srv", |p| done(p.folder("srv", 0o755).of_recipe("srv")), true),
+        (
+            S::Diversions,
+            "/usr/bin/x",
+            |p| {
+                let diversion = sockel::recipe::PathDiversion { to: "/usr/bin/y".to_owned(), by: "wrapper".to_owned() };
+                p.level.diversions.insert("/usr/bin/x".to_owned(), diversion);
+                p.brought("usr/bin/x");
+            },
+            true,
+        ),
+        (S::Diversions, "/usr/bin/x", |_| (), false),
+        (S::Accept, "world-writable /etc/a", |p| p.level.accept = vec![accepted("world-writable", "/etc/a", 9)], false),
+    ];
+    for (section, text, plant, is_used) in table {
+        let mut image = Plant::good();
+        match section {
+            S::ExcludedPaths => drop(image.level.exclude_paths.insert(text.to_owned(), "x".to_owned())),
+            S::IncludedPaths => image.level.include_paths.push(text.to_owned()),
+            _ => {}
+        }
+        image.request(section, text);
+        plant(&mut image);
+        let report = image.check();
+        let expected = UnusedRequest { recipe: "base".to_owned(), section, written: text.to_owned() };
+        let is_unused = report.unused.contains(&expected);
+        assert_eq!(is_unused, !is_used && section != S::Accept, "{section:?} {text} {is_used}");
+
+        // a second image with a use for it, or one that nobody knows, lifts the finding
+        let definition = image.definition();
+        let built = BTreeMap::from([(platform(), report)]);
+        let useful = BTreeMap::from([(platform(), CheckReport::default())]);
+        let alone = [ImageRequests { definition: &definition, built: Some(&built) }];
+        let count = |images: &[ImageRequests<'_>]| in_vain(images, Epoch(0)).len();
+        assert_eq!(count(&alone), usize::from(!is_used), "{section:?} {text}");
+        let unknown = [alone[0], ImageRequests { definition: &definition, built: None }];
+        assert_eq!(count(&unknown), 0, "{section:?} {text}");
+        if section != S::Accept {
+            assert_eq!(count(&[alone[0], ImageRequests { definition: &definition, built: Some(&useful) }]), 0);
+        }
+    }
+}
+
+#[test]
+fn a_recipe_may_accept_its_own_useless_line() {
+    let mut image = Plant::good();
+    image.request(RequestSection::ExcludedPackages, "gawk");
+    image.request(RequestSection::Accept, "request-without-effect exclude.packages: gawk");
+    image.level.accept = vec![accepted("request-without-effect", "exclude.packages: gawk", 9)];
+    let (definition, built) = (image.definition(), BTreeMap::from([(platform(), image.check())]));
+    let images = [ImageRequests { definition: &definition, built: Some(&built) }];
+    assert_eq!(in_vain(&images, Epoch(0)), Vec::new());
+    let expired = in_vain(&images, Epoch(9));
+    assert_eq!(expired.len(), 1, "{expired:?}");
+    assert_eq!(expired[0].path, "exclude.packages: gawk");
+}
+
+#[test]
+fn the_list_of_checks_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks.md");
+    let text = fs::read_text(&path, 1 << 20).unwrap_or_default();
+    let (head, _) = text.split_once("| finding |").unwrap_or((&text, ""));
+    let mut fresh = format!("{head}| finding | severity | what it means |\n|---|---|---|\n");
+    for kind in check::kinds() {
+        let severity = if kind.severity == FindingSeverity::Error { "error" } else { "warning" };
+        fresh += &format!("| `{}` | {severity} | {} |\n", kind.name, kind.about);
+    }
+    let is_stale = text != fresh;
+    if is_stale {
+        fs::write_atomic(&path, fresh.as_bytes()).expect("written");
+    }
+    assert!(!is_stale, "docs/checks.md was out of date and is rewritten: look at it and commit it");
+}
