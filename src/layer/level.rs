@@ -157,11 +157,14 @@ impl LevelMerge<'_> {
     fn through_links(&self, path: &str) -> String {
         let path = normal(path);
         let Some(folder) = parent(&path) else { return path };
-        let real = self.tree.resolve(folder).or_else(|| self.parts.lower.resolve(folder));
-        match real.filter(|real| real.kind == EntryKind::Directory && real.path != folder) {
-            Some(real) => format!("{}{}", real.path, &path[folder.len()..]),
-            None => path,
-        }
+        let real = tree::follow(folder, |path| match self.get(path).map(|entry| &entry.kind) {
+            Some(EntryKind::Symlink(target)) => Some(target.as_str()),
+            _ => None,
+        });
+        real.map_or_else(
+            || path.clone(),
+            |real| format!("{real}{}", &path[folder.len()..]).trim_start_matches('/').to_owned(),
+        )
     }
 
     /// Returns the records of installed packages in the form that the level asks for.

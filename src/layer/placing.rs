@@ -16,12 +16,13 @@ use crate::layer::generate;
 use crate::layer::generate::AccountIds;
 use crate::layer::level::LevelParts;
 use crate::layer::unpack::UnpackedPackage;
+use crate::tree;
 use crate::tree::ContentReader;
 use crate::tree::EntryKind;
-use crate::tree::LINKS_MAX;
 use crate::tree::TreeEntry;
 use crate::tree::parent;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A package's `Replaces` and its own version.
@@ -92,15 +93,31 @@ pub(super) fn placed(parts: &LevelParts<'_>) -> Result<Vec<TreeEntry>, Error> {
 
     let links = ForeignLinks::new(&kept, parts);
     let mut placed = Vec::new();
-    for (name, entries) in &kept {
-        placed.extend(entries.iter().filter_map(|entry| links.place(entry, name)));
+    for (name, entries) in kept {
+        // entries of one folder come one after the other
+        let mut last = (String::new(), None);
+        for mut entry in entries {
+            if let Some(folder) = parent(&entry.path) {
+                if last.0 != folder {
+                    last = (folder.to_owned(), tree::follow(folder, |path| links.target(path, name)));
+                }
+                if let Some(real) = &last.1 {
+                    entry.path =
+                        format!("{real}/{}", &entry.path[folder.len() + 1..]).trim_start_matches('/').to_owned();
+                }
+            }
+            // packages agree that a folder is one if a link of another package leads there
+            if entry.kind != EntryKind::Directory || links.target(&entry.path, name).is_none() {
+                placed.push(entry);
+            }
+        }
     }
     Ok(placed)
 }
 
 /// Makes the first remaining name of a file the file, and the others links to it.
 fn relink(entries: &mut [TreeEntry]) {
-    let present: std::collections::BTreeSet<String> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let present: BTreeSet<String> = entries.iter().map(|entry| entry.path.clone()).collect();
     let mut first_names: BTreeMap<String, String> = BTreeMap::new();
     for entry in entries {
         let EntryKind::Hardlink { target, content } = &mut entry.kind else { continue };
@@ -142,70 +159,28 @@ fn divert(entry: &mut TreeEntry, package: &str, parts: &LevelParts<'_>) {
 /// Symbolic links of other packages and of lower levels.
 struct ForeignLinks<'a> {
     /// Package and target, by path.
-    own: BTreeMap<&'a str, (&'a str, &'a str)>,
+    own: BTreeMap<String, (String, String)>,
     parts: &'a LevelParts<'a>,
 }
 
 impl<'a> ForeignLinks<'a> {
-    fn new(kept: &'a [(&'a str, Vec<TreeEntry>)], parts: &'a LevelParts<'a>) -> Self {
+    fn new(kept: &[(&str, Vec<TreeEntry>)], parts: &'a LevelParts<'a>) -> Self {
         let mut own = BTreeMap::new();
         for (name, entries) in kept {
             for entry in entries {
                 if let EntryKind::Symlink(target) = &entry.kind {
-                    own.insert(entry.path.as_str(), (*name, target.as_str()));
+                    own.insert(entry.path.clone(), ((*name).to_owned(), target.clone()));
                 }
             }
         }
         Self { own, parts }
     }
 
-    /// Returns an entry where it really goes; `None` for a folder in whose place another package has a link.
-    fn place(&self, entry: &TreeEntry, package: &str) -> Option<TreeEntry> {
-        let mut entry = entry.clone();
-        if let Some(folder) = parent(&entry.path)
-            && let Some(real) = self.real(folder, package)
-        {
-            let name = &entry.path[folder.len() + 1..];
-            entry.path = if real.is_empty() { name.to_owned() } else { format!("{real}/{name}") };
-        }
-        let is_linked_folder = entry.kind == EntryKind::Directory && self.target(&entry.path, package).is_some();
-        (!is_linked_folder).then_some(entry)
-    }
-
-    /// Follows links of others in every part of a folder's path; `None` if there are none, or if they form a loop.
-    fn real(&self, folder: &str, package: &str) -> Option<String> {
-        let mut remaining: Vec<&str> = folder.rsplit('/').collect();
-        let mut resolved: Vec<&str> = Vec::new();
-        let mut links = 0;
-        while let Some(name) = remaining.pop() {
-            match name {
-                "" | "." => continue,
-                ".." => {
-                    resolved.pop();
-                    continue;
-                }
-                _ => resolved.push(name),
-            }
-            if let Some(target) = self.target(&resolved.join("/"), package) {
-                links += 1;
-                if links > LINKS_MAX {
-                    return None;
-                }
-                resolved.pop();
-                if target.starts_with('/') {
-                    resolved.clear();
-                }
-                remaining.extend(target.rsplit('/'));
-            }
-        }
-        (links > 0).then(|| resolved.join("/"))
-    }
-
     /// Returns the target of a link that another package or a lower level has at a path. A package with a link and
     /// something below it contradicts itself, and is refused later.
     fn target(&self, path: &str, package: &str) -> Option<&str> {
         if let Some((owner, target)) = self.own.get(path) {
-            return (*owner != package).then_some(target);
+            return (owner != package).then_some(target);
         }
         match self.parts.lower.get(path).map(|entry| &entry.kind) {
             Some(EntryKind::Symlink(target)) => Some(target),

@@ -27,7 +27,7 @@ const PATH_MAX: usize = 4096;
 const NAME_MAX: usize = 255;
 
 /// Most symbolic links that one lookup follows, as in Linux (path_resolution(7)).
-pub const LINKS_MAX: u32 = 40;
+const LINKS_MAX: u32 = 40;
 
 /// Entries in byte order of their paths. Parent folders may be absent; [`Tree::missing_folders`] lists them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,6 +137,39 @@ fn check_entry(entry: &TreeEntry) -> Result<(), Error> {
 #[must_use]
 pub fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent)
+}
+
+/// Follows symbolic links in every part of a path, whether or not anything is where they lead; `target` tells where the
+/// link at a path leads. Returns `None` if there is no link on the way, or too many.
+pub fn follow<'a>(path: &'a str, target: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    // the names still to be walked, the next one last
+    let mut remaining: Vec<&str> = path.rsplit('/').collect();
+    let mut walked: Vec<&str> = Vec::new();
+    let mut links = 0;
+
+    while let Some(name) = remaining.pop() {
+        match name {
+            "" | "." => continue,
+            ".." => {
+                walked.pop();
+                continue;
+            }
+            _ => walked.push(name),
+        }
+
+        if let Some(target) = target(&walked.join("/")) {
+            links += 1;
+            if links > LINKS_MAX {
+                return None;
+            }
+            walked.pop();
+            if target.starts_with('/') {
+                walked.clear();
+            }
+            remaining.extend(target.rsplit('/'));
+        }
+    }
+    (links > 0).then(|| walked.join("/"))
 }
 
 impl Tree {
