@@ -144,32 +144,35 @@ pub fn parent(path: &str) -> Option<&str> {
 pub fn follow<'a>(path: &'a str, target: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     // the names still to be walked, the next one last
     let mut remaining: Vec<&str> = path.rsplit('/').collect();
-    let mut walked: Vec<&str> = Vec::new();
+    // one text that grows and shrinks: paths may be deep, and joining their names at every step costs the square
+    let mut walked = String::new();
     let mut links = 0;
 
     while let Some(name) = remaining.pop() {
         match name {
             "" | "." => continue,
             ".." => {
-                walked.pop();
+                walked.truncate(parent(&walked).map_or(0, str::len));
                 continue;
             }
-            _ => walked.push(name),
+            _ => {}
         }
 
-        if let Some(target) = target(&walked.join("/")) {
+        let before = walked.len();
+        if !walked.is_empty() {
+            walked.push('/');
+        }
+        walked.push_str(name);
+        if let Some(target) = target(&walked) {
             links += 1;
             if links > LINKS_MAX {
                 return None;
             }
-            walked.pop();
-            if target.starts_with('/') {
-                walked.clear();
-            }
+            walked.truncate(if target.starts_with('/') { 0 } else { before });
             remaining.extend(target.rsplit('/'));
         }
     }
-    (links > 0).then(|| walked.join("/"))
+    (links > 0).then_some(walked)
 }
 
 impl Tree {

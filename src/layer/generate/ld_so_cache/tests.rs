@@ -3,6 +3,7 @@
 use super::*;
 use crate::layer::generate::GeneratorInput;
 use crate::layer::generate::generate;
+use crate::recipe::LevelDefinition;
 use crate::store::Store;
 use crate::sys::fs;
 use crate::tree::ContentReader;
