@@ -57,10 +57,10 @@ fn is_in(path: &str, folders: &[&str]) -> bool {
 fn details<'a>(entry: &'a TreeEntry, target: &str, meant: &str, image: &ImageView<'_>) -> FindingDetails<'a> {
     let cause = format!("its target `{target}` is not in the image");
     let packages = image.subject.packages.iter().flatten();
-    let owner =
+    let mut owner =
         packages.filter(|(_, package)| package.entries.iter().any(|entry| entry.path == meant)).map(|(name, _)| name);
 
-    let remedy = match owner.last() {
+    let remedy = match owner.next() {
         Some(package) => {
             format!("`/{meant}` of package {package} is excluded: exclude the link as well, or include its target")
         }

@@ -119,7 +119,7 @@ impl<'a> PathRequests<'a> {
     fn of(image: &ImageView<'a>) -> Self {
         let mut found = Self { excluding: BTreeSet::new(), including: BTreeSet::new() };
         // patterns count for their own level and all above it
-        let (mut excluded, mut included): (Vec<(usize, &str)>, Vec<(usize, &str)>) = Default::default();
+        let (mut excluded, mut included) = (Vec::new(), Vec::new());
         for (number, level) in image.levels().iter().enumerate() {
             excluded.extend(level.exclude_paths.keys().map(|pattern| (number, pattern.as_str())));
             included.extend(level.include_paths.iter().map(|pattern| (number, pattern.as_str())));

@@ -196,11 +196,11 @@ fn nothing_is_asked_for_in_vain() {
         project.write(path, "x: y\n");
         let said = project.run(&["build"]).fails(1);
         assert!(said.contains(expected) && said.contains(path), "{said}");
-        std::fs::remove_file(project.path(path)).expect("removed");
+        fs::remove(&project.path(path)).expect("removed");
     }
 
     for image in ["app", "base", "runtime"] {
-        std::fs::remove_file(project.path(&format!("base-images/{image}.yaml"))).expect("removed");
+        fs::remove(&project.path(&format!("base-images/{image}.yaml"))).expect("removed");
     }
     for arguments in [&["build"][..], &["lock", "--check"], &["lock"]] {
         let said = project.run(arguments).fails(1);
