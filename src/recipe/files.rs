@@ -83,7 +83,7 @@ impl RecipeFiles {
             }
         };
         // Notes and hidden files are no certificates; whatever else is not taken was meant to be one.
-        names.retain(|name| !name.starts_with('.') && !is_note(name));
+        names.retain(|name| (!name.starts_with('.') || has_whiteout(name)) && !is_note(name));
         let (mut names, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_certificate(name));
         for name in others {
             let message = format!("`{folder}/{name}` is not used: certificates are files that end in `.pem` or `.crt`");

@@ -117,7 +117,7 @@ fn stale_locks_are_named_with_their_reasons() {
     project.edit(
         "recipes/runtime.yaml",
         "title: Runtime",
-        "title: Runtime\nexclude: { paths: { /lib/libc.so: unused } }",
+        "title: Runtime\nexclude: { paths: { /usr/lib/runtime/modules: unused } }",
     );
     let error = jobs::lock::check(&[], &Run::new(&project).session).expect_err("is stale");
     let Error::StaleLocks(stale) = &error else { panic!("{error}") };

@@ -327,7 +327,7 @@ fn every_reason_is_told_and_no_tag_moves() {
 fn halves_of_a_command_line_are_not_mixed() {
     let mut lab = Lab::new();
     lab.build(&Build { change: |settings| settings["Cmd"] = json!(["--mine"]), ..PLAIN });
-    lab.project.edit("recipes/app.yaml", "entrypoint: [ run,", "entrypoint: [ start,");
+    lab.project.edit("recipes/app.yaml", "entrypoint: [ run,", "entrypoint: [ /usr/lib/runtime/bin/start,");
     lab.patch();
     let said = lab.refused(&[]);
     assert!(said.contains("it sets its own `Cmd` for the `Entrypoint` of its base"), "{said}");
@@ -337,7 +337,7 @@ fn halves_of_a_command_line_are_not_mixed() {
     lab.build(&PLAIN);
     lab.tag("team/app", "new", "1");
     assert_eq!(lab.rebase(&[])["state"], "rebased");
-    assert_eq!(lab.image("shop/web", "1").1["config"]["Entrypoint"][0], "start");
+    assert_eq!(lab.image("shop/web", "1").1["config"]["Entrypoint"][0], "/usr/lib/runtime/bin/start");
 }
 
 #[test]
