@@ -232,6 +232,12 @@ const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\
 /// A fault, the finding that names it, and where.
 type Fault = (&'static str, fn(&mut Plant), &'static str, &'static str);
 
+/// A title, and what is planted that is no fault.
+type SoundCase = (&'static str, fn(&mut Plant));
+
+/// Part of a recipe, the request in it, what is planted, and whether the request has an effect.
+type RequestCase = (RequestSection, &'static str, fn(&mut Plant), bool);
+
 /// Faults of what is started and of what that needs.
 const CLOSURE: &[Fault] = &[
     ("entry point", |p| done(p.start(&["/usr/bin/none"])), "start-missing", "config.entrypoint"),
@@ -314,7 +320,7 @@ const CLOSURE: &[Fault] = &[
             done(
                 p.elf("usr/lib/libv.so.3.1", &Elf::library("libv.so.3"))
                     .elf("usr/bin/v", &Elf::program(&["libv.so.3"])),
-            )
+            );
         },
         "library-missing",
         "/usr/bin/v",
@@ -332,7 +338,7 @@ const CLOSURE: &[Fault] = &[
                 p.text("etc/ld.so.conf", "/opt/v\n")
                     .elf("opt/v/libv.so", &Elf::library("libv.so"))
                     .elf("usr/bin/v", &Elf::program(&["libv.so"])),
-            )
+            );
         },
         "library-missing",
         "/usr/bin/v",
@@ -343,7 +349,7 @@ const CLOSURE: &[Fault] = &[
             done(
                 p.elf("opt/v/libv.so", &Elf::library("libv.so"))
                     .elf("opt/w/v", &Elf { run_path: Some("$ORIGIN/../x"), ..Elf::program(&["libv.so"]) }),
-            )
+            );
         },
         "library-missing",
         "/opt/w/v",
@@ -366,7 +372,7 @@ const CLOSURE: &[Fault] = &[
         |p| {
             done(
                 p.elf("usr/bin/python3.13", &Elf::program(&[])).text("usr/lib/python3/dist-packages/flask/app.py", "x"),
-            )
+            );
         },
         "bytecode-missing",
         "/usr/lib/python3/dist-packages",
@@ -407,7 +413,7 @@ const CLOSURE: &[Fault] = &[
                 "-cp",
                 "/a.jar:/b/*",
                 "Main",
-            ]))
+            ]));
         },
         "class-path-missing",
         "/b/*",
@@ -419,7 +425,7 @@ const CLOSURE: &[Fault] = &[
                 "/usr/bin/java",
                 "-jar",
                 "/o/a.jar",
-            ]))
+            ]));
         },
         "manifest-class-path-missing",
         "/o/a.jar",
@@ -591,7 +597,7 @@ fn planted_faults_are_found() {
 /// What looks like a fault and is none.
 #[test]
 fn sound_images_are_left_alone() {
-    let table: [(&str, fn(&mut Plant)); 16] = [
+    let table: [SoundCase; 16] = [
         ("PATH", |p| done(p.start(&["app"]))),
         ("a link to the program", |p| done(p.link("usr/bin/x", "app").start(&["/usr/bin/x"]))),
         ("relative to the working directory", |p| {
@@ -620,7 +626,7 @@ fn sound_images_are_left_alone() {
         ("a damaged ELF file", |p| done(p.file("usr/lib/x", b"\x7fELF\x02\x01\x01", 0o644))),
         ("a script that nobody may execute", |p| done(p.file("usr/share/x", b"#!/bin/none\n", 0o644))),
         ("links to what exists at run time", |p| {
-            done(p.link("etc/mtab", "../proc/mounts").link("var/run", "/run").link("etc/x", "/var/lib/app/x"))
+            done(p.link("etc/mtab", "../proc/mounts").link("var/run", "/run").link("etc/x", "/var/lib/app/x"));
         }),
         ("the root", |p| done(p.link("usr/x", "../.."))),
         ("a file with a secret", |p| done(p.env("DB_PASSWORD_FILE", "/run/secrets/db"))),
@@ -688,7 +694,7 @@ fn acceptances_are_for_one_finding_at_one_path_and_end() {
 #[test]
 fn requests_without_effect_are_named() {
     use RequestSection as S;
-    let table: [(S, &str, fn(&mut Plant), bool); 12] = [
+    let table: [RequestCase; 12] = [
         (S::ExcludedPackages, "mawk", |p| p.excluded = vec!["mawk"], true),
         (S::ExcludedPackages, "mawk", |_| (), false),
         (S::ExcludedPaths, "/usr/share/doc/**", |p| done(p.brought("usr/share/doc/app/changelog")), true),
