@@ -73,6 +73,7 @@ const INHERITANCE: &[(&str, &str)] = &[
     ("files", "stay; a higher level changes one only with `replaces`"),
     ("copy", "stay; a higher level changes one only with `replaces`"),
     ("replaces", "this level only"),
+    ("divert", "this level and those above it"),
     ("accounts", "stay; higher levels add more"),
     ("certificates", "what one level writes, higher levels write again if they bring certificates"),
     ("generate", "runs in this level"),
@@ -81,6 +82,7 @@ const INHERITANCE: &[(&str, &str)] = &[
     ("layers", "this level only"),
     ("config", "maps merge, ports are collected; of single values and commands the highest level's counts"),
     ("when", "as the keys in it"),
+    ("accept", "this image and those above it"),
 ];
 
 /// Returns the reference as Markdown, for `docs/keys.md`.

@@ -187,7 +187,6 @@ fn documents_name_everything() {
             "io.sockel.lock": "sha256:…",
             "io.sockel.parameters": "release=1",
             "io.sockel.revision": "1",
-            "io.sockel.writable": "/var/lib/app",
             "org.opencontainers.image.authors": "platform@example.org",
             "org.opencontainers.image.base.digest": "sha256:…",
             "org.opencontainers.image.base.name": "runtime:1",

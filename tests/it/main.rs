@@ -29,6 +29,7 @@ mod proof;
 mod publish;
 mod rebase;
 mod recipe;
+mod reference;
 mod registry;
 mod reproducible;
 mod scripts;

@@ -1,11 +1,6 @@
 # shellcheck shell=bash
 # What other tools make of the images: skopeo, umoci, podman, buildah; a JVM that meets our own certificate authority.
 
-silent() { # silent COMMAND…: works, and warns of nothing
-    local log
-    log=$("$@" 2>&1 >/dev/null) || { echo "$log"; return 1; }
-    ! grep -i 'warn' <<<"$log"
-}
 configured() { # configured COMMAND…: prints a configuration; user as numbers, environment and labels are there
     local config
     config=$("$@") || return 1

@@ -39,6 +39,11 @@ check() { # check NAME COMMAND…: quiet when it works, its output when not
         result FAILED "$name" $(($(milliseconds) - start)) "$(tail -15 <<<"$log" | sed 's/^/         | /')"
     fi
 }
+silent() { # silent COMMAND…: works, and warns of nothing
+    local log
+    log=$("$@" 2>&1 >/dev/null) || { echo "$log"; return 1; }
+    ! grep -i 'warn' <<<"$log"
+}
 have() { command -v "$1" >/dev/null; }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 

@@ -24,7 +24,8 @@ empty_machine() { # publishes under a new tag
     printf '         empty store, warm registry: %s ms, %s layer transfers, %s requests, %s bytes of documents sent\n' \
         "$time" "$sent" "$(wc -l <"$lab/traffic")" "$(answer 'pushed["uploaded"]["bytes"]')" >&3
     [[ $sent = 0 ]] || { cat "$lab/traffic"; return 1; }
-    [[ -z $(find "$lab/empty/blobs" -type f -size +64k) ]] || { find "$lab/empty/blobs" -type f -size +64k; return 1; }
+    # documents, the list of files among them, and no layer
+    [[ -z $(find "$lab/empty/blobs" -type f -size +1M) ]] || { find "$lab/empty/blobs" -type f -size +1M; return 1; }
     [[ $(skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:${port[shared]}/base/tomcat:neu" | sha256sum) = "$(answer digest | cut -d: -f2)  -" ]]
 }
 empty_build() { # builds from the cache what was built before

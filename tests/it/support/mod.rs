@@ -7,5 +7,6 @@ pub(crate) mod elf;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod openpgp;
+pub(crate) mod plant;
 pub(crate) mod project;
 pub(crate) mod registry;
