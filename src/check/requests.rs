@@ -7,7 +7,7 @@
 use crate::check::acceptance;
 use crate::check::finding::CheckFinding;
 use crate::check::finding::CheckKind;
-use crate::check::finding::error;
+use crate::check::finding::warning;
 use crate::check::view::ImageView;
 use crate::layer::exclude::pattern_set;
 use crate::recipe::ImageDefinition;
@@ -24,8 +24,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+// A warning: recipes are shared, and no project has an image for every value of their parameters.
 pub(super) const REQUEST: CheckKind =
-    error("request-without-effect", "A line of a recipe changes nothing in any image that uses the recipe.");
+    warning("request-without-effect", "A line of a recipe changes nothing in any image that uses the recipe.");
 
 pub(super) const KINDS: &[&CheckKind] = &[&REQUEST];
 

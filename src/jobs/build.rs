@@ -130,7 +130,7 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
     // only a change of recipes or locks can make a line useless, and looking at all images costs time
     let is_worth_looking = request.images.is_empty() || built.iter().any(|image| image.new);
     let without_effect = match is_worth_looking {
-        true => findings::refuse(findings::without_effect(&workspace, &building.options, building.equipment.store)?)?,
+        true => findings::without_effect(&workspace, &building.options, building.equipment.store)?,
         false => Vec::new(),
     };
 

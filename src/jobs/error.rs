@@ -5,7 +5,6 @@ use crate::announce::webhook;
 use crate::announce::writeback;
 use crate::build;
 use crate::bundle;
-use crate::check::CheckFinding;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch::proof;
@@ -42,9 +41,6 @@ pub enum Error {
     /// Lock files do not answer their recipes.
     #[error("cannot use the lock files of {}: they do not answer the recipes", names(.0))]
     StaleLocks(BTreeMap<String, Vec<String>>),
-    /// Lines of recipes change nothing.
-    #[error("cannot finish the images: {} line(s) of recipes have no effect{}", .0.len(), listed(.0))]
-    WithoutEffect(Vec<CheckFinding>),
     /// A lock file cannot be read.
     #[error("{cause} (`{}`)", path.display())]
     LockFile {
@@ -119,10 +115,6 @@ fn names(stale: &BTreeMap<String, Vec<String>>) -> String {
     stale.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn listed(findings: &[CheckFinding]) -> String {
-    findings.iter().map(|finding| format!("\n  {finding}")).collect()
-}
-
 impl Error {
     /// Returns an error for a request that the project or the settings cannot serve.
     #[must_use]
@@ -148,7 +140,7 @@ impl Error {
     /// Returns the error of the stage, or this one where no stage has failed.
     fn explained(&self) -> Option<&dyn Explain> {
         Some(match self {
-            Self::Request { .. } | Self::StaleLocks(_) | Self::WithoutEffect(_) => return None,
+            Self::Request { .. } | Self::StaleLocks(_) => return None,
             Self::LockFile { cause, .. } => cause,
             Self::Recipe(error) => error,
             Self::Lock(error) => error,
@@ -193,7 +185,7 @@ impl Explain for Error {
     }
 
     fn lists_reasons(&self) -> bool {
-        matches!(self, Self::WithoutEffect(_)) || self.explained().is_some_and(Explain::lists_reasons)
+        self.explained().is_some_and(Explain::lists_reasons)
     }
 
     fn asks_for_new_lock(&self) -> bool {

@@ -8,7 +8,6 @@ use crate::build::BuiltPlatform;
 use crate::build::record;
 use crate::check::CheckFinding;
 use crate::check::CheckReport;
-use crate::check::FindingSeverity;
 use crate::check::acceptance;
 use crate::check::requests;
 use crate::check::requests::ImageRequests;
@@ -107,11 +106,4 @@ pub(crate) fn without_effect(
 
 fn report(built: BuiltPlatform) -> (Platform, CheckReport) {
     (built.platform, CheckReport { findings: built.findings, unused: built.unused })
-}
-
-/// Divides findings into those that stop a build, as an error, and the others.
-pub(crate) fn refuse(findings: Vec<CheckFinding>) -> Result<Vec<CheckFinding>, Error> {
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        findings.into_iter().partition(|finding| finding.severity == FindingSeverity::Error);
-    if errors.is_empty() { Ok(warnings) } else { Err(Error::WithoutEffect(errors)) }
 }

@@ -21,11 +21,11 @@ crane_validates() {
     crane push --insecure "$(alone)" "$server" && crane validate --insecure --remote "$server" &&
         crane export --insecure "$server" - | tar -t >"$work/peers/files" && [[ $(wc -l <"$work/peers/files") -gt 100 ]]
 }
-oras_copies() {
-    local server=127.0.0.1:${port[peers]}/base/tomcat:oras name
-    name=$(tag tomcat-11)
-    oras cp --no-tty --from-oci-layout --to-plain-http "$work/out:$name" "$server" &&
-        [[ $(oras resolve --plain-http "$server") = $(oras resolve --oci-layout "$work/out:$name") ]]
+oras_copies() { # by a name of its own: oras ends a layout's path at the last colon, and ours have one in the name
+    local server=127.0.0.1:${port[peers]}/base/tomcat:oras layout
+    layout=$(alone)
+    oras cp --no-tty --from-oci-layout --to-plain-http "$layout:tomcat" "$server" &&
+        [[ $(oras resolve --plain-http "$server") = $(oras resolve --oci-layout "$layout:tomcat") ]]
 }
 syft_finds() {
     syft scan -q "oci-dir:$(alone)" -o json |
