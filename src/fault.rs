@@ -50,6 +50,11 @@ pub trait Explain: std::error::Error {
     }
 }
 
+/// Returns reasons for a message that lists them ([`Explain::lists_reasons`]): each on a line of its own below the summary.
+pub(crate) fn reasons(reasons: impl IntoIterator<Item: std::fmt::Display>) -> String {
+    reasons.into_iter().map(|reason| format!("\n  {reason}")).collect()
+}
+
 /// Any explained error, where a stage hands on what its caller brought and need not know its type.
 #[derive(Debug)]
 pub struct AnyError(Box<dyn Explain + Send + Sync>);

@@ -21,6 +21,7 @@ use crate::build::levels::Levels;
 use crate::build::levels::PlatformLayers;
 use crate::build::levels::refuse_errors;
 use crate::check::CheckFinding;
+use crate::fault;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch;
@@ -146,8 +147,7 @@ impl Explain for Error {
 
 /// Returns findings as a list for a message.
 fn listed(findings: &[CheckFinding]) -> String {
-    let lines: Vec<String> = findings.iter().map(|finding| format!("\n  {finding}")).collect();
-    format!("its check found {} problem(s){}", findings.len(), lines.concat())
+    format!("its check found {} problem(s){}", findings.len(), fault::reasons(findings))
 }
 
 impl Error {
@@ -330,12 +330,7 @@ fn parent<'a>(order: &LockedImage<'_>, done: &'a [BuiltImage]) -> Option<&'a Bui
 /// Returns the platforms to build, sorted.
 #[must_use]
 pub fn platforms(definition: &ImageDefinition, options: &BuildOptions) -> Vec<Platform> {
-    definition
-        .platforms
-        .iter()
-        .copied()
-        .filter(|platform| options.platforms.is_empty() || options.platforms.contains(platform))
-        .collect()
+    definition.platforms_among(&options.platforms)
 }
 
 /// Builds one image: its layers and documents for every platform, then the index over them.

@@ -104,12 +104,6 @@ pub(super) fn title(package: &LockedPackage) -> String {
     format!("{} {} {}", package.name, package.version, package.architecture)
 }
 
-/// Returns the platforms of an image that are wanted; an empty list wants all.
-pub(super) fn platforms(order: &LockedImage<'_>, wanted: &[Platform]) -> Vec<Platform> {
-    let own = order.definition.platforms.iter().copied();
-    own.filter(|platform| wanted.is_empty() || wanted.contains(platform)).collect()
-}
-
 /// Returns every state that the locks name, with everything that they want to be proven by it.
 ///
 /// # Errors
@@ -121,7 +115,7 @@ pub(super) fn states<'a>(
     let mut states: BTreeMap<StateKey<'a>, GatheredPocket<'a>> = BTreeMap::new();
     for order in orders {
         let lock = order.lock;
-        let platforms = platforms(order, wanted);
+        let platforms = order.definition.platforms_among(wanted);
         for locked in &lock.archives {
             let (archive, pocket) = defined(order.definition, locked)?;
 
@@ -198,7 +192,7 @@ pub fn gather(orders: &[LockedImage<'_>], gathering: &BundleGathering<'_>) -> Re
         let image = lock.image.clone();
         let digest =
             add(lock.to_yaml().as_bytes(), title::lock(&image), BundledFileKind::Lock, gathering.store, &mut contents)?;
-        let platforms = platforms(order, gathering.platforms);
+        let platforms = order.definition.platforms_among(gathering.platforms);
         contents.images.push(BundledImage { image, lock: digest, decisions: lock.digest(), platforms });
 
         for archive in &definition.archives {
@@ -244,7 +238,7 @@ fn packages(
     let mut all: BTreeMap<Digest, (WantedPackage, &LockedPackage)> = BTreeMap::new();
     for order in orders {
         let mut wanted = fetch::wanted(order.definition, order.lock, gathering.mirrors);
-        for platform in platforms(order, gathering.platforms) {
+        for platform in order.definition.platforms_among(gathering.platforms) {
             for package in order.lock.packages(platform) {
                 // the first image that has a package decides where it is fetched from: the digest is the same for all
                 if let Some(wanted) = wanted.remove(&package.sha256) {

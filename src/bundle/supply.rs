@@ -9,7 +9,6 @@ use crate::bundle::BundledPocket;
 use crate::bundle::Error;
 use crate::bundle::PackageProof;
 use crate::bundle::gather::GatheredPocket;
-use crate::bundle::gather::platforms;
 use crate::bundle::gather::states;
 use crate::bundle::gather::title;
 use crate::bundle::statement;
@@ -155,7 +154,7 @@ fn without_image(bundle: &Bundle<'_>, orders: &[LockedImage<'_>], wanted: &[Plat
         match bundle.contents.images.iter().find(|bundled| bundled.image == *image) {
             None => missing.push(format!("image `{image}`")),
             Some(bundled) => {
-                let platforms = platforms(order, wanted).into_iter();
+                let platforms = order.definition.platforms_among(wanted).into_iter();
                 let absent = platforms.filter(|platform| !bundled.platforms.contains(platform));
                 missing.extend(absent.map(|platform| format!("image `{image}` for {platform}")));
             }
@@ -169,7 +168,7 @@ fn needed<'a>(orders: &[LockedImage<'a>], wanted: &[Platform]) -> BTreeMap<Diges
     let mut packages = BTreeMap::new();
     for order in orders {
         let lock = order.lock;
-        for platform in platforms(order, wanted) {
+        for platform in order.definition.platforms_among(wanted) {
             packages.extend(lock.packages(platform).map(|package| (package.sha256, package)));
         }
     }

@@ -87,11 +87,16 @@ pub(super) fn matches(
 /// Tells whether a level accepts that one of its own lines has no effect.
 pub(super) fn covers_request(level: &LevelDefinition, finding: &CheckFinding, now: Epoch) -> bool {
     let mut valid = level.accept.iter().filter(|accepted| !accepted.terms.is_expired(now));
-    valid.any(|accepted| is_for_request(&accepted.text(), level, finding))
+    is_own(level, finding) && valid.any(|accepted| covers(accepted, finding))
 }
 
 /// Tells whether the acceptance that is written as `filled` is for this line of the same recipe.
 pub(super) fn is_for_request(filled: &str, level: &LevelDefinition, finding: &CheckFinding) -> bool {
-    let is_own = matches!(&finding.origin, Some(EntryOrigin::Recipe(recipe)) if *recipe == level.recipe);
-    is_own && filled == format!("{} {}", finding.finding, finding.path)
+    let mut written = level.accept.iter().filter(|accepted| accepted.text() == filled);
+    is_own(level, finding) && written.any(|accepted| covers(accepted, finding))
+}
+
+/// Tells whether a finding is about a line of the level's own recipe.
+fn is_own(level: &LevelDefinition, finding: &CheckFinding) -> bool {
+    matches!(&finding.origin, Some(EntryOrigin::Recipe(recipe)) if *recipe == level.recipe)
 }

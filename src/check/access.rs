@@ -4,11 +4,11 @@
 //! File capabilities and devices need no check: a tree has no place for either.
 
 use crate::check::finding::CheckKind;
-use crate::check::finding::FindingDetails;
 use crate::check::finding::FindingList;
 use crate::check::finding::error;
 use crate::check::view::AccessRight;
 use crate::check::view::ImageView;
+use crate::check::view::OPEN_FOLDERS;
 use crate::check::view::is_within;
 use crate::store::Error;
 use crate::tree::EntryKind;
@@ -24,28 +24,20 @@ const WORLD: CheckKind = error("world-writable", "Every user may write a path.")
 
 pub(super) const KINDS: &[&CheckKind] = &[&PRIVILEGED, &USER, &WORLD];
 
-/// Folders that are for everybody, with the sticky bit (FHS 3.0, 3.18, 5.15; 5.9 for locks).
-const SHARED: [&str; 4] = ["tmp", "var/tmp", "run/lock", "dev/shm"];
-
 pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(), Error> {
     // the topmost path stands for what is below it
     let mut reported: Option<&str> = None;
     for entry in image.subject.whole.iter().filter(|entry| !matches!(entry.kind, EntryKind::Symlink(_))) {
         if entry.mode & 0o6000 != 0 {
             let cause = format!("it has mode {:04o}", entry.mode);
-            add(&PRIVILEGED, entry, cause, "clear the bit, or exclude the path", findings);
+            findings.at(entry, &PRIVILEGED, cause, "clear the bit, or exclude the path");
         }
 
         let is_open = entry.mode & 0o002 != 0 && !is_shared_folder(entry);
         if is_open {
             let cause = format!("every user may write it (mode {:04o})", entry.mode);
-            add(
-                &WORLD,
-                entry,
-                cause,
-                "take the right to write away: a recipe can set the mode under `directories` or `files`",
-                findings,
-            );
+            let remedy = "take the right to write away: a recipe can set the mode under `directories` or `files`";
+            findings.at(entry, &WORLD, cause, remedy);
         }
         if reported.is_some_and(|folder| is_within(&entry.path, folder)) {
             continue;
@@ -53,19 +45,14 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
         if !is_open && let Some(cause) = user_access(entry, image) {
             reported = Some(&entry.path);
             let remedy = "give it to root (`owner: \"0:0\"`), or declare it under `config.writable` with a reason";
-            add(&USER, entry, cause, remedy, findings);
+            findings.at(entry, &USER, cause, remedy);
         }
     }
     Ok(())
 }
 
-fn add(kind: &CheckKind, entry: &TreeEntry, cause: String, remedy: &str, findings: &mut FindingList) {
-    let (path, remedy) = (format!("/{}", entry.path), remedy.to_owned());
-    findings.add(kind, FindingDetails { path, origin: Some(&entry.origin), cause, remedy });
-}
-
 fn is_shared_folder(entry: &TreeEntry) -> bool {
-    SHARED.contains(&entry.path.as_str()) && entry.kind == EntryKind::Directory && entry.mode & 0o1000 != 0
+    OPEN_FOLDERS.contains(&entry.path.as_str()) && entry.kind == EntryKind::Directory && entry.mode & 0o1000 != 0
 }
 
 /// Returns why the image's user can change an entry that it must not change.

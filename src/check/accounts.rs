@@ -24,12 +24,13 @@ pub(super) const KINDS: &[&CheckKind] = &[&PASSWORD, &DUPLICATE, &OWNER, &USER];
 const LIMIT: u64 = 1 << 20;
 
 pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(), Error> {
-    for path in ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"] {
-        passwords(&AccountFile::read(path, image)?, findings);
+    let [passwd, group] = [AccountFile::read("etc/passwd", image)?, AccountFile::read("etc/group", image)?];
+    let [shadow, gshadow] = [AccountFile::read("etc/shadow", image)?, AccountFile::read("etc/gshadow", image)?];
+    for file in [&passwd, &group, &shadow, &gshadow] {
+        passwords(file, findings);
     }
 
-    let users = AccountFile::read("etc/passwd", image)?.ids(findings);
-    let groups = AccountFile::read("etc/group", image)?.ids(findings);
+    let (users, groups) = (passwd.ids(findings), group.ids(findings));
     // without account files an image has no names at all, and nothing is to be compared
     if !users.is_empty() {
         owners(image, &users, &groups, findings);
@@ -81,9 +82,9 @@ impl<'a> AccountFile<'a> {
     }
 
     fn add(&self, kind: &CheckKind, cause: String, remedy: &str, findings: &mut FindingList) {
-        let Some(entry) = self.entry else { return };
-        let (path, remedy) = (format!("/{}", entry.path), remedy.to_owned());
-        findings.add(kind, FindingDetails { path, origin: Some(&entry.origin), cause, remedy });
+        if let Some(entry) = self.entry {
+            findings.at(entry, kind, cause, remedy);
+        }
     }
 }
 
@@ -113,8 +114,7 @@ fn owners(image: &ImageView<'_>, users: &BTreeSet<u32>, groups: &BTreeSet<u32>, 
             }
             let cause = format!("it belongs to {what} {id}, which the image does not have");
             let remedy = format!("add a {what} with this number under `accounts`, or give the path to another owner");
-            let path = format!("/{}", entry.path);
-            findings.add(&OWNER, FindingDetails { path, origin: Some(&entry.origin), cause, remedy });
+            findings.at(entry, &OWNER, cause, remedy);
         }
     }
 }

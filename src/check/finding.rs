@@ -1,8 +1,10 @@
 //! A finding: what is wrong where, why, and what to do about it.
 
 use crate::tree::EntryOrigin;
+use crate::tree::TreeEntry;
 use serde::Deserialize;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How bad a finding is.
@@ -66,10 +68,10 @@ impl fmt::Display for CheckFinding {
 /// Most findings of one kind that are kept: nobody reads more, and a hostile package could cause any number.
 const MOST: usize = 200;
 
-/// Findings while an image is checked.
+/// Findings while an image is checked, by kind.
 #[derive(Debug, Default)]
 pub(super) struct FindingList {
-    findings: Vec<CheckFinding>,
+    findings: BTreeMap<&'static str, Vec<CheckFinding>>,
 }
 
 /// Where a finding is, and why.
@@ -83,24 +85,32 @@ pub(super) struct FindingDetails<'a> {
 impl FindingList {
     /// Adds a finding.
     pub(super) fn add(&mut self, kind: &CheckKind, details: FindingDetails<'_>) {
-        if self.findings.iter().filter(|finding| finding.finding == kind.name).count() >= MOST {
+        let found = self.findings.entry(kind.name).or_default();
+        if found.len() >= MOST {
             return;
         }
         let FindingDetails { path, origin, cause, remedy } = details;
-        self.findings.push(CheckFinding {
-            path,
-            finding: kind.name.to_owned(),
-            severity: kind.severity,
-            origin: origin.cloned(),
-            cause,
-            remedy,
-        });
+        let (finding, origin) = (kind.name.to_owned(), origin.cloned());
+        found.push(CheckFinding { path, finding, severity: kind.severity, origin, cause, remedy });
+    }
+
+    /// Adds a finding about a path of the image.
+    pub(super) fn at(
+        &mut self,
+        entry: &TreeEntry,
+        kind: &CheckKind,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        let (path, cause, remedy) = (format!("/{}", entry.path), cause.into(), remedy.into());
+        self.add(kind, FindingDetails { path, origin: Some(&entry.origin), cause, remedy });
     }
 
     /// Returns all findings: errors first, then by path. Each once.
-    pub(super) fn sorted(mut self) -> Vec<CheckFinding> {
-        self.findings.sort_by(|first, second| (first.severity, first).cmp(&(second.severity, second)));
-        self.findings.dedup();
-        self.findings
+    pub(super) fn sorted(self) -> Vec<CheckFinding> {
+        let mut findings: Vec<CheckFinding> = self.findings.into_values().flatten().collect();
+        findings.sort_by(|first, second| (first.severity, first).cmp(&(second.severity, second)));
+        findings.dedup();
+        findings
     }
 }

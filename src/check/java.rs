@@ -45,11 +45,7 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
                 continue;
             }
             let cause = format!("its manifest names `{name}`, which is not in `/{folder}`");
-            let remedy = "link or add it there if the application needs it".to_owned();
-            findings.add(
-                &MANIFEST,
-                FindingDetails { path: format!("/{}", entry.path), origin: Some(&entry.origin), cause, remedy },
-            );
+            findings.at(entry, &MANIFEST, cause, "link or add it there if the application needs it");
         }
     }
     Ok(())

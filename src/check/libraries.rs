@@ -5,7 +5,6 @@
 //! not every processor has them.
 
 use crate::check::finding::CheckKind;
-use crate::check::finding::FindingDetails;
 use crate::check::finding::FindingList;
 use crate::check::finding::error;
 use crate::check::view::ImageView;
@@ -24,9 +23,6 @@ const LOADER: CheckKind =
 
 pub(super) const KINDS: &[&CheckKind] = &[&LIBRARY, &LOADER];
 
-/// Path of the cache that lists the folders of ld.so.conf(5).
-const CACHE: &str = "etc/ld.so.cache";
-
 pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(), Error> {
     let search = LibrarySearch::new(image)?;
     for (path, program) in &image.programs {
@@ -34,15 +30,11 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
 
         if let Some(loader) = program.interpreter.as_deref().filter(|loader| image.resolve(loader).is_none()) {
             let cause = format!("its loader `{loader}` is not in the image");
-            let remedy = "add the C library that it was built for, or exclude it".to_owned();
-            findings
-                .add(&LOADER, FindingDetails { path: format!("/{path}"), origin: Some(&entry.origin), cause, remedy });
+            findings.at(entry, &LOADER, cause, "add the C library that it was built for, or exclude it");
         }
         for needed in program.needed.iter().filter(|needed| !search.finds(needed, entry, program)) {
             let cause = format!("it needs `{needed}`, which the loader does not find in the image");
-            let remedy = remedy(needed, &entry.origin, image);
-            findings
-                .add(&LIBRARY, FindingDetails { path: format!("/{path}"), origin: Some(&entry.origin), cause, remedy });
+            findings.at(entry, &LIBRARY, cause, remedy(needed, &entry.origin, image));
         }
     }
     Ok(())
@@ -65,7 +57,7 @@ impl<'a> LibrarySearch<'a> {
             folders.extend(path.split(':').filter(|folder| folder.starts_with('/')).map(str::to_owned));
         }
         // without the cache the loader does not know the configuration
-        if subject.whole.get(CACHE).is_some() {
+        if subject.whole.get(loader::CACHE).is_some() {
             folders.extend(loader::configured(subject.whole, subject.contents)?);
         }
         folders.extend(loader::standard(subject.platform.architecture()));

@@ -1,7 +1,6 @@
 //! Files that no process of an image uses: each kind once, with its bytes and the exclusion to write.
 
 use crate::check::finding::CheckKind;
-use crate::check::finding::FindingDetails;
 use crate::check::finding::FindingList;
 use crate::check::finding::warning;
 use crate::check::view::ImageView;
@@ -60,13 +59,8 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
 fn report(kind: &CheckKind, files: &[&TreeEntry], findings: &mut FindingList) {
     let Some(first) = files.first() else { return };
     let bytes: u64 = files.iter().filter_map(|entry| entry.content()).map(|content| content.size).sum();
-    let details = FindingDetails {
-        path: format!("/{}", first.path),
-        origin: Some(&first.origin),
-        cause: format!("{} files with {bytes} bytes are of a kind that no process uses", files.len()),
-        remedy: format!("write under `exclude.paths`: {}", patterns(files).join(" ")),
-    };
-    findings.add(kind, details);
+    let cause = format!("{} files with {bytes} bytes are of a kind that no process uses", files.len());
+    findings.at(first, kind, cause, format!("write under `exclude.paths`: {}", patterns(files).join(" ")));
 }
 
 /// Returns a pattern for the files of each folder, or the topmost folders where there are many.
@@ -107,12 +101,7 @@ fn copies(image: &ImageView<'_>, findings: &mut FindingList) {
         let (first, rest) = (entries[0], &entries[1..]);
         let size = first.content().map_or(0, |content| content.size);
         let paths: Vec<String> = rest.iter().map(|entry| format!("/{}", entry.path)).collect();
-        let details = FindingDetails {
-            path: format!("/{}", first.path),
-            origin: Some(&first.origin),
-            cause: format!("{} has the same {size} bytes", paths.join(", ")),
-            remedy: "exclude all but one and link the others to it under `links`".to_owned(),
-        };
-        findings.add(&COPIES, details);
+        let cause = format!("{} has the same {size} bytes", paths.join(", "));
+        findings.at(first, &COPIES, cause, "exclude all but one and link the others to it under `links`");
     }
 }

@@ -34,27 +34,23 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
         match recorded.get(*name) {
             None => {
                 let cause = format!("package {name} {version} is not in it");
-                add(&MISSING, None, cause, "do not exclude or replace the files of the package database", findings);
+                let remedy = "do not exclude or replace the files of the package database".to_owned();
+                let path = "/var/lib/dpkg".to_owned();
+                findings.add(&MISSING, FindingDetails { path, origin: None, cause, remedy });
             }
             Some(record) if !record.versions.contains(*version) => {
                 let found: Vec<&str> = record.versions.iter().map(String::as_str).collect();
                 let cause = format!("it has {name} {}, the lock has {version}", found.join(", "));
-                add(&VERSION, Some(record.entry), cause, "do not replace the files of the package database", findings);
+                findings.at(record.entry, &VERSION, cause, "do not replace the files of the package database");
             }
             Some(_) => {}
         }
     }
     for (name, record) in recorded.iter().filter(|(name, _)| !locked.contains_key(name.as_str())) {
         let cause = format!("it names package `{name}`, which is not in the image");
-        add(&FOREIGN, Some(record.entry), cause, "leave the package database to the packages of the lock", findings);
+        findings.at(record.entry, &FOREIGN, cause, "leave the package database to the packages of the lock");
     }
     Ok(())
-}
-
-fn add(kind: &CheckKind, entry: Option<&TreeEntry>, cause: String, remedy: &str, findings: &mut FindingList) {
-    let path = entry.map_or_else(|| "/var/lib/dpkg".to_owned(), |entry| format!("/{}", entry.path));
-    let (origin, remedy) = (entry.map(|entry| &entry.origin), remedy.to_owned());
-    findings.add(kind, FindingDetails { path, origin, cause, remedy });
 }
 
 /// What the database says about a package.

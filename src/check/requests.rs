@@ -1,15 +1,17 @@
 //! Requests of recipes that have no effect: an exclusion that excludes nothing hides a mistake, or a file that moved.
 //!
 //! A recipe with parameters serves several images, so a request is in vain only if no image of the project that uses
-//! the recipe has any use for it. One image says what *it* did not use ([`unused`]); all together say the rest
-//! ([`in_vain`]).
+//! the recipe has any use for it. One image says what *it* did not use (`unused`); all together say the rest
+//! (`in_vain`).
 
+use crate::check::CheckReport;
 use crate::check::acceptance;
 use crate::check::finding::CheckFinding;
 use crate::check::finding::CheckKind;
 use crate::check::finding::warning;
 use crate::check::view::ImageView;
 use crate::layer::exclude::pattern_set;
+use crate::layer::unpack;
 use crate::recipe::ImageDefinition;
 use crate::recipe::LevelDefinition;
 use crate::recipe::RecipeRequest;
@@ -79,12 +81,12 @@ fn is_excluded(package: &str, image: &ImageView<'_>) -> bool {
 
 /// Tells whether a path that a level may replace was there.
 fn replaces(path: &str, number: usize, image: &ImageView<'_>) -> bool {
-    let path = path.trim_start_matches('/');
+    let path = unpack::normal(path);
     let mut below = image.subject.levels[..number].iter();
-    let is_below = below.any(|tree| tree.get(path).is_some());
-    let packages = image.subject.packages.get(number).into_iter().flat_map(BTreeMap::values);
-    let is_of_package = packages.flat_map(|package| &package.entries).any(|entry| entry.path == path);
-    let own = image.subject.levels.get(number).and_then(|tree| tree.get(path));
+    let is_below = below.any(|tree| tree.get(&path).is_some());
+    let mut packages = image.subject.packages.get(number).into_iter().flat_map(BTreeMap::values);
+    let is_of_package = packages.any(|package| package.entry(&path).is_some());
+    let own = image.subject.levels.get(number).and_then(|tree| tree.get(&path));
     is_below || is_of_package || own.is_some_and(|entry| matches!(entry.origin, EntryOrigin::Generator(_)))
 }
 
@@ -92,20 +94,21 @@ fn replaces(path: &str, number: usize, image: &ImageView<'_>) -> bool {
 fn diverts(path: &str, level: &LevelDefinition, image: &ImageView<'_>) -> bool {
     let by = level.diversions.get(path).map(|diversion| diversion.by.as_str());
     let mut packages = image.subject.packages.iter().flatten().filter(|(name, _)| Some(name.as_str()) != by);
-    packages.any(|(_, package)| package.entries.iter().any(|entry| entry.path == path.trim_start_matches('/')))
+    let path = unpack::normal(path);
+    packages.any(|(_, package)| package.entry(&path).is_some())
 }
 
 /// Tells whether a folder would be another one without the recipe.
 fn changes_folder(path: &str, number: usize, image: &ImageView<'_>) -> bool {
-    let path = path.trim_start_matches('/');
-    let own = image.subject.levels.get(number).and_then(|tree| tree.get(path));
+    let path = unpack::normal(path);
+    let own = image.subject.levels.get(number).and_then(|tree| tree.get(&path));
     let same = |entry: &TreeEntry| {
         let attributes = (entry.mode, entry.uid, entry.gid);
         entry.kind == EntryKind::Directory && own.is_some_and(|own| attributes == (own.mode, own.uid, own.gid))
     };
     let packages = image.subject.packages.get(number).into_iter().flat_map(BTreeMap::values);
-    let mut brought = packages.flat_map(|package| &package.entries).filter(|entry| entry.path == path);
-    let below = image.subject.levels[..number].iter().rev().find_map(|tree| tree.get(path));
+    let mut brought = packages.filter_map(|package| package.entry(&path));
+    let below = image.subject.levels[..number].iter().rev().find_map(|tree| tree.get(&path));
     !brought.any(same) && !below.is_some_and(same)
 }
 
@@ -160,7 +163,7 @@ pub struct ImageRequests<'a> {
     /// What its recipes say.
     pub definition: &'a ImageDefinition,
     /// Findings and unused requests of every platform, where the image was built.
-    pub built: Option<&'a BTreeMap<Platform, crate::check::CheckReport>>,
+    pub built: Option<&'a BTreeMap<Platform, CheckReport>>,
 }
 
 /// Returns a finding for every request that has no effect in any image of the project. A recipe is judged only if all
@@ -215,7 +218,7 @@ struct RequestUse<'a> {
 fn note_uses<'a>(
     image: &ImageRequests<'a>,
     level: &'a LevelDefinition,
-    report: Option<&crate::check::CheckReport>,
+    report: Option<&CheckReport>,
     levels: &[LevelDefinition],
     uses: &mut BTreeMap<UnusedRequest, RequestUse<'a>>,
 ) {

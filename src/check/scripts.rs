@@ -26,16 +26,15 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
         let Some(missing) = missing_interpreter(line, image) else { continue };
 
         let cause = format!("it is a script for `{missing}`, which is not in the image");
-        let remedy = "exclude the script if nothing runs it, or add the package that brings the interpreter".to_owned();
-        findings
-            .add(&INTERPRETER, FindingDetails { path: format!("/{path}"), origin: Some(&entry.origin), cause, remedy });
+        let remedy = "exclude the script if nothing runs it, or add the package that brings the interpreter";
+        findings.at(entry, &INTERPRETER, cause, remedy);
     }
     bytecode(image, findings);
     Ok(())
 }
 
 /// Returns the program of a script's first line that the image does not have.
-fn missing_interpreter<'a>(line: &'a str, image: &ImageView<'_>) -> Option<&'a str> {
+pub(super) fn missing_interpreter<'a>(line: &'a str, image: &ImageView<'_>) -> Option<&'a str> {
     let mut words = line.split_whitespace();
     let interpreter = words.next()?;
     if image.resolve(interpreter).is_none() {

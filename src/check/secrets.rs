@@ -83,10 +83,8 @@ fn file(entry: &TreeEntry, image: &ImageView<'_>, findings: &mut FindingList) ->
         memchr::memmem::find(line, b"PRIVATE KEY").is_some()
     });
     if has_key {
-        let cause = "it holds a private key, which everybody who may pull the image can read".to_owned();
-        let remedy = "mount it when the container starts, or exclude it".to_owned();
-        findings
-            .add(&KEY, FindingDetails { path: format!("/{}", entry.path), origin: Some(&entry.origin), cause, remedy });
+        let cause = "it holds a private key, which everybody who may pull the image can read";
+        findings.at(entry, &KEY, cause, "mount it when the container starts, or exclude it");
     }
     Ok(())
 }

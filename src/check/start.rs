@@ -7,6 +7,7 @@ use crate::check::finding::FindingDetails;
 use crate::check::finding::FindingList;
 use crate::check::finding::error;
 use crate::check::finding::warning;
+use crate::check::scripts;
 use crate::check::view::AccessRight;
 use crate::check::view::ImageView;
 use crate::store::Error;
@@ -48,20 +49,14 @@ fn program(key: &str, word: &str, image: &ImageView<'_>, findings: &mut FindingL
     };
 
     if let Some((cause, remedy)) = obstacle(entry, image) {
-        let origin = Some(&entry.origin);
-        findings.add(&NOT_EXECUTABLE, FindingDetails { path: format!("/{}", entry.path), origin, cause, remedy });
+        findings.at(entry, &NOT_EXECUTABLE, cause, remedy);
     }
 
-    let interpreter = image.scripts.get(entry.path.as_str()).and_then(|line| line.split_whitespace().next());
-    if let Some(interpreter) = interpreter.filter(|interpreter| image.resolve(interpreter).is_none()) {
-        let details = FindingDetails {
-            path: format!("/{}", entry.path),
-            origin: Some(&entry.origin),
-            cause: format!("it is a script for `{interpreter}`, which is not in the image"),
-            remedy: "add the package that brings the interpreter, or start the program that the script starts"
-                .to_owned(),
-        };
-        findings.add(&INTERPRETER, details);
+    let line = image.scripts.get(entry.path.as_str());
+    if let Some(missing) = line.and_then(|line| scripts::missing_interpreter(line, image)) {
+        let cause = format!("it is a script for `{missing}`, which is not in the image");
+        let remedy = "add the package that brings the interpreter, or start the program that the script starts";
+        findings.at(entry, &INTERPRETER, cause, remedy);
     }
 }
 

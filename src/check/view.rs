@@ -3,11 +3,12 @@
 use crate::check::CheckSubject;
 use crate::layer::elf;
 use crate::layer::elf::ElfFile;
+use crate::recipe::DEFAULT_PATH;
 use crate::recipe::LevelDefinition;
 use crate::recipe::RuntimeConfig;
 use crate::recipe::merged_config;
+use crate::recipe::scalar::owner;
 use crate::store::Error;
-use crate::tree::EntryKind;
 use crate::tree::EntryOrigin;
 use crate::tree::FileContent;
 use crate::tree::TreeEntry;
@@ -17,11 +18,11 @@ use std::collections::BTreeMap;
 /// Most bytes of a script's first line: the kernel reads 256 (`BINPRM_BUF_SIZE`).
 const LINE_LIMIT: u64 = 256;
 
-/// Where the kernel and shells look without `PATH`: what container runtimes set (OCI runtimes, Docker).
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Folders that exist only while a container runs, or whose content does.
 const RUN_TIME: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "var/tmp"];
+
+/// Folders in which everybody may write (FHS 3.0, 3.18, 5.15; 5.9 for locks).
+pub(super) const OPEN_FOLDERS: [&str; 4] = ["tmp", "var/tmp", "run/lock", "dev/shm"];
 
 /// What a path allows (the three bits of each part of a mode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +48,12 @@ impl<'a> ImageView<'a> {
     /// Looks at the first bytes of every file.
     pub(super) fn new(subject: CheckSubject<'a>) -> Result<Self, Error> {
         let config = merged_config(subject.definition.levels_for(subject.platform));
-        // the image stage refuses everything but two numbers; a name would be nobody here
-        let user = config.user.as_deref().and_then(|user| user.split_once(':'));
-        let user =
-            user.and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?))).unwrap_or((u32::MAX, u32::MAX));
+        // recipes take two numbers only; anything else would be nobody here
+        let user = config.user.as_deref().and_then(owner).unwrap_or((u32::MAX, u32::MAX));
 
         let mut view = Self { subject, config, user, programs: BTreeMap::new(), scripts: BTreeMap::new() };
         for entry in subject.whole.iter() {
-            if let EntryKind::File(content) | EntryKind::Hardlink { content, .. } = &entry.kind {
+            if let Some(content) = entry.content() {
                 view.recognise(entry, content)?;
             }
         }
@@ -63,19 +62,14 @@ impl<'a> ImageView<'a> {
 
     fn recognise(&mut self, entry: &'a TreeEntry, content: &FileContent) -> Result<(), Error> {
         let contents = self.subject.contents;
-        let mut first = [0; 2];
-        if content.size < first.len() as u64 {
-            return Ok(());
-        }
+        let mut first = vec![0; usize::try_from(content.size.min(LINE_LIMIT)).unwrap_or(0)];
         contents.read_at(content, 0, &mut first)?;
 
-        if elf::MAGIC.starts_with(&first) {
+        if first.starts_with(elf::MAGIC) {
             let program = elf::read(content, contents, self.subject.platform.architecture())?;
             self.programs.extend(program.map(|program| (entry.path.as_str(), program)));
-        } else if first == *b"#!" {
-            let mut line = vec![0; usize::try_from(content.size.min(LINE_LIMIT)).unwrap_or(0)];
-            contents.read_at(content, 0, &mut line)?;
-            let line = line[2..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        } else if let Some(line) = first.strip_prefix(b"#!") {
+            let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
             self.scripts.insert(&entry.path, String::from_utf8_lossy(line).trim().to_owned());
         }
         Ok(())
@@ -100,10 +94,12 @@ impl<'a> ImageView<'a> {
     /// Tells whether the image's user has a right at an entry. It is in no other groups.
     pub(super) fn may(&self, entry: &TreeEntry, right: AccessRight) -> bool {
         let (uid, gid) = self.user;
-        let bits = match entry {
-            _ if entry.uid == uid => entry.mode >> 6,
-            _ if entry.gid == gid => entry.mode >> 3,
-            _ => entry.mode,
+        let bits = if entry.uid == uid {
+            entry.mode >> 6
+        } else if entry.gid == gid {
+            entry.mode >> 3
+        } else {
+            entry.mode
         };
         bits & right as u32 != 0
     }

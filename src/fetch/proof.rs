@@ -4,6 +4,7 @@
 //! resolve to (with keys and fingerprints), the script ledger, and the engine. So a lock is proven once, and a change
 //! to any of these requires a new proof.
 
+use crate::fault;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::fetch::Mirrors;
@@ -226,5 +227,5 @@ fn reasons(all: &[Unproven]) -> String {
             ProofDoubt::Failed(error) => lines.push(format!("{image}: {error}")),
         }
     }
-    lines.iter().map(|line| format!("\n  {line}")).collect()
+    fault::reasons(lines)
 }

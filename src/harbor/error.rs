@@ -1,5 +1,6 @@
 //! Errors of calls to Harbor, with hints. Harbor's own messages are quoted, without control characters.
 
+use crate::fault;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::oci::registry::HarborRefusal;
@@ -47,7 +48,7 @@ pub enum Error {
         message: String,
     },
     /// The account lacks rights that publishing needs.
-    #[error("cannot publish{}: `{user}` lacks {} right(s):{}", place(project.as_deref()), rights.len(), listed(rights))]
+    #[error("cannot publish{}: `{user}` lacks {} right(s):{}", place(project.as_deref()), rights.len(), fault::reasons(rights))]
     MissingRights {
         /// The account.
         user: String,
@@ -369,11 +370,6 @@ pub(crate) fn log_end(log: &[u8]) -> String {
 /// Names the place of missing rights.
 fn place(project: Option<&str>) -> String {
     project.map_or_else(|| " with this Harbor".to_owned(), |project| format!(" into project `{project}`"))
-}
-
-/// Lists reasons, each on its own line.
-fn listed(reasons: &[String]) -> String {
-    reasons.iter().map(|reason| format!("\n  {reason}")).collect()
 }
 
 /// Returns a log from the first line on that Harbor marks as an error.

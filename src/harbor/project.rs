@@ -110,12 +110,6 @@ impl StorageRoom {
 }
 
 impl HarborProject {
-    /// Returns its number.
-    #[must_use]
-    pub fn number(&self) -> i64 {
-        self.project_id
-    }
-
     /// Returns the severity from which Harbor refuses to serve images of the project, in its own word; `None` where it
     /// serves all.
     #[must_use]

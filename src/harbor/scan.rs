@@ -300,12 +300,9 @@ impl Harbor<'_> {
     /// # Errors
     /// When Harbor does not answer.
     pub async fn database_updated_at(&self, project: &str) -> Result<Option<Epoch>, Error> {
-        let Some(Registration { uuid: Some(uuid), health }) = self.scanner(project).await? else { return Ok(None) };
-        // a scan would wait in the queue until the patience is over
-        if health.as_deref() == Some(UNHEALTHY) {
-            return Err(unhealthy(&format!("images of project `{project}`")));
-        }
-
+        let Some(Registration { uuid: Some(uuid), .. }) = self.answering_scanner(project).await? else {
+            return Ok(None);
+        };
         let Some(metadata) = permitted(self.call(metadata_of(&uuid)).await)? else { return Ok(None) };
         let Ok(ScannerMetadata { properties }) = metadata.json() else { return Ok(None) };
         // scanners may leave this property out
@@ -321,14 +318,11 @@ impl Harbor<'_> {
     /// # Errors
     /// [`Error::NotScannable`], [`Error::Known`], [`Error::MissingRights`], and those of every call.
     pub async fn check_scanner(&self, project: &str, asks_for_age: bool) -> Result<(), Error> {
-        let images = format!("images of project `{project}`");
-        let Some(registration) = self.scanner(project).await? else { return Ok(()) };
+        let Some(registration) = self.answering_scanner(project).await? else { return Ok(()) };
         let Some(uuid) = &registration.uuid else {
-            return Err(Error::NotScannable { image: images, message: "the project has no scanner".to_owned() });
+            let image = format!("images of project `{project}`");
+            return Err(Error::NotScannable { image, message: "the project has no scanner".to_owned() });
         };
-        if registration.health.as_deref() == Some(UNHEALTHY) {
-            return Err(unhealthy(&images));
-        }
         if !asks_for_age {
             return Ok(());
         }
@@ -340,6 +334,16 @@ impl Harbor<'_> {
             }
             other => other.map(drop),
         }
+    }
+
+    /// Returns the scanner of a project, as [`Harbor::scanner`] does, if it answers Harbor: a scan by another one would wait
+    /// in the queue until the patience is over.
+    async fn answering_scanner(&self, project: &str) -> Result<Option<Registration>, Error> {
+        let found = self.scanner(project).await?;
+        if found.as_ref().is_some_and(|scanner| scanner.health.as_deref() == Some(UNHEALTHY)) {
+            return Err(unhealthy(&format!("images of project `{project}`")));
+        }
+        Ok(found)
     }
 
     /// Returns the scanner of a project; `None` when the account may not ask.

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// Annotation with the revision of the lock: with the creation time it tells which of two states is the newer one.
 pub const REVISION: &str = "io.sockel.revision";
 
+/// Annotation with the digest of the parent (image-spec annotations.md).
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
 /// What annotations are made from, apart from the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnotationSources {
@@ -53,7 +56,7 @@ pub fn annotations(definition: &ImageDefinition, facts: &AnnotationSources) -> B
     // `base.*` is how scanners and registries find the parent; the top layer is ours, for `sockel rebase`
     if let Some(base) = &facts.base {
         map.insert(standard("base.name"), base.name.clone());
-        map.insert(standard("base.digest"), base.digest.to_string());
+        map.insert(BASE_DIGEST.to_owned(), base.digest.to_string());
         map.extend(base.top_layer.map(|layer| ("io.sockel.base.top-layer".to_owned(), layer.to_string())));
     }
 

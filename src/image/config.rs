@@ -2,15 +2,13 @@
 
 use crate::image::Error;
 use crate::image::PlatformImageParts;
+use crate::recipe::DEFAULT_PATH;
 use crate::recipe::RuntimeConfig;
 use crate::recipe::merged_config;
 use crate::values::Epoch;
 use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
-
-/// `PATH` unless a level sets it: that of Debian's base system without games.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Makes the configuration.
 ///
@@ -44,8 +42,8 @@ pub(crate) fn config(parts: &PlatformImageParts<'_>, epoch: Epoch) -> Result<Val
 /// Returns the settings that a container is started with (config.md, property `config`).
 fn run_settings(parts: &PlatformImageParts<'_>) -> Result<Value, Error> {
     let mut settings = merged_config(parts.levels);
-    // without it, every runtime and every shell has a PATH of its own
-    settings.env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
+    // without it, every runtime and every shell has a DEFAULT_PATH of its own
+    settings.env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
     let env: Vec<String> = settings.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
 
     let mut run = json!({ "User": user(parts.image, &settings)?, "Env": env, "Labels": labels(parts, &settings) });

@@ -10,6 +10,7 @@ mod config;
 pub mod snapshot;
 
 pub use annotations::AnnotationSources;
+pub use annotations::BASE_DIGEST;
 pub use annotations::ParentImage;
 pub use annotations::REVISION;
 pub use annotations::annotations;

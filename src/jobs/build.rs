@@ -127,11 +127,13 @@ pub fn run(request: &BuildRequest, session: &Session) -> Result<BuildOutcome, Er
         built => built.map_err(|error| workspace.explained(error, &definitions, &locks))?,
     };
 
-    // only a change of recipes or locks can make a line useless, and looking at all images costs time
-    let is_worth_looking = request.images.is_empty() || built.iter().any(|image| image.new);
-    let without_effect = match is_worth_looking {
-        true => findings::without_effect(&workspace, &building.options, building.equipment.store)?,
-        false => Vec::new(),
+    let without_effect = if request.images.is_empty() && request.platforms.is_empty() {
+        findings::in_vain(&definitions, built.clone())
+    } else if built.iter().any(|image| image.new) {
+        // only a change can make a line useless, and whether other images use it costs a look at all of them
+        findings::without_effect(&workspace, &building.options, building.equipment.store)
+    } else {
+        Vec::new()
     };
 
     for output in &outputs {
@@ -155,11 +157,8 @@ fn outputs(request: &BuildRequest) -> Result<Vec<Output>, Error> {
 /// # Errors
 /// When an image that was named is left out, or none stays.
 fn with_platforms(definitions: Vec<ImageDefinition>, request: &BuildRequest) -> Result<Vec<ImageDefinition>, Error> {
-    let has = |definition: &ImageDefinition| {
-        let mut wanted = request.platforms.iter();
-        request.platforms.is_empty() || wanted.any(|platform| definition.platforms.contains(platform))
-    };
-    let (kept, left): (Vec<ImageDefinition>, Vec<ImageDefinition>) = definitions.into_iter().partition(has);
+    let (kept, left): (Vec<ImageDefinition>, Vec<ImageDefinition>) =
+        definitions.into_iter().partition(|definition| !definition.platforms_among(&request.platforms).is_empty());
     let refused = left.iter().find(|definition| kept.is_empty() || request.images.contains(&definition.image));
     let Some(definition) = refused else { return Ok(kept) };
 

@@ -11,9 +11,9 @@ use crate::check::CheckReport;
 use crate::check::acceptance;
 use crate::check::requests;
 use crate::check::requests::ImageRequests;
-use crate::jobs::Error;
 use crate::jobs::workspace::Workspace;
 use crate::jobs::workspace::locked_images;
+use crate::lock::file::Lock;
 use crate::recipe::AcceptedFinding;
 use crate::recipe::ImageDefinition;
 use crate::store::Store;
@@ -79,29 +79,31 @@ impl ImageFindings {
 
 /// Returns the lines of recipes that have no effect in any image of the project, as far as the store knows all images
 /// that use them. Images of files with errors are not known.
-///
-/// # Errors
-/// When a lock file cannot be read.
-pub(crate) fn without_effect(
-    workspace: &Workspace<'_>,
-    options: &BuildOptions,
-    store: &Store,
-) -> Result<Vec<CheckFinding>, Error> {
-    let Ok(definitions) = workspace.definitions(&[]) else { return Ok(Vec::new()) };
-    let locks = workspace.locks(&definitions)?;
+pub(crate) fn without_effect(workspace: &Workspace<'_>, options: &BuildOptions, store: &Store) -> Vec<CheckFinding> {
+    let Ok(definitions) = workspace.definitions(&[]) else { return Vec::new() };
+    let lock =
+        |definition: &ImageDefinition| Some((definition.image.clone(), workspace.lock(&definition.image).ok()??));
+    let locks: BTreeMap<String, Lock> = definitions.iter().filter_map(lock).collect();
     let orders = locked_images(&definitions, &locks);
 
     // all images and all their platforms, whatever this run was asked for
     let options = BuildOptions { images: Vec::new(), platforms: Vec::new(), ..options.clone() };
-    let mut known: BTreeMap<&str, BTreeMap<Platform, CheckReport>> = BTreeMap::new();
-    for (order, key) in orders.iter().zip(build::keys(&orders, &options)) {
-        if let Some(built) = record::find(&key, options.layers, store) {
-            known.insert(&order.definition.image, built.platforms.into_iter().map(report).collect());
-        }
-    }
+    let keys = build::keys(&orders, &options);
+    in_vain(&definitions, keys.iter().filter_map(|key| record::find(key, options.layers, store)))
+}
 
-    let image = |definition| ImageRequests { definition, built: known.get(definition.image.as_str()) };
-    Ok(requests::in_vain(&definitions.iter().map(image).collect::<Vec<_>>(), clock::now()))
+/// Returns the lines of recipes that have no effect in any of these images; those that were not built are not known.
+pub(crate) fn in_vain(
+    definitions: &[ImageDefinition],
+    built: impl IntoIterator<Item = BuiltImage>,
+) -> Vec<CheckFinding> {
+    let known: BTreeMap<String, BTreeMap<Platform, CheckReport>> =
+        built.into_iter().map(|built| (built.image, built.platforms.into_iter().map(report).collect())).collect();
+    let images: Vec<ImageRequests<'_>> = definitions
+        .iter()
+        .map(|definition| ImageRequests { definition, built: known.get(&definition.image) })
+        .collect();
+    requests::in_vain(&images, clock::now())
 }
 
 fn report(built: BuiltPlatform) -> (Platform, CheckReport) {

@@ -4,6 +4,7 @@ use crate::build;
 use crate::build::BuiltImage;
 use crate::build::LayerLocation;
 use crate::build::record;
+use crate::image::BASE_DIGEST;
 use crate::jobs::Error;
 use crate::jobs::Session;
 use crate::jobs::target::PublishTarget;
@@ -153,7 +154,7 @@ fn base_if_same(index: &[u8], order: &LockedImage<'_>) -> Option<Option<Digest>>
     let index: serde_json::Value = serde_json::from_slice(index).ok()?;
     let is_same = annotation(&index, "io.sockel.lock") == Some(order.lock.digest().to_string().as_str())
         && annotation(&index, "org.opencontainers.image.version") == Some(record::version(order).as_str());
-    is_same.then(|| annotation(&index, "org.opencontainers.image.base.digest").and_then(|text| text.parse().ok()))
+    is_same.then(|| annotation(&index, BASE_DIGEST).and_then(|text| text.parse().ok()))
 }
 
 fn annotation<'a>(index: &'a serde_json::Value, name: &str) -> Option<&'a str> {

@@ -27,9 +27,10 @@ impl PathExclusions {
     /// [`Error::Pattern`] for one that is no glob.
     pub(super) fn new(levels: &[LevelDefinition]) -> Result<Self, Error> {
         let included = || levels.iter().flat_map(|level| &level.include_paths);
-        let leading: Vec<&str> = included().flat_map(|pattern| folders_of(pattern)).collect();
+        // a slash within braces ends no folder
+        let leading = included().flat_map(|pattern| folders_of(pattern)).filter(|folder| glob(folder).is_ok());
         Ok(Self {
-            leading: pattern_set(leading.into_iter())?,
+            leading: pattern_set(leading)?,
             excluded: pattern_set(levels.iter().flat_map(|level| level.exclude_paths.keys()).map(String::as_str))?,
             included: pattern_set(included().map(String::as_str))?,
         })

@@ -129,7 +129,7 @@ impl LevelMerge<'_> {
 
         // after the files, so that a recipe can copy its own
         for (path, copy) in &level.copies {
-            match self.find(&normal(&copy.from)).and_then(TreeEntry::content).cloned() {
+            match self.find(&unpack::normal(&copy.from)).and_then(TreeEntry::content).cloned() {
                 Some(content) => self.add(self.recipe_entry(path, EntryKind::File(content), copy.attributes)),
                 None => self.problems.push(tree::Error::NothingToCopy { from: copy.from.clone(), to: path.clone() }),
             }
@@ -155,12 +155,9 @@ impl LevelMerge<'_> {
     /// Returns where a path of the recipe really is: packages may have links on the way, which are followed as they are
     /// when anybody writes there.
     fn through_links(&self, path: &str) -> String {
-        let path = normal(path);
+        let path = unpack::normal(path);
         let Some(folder) = parent(&path) else { return path };
-        let real = tree::follow(folder, |path| match self.get(path).map(|entry| &entry.kind) {
-            Some(EntryKind::Symlink(target)) => Some(target.as_str()),
-            _ => None,
-        });
+        let real = tree::follow(folder, |path| self.get(path).and_then(TreeEntry::link));
         real.map_or_else(
             || path.clone(),
             |real| format!("{real}{}", &path[folder.len()..]).trim_start_matches('/').to_owned(),
@@ -197,7 +194,7 @@ impl LevelMerge<'_> {
     fn find(&self, path: &str) -> Option<&TreeEntry> {
         self.tree.resolve(path).or_else(|| self.parts.lower.resolve(path)).or_else(|| {
             let packages = self.parts.packages.iter().flat_map(BTreeMap::values);
-            packages.flat_map(|package| &package.entries).find(|entry| entry.path == path)
+            packages.map(AsRef::as_ref).find_map(|package: &UnpackedPackage| package.entry(path))
         })
     }
 
@@ -303,10 +300,4 @@ fn duplicate(first: &TreeEntry, second: &TreeEntry) -> tree::Error {
 /// Tells whether the entry is what its generator exists to write.
 fn is_target(entry: &TreeEntry, levels: &[LevelDefinition]) -> bool {
     matches!(&entry.origin, EntryOrigin::Generator(name) if generate::may_replace(name, &entry.path, levels))
-}
-
-/// Returns an absolute path in the form of [`TreeEntry::path`], with `/bin`, `/sbin`, `/lib*` moved below `/usr` like those
-/// of packages.
-fn normal(path: &str) -> String {
-    unpack::merged(path.trim_matches('/'))
 }

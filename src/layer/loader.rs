@@ -6,6 +6,9 @@ use crate::tree::Tree;
 use crate::tree::TreeEntry;
 use crate::values::Architecture;
 
+/// The cache that lists the libraries in the folders of ld.so.conf(5).
+pub const CACHE: &str = "etc/ld.so.cache";
+
 /// Largest configuration file that is read.
 const LIMIT: u64 = 1 << 20;
 

@@ -21,6 +21,7 @@ pub mod unpacking;
 pub mod verify;
 pub mod write;
 
+use crate::fault;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::store;
@@ -118,6 +119,5 @@ fn tree_hints(recipe: &str, problems: &[tree::Error]) -> Vec<String> {
 }
 
 fn list(problems: &[tree::Error]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    format!("{} problem(s){}", problems.len(), lines.concat())
+    format!("{} problem(s){}", problems.len(), fault::reasons(problems))
 }

@@ -15,7 +15,10 @@ use crate::layer::exclude::PathExclusions;
 use crate::layer::generate;
 use crate::layer::generate::AccountIds;
 use crate::layer::level::LevelParts;
+use crate::layer::unpack;
 use crate::layer::unpack::UnpackedPackage;
+use crate::recipe::LevelDefinition;
+use crate::recipe::PathDiversion;
 use crate::tree;
 use crate::tree::ContentReader;
 use crate::tree::EntryKind;
@@ -80,39 +83,72 @@ pub(super) fn placed(parts: &LevelParts<'_>) -> Result<Vec<TreeEntry>, Error> {
     let accounts = generate::account_ids(parts.levels)?;
     let packages = parts.packages.last().ok_or(Error::NoLevel)?;
 
-    let mut kept: Vec<(&str, Vec<TreeEntry>)> = Vec::new();
+    let diversions = diversions(parts.levels);
+    let mut kept: Vec<PackageEntries<'_>> = Vec::new();
     for (name, package) in packages {
         let mut entries: Vec<TreeEntry> = exclusions.keep(&package.entries).into_iter().cloned().collect();
         relink(&mut entries);
+        let shipped = entries.iter().map(|entry| entry.path.clone()).collect();
         for entry in &mut entries {
             own(entry, package, &accounts);
-            divert(entry, name, parts);
+            divert(entry, name, &diversions);
         }
-        kept.push((name, entries));
+        kept.push(PackageEntries { package: name, shipped, entries });
     }
 
     let links = ForeignLinks::new(&kept, parts);
     let mut placed = Vec::new();
-    for (name, entries) in kept {
+    for mut package in kept {
+        package.follow(&links);
+        package.keep_hard_links();
+        // packages agree that a folder is one if a link of another package leads there
+        let name = package.package;
+        let is_wanted =
+            |entry: &TreeEntry| entry.kind != EntryKind::Directory || links.target(&entry.path, name).is_none();
+        placed.extend(package.entries.into_iter().filter(is_wanted));
+    }
+    Ok(placed)
+}
+
+/// What a package brings to an image.
+struct PackageEntries<'a> {
+    package: &'a str,
+    /// Path of each entry in the package.
+    shipped: Vec<String>,
+    entries: Vec<TreeEntry>,
+}
+
+impl PackageEntries<'_> {
+    /// Moves entries below links of others to where those lead.
+    fn follow(&mut self, links: &ForeignLinks<'_>) {
         // entries of one folder come one after the other
         let mut last = (String::new(), None);
-        for mut entry in entries {
-            if let Some(folder) = parent(&entry.path) {
-                if last.0 != folder {
-                    last = (folder.to_owned(), tree::follow(folder, |path| links.target(path, name)));
-                }
-                if let Some(real) = &last.1 {
-                    entry.path =
-                        format!("{real}/{}", &entry.path[folder.len() + 1..]).trim_start_matches('/').to_owned();
-                }
+        for entry in &mut self.entries {
+            let Some(folder) = parent(&entry.path) else { continue };
+            if last.0 != folder {
+                last = (folder.to_owned(), tree::follow(folder, |path| links.target(path, self.package)));
             }
-            // packages agree that a folder is one if a link of another package leads there
-            if entry.kind != EntryKind::Directory || links.target(&entry.path, name).is_none() {
-                placed.push(entry);
+            if let Some(real) = &last.1 {
+                entry.path = format!("{real}/{}", &entry.path[folder.len() + 1..]).trim_start_matches('/').to_owned();
             }
         }
     }
-    Ok(placed)
+
+    /// Lets hard links name their first name where it is now.
+    fn keep_hard_links(&mut self) {
+        let paths = self.shipped.iter().zip(&self.entries);
+        let moved: BTreeMap<&str, String> = paths
+            .filter(|(shipped, entry)| **shipped != entry.path)
+            .map(|(shipped, entry)| (shipped.as_str(), entry.path.clone()))
+            .collect();
+        for entry in &mut self.entries {
+            if let EntryKind::Hardlink { target, .. } = &mut entry.kind
+                && let Some(path) = moved.get(target.as_str())
+            {
+                target.clone_from(path);
+            }
+        }
+    }
 }
 
 /// Makes the first remaining name of a file the file, and the others links to it.
@@ -145,14 +181,20 @@ fn own(entry: &mut TreeEntry, package: &UnpackedPackage, accounts: &AccountIds) 
     }
 }
 
+/// Returns the diversions of all levels by path, for each path those of lower levels first.
+fn diversions(levels: &[LevelDefinition]) -> BTreeMap<String, Vec<&PathDiversion>> {
+    let mut diversions: BTreeMap<String, Vec<&PathDiversion>> = BTreeMap::new();
+    for (path, diversion) in levels.iter().flat_map(|level| &level.diversions) {
+        diversions.entry(unpack::normal(path)).or_default().push(diversion);
+    }
+    diversions
+}
+
 /// Moves an entry that a recipe diverts.
-fn divert(entry: &mut TreeEntry, package: &str, parts: &LevelParts<'_>) {
-    for level in parts.levels {
-        let diversion = level.diversions.iter().find(|(path, _)| path.trim_start_matches('/') == entry.path);
-        if let Some((_, diversion)) = diversion.filter(|(_, diversion)| diversion.by != package) {
-            entry.path = diversion.to.trim_start_matches('/').to_owned();
-            return;
-        }
+fn divert(entry: &mut TreeEntry, package: &str, diversions: &BTreeMap<String, Vec<&PathDiversion>>) {
+    let diversion = diversions.get(&entry.path).and_then(|all| all.iter().find(|diversion| diversion.by != package));
+    if let Some(diversion) = diversion {
+        entry.path = unpack::normal(&diversion.to);
     }
 }
 
@@ -164,13 +206,11 @@ struct ForeignLinks<'a> {
 }
 
 impl<'a> ForeignLinks<'a> {
-    fn new(kept: &[(&str, Vec<TreeEntry>)], parts: &'a LevelParts<'a>) -> Self {
+    fn new(kept: &[PackageEntries<'_>], parts: &'a LevelParts<'a>) -> Self {
         let mut own = BTreeMap::new();
-        for (name, entries) in kept {
+        for PackageEntries { package, entries, .. } in kept {
             for entry in entries {
-                if let EntryKind::Symlink(target) = &entry.kind {
-                    own.insert(entry.path.clone(), ((*name).to_owned(), target.clone()));
-                }
+                own.extend(entry.link().map(|to| (entry.path.clone(), ((*package).to_owned(), to.to_owned()))));
             }
         }
         Self { own, parts }
@@ -182,9 +222,6 @@ impl<'a> ForeignLinks<'a> {
         if let Some((owner, target)) = self.own.get(path) {
             return (owner != package).then_some(target);
         }
-        match self.parts.lower.get(path).map(|entry| &entry.kind) {
-            Some(EntryKind::Symlink(target)) => Some(target),
-            _ => None,
-        }
+        self.parts.lower.get(path).and_then(TreeEntry::link)
     }
 }

@@ -50,6 +50,15 @@ pub struct UnpackedPackage {
     pub owners: BTreeMap<String, OwnerNames>,
 }
 
+impl UnpackedPackage {
+    /// Returns what the package brings at a path.
+    #[must_use]
+    pub fn entry(&self, path: &str) -> Option<&TreeEntry> {
+        let place = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()?;
+        self.entries.get(place)
+    }
+}
+
 /// Owner and group as a package names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerNames {
@@ -444,6 +453,13 @@ fn path_of(bytes: &[u8], package: &str) -> Result<Option<String>, Error> {
     }
     tree::check_path(path).map_err(|cause| bad_path(package, cause))?;
     Ok(Some(merged(path)))
+}
+
+/// Returns an absolute path of a recipe in the form of [`TreeEntry::path`], with `/bin`, `/sbin`, `/lib*` moved below `/usr`
+/// like those of packages.
+#[must_use]
+pub fn normal(path: &str) -> String {
+    merged(path.trim_matches('/'))
 }
 
 /// Moves a path to where it is on a system with merged `/usr` (Debian's usrmerge) and merged `/run`.

@@ -18,7 +18,6 @@ use crate::lock::layers::plan;
 use crate::lock::resolve::Held;
 use crate::lock::resolve::LevelAddition;
 use crate::lock::resolve::LevelChoice;
-use crate::lock::scripts::PackageScripts;
 use crate::lock::scripts::ScriptReview;
 use crate::lock::scripts::UndecidedScript;
 use crate::lock::scripts::decision;
@@ -85,8 +84,9 @@ impl<'a> EarlierLocks<'a> {
 
     /// Tells whether the ledger decides about all that an earlier lock says of a package.
     fn decides(&self, package: &str, known: &EarlierScripts) -> bool {
+        // whole or by effects, as before: a script that is decided the other way now has other effects in its lock
         let is_known =
-            |script: &LockedScript| script.decision == BY_EFFECTS || self.ledger.entry(&script.sha256).is_some();
+            |script: &LockedScript| (script.decision == BY_EFFECTS) != self.ledger.entry(&script.sha256).is_some();
         known.scripts.iter().all(is_known)
             && known.effects.iter().all(|effect| self.ledger.rule(package, effect).is_some())
     }
@@ -162,7 +162,7 @@ pub(crate) fn to_locked(
 fn collect_scripts(package: &BinaryPackage, past: &EarlierLocks<'_>, review: &mut ScriptReview) {
     let name = &package.name;
     if let Some(content) = past.read.get(&package.sha256) {
-        review.add(PackageScripts { package: name, members: &content.members }, past.ledger);
+        review.add(name, &content.members, past.ledger);
         return;
     }
 

@@ -1,8 +1,8 @@
 //! Definition and archives to Lock.
 //!
-//! - **In**: [`ImageDefinition`](crate::recipe::ImageDefinition)s, opened archives, the earlier locks, the script
+//! - **In**: [`ImageDefinition`]s, opened archives, the earlier locks, the script
 //!   ledger.
-//! - **Out**: a [`Lock`](file::Lock) for each image, or all reasons why there is none.
+//! - **Out**: a [`Lock`] for each image, or all reasons why there is none.
 //! - **Invariants**: the result does not depend on the order of any input; a child's lower levels are its parent's.
 //! - **Not here**: what a package contains (`layer`), downloads (`fetch`).
 
@@ -152,7 +152,9 @@ impl Explain for Error {
             Self::Effort { .. } => {
                 "the archives leave too many ways open: name the packages that you want in `packages` of the recipe, or take some out with `exclude`"
             }
-            Self::Scripts(_) => "decide about each script in `recipes/scripts.yaml`",
+            Self::Scripts(_) => {
+                "decide about these effects in `recipes/scripts.yaml`, or in a `recipes/scripts.project.yaml` of your own"
+            }
             Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
             Self::File(error) => return error.hints(),
             Self::Outside(error) => return error.hints(),

@@ -29,15 +29,6 @@ pub fn decision(ledger: &ScriptLedger, script: &Digest) -> Option<String> {
     ledger.entry(script).map(|entry| entry.decision.title())
 }
 
-/// The scripts of a package as it contains them.
-#[derive(Debug, Clone, Copy)]
-pub struct PackageScripts<'a> {
-    /// Binary package.
-    pub package: &'a str,
-    /// Its control files.
-    pub members: &'a ControlFiles,
-}
-
 /// A script with effects that the ledger does not decide about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecidedScript {
@@ -60,7 +51,7 @@ pub struct UndecidedScript {
 pub struct ScriptReview {
     /// Decided ones, sorted.
     pub known: BTreeSet<LockedScript>,
-    /// Decisions about effects: decision by package and effect.
+    /// Decided effects, by package and decision.
     pub effects: DecidedEffects,
     /// Undecided ones, the same bytes once.
     pub unknown: BTreeMap<(String, Digest), UndecidedScript>,
@@ -94,8 +85,7 @@ impl DecidedEffects {
 
 impl ScriptReview {
     /// Looks the scripts of a package up: each whole script by its digest, and else each of its effects.
-    pub fn add(&mut self, scripts: PackageScripts<'_>, ledger: &ScriptLedger) {
-        let PackageScripts { package, members } = scripts;
+    pub fn add(&mut self, package: &str, members: &ControlFiles, ledger: &ScriptLedger) {
         let mut by_effects = Vec::new();
         for kind in KINDS {
             let Some(bytes) = members.get(kind) else { continue };

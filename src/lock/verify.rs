@@ -214,15 +214,21 @@ fn parents(reasons: &mut Vec<String>, lock: &Lock, name: &str, parent: &Lock) {
         let same = own.packages.iter().all(|(platform, packages)| {
             theirs.packages.get(platform).is_some_and(|theirs| without_states(packages) == without_states(theirs))
         });
-        let about = |level: &LockedLevel| LockedLevel { packages: BTreeMap::new(), ..level.clone() };
         let recipe = &own.recipe;
-        if about(own) != about(theirs) || !same {
+        if besides_packages(own) != besides_packages(theirs) || !same {
             reasons.push(format!("level `{recipe}` is not the same as in the lock of `{name}`"));
         }
     }
     if parent.levels.len() >= lock.levels.len() {
         reasons.push(format!("image `{name}`, on which it stands, has as many levels"));
     }
+}
+
+/// Returns all that a level says besides its packages.
+fn besides_packages(level: &LockedLevel) -> impl PartialEq {
+    // all fields are named, so that a new one is not forgotten
+    let LockedLevel { recipe, layers, packages: _, excluded, scripts, reader, effects } = level;
+    (recipe, layers, excluded, scripts, reader, effects)
 }
 
 /// Returns packages without the states that list them: those depend on when each lock was made.

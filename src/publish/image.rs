@@ -201,16 +201,16 @@ pub(super) async fn judge(
         let verdict = gate::judge(&scanned.report, &facts(order, platform, scanned), place.policy, now);
         let (outcome, scanner) = (verdict.outcome(), scanner(scanned));
         judged.push(JudgedPlatform { platform: platform.platform, outcome, scanner, verdict });
-        published.withheld.extend(preflight.iter().flat_map(|found| found.withheld(&scanned.report.findings)));
+        published.withheld.extend(preflight.iter().flat_map(|found| found.withheld(&scanned.report.findings, now)));
     }
 
     // the verdicts are reported even where the gate refuses the image
     let refused = refusal(&order.built.image, &judged);
     published.gate = GateResult::Judged(judged);
-    match refused {
-        Some(error) => return Err(error),
-        None => warn_of_withholding(order, place, published),
+    if let Some(error) = refused {
+        return Err(error);
     }
+    warn_of_withholding(order, place, published);
     Ok(())
 }
 

@@ -430,7 +430,10 @@ async fn prepare<'p>(
     if preflight::project_of(place.prefix).is_empty() {
         return None;
     }
-    let mut preflight = match Preflight::look(place, pusher).await {
+    let wanted = orders.iter().zip(&*all).filter(|(_, published)| published.is_under_way());
+    // images share layers, and Harbor counts each blob of a project once
+    let blobs: BTreeMap<Digest, u64> = wanted.flat_map(|(order, _)| order.built.blobs()).collect();
+    let mut preflight = match Preflight::look(place, pusher, blobs.values().sum()).await {
         Ok(preflight) => preflight,
         Err(error) => {
             // the same for all images, so the first one shows it

@@ -2,7 +2,9 @@
 //! for released ones, and because it would be stuck if the parent has to change.
 
 use crate::fault::Explain;
+use crate::fault::Turn;
 use crate::harbor::Repository;
+use crate::image::BASE_DIGEST;
 use crate::publish::Error;
 use crate::publish::PublishOrder;
 use crate::publish::PublishPlace;
@@ -12,9 +14,6 @@ use crate::recipe::ImageDefinition;
 use crate::sys::fs;
 use crate::values::Digest;
 use oci_spec::image::ImageIndex;
-
-/// Annotation with the digest of the parent's index (image-spec annotations.md).
-const BASE: &str = "org.opencontainers.image.base.digest";
 
 /// What the name of the tag begins with that keeps an image from garbage collection while it is judged.
 pub(super) const CANDIDATE: &str = "candidate-";
@@ -40,7 +39,7 @@ pub(super) async fn check(
             _ => return Ok(()),
         }
     }
-    if is_released(order, parent, place).await? { Ok(()) } else { Err(held(crate::fault::Turn::Input)) }
+    if is_released(order, parent, place).await? { Ok(()) } else { Err(held(Turn::Input)) }
 }
 
 /// Asks Harbor whether the very parent that an image was built on is released.
@@ -62,5 +61,5 @@ async fn is_released(
 /// Reads the digest of the parent's index from an image's index.
 fn base(index: &[u8]) -> Option<Digest> {
     let index: ImageIndex = serde_json::from_slice(index).ok()?;
-    index.annotations().as_ref()?.get(BASE)?.parse().ok()
+    index.annotations().as_ref()?.get(BASE_DIGEST)?.parse().ok()
 }

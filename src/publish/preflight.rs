@@ -17,8 +17,8 @@ use crate::publish::Error;
 use crate::publish::PublishOrder;
 use crate::publish::PublishPlace;
 use crate::publish::within;
-use crate::sys::clock;
 use crate::values::Digest;
+use crate::values::Epoch;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -39,6 +39,8 @@ struct ProjectAccount<'a> {
     prefix: &'a str,
     registry: &'a RegistryClient,
     room: Option<StorageRoom>,
+    /// Not everything of this run fits, so what is there already has to be known.
+    is_tight: bool,
     /// Blobs that earlier images of this run bring: Harbor counts each blob of a project once.
     coming: BTreeSet<Digest>,
     /// Their bytes.
@@ -46,37 +48,37 @@ struct ProjectAccount<'a> {
 }
 
 impl<'a> Preflight<'a> {
-    /// Looks at projects and rights.
+    /// Looks at projects and rights. `bytes` is the size of all blobs of the images that have to be published.
     ///
     /// # Errors
     /// [`harbor::Error::Known`] for an absent project, [`harbor::Error::MissingRights`], and those of every call.
-    pub(super) async fn look(place: &'a PublishPlace<'a>, pusher: &'a Harbor<'a>) -> Result<Self, Error> {
+    pub(super) async fn look(place: &'a PublishPlace<'a>, pusher: &'a Harbor<'a>, bytes: u64) -> Result<Self, Error> {
         let name = project_of(place.prefix);
         let staging = pusher.project(name).await?;
         let mut needed = PIPELINE.staging.to_vec();
         if place.release.is_none() {
             needed.extend_from_slice(ONE_PROJECT);
         }
-        check(pusher, name, staging.number(), &needed).await?;
+        check(pusher, name, staging.project_id, &needed).await?;
         pusher.check_scanner(name, !place.policy.unknown_database_age_pass).await?;
         let room = pusher.room(name).await?;
-        let staging_account = ProjectAccount::new(place.prefix, place.registry, room);
+        let staging_account = ProjectAccount::new(place.prefix, place.registry, room, bytes);
 
         let Some(release) = &place.release else {
             return Ok(Self { staging: staging_account, release: None, served: staging });
         };
         let releaser = place.final_harbor().unwrap_or(pusher);
         let served = releaser.project(release.project).await?;
-        check(releaser, name, staging.number(), RELEASE.staging).await?;
+        check(releaser, name, staging.project_id, RELEASE.staging).await?;
         let needed: Vec<RightUse> = RELEASE
             .release
             .iter()
             .filter(|right| !release.labels.is_empty() || !is_for_labels(right))
             .copied()
             .collect();
-        check(releaser, release.project, served.number(), &needed).await?;
+        check(releaser, release.project, served.project_id, &needed).await?;
         let room = releaser.room(release.project).await?;
-        let release = Some(ProjectAccount::new(release.project, release.registry, room));
+        let release = Some(ProjectAccount::new(release.project, release.registry, room, bytes));
         Ok(Self { staging: staging_account, release, served })
     }
 
@@ -94,18 +96,19 @@ impl<'a> Preflight<'a> {
 
     /// Returns the vulnerabilities for which Harbor itself will refuse to serve an image that the gate lets through
     /// (`src/server/middleware/vulnerable`).
-    pub(super) fn withheld(&self, findings: &BTreeSet<Finding>) -> BTreeSet<String> {
+    pub(super) fn withheld(&self, findings: &BTreeSet<Finding>, now: Epoch) -> BTreeSet<String> {
         let Some(severity) = self.served.withholds() else { return BTreeSet::new() };
         let severity = Severity::of(severity);
-        let allowed = self.served.allowed(clock::now());
+        let allowed = self.served.allowed(now);
         let severe = findings.iter().filter(|finding| finding.severity.is_rated() && finding.severity >= severity);
         severe.map(|finding| finding.vulnerability.clone()).filter(|name| !allowed.contains(name)).collect()
     }
 }
 
 impl<'a> ProjectAccount<'a> {
-    fn new(prefix: &'a str, registry: &'a RegistryClient, room: Option<StorageRoom>) -> Self {
-        Self { name: project_of(prefix), prefix, registry, room, coming: BTreeSet::new(), bytes: 0 }
+    fn new(prefix: &'a str, registry: &'a RegistryClient, room: Option<StorageRoom>, all: u64) -> Self {
+        let is_tight = room.is_some_and(|room| all > room.free());
+        Self { name: project_of(prefix), prefix, registry, room, is_tight, coming: BTreeSet::new(), bytes: 0 }
     }
 
     async fn admit(&mut self, order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Result<(), Error> {
@@ -114,7 +117,7 @@ impl<'a> ProjectAccount<'a> {
         new.retain(|digest, _| !self.coming.contains(digest));
 
         // mostly there is room for everything, and then nobody has to know what is there already
-        if self.bytes + new.values().sum::<u64>() > room.free() {
+        if self.is_tight {
             self.drop_present(order, place, &mut new).await?;
         }
         let bytes = new.values().sum::<u64>();

@@ -4,6 +4,7 @@
 //! base's, compared by diffID. Among several such bases the one with the most layers wins: what is built on Tomcat begins
 //! with the layers of Tomcat's own Java base, too.
 
+use crate::image::BASE_DIGEST;
 use crate::oci::registry;
 use crate::oci::registry::document;
 use crate::rebase::Error;
@@ -13,7 +14,6 @@ use crate::rebase::picture;
 use crate::rebase::picture::LoadedImage;
 use crate::rebase::picture::PlatformImage;
 use crate::rebase::place::DocumentReader;
-use crate::rebase::splice::BASE_DIGEST;
 use crate::rebase::splice::BASE_NAME;
 use crate::rebase::time;
 use crate::values::Digest;

@@ -337,6 +337,13 @@ pub struct RebuildSchedule {
 }
 
 impl ImageDefinition {
+    /// Returns the platforms that are among these; an empty list means all.
+    #[must_use]
+    pub fn platforms_among(&self, wanted: &[Platform]) -> Vec<Platform> {
+        let own = self.platforms.iter().copied();
+        own.filter(|platform| wanted.is_empty() || wanted.contains(platform)).collect()
+    }
+
     /// Returns the levels of one platform, root first; none for a platform that is not built.
     #[must_use]
     pub fn levels_for(&self, platform: Platform) -> &[LevelDefinition] {

@@ -1,18 +1,16 @@
 //! Rules of the ledger about effects of maintainer scripts: patterns, and the decision for what they cover.
 
 use crate::recipe::ScriptDecision;
+use crate::scripts::effect::UNKNOWN_PART;
 
-/// How an effect is written where a part of it is unknown. Only a pattern that says so covers it.
-const UNKNOWN: &str = "<?>";
-
-/// [`UNKNOWN`] as one character, so that no sign of a pattern covers it by accident.
+/// [`UNKNOWN_PART`] as one character, so that no sign of a pattern covers it by accident.
 const UNKNOWN_SIGN: char = '\u{e000}';
 
 /// A decision about effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectRule {
     /// Binary packages that it is for, where `*` stands for any text; none means all packages.
-    pub packages: Vec<String>,
+    pub packages: Vec<EffectPattern>,
     /// Effects that it covers.
     pub effects: Vec<EffectPattern>,
     /// The decision.
@@ -45,8 +43,7 @@ impl EffectRule {
     /// Tells whether the rule decides about an effect of a package.
     #[must_use]
     pub fn covers(&self, package: &str, effect: &str) -> bool {
-        let is_for = |pattern: &String| EffectPattern::new(pattern).covers(package);
-        (self.packages.is_empty() || self.packages.iter().any(is_for))
+        (self.packages.is_empty() || self.packages.iter().any(|pattern| pattern.covers(package)))
             && self.effects.iter().any(|pattern| pattern.covers(effect))
     }
 }
@@ -82,10 +79,18 @@ impl EffectPattern {
     pub fn covers(&self, effect: &str) -> bool {
         let text = with_sign(effect);
 
-        // which beginnings of the text the signs so far cover, sign by sign
+        // most patterns differ in their first word
+        let literal = self.signs.iter().take_while(|sign| matches!(sign, EffectSign::Character(_))).count();
+        let (start, signs) = self.signs.split_at(literal);
+        if text.len() < literal || !start.iter().zip(&text).all(|(sign, character)| sign.takes(*character)) {
+            return false;
+        }
+        let text = &text[literal..];
+
+        // which beginnings of the rest the signs so far cover, sign by sign
         let mut reached = vec![false; text.len() + 1];
         reached[0] = true;
-        for sign in &self.signs {
+        for sign in signs {
             let mut next = vec![false; text.len() + 1];
             for at in 0..=text.len() {
                 next[at] = match sign {
@@ -93,7 +98,6 @@ impl EffectPattern {
                     stars => reached[at] || (at > 0 && next[at - 1] && stars.takes(text[at - 1])),
                 };
             }
-            // most patterns fail at their first word
             if !next.contains(&true) {
                 return false;
             }
@@ -117,7 +121,7 @@ impl EffectSign {
 
 /// Returns a text with one character for each unknown part.
 fn with_sign(text: &str) -> Vec<char> {
-    text.replace(UNKNOWN, &UNKNOWN_SIGN.to_string()).chars().collect()
+    text.replace(UNKNOWN_PART, &UNKNOWN_SIGN.to_string()).chars().collect()
 }
 
 #[cfg(test)]

@@ -21,12 +21,14 @@ pub(crate) struct RecipeFiles {
     root: ConfinedFolder,
     /// Bytes of every file read so far, or why it cannot be read.
     contents: BTreeMap<String, Result<Vec<u8>, String>>,
+    /// Whether files may be executed by their owner, as far as that was asked.
+    executable: BTreeMap<String, bool>,
 }
 
 impl RecipeFiles {
     /// Starts with nothing read.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: ConfinedFolder::new(root), contents: BTreeMap::new() }
+        Self { root: ConfinedFolder::new(root), contents: BTreeMap::new(), executable: BTreeMap::new() }
     }
 
     /// Reads the file that `node` names, relative to the folder of `source`, and notes its digest in `inputs`.
@@ -47,8 +49,10 @@ impl RecipeFiles {
     }
 
     /// Tells whether the file that `node` names may be executed by its owner.
-    pub(crate) fn is_executable(&self, source: &SourceFile, node: &YamlNode) -> bool {
-        self.root.is_executable(&beside(source, node.text()))
+    pub(crate) fn is_executable(&mut self, source: &SourceFile, node: &YamlNode) -> bool {
+        let root = &self.root;
+        let path = beside(source, node.text());
+        *self.executable.entry(path).or_insert_with_key(|path| root.is_executable(path))
     }
 
     /// Reads a file, or takes it from memory; the error is the message for it.

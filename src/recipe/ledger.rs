@@ -88,12 +88,6 @@ impl ScriptLedger {
         self.rules.iter().find(|rule| rule.covers(package, effect))
     }
 
-    /// Returns all rules, in the order in which they are looked at.
-    #[must_use]
-    pub fn rules(&self) -> &[EffectRule] {
-        &self.rules
-    }
-
     /// Puts the decisions of a project before those of this ledger. Where both decide, the project's count.
     #[must_use]
     pub fn with_project(mut self, project: Self) -> Self {
@@ -131,8 +125,9 @@ impl ScriptLedger {
             .rules
             .iter()
             .map(|rule| {
-                let effects: Vec<&str> = rule.effects.iter().map(EffectPattern::as_str).collect();
-                format!("{:?} {effects:?} {:?}\n", rule.packages, rule.decision)
+                let patterns = [&rule.packages, &rule.effects];
+                let [packages, effects] = patterns.map(|all| all.iter().map(EffectPattern::as_str).collect::<Vec<_>>());
+                format!("{packages:?} {effects:?} {:?}\n", rule.decision)
             })
             .collect();
         Digest::of(format!("{decisions}{rules}").as_bytes())
@@ -149,8 +144,13 @@ impl ScriptLedger {
         // what is said about a package counts before what is said about all
         for node in root.items_of("packages").iter().chain(root.items_of("general")) {
             let Some(decision) = read_decision(source, node, problems) else { continue };
+            if let Some(packages) = node.get("packages").filter(|packages| packages.items().is_empty()) {
+                let help = "what holds for all of them stands under `general`";
+                problems.error_with_help(source, packages.place, "a rule about packages names at least one", help);
+                continue;
+            }
             self.rules.push(EffectRule {
-                packages: node.items_of("packages").iter().map(|item| item.text().to_owned()).collect(),
+                packages: node.items_of("packages").iter().map(|item| EffectPattern::new(item.text())).collect(),
                 effects: node.items_of("effects").iter().map(|item| EffectPattern::new(item.text())).collect(),
                 decision,
                 reason: text(node.get("reason")),

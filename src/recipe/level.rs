@@ -121,8 +121,9 @@ impl LevelReader<'_> {
                 (None, Some(file)) => {
                     let read = self.files.read(self.source, file, self.inputs, self.problems);
                     // Git keeps this one bit of a file's mode, so the same commit gives the same image.
-                    let mode = if self.files.is_executable(self.source, file) { 0o755 } else { 0o644 };
-                    read.map(|content| (content, mode))
+                    read.map(|content| {
+                        (content, if self.files.is_executable(self.source, file) { 0o755 } else { 0o644 })
+                    })
                 }
                 // Neither or both: `plan::check_files` has reported it.
                 _ => None,

@@ -3,6 +3,9 @@
 use crate::recipe::LevelDefinition;
 use crate::recipe::RuntimeConfig;
 
+/// `PATH` of images unless a level sets it: that of Debian's base system without games.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Returns the configuration of an image from its levels, root first.
 ///
 /// Maps are merged and the higher level wins; a higher level replaces single values and command lines; ports are

@@ -7,7 +7,8 @@
 //! **Not here**: choosing package versions (`lock`), writing what generators generate (`layer`).
 //!
 //! `schema` is the one table of keys; `parse` makes trees with places; `validate` checks trees against the table;
-//! `parameters` fills in `${…}`; `conditions` adds what holds for some values only; `plan` finds chains and parents; `level` and `project` read the values.
+//! `parameters` fills in `${…}`; `conditions` adds what holds for some values only; `plan` finds chains and parents; `level`
+//! and `project` read the values.
 //! `registry` reads `base-images/registry.yaml`, which says where images are published.
 
 mod conditions;
@@ -38,6 +39,7 @@ pub use effects::EffectRule;
 pub use ledger::ScriptDecision;
 pub use ledger::ScriptLedger;
 pub use ledger::ScriptLedgerEntry;
+pub use merge::DEFAULT_PATH;
 pub use merge::merged_config;
 pub use project::RecipeProject;
 pub use reference::key_reference;

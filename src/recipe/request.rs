@@ -51,12 +51,17 @@ pub(crate) fn requests(source: &SourceFile, written: &YamlNode, filled: &YamlNod
     requests
 }
 
-/// Reads an acceptance. It holds until the end of the day that was written.
+/// Reads an acceptance.
 pub(crate) fn accepted(node: &YamlNode) -> Option<AcceptedFinding> {
-    let terms = WaiverTerms {
+    let terms = waiver_terms(node)?;
+    Some(AcceptedFinding { finding: text(node.get("finding")), path: text(node.get("path")), terms })
+}
+
+/// Reads the terms of an exception. It holds until the end of the day that was written.
+pub(crate) fn waiver_terms(node: &YamlNode) -> Option<WaiverTerms> {
+    Some(WaiverTerms {
         reason: text(node.get("reason")),
         agreed_by: maybe(node.get("agreed-by")),
         expires: day(node.get("expires")?.text())?.end_of_day(),
-    };
-    Some(AcceptedFinding { finding: text(node.get("finding")), path: text(node.get("path")), terms })
+    })
 }

@@ -3,6 +3,7 @@
 use crate::apt::version::DebianVersion;
 use crate::scripts::value::UNKNOWN;
 use crate::scripts::value::is_known;
+use crate::scripts::value::known_start;
 use crate::scripts::walk::ShellOutcome;
 use std::cmp::Ordering;
 
@@ -87,8 +88,7 @@ fn unary(operator: &str, word: &str) -> Option<bool> {
 fn binary(left: &str, operator: &str, right: &str) -> Option<bool> {
     if !is_known(left) || !is_known(right) {
         // what is known at the beginning can rule equality out
-        let known = |text: &str| text.chars().take_while(|c| is_known(&c.to_string())).collect::<String>();
-        let differs = known(left).chars().zip(known(right).chars()).any(|(a, b)| a != b);
+        let differs = known_start(left).chars().zip(known_start(right).chars()).any(|(a, b)| a != b);
         return match operator {
             "=" | "==" if differs => Some(false),
             "!=" if differs => Some(true),

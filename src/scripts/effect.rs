@@ -117,15 +117,12 @@ impl ScriptEffect {
         if what.chars().count() > LONGEST {
             let digest = Digest::of(what.as_bytes()).hex();
             let start: String = what.chars().take(LONGEST / 2).collect();
-            what = format!("{start} … sha256:{}", &digest[..16]);
+            // what is unknown in the part that is left out stays visible
+            let hidden = what.contains(UNKNOWN_PART) && !start.contains(UNKNOWN_PART);
+            let unknown = if hidden { UNKNOWN_PART } else { "" };
+            what = format!("{start} … {unknown}sha256:{}", &digest[..16]);
         }
         Self { kind, what }
-    }
-
-    /// Tells whether a part of the effect is unknown.
-    #[must_use]
-    pub fn is_vague(&self) -> bool {
-        self.what.contains(UNKNOWN_PART)
     }
 }
 

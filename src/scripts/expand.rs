@@ -1,10 +1,13 @@
 //! Words become arguments: parameters, command substitutions, fields and patterns (POSIX.1-2024, 2.6).
 
+use crate::scripts::commands;
 use crate::scripts::output::output_of;
 use crate::scripts::pattern;
 use crate::scripts::pattern::PatternSign;
 use crate::scripts::pattern::read_pattern;
 use crate::scripts::shell::ShellBody;
+use crate::scripts::shell::ShellChain;
+use crate::scripts::shell::ShellCommand;
 use crate::scripts::shell::ShellList;
 use crate::scripts::shell::ShellPartKind;
 use crate::scripts::shell::ShellWord;
@@ -216,7 +219,7 @@ impl ScriptWalk {
                 });
                 let value = ScriptValue::any_of(texts.collect::<Vec<_>>());
                 if operator.ends_with('=') {
-                    self.scope.set(name, value.clone());
+                    commands::assign(self, name, value.clone());
                 }
                 value
             }
@@ -247,25 +250,10 @@ impl ScriptWalk {
 
     /// Returns what commands print, as far as it is known, and takes up their effects.
     fn substitution(&mut self, list: &ShellList) -> ScriptValue {
-        let ([chain], true) = (list.0.as_slice(), list.0.first().is_some_and(|chain| chain.rest.is_empty())) else {
+        let Some(words) = only_words(list) else {
             self.subshell(|walk| walk.list(list));
             return ScriptValue::unknown();
         };
-        let command = match chain.first.commands.as_slice() {
-            [command] if command.redirections.is_empty() => command,
-            _ => {
-                self.subshell(|walk| walk.list(list));
-                return ScriptValue::unknown();
-            }
-        };
-        let ShellBody::Simple { assignments, words } = &command.body else {
-            self.subshell(|walk| walk.list(list));
-            return ScriptValue::unknown();
-        };
-        if !assignments.is_empty() {
-            self.subshell(|walk| walk.list(list));
-            return ScriptValue::unknown();
-        }
 
         let mut printed = Vec::new();
         self.subshell(|walk| {
@@ -305,6 +293,16 @@ impl ArgumentList {
             }
         }
     }
+}
+
+/// Returns the words of a list that is one command, without assignments and redirections.
+fn only_words(list: &ShellList) -> Option<&[ShellWord]> {
+    let [ShellChain { first, rest }] = list.0.as_slice() else { return None };
+    let [ShellCommand { body: ShellBody::Simple { assignments, words }, redirections }] = first.commands.as_slice()
+    else {
+        return None;
+    };
+    (rest.is_empty() && redirections.is_empty() && assignments.is_empty()).then_some(words)
 }
 
 /// Returns the text of a word that is neither quoted nor expanded.

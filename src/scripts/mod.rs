@@ -8,11 +8,11 @@
 //! - **Not here**: decisions about effects (`recipe::ledger`), and their comparison with a lock (`lock::scripts`).
 //!
 //! # How a script is read
-//! 1. [`shell`] reads the text as the shell would: commands, words, here-documents.
-//! 2. [`walk`] and [`ways`] follow it from `config configure ""`, `preinst install`, `postinst configure ""` and
-//!    `postinst triggered`, with the environment that dpkg gives to scripts (Debian policy 6.5). [`expand`] turns words
-//!    into arguments, [`conditions`] decides what can be decided.
-//! 3. [`commands`] has the table of known commands, and reads their arguments.
+//! 1. `shell` reads the text as the shell would: commands, words, here-documents.
+//! 2. `walk` and `ways` follow it from `config configure ""`, `preinst install`, `postinst configure ""` and
+//!    `postinst triggered`, with the environment that dpkg gives to scripts (Debian policy 6.5). `expand` turns words
+//!    into arguments, `conditions` decides what can be decided.
+//! 3. `commands` has the table of known commands, and reads their arguments.
 //!
 //! # What a first installation is
 //! The old version is empty, and dpkg calls an empty version earlier than any other: `dpkg --compare-versions "$2" lt 1`
@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Version of the reader: it rises when the same script may get other effects. Locks name it.
-pub const READER: u32 = 1;
+pub const READER: u32 = 2;
 
 /// Members of `control.tar` that have effects at a first installation, in the order in which they act.
 pub const MEMBERS: [&str; 4] = ["config", "preinst", "postinst", "triggers"];

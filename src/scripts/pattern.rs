@@ -1,7 +1,9 @@
 //! Shell patterns: `*`, `?`, `[…]` (POSIX.1-2024, 2.14).
 
+use crate::scripts::value::NAME;
 use crate::scripts::value::UNKNOWN;
 use crate::scripts::value::is_known;
+use crate::scripts::value::known_start;
 
 /// Whether a text matches a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,18 +83,13 @@ pub(crate) fn compare(pattern: &[PatternSign], text: &str) -> PatternMatch {
         return PatternMatch::Yes;
     }
 
-    let vague = pattern.iter().any(|sign| matches!(sign, PatternSign::Character(c) if !is_known(&c.to_string())));
-    if vague || !is_known(text) {
+    if is_vague(pattern) || !is_known(text) {
         // what is known at the beginning can rule a match out
-        let literal: String = pattern
-            .iter()
-            .map_while(|sign| match sign {
-                PatternSign::Character(c) if is_known(&c.to_string()) => Some(*c),
-                _ => None,
-            })
-            .collect();
-        let known: String = text.chars().take_while(|c| is_known(&c.to_string())).collect();
-        let differs = literal.chars().zip(known.chars()).any(|(pattern, text)| pattern != text);
+        let literal = pattern.iter().map_while(|sign| match sign {
+            PatternSign::Character(c) if !matches!(*c, UNKNOWN | NAME) => Some(*c),
+            _ => None,
+        });
+        let differs = literal.zip(known_start(text).chars()).any(|(pattern, text)| pattern != text);
         return if differs { PatternMatch::No } else { PatternMatch::Maybe };
     }
 
@@ -103,6 +100,11 @@ pub(crate) fn compare(pattern: &[PatternSign], text: &str) -> PatternMatch {
         true => PatternMatch::Yes,
         false => PatternMatch::No,
     }
+}
+
+/// Tells whether a part of a pattern is unknown.
+fn is_vague(pattern: &[PatternSign]) -> bool {
+    pattern.iter().any(|sign| matches!(sign, PatternSign::Character(UNKNOWN | NAME)))
 }
 
 /// Compares without recursion: after a failure, the last `*` takes one character more.
@@ -143,8 +145,7 @@ fn takes(sign: &PatternSign, character: char) -> bool {
 
 /// Removes what matches from the beginning or the end of a text, as `${NAME#pattern}` and its kin do.
 pub(crate) fn remove(pattern: &[PatternSign], text: &str, operator: &str) -> String {
-    let vague = pattern.iter().any(|sign| matches!(sign, PatternSign::Character(c) if !is_known(&c.to_string())));
-    if vague || !is_known(text) || text.len() > 4096 {
+    if is_vague(pattern) || !is_known(text) || text.len() > 4096 {
         return UNKNOWN.to_string();
     }
 

@@ -70,6 +70,16 @@ impl ShellScope {
         self.variables.insert(name.to_owned(), value);
     }
 
+    /// Gives variables back the values that they had outside; `None` for those that were not set.
+    pub(crate) fn restore(&mut self, outer: impl IntoIterator<Item = (String, Option<ScriptValue>)>) {
+        for (name, value) in outer {
+            match value {
+                Some(value) => self.set(&name, value),
+                None => drop(self.variables.remove(&name)),
+            }
+        }
+    }
+
     /// Takes up what holds on another way to the same place.
     pub(crate) fn join(&mut self, other: &Self) {
         let unset = ScriptValue::known("");
@@ -118,13 +128,8 @@ impl ShellScope {
 
     /// Gives up knowledge about everything that still changes from round to round of a loop.
     pub(crate) fn widen(&mut self, before: &Self) {
-        for (name, value) in &mut self.variables {
-            if before.variables.get(name) != Some(value) {
-                *value = ScriptValue::unknown();
-            }
-        }
-        for (question, value) in &mut self.answers {
-            if before.answers.get(question) != Some(value) {
+        for (mine, before) in [(&mut self.variables, &before.variables), (&mut self.answers, &before.answers)] {
+            for (_, value) in mine.iter_mut().filter(|(name, value)| before.get(*name) != Some(value)) {
                 *value = ScriptValue::unknown();
             }
         }

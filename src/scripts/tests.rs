@@ -202,8 +202,13 @@ fn hostile_scripts_end() {
         format!("x=\"{}\"; for i in $x; do for j in $x; do touch /$i$j; done; done", "a b c d e f g h ".repeat(60));
     let text = "x=a; while :; do x=$x$x; done; touch /$x";
     let options = (0..20).map(|n| format!("if [ -e /{n} ]; then x=$x{n}; fi\n")).collect::<String>() + "touch /$x";
+    let known = (0..2000).map(|n| format!("v{n}=a\n")).collect::<String>();
+    let arms = format!("{known}case $1 in {} esac", (0..2000).map(|n| format!("{n}) ;; ")).collect::<String>());
+    let chain = format!("{known}{}touch /x", "x && ".repeat(2000));
     for body in [
         bomb.as_str(),
+        &arms,
+        &chain,
         &branches,
         &elif,
         &glob,

@@ -72,6 +72,11 @@ pub(crate) fn is_known(text: &str) -> bool {
     !text.contains([UNKNOWN, NAME])
 }
 
+/// Returns what is known at the beginning of a text.
+pub(crate) fn known_start(text: &str) -> &str {
+    text.split([UNKNOWN, NAME]).next().unwrap_or_default()
+}
+
 /// Returns the bytes of a script as text: UTF-8, or Latin-1, which old scripts are written in.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     let text = match std::str::from_utf8(bytes) {

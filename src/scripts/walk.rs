@@ -114,10 +114,25 @@ impl ScriptWalk {
         self.steps += size / WORK;
     }
 
+    /// Tells whether the work for this script is used up.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.steps > MOST_STEPS
+    }
+
+    /// Says that the rest of a script is not followed.
+    pub(crate) fn give_up_rest(&mut self) -> ShellOutcome {
+        self.give_up("too many commands")
+    }
+
     /// Keeps what holds here, for another way.
     pub(crate) fn snapshot(&mut self) -> ShellScope {
-        self.spend(self.scope.variables.len() + self.scope.answers.len());
+        self.snapshot_costs();
         self.scope.clone()
+    }
+
+    /// Counts the work of keeping what holds here.
+    pub(crate) fn snapshot_costs(&mut self) {
+        self.spend(self.scope.variables.len() + self.scope.answers.len());
     }
 
     /// Notes an answer of debconf.
@@ -137,6 +152,9 @@ impl ScriptWalk {
     pub(crate) fn list(&mut self, list: &ShellList) -> ShellOutcome {
         let mut outcome = True;
         for chain in &list.0 {
+            if self.is_spent() {
+                return self.give_up_rest();
+            }
             outcome = self.chain(chain);
             if outcome == Leaves {
                 return Leaves;
@@ -151,6 +169,9 @@ impl ScriptWalk {
             false => self.condition(|walk| walk.pipeline(&chain.first)),
         };
         for (joint, next) in &chain.rest {
+            if self.is_spent() {
+                return self.give_up_rest();
+            }
             outcome = match (joint, outcome) {
                 (_, Leaves) => return Leaves,
                 (ShellJoint::And, False) => False,
@@ -179,6 +200,9 @@ impl ScriptWalk {
             commands => {
                 let mut outcome = Either;
                 for (index, command) in commands.iter().enumerate() {
+                    if self.is_spent() {
+                        return self.give_up_rest();
+                    }
                     // each part is a shell of its own; what the one before prints is not followed
                     outcome = self.subshell(|walk| {
                         if index > 0 {
@@ -243,8 +267,8 @@ impl ScriptWalk {
     /// Walks a command. Too many, or too deep ones, are not followed, and said so.
     pub(crate) fn command(&mut self, command: &ShellCommand) -> ShellOutcome {
         self.steps += 1;
-        if self.steps > MOST_STEPS {
-            return self.give_up("too many commands");
+        if self.is_spent() {
+            return self.give_up_rest();
         }
         if self.depth >= MOST_DEEP {
             return self.give_up("too deep");
@@ -326,9 +350,9 @@ impl ScriptWalk {
             assignments.iter().map(|(name, _)| (name.clone(), self.scope.variables.get(name).cloned())).collect();
         let mut outcome = True;
         for (name, word) in assignments {
+            self.spend(WORK);
             let value = self.text(word);
-            commands::judge_assignment(self, name, &value);
-            self.scope.set(name, value);
+            commands::assign(self, name, value);
             // the status is that of a command in the value, if there is one
             if word.0.iter().any(|part| matches!(part.kind, ShellPartKind::Command(_))) {
                 outcome = Either;
@@ -340,12 +364,7 @@ impl ScriptWalk {
 
         let ways = self.arguments(words);
         let outcome = self.each_way(&ways);
-        for (name, value) in outer {
-            match value {
-                Some(value) => self.scope.set(&name, value),
-                None => drop(self.scope.variables.remove(&name)),
-            }
-        }
+        self.scope.restore(outer);
         outcome
     }
 
@@ -400,12 +419,7 @@ impl ScriptWalk {
             }
             outcome = Either;
         }
-        for (name, value) in self.locals.pop().unwrap_or_default().into_iter().rev() {
-            match value {
-                Some(value) => self.scope.set(&name, value),
-                None => drop(self.scope.variables.remove(&name)),
-            }
-        }
+        self.scope.restore(self.locals.pop().unwrap_or_default().into_iter().rev());
         self.scope.arguments = outer;
         outcome
     }

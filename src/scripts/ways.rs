@@ -1,5 +1,6 @@
 //! Ways through a script: `if`, `case` and loops. Where it is not known which way is taken, all of them are walked.
 
+use crate::scripts::commands;
 use crate::scripts::pattern::PatternMatch;
 use crate::scripts::pattern::compare;
 use crate::scripts::scope::ShellScope;
@@ -29,6 +30,9 @@ impl ScriptWalk {
         let mut after = None;
         let mut is_open = true;
         for (condition, body) in branches {
+            if self.is_spent() {
+                return self.give_up_rest();
+            }
             let outcome = self.condition(|walk| walk.list(condition));
             if outcome == False {
                 continue;
@@ -77,6 +81,10 @@ impl ScriptWalk {
             }
 
             self.scope = before.clone();
+            self.snapshot_costs();
+            if self.is_spent() {
+                return self.give_up_rest();
+            }
             let outcome = self.list(&arm.body);
             after = self.merged(after, outcome);
             open.retain(|text| judge(text) != PatternMatch::Yes);
@@ -124,7 +132,7 @@ impl ScriptWalk {
             for word in words {
                 let value = ScriptValue::known(word);
                 self.rounds(&mut |walk| {
-                    walk.scope.set(name, value.clone());
+                    commands::assign(walk, name, value.clone());
                     walk.list(body)
                 });
             }
@@ -133,7 +141,7 @@ impl ScriptWalk {
 
         let mut outcome = True;
         for word in &ways[0] {
-            self.scope.set(name, ScriptValue::known(word));
+            commands::assign(self, name, ScriptValue::known(word));
             outcome = self.round(&mut |walk| walk.list(body));
             if outcome == Leaves {
                 return Leaves;

@@ -8,9 +8,8 @@ use crate::recipe::level::maybe;
 use crate::recipe::level::seconds;
 use crate::recipe::level::text;
 use crate::recipe::parse::YamlNode;
-use crate::recipe::scalar::day;
+use crate::recipe::request::waiver_terms;
 use crate::settings::is_true;
-use crate::values::WaiverTerms;
 use std::time::Duration;
 
 /// Reads the gate's policy. A missing key means the strict choice.
@@ -41,15 +40,11 @@ fn hours(seconds: u64) -> u32 {
     u32::try_from(seconds.div_ceil(3600)).unwrap_or(u32::MAX)
 }
 
-/// Reads an exemption. It holds until the end of the day that was written.
+/// Reads an exemption.
 fn exemption(node: &YamlNode) -> Option<Exemption> {
     Some(Exemption {
         vulnerability: text(node.get("vulnerability")),
         package: maybe(node.get("package")),
-        terms: WaiverTerms {
-            reason: text(node.get("reason")),
-            agreed_by: maybe(node.get("agreed-by")),
-            expires: day(node.get("expires")?.text())?.end_of_day(),
-        },
+        terms: waiver_terms(node)?,
     })
 }

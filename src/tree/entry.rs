@@ -111,4 +111,13 @@ impl TreeEntry {
             EntryKind::Directory | EntryKind::Symlink(_) => None,
         }
     }
+
+    /// Returns the target of a symbolic link.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        match &self.kind {
+            EntryKind::Symlink(target) => Some(target),
+            _ => None,
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! The build writes it once. Whoever asks later what is in an image reads it, and nobody assembles a tree again. It has a
 //! line for every path, in byte order, each a JSON value (JSON Lines), so that writing and reading hold one path in
-//! memory at a time. The digest of the blob stands in the record of the image, so it cannot be changed unnoticed.
+//! memory at a time. The digest of the blob stands in the record of the image, so whoever reads it to its end
+//! notices a change.
 
 use crate::store::Error;
 use crate::store::Store;

@@ -139,9 +139,31 @@ pub fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent)
 }
 
+/// Returns the path that a link leads to, by its text alone: links on the way are not followed. The root is empty.
+#[must_use]
+pub fn link_target(path: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = if target.starts_with('/') { Vec::new() } else { path.split('/').collect() };
+    // the target is relative to the link's folder
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            // above the root is the root
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 /// Follows symbolic links in every part of a path, whether or not anything is where they lead; `target` tells where the
 /// link at a path leads. Returns `None` if there is no link on the way, or too many.
 pub fn follow<'a>(path: &'a str, target: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    walk(path, target).filter(|(_, links)| *links > 0).map(|(walked, _)| walked)
+}
+
+/// As [`follow`], for any path, with the number of links on the way; `None` if there are too many.
+fn walk<'a>(path: &'a str, target: impl Fn(&str) -> Option<&'a str>) -> Option<(String, u32)> {
     // the names still to be walked, the next one last
     let mut remaining: Vec<&str> = path.rsplit('/').collect();
     // one text that grows and shrinks: paths may be deep, and joining their names at every step costs the square
@@ -152,6 +174,7 @@ pub fn follow<'a>(path: &'a str, target: impl Fn(&str) -> Option<&'a str>) -> Op
         match name {
             "" | "." => continue,
             ".." => {
+                // at the root this does nothing: the kernel stays there, too
                 walked.truncate(parent(&walked).map_or(0, str::len));
                 continue;
             }
@@ -164,15 +187,17 @@ pub fn follow<'a>(path: &'a str, target: impl Fn(&str) -> Option<&'a str>) -> Op
         }
         walked.push_str(name);
         if let Some(target) = target(&walked) {
+            // links may form a loop
             links += 1;
             if links > LINKS_MAX {
                 return None;
             }
+            // the target takes the place of the link's name: relative to its folder, or from the root
             walked.truncate(if target.starts_with('/') { 0 } else { before });
             remaining.extend(target.rsplit('/'));
         }
     }
-    (links > 0).then_some(walked)
+    Some((walked, links))
 }
 
 impl Tree {
@@ -235,39 +260,8 @@ impl Tree {
     /// entry. At most 40 links are followed (path_resolution(7)); `..` never leads above the root.
     #[must_use]
     pub fn resolve(&self, path: &str) -> Option<&TreeEntry> {
-        // the names still to be walked, the next one last
-        let mut remaining: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut resolved: Vec<String> = Vec::new();
-        let mut links = 0;
-
-        while let Some(name) = remaining.pop() {
-            match name.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    // at the root this does nothing: the kernel stays there, too
-                    resolved.pop();
-                    continue;
-                }
-                _ => resolved.push(name),
-            }
-
-            if let Some(TreeEntry { kind: EntryKind::Symlink(target), .. }) = self.entries.get(&resolved.join("/")) {
-                // links may form a loop
-                links += 1;
-                if links > LINKS_MAX {
-                    return None;
-                }
-
-                // the target takes the place of the link's name: relative to its folder, or from the root
-                resolved.pop();
-                if target.starts_with('/') {
-                    resolved.clear();
-                }
-                remaining.extend(target.split('/').rev().map(str::to_owned));
-            }
-        }
-
-        self.entries.get(&resolved.join("/"))
+        let (walked, _) = walk(path, |path| self.get(path).and_then(TreeEntry::link))?;
+        self.get(&walked)
     }
 
     /// Returns all entries in byte order of their paths.

@@ -125,3 +125,18 @@ proptest! {
         prop_assert_eq!(read_back(&folder).0, format!("{path}/"));
     }
 }
+
+#[test]
+fn follows_the_text_of_a_link() {
+    let table = [
+        ("a/b", "c", "a/c"),
+        ("a/b", "../c", "c"),
+        ("a/b", "/c/./d/", "c/d"),
+        ("a/b", "../../../../c", "c"),
+        ("a", "/", ""),
+        ("a/b", ".", "a"),
+    ];
+    for (path, target, expected) in table {
+        assert_eq!(link_target(path, target), expected, "{path} {target}");
+    }
+}

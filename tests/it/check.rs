@@ -1,6 +1,8 @@
 //! The checks of finished images: a good image has no findings, and every planted fault is found and named.
 
 use crate::support::elf::Elf;
+use crate::support::fresh::assert_fresh;
+use crate::support::fresh::committed;
 use crate::support::plant::KEY;
 use crate::support::plant::Plant;
 use crate::support::plant::done;
@@ -18,14 +20,12 @@ use sockel::check::requests::in_vain;
 use sockel::recipe::AcceptedFinding;
 use sockel::recipe::LevelDefinition;
 use sockel::recipe::RequestSection;
-use sockel::sys::fs;
 use sockel::tree::EntryKind;
 use sockel::tree::FileContent;
 use sockel::values::Epoch;
 use sockel::values::WaiverTerms;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// A fault, the finding that names it, and where.
 type Fault = (&'static str, fn(&mut Plant), &'static str, &'static str);
@@ -69,6 +69,15 @@ const CLOSURE: &[Fault] = &[
     (
         "a script without interpreter",
         |p| done(p.file("usr/bin/s", b"#!/bin/sh\n", 0o755).start(&["/usr/bin/s"])),
+        "start-interpreter-missing",
+        "/usr/bin/s",
+    ),
+    (
+        "a script for a program that `env` does not find",
+        |p| {
+            p.file("usr/bin/env", b"x", 0o755);
+            done(p.file("usr/bin/s", b"#!/usr/bin/env python3\n", 0o755).start(&["/usr/bin/s"]));
+        },
         "start-interpreter-missing",
         "/usr/bin/s",
     ),
@@ -568,17 +577,12 @@ fn a_recipe_may_accept_its_own_useless_line() {
 
 #[test]
 fn the_list_of_checks_is_fresh() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks.md");
-    let text = fs::read_text(&path, 1 << 20).unwrap_or_default();
+    let text = committed("docs/checks.md");
     let (head, _) = text.split_once("| finding |").unwrap_or((&text, ""));
     let mut fresh = format!("{head}| finding | severity | what it means |\n|---|---|---|\n");
     for kind in check::kinds() {
         let severity = if kind.severity == FindingSeverity::Error { "error" } else { "warning" };
         fresh += &format!("| `{}` | {severity} | {} |\n", kind.name, kind.about);
     }
-    let is_stale = text != fresh;
-    if is_stale {
-        fs::write_atomic(&path, fresh.as_bytes()).expect("written");
-    }
-    assert!(!is_stale, "docs/checks.md was out of date and is rewritten: look at it and commit it");
+    assert_fresh("docs/checks.md", &fresh);
 }

@@ -1,5 +1,6 @@
 //! The command line as people meet it: its reference, and the exit codes and streams of the binary.
 
+use crate::support::fresh::assert_fresh;
 use sockel::sys::fs;
 use std::path::Path;
 use std::process::Command;
@@ -18,13 +19,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn reference_is_fresh() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
-    let fresh = sockel::cli::reference();
-    let stale = fs::read_text(&path, 1 << 20).unwrap_or_default() != fresh;
-    if stale {
-        fs::write_atomic(&path, fresh.as_bytes()).expect("written");
-    }
-    assert!(!stale, "docs/cli.md was out of date and is rewritten: look at it and commit it");
+    assert_fresh("docs/cli.md", &sockel::cli::reference());
 }
 
 #[test]

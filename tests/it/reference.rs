@@ -1,5 +1,6 @@
 //! What is written from the sources is fresh: schemas and the reference of keys, whose examples are a project.
 
+use crate::support::fresh::assert_fresh;
 use sockel::recipe::RecipeProject;
 use sockel::recipe::SchemaKind;
 use sockel::recipe::json_schema;
@@ -10,7 +11,6 @@ use std::path::Path;
 
 #[test]
 fn schema_files_are_fresh() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema");
     let kinds = [
         ("recipe.json", SchemaKind::Recipe),
         ("base-image.json", SchemaKind::BaseImage),
@@ -18,23 +18,13 @@ fn schema_files_are_fresh() {
         ("registry.json", SchemaKind::Registry),
     ];
     for (name, kind) in kinds {
-        let (path, fresh) = (folder.join(name), json_schema(kind));
-        let stale = fs::read_text(&path, 1 << 20).unwrap_or_default() != fresh;
-        if stale {
-            fs::write_atomic(&path, fresh.as_bytes()).expect("written");
-        }
-        assert!(!stale, "docs/schema/{name} was out of date and is rewritten: look at it and commit it");
+        assert_fresh(&format!("docs/schema/{name}"), &json_schema(kind));
     }
 }
 
 #[test]
 fn reference_of_keys_is_fresh() {
-    let (path, fresh) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md"), key_reference());
-    let stale = fs::read_text(&path, 1 << 20).unwrap_or_default() != fresh;
-    if stale {
-        fs::write_atomic(&path, fresh.as_bytes()).expect("written");
-    }
-    assert!(!stale, "docs/keys.md was out of date and is rewritten: look at it and commit it");
+    assert_fresh("docs/keys.md", &key_reference());
 }
 
 /// The examples of the reference are one project. The files that it names are no part of the documentation.

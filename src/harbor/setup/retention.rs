@@ -9,6 +9,8 @@ use crate::harbor::HarborRequest;
 use crate::harbor::project::HarborProject;
 use crate::harbor::setup::SetupRun;
 use crate::harbor::setup::StepState;
+use crate::harbor::setup::rules::RuleSelector;
+use crate::harbor::setup::rules::repositories;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
@@ -84,17 +86,9 @@ struct FoundRule {
     #[serde(default)]
     params: Option<BTreeMap<String, Value>>,
     #[serde(default)]
-    tag_selectors: Option<Vec<FoundSelector>>,
+    tag_selectors: Option<Vec<RuleSelector>>,
     #[serde(default)]
-    scope_selectors: Option<BTreeMap<String, Vec<FoundSelector>>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FoundSelector {
-    #[serde(default)]
-    decoration: String,
-    #[serde(default)]
-    pattern: String,
+    scope_selectors: Option<BTreeMap<String, Vec<RuleSelector>>>,
 }
 
 impl FoundRule {
@@ -135,8 +129,7 @@ impl RetentionRule {
             "params": params,
             "disabled": false,
             "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": self.tags, "extras": extras}],
-            "scope_selectors":
-                {"repository": [{"kind": "doublestar", "decoration": decoration, "pattern": pattern}]},
+            "scope_selectors": repositories(decoration, pattern),
         })
     }
 

@@ -8,6 +8,8 @@ use crate::harbor::rights;
 use crate::harbor::rights::RobotRights;
 use crate::harbor::setup::SetupRun;
 use crate::harbor::setup::StepState;
+use crate::oci::registry::credentials;
+use crate::oci::registry::credentials::RobotLogin;
 use crate::sys::clock;
 use crate::sys::fs;
 use crate::values::Secret;
@@ -57,8 +59,9 @@ pub struct KeptSecret {
     pub name: String,
     /// Secret with which it logs in.
     pub secret: Secret,
-    /// The registry that it is for, so that it is sent to no other ([`crate::oci::registry::credentials`]).
-    pub registry: String,
+    /// The registry that it is for, if the file says so: then it is sent to no other
+    /// ([`crate::oci::registry::credentials`]).
+    pub registry: Option<String>,
 }
 
 /// `Robot` of the API, as far as it is compared.
@@ -102,15 +105,6 @@ struct RobotAccess {
 struct CreatedRobot {
     name: String,
     secret: String,
-}
-
-/// The file with a robot's secret, as it is read back.
-#[derive(Deserialize)]
-struct SecretFile {
-    name: String,
-    secret: String,
-    #[serde(default)]
-    registry: String,
 }
 
 /// `Configurations` of the API, as far as they are needed.
@@ -179,16 +173,15 @@ fn kept(present: &Rights, wanted: &Rights) -> Rights {
 
 /// Reads the file with a robot's secret; an error is a remedy. Harbor shows a secret only once.
 fn secret_file(path: &Path) -> Result<KeptSecret, String> {
-    let read = fs::read_text(path, SECRET_LIMIT).ok();
-    // without the parser's message: it may quote the secret
-    let kept = read.and_then(|text| serde_json::from_str::<SecretFile>(&text).ok());
-    let Some(SecretFile { name, secret, registry }) = kept else {
+    // without the cause: whatever it is, the secret is not to be had from there
+    let kept = fs::read(path, SECRET_LIMIT).ok().and_then(|bytes| credentials::robot(&bytes).ok());
+    let Some(RobotLogin { login, registry }) = kept else {
         return Err(format!(
             "its secret is not in `{}`: put the file back, or delete the robot in Harbor and run `sockel publish --setup` again, which makes a new one",
             path.display()
         ));
     };
-    Ok(KeptSecret { name, secret: Secret::new(secret), registry })
+    Ok(KeptSecret { name: login.user, secret: login.password, registry })
 }
 
 /// Returns rights as Harbor takes them: grouped by project or system.
@@ -375,7 +368,7 @@ impl SetupRun<'_, '_> {
                 let created = serde_json::from_slice(reply.bytes());
                 let created: CreatedRobot =
                     created.map_err(|_| Error::malformed(&format!("create {what}"), &"no name or no secret in it"))?;
-                let registry = self.harbor.audience().to_string();
+                let registry = Some(self.harbor.audience().to_string());
                 place.keep(&path, &KeptSecret { name: created.name, secret: Secret::new(created.secret), registry })?;
                 StepState::Created
             }
@@ -485,7 +478,7 @@ mod tests {
         let kept = KeptSecret {
             name: "robot$pipeline".to_owned(),
             secret: Secret::new("marker".to_owned()),
-            registry: "https://h".to_owned(),
+            registry: Some("https://h".to_owned()),
         };
         RobotPlace::open(path.parent().unwrap()).unwrap().keep(&path, &kept).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);

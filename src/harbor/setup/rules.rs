@@ -27,19 +27,20 @@ struct ProjectRule {
     scope_selectors: Option<BTreeMap<String, Vec<RuleSelector>>>,
 }
 
+/// `ImmutableSelector` and `RetentionSelector` of the API: tags or repositories that a rule is for.
 #[derive(Debug, Deserialize)]
-struct RuleSelector {
+pub(super) struct RuleSelector {
     #[serde(default)]
-    decoration: String,
+    pub(super) decoration: String,
     #[serde(default)]
-    pattern: String,
+    pub(super) pattern: String,
 }
 
 impl ProjectRule {
-    /// Tells whether the rule has this one pattern of tags, for all repositories.
-    fn has(&self, decoration: &str, pattern: &str) -> bool {
+    /// Tells whether the rule leaves out exactly this pattern of tags, for all repositories.
+    fn excludes(&self, pattern: &str) -> bool {
         let tags = self.tag_selectors.as_deref().unwrap_or_default();
-        let is_one = matches!(tags, [tag] if tag.decoration == decoration && tag.pattern == pattern);
+        let is_one = matches!(tags, [tag] if tag.decoration == "excludes" && tag.pattern == pattern);
         is_one && self.is_everywhere()
     }
 
@@ -56,15 +57,15 @@ impl ProjectRule {
     /// Tells whether the rule is for all repositories.
     fn is_everywhere(&self) -> bool {
         let scopes = self.scope_selectors.as_ref().and_then(|scopes| scopes.get("repository"));
-        // a rule for some repositories does not protect, or clean up, the others
+        // a rule for some repositories does not protect the others
         let Some([scope]) = scopes.map(Vec::as_slice) else { return false };
         scope.decoration == "repoMatches" && scope.pattern == "**"
     }
 }
 
-/// Returns the selector of all repositories of a project.
-fn everywhere() -> Value {
-    json!({"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]})
+/// Returns the selector of a project's repositories.
+pub(super) fn repositories(decoration: &str, pattern: &str) -> Value {
+    json!({"repository": [{"kind": "doublestar", "decoration": decoration, "pattern": pattern}]})
 }
 
 /// Returns one pattern for all tags that may move: signatures and the given ones, in one pair of braces.
@@ -79,7 +80,7 @@ fn immutability(pattern: &str) -> Value {
         "template": "immutable_template",
         "priority": 0,
         "disabled": false,
-        "scope_selectors": everywhere(),
+        "scope_selectors": repositories("repoMatches", "**"),
         "tag_selectors": [{"kind": "doublestar", "decoration": "excludes", "pattern": pattern}],
     })
 }
@@ -103,13 +104,13 @@ impl SetupRun<'_, '_> {
         let Some(rules) = self.look(&what, rules).await? else { return Ok(()) };
 
         let pattern = moving(patterns);
-        if rules.iter().any(|rule| rule.has("excludes", &pattern) && !rule.disabled) {
+        if rules.iter().any(|rule| rule.excludes(&pattern) && !rule.disabled) {
             self.step(what, StepState::Exists);
             return Ok(());
         }
 
         // a rule with the same tags prevents a new one, even if it is disabled (`src/pkg/immutable/dao`)
-        let same = rules.iter().find(|rule| rule.has("excludes", &pattern));
+        let same = rules.iter().find(|rule| rule.excludes(&pattern));
         if let Some(rule) = same.or_else(|| rules.iter().find(|rule| rule.moving().is_some())) {
             return self.renew(&what, project, rule, &pattern).await;
         }

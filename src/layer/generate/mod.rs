@@ -17,6 +17,7 @@ pub use accounts::AccountIds;
 pub use accounts::account_ids;
 pub use error::Error;
 
+use crate::layer::loader;
 use crate::recipe::LevelDefinition;
 use crate::tree::ContentReader;
 use crate::tree::EntryKind;
@@ -111,7 +112,7 @@ const GENERATORS: &[FileGenerator] = &[
         plain: true,
         wanted: |_| true,
         run: ld_so_cache::run,
-        targets: &["etc/ld.so.cache"],
+        targets: &[loader::CACHE],
     },
     FileGenerator {
         name: "localtime",

@@ -1,4 +1,4 @@
-//! Upload sessions that are opened while blobs are still looked up, which saves a round trip. A session belongs to no blob
+//! An upload session that is opened while blobs are still looked up, which saves a round trip. A session belongs to no blob
 //! before its last request (distribution-spec, "POST then PUT"), and a new image always has a blob to send: its
 //! configuration.
 
@@ -7,10 +7,6 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use tokio::sync::oneshot;
 use url::Url;
-
-/// Sessions that are opened: not more than are needed, because registries keep unused ones for days, and Harbor lets nobody
-/// end one who may not delete images.
-const SESSIONS: usize = 1;
 
 /// An open upload session.
 #[derive(Debug)]
@@ -24,23 +20,24 @@ pub(super) struct UploadSession {
 /// The result of opening a session.
 type OpenedSession = Result<UploadSession, AttemptError>;
 
-/// Sessions that are being opened, or are open and unused.
+/// A session that is being opened, or is open and unused. One alone: registries keep unused ones for days, and Harbor lets
+/// nobody end one who may not delete images.
 #[derive(Debug, Default)]
-pub(super) struct PreopenedSessions(Mutex<Vec<oneshot::Receiver<OpenedSession>>>);
+pub(super) struct PreopenedSession(Mutex<Option<oneshot::Receiver<OpenedSession>>>);
 
-impl PreopenedSessions {
-    /// Announces sessions. The caller opens them and sends the results, or drops the senders.
-    pub(super) fn announce(&self) -> Vec<oneshot::Sender<OpenedSession>> {
-        let (senders, receivers) = (0..SESSIONS).map(|_| oneshot::channel()).unzip();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = receivers;
-        senders
+impl PreopenedSession {
+    /// Announces the session. The caller opens it and sends the result, or drops the sender.
+    pub(super) fn announce(&self) -> oneshot::Sender<OpenedSession> {
+        let (sender, receiver) = oneshot::channel();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
+        sender
     }
 
-    /// Waits for an announced session and removes it; `None` when there is none left. The error is returned as well, because
-    /// a registry that refused to open a session need not be asked again.
+    /// Waits for the announced session and removes it; `None` when there is none. The error is returned as well, because a
+    /// registry that refused to open a session need not be asked again.
     pub(super) async fn take(&self) -> Option<OpenedSession> {
-        // a statement of its own: the list must not stay locked while the session is opened
-        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        // a statement of its own: the place must not stay locked while the session is opened
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         next.await.ok()
     }
 }
@@ -50,18 +47,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn sessions_have_one_user_each() {
-        let ahead = PreopenedSessions::default();
+    async fn a_session_has_one_user() {
+        let ahead = PreopenedSession::default();
         assert!(ahead.take().await.is_none());
-        let mut senders = ahead.announce().into_iter();
         let session = |path: &str| UploadSession { url: format!("http://host/{path}").parse().unwrap(), least: 0 };
-        senders.next().unwrap().send(Ok(session("a"))).unwrap();
-        // one that cannot be opened
-        drop(senders);
+        ahead.announce().send(Ok(session("a"))).unwrap();
         let mut found = Vec::new();
         for _ in 0..3 {
             found.extend(ahead.take().await.map(|session| session.unwrap().url.path().to_owned()));
         }
         assert_eq!(found, ["/a"]);
+
+        // one that nobody opens
+        drop(ahead.announce());
+        assert!(ahead.take().await.is_none());
     }
 }

@@ -82,25 +82,37 @@ impl RegistryClient {
         url
     }
 
-    /// Tells whether a repository has a blob or manifest.
+    /// Tells whether a repository has a blob.
     ///
     /// # Errors
     /// When the registry cannot be reached or refuses the request.
     pub async fn has_blob(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         check_repository(repository)?;
+        self.has_blob_within(repository, digest, &TokenScope::pull(repository)).await
+    }
 
+    /// As [`RegistryClient::has_blob`], with a token that the caller needs anyway.
+    pub(super) async fn has_blob_within(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        scope: &TokenScope,
+    ) -> Result<bool, Error> {
         let action = format!("look up blob {digest} of `{repository}`");
         let url = self.path(&format!("{repository}/blobs/{digest}"));
         let request = HttpRequest::new(Method::HEAD, url, RequestBody::Empty);
-        let answer =
-            self.send(&RegistryRequest { action: &action, scope: &TokenScope::pull(repository), request }).await?;
+        let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
+        self.exists_by(&action, answer).await
+    }
 
+    /// Tells whether a blob exists, by the answer to a HEAD request for it.
+    pub(super) async fn exists_by(&self, action: &str, answer: HttpResponse) -> Result<bool, Error> {
         match answer.status() {
             status @ (200 | 404) => {
                 answer.drain().await;
                 Ok(status == 200)
             }
-            _ => Err(self.refused(&action, answer).await),
+            _ => Err(self.refused(action, answer).await),
         }
     }
 

@@ -123,25 +123,21 @@ impl RegistryClient {
         let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
 
         match answer.status() {
-            200 => match descriptor_in_headers(&answer) {
-                Some(found) => {
-                    answer.drain().await;
-                    Ok(Some(found))
-                }
-                // the digest header is optional: without it, only the bytes tell the digest
-                None => {
-                    drop(answer);
-                    Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
-                }
-            },
             404 => {
                 answer.drain().await;
                 Ok(None)
             }
-            // a policy of the project; the answer to HEAD has no body that says which
-            412 => {
+            status @ (200 | 412) => {
+                let found = if status == 200 { descriptor_in_headers(&answer) } else { None };
                 answer.drain().await;
-                Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
+                match found {
+                    Some(found) => Ok(Some(found)),
+                    // GET tells what HEAD did not: the digest, whose header is optional, or in its body which policy of the
+                    // project refuses (412)
+                    None => {
+                        Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
+                    }
+                }
             }
             _ => Err(self.refused(&action, answer).await),
         }

@@ -3,7 +3,7 @@
 
 use crate::oci::registry::PushRequest;
 use crate::oci::registry::RegistryClient;
-use crate::oci::registry::ahead::PreopenedSessions;
+use crate::oci::registry::ahead::PreopenedSession;
 use crate::oci::registry::ahead::UploadSession;
 use crate::oci::registry::announced_digest;
 use crate::oci::registry::confirm;
@@ -24,7 +24,6 @@ use crate::sys::http::RequestBody;
 use crate::sys::http::SentBytes;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
-use futures_util::future::join_all;
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -53,7 +52,7 @@ pub(super) struct BlobUploads<'a> {
     /// Those of them from which the registry refused a mount.
     pub(super) unusable: Mutex<BTreeSet<String>>,
     /// Sessions for the first blobs that have to be sent.
-    pub(super) ahead: PreopenedSessions,
+    pub(super) ahead: PreopenedSession,
     /// Most bytes of one request.
     pub(super) chunk: Option<u64>,
     /// Blobs will probably be sent: the layout should have all of them.
@@ -101,7 +100,7 @@ impl<'a> BlobUploads<'a> {
             mount_from: push.mount_from,
             sources: OnceCell::new(),
             unusable: Mutex::default(),
-            ahead: PreopenedSessions::default(),
+            ahead: PreopenedSession::default(),
             may_send: push.elsewhere.is_empty() && push.is_new,
             chunk: push.chunk,
             sent: Arc::default(),
@@ -112,9 +111,7 @@ impl<'a> BlobUploads<'a> {
 impl BlobUploads<'_> {
     /// Tells whether the repository has a blob.
     pub(super) async fn exists(&self, blob: &ContentDescriptor) -> Result<bool, Error> {
-        let action = format!("look up blob {} of `{}`", blob.digest, self.repository);
-        let answer = self.registry.send(&self.head(&action, self.repository, blob)).await?;
-        self.exists_by(&action, answer).await
+        self.registry.has_blob_within(self.repository, &blob.digest, &self.scope).await
     }
 
     /// Returns the repositories to mount from that exist and that we may read.
@@ -173,7 +170,7 @@ impl BlobUploads<'_> {
         // the last attempt may have succeeded, and only its answer got lost
         if attempt.is_retry {
             let answer = self.registry.send_once(&self.head(action, self.repository, blob)).await?;
-            if self.exists_by(action, answer).await? {
+            if self.registry.exists_by(action, answer).await? {
                 return Ok(BlobOutcome::Uploaded);
             }
         }
@@ -221,17 +218,6 @@ impl BlobUploads<'_> {
         RegistryRequest { action, scope: &self.scope, request: HttpRequest::new(Method::HEAD, url, RequestBody::Empty) }
     }
 
-    /// Tells whether a blob exists, by the answer to [`BlobUploads::head`].
-    async fn exists_by(&self, action: &str, answer: HttpResponse) -> Result<bool, Error> {
-        match answer.status() {
-            status @ (200 | 404) => {
-                answer.drain().await;
-                Ok(status == 200)
-            }
-            _ => Err(self.registry.refused(action, answer).await),
-        }
-    }
-
     /// Mounts a blob or opens an upload session. A mount that fails opens a session as well.
     async fn start(&self, attempt: &UploadAttempt<'_>) -> Result<UploadStart, AttemptError> {
         if let Some(from) = self.mount_source(attempt.blob).await?
@@ -261,28 +247,23 @@ impl BlobUploads<'_> {
         }
     }
 
-    /// Opens sessions before blobs need them.
+    /// Opens a session before a blob needs it.
     pub(super) async fn open_ahead(&self) {
         let action = format!("open an upload to `{}`", self.repository);
-        let opened = self.ahead.announce().into_iter().map(|receiver| async {
-            // the push may have failed in the meantime, so that nobody receives the session
-            let _not_received = receiver.send(self.open(&action).await);
-        });
-        join_all(opened).await;
+        let receiver = self.ahead.announce();
+        // the push may have failed in the meantime, so that nobody receives the session
+        let _not_received = receiver.send(self.open(&action).await);
     }
 
-    /// Ends sessions that no blob needed. That is a courtesy: registries remove them after some days, so failures do not
+    /// Ends a session that no blob needed. That is a courtesy: registries remove it after some days, so a failure does not
     /// matter.
     pub(super) async fn give_back(&self) {
+        let Some(Ok(session)) = self.ahead.take().await else { return };
         let action = format!("end an upload to `{}`", self.repository);
-        while let Some(opened) = self.ahead.take().await {
-            let Ok(session) = opened else { continue };
-            let request = HttpRequest::new(Method::DELETE, session.url, RequestBody::Empty);
-            if let Ok(answer) =
-                self.registry.send_once(&RegistryRequest { action: &action, scope: &self.scope, request }).await
-            {
-                answer.drain().await;
-            }
+        let request = HttpRequest::new(Method::DELETE, session.url, RequestBody::Empty);
+        let request = RegistryRequest { action: &action, scope: &self.scope, request };
+        if let Ok(answer) = self.registry.send_once(&request).await {
+            answer.drain().await;
         }
     }
 

@@ -4,6 +4,7 @@ use crate::rebase::files::BaseDifferences;
 use crate::rebase::files::FileCheckResult;
 use crate::rebase::files::PathEntries;
 use crate::rebase::files::PathEntry;
+use crate::tree;
 use crate::tree::layers::ROOT;
 use crate::values::shown::shown;
 use std::collections::BTreeMap;
@@ -72,7 +73,7 @@ impl FileComparison<'_> {
 
     /// Looks for a link's target among the files that the new base removes.
     fn add_link(&mut self, path: &str, target: &str) {
-        let target = resolve(path, target);
+        let target = tree::link_target(path, target);
         let is_removed = self.bases.old.contains_key(&target) && !self.bases.new.contains_key(&target);
         if is_removed && !self.application.contains_key(&target) {
             self.add(ObjectionWeight::Reason, "it has links to files that the new base removes", &target);
@@ -140,22 +141,6 @@ fn added_below<'a>(path: &str, bases: &'a BaseDifferences) -> Vec<&'a str> {
         }
     }
     added
-}
-
-/// Returns the path that a link leads to, by its text alone: links on the way are not followed.
-fn resolve(path: &str, target: &str) -> String {
-    let mut parts: Vec<&str> = if target.starts_with('/') { Vec::new() } else { path.split('/').collect() };
-    // the target is relative to the link's folder
-    parts.pop();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            // above the root is the root
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 /// Returns a path for a message, with the package of the base that owns it.

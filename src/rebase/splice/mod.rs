@@ -1,6 +1,7 @@
 //! New documents for an application: its layers on those of another base, its history after that base's, and merged settings
 //! and annotations. The same inputs give the same bytes: no clock is read.
 
+use crate::image::BASE_DIGEST;
 use crate::oci;
 use crate::oci::registry::document::ContentDescriptor;
 use crate::rebase::merge;
@@ -14,8 +15,6 @@ use serde_json::json;
 
 /// Annotation: the reference of the base image (image-spec annotations.md).
 pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
-/// Annotation: the digest of the base image's manifest.
-pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// Annotation: the digest of the image that was moved onto another base.
 pub const FROM: &str = "io.sockel.rebased-from";
 

@@ -1,7 +1,7 @@
 //! Commands of the shell, and programs that only read.
 
 use crate::scripts::commands::CommandCall;
-use crate::scripts::commands::judge_assignment;
+use crate::scripts::commands::assign;
 use crate::scripts::conditions;
 use crate::scripts::value::ScriptValue;
 use crate::scripts::value::UNKNOWN;
@@ -28,7 +28,7 @@ pub(super) fn prints(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
     // bash's `printf -v NAME`
     if call.name == "printf" && call.arguments.first().is_some_and(|first| first == "-v") {
         let name = call.arguments.get(1).cloned().unwrap_or_default();
-        walk.scope.set(&name, ScriptValue::unknown());
+        assign(walk, &name, ScriptValue::unknown());
     }
     True
 }
@@ -88,7 +88,7 @@ pub(super) fn shifts(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
 
 pub(super) fn exports(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     for argument in call.arguments {
-        assign(walk, argument);
+        assign_word(walk, argument);
     }
     True
 }
@@ -96,17 +96,15 @@ pub(super) fn exports(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOut
 pub(super) fn locals(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     for argument in call.arguments {
         walk.local(argument.split('=').next().unwrap_or_default());
-        assign(walk, argument);
+        assign_word(walk, argument);
     }
     True
 }
 
 /// Sets a variable from an argument `NAME=value`.
-fn assign(walk: &mut ScriptWalk, argument: &str) {
+fn assign_word(walk: &mut ScriptWalk, argument: &str) {
     if let Some((name, value)) = argument.split_once('=') {
-        let value = ScriptValue::known(value);
-        judge_assignment(walk, name, &value);
-        walk.scope.set(name, value);
+        assign(walk, name, ScriptValue::known(value));
     } else if argument.starts_with(UNKNOWN) {
         walk.scope.clouded = true;
     }
@@ -127,8 +125,7 @@ pub(super) fn reads(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutco
     let names = call.words(&["-p", "-t", "-n", "-d", "-u", "-N", "-a", "-i"]).operands;
     let Some(input) = walk.scope.input.take() else {
         for name in &names {
-            judge_assignment(walk, name, &ScriptValue::unknown());
-            walk.scope.set(name, ScriptValue::unknown());
+            assign(walk, name, ScriptValue::unknown());
         }
         return Either;
     };
@@ -147,8 +144,7 @@ pub(super) fn reads(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutco
         } else {
             ScriptValue::known(word)
         };
-        judge_assignment(walk, name, &value);
-        walk.scope.set(name, value);
+        assign(walk, name, value);
         text = others;
     }
     if is_end { False } else { True }

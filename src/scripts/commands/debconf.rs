@@ -29,13 +29,13 @@ pub(super) fn question(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOu
         }
         // it may load templates of another package, and with them other answers
         ("db_x_loadtemplatefile", _) => {
-            for answer in walk.scope.answers.values_mut() {
-                *answer = ScriptValue::unknown();
+            for question in walk.scope.answers.keys().cloned().collect::<Vec<_>>() {
+                walk.answer(&question, ScriptValue::unknown());
             }
             walk.effect(EffectKind::Debconf, "templates of a file");
         }
-        ("db_purge" | "db_stop" | "db_go" | "db_version", _) => (),
-        _ => walk.scope.set("RET", ScriptValue::unknown()),
+        ("db_get", _) => walk.scope.set("RET", ScriptValue::unknown()),
+        _ => (),
     }
     // what a call prints stands in `RET`, too
     if !matches!(call.name, "db_get" | "db_stop" | "db_purge") {

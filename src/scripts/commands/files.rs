@@ -95,14 +95,12 @@ pub(super) fn rename(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
 }
 
 pub(super) fn link(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
-    let words = call.words(&["-t", "-S", "--target-directory", "--suffix"]);
-    let mut operands = words.operands.clone();
+    let mut words = call.words(&["-t", "-S", "--target-directory", "--suffix"]);
     // one operand: a link of the same name in the working folder
-    if let ([only], None) = (operands.as_slice(), words.value(&["-t", "--target-directory"])) {
-        let name = only.rsplit('/').next().unwrap_or_default().to_owned();
-        operands.push(format!("./{name}"));
+    if let ([only], None) = (words.operands.as_slice(), words.value(&["-t", "--target-directory"])) {
+        let name = only.rsplit('/').next().unwrap_or_default();
+        words.operands.push(format!("./{name}"));
     }
-    let words = CommandWords { options: words.options, operands };
     for (target, path) in raw_pairs(walk, &words) {
         walk.effect(EffectKind::Link, &format!("{path} -> {target}"));
     }
@@ -139,7 +137,12 @@ pub(super) fn remove(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
 }
 
 pub(super) fn touch(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
-    let words = call.words(&["-d", "-t", "-r", "-s", "-m", "--date", "--reference", "--size", "--mode"]);
+    // `-m` is a mode for some, and for touch(1) a flag
+    let takes: &[&str] = match call.name.rsplit('/').next() {
+        Some("mkfifo" | "mknod") => &["-m", "--mode"],
+        _ => &["-d", "-t", "-r", "-s", "--date", "--reference", "--size"],
+    };
+    let words = call.words(takes);
     // a device has a type and two numbers after its name
     let count = if call.name.ends_with("mknod") { 1 } else { words.operands.len() };
     each(walk, EffectKind::File, &words.operands[..count.min(words.operands.len())])

@@ -73,6 +73,12 @@ pub(crate) fn judge_assignment(walk: &mut ScriptWalk, name: &str, value: &Script
     }
 }
 
+/// Sets a variable, and notes what that changes about later commands.
+pub(crate) fn assign(walk: &mut ScriptWalk, name: &str, value: ScriptValue) {
+    judge_assignment(walk, name, &value);
+    walk.scope.set(name, value);
+}
+
 impl CommandCall<'_> {
     /// Notes a command that nobody knows, with all its arguments.
     pub(crate) fn not_understood(&self, walk: &mut ScriptWalk) -> ShellOutcome {

@@ -11,10 +11,6 @@ pub(super) fn service(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOut
     call.with_all(walk, EffectKind::Service, call.name)
 }
 
-pub(super) fn kernel(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
-    call.with_all(walk, EffectKind::Service, call.name)
-}
-
 /// What `deb-systemd-helper` leaves behind without any systemd: the links of the unit's `[Install]` section, which the
 /// script does not name, and a record of them.
 pub(super) fn helper(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {

@@ -149,7 +149,7 @@ static COMMANDS: &[KnownCommand] = &[
     row(&["deb-systemd-helper"], services::helper, "links below /etc/systemd, state below /var/lib/systemd", "deb-systemd-helper(1p), dh_installsystemd(1)"),
     row(&["update-rc.d"], services::runlevels, "links in /etc/rc?.d", "update-rc.d(8), policy 9.3"),
     row(&["apparmor_parser", "udevadm", "modprobe", "sysctl", "depmod", "update-binfmts", "busctl", "dbus-send", "loginctl", "setupcon", "loadkeys", "blkid", "swapon", "swapoff", "mount", "umount", "losetup"],
-        services::kernel, "none in a container: they speak to the kernel or to services", "apparmor_parser(8), udevadm(8), modprobe(8), sysctl(8), update-binfmts(8)"),
+        services::service, "none in a container: they speak to the kernel or to services", "apparmor_parser(8), udevadm(8), modprobe(8), sysctl(8), update-binfmts(8)"),
     row(&["start-stop-daemon"], services::daemon, "starts or ends a process", "start-stop-daemon(8)"),
     row(&["systemd-tmpfiles"], services::tmpfiles, "folders, links and modes of tmpfiles.d", "tmpfiles.d(5)"),
     row(&["systemd-machine-id-setup"], services::machine_id, "/etc/machine-id, random", "systemd-machine-id-setup(1)"),

@@ -56,13 +56,7 @@ pub(super) fn source(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutc
 pub(super) fn trap(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     let Some(first) = call.arguments.first().filter(|first| !matches!(first.as_str(), "-" | "")) else { return Either };
     // at some later time, or never
-    walk.branch(
-        |walk| match text(walk, call, first) {
-            Leaves => Leaves,
-            _ => Either,
-        },
-        |_| Either,
-    )
+    walk.branch(|walk| text(walk, call, first), |_| Either)
 }
 
 pub(super) fn exec(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {

@@ -117,8 +117,8 @@ impl HttpHost {
         Self { options, plain, encrypted, proxies, budget, lookups, has_answered: AtomicBool::new(false) }
     }
 
-    /// Makes a request, and repeats it while its failures may pass (no connection, 408, 429, 5xx): a
-    /// number of times, or for a time where the host is away ([`HostOptions::outage`]).
+    /// Makes a request, and repeats it while its failures may pass (no connection, 408, 429, 5xx): a number of times, or
+    /// for a time where the host is away ([`HostOptions::outage`]).
     ///
     /// # Errors
     /// The last failure. Any other status is an answer.

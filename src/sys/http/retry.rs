@@ -26,16 +26,14 @@ pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(120);
 pub(crate) struct FailedAttempt {
     pub(crate) error: Error,
     may_pass: bool,
-    asked_pause: Option<Duration>,
-    /// The host is away, or says that it is not ready.
-    is_outage: bool,
+    advice: RetryAdvice,
     /// How long the host said nothing, where that is what failed.
     silence: Duration,
 }
 
 impl From<Error> for FailedAttempt {
     fn from(error: Error) -> Self {
-        Self { error, may_pass: false, asked_pause: None, is_outage: false, silence: Duration::ZERO }
+        Self { error, may_pass: false, advice: RetryAdvice::default(), silence: Duration::ZERO }
     }
 }
 
@@ -52,7 +50,8 @@ impl FailedAttempt {
     }
 
     fn unreachable(url: &str, cause: String) -> Self {
-        Self { may_pass: true, is_outage: true, ..Error::Unreachable { url: mask(url), cause }.into() }
+        let advice = RetryAdvice { is_outage: true, ..RetryAdvice::default() };
+        Self { may_pass: true, advice, ..Error::Unreachable { url: mask(url), cause }.into() }
     }
 
     /// Names the proxy as the cause if a connection to it could not be established.
@@ -66,12 +65,12 @@ impl FailedAttempt {
 
     /// Returns what this says about the next attempt.
     pub(crate) fn advice(&self) -> RetryAdvice {
-        RetryAdvice { asked_pause: self.asked_pause, is_outage: self.is_outage }
+        self.advice
     }
 
     /// Returns the pause that the server asked for.
     pub(crate) fn asked_pause(&self) -> Option<Duration> {
-        self.asked_pause
+        self.advice.asked_pause
     }
 
     /// Tells whether another attempt may succeed.
@@ -114,8 +113,8 @@ impl FailedAttempt {
         let asked_pause = header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(text, now));
 
         let status = response.status().as_u16();
-        let is_outage = matches!(status, 502..=504);
-        Self { may_pass: status != 501, asked_pause, is_outage, ..Error::of_status(url, status, proxy).into() }
+        let advice = RetryAdvice { asked_pause, is_outage: matches!(status, 502..=504) };
+        Self { may_pass: status != 501, advice, ..Error::of_status(url, status, proxy).into() }
     }
 }
 
@@ -130,7 +129,7 @@ pub(crate) async fn pause(failure: FailedAttempt, failures: &mut u32, options: &
     }
 
     // never less than our own least pause: `Retry-After: 0` is no reason to hammer the server
-    let pause = failure.asked_pause.unwrap_or_else(|| doubled(options.backoff, *failures)).max(options.backoff);
+    let pause = failure.advice.asked_pause.unwrap_or_else(|| doubled(options.backoff, *failures)).max(options.backoff);
     tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! How long a failing operation is tried again: a number of times, and through an outage for a time.
 //!
-//! An outage is a host that answered before, and now does not answer or says that it is not ready (502, 503, 504). A
-//! restart takes as long as it takes, so the number of attempts does not count then. Other failures come from a host that
-//! is there, and a host that never answered is probably not the right one: for those a few attempts are enough.
+//! An outage is a host that answered before, and now does not answer, breaks off, or says that it is not ready (502, 503,
+//! 504). A restart takes as long as it takes, so the number of attempts does not count then. Other failures come from a
+//! host that is there, and a host that never answered is probably not the right one: for those a few attempts are enough.
 
 use std::time::Duration;
 use std::time::Instant;

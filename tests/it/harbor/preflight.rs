@@ -22,23 +22,21 @@ fn changes(double: &Double) -> usize {
     changes("POST") + changes("PUT") + changes("PATCH") + changes("DELETE")
 }
 
-fn set_quota(double: &Double, project: &str, bytes: u64) {
-    let mut state = double.state();
-    let number = state.project_number(project).unwrap();
-    state.quotas.get_mut(&number).unwrap()["hard"]["storage"] = bytes.into();
-}
-
 #[test]
 fn nothing_is_sent_where_something_would_stop_the_release() {
     type Change = fn(&Double, &str);
     // what is wrong; words, exit code
     let table: [(Change, &str, i32); 7] = [
         (
-            |double, _| set_quota(double, "staging", 1000),
+            |double, _| double.state().set_quota("staging", 1000),
             "into project `staging`: the project's storage quota is used up",
             3,
         ),
-        (|double, _| set_quota(double, "base", 1000), "into project `base`: the project's storage quota is used up", 3),
+        (
+            |double, _| double.state().set_quota("base", 1000),
+            "into project `base`: the project's storage quota is used up",
+            3,
+        ),
         (|double, _| double.is_read_only(), "Harbor is in read-only mode", 3),
         (|double, _| double.scanner_is_unhealthy(), "Harbor's scanner does not answer", 3),
         (|double, _| double.has_no_scanner(), "the project has no scanner", 1),
@@ -82,8 +80,8 @@ fn a_quota_counts_only_what_is_new() {
     let (staging, release) = (used("staging"), used("base"));
     // room for what the third image has of its own, and not for what it shares
     for (room, code) in [(500, 3), (60_000, 0)] {
-        set_quota(&double, "staging", staging + room);
-        set_quota(&double, "base", release + room);
+        double.state().set_quota("staging", (staging + room).try_into().unwrap());
+        double.state().set_quota("base", (release + room).try_into().unwrap());
         let answer = project.run(&["publish", "app"]);
         assert_eq!(answer.code, Some(code), "{room}: {}", answer.stderr);
         assert_eq!(answer.stderr.contains("bytes; "), code == 3, "with the figures: {}", answer.stderr);

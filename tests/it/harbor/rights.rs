@@ -82,7 +82,9 @@ impl Stage {
             _ => &["publish", "base"],
         };
         let answer = self.project.run(arguments);
-        self.set_quota(namespace, -1);
+        if right.resource == "quota" {
+            self.double.state().set_quota(namespace, -1);
+        }
         self.double.state().claims_all_rights = false;
         self.double.state().set_right(robot, namespace, access, true);
 
@@ -103,15 +105,9 @@ impl Stage {
     }
 
     fn fill(&self, namespace: &str) {
-        let used = self.double.state().used(namespace);
-        self.set_quota(namespace, i64::try_from(used).unwrap() + 1);
-    }
-
-    fn set_quota(&self, namespace: &str, bytes: i64) {
         let mut state = self.double.state();
-        if let Some(number) = state.project_number(namespace) {
-            state.quotas.get_mut(&number).unwrap()["hard"]["storage"] = bytes.into();
-        }
+        let used = i64::try_from(state.used(namespace)).unwrap();
+        state.set_quota(namespace, used + 1);
     }
 
     fn try_all(&mut self, robot: &str, rights: &RobotRights) {

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod deb;
 pub(crate) mod edits;
 pub(crate) mod elf;
+pub(crate) mod fresh;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod openpgp;

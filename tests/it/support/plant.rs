@@ -127,7 +127,9 @@ impl Plant {
         let origin = EntryOrigin::Package("app".to_owned());
         let kind = EntryKind::File(FileContent::inline(*b"x"));
         let entry = TreeEntry { path: path.to_owned(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, origin };
-        self.packages.get_mut("app").expect("it is there").entries.push(entry);
+        let entries = &mut self.packages.get_mut("app").expect("it is there").entries;
+        entries.push(entry);
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
         self
     }
 

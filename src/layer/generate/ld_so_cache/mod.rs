@@ -17,7 +17,6 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 const NAME: &str = "ld-so-cache";
-const PATH: &str = "etc/ld.so.cache";
 const MAGIC: &[u8; 20] = b"glibc-ld.so.cache1.1";
 const LITTLE_ENDIAN: u32 = 2;
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
@@ -42,7 +41,7 @@ pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
 
     // stable, so that of equal names the one of the earlier folder comes first
     found.sort_by(|(_, first), (_, second)| compare(second, first));
-    Ok(vec![file(NAME, PATH, write(&found, scene.input.architecture), 0o644)])
+    Ok(vec![file(NAME, loader::CACHE, write(&found, scene.input.architecture), 0o644)])
 }
 
 /// Tells whether the image needs the cache: a recipe asks for it, a lower level has it, or ld.so.conf(5) names a folder
@@ -50,7 +49,7 @@ pub(super) fn run(scene: &MergedView<'_>) -> Result<Vec<TreeEntry>, Error> {
 fn is_needed(scene: &MergedView<'_>) -> Result<bool, Error> {
     let levels = scene.input.levels;
     // above every level that wants it, because each level may bring libraries
-    if (1..=levels.len()).any(|count| named(&levels[..count], NAME)) || scene.get(PATH).is_some() {
+    if (1..=levels.len()).any(|count| named(&levels[..count], NAME)) || scene.get(loader::CACHE).is_some() {
         return Ok(true);
     }
 

@@ -81,6 +81,12 @@ impl State {
         self.projects.iter().find(|(_, project)| project["name"] == name).map(|(number, _)| *number)
     }
 
+    /// Sets how many bytes a project may hold; -1 without limit.
+    pub(crate) fn set_quota(&mut self, project: &str, bytes: i64) {
+        let number = self.project_number(project).expect("it was made");
+        self.quotas.get_mut(&number).expect("it has one")["hard"]["storage"] = bytes.into();
+    }
+
     /// Returns the name of a project by number, empty where there is none.
     pub(crate) fn name_of(&self, number: i64) -> String {
         self.projects.get(&number).and_then(|project| project["name"].as_str()).unwrap_or_default().to_owned()
