@@ -97,7 +97,7 @@ installs() { # installs IMAGE PACKAGE
     # as sources of the image say; where they cannot be reached from here, the mirror that this machine uses itself
     if ! in_dev "$root" 'apt-get update -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o APT::Update::Error-Mode=any' >"$log" 2>&1; then
         local mirror
-        mirror=$(sed -nE 's#^(URIs: *|deb (\[[^]]*\] )?)(https?://[^ ]*/debian)/? *.*#\3#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
+        mirror=$(own_mirror)
         [[ $1 = *debian* && $mirror ]] || { cat "$log"; return 1; }
         echo "         $1: its sources cannot be reached from here, with this machine's mirror instead" >&3
         sed -i -E "s#^URIs: .*/debian(/?)\$#URIs: $mirror#" "$root"/etc/apt/sources.list.d/*.sources

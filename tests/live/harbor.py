@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import sys
 import tarfile
 import time
@@ -66,10 +67,11 @@ def state():
 
 
 def clean(prefix):
-    """Deletes projects and robots whose names begin with a prefix."""
+    """Deletes the projects and robots that are called `prefix` or `prefix-…`."""
+    own = re.compile(re.escape(prefix) + "(-|$)")
     for project in pages("/projects"):
         name = project["name"]
-        if not name.startswith(prefix):
+        if not own.match(name):
             continue
         for rule in pages(f"/projects/{name}/immutabletagrules"):
             api("PUT", f"/projects/{name}/immutabletagrules/{rule['id']}", {"id": rule["id"], "disabled": True})
@@ -79,7 +81,7 @@ def clean(prefix):
         api("DELETE", f"/projects/{name}")
     for robot in pages("/robots?q=Level%3Dsystem"):
         # after Harbor's own prefix, whatever it is
-        if prefix in robot["name"]:
+        if own.search(robot["name"]):
             api("DELETE", f"/robots/{robot['id']}")
 
 

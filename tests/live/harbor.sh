@@ -46,9 +46,7 @@ harbor_starts() { # the double, as a process of its own; or what is named. Not i
         return
     fi
     local program
-    program=$(cargo test --locked --no-run --test it --message-format json 2>/dev/null | python3 -c '
-import json, sys
-print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target", {}).get("name") == "it" and m.get("executable")][-1])') || return 1
+    program=$(test_program it) || return 1
     mkfifo "$life/input"
     "$program" --ignored --exact --nocapture harbor::serve::serves_other_programs <"$life/input" >"$life/double.log" 2>&1 3>&- &
     double=$!

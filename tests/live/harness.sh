@@ -75,13 +75,20 @@ lanes() { # lanes A B: two functions at the same time, since most checks wait fo
     "$2"
     wait "$first"
 }
+own_mirror() { # prints the address of Debian's archive that this machine uses itself, or nothing
+    sed -nE 's#^(URIs: *|deb (\[[^]]*\] )?)(https?://[^ ]*/debian)/? *.*#\3#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1
+}
 debian_archive() { # prints an address: that of the recipes, or where it cannot be reached the mirror that this machine uses itself
     local debian
     debian=$(sed -nE 's#^    uri: (.*/debian)$#\1#p' recipes/debian.yaml)
-    if ! curl -sfo /dev/null --max-time 20 "$debian/dists/trixie/InRelease"; then
-        debian=$(sed -nE 's#^(URIs: *|deb (\[[^]]*\] )?)(https?://[^ ]*/debian)/? *.*#\3#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
-    fi
+    curl -sfo /dev/null --max-time 20 "$debian/dists/trixie/InRelease" || debian=$(own_mirror)
     echo "$debian"
+}
+test_program() { # test_program TARGET: prints the path of a compiled test program of this project
+    cargo test --locked --no-run --test "$1" --message-format json 2>/dev/null | python3 -c '
+import json, sys
+made = [json.loads(line) for line in sys.stdin]
+print([one["executable"] for one in made if one.get("target", {}).get("name") == sys.argv[1] and one.get("executable")][-1])' "$1"
 }
 finish() { # finish [NAME]: the count; 1 where something failed
     local name=${1:-live}

@@ -1,18 +1,15 @@
 """What the users of other Tomcat and Java images ran into, tried on ours. `images.sh` calls it; see there."""
 
-import argparse
 import http.client
-import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-from images_box import Box, Image, get
+from images_box import Box, get, main
 
 WEBAPPS = "/var/lib/tomcat/webapps"
 #: Long enough to outlast every stop that does not wait for it.
@@ -55,14 +52,14 @@ class Situations:
         self.good, self.no_listener, self.no_servlet = make_applications(work)
         self.mounts = [(self.good, WEBAPPS)]
 
-    def start(self, name, **options) -> Box:
+    def _start(self, name, **options) -> Box:
         options.setdefault("mounts", self.mounts)
         return self.image.start(name, **options)
 
     # --- the end of the process
 
     def request_in_flight_ends_before_the_process(self):
-        with self.start("in-flight") as box:
+        with self._start("in-flight") as box:
             box.wait_for()
             idle = [http.client.HTTPConnection("127.0.0.1", box.port) for _ in range(5)]
             for connection in idle:
@@ -83,7 +80,7 @@ class Situations:
             assert seconds < SLOW_MILLISECONDS / 1000 + 2, f"it took {seconds:.1f} s"
 
     def ends_at_once_when_idle(self):
-        with self.start("idle") as box:
+        with self._start("idle") as box:
             box.wait_for()
             connection = http.client.HTTPConnection("127.0.0.1", box.port)
             connection.request("GET", "/hello/")
@@ -93,7 +90,7 @@ class Situations:
             assert code == 143 and seconds < 1, f"exit code {code} after {seconds:.1f} s"
 
     def grace_time_is_a_limit(self):
-        with self.start("grace", env={"TOMCAT_GRACE_SECONDS": "1"}) as box:
+        with self._start("grace", env={"TOMCAT_GRACE_SECONDS": "1"}) as box:
             box.wait_for()
             slow = threading.Thread(target=get, args=(box.port, "/hello/slow.jsp?ms=30000"))
             slow.start()
@@ -109,7 +106,7 @@ class Situations:
 
     def failed_start_ends_the_process(self):
         for name, applications in (("listener", self.no_listener), ("servlet", self.no_servlet)):
-            with self.start("failed-" + name, mounts=[(applications, WEBAPPS)]) as box:
+            with self._start("failed-" + name, mounts=[(applications, WEBAPPS)]) as box:
                 code, _ = box.ended(60)
                 assert code == 1, f"{name}: exit code {code}"
                 assert "cannot start the application at `/broken`" in box.log(), box.log()[-800:]
@@ -117,22 +114,22 @@ class Situations:
         with socket.socket() as taken:
             taken.bind(("0.0.0.0", 0))
             taken.listen()
-            with self.start("taken", env={"TOMCAT_HTTP_PORT_NUMBER": str(taken.getsockname()[1])}) as box:
+            with self._start("taken", env={"TOMCAT_HTTP_PORT_NUMBER": str(taken.getsockname()[1])}) as box:
                 code, _ = box.ended(60)
                 assert code == 1, f"port taken: exit code {code}"
 
     def health_path_knows_the_applications(self):
-        with self.start("up") as box:
+        with self._start("up") as box:
             box.wait_for("/-/health")
             assert get(box.port, "/hello/")[0] == 200, "the port opens before the applications are there"
         options = {"mounts": [(self.no_listener, WEBAPPS)], "env": {"TOMCAT_EXIT_ON_FAILURE": "false"}}
-        with self.start("down", **options) as box:
+        with self._start("down", **options) as box:
             box.wait_for("/hello/")
             assert get(box.port, "/-/health")[0] == 503, "an application is missing, and nobody says so"
 
     def bad_values_end_the_process(self):
         env = {"TOMCAT_HTTP_PORT_NUMBER": "0", "TOMCAT_MAX_THREADS": "many", "TOMCAT_PROXIES": "(", "TOMCAT_GRACE_SECONDS": "-1"}
-        with self.start("bad-values", env=env) as box:
+        with self._start("bad-values", env=env) as box:
             code, _ = box.ended(60)
             assert code == 1, f"exit code {code}"
             missing = [name for name in env if f"cannot use {name}" not in box.log()]
@@ -144,14 +141,14 @@ class Situations:
         if os.getuid() != 0:
             return "only root can start a container as another user"
         for name, options in (("foreign", {}), ("foreign-bare", {"no_mounts": True, "writable_root": True})):
-            with self.start(name, user=(1000680000, 0), **options) as box:
+            with self._start(name, user=(1000680000, 0), **options) as box:
                 box.wait_for()
                 status, text = get(box.port, "/hello/write.jsp")
                 assert status == 200, f"{name}: {status}: {box.log()[-800:]}"
         return None
 
     def writable_paths_are_enough(self):
-        with self.start("write") as box:
+        with self._start("write") as box:
             box.wait_for()
             assert get(box.port, "/hello/write.jsp")[0] == 200, box.log()[-800:]
 
@@ -160,7 +157,7 @@ class Situations:
         os.makedirs(dumps)
         os.chmod(dumps, 0o777)
         options = {"env": {"JDK_JAVA_OPTIONS": "-Xmx48m -XX:+HeapDumpOnOutOfMemoryError"}}
-        with self.start("full", mounts=self.mounts + [(dumps, "/tmp")], writable_mounts=True, **options) as box:
+        with self._start("full", mounts=self.mounts + [(dumps, "/tmp")], writable_mounts=True, **options) as box:
             box.wait_for()
             get(box.port, "/hello/full.jsp")
             code, _ = box.ended(60)
@@ -179,11 +176,11 @@ class Situations:
 
     def proxies_are_chosen_by_the_environment(self):
         headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
-        with self.start("proxies") as box:
+        with self._start("proxies") as box:
             box.wait_for()
             _, text = get(box.port, "/hello/", headers=headers)
             assert "203.0.113.7 https" in text, text
-        with self.start("other-proxies", env={"TOMCAT_PROXIES": r"198\.51\.100\.[0-9]+"}) as box:
+        with self._start("other-proxies", env={"TOMCAT_PROXIES": r"198\.51\.100\.[0-9]+"}) as box:
             box.wait_for()
             _, text = get(box.port, "/hello/", headers=headers)
             assert "127.0.0.1 http" in text, text
@@ -195,7 +192,7 @@ class Situations:
         os.chmod(bin_folder, 0o755)
         target = os.path.realpath(self.image.root + "/usr/share/tomcat")[len(os.path.realpath(self.image.root)):] + "/bin"
         env = {"CATALINA_OPTS": "-Dsecret=1", "JAVA_OPTS": "-Dsecret=2"}
-        with self.start("ignored", env=env, mounts=self.mounts + [(bin_folder, target)]) as box:
+        with self._start("ignored", env=env, mounts=self.mounts + [(bin_folder, target)]) as box:
             box.wait_for()
             log = box.log()
             for text in ("variable CATALINA_OPTS has no effect", "variable JAVA_OPTS has no effect", "setenv.sh has no effect"):
@@ -214,15 +211,15 @@ class Situations:
 
         with tls_server(keys) as port:
             url = f"/hello/fetch.jsp?url=https://localhost:{port}/"
-            with self.start("stranger") as box:
+            with self._start("stranger") as box:
                 box.wait_for()
                 assert get(box.port, url)[0] == 500, "an unknown authority is trusted"
             mounts = self.mounts + [(keys, "/mnt")]
-            with self.start("trusted", env={"EXTRA_CERTIFICATES": "/mnt/cert.pem"}, mounts=mounts) as box:
+            with self._start("trusted", env={"EXTRA_CERTIFICATES": "/mnt/cert.pem"}, mounts=mounts) as box:
                 box.wait_for()
                 status, text = get(box.port, url)
                 assert (status, text.strip()) == (200, "secret garden"), f"{status}: {box.log()[-800:]}"
-            with self.start("nothing", env={"EXTRA_CERTIFICATES": "/nowhere"}, mounts=mounts) as box:
+            with self._start("nothing", env={"EXTRA_CERTIFICATES": "/nowhere"}, mounts=mounts) as box:
                 code, _ = box.ended(60)
                 assert code == 1 and "cannot trust the certificates" in box.log(), box.log()[-800:]
 
@@ -289,31 +286,5 @@ SAMPLE = [
 ]
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", required=True, help="root folder of the image")
-    parser.add_argument("--config", required=True, help="the image's configuration, as JSON")
-    parser.add_argument("--work", required=True, help="empty folder for logs and applications")
-    parser.add_argument("names", nargs="*", help="situations: default all; `sample` for a choice")
-    arguments = parser.parse_args()
-
-    with open(arguments.config, encoding="utf-8") as file:
-        image = Image(os.path.abspath(arguments.root), json.load(file)["config"], os.path.abspath(arguments.work))
-    situations = Situations(image, image.work)
-    names = [name for name, value in vars(Situations).items() if callable(value) and name[0] != "_" and name != "start"]
-    if arguments.names:
-        names = SAMPLE if arguments.names == ["sample"] else arguments.names
-
-    failed = 0
-    for name in names:
-        try:
-            skipped = getattr(situations, name)()
-            print(f"SKIPPED {name}: {skipped}" if skipped else f"ok {name}", flush=True)
-        except (AssertionError, OSError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"FAILED {name}: {error}", flush=True)
-    sys.exit(3 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(Situations, SAMPLE)

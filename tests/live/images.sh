@@ -28,50 +28,37 @@ counted() { # counted IMAGE COMMAND…: counts what a program says of an image, 
         esac
     done < <("$@" 2>&1 || { (($? == 3)) || echo "FAILED the program ended early"; }) # 3: it has said what failed
 }
-situations() { # situations IMAGE [NAME…]: counts what images.py says
-    local image=$1 root log=$work/situations-$1
-    shift
-    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return; }
-    skopeo inspect --config "oci:$work/out:$(tag "$image")-$arch" >"$work/$image.json" || { bad "$image: no configuration"; return; }
+tried() { # tried IMAGE PROGRAM ARGUMENT…: unpacks an image, and counts what a program of this folder says of it
+    local image=$1 program=$2 root log=$work/$2-$1
+    shift 2
+    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return 0; }
+    skopeo inspect --config "oci:$work/out:$(tag "$image")-$arch" >"$work/$image.json" || { bad "$image: no configuration"; return 0; }
     mkdir -m 755 "$log"
-    counted "$image" python3 tests/live/images.py --root "$root" --config "$work/$image.json" --work "$log" "$@"
+    counted "$image" python3 "tests/live/$program" --root "$root" --config "$work/$image.json" --work "$log" "$@"
 }
 applications() { # applications IMAGE: the applications of tests/live/apps on an image as it is
-    local image=$1 root log=$work/applications-$1 wars=$work/wars
-    root=$(owned "$image") || return 1
+    local wars=$work/wars
     if [[ ! -d $wars ]]; then
         cp -r tests/live/apps "$wars" && chmod 755 "$wars" || return 1
         (cd "$wars" && mvn -B -q package && mvn -B -q dependency:copy-dependencies -DincludeArtifactIds=postgresql -DoutputDirectory=driver) >"$work/mvn.log" 2>&1 ||
             { bad "Maven cannot build tests/live/apps"; tail -5 "$work/mvn.log"; return 1; }
         chmod -R a+rX "$wars"
     fi
-    mkdir -m 755 "$log"
-    counted "$image" python3 tests/live/images_apps.py --root "$root" --config "$work/$image.json" --wars "$wars" --work "$log"
-}
-basics() { # basics IMAGE SITUATION: what users of images without Tomcat met
-    local image=$1 root log=$work/basics-$1
-    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return 0; }
-    skopeo inspect --config "oci:$work/out:$(tag "$image")-$arch" >"$work/$image.json"
-    mkdir -m 755 "$log"
-    counted "$image" python3 tests/live/images_variants.py --root "$root" --config "$work/$image.json" --work "$log" "$2"
+    tried "$1" images_apps.py --wars "$wars"
 }
 variant() { # variant IMAGE RECIPE WITH NAME…: builds an image with these parameters, and tries what they promise
-    local image=$1 recipe=$2 with=$3 root log=$work/variant-$1
+    local image=$1 recipe=$2 with=$3
     shift 3
-    mkdir -m 755 "$log"
     printf 'recipe: %s\nwith: { %s }\nplatforms: [ linux/%s ]\npublish: { repository: %s, tags: [ "1" ] }\npurpose: test\n' \
-        "$recipe" "$with" "$arch" "$image" >"$work/project/base-images/$image.yaml"
-    echo 'owner: { name: test, contact: test@example.org }' >>"$work/project/base-images/$image.yaml"
-    with_archives "lock $image" sockel lock -q "$image" || return 0
-    with_archives "build $image" sockel build -q "$image" -o "oci:$work/out" || return 0
-    root=$(owned "$image") || { bad "$image: umoci cannot unpack it"; return 0; }
-    skopeo inspect --config "oci:$work/out:$image:1-$arch" >"$work/$image.json"
-    counted "$image" python3 tests/live/images_variants.py --root "$root" --config "$work/$image.json" --work "$log" "$@"
-    rm "$work/project/base-images/$image".*
+        "$recipe" "$with" "$arch" "$image" >"$variants/base-images/$image.yaml"
+    echo 'owner: { name: test, contact: test@example.org }' >>"$variants/base-images/$image.yaml"
+    with_archives "lock $image" "$SOCKEL" -C "$variants" lock -q "$image" || return 0
+    with_archives "build $image" "$SOCKEL" -C "$variants" build -q "$image" -o "oci:$work/out" || return 0
+    tried "$image" images_variants.py "$@"
 }
 packages_back() { # each package that recipes/java.yaml says comes back by request, on all releases
     local release
-    cat >"$work/project/recipes/back.yaml" <<'YAML'
+    cat >"$variants/recipes/back.yaml" <<'YAML'
 name: back
 title: Packages that recipe java leaves out
 from: java
@@ -83,7 +70,6 @@ YAML
     for release in 'ubuntu: "26.04", java: 25' 'ubuntu: "24.04", java: 21' 'debian: "13", java: 21' 'debian: "12", java: 17, time64: before'; do
         variant "back-$(tr -cd '0-9' <<<"${release%%,*}")" back "$release" packages_back
     done
-    rm "$work/project/recipes/back.yaml"
 }
 own_classes() { # own_classes IMAGE: the committed classes are what the image's own compiler makes of their source
     local root made=$work/classes-$1 path
@@ -101,22 +87,26 @@ if have umoci && have skopeo && have bwrap && bwrap --ro-bind / / --unshare-user
     for image in tomcat-11 tomcat-10 tomcat-10-debian; do
         [[ ${got[$image]:-} ]] || continue
         if [[ $images_all ]]; then
-            situations "$image"
+            tried "$image" images.py
             if have mvn; then applications "$image"; else skip "$image: applications: Maven is missing"; fi
         elif [[ $image = tomcat-11 ]]; then
-            situations "$image" sample
+            tried "$image" images.py sample
         fi
         if [[ $images_all || $image = tomcat-11 ]]; then
             check "$image: classes of recipes/tomcat are those of their source" own_classes "$image"
         fi
     done
+    # a project of its own: the other lane locks and builds everything in the shared one
+    variants=$work/variants
+    mkdir "$variants"
+    cp -r recipes base-images "$variants/"
     variant json-tomcat tomcat 'ubuntu: "26.04", fonts: true, access-log: json, log-format: json' lines_of_json pictures
     if [[ $images_all ]]; then
         for image in ubuntu-26.04 ubuntu-24.04 debian-13; do
-            if ! have cc; then skip "$image: no C compiler"; elif [[ ${got[$image]:-} ]]; then basics "$image" base_situations; fi
+            if ! have cc; then skip "$image: no C compiler"; elif [[ ${got[$image]:-} ]]; then tried "$image" images_variants.py base_situations; fi
         done
         for image in java-25 java-21 java-21-debian; do
-            [[ ! ${got[$image]:-} ]] || basics "$image" java_situations
+            [[ ! ${got[$image]:-} ]] || tried "$image" images_variants.py java_situations
         done
         variant text-tomcat tomcat 'debian: "13", java: 21, tomcat: 10, fonts: true, access-log: text' access_as_text pictures
         variant open-tomcat tomcat 'ubuntu: "26.04", http2: true, unpack-wars: true, health-path: /live' http2_without_tls war_unpacked_at_the_start other_health_path

@@ -1,18 +1,14 @@
 """Applications in their usual form on an image as it is, added as docs/images/tomcat.md says."""
 
-import argparse
 import glob
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import time
 import urllib.parse
 import urllib.request
 
-from images_box import Image, free_port, get
+from images_box import free_port, get, main
 
 WEBAPPS = "/var/lib/tomcat/webapps"
 JAR_TOOL = ["/usr/bin/java", "-m", "jdk.jartool/sun.tools.jar.Main"]
@@ -47,10 +43,10 @@ class Database:
 
 
 class Applications:
-    def __init__(self, image, wars, work):
+    def __init__(self, image, work, wars):
         self.image, self.wars, self.work = image, wars, work
 
-    def unpacked(self, name):
+    def _unpacked(self, name):
         """Returns webapps with a .war unpacked by the image's own Java."""
         webapps = os.path.join(self.work, name)
         os.makedirs(webapps + "/ROOT")
@@ -62,30 +58,30 @@ class Applications:
         assert code == 0, text
         return webapps
 
-    def serves(self, name, path, expected, **options):
-        mounts = [(self.unpacked(name), WEBAPPS), *options.pop("mounts", [])]
+    def _serves(self, name, path, expected, **options):
+        mounts = [(self._unpacked(name), WEBAPPS), *options.pop("mounts", [])]
         with self.image.start(name, mounts=mounts, **options) as box:
             box.wait_for(path, seconds=120)
             status, text = get(box.port, path)
             assert re.search(expected, text), f"{status} {text}"
-            self.nothing_is_wrong(box)
+            self._nothing_is_wrong(box)
             return box.port
 
     @staticmethod
-    def nothing_is_wrong(box):
+    def _nothing_is_wrong(box):
         # frameworks warn of what they could use and do not find; Tomcat and Java have nothing to warn of
         pattern = re.compile(r"SEVERE|Exception|WARNING \[\S+\] (org\.apache\.(catalina|coyote|jasper|tomcat)|java)|^WARNING:")
         wrong = [line for line in box.log().splitlines() if pattern.search(line)]
         assert not wrong, "\n".join(wrong[:5])
 
     def spring_boot(self):
-        self.serves("spring", "/price?article=tea", '{"article":"tea","cents":4200}')
+        self._serves("spring", "/price?article=tea", '{"article":"tea","cents":4200}')
 
     def jersey(self):
-        self.serves("jersey", "/api/price/tea", "tea 4200")
+        self._serves("jersey", "/api/price/tea", "tea 4200")
 
     def wicket_with_state(self):
-        with self.image.start("wicket", mounts=[(self.unpacked("wicket"), WEBAPPS)]) as box:
+        with self.image.start("wicket", mounts=[(self._unpacked("wicket"), WEBAPPS)]) as box:
             box.wait_for("/", status=302, seconds=120)
             browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
             with browser.open(f"http://127.0.0.1:{box.port}/") as answer:
@@ -94,7 +90,7 @@ class Applications:
             with browser.open(urllib.parse.urljoin(address, link)) as answer:
                 page = answer.read().decode()
             assert "<span>42</span>" in page, page
-            self.nothing_is_wrong(box)
+            self._nothing_is_wrong(box)
 
     def jsp(self):
         webapps = os.path.join(self.work, "jsp")
@@ -110,7 +106,7 @@ class Applications:
             box.wait_for("/?cents=4200")
             _, text = get(box.port, "/?cents=4200")
             assert "42.0 \u20ac true" in text, text
-            self.nothing_is_wrong(box)
+            self._nothing_is_wrong(box)
 
     def database_by_jndi(self):
         if not glob.glob("/usr/lib/postgresql/*/bin/initdb"):
@@ -127,7 +123,7 @@ class Applications:
         with Database(self.work) as database:
             env = {"DB_URL": f"jdbc:postgresql://127.0.0.1:{database.port}/postgres", "DB_PASSWORD": "open sesame"}
             mounts = [(driver, "/var/lib/tomcat/lib"), (contexts, "/etc/tomcat/Catalina/localhost")]
-            self.serves("database", "/price", "sum 55", env=env, mounts=mounts)
+            self._serves("database", "/price", "sum 55", env=env, mounts=mounts)
         return None
 
     def packed_war_as_documented(self):
@@ -138,7 +134,7 @@ class Applications:
 
         by_image = os.path.join(self.work, "spring")
         if not os.path.isdir(by_image):
-            self.unpacked("spring")
+            self._unpacked("spring")
         by_hand = os.path.join(self.work, "by-hand")
         os.makedirs(by_hand + "/ROOT")
         shutil.unpack_archive(f"{self.wars}/spring/target/spring.war", by_hand + "/ROOT", "zip")
@@ -147,32 +143,5 @@ class Applications:
         assert best[0] <= 2 * best[1], f"{best[0]:.1f} s against {best[1]:.1f} s"
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", required=True, help="root folder of the image")
-    parser.add_argument("--config", required=True, help="the image's configuration, as JSON")
-    parser.add_argument("--wars", required=True, help="copy of tests/live/apps, built with Maven")
-    parser.add_argument("--work", required=True, help="empty folder")
-    parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
-
-    with open(arguments.config, encoding="utf-8") as file:
-        image = Image(os.path.abspath(arguments.root), json.load(file)["config"], os.path.abspath(arguments.work))
-    applications = Applications(image, os.path.abspath(arguments.wars), image.work)
-    others = ("unpacked", "serves", "nothing_is_wrong")
-    names = arguments.names or [name for name in vars(Applications) if name[0] != "_" and name not in others]
-
-    failed = 0
-    for name in names:
-        begin = time.monotonic()
-        try:
-            skipped = getattr(applications, name)()
-            print(f"SKIPPED {name}: {skipped}" if skipped else f"ok {name} ({time.monotonic() - begin:.1f} s)", flush=True)
-        except (AssertionError, OSError, AttributeError, TypeError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"FAILED {name}: {error}", flush=True)
-    sys.exit(3 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(Applications, wars="copy of tests/live/apps, built with Maven")

@@ -1,11 +1,13 @@
 """Runs an unpacked image as a cluster would: bubblewrap, its own user, no capabilities, a read-only root."""
 
+import argparse
 import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 
@@ -40,9 +42,9 @@ class Image:
 
     def run(self, name, args, **options):
         """Runs a command to its end; returns exit code and output."""
-        box = Box(self, name, entry=args, **options)
-        code = box.process.wait(options.get("timeout", 60))
-        return code, box.log()
+        with Box(self, name, entry=args, **options) as box:
+            code = box.process.wait(options.get("timeout", 60))
+            return code, box.log()
 
 
 class Box:
@@ -122,3 +124,36 @@ class Box:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def main(situations, sample=(), **options):
+    """Tries methods of `situations(image, work, **options)` by name, and prints a line each for `counted` in images.sh.
+
+    Without names all public methods are tried; `sample` names a choice. Options are further required arguments: name
+    and help. A method returns why it was skipped, or nothing. The exit code is 3 where something failed.
+    """
+    parser = argparse.ArgumentParser(description=situations.__doc__)
+    parser.add_argument("--root", required=True, help="root folder of the image")
+    parser.add_argument("--config", required=True, help="the image's configuration, as JSON")
+    parser.add_argument("--work", required=True, help="empty folder for logs and applications")
+    for name, text in options.items():
+        parser.add_argument("--" + name, required=True, help=text)
+    parser.add_argument("names", nargs="*", help="situations: default all" + ("; `sample` for a choice" if sample else ""))
+    arguments = parser.parse_args()
+
+    with open(arguments.config, encoding="utf-8") as file:
+        image = Image(os.path.abspath(arguments.root), json.load(file)["config"], os.path.abspath(arguments.work))
+    tried = situations(image, image.work, **{name: os.path.abspath(getattr(arguments, name)) for name in options})
+    every = [name for name, value in vars(situations).items() if callable(value) and name[0] != "_"]
+    names = sample if arguments.names == ["sample"] else arguments.names or every
+
+    failed = 0
+    for name in names:
+        begin = time.monotonic()
+        try:
+            skipped = getattr(tried, name)()
+            print(f"SKIPPED {name}: {skipped}" if skipped else f"ok {name} ({time.monotonic() - begin:.1f} s)", flush=True)
+        except Exception as error:  # whatever it is, the others are tried as well
+            failed += 1
+            print(f"FAILED {name}: {error or repr(error)}", flush=True)
+    sys.exit(3 if failed else 0)

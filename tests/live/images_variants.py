@@ -1,17 +1,15 @@
 """What the parameters of the recipes and the packages that come back by request promise, tried on images that have them."""
 
-import argparse
 import glob
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 import zipfile
 
-from images_box import Image, get
+from images_box import get, main
 
 WEBAPPS = "/var/lib/tomcat/webapps"
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -123,26 +121,5 @@ class Variants:
             assert f"it works {WEBAPPS}/hello" in text, text
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--work", required=True)
-    parser.add_argument("names", nargs="+")
-    arguments = parser.parse_args()
-
-    with open(arguments.config, encoding="utf-8") as file:
-        image = Image(os.path.abspath(arguments.root), json.load(file)["config"], os.path.abspath(arguments.work))
-    variants, failed = Variants(image, image.work), 0
-    for name in arguments.names:
-        try:
-            getattr(variants, name)()
-            print(f"ok {name}", flush=True)
-        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"FAILED {name}: {error}", flush=True)
-    sys.exit(3 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(Variants)

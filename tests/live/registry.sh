@@ -56,7 +56,6 @@ refused() { # refused CODE TEXT COMMAND…: ends with this code and says this
     [[ $found = "$code" ]] || { echo "exit code $found instead of $code: $said"; return 1; }
     grep -qF -- "$text" <<<"$said" || { echo "not said: $text"; echo "$said"; return 1; }
 }
-now() { echo $(($(date +%s%N) / 1000000)); }
 lines() { wc -l <"$1"; }
 
 # blob and manifest requests of an access log from a line on: `put REPOSITORY DIGEST STATUS`, `mount REPOSITORY DIGEST STATUS FROM`, …
@@ -85,9 +84,9 @@ layers() { # layers IMAGE: digests of its layers and sizes
 
 cold() { # cold NAME FILE: a first push says and does the same
     local start line puts bytes
-    line=$(lines "$lab/$1.log") start=$(now)
+    line=$(lines "$lab/$1.log") start=$(milliseconds)
     publish "$2" tomcat-11 || return 1
-    printf '         %s: tomcat-11 pushed in %s ms, %s bytes\n' "$1" $(($(now) - start)) "$(answer 'pushed["uploaded"]["bytes"]')" >&3
+    printf '         %s: tomcat-11 pushed in %s ms, %s bytes\n' "$1" $(($(milliseconds) - start)) "$(answer 'pushed["uploaded"]["bytes"]')" >&3
     [[ $(answer state) = published && $(answer 'gate["not-available"]["reason"] != ""') = True ]] || { cat "$lab/answer"; return 1; }
     puts=$(traffic "$1" "$line" | grep -c '^put .* 201') bytes=$(layers tomcat-11 | awk '{ sum += $2 } END { print sum }')
     [[ $(answer 'pushed["uploaded"]["count"]') = "$puts" ]] || { echo "$puts uploads in the log: $(cat "$lab/answer")"; return 1; }
@@ -111,9 +110,9 @@ pulled() { # pulled NAME REPOSITORY:TAG OPTIONS…: by skopeo with all below it,
 }
 again() { # again NAME FILE: a second push sends no blob, and is quick
     local start line time
-    line=$(lines "$lab/$1.log") start=$(now)
+    line=$(lines "$lab/$1.log") start=$(milliseconds)
     publish "$2" tomcat-11 || return 1
-    time=$(($(now) - start))
+    time=$(($(milliseconds) - start))
     [[ $(answer state) = up-to-date ]] || { cat "$lab/answer"; return 1; }
     ! traffic "$1" "$line" | grep -E '^(put|patch|post|mount|put-manifests) ' || return 1
     printf '         %s: tomcat-11 again: 0 blob bytes, %s ms, %s requests\n' "$1" $time "$(traffic "$1" "$line" | wc -l)" >&3
@@ -239,11 +238,11 @@ renews() { # renews NAME TOLD VALID: pushes for about eight seconds through a sl
     line=$(lines "$lab/token.log") asked=$(asked) before=$(lines "$lab/token-server/requests")
     tokens "$2" "$3"
     target slow.yaml "http://127.0.0.1:${port[relay]}/base/$1" "credentials: robot.json"
-    start=$(now)
+    start=$(milliseconds)
     publish slow.yaml tomcat-11 || { tokens 300 300; return 1; }
     tokens 300 300
     asked=$(($(asked) - asked)) refused=$(traffic token "$line" | grep -c ' 401 ')
-    printf '         token: tokens for %s s, told %s s: push in %s ms, %s token requests, %s refusals\n' "$3" "$2" $(($(now) - start)) $asked "$refused" >&3
+    printf '         token: tokens for %s s, told %s s: push in %s ms, %s token requests, %s refusals\n' "$3" "$2" $(($(milliseconds) - start)) $asked "$refused" >&3
     # the same rights were asked for again
     same=$(tail -n +$((before + 1)) "$lab/token-server/requests" | sort | uniq -c | sort -n | awk 'END { print $1 }')
     [[ $(answer state) = published ]] && ((same >= 2)) || { echo "no token was renewed"; return 1; }

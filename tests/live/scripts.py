@@ -49,6 +49,11 @@ def run(*command, **options):
     return subprocess.run(command, check=options.pop("check", True), text=True, capture_output=True, **options)
 
 
+def merged(path):
+    """Returns where a path is when /usr is merged: /bin, /lib and their kin are links."""
+    return re.sub(r"^/(bin|sbin|lib|lib32|lib64|libx32)(?=/)", r"/usr/\1", path)
+
+
 def picture(root):
     """Returns what there is: type, mode, owner, size, time, link, capability by path."""
     found = {}
@@ -74,17 +79,15 @@ def shipped(deb):
     found = {}
     with tarfile.open(fileobj=data.stdout, mode="r|") as archive:
         for member in archive:
-            path = "/" + member.name.lstrip("./").rstrip("/")
-            # merged /usr: /bin, /lib and their kin are links
-            path = re.sub(r"^/(bin|sbin|lib|lib32|lib64|libx32)(?=/)", r"/usr/\1", path)
-            found[path] = (member.mode & 0o7777, member.uid, member.gid, member.issym())
+            path = "/" + member.name.removeprefix("./").strip("/")
+            found[merged(path)] = (member.mode & 0o7777, member.uid, member.gid, member.issym())
     data.wait()
     return found
 
 
 def pattern(text):
     """Returns the expression for a path of an effect."""
-    path = re.sub(r"^/(bin|sbin|lib|lib64)(?=/)", r"/usr/\1", text.replace("<?>", "\x00"))
+    path = merged(text.replace("<?>", "\x00"))
     return "".join({"\x00": ".*", "*": "[^/]*"}.get(c, re.escape(c)) for c in path.replace("**", "\x00"))
 
 
@@ -197,9 +200,8 @@ def main():
             was, now = before.get(path), after.get(path)
             if was == now or ALWAYS.match(path) or predicted.match(path):
                 continue
-            real = re.sub(r"^/(bin|sbin|lib|lib64)(?=/)", r"/usr/\1", path)
-            if now and real in own:
-                mode, uid, gid, is_link = own[real]
+            if now and merged(path) in own:
+                mode, uid, gid, is_link = own[merged(path)]
                 if (is_link or now[1:4] == (mode, uid, gid)) and not now[5]:
                     continue
             # folders change their time only, which is not compared; conffiles come under another name first
