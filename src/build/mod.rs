@@ -125,7 +125,11 @@ impl Explain for Error {
     }
 
     fn lists_reasons(&self) -> bool {
-        matches!(self, Self::Proof(_) | Self::Findings { .. })
+        match self {
+            Self::Proof(_) | Self::Findings { .. } => true,
+            Self::Layer { cause, .. } => cause.lists_reasons(),
+            _ => false,
+        }
     }
 
     fn asks_for_new_lock(&self) -> bool {
@@ -147,7 +151,7 @@ impl Explain for Error {
 
 /// Returns findings as a list for a message.
 fn listed(findings: &[CheckFinding]) -> String {
-    format!("its check found {} problem(s){}", findings.len(), fault::reasons(findings))
+    format!("its check found {} problem(s){}", findings.len(), fault::reasons(CheckFinding::lines(findings)))
 }
 
 impl Error {

@@ -64,6 +64,7 @@ fn expired(finding: &CheckFinding, accepted: &AcceptedFinding, level: &LevelDefi
         path: finding.path.clone(),
         finding: EXPIRED.name.to_owned(),
         severity: EXPIRED.severity,
+        place: None,
         origin: Some(EntryOrigin::Recipe(level.recipe.clone())),
         cause: format!("`{}` was accepted until {}", finding.finding, accepted.terms.expires),
         remedy: "mend it, or agree on another end under `accept`".to_owned(),

@@ -42,12 +42,15 @@ pub(super) const fn warning(name: &'static str, about: &'static str) -> CheckKin
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CheckFinding {
-    /// Where: an absolute path of the image, a key of its configuration (`config.env.NAME`), or a place in a recipe.
+    /// Where: an absolute path of the image, a key of its configuration (`config.env.NAME`), or a line of a recipe.
     pub path: String,
     /// Name of its [`CheckKind`].
     pub finding: String,
     /// How bad it is.
     pub severity: FindingSeverity,
+    /// File and number of a line of a recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// What brought the path into the image; absent where it is no path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<EntryOrigin>,
@@ -59,11 +62,48 @@ pub struct CheckFinding {
 
 impl fmt::Display for CheckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, finding, origin, cause, remedy, .. } = self;
-        let origin = origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
-        write!(f, "{finding}: `{path}`{origin}: {cause}; {remedy}")
+        f.write_str(&self.line(&[self.title()]))
     }
 }
+
+impl CheckFinding {
+    /// Returns findings as lines for people, in their order. A package may have a hundred scripts for one interpreter
+    /// that is missing: findings of one origin with the same cause and remedy share a line.
+    #[must_use]
+    pub fn lines<'f>(findings: impl IntoIterator<Item = &'f Self>) -> Vec<String> {
+        let mut groups: Vec<(&Self, Vec<String>)> = Vec::new();
+        let mut places = BTreeMap::new();
+        for finding in findings {
+            let Self { finding: name, origin, cause, remedy, .. } = finding;
+            let group = *places.entry((name, origin, cause, remedy)).or_insert(groups.len());
+            match groups.get_mut(group) {
+                Some((_, titles)) => titles.push(finding.title()),
+                None => groups.push((finding, vec![finding.title()])),
+            }
+        }
+        groups.iter().map(|(finding, titles)| finding.line(titles)).collect()
+    }
+
+    fn title(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
+        format!("`{}`{place}", self.path)
+    }
+
+    /// Returns the line of a finding that several paths share.
+    fn line(&self, titles: &[String]) -> String {
+        let Self { finding, origin, cause, remedy, .. } = self;
+        let shown = titles.get(..MOST_SHOWN).unwrap_or(titles);
+        let others = match titles.len() - shown.len() {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let origin = origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+        format!("{finding}: {}{others}{origin}: {cause}; {remedy}", shown.join(", "))
+    }
+}
+
+/// Most paths that a line for people names.
+const MOST_SHOWN: usize = 3;
 
 /// Most findings of one kind that are kept: nobody reads more, and a hostile package could cause any number.
 const MOST: usize = 200;
@@ -91,7 +131,7 @@ impl FindingList {
         }
         let FindingDetails { path, origin, cause, remedy } = details;
         let (finding, origin) = (kind.name.to_owned(), origin.cloned());
-        found.push(CheckFinding { path, finding, severity: kind.severity, origin, cause, remedy });
+        found.push(CheckFinding { path, finding, severity: kind.severity, place: None, origin, cause, remedy });
     }
 
     /// Adds a finding about a path of the image.

@@ -138,10 +138,14 @@ const SUFFIXES: [&str; 8] = ["", "a", "b", "c", "g", "t64", "v5", "ldbl"];
 fn is_called_like(library: &str, package: &str) -> bool {
     let Some((stem, version)) = library.split_once(".so") else { return false };
     let (stem, version) = (stem.to_lowercase().replace('_', "-"), version.trim_start_matches('.'));
-    // a hyphen keeps digits of name and version apart
-    let names = [format!("{stem}{version}"), format!("{stem}-{version}")];
+    // some names have the first part of the version only, and a hyphen keeps digits of name and version apart
+    let major = version.split('.').next().unwrap_or_default();
+    let names = [version, major].map(|version| [format!("{stem}{version}"), format!("{stem}-{version}")]);
     // suffixes tell changes of an interface apart: libssl3t64, libharfbuzz0b, libcups2t64
-    names.iter().any(|name| package.strip_prefix(name.as_str()).is_some_and(|suffix| SUFFIXES.contains(&suffix)))
+    names
+        .iter()
+        .flatten()
+        .any(|name| package.strip_prefix(name.as_str()).is_some_and(|suffix| SUFFIXES.contains(&suffix)))
 }
 
 #[cfg(test)]
@@ -156,6 +160,7 @@ mod tests {
             ("liblcms2.so.2", "liblcms2-2", true),
             ("libjpeg.so.8", "libjpeg8", true),
             ("libharfbuzz.so.0", "libharfbuzz0b", true),
+            ("libLLVM.so.19.1", "libllvm19", true),
             ("libcrypt.so.1", "libcrypt2", false),
             ("libcrypt", "libcrypt", false),
         ];

@@ -49,7 +49,7 @@ fn is_in(path: &str, folders: &[&str]) -> bool {
 }
 
 /// Returns what helps against a link that leads nowhere.
-fn remedy(entry: &TreeEntry, meant: &str, image: &ImageView<'_>) -> String {
+pub(super) fn remedy(entry: &TreeEntry, meant: &str, image: &ImageView<'_>) -> String {
     let mut packages = image.subject.packages.iter().flatten();
     match packages.find(|(_, package)| package.entry(meant).is_some()) {
         Some((package, _)) => {

@@ -246,7 +246,8 @@ impl RequestUse<'_> {
             finding: kind.name.to_owned(),
             severity: kind.severity,
             origin: Some(EntryOrigin::Recipe(request.recipe.clone())),
-            cause: format!("{} changes nothing in {}", self.place, self.images()),
+            place: Some(self.place.to_owned()),
+            cause: format!("changes nothing in {}", self.images()),
             remedy: "remove or correct the line".to_owned(),
         }
     }

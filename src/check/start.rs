@@ -7,10 +7,12 @@ use crate::check::finding::FindingDetails;
 use crate::check::finding::FindingList;
 use crate::check::finding::error;
 use crate::check::finding::warning;
+use crate::check::links;
 use crate::check::scripts;
 use crate::check::view::AccessRight;
 use crate::check::view::ImageView;
 use crate::store::Error;
+use crate::tree;
 use crate::tree::EntryKind;
 use crate::tree::TreeEntry;
 
@@ -43,8 +45,7 @@ pub(super) fn run(image: &ImageView<'_>, findings: &mut FindingList) -> Result<(
 fn program(key: &str, word: &str, image: &ImageView<'_>, findings: &mut FindingList) {
     let found = candidates(word, image).into_iter().find_map(|path| image.resolve(&path));
     let Some(entry) = found else {
-        let cause = format!("`{word}` does not exist in the image");
-        let remedy = "name a program that a package or recipe of the image brings".to_owned();
+        let (cause, remedy) = absence(word, image);
         return findings.add(&MISSING, FindingDetails { path: key.to_owned(), origin: None, cause, remedy });
     };
 
@@ -58,6 +59,30 @@ fn program(key: &str, word: &str, image: &ImageView<'_>, findings: &mut FindingL
         let remedy = "add the package that brings the interpreter, or start the program that the script starts";
         findings.at(entry, &INTERPRETER, cause, remedy);
     }
+}
+
+/// Returns why a program is not there, and what helps.
+fn absence(word: &str, image: &ImageView<'_>) -> (String, String) {
+    let links = candidates(word, image).into_iter().filter_map(|path| image.subject.whole.get(path.trim_matches('/')));
+    for link in links {
+        if let EntryKind::Symlink(target) = &link.kind {
+            let meant = tree::link_target(&link.path, target);
+            let cause = format!("`/{}` is a link, and its target `{target}` is not in the image", link.path);
+            return (cause, links::remedy(link, &meant, image));
+        }
+    }
+
+    for path in candidates(word, image) {
+        let path = path.trim_matches('/');
+        let mut packages = image.subject.packages.iter().flatten();
+        if let Some((package, _)) = packages.find(|(_, package)| package.entry(path).is_some()) {
+            let remedy =
+                "name it under `include-paths`, or correct the line under `exclude.paths` that covers it".to_owned();
+            return (format!("`/{path}` of package {package} is excluded"), remedy);
+        }
+    }
+    let remedy = "name a program that a package or recipe of the image brings".to_owned();
+    (format!("`{word}` does not exist in the image"), remedy)
 }
 
 /// Returns where a program may be: a word without slash is looked for as execvp(3) does.

@@ -97,9 +97,9 @@ impl BuildAnswer {
         let mut seen = BTreeSet::new();
         let mut warnings = Vec::new();
         for image in &self.findings {
-            for finding in image.warnings.iter().filter(|finding| seen.insert(*finding)) {
-                warnings.push(format!("{} ({}): {finding}", image.image, image.platform));
-            }
+            let new = image.warnings.iter().filter(|finding| seen.insert(*finding));
+            let lines = CheckFinding::lines(new);
+            warnings.extend(lines.iter().map(|line| format!("{} ({}): {line}", image.image, image.platform)));
         }
 
         // a person reads some lines; programs and `show` have all
@@ -108,7 +108,7 @@ impl BuildAnswer {
         if hidden > 0 {
             warnings.push(format!("{hidden} more findings: see `sockel show IMAGE --findings`"));
         }
-        warnings.extend(self.without_effect.iter().map(ToString::to_string));
+        warnings.extend(CheckFinding::lines(&self.without_effect));
         warnings
     }
 

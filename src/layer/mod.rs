@@ -97,6 +97,10 @@ impl Explain for Error {
             _ => Vec::new(),
         }
     }
+
+    fn lists_reasons(&self) -> bool {
+        matches!(self, Self::Tree { .. } | Self::Generate(generate::Error::Several(_)))
+    }
 }
 
 /// Says what helps against each kind of conflict that there is.

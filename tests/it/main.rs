@@ -10,6 +10,7 @@ mod cli;
 mod conditions;
 mod crash;
 mod double;
+mod examples;
 mod fetch;
 mod fleet;
 mod harbor;

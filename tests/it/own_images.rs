@@ -1,30 +1,11 @@
 //! The project's own recipes with every combination of their parameters, as far as no package is needed to judge it.
 
+use crate::support::shipped::shipped_recipes;
 use sockel::recipe::ImageDefinition;
 use sockel::recipe::RecipeProject;
 use sockel::recipe::merged_config;
 use sockel::sys::fs;
 use std::path::Path;
-use tempfile::TempDir;
-
-/// Copies `recipes/` of this project, without base images.
-fn recipes() -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes"), &folder.path().join("recipes"));
-    fs::create_dir(&folder.path().join("base-images")).expect("made");
-    folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("made");
-    for name in fs::list(from).expect("listed") {
-        let (from, to) = (from.join(&name), to.join(&name));
-        match from.is_dir() {
-            true => copy(&from, &to),
-            false => fs::write_atomic(&to, &fs::read(&from, 1 << 24).expect("read")).expect("written"),
-        }
-    }
-}
 
 /// Writes a base image with these values, and returns its definition.
 fn define(folder: &Path, recipe: &str, with: &str) -> ImageDefinition {
@@ -68,7 +49,7 @@ fn is_nested(xml: &str) -> bool {
 
 #[test]
 fn every_combination_of_tomcats_parameters_is_an_image() {
-    let folder = recipes();
+    let folder = shipped_recipes();
     let mut count = 0;
     for base in ["ubuntu: \"26.04\", java: 25, tomcat: 11", "debian: \"13\", java: 21, tomcat: 10"] {
         for access in ["none", "text", "json"] {
@@ -111,7 +92,7 @@ fn switches() -> impl Iterator<Item = [bool; 3]> {
 
 #[test]
 fn the_example_for_clusters_fits_the_image() {
-    let folder = recipes();
+    let folder = shipped_recipes();
     let image = define(folder.path(), "tomcat", "ubuntu: \"26.04\", java: 25, tomcat: 11");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/kustomize/deployment.yaml");
     let deployment = fs::read_text(&path, 1 << 16).expect("there");

@@ -80,7 +80,11 @@ class Box:
         command += entry or config["Entrypoint"] + (args if args is not None else config.get("Cmd") or [])
 
         self.started = time.monotonic()
-        out = open(self.path, "wb")
+        # standard output is the user's own, as with runc: programs open it anew by its name
+        open(self.path, "wb").close()
+        out = open(self.path, "ab")
+        if os.getuid() == 0:
+            os.fchown(out.fileno(), *user)
         read, write = os.pipe()
         # exec, so that the process is bubblewrap and its end the container's
         shell = ["bash", "-c", f'exec 9>&{write} {write}>&-; exec "$@"', "box"]

@@ -7,10 +7,13 @@ use crate::apt::release::signature;
 use crate::build;
 use crate::fault::AnyError;
 use crate::fetch;
+use crate::layer;
 use crate::oci::registry;
 use crate::store;
 use crate::sys::fs;
 use crate::sys::http;
+use crate::tree;
+use crate::tree::EntryOrigin;
 use std::io;
 use std::path::Path;
 
@@ -89,4 +92,18 @@ fn json_carries_everything() {
     assert_eq!(json["exit-code"], 1);
     assert_eq!(json["error"]["kind"], "input");
     assert_eq!(json["error"]["diagnostics"][0]["file"], "recipes/a.yaml");
+}
+
+#[test]
+fn conflicts_of_paths_are_lines_of_their_own() {
+    let problem = |path: &str| tree::Error::Duplicate {
+        path: path.to_owned(),
+        first: EntryOrigin::Package("a".to_owned()),
+        second: EntryOrigin::Recipe("web".to_owned()),
+    };
+    let cause = layer::Error::Tree { recipe: "web".to_owned(), problems: vec![problem("etc/a"), problem("etc/b")] };
+    let platform = "linux/amd64".parse().expect("a platform");
+    let failure = failure(build::Error::Layer { image: "web".to_owned(), platform, cause: Box::new(cause) });
+    assert!(!failure.message.contains('\n'), "{}", failure.message);
+    assert_eq!(failure.reasons.len(), 2, "{:?}", failure.reasons);
 }

@@ -11,3 +11,4 @@ pub(crate) mod openpgp;
 pub(crate) mod plant;
 pub(crate) mod project;
 pub(crate) mod registry;
+pub(crate) mod shipped;
