@@ -6,6 +6,7 @@ mod build;
 mod bundle;
 mod bundle_edits;
 mod check;
+mod check_texts;
 mod cli;
 mod conditions;
 mod crash;
