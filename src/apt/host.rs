@@ -15,6 +15,8 @@ pub struct AptSource {
     pub uri: String,
     /// Suites served at the address.
     pub suites: Vec<String>,
+    /// Components; a flat repository has none.
+    pub components: Vec<String>,
 }
 
 /// Reads the one-line format, `deb [ options ] uri suite component…`. Lines that apt would refuse are skipped: the
@@ -42,7 +44,8 @@ fn parse_line(line: &str) -> Option<AptSource> {
 
     let mut words = rest.split_whitespace();
     let (uri, suite) = (words.next()?, words.next()?);
-    Some(AptSource { uri: web_address(uri)?, suites: vec![suite.to_owned()] })
+    let components = words.map(str::to_owned).collect();
+    Some(AptSource { uri: web_address(uri)?, suites: vec![suite.to_owned()], components })
 }
 
 /// Reads the deb822 format of `.sources` files. A paragraph with `Enabled: no` or without `deb` in `Types` is skipped.
@@ -55,8 +58,9 @@ pub fn parse_sources(text: &str) -> Vec<AptSource> {
         }
 
         let suites: Vec<String> = words(&paragraph, "Suites").map(str::to_owned).collect();
+        let components: Vec<String> = words(&paragraph, "Components").map(str::to_owned).collect();
         for uri in words(&paragraph, "URIs").filter_map(web_address) {
-            sources.push(AptSource { uri, suites: suites.clone() });
+            sources.push(AptSource { uri, suites: suites.clone(), components: components.clone() });
         }
     }
     sources
@@ -106,17 +110,20 @@ fn text_or_empty(path: &Path) -> String {
     fs::read_text(path, SIZE_LIMIT).unwrap_or_default()
 }
 
-/// Returns the addresses among `sources` that seem to mirror an official archive: those with the same last path segment
-/// (`debian`, `debian-security`, `ubuntu`, `ubuntu-ports`), each once, without the official address itself. Signatures
-/// decide whether they have the right files.
+/// Returns the addresses among `sources` that may mirror an official archive, each once, without the official address
+/// itself: those that have one of its components, and either the same last path segment (`debian-security`, `ubuntu-ports`)
+/// or this suite. That is a guess, which costs a request: what an address signs decides whether it is a mirror.
 #[must_use]
-pub fn mirrors_for(official: &str, sources: &[AptSource]) -> Vec<String> {
+pub fn mirrors_for(official: &str, suite: &str, components: &[String], sources: &[AptSource]) -> Vec<String> {
     let official = official.trim_end_matches('/');
-    let Some(segment) = last_segment(official) else { return Vec::new() };
+    let segment = last_segment(official);
     let mut mirrors: Vec<String> = Vec::new();
     for source in sources {
-        let is_new = source.uri != official && !mirrors.contains(&source.uri);
-        if is_new && last_segment(&source.uri) == Some(segment) {
+        // a vendor's archive for the same distribution has components of its own
+        let may_mirror = source.components.iter().any(|component| components.contains(component))
+            && (segment.is_some() && last_segment(&source.uri) == segment
+                || source.suites.iter().any(|name| name == suite));
+        if may_mirror && source.uri != official && !mirrors.contains(&source.uri) {
             mirrors.push(source.uri.clone());
         }
     }
@@ -177,21 +184,37 @@ Suites: noble
     }
 
     #[test]
-    fn finds_mirrors_by_the_last_segment() {
+    fn finds_what_may_be_a_mirror() {
         let mut all = parse_list(LIST);
         all.extend(parse_sources(SOURCES));
-        let table: [(&str, &[&str]); 5] = [
-            ("http://archive.example/debian/", &["http://mirror.example/debian"]),
-            ("http://security.example/debian-security", &["https://mirror.example/debian-security"]),
+        all.extend(parse_list(
+            "deb https://vendor.example/linux/ubuntu noble stable\n\
+             deb https://proxy.example/repository/apt-proxy noble main\n\
+             deb https://flat.example/ubuntu ./\n",
+        ));
+        let table: [(&str, &str, &[&str]); 6] = [
+            ("http://archive.example/debian/", "trixie", &["http://mirror.example/debian"]),
+            ("http://security.example/debian-security", "x", &["https://mirror.example/debian-security"]),
             (
                 "http://archive.example/ubuntu",
+                "noble",
+                &[
+                    "http://de.mirror.example/ubuntu",
+                    "https://second.example/pub/ubuntu",
+                    "https://proxy.example/repository/apt-proxy",
+                ],
+            ),
+            (
+                "http://archive.example/ubuntu",
+                "resolute",
                 &["http://de.mirror.example/ubuntu", "https://second.example/pub/ubuntu"],
             ),
-            ("http://ports.example/ubuntu-ports", &[]),
-            ("http://mirror.example/debian", &[]),
+            ("http://ports.example/ubuntu-ports", "x", &[]),
+            ("http://mirror.example/debian", "x", &[]),
         ];
-        for (official, expected) in table {
-            assert_eq!(mirrors_for(official, &all), expected, "{official}");
+        let components = ["main".to_owned(), "universe".to_owned()];
+        for (official, suite, expected) in table {
+            assert_eq!(mirrors_for(official, suite, &components, &all), expected, "{official}");
         }
     }
 
@@ -212,7 +235,7 @@ Suites: noble
     proptest! {
         #[test]
         fn never_panics(text in "(deb [\\[\\]a-z:/ #]{0,40}\n|.{0,60})") {
-            let _any = mirrors_for(&text, &parse_list(&text));
+            let _any = mirrors_for(&text, "a", &["a".to_owned()], &parse_list(&text));
             let _any = parse_sources(&text);
         }
     }

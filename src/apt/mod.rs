@@ -8,6 +8,7 @@ pub mod control;
 pub mod deb;
 pub mod host;
 pub mod index;
+mod members;
 pub mod relation;
 pub mod release;
 pub mod version;

@@ -1,6 +1,7 @@
 //! The list of contents of a bundle: what each file is, by digest. It is written in canonical order, and never trusted
 //! when it is read.
 
+use crate::apt::archive;
 use crate::apt::release;
 use crate::bundle::ARTIFACT;
 use crate::bundle::title;
@@ -413,7 +414,10 @@ impl BundledIndex {
     /// Tells whether the path is that of the index of this component and architecture, with any compression (Debian
     /// repository format, "Packages indices").
     fn is_where_it_belongs(&self) -> bool {
-        let plain = format!("{}/binary-{}/Packages", self.component, self.architecture);
+        let plain = match self.component.as_str() {
+            archive::FLAT_COMPONENT => "Packages".to_owned(),
+            component => format!("{component}/binary-{}/Packages", self.architecture),
+        };
         self.path.strip_prefix(&plain).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
     }
 }

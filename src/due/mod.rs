@@ -67,7 +67,7 @@ pub fn judge(
     let urgent_by = urgent.map(|(since, within)| after(since, within));
     let root = definition.levels.values().flatten().next().map(|level| level.recipe.as_str());
     let version = root.and_then(|root| definition.parameters.get(root));
-    let origin = definition.archives.first().map(|archive| archive.origin.as_str());
+    let origin = definition.archives.first().and_then(|archive| archive.origin.as_deref());
     let support = origin.zip(version).and_then(|(origin, version)| release::support(origin, version, now));
     Due {
         image: definition.image.clone(),

@@ -113,7 +113,7 @@ impl ArchiveAccess for OnlineArchives<'_> {
 /// one of the addresses.
 pub(super) fn wanted(needed: &NeededPackage<'_>, mirrors: &Mirrors, time: Option<Epoch>) -> WantedPackage {
     let NeededPackage { archives, from, platform, package } = needed;
-    let mut uris = fetch::addresses(archives, from, platform.architecture().debian(), mirrors);
+    let (mut uris, guessed) = fetch::addresses(archives, from, platform.architecture().debian(), mirrors);
     let archive = archives.iter().find(|archive| from.split('/').next() == Some(&archive.name));
     uris.extend(archive.zip(time).and_then(|(archive, time)| fetch::snapshot(archive, time)));
 
@@ -126,6 +126,7 @@ pub(super) fn wanted(needed: &NeededPackage<'_>, mirrors: &Mirrors, time: Option
         sha256: package.sha256,
         sha512: package.sha512.clone(),
         uris,
+        guessed,
     }
 }
 
@@ -178,6 +179,7 @@ pub fn pocket(
 ) -> Pocket {
     let architectures: Vec<String> = architectures.iter().map(|arch| arch.debian().to_owned()).collect();
     let uris = architectures.iter().map(|arch| (arch.clone(), mirrors.of(archive, pocket, arch))).collect();
+    let guessed = architectures.iter().flat_map(|arch| mirrors.guessed(archive, pocket, arch)).collect();
 
     Pocket {
         archive: archive.name.clone(),
@@ -190,6 +192,8 @@ pub fn pocket(
         components: archive.components.clone(),
         architectures,
         uris,
+        official: pocket.uri.as_ref().unwrap_or(&archive.uri).trim_end_matches('/').to_owned(),
+        guessed,
         keys: archive.keys.clone(),
         fingerprints: archive.fingerprints.clone(),
         frozen: pocket.frozen,

@@ -17,6 +17,7 @@ pub use mirrors::Mirrors;
 pub use packages::snapshot;
 pub use packages::wanted;
 
+use crate::apt::archive;
 use crate::apt::index;
 use crate::fault::Explain;
 use crate::fault::Turn;
@@ -38,18 +39,25 @@ use futures_util::stream;
 use sha2::Digest as _;
 use sha2::Sha512;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
-/// Returns the addresses of the pocket that lists a package (`ubuntu/security`), best first.
+/// Returns the addresses of the pocket that lists a package (`ubuntu/security`), best first, and which of them are guessed.
 #[must_use]
-pub fn addresses(archives: &[ArchiveDefinition], from: &str, architecture: &str, mirrors: &Mirrors) -> Vec<String> {
+pub fn addresses(
+    archives: &[ArchiveDefinition],
+    from: &str,
+    architecture: &str,
+    mirrors: &Mirrors,
+) -> (Vec<String>, BTreeSet<String>) {
     let (name, pocket) = from.split_once('/').unwrap_or((from, ""));
-    let Some(archive) = archives.iter().find(|archive| archive.name == name) else { return Vec::new() };
-    let pocket = archive.pockets.iter().find(|known| known.name == pocket);
-    pocket.map(|pocket| mirrors.of(archive, pocket, architecture)).unwrap_or_default()
+    let Some(archive) = archives.iter().find(|archive| archive.name == name) else { return Default::default() };
+    let Some(pocket) = archive.pockets.iter().find(|known| known.name == pocket) else { return Default::default() };
+    (mirrors.of(archive, pocket, architecture), mirrors.guessed(archive, pocket, architecture))
 }
 
 /// Concurrent downloads: enough that small packages do not wait for each other's round trips, few enough for a mirror.
@@ -77,6 +85,8 @@ pub struct WantedPackage {
     pub sha512: Option<String>,
     /// Archive roots without trailing slash, best first: mirrors, official address, snapshot.
     pub uris: Vec<String>,
+    /// Those of them that were only guessed to mirror the archive.
+    pub guessed: BTreeSet<String>,
 }
 
 /// Summary of a fetch.
@@ -134,6 +144,8 @@ pub enum FetchProblem {
         package: String,
         /// One cause for each address.
         causes: Vec<String>,
+        /// What helps against them.
+        hints: Vec<String>,
     },
     /// The path cannot be a path in an archive.
     #[error("{package}: `{path}` is not a path in an archive")]
@@ -181,7 +193,8 @@ impl Explain for FetchProblem {
             Self::Http(error) => error.hints(),
             Self::Store(error) => error.hints(),
             Self::File(error) => error.hints(),
-            Self::Unreachable { .. } | Self::Path { .. } => Vec::new(),
+            Self::Unreachable { hints, .. } => hints.clone(),
+            Self::Path { .. } => Vec::new(),
         }
     }
 }
@@ -305,6 +318,7 @@ fn download(
         return Ok(Vec::new());
     }
 
+    let useless = UselessGuesses::default();
     // all at the beginning, so that the total is known while the first downloads run
     for package in missing.values() {
         reporter.event(ProgressEvent::Started {
@@ -313,7 +327,8 @@ fn download(
             what: package.title(),
         });
     }
-    let jobs = missing.values().map(|package| DownloadJob { wanted: package, store, http, reporter }.run());
+    let useless = &useless;
+    let jobs = missing.values().map(|package| DownloadJob { wanted: package, store, http, reporter, useless }.run());
     // collected, not stopped at the first error: the next run resumes with fewer packages
     Ok(http.block_on(stream::iter(jobs).buffer_unordered(PARALLEL).collect::<Vec<_>>())?)
 }
@@ -336,6 +351,24 @@ struct DownloadJob<'a> {
     store: &'a Store,
     http: &'a HttpClient,
     reporter: &'a dyn ProgressReporter,
+    useless: &'a UselessGuesses,
+}
+
+/// Guessed addresses that have failed before they served anything: each of them may cost one try, not one for every
+/// package.
+#[derive(Default)]
+struct UselessGuesses(Mutex<BTreeMap<String, bool>>);
+
+impl UselessGuesses {
+    /// Notes whether a guessed address had a package; its first answer counts.
+    fn note(&self, base: &str, was_useful: bool) {
+        let mut known = self.0.lock().expect("no thread panics while it holds this");
+        *known.entry(base.to_owned()).or_insert(was_useful) |= was_useful;
+    }
+
+    fn has(&self, base: &str) -> bool {
+        self.0.lock().expect("no thread panics while it holds this").get(base) == Some(&false)
+    }
 }
 
 impl DownloadJob<'_> {
@@ -373,23 +406,37 @@ impl DownloadJob<'_> {
     /// Tries one address after the other. A miss or a silent server leads to the next address; wrong bytes do not,
     /// because somebody must hear about them.
     async fn try_addresses(&self, partial: &Path, count: &mut DownloadCount) -> Result<String, FetchProblem> {
-        let mut causes = Vec::new();
+        let (mut causes, mut hints) = (Vec::new(), Vec::new());
         let mut all_missed = true;
         for base in &self.wanted.uris {
-            let url = format!("{}/{}", base.trim_end_matches('/'), self.wanted.path);
-            match self.try_address(&url, partial, count).await {
+            let is_guessed = self.wanted.guessed.contains(base);
+            if is_guessed && self.useless.has(base) {
+                continue;
+            }
+            let url = archive::file_address(base, &self.wanted.path);
+            let answer = self.try_address(&url, partial, count).await;
+            if is_guessed {
+                self.useless.note(base, answer.is_ok());
+            }
+            match answer {
                 Err(FetchProblem::Http(error)) if error.is_servers() => {
-                    all_missed &= error.is_miss();
+                    // what was only guessed to have it says nothing about whether it is gone
+                    all_missed &= error.is_miss() || is_guessed;
                     causes.push(error.to_string());
+                    hints.extend(error.hints());
                 }
+                // a package of this name in the archive of somebody else
+                Err(FetchProblem::WrongDigest { .. }) if is_guessed => {}
                 other => return other,
             }
         }
+        hints.sort();
+        hints.dedup();
 
         // a package is gone only if every server said so: one that was silent may still have it
         match all_missed {
             true => Err(FetchProblem::Gone(self.wanted.title())),
-            false => Err(FetchProblem::Unreachable { package: self.wanted.title(), causes }),
+            false => Err(FetchProblem::Unreachable { package: self.wanted.title(), causes, hints }),
         }
     }
 

@@ -18,7 +18,7 @@ pub fn wanted(definition: &ImageDefinition, lock: &Lock, mirrors: &Mirrors) -> B
     for (platform, packages) in lock.levels.iter().flat_map(|level| level.packages.iter()) {
         let architecture = platform.architecture().debian();
         for package in packages {
-            let mut uris = fetch::addresses(&definition.archives, &package.from, architecture, mirrors);
+            let (mut uris, guessed) = fetch::addresses(&definition.archives, &package.from, architecture, mirrors);
             let name = package.from.split_once('/').map_or(&*package.from, |(archive, _)| archive);
             let archive = definition.archives.iter().find(|archive| archive.name == name);
             // last: it is slow, and needed only for versions that the archive has replaced
@@ -33,6 +33,7 @@ pub fn wanted(definition: &ImageDefinition, lock: &Lock, mirrors: &Mirrors) -> B
                 sha256: package.sha256,
                 sha512: Some(package.sha512.clone()),
                 uris,
+                guessed,
             };
             all.insert(package.sha256, wanted);
         }

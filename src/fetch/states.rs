@@ -226,8 +226,8 @@ impl StateReader<'_> {
                 continue;
             }
 
-            let url = format!("{}/dists/{}/InRelease", base.trim_end_matches('/'), pocket.suite);
-            let answer = self.http.block_on(self.http.get(&url, release::SIZE_LIMIT)).map_err(Error::Http)?;
+            let asked = archive::release_at(self.http, &base, &pocket.suite);
+            let answer = self.http.block_on(asked).map_err(Error::Http)?;
             match answer {
                 Ok(bytes) if Digest::of(&bytes) == locked.inrelease => {
                     own::create_dir(kept.parent().unwrap_or(&kept))?;
@@ -252,6 +252,7 @@ fn is_gone(error: &Error) -> bool {
         Error::IndexGone { .. }
             | Error::Offline { .. }
             | Error::Unreachable { .. }
+            | Error::NoRelease { .. }
             // a mirror without by-hash serves a newer index in its place
             | Error::WrongDigest { .. }
     )

@@ -436,7 +436,7 @@ fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_
             origins.push(CandidateOrigin { from, component: index.component.clone(), shelf: &index.index });
         }
     }
-    Universe::new(origins)
+    Universe::new(origins).of_architecture(architecture)
 }
 
 /// Returns what a level asks for. An exclusion holds for all levels above its own. Only an explicit request of a

@@ -131,6 +131,8 @@ impl Explain for Error {
         match self {
             Self::File(error) => error.turn(),
             Self::Outside(error) => error.turn(),
+            // another try reads the same index
+            Self::Index { cause, .. } if cause.is_of_one_package() => Turn::Input,
             Self::Index { .. } => Turn::Outside,
             Self::Newer { .. }
             | Self::Syntax { .. }
@@ -158,6 +160,9 @@ impl Explain for Error {
             Self::Request { .. } => "write package names as in a control file: `tomcat10 (>= 10.1)`",
             Self::File(error) => return error.hints(),
             Self::Outside(error) => return error.hints(),
+            Self::Index { cause, .. } if cause.is_of_one_package() => {
+                "tell whoever runs the archive; until then leave the package out with `exclude`, or take it from another archive"
+            }
             Self::Index { .. } | Self::Below { .. } | Self::Archives { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]

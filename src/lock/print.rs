@@ -39,8 +39,9 @@ fn pocket(out: &mut String, pocket: &LockedPocket) {
     }
 
     let (archive, name) = (scalar(&pocket.archive), scalar(&pocket.pocket));
-    let (suite, codename) = (scalar(&pocket.suite), scalar(&pocket.codename));
-    line(out, &format!("  - {{ archive: {archive}, pocket: {name}, suite: {suite}, codename: {codename},"));
+    let suite = scalar(&pocket.suite);
+    let codename = pocket.codename.as_ref().map(|name| format!(" codename: {},", scalar(name))).unwrap_or_default();
+    line(out, &format!("  - {{ archive: {archive}, pocket: {name}, suite: {suite},{codename}"));
     line(out, &format!("      {times},"));
     line(out, &format!("      inrelease: {},", scalar(&pocket.inrelease.to_string())));
     line(out, &format!("      signed-by: {} }}", scalar(&pocket.signed_by)));

@@ -36,7 +36,10 @@ impl VersionShelf for PackageIndex {
     }
 
     fn providers(&self, name: &str) -> Result<Vec<BinaryPackage>, index::Error> {
-        self.providers(name).collect()
+        // a package that cannot be read is not chosen for what it provides; whoever names it hears why
+        let usable =
+            |found: &Result<BinaryPackage, index::Error>| !found.as_ref().is_err_and(index::Error::is_of_one_package);
+        self.providers(name).filter(usable).collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -97,6 +100,8 @@ pub struct CandidatePolicy {
 /// All origins of one architecture. Their order matters only between equal versions.
 pub struct Universe<'a> {
     origins: Vec<CandidateOrigin<'a>>,
+    /// Packages of other architectures than this and `all` do not count.
+    architecture: Option<String>,
     /// Cache of [`Self::versions`]: levels and images ask for the same names again and again.
     versions: RefCell<BTreeMap<String, Rc<[PackageCandidate]>>>,
     /// Cache of [`Self::provider_names`].
@@ -107,7 +112,20 @@ impl<'a> Universe<'a> {
     /// Takes the origins, in the recipe's order.
     #[must_use]
     pub fn new(origins: Vec<CandidateOrigin<'a>>) -> Self {
-        Self { origins, versions: RefCell::default(), providers: RefCell::default() }
+        Self { origins, architecture: None, versions: RefCell::default(), providers: RefCell::default() }
+    }
+
+    /// Leaves packages of other architectures out: flat repositories list all of them in one index.
+    #[must_use]
+    pub fn of_architecture(mut self, architecture: &str) -> Self {
+        self.architecture = Some(architecture.to_owned());
+        self
+    }
+
+    /// Tells whether a package can be installed on the architecture.
+    fn fits(&self, package: &BinaryPackage) -> bool {
+        let own = self.architecture.as_ref();
+        own.is_none_or(|own| package.architecture == *own || package.architecture == "all")
     }
 
     /// Returns every version of a name, newest first; equal versions in the order of the origins.
@@ -121,7 +139,8 @@ impl<'a> Universe<'a> {
 
         let mut found = Vec::new();
         for (place, origin) in self.origins.iter().enumerate() {
-            for package in origin.shelf.by_name(name).map_err(|cause| origin.error(cause))? {
+            let packages = origin.shelf.by_name(name).map_err(|cause| origin.error(cause))?;
+            for package in packages.into_iter().filter(|package| self.fits(package)) {
                 // every candidate remembers its pocket: the lock names it, and security pockets count differently
                 let candidate =
                     PackageCandidate { package, from: origin.from.clone(), component: origin.component.clone() };
@@ -187,7 +206,7 @@ impl<'a> Universe<'a> {
         let mut names = BTreeSet::new();
         for origin in &self.origins {
             let packages = origin.shelf.providers(name).map_err(|cause| origin.error(cause))?;
-            names.extend(packages.into_iter().map(|package| package.name));
+            names.extend(packages.into_iter().filter(|package| self.fits(package)).map(|package| package.name));
         }
 
         let names = Rc::new(names);

@@ -232,7 +232,8 @@ fn warn_of_withholding(order: &PublishOrder<'_>, place: &PublishPlace<'_>, publi
 /// Returns what the build knows about a platform, for the gate to hold the report against.
 fn facts(order: &PublishOrder<'_>, platform: &BuiltPlatform, scanned: &Scanned) -> ScanFacts {
     // the archive's signed Origin (`Debian`, `Ubuntu`) is in small letters the ID of os-release
-    let distribution = order.definition.archives.first().map(|archive| archive.origin.to_lowercase());
+    let distribution =
+        order.definition.archives.first().and_then(|archive| Some(archive.origin.as_ref()?.to_lowercase()));
     ScanFacts {
         digest: platform.manifest.0,
         pushed_at: scanned.pushed_at,

@@ -50,11 +50,11 @@ pub struct ArchiveDefinition {
     pub keys: Vec<Vec<u8>>,
     /// Pinned primary-key fingerprints, upper-case hexadecimal.
     pub fingerprints: Vec<String>,
-    /// Required `Origin` of the Release file.
-    pub origin: String,
-    /// Required `Label` of the Release file.
-    pub label: String,
-    /// Components to read.
+    /// Required `Origin` of the Release file; none means that there must be none.
+    pub origin: Option<String>,
+    /// Required `Label` of the Release file; none means that there must be none.
+    pub label: Option<String>,
+    /// Components to read; none in a flat repository.
     pub components: Vec<String>,
     /// Pockets by name (`release`, `updates`, `security`), in the recipe's order.
     pub pockets: Vec<PocketDefinition>,
@@ -65,12 +65,12 @@ pub struct ArchiveDefinition {
 pub struct PocketDefinition {
     /// Purpose of the suite: `release`, `updates` or `security`.
     pub name: String,
-    /// Path of the suite below `dists/`.
+    /// Path of the suite below `dists/`; of a flat repository its path with a slash at the end.
     pub suite: String,
     /// Required `Suite` of the Release file, if it is not [`Self::suite`].
     pub expected_suite: Option<String>,
-    /// Required `Codename` of the Release file.
-    pub codename: String,
+    /// Required `Codename` of the Release file; none means that there must be none.
+    pub codename: Option<String>,
     /// Official address, if it differs from the archive's.
     pub uri: Option<String>,
     /// Whether the pocket never changes once it is published.

@@ -1,5 +1,6 @@
 //! Turns a validated recipe with all parameters filled in into a [`LevelDefinition`], and checks what only its values show.
 
+use crate::apt::archive::is_flat;
 use crate::recipe::ArchiveDefinition;
 use crate::recipe::CertificateStores;
 use crate::recipe::CopyDefinition;
@@ -83,6 +84,7 @@ impl LevelReader<'_> {
     }
 
     fn archive(&mut self, name: &str, node: &YamlNode) -> ArchiveDefinition {
+        self.check_components(node);
         ArchiveDefinition {
             name: name.to_owned(),
             uri: address(&text(node.get("uri"))),
@@ -90,10 +92,23 @@ impl LevelReader<'_> {
             snapshot: maybe(node.get("snapshot")),
             keys: node.items_of("keys").iter().filter_map(|file| self.key(file)).collect(),
             fingerprints: texts(node.get("fingerprints")).iter().map(|text| fingerprint(text)).collect(),
-            origin: text(node.get("origin")),
-            label: text(node.get("label")),
+            origin: maybe(node.get("origin")),
+            label: maybe(node.get("label")),
             components: texts(node.get("components")),
             pockets: node.entries_of("pockets").iter().map(|(key, node)| pocket(&key.text, node)).collect(),
+        }
+    }
+
+    /// Reports an archive that names no components, although one of its suites is not flat.
+    fn check_components(&mut self, node: &YamlNode) {
+        if !node.items_of("components").is_empty() {
+            return;
+        }
+        for (_, pocket) in node.entries_of("pockets") {
+            let Some(suite) = pocket.get("suite").filter(|suite| !is_flat(suite.text())) else { continue };
+            let message = format!("the suite `{}` needs the key `components` of its archive", suite.text());
+            let help = "name the components to read; a flat repository has none, and its suite ends with a slash";
+            self.problems.error_with_help(self.source, suite.place, &message, help);
         }
     }
 
@@ -251,7 +266,7 @@ fn pocket(name: &str, node: &YamlNode) -> PocketDefinition {
         name: name.to_owned(),
         suite: text(node.get("suite")),
         expected_suite: maybe(node.get("expected-suite")),
-        codename: text(node.get("codename")),
+        codename: maybe(node.get("codename")),
         uri: maybe(node.get("uri")).map(|uri| address(&uri)),
         frozen: boolean(node.get("frozen")),
         warn_after: seconds(node.get("warn-after")),

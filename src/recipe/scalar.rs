@@ -1,5 +1,6 @@
 //! The kinds of single values in sockel's YAML files. Each has a description, a check and a JSON Schema pattern.
 
+use crate::apt::relation;
 use crate::recipe::suggest::remedy;
 use crate::tree::has_whiteout;
 use crate::values::Digest;
@@ -52,6 +53,8 @@ pub(crate) enum ScalarKind {
     Glob,
     /// Relative path of a file below the recipe's folder.
     File,
+    /// Suite of an archive: a path below `dists/`, or that of a flat repository with a slash at its end.
+    Suite,
     /// Octal permission bits.
     Mode,
     /// Numeric `uid:gid`.
@@ -130,6 +133,9 @@ impl ScalarKind {
             Self::Target => "a path without line breaks",
             Self::Glob => "an absolute path pattern (`*`, `**`, `?`, `[a-z]`)",
             Self::File => "a path below the recipe's folder, without `..`",
+            Self::Suite => {
+                "a suite such as `trixie` or, for a flat repository, a path that ends with a slash, such as `./`"
+            }
             Self::Mode => "octal permission bits such as \"0644\", without setuid and setgid",
             Self::Owner => "numeric `uid:gid` such as \"0:0\"",
             Self::User => "numeric `uid:gid` such as \"10001:10001\", never root",
@@ -172,6 +178,7 @@ impl ScalarKind {
             Self::UrlPath => "^/",
             Self::Path | Self::Glob => "^/",
             Self::File => "^[^/]",
+            Self::Suite => "^([^/]|/$)",
             Self::Mode => "^([01]?[0-7]{3}|\\$)",
             Self::Owner | Self::User => "^[0-9]+:[0-9]+$|\\$",
             Self::Id => "^[1-9][0-9]*$|\\$",
@@ -182,7 +189,7 @@ impl ScalarKind {
             Self::Url | Self::Snapshot => "^https?://",
             Self::Fingerprint => "^[0-9A-Fa-f ]{40,}$",
             Self::Platform => "^linux/(amd64|arm64)$",
-            Self::Relation | Self::Package => "^[a-z0-9$]",
+            Self::Relation | Self::Package => "^[A-Za-z0-9$]",
             Self::Variable => "^[A-Za-z_$]",
             Self::Zone => "^[A-Za-z$]",
             Self::Signal => "^(SIG[A-Z0-9+-]+|[0-9]+)$",
@@ -225,6 +232,7 @@ impl ScalarKind {
             Self::Path | Self::Target if has_whiteout(text) => {
                 format!("`{}` is a whiteout, or below one", quoted(text))
             }
+            Self::Url if has_login(text) => format!("`{}` has a login in it", quoted(text)),
             _ => format!("`{}` is not {}", quoted(text), self.description()),
         }
     }
@@ -235,6 +243,9 @@ impl ScalarKind {
             _ if self.is_root(text) => "images never run as root",
             Self::Mode if u32::from_str_radix(text, 8).is_ok_and(|mode| mode & 0o6000 != 0) => {
                 "no setuid and setgid files in an image"
+            }
+            Self::Url if has_login(text) => {
+                "recipes are read by everybody: put the login into apt's `auth.conf`, into `SOCKEL_ARCHIVE_LOGINS`, or into the file that `archive-logins` of the registry file names"
             }
             Self::Path | Self::Target if has_whiteout(text) => {
                 "names that begin with `.wh.` delete files of lower layers: a recipe leaves files out with `exclude`"
@@ -264,6 +275,9 @@ impl ScalarKind {
             Self::Target => !text.is_empty() && !text.chars().any(char::is_control) && !has_whiteout(text),
             Self::Glob => text.starts_with('/') && glob(text).is_some(),
             Self::File => is_clean(text),
+            Self::Suite => {
+                matches!(text, "/" | "./") || is_clean(text.strip_prefix("./").unwrap_or(text).trim_end_matches('/'))
+            }
             Self::Mode => is_mode(text),
             Self::Owner => owner(text).is_some(),
             Self::User => owner(text).is_some_and(|(user, _)| user != 0),
@@ -488,10 +502,15 @@ fn is_url(text: &str) -> bool {
         && !text.contains(char::is_whitespace)
 }
 
-/// Tells whether a text is a package name (Debian policy 5.6.7).
+/// Tells whether a text is a web address with a user or password.
+fn has_login(text: &str) -> bool {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.is_some_and(|url| !url.username().is_empty() || url.password().is_some())
+}
+
+/// Tells whether a text is a package name, as dpkg takes it: archives of others do not keep to Debian's policy.
 fn is_package(text: &str) -> bool {
-    // The policy requires two letters at least.
-    text.len() >= 2 && text.starts_with(is_plain) && consists_of(text, "+-.")
+    text.len() >= 2 && relation::is_package_name(text)
 }
 
 /// Tells whether a text is a package name, alone or with a version in parentheses (Debian policy 7.1).

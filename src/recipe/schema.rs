@@ -206,9 +206,9 @@ static ARCHIVE: RecordSchema = RecordSchema {
         optional("snapshot", One(S::Snapshot), "Address template of the snapshot service, with {timestamp}."),
         required("keys", List(S::File), "Armored OpenPGP certificates, relative to the recipe."),
         required("fingerprints", List(S::Fingerprint), "Pinned fingerprints; one of these keys must have signed."),
-        required("origin", REASON, "Required Origin of the Release file."),
-        required("label", REASON, "Required Label of the Release file."),
-        required("components", List(S::File), "Components to read."),
+        optional("origin", REASON, "Required Origin of the Release file; left out, it must have none."),
+        optional("label", REASON, "Required Label of the Release file; left out, it must have none."),
+        optional("components", List(S::File), "Components to read; a flat repository has none."),
         required(
             "pockets",
             Map(S::Word("pocket", &["release", "updates", "security"]), &ValueShape::Record(&POCKET)),
@@ -220,9 +220,13 @@ static ARCHIVE: RecordSchema = RecordSchema {
 static POCKET: RecordSchema = RecordSchema {
     what: "a pocket",
     fields: &[
-        required("suite", One(S::File), "Path below dists/."),
+        required(
+            "suite",
+            One(S::Suite),
+            "Path below dists/; of a flat repository its path with a slash at the end, `./`.",
+        ),
         optional("expected-suite", REASON, "Required Suite of the Release file, if it differs."),
-        required("codename", REASON, "Required Codename of the Release file."),
+        optional("codename", REASON, "Required Codename of the Release file; left out, it must have none."),
         optional("uri", One(S::Url), "Official address, if it differs from the archive's."),
         optional("frozen", One(S::Boolean), "The suite never changes again."),
         optional("warn-after", One(S::Duration), "Age from which sockel warns about the pocket."),

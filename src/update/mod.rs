@@ -186,7 +186,7 @@ fn upgrade(change: &PackageChange, definition: &ImageDefinition, old: &Lock, new
     // the root recipe is named after the distribution, and its parameter is the release
     let root = definition.levels_for(*platform).first().map(|level| level.recipe.as_str())?;
     let distribution = DistributionRelease {
-        origin: definition.archives.first().map(|archive| archive.origin.clone()).unwrap_or_default(),
+        origin: definition.archives.first().and_then(|archive| archive.origin.clone()).unwrap_or_default(),
         release: definition.parameters.get(root).cloned().unwrap_or_default(),
     };
     Some(PackageUpgrade {

@@ -148,9 +148,14 @@ fn refuses_every_tampered_file() {
     let amd64 = good.index("amd64");
     let table: Vec<(&str, &str, Vec<u8>, &str)> = vec![
         ("changed text", INRELEASE, text.replace("Label", "label").into_bytes(), "does not match the text"),
-        ("unsigned", INRELEASE, good.release().into_bytes(), "does not begin as a clear-signed text"),
-        ("login page", INRELEASE, b"<html>".to_vec(), "does not begin as a clear-signed text"),
-        ("before", INRELEASE, format!("Suite: x\n{text}").into_bytes(), "does not begin as a clear-signed text"),
+        (
+            "unsigned",
+            INRELEASE,
+            good.release().into_bytes(),
+            "what came is no signed Release file: it begins with `Origin: Ubuntu`",
+        ),
+        ("login page", INRELEASE, b"<html>".to_vec(), "what came is no signed Release file: it begins with `<html>`"),
+        ("before", INRELEASE, format!("Suite: x\n{text}").into_bytes(), "what came is no signed Release file"),
         ("after", INRELEASE, format!("{text}Suite: x\n").into_bytes(), "something after the signature"),
         ("cut off", INRELEASE, text.as_bytes()[..text.len() / 2].to_vec(), "cannot verify signature"),
         ("index", &amd64, flipped, "instead of sha256:"),

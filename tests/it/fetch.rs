@@ -29,6 +29,7 @@ fn wanted(bytes: &[u8], path: &str, servers: &[&Server]) -> WantedPackage {
         sha256: Digest::of(bytes),
         sha512: None,
         uris: servers.iter().map(|server| format!("{}/debian", server.url())).collect(),
+        guessed: std::collections::BTreeSet::new(),
     }
 }
 

@@ -33,6 +33,7 @@ mod rebase;
 mod recipe;
 mod reference;
 mod registry;
+mod repositories;
 mod reproducible;
 mod scripts;
 mod shared;

@@ -205,7 +205,7 @@ from: ubunut
 pakages: [ zip ]
 parameters:
   java: { default: 26, allowed: [17, 25] }
-packages: [ "openjdk-${jaav}-jre", OpenJDK, zip, zip ]
+packages: [ "openjdk-${jaav}-jre", Open!DK, zip, zip ]
 exclude: { paths: [ /usr/share/doc ] }
 links: { usr/bin/java: /x, /a/../b: /x }
 directories: { /var/log: { mode: "4755", owner: root } }
@@ -272,19 +272,19 @@ layers:
     error: unknown parameter `jaav`
      --> recipes/java.yaml:7:22
       |
-    7 | packages: [ "openjdk-${jaav}-jre", OpenJDK, zip, zip ]
+    7 | packages: [ "openjdk-${jaav}-jre", Open!DK, zip, zip ]
       |                      ^^^^^^^
       |
       = help: did you mean `java`?
-    error: `OpenJDK` is not a package such as `tomcat10` or `tomcat10 (>= 10.1)`
+    error: `Open!DK` is not a package such as `tomcat10` or `tomcat10 (>= 10.1)`
      --> recipes/java.yaml:7:36
       |
-    7 | packages: [ "openjdk-${jaav}-jre", OpenJDK, zip, zip ]
+    7 | packages: [ "openjdk-${jaav}-jre", Open!DK, zip, zip ]
       |                                    ^^^^^^^
     error: the value `zip` appears twice
      --> recipes/java.yaml:7:50
       |
-    7 | packages: [ "openjdk-${jaav}-jre", OpenJDK, zip, zip ]
+    7 | packages: [ "openjdk-${jaav}-jre", Open!DK, zip, zip ]
       |                                                  ^^^
       |
       = help: first in line 7

@@ -14,18 +14,35 @@ use crate::values::Epoch;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No pinned key signed the InRelease file.
-    #[error("cannot open pocket `{pocket}`: {cause}")]
+    #[error("cannot open pocket `{pocket}`: {}{cause}", at(url))]
     Signature {
         /// Archive and pocket.
         pocket: String,
+        /// Address of the file; empty where no server has just sent it.
+        url: String,
         /// What is wrong with the signature.
         cause: signature::Error,
     },
+    /// Something else than a signed file came, such as the page of a portal.
+    #[error(
+        "cannot open pocket `{pocket}`: {}what came is no signed Release file: it begins with `{beginning}`",
+        at(url)
+    )]
+    NotRelease {
+        /// Archive and pocket.
+        pocket: String,
+        /// Address of the file; empty where no server has just sent it.
+        url: String,
+        /// Its first words.
+        beginning: String,
+    },
     /// The signed text is not a Release file.
-    #[error("cannot open pocket `{pocket}`: {cause}")]
+    #[error("cannot open pocket `{pocket}`: {}{cause}", at(url))]
     Release {
         /// Archive and pocket.
         pocket: String,
+        /// Address of the file; empty where no server has just sent it.
+        url: String,
         /// What is wrong with the text.
         cause: release::Error,
     },
@@ -38,6 +55,16 @@ pub enum Error {
         field: &'static str,
         /// The recipe's value.
         expected: String,
+        /// The archive's value.
+        found: String,
+    },
+    /// The file says something about itself that the recipe does not ask for.
+    #[error("cannot open pocket `{pocket}`: its Release file has `{field}: {found}`, which the recipe does not name")]
+    Unpinned {
+        /// Archive and pocket.
+        pocket: String,
+        /// `Suite`, `Codename`, `Origin` or `Label`.
+        field: &'static str,
         /// The archive's value.
         found: String,
     },
@@ -153,6 +180,14 @@ pub enum Error {
         /// One cause for each mirror.
         causes: Vec<String>,
     },
+    /// Servers answered, and none has a Release file of the suite.
+    #[error("cannot open pocket `{pocket}`: no server has its Release file: {}", .causes.join("; "))]
+    NoRelease {
+        /// Archive and pocket.
+        pocket: String,
+        /// One cause for each address.
+        causes: Vec<String>,
+    },
     /// No mirror answered.
     #[error("cannot open pocket `{pocket}`: no mirror answered: {}", .causes.join("; "))]
     Unreachable {
@@ -160,6 +195,8 @@ pub enum Error {
         pocket: String,
         /// One cause for each mirror.
         causes: Vec<String>,
+        /// What helps against them.
+        hints: Vec<String>,
     },
     /// The pocket has no address for an architecture.
     #[error("cannot open pocket `{pocket}`: it has no address")]
@@ -187,7 +224,44 @@ impl Error {
     /// Tells whether the network or a server is to blame, so that a later attempt may work without any change.
     #[must_use]
     pub fn is_outside(&self) -> bool {
-        matches!(self, Self::IndexGone { .. } | Self::Unreachable { .. } | Self::Stale { .. } | Self::Http(_))
+        matches!(
+            self,
+            Self::IndexGone { .. }
+                | Self::NoRelease { .. }
+                | Self::NotRelease { .. }
+                | Self::Unreachable { .. }
+                | Self::Stale { .. }
+                | Self::Http(_)
+        )
+    }
+
+    /// Adds the address that the file came from.
+    pub(super) fn at(mut self, address: &str) -> Self {
+        if let Self::Signature { url, .. } | Self::NotRelease { url, .. } | Self::Release { url, .. } = &mut self {
+            address.clone_into(url);
+        }
+        self
+    }
+
+    /// Tells whether a server simply has something else: files of another key, of another suite, or no archive.
+    pub(super) fn is_about_another_archive(&self) -> bool {
+        matches!(
+            self,
+            Self::Signature { .. }
+                | Self::NotRelease { .. }
+                | Self::Release { .. }
+                | Self::Identity { .. }
+                | Self::Unpinned { .. }
+        )
+    }
+
+    /// Returns the message without the pocket's name.
+    pub(super) fn cause(&self) -> String {
+        let text = self.to_string();
+        match text.split_once("`: ") {
+            Some((_, cause)) => cause.to_owned(),
+            None => text,
+        }
     }
 }
 
@@ -198,12 +272,36 @@ impl Explain for Error {
             Self::Signature { cause, .. } if cause.is_input() => Turn::Input,
             Self::Http(error) => error.turn(),
             Self::File(error) => error.turn(),
+            // the recipe has to name it, or another archive
+            Self::Unpinned { .. } => Turn::Input,
             _ => Turn::Outside,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
+            Self::Unreachable { hints, .. } if !hints.is_empty() => return hints.clone(),
+            Self::Unpinned { field, found, .. } => {
+                let key = match *field {
+                    "Suite" => "expected-suite".to_owned(),
+                    field => field.to_lowercase(),
+                };
+                return vec![format!(
+                    "if that is the archive that is meant, pin it: add `{key}: {found}` to the recipe"
+                )];
+            }
+            Self::Identity { field, found, .. } if found.is_empty() => {
+                let key = if *field == "Suite" { "expected-suite".to_owned() } else { field.to_lowercase() };
+                return vec![format!(
+                    "its Release file has no such field: if that is the archive that is meant, leave `{key}` out of the recipe"
+                )];
+            }
+            Self::NotRelease { .. } => {
+                "a portal or proxy may have answered in the archive's place: open the address in a browser, and see whether the network wants a login there"
+            }
+            Self::NoRelease { .. } => {
+                "compare `uri` and `suite` with the archive's own `deb` line; the suite of a flat repository ends with a slash, as in `suite: ./`"
+            }
             Self::Signature { cause: signature::Error::Key(_), .. } => {
                 "write the key file again, from the distribution's own keys, with `gpg --armor --export`"
             }
@@ -233,4 +331,9 @@ impl Explain for Error {
         };
         vec![hint.to_owned()]
     }
+}
+
+/// Returns the beginning of a message about a file that a server sent.
+fn at(url: &str) -> String {
+    if url.is_empty() { String::new() } else { format!("`{url}`: ") }
 }

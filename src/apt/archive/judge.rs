@@ -4,6 +4,7 @@ use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::PocketState;
 use crate::apt::archive::memory::PocketMemory;
+use crate::apt::archive::place;
 use crate::apt::release::ReleaseFile;
 use crate::apt::release::signature;
 use crate::values::Digest;
@@ -43,10 +44,16 @@ pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> 
     let title = pocket.title();
 
     // nothing of the file is parsed before a pinned key vouches for it
+    if !signature::looks_signed(bytes) {
+        return Err(Error::NotRelease { pocket: title, url: String::new(), beginning: beginning(bytes) });
+    }
     let verified = signature::verify(bytes, &pocket.keys, &pocket.fingerprints, now)
-        .map_err(|cause| Error::Signature { pocket: title.clone(), cause })?;
-    let release =
-        ReleaseFile::parse(&verified.text).map_err(|cause| Error::Release { pocket: title.clone(), cause })?;
+        .map_err(|cause| Error::Signature { pocket: title.clone(), url: String::new(), cause })?;
+    let release = ReleaseFile::parse(&verified.text).map_err(|cause| Error::Release {
+        pocket: title.clone(),
+        url: String::new(),
+        cause,
+    })?;
     check_identity(pocket, &release)?;
 
     // never later than now, so that the time of a lock cannot excuse a date in the future
@@ -59,7 +66,7 @@ pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> 
         archive: pocket.archive.clone(),
         pocket: pocket.name.clone(),
         suite: pocket.suite.clone(),
-        codename: pocket.codename.clone(),
+        codename: release.codename.clone(),
         date: release.date,
         valid_until: release.valid_until,
         inrelease: Digest::of(bytes),
@@ -73,17 +80,30 @@ pub(super) fn judge_at(pocket: &Pocket, bytes: &[u8], now: Epoch, at: Epoch) -> 
 /// One key signs many suites. A mirror could serve the file of another one, such as a suite that never expires, in the
 /// place of this one.
 fn check_identity(pocket: &Pocket, release: &ReleaseFile) -> Result<(), Error> {
+    let suite = pocket.expected_suite.as_ref().unwrap_or(&pocket.suite);
     let table = [
-        ("Origin", &pocket.origin, &release.origin),
-        ("Label", &pocket.label, &release.label),
-        ("Suite", pocket.expected_suite.as_ref().unwrap_or(&pocket.suite), &release.suite),
-        ("Codename", &pocket.codename, &release.codename),
+        ("Origin", pocket.origin.as_ref(), &release.origin),
+        ("Label", pocket.label.as_ref(), &release.label),
+        ("Suite", Some(suite), &release.suite),
+        ("Codename", pocket.codename.as_ref(), &release.codename),
     ];
     for (field, expected, found) in table {
-        if found.as_ref() != Some(expected) {
-            let found = found.clone().unwrap_or_default();
-            return Err(Error::Identity { pocket: pocket.title(), field, expected: expected.clone(), found });
+        // the suite's path is what the recipe names, not a promise of the archive: many leave the field out
+        let is_path = field == "Suite" && pocket.expected_suite.is_none();
+        if expected == found.as_ref() || (is_path && found.is_none()) {
+            continue;
         }
+        let pocket = pocket.title();
+        return Err(match (expected, found) {
+            (None, Some(found)) => Error::Unpinned { pocket, field, found: found.clone() },
+            _ if is_path && place::is_flat(suite) => {
+                Error::Unpinned { pocket, field, found: found.clone().unwrap_or_default() }
+            }
+            _ => {
+                let expected = expected.cloned().unwrap_or_default();
+                Error::Identity { pocket, field, expected, found: found.clone().unwrap_or_default() }
+            }
+        });
     }
     Ok(())
 }
@@ -139,4 +159,11 @@ fn check_history(
         }
     }
     Ok(())
+}
+
+/// Returns the beginning of an answer that is no Release file, for a message.
+fn beginning(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().filter(|sign| !sign.is_control()).take(60).collect()
 }

@@ -12,6 +12,7 @@ use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::PocketState;
 use crate::apt::archive::mirrors::ServedInRelease;
+use crate::apt::release::signature;
 use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
 use crate::sys::fs;
@@ -145,10 +146,11 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Returns where the memory of a pocket is kept. Origin and label are part of the key, so that two archives
-/// that different projects give the same name do not share a memory.
+/// Returns where the memory of a pocket is kept. What was seen belongs to an address and the keys that sign there, not to a
+/// name: two projects may give one name to two archives, or two names to one. All mirrors of an archive share the memory.
 fn memory_file(folder: &Path, pocket: &Pocket) -> PathBuf {
-    let parts = [&pocket.archive, &pocket.name, &pocket.suite, &pocket.origin, &pocket.label];
-    let key = parts.map(String::as_str).join("\n");
+    let mut keys: Vec<String> = pocket.fingerprints.iter().map(|text| signature::normalized(text)).collect();
+    keys.sort();
+    let key = format!("{}\n{}\n{}", pocket.official, pocket.suite, keys.join("\n"));
     folder.join(format!("{}.json", Digest::of(key.as_bytes()).hex()))
 }

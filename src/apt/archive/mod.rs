@@ -3,7 +3,8 @@
 //! - **In**: a [`Pocket`] as a recipe describes it, and the time.
 //! - **Out**: [`OpenPocket`]: the facts that a lock file records, and the indexes.
 //! - **Invariants**: nothing is read that does not chain to a pinned key. A state that is older than the remembered
-//!   one, outdated, or of another suite is an error. After a wrong digest or signature no other mirror is asked.
+//!   one, outdated, or of another suite is an error. After a wrong digest or signature no other mirror is asked, except
+//!   where the address was only guessed to be a mirror: then it is none.
 //! - **Not here**: choosing packages (`lock`), fetching them (`fetch`).
 
 mod decoded;
@@ -13,19 +14,25 @@ mod judge;
 mod memory;
 mod mirrors;
 mod past;
+mod place;
 mod reading;
 
 pub use error::Error;
+pub use mirrors::release_at;
 pub use past::IndexFile;
 pub use past::PastContext;
 pub use past::PastPocket;
 pub use past::kept;
 pub use past::open_past;
 pub use past::remember;
+pub use place::FLAT_COMPONENT;
+pub use place::file_address;
+pub use place::is_flat;
 
 use crate::apt::index::PackageIndex;
 use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
+use crate::sys::http;
 use crate::sys::http::HttpClient;
 use crate::sys::own;
 use crate::values::Digest;
@@ -37,6 +44,7 @@ use judge::AcceptedRelease;
 use memory::PocketMemory;
 use mirrors::ServedInRelease;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// One suite of an archive, with everything that the recipe requires of it.
@@ -46,22 +54,26 @@ pub struct Pocket {
     pub archive: String,
     /// Pocket name in the recipe.
     pub name: String,
-    /// Suite: the path below `dists/`.
+    /// Suite: the path below `dists/`; of a flat repository its path with a slash at the end.
     pub suite: String,
     /// Required `Suite` field, where it is not [`Self::suite`].
     pub expected_suite: Option<String>,
-    /// Required `Codename` field.
-    pub codename: String,
+    /// Required `Codename` field; none means that there must be none. So do the next two.
+    pub codename: Option<String>,
     /// Required `Origin` field.
-    pub origin: String,
+    pub origin: Option<String>,
     /// Required `Label` field.
-    pub label: String,
-    /// Components to read.
+    pub label: Option<String>,
+    /// Components to read; a flat repository has none.
     pub components: Vec<String>,
     /// Architectures to read.
     pub architectures: Vec<String>,
     /// Addresses without trailing slash by architecture, best first; `*` is for all other architectures.
     pub uris: BTreeMap<String, Vec<String>>,
+    /// Official address, which the memory goes by.
+    pub official: String,
+    /// Those of the addresses that were only guessed to mirror the archive: what is wrong there is no reason to stop.
+    pub guessed: BTreeSet<String>,
     /// OpenPGP certificates, armored or binary.
     pub keys: Vec<Vec<u8>>,
     /// Pinned primary-key fingerprints: one of them must have signed.
@@ -88,8 +100,8 @@ pub struct PocketState {
     pub pocket: String,
     /// Suite: the path below `dists/`.
     pub suite: String,
-    /// `Codename` field.
-    pub codename: String,
+    /// `Codename` field, where there is one.
+    pub codename: Option<String>,
     /// `Date` field.
     pub date: Epoch,
     /// `Valid-Until` field.
@@ -105,7 +117,7 @@ pub struct PocketState {
 pub struct ComponentIndex {
     /// `main`, `universe`, …
     pub component: String,
-    /// `amd64`, `arm64`
+    /// `amd64`, `arm64`; `all` for an index that holds for every architecture.
     pub architecture: String,
     /// The packages.
     pub index: PackageIndex,
@@ -118,7 +130,8 @@ pub struct OpenPocket {
     pub facts: PocketState,
     /// What a person should look at, although it is still acceptable.
     pub warnings: Vec<String>,
-    /// One index for each component and architecture: all architectures of the first component first.
+    /// One index for each component and architecture: all architectures of the first component first. Those for `all`
+    /// come last.
     pub indexes: Vec<ComponentIndex>,
 }
 
@@ -216,16 +229,27 @@ async fn fetch_newest(
     reporter: &dyn ProgressReporter,
 ) -> Result<FetchedPocket, Error> {
     let memory = PocketMemory::load(folder, pocket, reporter);
-    let mut is_second_try = false;
+    let (mut is_second_try, mut refused) = (false, BTreeSet::new());
     loop {
         // the second time without validators: the remembered file has led to missing indexes
         let known = memory.as_ref().filter(|_| !is_second_try);
-        let served = mirrors::inrelease(pocket, http, folder, known).await?;
+        let served = mirrors::inrelease(pocket, http, folder, known, &refused).await?;
 
         // rollback is judged both times
-        let judged = judge::judge(pocket, &served.bytes, memory.as_ref(), now)?;
+        let judged = match judge::judge(pocket, &served.bytes, memory.as_ref(), now) {
+            Ok(judged) => judged,
+            Err(error) if pocket.guessed.contains(&served.base) => {
+                tell_of_no_mirror(pocket, &served, &error, reporter);
+                refused.insert(served.base);
+                continue;
+            }
+            Err(error) => return Err(error.at(&served.url)),
+        };
+        if !served.base.is_empty() {
+            tell_of_choice(pocket, &served, reporter);
+        }
 
-        let stock = IndexFetcher { pocket, http, folder, release: &judged.release, reporter };
+        let stock = IndexFetcher { pocket, http, folder, release: &judged.release, reporter, refused: &refused };
         match stock.complete().await {
             // the archive changed between two requests, so by now its InRelease file has changed as well
             Err(Error::IndexGone { .. }) if !is_second_try && !http.is_offline() => is_second_try = true,
@@ -233,4 +257,30 @@ async fn fetch_newest(
             Ok(choices) => return Ok(FetchedPocket { served, judged, choices }),
         }
     }
+}
+
+/// Says that a guessed address is no mirror, or one that lags behind.
+fn tell_of_no_mirror(pocket: &Pocket, served: &ServedInRelease, error: &Error, reporter: &dyn ProgressReporter) {
+    let text = format!(
+        "pocket `{}`: `{}`, from this machine's APT sources, is not used: {}",
+        pocket.title(),
+        http::mask(&served.base),
+        error.cause()
+    );
+    // a mirror that has the right key and is behind deserves a look; an archive of somebody else does not
+    let event = if error.is_about_another_archive() { ProgressEvent::Detail } else { ProgressEvent::Warning };
+    reporter.event(event(text));
+}
+
+/// Says which address is used, and why.
+fn tell_of_choice(pocket: &Pocket, served: &ServedInRelease, reporter: &dyn ProgressReporter) {
+    let why = if pocket.guessed.contains(&served.base) {
+        "from this machine's APT sources; its signed files are those of the archive"
+    } else if served.base == pocket.official {
+        "the official address"
+    } else {
+        "as the recipe, a flag, the environment or the registry file says"
+    };
+    let text = format!("pocket `{}`: `{}` ({why})", pocket.title(), http::mask(&served.base));
+    reporter.event(ProgressEvent::Detail(text));
 }

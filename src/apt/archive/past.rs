@@ -4,6 +4,7 @@ use crate::apt::archive::ComponentIndex;
 use crate::apt::archive::Error;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::PocketState;
+use crate::apt::archive::indexes::EVERY_ARCHITECTURE;
 use crate::apt::archive::indexes::IndexFetcher;
 use crate::apt::archive::indexes::SelectedIndex;
 use crate::apt::archive::judge;
@@ -14,6 +15,7 @@ use crate::sys::http::HttpClient;
 use crate::sys::own;
 use crate::values::Digest;
 use crate::values::Epoch;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -37,7 +39,7 @@ pub struct PastContext<'a> {
 pub struct IndexFile {
     /// `main`, `universe`, …
     pub component: String,
-    /// `amd64`, `arm64`
+    /// `amd64`, `arm64`; `all` for an index that holds for every architecture.
     pub architecture: String,
     /// Path below the suite.
     pub path: String,
@@ -71,7 +73,7 @@ impl PastPocket {
     pub fn proves(&self, name: &str, version: &str, sha256: &Digest, architecture: &str) -> bool {
         self.indexes
             .iter()
-            .filter(|index| index.architecture == architecture)
+            .filter(|index| index.architecture == architecture || index.architecture == EVERY_ARCHITECTURE)
             .flat_map(|index| index.index.by_name(name))
             // one unreadable version does not take the proof from the others
             .flatten()
@@ -106,7 +108,8 @@ pub async fn open_past(pocket: &Pocket, inrelease: &[u8], past: &PastContext<'_>
     own::create_dir(&folder.join(memory::BY_HASH))?;
 
     let judged = judge::judge_at(pocket, inrelease, now, at)?;
-    let stock = IndexFetcher { pocket, http, folder, release: &judged.release, reporter };
+    let refused = BTreeSet::new();
+    let stock = IndexFetcher { pocket, http, folder, release: &judged.release, reporter, refused: &refused };
     let choices = stock.complete().await?;
     let indexes = stock.read(&choices)?;
 

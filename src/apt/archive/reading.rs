@@ -11,6 +11,7 @@ use crate::apt::archive::memory;
 use crate::apt::index;
 use crate::apt::index::PackageIndex;
 use crate::apt::index::PackageIndexLimits;
+use crate::apt::members::GzipMembers;
 use crate::sys::fs;
 use std::cmp::Reverse;
 use std::io;
@@ -21,6 +22,9 @@ use std::thread;
 
 /// Most indexes that are read at a time: each decoder may hold a dictionary of its own.
 const PARALLEL: usize = 4;
+
+/// Binary logarithm of the largest zstd window: 128 MiB, as `--ultra -22` uses.
+const ZSTD_WINDOW: u32 = 27;
 
 /// Memory that the xz decoder may use: archives write dictionaries of up to 64 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
@@ -126,7 +130,16 @@ fn index_error(pocket: &Pocket, choice: &SelectedIndex, cause: index::Error) -> 
 fn decompressed(bytes: &[u8], form: IndexCompression) -> io::Result<Box<dyn Read + '_>> {
     Ok(match form {
         IndexCompression::Plain => Box::new(bytes),
-        IndexCompression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+        IndexCompression::Gzip => Box::new(GzipMembers::of(bytes)),
+        IndexCompression::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(bytes)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
+            Box::new(decoder)
+        }
+        IndexCompression::Lzma => {
+            let stream = liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY)?;
+            Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream))
+        }
         IndexCompression::Xz => {
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream))

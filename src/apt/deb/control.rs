@@ -79,6 +79,11 @@ impl ControlFiles {
             let Some((name, bytes)) = file(member, tar.len() as u64).map_err(Error::into_io)? else {
                 return Ok(VisitControl::Go);
             };
+            // free text of old packages may be in other encodings, and is no reason to refuse them
+            let bytes = match name.as_str() {
+                "control" => String::from_utf8_lossy(&bytes).into_owned().into_bytes(),
+                _ => bytes,
+            };
             // tools disagree about which of two files with one name counts
             match files.insert(name, bytes) {
                 Some(_) => Err(Error::ControlEntry(path(member)).into_io()),

@@ -2,6 +2,9 @@
 
 use crate::apt::deb::Error;
 use crate::apt::deb::ar::ArArchive;
+use crate::apt::members::CompressedMembers;
+use crate::apt::members::GzipMembers;
+use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 use liblzma::stream::Stream;
 use std::io;
@@ -29,8 +32,8 @@ pub(super) struct DecompressedMember<R: BufRead> {
 
 enum MemberDecoder<R: BufRead> {
     Plain(R),
-    Gzip(flate2::bufread::MultiGzDecoder<R>),
-    Xz(liblzma::bufread::XzDecoder<R>),
+    Gzip(GzipMembers<R>),
+    Xz(CompressedMembers<R, XzDecoder<R>>),
     Zstd(zstd::Decoder<'static, R>),
 }
 
@@ -39,8 +42,15 @@ impl<R: BufRead> DecompressedMember<R> {
     pub(super) fn new(archive: ArArchive<R>, extension: &str, threads: u32, limit: u64) -> Result<Self, Error> {
         let decoder = match extension {
             "" => MemberDecoder::Plain(archive),
-            ".gz" => MemberDecoder::Gzip(flate2::bufread::MultiGzDecoder::new(archive)),
-            ".xz" => MemberDecoder::Xz(liblzma::bufread::XzDecoder::new_stream(archive, xz(threads)?)),
+            ".gz" => MemberDecoder::Gzip(GzipMembers::of(archive)),
+            ".xz" => MemberDecoder::Xz(members(archive, threads, |archive, threads| {
+                Ok(XzDecoder::new_stream(archive, xz(threads)?))
+            })?),
+            ".lzma" => {
+                let new: fn(_, _) -> _ =
+                    |archive, _| Ok(XzDecoder::new_stream(archive, Stream::new_lzma_decoder(XZ_MEMORY)?));
+                MemberDecoder::Xz(members(archive, 1, new)?)
+            }
             ".zst" => {
                 // without a limit the header of a frame decides how much memory is allocated
                 let mut decoder = zstd::Decoder::with_buffer(archive).map_err(Error::from_io)?;
@@ -74,14 +84,23 @@ impl<R: BufRead> DecompressedMember<R> {
 }
 
 /// Makes an xz decoder. With more than one thread it decodes the blocks of a stream in parallel.
-fn xz(threads: u32) -> Result<Stream, Error> {
+fn xz(threads: u32) -> io::Result<Stream> {
     let stream = if threads > 1 {
         let memory = XZ_THREADS_MEMORY.min(u64::from(threads) * XZ_MEMORY);
         MtStreamBuilder::new().threads(threads).memlimit_threading(memory).memlimit_stop(memory).decoder()
     } else {
         Stream::new_stream_decoder(XZ_MEMORY, 0)
     };
-    stream.map_err(|error| Error::from_io(error.into()))
+    stream.map_err(io::Error::from)
+}
+
+/// Prepares to read all members of an xz file.
+fn members<R: BufRead>(
+    archive: R,
+    threads: u32,
+    new: fn(R, u32) -> io::Result<XzDecoder<R>>,
+) -> Result<CompressedMembers<R, XzDecoder<R>>, Error> {
+    CompressedMembers::new(archive, threads, new).map_err(Error::from_io)
 }
 
 impl<R: BufRead> MemberDecoder<R> {

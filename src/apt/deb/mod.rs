@@ -52,7 +52,7 @@ pub enum Error {
     #[error("cannot read package file: format version `{}` is not 2.x", .0.escape_debug())]
     Version(String),
     /// A compression that dpkg no longer writes, or never did.
-    #[error("cannot read package file: compression `{0}` is not supported (none, .gz, .xz, .zst)")]
+    #[error("cannot read package file: compression `{0}` is not supported (none, .gz, .xz, .zst, .lzma)")]
     Compression(String),
     /// A member is larger than allowed when decompressed.
     #[error("cannot read package file: a member has more than {limit} bytes")]

@@ -29,7 +29,7 @@ use std::io::Write;
 
 /// Ends the tables. Its last digits are the format: to be raised with every change of layout, of the kept fields, or of
 /// how an index is read, because an index of another format is made again.
-const MAGIC: &[u8; 16] = b"sockel index 002";
+const MAGIC: &[u8; 16] = b"sockel index 003";
 
 /// Hexadecimal digits of a digest.
 const DIGITS: usize = 64;

@@ -52,6 +52,16 @@ pub(super) const SHA256: u8 = b'D';
 /// Tag of `Provides`.
 pub(super) const PROVIDES: u8 = b'E';
 
+/// Tag of what is wrong with a stanza, which no field has.
+pub(super) const PROBLEM: u8 = b'!';
+
+/// Returns a record with a problem in front of it.
+pub(super) fn marked(record: &str, problem: &str) -> String {
+    // one line: a line feed would begin the next field
+    let line: String = problem.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+    format!("{}{line}\n{record}", char::from(PROBLEM))
+}
+
 /// Returns the tag of a kept field. Case does not count in its name (deb822(5)).
 pub(super) fn tag(name: &[u8]) -> Option<u8> {
     // most lines end here: their names differ in length or in the first letter
@@ -91,6 +101,10 @@ pub(super) fn leading_name(item: &str) -> &str {
 pub(super) fn package(record: &str, name: &str) -> Result<BinaryPackage, Error> {
     let mut values_by_tag = [None; KEPT.len()];
     for (tag, value) in values(record) {
+        if tag == PROBLEM {
+            let package = name.chars().take(120).collect();
+            return Err(Error::Stanza { package, problem: value.chars().take(300).collect() });
+        }
         // a decoded index from a damaged store may have any tag
         if let Some(slot) = values_by_tag.get_mut(position(tag)) {
             *slot = Some(value);
@@ -128,8 +142,8 @@ impl<'a> StanzaFields<'a> {
             source,
             source_version,
             priority: self.priority(),
-            essential: self.get("Essential") == Some("yes"),
-            multi_arch: self.multi_arch()?,
+            essential: self.get("Essential").is_some_and(|word| word.eq_ignore_ascii_case("yes")),
+            multi_arch: self.multi_arch(),
             depends,
             recommends: self.relations("Recommends", Relation::parse_groups)?,
             conflicts,
@@ -137,7 +151,8 @@ impl<'a> StanzaFields<'a> {
             replaces: self.relations("Replaces", Relation::parse_list)?,
             filename: self.filename()?,
             size: self.number("Size", 1, SIZE_LIMIT)?.ok_or_else(|| self.missing("Size"))?,
-            installed_kib: self.number("Installed-Size", 0, INSTALLED_LIMIT)?.unwrap_or(0),
+            // only said to people, so what nobody can read is no reason to refuse the package
+            installed_kib: self.number("Installed-Size", 0, INSTALLED_LIMIT).ok().flatten().unwrap_or(0),
             sha256: self.sha256()?,
             sha512: self.sha512()?,
             phased: self.phased()?,
@@ -207,14 +222,13 @@ impl<'a> StanzaFields<'a> {
         }
     }
 
-    fn multi_arch(&self) -> Result<MultiArch, Error> {
+    fn multi_arch(&self) -> MultiArch {
         match self.get("Multi-Arch") {
-            None | Some("no") => Ok(MultiArch::No),
-            Some("same") => Ok(MultiArch::Same),
-            Some("foreign") => Ok(MultiArch::Foreign),
-            Some("allowed") => Ok(MultiArch::Allowed),
-            // the solver relies on it, so unlike a priority it is not guessed
-            Some(_) => Err(self.invalid("Multi-Arch", "it must be no, same, foreign or allowed")),
+            Some(word) if word.eq_ignore_ascii_case("same") => MultiArch::Same,
+            Some(word) if word.eq_ignore_ascii_case("foreign") => MultiArch::Foreign,
+            Some(word) if word.eq_ignore_ascii_case("allowed") => MultiArch::Allowed,
+            // as in apt, an unknown word is no promise
+            _ => MultiArch::No,
         }
     }
 
@@ -233,10 +247,11 @@ impl<'a> StanzaFields<'a> {
     /// `Filename`: a path that stays below the archive root, in an address as well as in a folder.
     fn filename(&self) -> Result<String, Error> {
         let field = self.required("Filename")?;
-        // flat archives write `./name.deb`
-        let path = field.strip_prefix("./").unwrap_or(field);
-        check_path(path).map_err(|problem| self.invalid("Filename", problem))?;
-        Ok(path.to_owned())
+        // some tools write `./name.deb` or `pool//name.deb`; parts that mean nothing are left out
+        let parts: Vec<&str> = field.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let path = parts.join("/");
+        check_path(&path).map_err(|problem| self.invalid("Filename", problem))?;
+        Ok(path)
     }
 
     fn number(&self, field: &'static str, least: u64, most: u64) -> Result<Option<u64>, Error> {
@@ -251,16 +266,16 @@ impl<'a> StanzaFields<'a> {
     }
 
     fn sha256(&self) -> Result<Digest, Error> {
-        Digest::from_hex(self.required("SHA256")?)
-            .map_err(|_| self.invalid("SHA256", "it is not 64 lower-case hexadecimal digits"))
+        Digest::from_hex(&self.required("SHA256")?.to_ascii_lowercase())
+            .map_err(|_| self.invalid("SHA256", "it is not 64 hexadecimal digits"))
     }
 
     fn sha512(&self) -> Result<Option<String>, Error> {
         let Some(text) = self.get("SHA512") else { return Ok(None) };
-        if text.len() != 128 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(self.invalid("SHA512", "it is not 128 lower-case hexadecimal digits"));
+        if text.len() != 128 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(self.invalid("SHA512", "it is not 128 hexadecimal digits"));
         }
-        Ok(Some(text.to_owned()))
+        Ok(Some(text.to_ascii_lowercase()))
     }
 
     fn phased(&self) -> Result<Option<u8>, Error> {
@@ -269,7 +284,8 @@ impl<'a> StanzaFields<'a> {
     }
 }
 
-/// Checks that a path does not leave its archive, and has no characters with a meaning in URLs.
+/// Checks that a path does not leave its archive. Characters with a meaning in addresses are escaped when it becomes part of
+/// one.
 ///
 /// # Errors
 /// The problem in words.
@@ -280,18 +296,9 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
         Err("it is absolute")
     } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         Err("it has a part that is empty, `.` or `..`")
-    } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\?#".contains(&byte)) {
+    } else if path.chars().any(|sign| sign.is_control() || sign == '\\') {
         Err("it has a character that is not allowed in archive paths")
-    } else if has_other_escape(path) {
-        Err("it has an escape other than `%3a`")
     } else {
         Ok(())
     }
-}
-
-/// Tells whether a path has an escape other than `%3a`. Archives only escape the colon of a version's epoch, and a
-/// server might decode `%2e%2e` to `..`.
-fn has_other_escape(path: &str) -> bool {
-    let mut escapes = path.split('%').skip(1).map(|after| after.get(..2));
-    escapes.any(|code| code.is_none_or(|code| !code.eq_ignore_ascii_case("3a")))
 }

@@ -58,37 +58,13 @@ pub enum Error {
         /// How much is allowed.
         limit: u64,
     },
-    /// A line is neither `Name: value` nor a continuation.
-    #[error("cannot read package index: line {line} is not a field: `{}`", text.escape_debug())]
-    NoField {
-        /// Its number, from 1.
-        line: u64,
-        /// Its beginning.
-        text: String,
-    },
-    /// A stanza has no `Package` field.
-    #[error("cannot read package index: the stanza before line {line} has no `Package` field")]
-    Nameless {
-        /// Number of the line after the stanza, from 1.
-        line: u64,
-    },
-    /// One field twice in a stanza.
-    #[error("cannot read package index: field `{field}` is repeated in line {line}")]
-    Repeated {
-        /// Number of the second occurrence's line, from 1.
-        line: u64,
-        /// The field.
-        field: &'static str,
-    },
-    /// The same version twice, with different content.
-    #[error("cannot read package index: `{name}` {version} ({architecture}) is listed with two different contents")]
-    Conflicting {
+    /// A stanza that nobody can rely on; the others can be used.
+    #[error("cannot read package `{package}`: {problem}")]
+    Stanza {
         /// Package name.
-        name: String,
-        /// Its version.
-        version: String,
-        /// Its architecture.
-        architecture: String,
+        package: String,
+        /// What is wrong, with its line where there is one.
+        problem: String,
     },
     /// A package lacks a field.
     #[error("cannot read package `{package}`: field `{field}` is missing")]
@@ -120,6 +96,17 @@ pub enum Error {
         /// Where and why.
         cause: InvalidRelation,
     },
+}
+
+impl Error {
+    /// Tells whether one package is to blame, so that the others can be used.
+    #[must_use]
+    pub fn is_of_one_package(&self) -> bool {
+        match self {
+            Self::Stanza { .. } | Self::Missing { .. } | Self::Invalid { .. } | Self::Relation { .. } => true,
+            Self::Read(_) | Self::TooLarge { .. } => false,
+        }
+    }
 }
 
 /// All packages of one Packages file, sorted by name, newest version first.
@@ -210,15 +197,15 @@ impl PackageIndex {
     /// Reads a decompressed Packages file.
     ///
     /// # Errors
-    /// [`Error`] when the bytes do not come, a limit is passed, the text breaks the syntax, or one version is listed with
-    /// two contents. Fields are judged later, when a package is asked for.
+    /// [`Error`] when the bytes do not come or a limit is passed. A stanza that breaks the syntax, or one version with two
+    /// contents, is an error when that package is asked for, and so are its fields.
     pub fn read(reader: impl Read, limits: &PackageIndexLimits) -> Result<Self, Error> {
-        let (arena, mut stanzas) = read::read(reader, limits)?;
+        let (mut arena, mut stanzas) = read::read(reader, limits)?;
         // many stanzas share a name only in archives that keep old versions, so versions are compared rarely
         stanzas.sort_by(|left, right| {
             left.name(&arena).cmp(right.name(&arena)).then_with(|| compare(left.record(&arena), right.record(&arena)))
         });
-        refuse_conflicts(&arena, &stanzas)?;
+        mark_conflicts(&mut arena, &mut stanzas, limits)?;
         stanzas.dedup_by(|right, left| same_version(&arena, left, right));
         let provided = provided_names(&arena, &stanzas, limits)?;
 
@@ -306,17 +293,31 @@ fn same_version(arena: &str, left: &ScannedStanza, right: &ScannedStanza) -> boo
         && version::compare(value(left, field::VERSION), value(right, field::VERSION)).is_eq()
 }
 
-/// Checks that what is listed twice has one content, for else the order of the index would choose.
-fn refuse_conflicts(arena: &str, stanzas: &[ScannedStanza]) -> Result<(), Error> {
-    for pair in stanzas.windows(2) {
-        let value = |stanza: &ScannedStanza, tag| field::value(stanza.record(arena), tag).unwrap_or("").to_owned();
-        if same_version(arena, &pair[0], &pair[1]) && value(&pair[0], field::SHA256) != value(&pair[1], field::SHA256) {
-            return Err(Error::Conflicting {
-                name: pair[0].name(arena).to_owned(),
-                version: value(&pair[0], field::VERSION),
-                architecture: value(&pair[0], field::ARCHITECTURE),
-            });
+/// Marks what is listed twice with two contents, for else the order of the index would choose.
+fn mark_conflicts(arena: &mut String, stanzas: &mut [ScannedStanza], limits: &PackageIndexLimits) -> Result<(), Error> {
+    let mut start = 0;
+    while start < stanzas.len() {
+        let alike = stanzas[start..].iter().take_while(|other| same_version(arena, &stanzas[start], other)).count();
+        let group = start..start + alike.max(1);
+        start = group.end;
+
+        let value = |stanza: &ScannedStanza, tag| field::value(stanza.record(arena), tag);
+        let first = &stanzas[group.start];
+        let sha256 = value(first, field::SHA256);
+        if stanzas[group.clone()].iter().all(|other| value(other, field::SHA256) == sha256) {
+            continue;
         }
+
+        let version = value(first, field::VERSION).unwrap_or("");
+        let record = first.record(arena);
+        let marked = field::marked(record, &format!("{version} is listed with two different contents"));
+        if arena.len() + marked.len() > limits.memory.min(u32::MAX as usize) {
+            return Err(Error::TooLarge { what: "bytes in kept fields", limit: limits.memory as u64 });
+        }
+        // the limit keeps positions below 4 GiB
+        let (from, to) = (arena.len() as u32, (arena.len() + marked.len()) as u32);
+        stanzas[group].iter_mut().for_each(|stanza| (stanza.start, stanza.end) = (from, to));
+        arena.push_str(&marked);
     }
     Ok(())
 }

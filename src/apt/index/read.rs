@@ -76,6 +76,8 @@ struct PackagesScanner<'a> {
     name: Option<(usize, usize)>,
     /// Bits of the kept fields that the current stanza already had.
     seen: u32,
+    /// What is wrong with the current stanza; the first thing counts.
+    problem: Option<String>,
     last: PrecedingField,
 }
 
@@ -93,7 +95,8 @@ enum PrecedingField {
 impl<'a> PackagesScanner<'a> {
     fn new(limits: &'a PackageIndexLimits) -> Self {
         let (arena, stanzas) = (Vec::new(), Vec::new());
-        Self { limits, arena, stanzas, number: 0, start: 0, name: None, seen: 0, last: PrecedingField::None }
+        let (last, problem) = (PrecedingField::None, None);
+        Self { limits, arena, stanzas, number: 0, start: 0, name: None, seen: 0, problem, last }
     }
 
     /// Takes all complete lines; returns how many bytes these are.
@@ -116,12 +119,17 @@ impl<'a> PackagesScanner<'a> {
     }
 
     fn field(&mut self, line: &[u8]) -> Result<(), Error> {
-        let colon = memchr::memchr(b':', line).filter(|&at| at > 0).ok_or_else(|| self.no_field(line))?;
         self.last = PrecedingField::Other;
+        let Some(colon) = memchr::memchr(b':', line).filter(|&at| at > 0) else {
+            self.note_no_field(line);
+            return Ok(());
+        };
         let Some(tag) = field::tag(&line[..colon]) else { return Ok(()) };
         let position = field::position(tag);
         if self.seen & (1 << position) != 0 {
-            return Err(Error::Repeated { line: self.number, field: field::KEPT[position] });
+            // of two values some tools take the first, others the last
+            self.note(format!("field `{}` is repeated in line {}", field::KEPT[position], self.number));
+            return Ok(());
         }
         self.seen |= 1 << position;
         self.last = PrecedingField::Kept;
@@ -131,9 +139,29 @@ impl<'a> PackagesScanner<'a> {
         if tag == field::PACKAGE {
             self.name = Some((self.arena.len(), value.len()));
         }
-        self.arena.extend_from_slice(value);
+        self.keep_text(value, field::KEPT[position]);
         self.arena.push(b'\n');
         Ok(())
+    }
+
+    /// Keeps text, which must be UTF-8: no kept field is free text.
+    fn keep_text(&mut self, text: &[u8], field: &'static str) {
+        if std::str::from_utf8(text).is_ok() {
+            self.arena.extend_from_slice(text);
+            return;
+        }
+        self.note(format!("field `{field}` in line {} is not UTF-8", self.number));
+        self.arena.extend(text.iter().map(|&byte| if byte.is_ascii() { byte } else { b'?' }));
+    }
+
+    /// Notes that the current stanza cannot be relied on.
+    fn note(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+
+    fn note_no_field(&mut self, line: &[u8]) {
+        let text: String = String::from_utf8_lossy(&line[..line.len().min(80)]).escape_debug().collect();
+        self.note(format!("line {} is not a field: `{text}`", self.number));
     }
 
     /// Folded fields become one line: all kept fields are lists in which white space means nothing.
@@ -142,13 +170,17 @@ impl<'a> PackagesScanner<'a> {
         match self.last {
             // a line of blanks separates stanzas as an empty one does (deb822(5))
             _ if text.is_empty() => self.end_stanza(),
-            PrecedingField::None => Err(self.no_field(line)),
+            PrecedingField::None => {
+                self.last = PrecedingField::Other;
+                self.note_no_field(line);
+                Ok(())
+            }
             PrecedingField::Other => Ok(()),
             PrecedingField::Kept => {
                 self.reserve(text.len() + 1)?;
                 self.arena.pop();
                 self.arena.push(b' ');
-                self.arena.extend_from_slice(text);
+                self.keep_text(text, "of several lines");
                 self.arena.push(b'\n');
                 Ok(())
             }
@@ -159,7 +191,19 @@ impl<'a> PackagesScanner<'a> {
         if self.last == PrecedingField::None {
             return Ok(());
         }
-        let Some((name, name_length)) = self.name.take() else { return Err(Error::Nameless { line: self.number }) };
+        let problem = self.problem.take();
+        self.seen = 0;
+        self.last = PrecedingField::None;
+        // nobody can ask for a stanza without a name
+        let Some((name, name_length)) = self.name.take() else {
+            self.arena.truncate(self.start);
+            return Ok(());
+        };
+        if let Some(problem) = problem {
+            let mark = field::marked("", &problem);
+            self.reserve(mark.len())?;
+            self.arena.extend_from_slice(mark.as_bytes());
+        }
         if self.stanzas.len() == self.limits.stanzas {
             return Err(Error::TooLarge { what: "stanzas", limit: self.limits.stanzas as u64 });
         }
@@ -168,8 +212,6 @@ impl<'a> PackagesScanner<'a> {
             [self.start, self.arena.len(), name, name_length].map(|position| position as u32);
         self.stanzas.push(ScannedStanza { start, end, name, name_length });
         self.start = self.arena.len();
-        self.seen = 0;
-        self.last = PrecedingField::None;
         Ok(())
     }
 
@@ -182,29 +224,13 @@ impl<'a> PackagesScanner<'a> {
         Ok(())
     }
 
-    fn no_field(&self, line: &[u8]) -> Error {
-        Error::NoField { line: self.number, text: String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned() }
-    }
-
     fn finish(mut self) -> Result<(String, Vec<ScannedStanza>), Error> {
         self.number += 1;
         self.end_stanza()?;
         self.arena.shrink_to_fit();
         self.stanzas.shrink_to_fit();
-        let stanzas = self.stanzas;
-        let arena = String::from_utf8(self.arena).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let bytes = error.as_bytes();
-            let stanza = stanzas.iter().find(|stanza| stanza.end as usize > at);
-            let name = stanza.map_or(&[][..], |s| &bytes[s.name as usize..(s.name + s.name_length) as usize]);
-            let start = bytes[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |line_feed| line_feed + 1);
-            Error::Invalid {
-                package: String::from_utf8_lossy(name).into_owned(),
-                field: bytes.get(start).and_then(|&tag| field::KEPT.get(field::position(tag))).unwrap_or(&"Package"),
-                value: String::from_utf8_lossy(&bytes[start + 1..at.max(start + 1)]).into_owned(),
-                problem: "it is not UTF-8",
-            }
-        })?;
-        Ok((arena, stanzas))
+        // `keep_text` has seen to it
+        let arena = String::from_utf8(self.arena).map_err(|_| Error::Read(io::Error::other("it is not UTF-8")))?;
+        Ok((arena, self.stanzas))
     }
 }

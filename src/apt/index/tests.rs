@@ -1,6 +1,7 @@
 //! Tests of the package index: what it finds, and what it refuses.
 
 use super::*;
+use crate::apt::MultiArch;
 use crate::values::Digest;
 use proptest::prelude::*;
 
@@ -88,25 +89,66 @@ fn takes_the_same_content_twice_but_not_another() {
     assert_eq!(read(&[&one[..], &one].concat()).unwrap().len(), 1);
     let foreign = one.replace("amd64", "arm64");
     assert_eq!(read(&[&one[..], &foreign].concat()).unwrap().len(), 2);
+    let sound = stanza("b", "1", "");
     for other in [one.clone(), one.replace("Version: 1", "Version: 0:1")] {
         let other = other.replace(SHA, &"0".repeat(64));
-        let message = read(&[&one[..], &other].concat()).unwrap_err().to_string();
-        assert!(message.ends_with("(amd64) is listed with two different contents"), "{message}");
+        for text in [vec![&one, &other, &sound], vec![&other, &one, &other, &sound, &one]] {
+            let index = read(&text.into_iter().map(String::as_str).collect::<String>()).unwrap();
+            let found: Vec<_> = index.by_name("a").collect();
+            let message = found[0].as_ref().unwrap_err().to_string();
+            assert!(message.ends_with("1 is listed with two different contents"), "{message}");
+            assert_eq!((found.len(), labels(index.by_name("b"))), (1, vec!["b 1".to_owned()]));
+        }
     }
 }
 
 #[test]
-fn refuses_broken_text() {
+fn a_broken_stanza_costs_only_its_package() {
     let table = [
-        ("Package", "line 1 is not a field: `Package`"),
-        (": x", "line 1 is not a field: `: x`"),
-        (" x", "line 1 is not a field: ` x`"),
-        ("Package: a\n\n x", "line 3 is not a field: ` x`"),
-        ("Version: 1\n\nPackage: a", "the stanza before line 2 has no `Package` field"),
-        ("Package: a\npackage: b", "field `Package` is repeated in line 2"),
+        ("Depends: b\nPriority", "line 10 is not a field: `Priority`"),
+        (": x", "line 9 is not a field: `: x`"),
+        ("Size: 5", "field `Size` is repeated in line 9"),
+        ("Depends: x\u{7f}", "field `Depends` in line 9 is not UTF-8"),
     ];
-    for (text, message) in table {
-        assert_eq!(read(text).unwrap_err().to_string(), format!("cannot read package index: {message}"));
+    for (line, problem) in table {
+        let text = [stanza("a", "1", &format!("{line}\n")), stanza("b", "1", "Provides: a\n")].concat();
+        let bytes: Vec<u8> = text.bytes().map(|byte| if byte == 0x7f { 0xff } else { byte }).collect();
+        let index = PackageIndex::read(&bytes[..], &PackageIndexLimits::ARCHIVE).unwrap();
+        let error = index.by_name("a").next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read package `a`: {problem}"));
+        assert!(error.is_of_one_package());
+        assert_eq!(
+            (labels(index.by_name("b")), labels(index.providers("a"))),
+            (vec!["b 1".to_owned()], vec!["b 1".to_owned()])
+        );
+        let again = decoded(&encoded(&index)).unwrap();
+        assert_eq!(again.by_name("a").next().unwrap().unwrap_err().to_string(), error.to_string());
+    }
+    // a stanza that has no name is nobody's
+    for text in ["Version: 1\n\n", " x\n\n", "x\n\n"] {
+        assert_eq!(labels(read(&format!("{text}{}", stanza("b", "1", ""))).unwrap().packages()), ["b 1"]);
+    }
+}
+
+#[test]
+fn takes_fields_as_apt_does() {
+    let table = [
+        ("Filename: pool/main/a_1.deb", "Filename: .//pool/./a b+%3a#?.deb", "pool/a b+%3a#?.deb"),
+        ("Size: 10", "Size: 10\nMulti-Arch: Foreign", "foreign"),
+        ("Size: 10", "Size: 10\nMulti-Arch: maybe", "none"),
+        ("Size: 10", "Size: 10\nInstalled-Size: about ten\nEssential: Yes", "essential"),
+        (SHA, &SHA.to_uppercase(), "same digest"),
+    ];
+    for (from, to, expected) in table {
+        let index = read(&stanza("a", "1", "").replacen(from, to, 1)).unwrap();
+        let package = index.packages().next().unwrap().unwrap();
+        match expected {
+            "foreign" => assert_eq!(package.multi_arch, MultiArch::Foreign),
+            "none" => assert_eq!(package.multi_arch, MultiArch::No),
+            "essential" => assert!(package.essential && package.installed_kib == 0),
+            "same digest" => assert_eq!(package.sha256.hex(), SHA),
+            path => assert_eq!(package.filename, path),
+        }
     }
 }
 
@@ -114,30 +156,23 @@ fn refuses_broken_text() {
 fn refuses_hostile_fields_by_name() {
     let table = [
         ("Filename: pool/main/a_1.deb", "Filename: pool/../../etc/passwd", "it has a part that is empty, `.` or `..`"),
-        ("Filename: pool/main/a_1.deb", "Filename: /etc/passwd", "it is absolute"),
-        ("Filename: pool/main/a_1.deb", "Filename: .//etc/passwd", "it is absolute"),
         ("Filename: pool/main/a_1.deb", "Filename:", "it has a part that is empty, `.` or `..`"),
-        ("Filename: pool/main/a_1.deb", "Filename: a b", "it has a character that is not allowed in archive paths"),
         ("Filename: pool/main/a_1.deb", "Filename: a\u{1b}", "it has a character that is not allowed in archive paths"),
         ("Filename: pool/main/a_1.deb", "Filename: a\\b", "it has a character that is not allowed in archive paths"),
-        ("Filename: pool/main/a_1.deb", "Filename: a/%2e%2E/b", "it has an escape other than `%3a`"),
-        ("Filename: pool/main/a_1.deb", "Filename: a%", "it has an escape other than `%3a`"),
         ("Size: 10", "Size: 0", "the number is not plausible"),
         ("Size: 10", "Size: 99999999999999", "the number is not plausible"),
         ("Size: 10", "Size: 99999999999999999999999", "this is not a number"),
         ("Size: 10", "Size: +10", "this is not a number"),
         ("Size: 10", "Size: -1", "this is not a number"),
         ("Size: 10", "Size:", "this is not a number"),
-        ("Size: 10", "Size: 10\nInstalled-Size: 99999999999", "the number is not plausible"),
         ("Size: 10", "Size: 10\nPhased-Update-Percentage: 101", "the number is not plausible"),
-        ("Size: 10", "Size: 10\nSHA512: ab", "it is not 128 lower-case hexadecimal digits"),
-        ("Size: 10", "Size: 10\nMulti-Arch: maybe", "it must be no, same, foreign or allowed"),
+        ("Size: 10", "Size: 10\nSHA512: ab", "it is not 128 hexadecimal digits"),
         ("Size: 10", "Size: 10\nSource: a (1", "a `)` is missing"),
         ("Size: 10", "Size: 10\nSource: ../a", "this is not a package name"),
         ("Size: 10", "Size: 10\nDepends: b [amd64]", "architecture restrictions belong to source packages"),
         ("Version: 1\n", "Version: 1 2\n", "it has characters that are not allowed in versions"),
         ("Architecture: amd64", "Architecture: ../x", "this is not an architecture"),
-        (SHA, "ABCD", "it is not 64 lower-case hexadecimal digits"),
+        (SHA, "ABCD", "it is not 64 hexadecimal digits"),
         ("Package: a", "Package: ../a", "this is not a package name"),
         ("SHA256", "SHA1", "field `SHA256` is missing"),
         ("Size: 10\n", "", "field `Size` is missing"),
@@ -149,10 +184,6 @@ fn refuses_hostile_fields_by_name() {
         let message = index.packages().next().unwrap().unwrap_err().to_string();
         assert!(message.starts_with("cannot read package `") && message.ends_with(problem), "{message}");
     }
-    let text = [stanza("a", "1", "").as_bytes(), &stanza("b", "1", "Depends: x\u{7f}").into_bytes()].concat();
-    let text: Vec<u8> = text.iter().map(|&byte| if byte == 0x7f { 0xff } else { byte }).collect();
-    let message = PackageIndex::read(&text[..], &PackageIndexLimits::ARCHIVE).unwrap_err().to_string();
-    assert_eq!(message, "cannot read package `b`: field `Depends` is `x`: it is not UTF-8");
 }
 
 #[test]
@@ -243,9 +274,9 @@ fn is_the_same_after_encoding() {
     assert_eq!(all(&open), all(&index));
     assert_eq!(encoded(&open), encoded(&index));
     assert!(PackageIndex::open(tempfile::tempfile().unwrap(), &Digest::of(b"source")).is_none());
-    // these bytes are those of format 002: when they change, the format does
+    // these bytes are those of format 003: when they change, the format does
     let digest = Digest::of(&encoded(&index)).hex();
-    assert_eq!(digest, "f24ee411301589b688d8a2ca7e3ca33fd3358cf6f9ec2c7c3f48e640de5a021e");
+    assert_eq!(digest, "1357219f9f67b87c8efbe2ac62dd3e3d32f3015fa8ac8c96ba1f35a2cf15dee0");
 }
 
 #[test]

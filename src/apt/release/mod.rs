@@ -10,6 +10,7 @@ use crate::values::Digest;
 use crate::values::Epoch;
 use crate::values::date;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Largest InRelease file; Debian's are about 300 KiB.
 pub const SIZE_LIMIT: u64 = 8 << 20;
@@ -34,6 +35,8 @@ pub struct ReleaseFile {
     pub valid_until: Option<Epoch>,
     /// `Acquire-By-Hash: yes`: indexes can be fetched under their digests.
     pub by_hash: bool,
+    /// `No-Support-for-Architecture-all: Packages`: packages of `all` are in the indexes of every architecture.
+    pub all_is_everywhere: bool,
     /// `Components`
     pub components: Vec<String>,
     /// `Architectures`
@@ -88,7 +91,10 @@ impl ReleaseFile {
             codename: word(&paragraph, "Codename"),
             date: time(&paragraph, "Date")?.ok_or(Error::Missing("Date"))?,
             valid_until: time(&paragraph, "Valid-Until")?,
-            by_hash: paragraph.get("Acquire-By-Hash").is_some_and(|value| value.trim() == "yes"),
+            by_hash: paragraph.get("Acquire-By-Hash").is_some_and(is_yes),
+            all_is_everywhere: words(&paragraph, "No-Support-for-Architecture-all")
+                .iter()
+                .any(|word| word == "Packages"),
             components: words(&paragraph, "Components"),
             architectures: words(&paragraph, "Architectures"),
             listed: digest_tables(&paragraph)?,
@@ -96,8 +102,22 @@ impl ReleaseFile {
     }
 }
 
+impl ReleaseFile {
+    /// Tells whether packages of architecture `all` have an index of their own, which is to be read.
+    #[must_use]
+    pub fn has_own_index_of_all(&self) -> bool {
+        !self.all_is_everywhere && self.architectures.iter().any(|name| name == "all")
+    }
+}
+
+/// Tells whether a field is on, in one of the words that apt knows (`StringToBool`).
+fn is_yes(value: &str) -> bool {
+    ["yes", "true", "with", "on", "enable", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+}
+
+/// Returns a field that says something; an empty one counts as absent, as repository managers write it.
 fn word(paragraph: &Paragraph<'_>, field: &str) -> Option<String> {
-    paragraph.get(field).map(|value| value.trim().to_owned())
+    paragraph.get(field).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
 fn words(paragraph: &Paragraph<'_>, field: &str) -> Vec<String> {
@@ -113,13 +133,15 @@ fn time(paragraph: &Paragraph<'_>, field: &'static str) -> Result<Option<Epoch>,
     }
 }
 
-/// Reads the digest tables.
+/// Reads the digest tables. A path with two descriptions is left out: nobody can tell which is meant.
 fn digest_tables(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, ListedFile>, Error> {
-    let mut listed = BTreeMap::new();
+    let (mut listed, mut doubtful) = (BTreeMap::new(), BTreeSet::new());
     for Row { hash, size, path } in rows(paragraph, "SHA256")? {
-        let sha256 = Digest::from_hex(hash).map_err(|_| invalid("SHA256", path, "has no SHA-256 digest"))?;
-        if listed.insert(path.to_owned(), ListedFile { size, sha256, sha512: None }).is_some() {
-            return Err(invalid("SHA256", path, "is listed twice"));
+        let sha256 = Digest::from_hex(&hash.to_ascii_lowercase());
+        let sha256 = sha256.map_err(|_| invalid("SHA256", path, "has no SHA-256 digest"))?;
+        let file = ListedFile { size, sha256, sha512: None };
+        if listed.insert(path.to_owned(), file.clone()).is_some_and(|before| before != file) {
+            doubtful.insert(path.to_owned());
         }
     }
 
@@ -129,18 +151,19 @@ fn digest_tables(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, ListedFil
     }
 
     for Row { hash, size, path } in rows(paragraph, "SHA512")? {
-        if hash.len() != 128 || !hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        let hash = hash.to_ascii_lowercase();
+        if hash.len() != 128 || !hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(invalid("SHA512", path, "has no SHA-512 digest"));
         }
-        match listed.get_mut(path) {
-            Some(known) if known.size != size => {
-                return Err(invalid("SHA512", path, "is listed with two sizes"));
-            }
-            Some(known) => known.sha512 = Some(hash.to_owned()),
-            // a file without SHA-256 is never fetched
-            None => {}
+        // a file without SHA-256 is never fetched
+        let Some(known) = listed.get_mut(path) else { continue };
+        if known.size != size || known.sha512.as_ref().is_some_and(|before| *before != hash) {
+            doubtful.insert(path.to_owned());
         }
+        known.sha512 = Some(hash);
     }
+
+    listed.retain(|path, _| !doubtful.contains(path));
     Ok(listed)
 }
 
@@ -151,20 +174,20 @@ struct Row<'a> {
     path: &'a str,
 }
 
-/// Splits a digest table into rows.
+/// Splits a digest table into rows. Rows whose path leads out of the suite are skipped: such a file is never fetched.
 fn rows<'a>(paragraph: &'a Paragraph<'_>, field: &'static str) -> Result<Vec<Row<'a>>, Error> {
     let mut rows = Vec::new();
     let lines = paragraph.get(field).unwrap_or_default().lines();
-    for line in lines.filter(|line| !line.trim().is_empty()) {
-        let parts: Vec<&str> = line.split_whitespace().collect();
-        let &[hash, size, path] = parts.as_slice() else {
-            return Err(invalid(field, line, "is not digest, size and path"));
-        };
+    for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+        let not_three = || invalid(field, line, "is not digest, size and path");
+        let (hash, rest) = line.split_once([' ', '\t']).ok_or_else(not_three)?;
+        let (size, path) = rest.trim_start().split_once([' ', '\t']).ok_or_else(not_three)?;
         let size = size.parse().map_err(|_| invalid(field, line, "has no valid size"))?;
 
-        // the path becomes a part of addresses
+        let path = path.trim_start();
+        let path = path.strip_prefix("./").unwrap_or(path);
         if index::check_path(path).is_err() {
-            return Err(invalid(field, line, "is not a path below the suite"));
+            continue;
         }
         if rows.len() == LISTED_LIMIT {
             return Err(invalid(field, line, "exceeds the limit on listed files"));
@@ -211,17 +234,44 @@ mod tests {
     }
 
     #[test]
+    fn one_bad_row_costs_only_its_file() {
+        let (other, long) = (HASH.replace('e', "a"), "A".repeat(128));
+        let extra = format!(
+            "SHA256:\n {} 1 ./a\n {HASH} 1 a\n {HASH} 1 b\n {other} 1 b\n {HASH} 2 c\n {HASH} 1 ../d\n {HASH} 1 e f\n\
+             SHA512:\n {long} 1 a\n {long} 3 c\n",
+            HASH.to_uppercase()
+        );
+        let listed = ReleaseFile::parse(&text(&extra)).unwrap().listed;
+        assert_eq!(listed.keys().collect::<Vec<_>>(), ["a", "e f"]);
+        assert_eq!(listed["a"].sha512.as_deref(), Some(&*"a".repeat(128)));
+        let release = ReleaseFile::parse(&text(&format!("Label:\nCodename: \nSHA256:\n {HASH} 1 a\n"))).unwrap();
+        assert_eq!((release.label, release.codename), (None, None));
+    }
+
+    #[test]
+    fn packages_of_all_are_where_the_archive_says() {
+        let table = [
+            ("Architectures: amd64\n", false),
+            ("Architectures: all amd64\n", true),
+            ("Architectures: all amd64\nNo-Support-for-Architecture-all: Packages\n", false),
+            ("Architectures: all amd64\nNo-Support-for-Architecture-all: Sources\n", true),
+        ];
+        for (extra, expected) in table {
+            let release = ReleaseFile::parse(&text(&format!("{extra}SHA256:\n {HASH} 1 a\n"))).unwrap();
+            assert_eq!(release.has_own_index_of_all(), expected, "{extra}");
+        }
+    }
+
+    #[test]
     fn refuses_what_means_nothing() {
         let table = [
             (String::new(), "field `SHA256` is missing"),
             ("MD5Sum:\n d41d8cd98f00b204e9800998ecf8427e 0 main/a\n".to_owned(), "field `SHA256` is missing"),
             ("SHA256:\n 00 12 main/a\n".to_owned(), "has no SHA-256 digest"),
             (format!("SHA256:\n {HASH} -1 main/a\n"), "has no valid size"),
-            (format!("SHA256:\n {HASH} 1 ../../etc/passwd\n"), "is not a path below the suite"),
-            (format!("SHA256:\n {HASH} 1 /etc/passwd\n"), "is not a path below the suite"),
-            (format!("SHA256:\n {HASH} 1 a b\n"), "is not digest, size and path"),
-            (format!("SHA256:\n {HASH} 1 a\n {HASH} 1 a\n"), "is listed twice"),
-            (format!("SHA256:\n {HASH} 1 a\nSHA512:\n {} 2 a\n", "0".repeat(128)), "is listed with two sizes"),
+            (format!("SHA256:\n {HASH} 1 ../../etc/passwd\n"), "field `SHA256` is missing"),
+            (format!("SHA256:\n {HASH} 1 /etc/passwd\n"), "field `SHA256` is missing"),
+            (format!("SHA256:\n {HASH} 1\n"), "is not digest, size and path"),
             (format!("SHA256:\n {HASH} 1 a\nSHA256:\n {HASH} 1 b\n"), "field `SHA256` is repeated"),
             (format!("SHA256:\n {HASH} 1 a\nValid-Until: never\n"), "`never` is not a date"),
             (format!("SHA256:\n {HASH} 1 a\n\nDate: x\n"), "more than one paragraph"),

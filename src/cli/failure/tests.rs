@@ -29,9 +29,10 @@ fn file(kind: io::ErrorKind) -> fs::Error {
 fn every_error_has_its_code() {
     let gone = || fetch::Error::Gone { packages: vec!["bash 5 amd64".to_owned()], is_listed: false };
     let lost = || fetch::Error::Failed(vec![fetch::FetchProblem::Gone("bash 5".to_owned())]);
-    let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
+    let unreachable =
+        archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new(), hints: Vec::new() };
     let feed = |feed: &str| advisory::Error::Feed { feed: feed.to_owned(), cause: "x".to_owned() };
-    let key = |cause| archive::Error::Signature { pocket: "ubuntu/release".to_owned(), cause };
+    let key = |cause| archive::Error::Signature { pocket: "ubuntu/release".to_owned(), url: String::new(), cause };
     let (broken, foreign) = (signature::Error::Key("x".to_owned()), signature::Error::Untrusted(Vec::new()));
     let no_certificate = || http::Error::Certificates { path: "ca.pem".into() };
     let table: [(Failure, u8); 17] = [
@@ -62,7 +63,8 @@ fn every_error_has_its_code() {
 
 #[test]
 fn hints_of_what_is_handed_through_arrive() {
-    let unreachable = archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new() };
+    let unreachable =
+        archive::Error::Unreachable { pocket: "ubuntu/release".to_owned(), causes: Vec::new(), hints: Vec::new() };
     let failure = failure(lock::Error::Outside(AnyError::new(unreachable)));
     assert!(failure.hints.iter().any(|hint| hint.contains("mirror")), "{failure:?}");
 }

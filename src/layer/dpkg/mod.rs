@@ -5,6 +5,7 @@
 
 mod present;
 
+use crate::apt::relation;
 use crate::apt::relation::Relation;
 use crate::apt::version::DebianVersion;
 use crate::layer::dpkg::present::InstalledPackages;
@@ -362,11 +363,9 @@ impl<'a> InstalledPackage<'a> {
     }
 }
 
-/// Checks a name by Debian policy 5.6.1. It becomes a file name, so nothing else may get through.
+/// Checks a name as dpkg does. It becomes a file name, to which dpkg appends, so long ones do not get through.
 fn is_package_name(name: &str) -> bool {
-    (2..=200).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+    name.len() <= 200 && relation::is_package_name(name)
 }
 
 /// Checks the name of a trigger, which becomes a file name in the triggers folder beside dpkg's own.

@@ -1,5 +1,7 @@
 //! Reads and writes the lock file `base-images/<image>.lock.yaml`, in a fixed order, with a format version.
 
+use crate::apt::index;
+use crate::apt::relation;
 use crate::lock::Error;
 use crate::lock::print;
 use crate::sys::beneath::ConfinedFolder;
@@ -67,8 +69,9 @@ pub struct LockedPocket {
     pub pocket: String,
     /// Suite, as the path below `dists/`.
     pub suite: String,
-    /// `Codename` of the Release file.
-    pub codename: String,
+    /// `Codename` of the Release file, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codename: Option<String>,
     /// `Date` of the Release file.
     pub date: Epoch,
     /// `Valid-Until`, where the archive gives one.
@@ -371,7 +374,7 @@ impl LockedPackage {
             ("version", &*self.version, is_version),
             ("source version", source_version, is_version),
             ("architecture", &*self.architecture, is_word),
-            ("component", &*self.component, is_word),
+            ("component", &*self.component, is_component),
             ("path", &*self.path, is_path),
             ("SHA-512", &*self.sha512, is_sha512),
         ];
@@ -387,10 +390,9 @@ impl LockedPackage {
     }
 }
 
-/// Tells whether a text is a package name (Debian policy 5.6.1).
+/// Tells whether a text is a package name, as dpkg takes it.
 fn is_name(text: &str) -> bool {
-    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+    relation::is_package_name(text)
 }
 
 /// Tells whether a text has only the characters of a version (Debian policy 5.6.12).
@@ -403,11 +405,14 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && !text.starts_with('.')
 }
 
+/// Tells whether a text is the name of a component, which may have several segments.
+fn is_component(text: &str) -> bool {
+    text.split('/').all(is_word)
+}
+
 /// Tells whether a text is a relative path that stays below the folder or URL that it is appended to.
 fn is_path(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:_%/".contains(&b)) && text.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-        // servers decode %2e%2e and %2f
-        && !text.to_ascii_lowercase().contains("%2")
+    index::check_path(text).is_ok()
 }
 
 /// Tells whether a text is a SHA-512 in lower-case hexadecimal digits.

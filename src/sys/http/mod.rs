@@ -204,6 +204,29 @@ impl HttpClient {
         limit: u64,
         known: &CacheValidators,
     ) -> Result<ConditionalResponse, Error> {
+        self.get_within(url, limit, known, self.options.attempts).await
+    }
+
+    /// As [`HttpClient::get_if_changed`], without further attempts.
+    ///
+    /// # Errors
+    /// As [`HttpClient::get`].
+    pub async fn get_if_changed_once(
+        &self,
+        url: &str,
+        limit: u64,
+        known: &CacheValidators,
+    ) -> Result<ConditionalResponse, Error> {
+        self.get_within(url, limit, known, 1).await
+    }
+
+    async fn get_within(
+        &self,
+        url: &str,
+        limit: u64,
+        known: &CacheValidators,
+        attempts: u32,
+    ) -> Result<ConditionalResponse, Error> {
         let mut headers = known.headers();
         // an old version from a cache that is behind would look like a rollback attack
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
@@ -212,6 +235,7 @@ impl HttpClient {
         loop {
             match patience.during(url, self.get_once(url, limit, &headers)).await {
                 Ok(answer) => return Ok(answer),
+                Err(failure) if failures + 1 >= attempts => return Err(failure.error),
                 Err(failure) => retry::pause(failure, &mut failures, &self.options).await?,
             }
         }

@@ -8,6 +8,7 @@ use sockel::apt::archive::Pocket;
 use sockel::values::Digest;
 use sockel::values::Epoch;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// The time of all tests: 2027-01-15T08:00:00Z.
@@ -67,12 +68,14 @@ impl Archive {
             name: "security".into(),
             suite: "noble-security".into(),
             expected_suite: None,
-            codename: "noble".into(),
-            origin: "Ubuntu".into(),
-            label: "Ubuntu".into(),
+            codename: Some("noble".into()),
+            origin: Some("Ubuntu".into()),
+            label: Some("Ubuntu".into()),
             components: vec!["main".into()],
             architectures: vec!["amd64".into(), "arm64".into()],
             uris: BTreeMap::from([("*".into(), uris.iter().map(|uri| format!("{uri}/ubuntu")).collect())]),
+            official: uris.last().map_or(String::new(), |uri| format!("{uri}/ubuntu")),
+            guessed: BTreeSet::new(),
             keys: vec![key.armored()],
             fingerprints: vec![key.fingerprint()],
             frozen: false,

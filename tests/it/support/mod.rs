@@ -11,4 +11,5 @@ pub(crate) mod openpgp;
 pub(crate) mod plant;
 pub(crate) mod project;
 pub(crate) mod registry;
+pub(crate) mod repository;
 pub(crate) mod shipped;

@@ -2,6 +2,7 @@
 
 use pgp::composed::ArmorOptions;
 use pgp::composed::CleartextSignedMessage;
+use pgp::composed::DetachedSignature;
 use pgp::composed::SignedKeyDetails;
 use pgp::composed::SignedPublicKey;
 use pgp::composed::SignedPublicSubKey;
@@ -209,6 +210,15 @@ impl Key {
             _ => message(text, &self.secret, signing),
         };
         message.to_armored_bytes(ArmorOptions::default()).unwrap()
+    }
+}
+
+impl Key {
+    /// Returns a detached signature of the bytes, armored, as in `Release.gpg`.
+    pub(crate) fn sign_detached(&self, data: &[u8], signing: Signing) -> Vec<u8> {
+        let config = config(SignatureType::Binary, signing.hash, signing.at, &self.secret);
+        let signature = config.sign(&self.secret, &Password::empty(), data).unwrap();
+        DetachedSignature::new(signature).to_armored_bytes(ArmorOptions::default()).unwrap()
     }
 }
 

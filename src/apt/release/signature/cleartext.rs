@@ -3,13 +3,13 @@
 
 use crate::apt::release::signature::Error;
 
-const BEGIN_TEXT: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
-const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
-const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
+pub(super) const BEGIN_TEXT: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+pub(super) const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
+pub(super) const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
 
 /// The two parts of a clear-signed file.
 pub(super) struct ClearSignedFile<'a> {
-    /// The text as it was signed: lines end with CR LF, the last one with nothing.
+    /// The text as it was signed: in a clear-signed file lines end with CR LF, the last one with nothing.
     pub(super) text: String,
     /// The armored signatures.
     pub(super) armor: &'a [u8],
@@ -21,6 +21,9 @@ pub(super) struct ClearSignedFile<'a> {
 /// [`Error::NotSigned`] for any other file, or one with additional bytes.
 pub(super) fn split(file: &[u8]) -> Result<ClearSignedFile<'_>, Error> {
     let file = std::str::from_utf8(file).map_err(|_| Error::NotSigned("the file is not UTF-8 text"))?;
+    if file.starts_with(BEGIN_SIGNATURE) {
+        return split_detached(file);
+    }
     let mut rest = file;
     read_header(&mut rest)?;
     let (text, armor) = read_text(rest)?;
@@ -31,6 +34,19 @@ pub(super) fn split(file: &[u8]) -> Result<ClearSignedFile<'_>, Error> {
         return Err(Error::NotSigned("there is something after the signature"));
     }
     Ok(ClearSignedFile { text, armor: armor.as_bytes() })
+}
+
+/// Splits a file that begins with its detached signature, which is over all the bytes after it.
+fn split_detached(file: &str) -> Result<ClearSignedFile<'_>, Error> {
+    let (_, text) = file.split_once(END_SIGNATURE).ok_or(Error::NotSigned("the signature is cut off"))?;
+    let armor = &file[..file.len() - text.len()];
+    let text = text.strip_prefix('\n').ok_or(Error::NotSigned("there is something after the signature"))?;
+
+    // a carriage return alone would be a line end to some readers and none to others
+    if text.replace("\r\n", "\n").contains(['\r', '\0']) {
+        return Err(Error::NotSigned("the signed text has control characters"));
+    }
+    Ok(ClearSignedFile { text: text.to_owned(), armor: armor.as_bytes() })
 }
 
 /// Reads the lines up to the signed text. Of the headers only `Hash` is allowed, and ignored: the signature

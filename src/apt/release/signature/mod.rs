@@ -51,7 +51,23 @@ pub enum Error {
     Untrusted(Vec<String>),
 }
 
-/// Verifies a clear-signed file against pinned keys: one good signature by one of `fingerprints` (or its signing
+/// Tells whether a file begins as a signed one; what does not is something else altogether, such as a web page.
+#[must_use]
+pub fn looks_signed(file: &[u8]) -> bool {
+    file.starts_with(cleartext::BEGIN_TEXT.as_bytes()) || file.starts_with(cleartext::BEGIN_SIGNATURE.as_bytes())
+}
+
+/// Puts a detached signature, the content of `Release.gpg`, before the file that it signs; [`verify`] takes the two
+/// together. `None` if the signature is not armored.
+#[must_use]
+pub fn with_detached(release: &[u8], armor: &[u8]) -> Option<Vec<u8>> {
+    let armor = armor.trim_ascii();
+    let is_armored = armor.starts_with(cleartext::BEGIN_SIGNATURE.as_bytes())
+        && armor.ends_with(cleartext::END_SIGNATURE.as_bytes());
+    is_armored.then(|| [armor, b"\n", release].concat())
+}
+
+/// Verifies a clear-signed file, or a file with its detached signature ([`with_detached`]), against pinned keys: one good signature by one of `fingerprints` (or its signing
 /// subkey) is enough. `keys` are OpenPGP certificates, armored or binary.
 ///
 /// # Errors
@@ -199,6 +215,6 @@ fn signatures(armor: &[u8]) -> Result<Vec<Signature>, Error> {
 }
 
 /// Returns a fingerprint without blanks and in upper case, however a recipe groups its digits.
-fn normalized(fingerprint: &str) -> String {
+pub(crate) fn normalized(fingerprint: &str) -> String {
     fingerprint.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect()
 }
