@@ -48,12 +48,17 @@ fn arm64() -> Platform {
 
 /// One package a line: `name version [Field: value; Field: value]`.
 fn index(lines: &str) -> PackageIndex {
+    index_of(lines, "amd64")
+}
+
+/// The same for any architecture.
+fn index_of(lines: &str, architecture: &str) -> PackageIndex {
     let mut text = String::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (head, fields) = line.split_once('[').unwrap_or((line, ""));
         let mut words = head.split_whitespace();
         let (name, version) = (words.next().unwrap(), words.next().unwrap());
-        text.push_str(&format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n"));
+        text.push_str(&format!("Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n"));
         text.push_str(&format!(
             "Filename: pool/{name}_{version}.deb\nSize: 1\nSHA256: {}\n",
             Digest::of(line.as_bytes()).hex()
@@ -398,7 +403,7 @@ impl Shelves {
             pocket: "release".to_owned(),
             component: "main".to_owned(),
             architecture: architecture.debian().to_owned(),
-            index: index(&self.text),
+            index: index_of(&self.text, architecture.debian()),
         };
         OpenArchive { pockets: vec![pocket], indexes: architectures.iter().map(open).collect(), warnings: Vec::new() }
     }
