@@ -111,7 +111,7 @@ fn a_detached_signature_is_as_good() {
     server.put(&format!("{folder}/Release.gpg"), b"<html>");
     let error = open(&pocket).unwrap_err().to_string();
     assert!(error.contains("Release.gpg` is not an armored signature"), "{error}");
-    server.remove(&format!("{folder}/Release.gpg"));
+    server.serve_only(&Repository { signed: Signed::Not, ..Repository::usual() }.files());
     let error = open(&pocket).unwrap_err();
     assert!(error.to_string().contains("is not signed: there is neither InRelease nor Release.gpg"), "{error}");
     server.remove(&format!("{folder}/Release"));
