@@ -13,9 +13,9 @@ gapped() { # gapped ARGUMENTS…: an empty store, loopback alone
 }
 bundle_is_made() { # bundle_is_made IMAGE…
     local start
-    start=$(now)
+    start=$(milliseconds)
     sockel bundle "$@" -o "$bundle" --format json >"$air/bundle.json" 2>"$air/bundle.log" || { tail -5 "$air/bundle.log"; return 1; }
-    python3 - "$air/bundle.json" $(($(now) - start)) <<'PY' >&3
+    python3 - "$air/bundle.json" $(($(milliseconds) - start)) <<'PY' >&3
 import json, sys
 a = json.load(open(sys.argv[1]))
 kinds = {}
@@ -38,9 +38,9 @@ sys.exit(m["artifactType"] != "application/vnd.sockel.bundle.v1+json" or len(m["
 }
 same_image() { # same_image IMAGE FORM
     local start
-    start=$(now)
+    start=$(milliseconds)
     gapped build "$1" --bundle "$2" -o "oci:$air/out" || return 1
-    printf '         %s from %s: %s ms\n' "$1" "${2%%:*}" $(($(now) - start)) >&3
+    printf '         %s from %s: %s ms\n' "$1" "${2%%:*}" $(($(milliseconds) - start)) >&3
     python3 - "$work/out" "$air/out" "$1" <<'PY'
 import json, sys
 def digests(folder):

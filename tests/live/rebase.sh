@@ -31,9 +31,9 @@ stays() {
 }
 moves() { # no layer is read or sent, however often it is tried
     local line start time
-    line=$(lines "$lab/shelf.log") start=$(now)
+    line=$(lines "$lab/shelf.log") start=$(milliseconds)
     rebased --check-files never || return 1
-    time=$(($(now) - start))
+    time=$(($(milliseconds) - start))
     [[ $(of_answer 'a["state"]') = rebased ]] || { cat "$move/answer"; return 1; }
     traffic shelf "$line" >"$move/traffic"
     skopeo inspect --raw --tls-verify=false "docker://${shelf#http://}/web:1" >"$move/manifest.json" || return 1

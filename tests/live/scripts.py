@@ -182,7 +182,7 @@ def main():
                 own[target] = own[path]
         if debs:
             for line in run(reader, *debs).stdout.splitlines():
-                package, _, _, effect = line.split("\t", 3)
+                package, _, _, effect, _ = line.split("\t")
                 effects_of.setdefault(package, set()).add(effect)
         for deb in debs:
             os.remove(deb)

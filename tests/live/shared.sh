@@ -15,9 +15,9 @@ empty_machine() { # publishes under a new tag
     sed -i 's/tags: \[/tags: [ "neu",/' "$work/project-neu/base-images/tomcat-11.yaml"
     # the lock names the file; no package changes
     "$SOCKEL" -C "$work/project-neu" lock tomcat-11 --quiet >/dev/null || return 1
-    line=$(lines "$lab/shared.log") start=$(now)
+    line=$(lines "$lab/shared.log") start=$(milliseconds)
     "$SOCKEL" -C "$work/project-neu" --store "$lab/empty" publish tomcat-11 --registry "$lab/shared.yaml" --format json >"$lab/answer" || return 1
-    time=$(($(now) - start))
+    time=$(($(milliseconds) - start))
     traffic shared "$line" >"$lab/traffic"
     layers tomcat-11 >"$lab/layers"
     sent=$(awk 'NR == FNR { layer[$1] = 1; next } layer[$3] && $1 ~ /^(put|patch|post|get-blobs)$/' "$lab/layers" "$lab/traffic" | wc -l)
