@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Version of the reader: it rises when the same script may get other effects. Locks name it.
-pub const READER: u32 = 2;
+pub const READER: u32 = 3;
 
 /// Members of `control.tar` that have effects at a first installation, in the order in which they act.
 pub const MEMBERS: [&str; 4] = ["config", "preinst", "postinst", "triggers"];

@@ -77,6 +77,34 @@ fn commands_have_effects() {
         ("PATH=/opt/x:$PATH chown a /b", "owner /b a, runs other programs, by PATH=/opt/x:<?>"),
         ("LD_PRELOAD=/x.so true", "runs other programs, by LD_PRELOAD=/x.so"),
         ("start-stop-daemon --start --exec /x", "runs start-stop-daemon --start --exec /x"),
+        // helpers of other packages
+        (
+            ". /usr/lib/php/php-maintscript-helper; php_invoke enmod 8.4 ALL dom",
+            "folder /var/lib/php/modules/8.4/*, file /var/lib/php/modules/8.4/*/*/dom, file /var/lib/php/modules/8.4/*/dom, \
+             link /etc/php/8.4/*/conf.d/*-dom.ini -> /etc/php/8.4/mods-available/dom.ini, \
+             trigger activate /etc/php/8.4/*/conf.d",
+        ),
+        (
+            "apache2_invoke enconf x.conf",
+            "file /var/lib/apache2/conf/*/*, file /var/lib/apache2/deferred_actions, \
+             link /etc/apache2/conf-enabled/x.conf -> ../conf-available/x.conf",
+        ),
+        ("apache2_invoke dismod x", "removal /etc/apache2/mods-enabled/*"),
+        ("postconf -h alias_database", ""),
+        ("postconf -e a=b", "file /etc/postfix/main.cf"),
+        (
+            "/usr/share/locales/install-language-pack de '' ''",
+            "generated files by locale-gen --keep-existing de, trigger activate gmenucache",
+        ),
+        ("/usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas /x", "cache index by glib-compile-schemas"),
+        ("/usr/lib/x/y/glib-2.0/glib-compile-schemas /x", "runs /usr/lib/x/y/glib-2.0/glib-compile-schemas /x"),
+        ("ssh-keygen -t rsa -N '' -f /etc/ssh/key", "file /etc/ssh/key, file /etc/ssh/key.pub"),
+        ("ssh-keygen -l -f /etc/ssh/key", ""),
+        ("ssh-keygen -A", "runs ssh-keygen -A"),
+        ("openssl rand -base64 -out /var/lib/x/cookie 42", "file /var/lib/x/cookie"),
+        ("openssl req -x509", "runs openssl req -x509"),
+        ("perl -e ''", ""),
+        ("perl -e 'unlink $x'", "runs perl -e 'unlink $x'"),
     ] {
         assert_eq!(effects(body).join(", "), expected, "{body}");
     }
@@ -105,6 +133,12 @@ fn ways_are_followed() {
         ("exit 0 & touch /a", "file /a"),
         ("(exit 0); touch /a", "file /a"),
         ("true | exit 0; touch /a", "file /a"),
+        // conditions and options of bash
+        ("set -euo pipefail; touch /a/$1", "file /a/configure"),
+        ("if [[ $1 == configure ]]; then touch /a; else touch /b; fi", "file /a"),
+        ("if [[ $1 == conf* ]]; then touch /a; else touch /b; fi", "file /a, file /b"),
+        ("if [[ $1 == x || -e /x ]]; then touch /a; fi", "file /a, runs -e /x ]]"),
+        ("x[0]=chown; ${x[0]} a /b", "runs <?> a /b"),
         // variables
         ("d=/var/lib; d=$d/x; mkdir -p \"$d/y\"", "folder /var/lib/x/y"),
         ("if [ -e /x ]; then m=0755; else m=4755; fi; chmod $m /a", "mode /a 0755, mode /a 4755"),

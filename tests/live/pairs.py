@@ -3,7 +3,8 @@
 
     pairs.py READER COUNT [SEED [ARCHIVE…]]
 
-READER is the program `live-scripts`. COUNT pairs an archive are taken at random among packages that two pockets have in
+READER is the program `live-scripts`. It fails where fewer than 97 % of the pairs are decided, or fewer than 90 % of those whose scripts changed by content.
+COUNT pairs an archive are taken at random among packages that two pockets have in
 different versions; only the beginning of each package is fetched, up to the end of its scripts. A maintainer is taken to
 have decided all effects of the old version as they are, and no other; a new effect that neither this nor the ledger's
 rules decide is listed. ARCHIVE is `ADDRESS SUITE NEWER COMPONENT`, default are those below.
@@ -184,6 +185,7 @@ def main():
     print(f"decided without asking: {pairs - asked} of {pairs} ({(pairs - asked) / max(pairs, 1):.1%}), "
           f"{other - asked_other} of {other} that changed by content ({(other - asked_other) / max(other, 1):.1%})")
     print(f"understood: {understood} of {pairs} ({understood / max(pairs, 1):.1%})")
+    sys.exit(asked > 0.03 * pairs or asked_other > 0.1 * max(other, 10))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compares predicted effects of maintainer scripts with what dpkg really does.
 
-    scripts.py READER TARBALL COUNT [SEED]
+    scripts.py READER TARBALL COUNT [SEED [PACKAGE…]]
 
 READER is the program `live-scripts`, TARBALL a minimal system with apt (`mmdebstrap --variant=apt trixie trixie.tar`).
-COUNT packages with scripts are installed with their dependencies, by the system's own apt and dpkg, in a chroot: needs
+COUNT packages with scripts, or the named ones, are installed with their dependencies, by the system's own apt and dpkg, in a chroot: needs
 root and an archive. After each installation, every path that differs from before must come from a package's own
 archive, from dpkg itself (ALWAYS), or from a named effect. Packages with an effect `runs …` are listed as not
 understood; what they leave is not counted. Exit code 1: something happened that no named effect predicts.
@@ -151,7 +151,7 @@ def main():
         ssl-cert krb5-user ldap-utils slapd exim4-daemon-light mariadb-server snmpd ntpsec unbound lighttpd tor openvpn wireguard-tools
         libpam-systemd systemd-sysv systemd-resolved docker.io podman iputils-ping tcpdump nano emacs-nox uuid-runtime xml-core sgml-base
         ca-certificates-java default-jre-headless tomcat10 locales tzdata netbase mailcap info install-info libgtk-3-0 rabbitmq-server""".split()
-    queue = [name for name in usual if name in set(names)] + names
+    queue = sys.argv[5:] or [name for name in usual if name in set(names)] + names
 
     done, unexplained, opaque, failed = {}, [], {}, 0
     log = f"{root}/var/log/dpkg.log"

@@ -41,6 +41,23 @@ pub(super) fn tests(_: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome 
     }
 }
 
+/// `[[ … ]]` of bash: its right sides are patterns, so only plain words are compared.
+pub(super) fn tests_patterns(_: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
+    let is_plain = |word: &String| word.chars().all(|sign| sign.is_ascii_alphanumeric() || "_-./".contains(sign));
+    match call.arguments {
+        [left, operator, right, end]
+            if end == "]]" && is_plain(right) && matches!(operator.as_str(), "=" | "==" | "!=") =>
+        {
+            conditions::test(&[left.clone(), operator.clone(), right.clone()])
+        }
+        [operator, word, end] if end == "]]" && matches!(operator.as_str(), "-n" | "-z") => {
+            conditions::test(&[operator.clone(), word.clone()])
+        }
+        // others are not decided; where it goes on behind `&&`, the rest is read as a command that nobody knows
+        _ => Either,
+    }
+}
+
 pub(super) fn exits(_: &mut ScriptWalk, _: &CommandCall<'_>) -> ShellOutcome {
     ShellOutcome::Leaves
 }
@@ -60,12 +77,14 @@ pub(super) fn sets(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcom
     while let Some(argument) = arguments.next() {
         if argument == "--" {
             values = Some(arguments.by_ref().collect::<Vec<_>>());
-        } else if argument == "-o" || argument == "+o" {
-            let is_stop = arguments.next().is_some_and(|name| name == "errexit");
-            walk.scope.stops = if is_stop { argument == "-o" } else { walk.scope.stops };
-        } else if argument.starts_with(['-', '+']) && argument.contains('e') {
-            walk.scope.stops = argument.starts_with('-');
-        } else if !argument.starts_with(['-', '+']) {
+        } else if argument.starts_with(['-', '+']) {
+            let is_on = argument.starts_with('-');
+            // the letter `o` takes a name, also at the end of others: `set -euo pipefail`
+            let by_name = argument.ends_with('o') && arguments.next().is_some_and(|name| name == "errexit");
+            if by_name || argument.contains('e') {
+                walk.scope.stops = is_on;
+            }
+        } else {
             values = Some(std::iter::once(argument).chain(arguments.by_ref()).collect());
         }
     }

@@ -18,13 +18,18 @@ pub(super) fn ldconfig(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOu
     Either
 }
 
+/// Returns a program's name without its folder.
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 pub(super) fn python(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
     walk.effect(EffectKind::Cache, &format!("compiled Python by {}", call.name));
     Either
 }
 
 pub(super) fn cache(walk: &mut ScriptWalk, call: &CommandCall<'_>) -> ShellOutcome {
-    walk.effect(EffectKind::Cache, &format!("index by {}", call.name));
+    walk.effect(EffectKind::Cache, &format!("index by {}", base_name(call.name)));
     Either
 }
 

@@ -5,6 +5,7 @@ mod builtins;
 mod caches;
 mod debconf;
 mod files;
+mod helpers;
 mod packages;
 mod services;
 mod table;
@@ -13,6 +14,7 @@ mod wrappers;
 use crate::scripts::effect::EffectKind;
 use crate::scripts::value::ScriptValue;
 use crate::scripts::value::UNKNOWN;
+use crate::scripts::value::is_known;
 use crate::scripts::walk::ScriptWalk;
 use crate::scripts::walk::ShellOutcome;
 
@@ -38,16 +40,35 @@ pub(crate) struct CommandWords {
 
 /// Runs a command that is no function of the script.
 pub(crate) fn run(walk: &mut ScriptWalk, name: &str, arguments: &[String]) -> ShellOutcome {
+    if let Some(array) = array_of(name) {
+        assign(walk, array, ScriptValue::unknown());
+        return if arguments.is_empty() { ShellOutcome::True } else { run_rest(walk, arguments) };
+    }
     let known = match name.rsplit_once('/') {
-        Some((folder, base)) if PROGRAM_FOLDERS.contains(&folder) => table::find(base),
-        Some(_) => None,
-        None => table::find(name),
+        Some((folder, base)) if is_program_folder(folder) => table::find(base),
+        // programs of other packages stand in the table with their path
+        _ => table::find(name),
     };
     let call = CommandCall { name, arguments };
     match known {
         Some(known) => (known.read)(walk, &call),
         None => call.not_understood(walk),
     }
+}
+
+/// Tells whether a folder holds programs that may be in the table, such as those of GLib for each architecture.
+fn is_program_folder(folder: &str) -> bool {
+    let of_glib = folder.strip_prefix("/usr/lib/").and_then(|rest| rest.strip_suffix("/glib-2.0"));
+    PROGRAM_FOLDERS.contains(&folder) || of_glib.is_some_and(|name| is_known(name) && !name.contains('/'))
+}
+
+/// Returns the array whose element a word sets: `NAME[…]=…` (bash(1), arrays).
+fn array_of(word: &str) -> Option<&str> {
+    let (name, rest) = word.split_once('[')?;
+    let is_name = !name.is_empty()
+        && name.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_')
+        && !name.starts_with(|sign: char| sign.is_ascii_digit());
+    (is_name && rest.contains("]=")).then_some(name)
 }
 
 /// Runs what another command runs: no function of the script, since only the shell knows those.

@@ -9,6 +9,7 @@ use crate::scripts::commands::builtins;
 use crate::scripts::commands::caches;
 use crate::scripts::commands::debconf;
 use crate::scripts::commands::files;
+use crate::scripts::commands::helpers;
 use crate::scripts::commands::packages;
 use crate::scripts::commands::services;
 use crate::scripts::commands::wrappers;
@@ -52,6 +53,7 @@ static COMMANDS: &[KnownCommand] = &[
     row(&["false"], builtins::fails, "none", "POSIX.1-2024, false"),
     row(&["echo", "printf"], builtins::prints, "none but by redirection", "dash(1)"),
     row(&["test", "["], builtins::tests, "none", "test(1)"),
+    row(&["[["], builtins::tests_patterns, "none", "bash(1)"),
     row(&["exit"], builtins::exits, "ends the script", "dash(1)"),
     row(&["return"], builtins::returns, "ends the function", "dash(1)"),
     row(&["break", "continue"], builtins::leaves_loop, "ends a round of a loop", "dash(1)"),
@@ -88,7 +90,7 @@ static COMMANDS: &[KnownCommand] = &[
     row(&["pidof", "pgrep", "ps", "ss", "netstat", "lsof", "fuser", "lsmod", "dmesg", "lspci", "ip", "runlevel"], builtins::nothing, "none", "ps(1), ss(8) and others"),
     row(&["hostname", "dnsdomainname", "domainname"], services::hostname, "none without an argument", "hostname(1)"),
     row(&["ischroot", "aa-enabled", "aa-status", "selinuxenabled", "systemd-detect-virt", "phpquery", "py3versions", "pyversions", "lsb_release", "tput", "infocmp", "clear", "gettext", "gettext.sh", "eval_gettext"], builtins::nothing, "none", "ischroot(1), aa-enabled(1), selinuxenabled(8), phpquery(1), py3versions(1)"),
-    row(&["dpkg-query", "dpkg-architecture", "dpkg-vendor", "dpkg-realpath", "apt-config", "debconf-show", "ucfq"], builtins::nothing, "none", "dpkg-query(1), dpkg-architecture(1), dpkg-realpath(1), apt-config(8)"),
+    row(&["dpkg-query", "dpkg-architecture", "dpkg-vendor", "dpkg-realpath", "apt-config", "debconf-show", "ucfq", "modinfo", "named-checkconf"], builtins::nothing, "none", "dpkg-query(1), dpkg-architecture(1), dpkg-realpath(1), apt-config(8)"),
     row(&["awk", "mawk", "gawk"], files::awk, "none, unless its program writes or runs something", "awk(1p)"),
     row(&["sed"], files::sed, "none, or changes files with -i", "sed(1)"),
     row(&["sort"], files::sort, "none, or a file with -o", "sort(1)"),
@@ -157,7 +159,7 @@ static COMMANDS: &[KnownCommand] = &[
     // --- caches and generated files
     row(&["ldconfig"], caches::ldconfig, "/etc/ld.so.cache", "ldconfig(8), policy 8.1.1"),
     row(&["py3compile", "pycompile", "pypy3compile", "pypycompile", "py3clean", "pyclean"], caches::python, "__pycache__ beside modules", "py3compile(1), pypy3compile(1)"),
-    row(&["fc-cache", "update-menus", "update-initramfs", "update-icon-caches", "gtk-update-icon-cache", "gtk4-update-icon-cache", "update-mime", "update-desktop-database",
+    row(&["fc-cache", "update-menus", "update-initramfs", "update-icon-caches", "gtk-update-icon-cache", "gtk4-update-icon-cache", "gtk-update-icon-cache-3.0", "update-mime", "update-desktop-database",
           "update-mime-database", "glib-compile-schemas", "gio-querymodules", "systemd-hwdb", "update-gsfontmap", "update-fonts-dir", "update-fonts-scale", "update-fonts-alias", "mkfontscale", "mkfontdir",
           "mandb", "install-info", "update-info-dir", "install-docs", "catchsegv", "iconvconfig", "update-dictcommon-aspell", "update-default-aspell", "update-dictcommon-hunspell", "appstreamcli", "update-grub", "texhash", "mktexlsr", "journalctl", "gconftool-2", "update-pciids", "update-ieee-data"],
         caches::cache, "an index that can be made again", "each in its manual page; dh_installmenu(1), dh_icons(1)"),
@@ -165,6 +167,20 @@ static COMMANDS: &[KnownCommand] = &[
         caches::generated, "files made from what is installed", "update-ca-certificates(8), update-xmlcatalog(8), update-catalog(8), locale-gen(8), pam-auth-update(8)"),
     row(&["update-shells", "add-shell", "remove-shell"], caches::shells, "/etc/shells, /var/lib/shells.state", "update-shells(8), add-shell(8)"),
     row(&["update-locale"], caches::locale, "the file of the locale", "update-locale(8)"),
+
+    // --- helpers of other packages for scripts
+    row(&["php_invoke"], helpers::php, "links in /etc/php/*/*/conf.d, records in /var/lib/php", "/usr/lib/php/php-maintscript-helper, phpenmod(8)"),
+    row(&["apache2_invoke"], helpers::apache, "links in /etc/apache2/*-enabled, records in /var/lib/apache2", "/usr/share/apache2/apache2-maintscript-helper, a2enmod(8)"),
+    row(&["apache2_switch_mpm"], helpers::apache_mpm, "links in /etc/apache2/mods-enabled", "the same"),
+    row(&["apache2_reload", "apache2_msg", "apache2_needs_action", "apache2_has_module", "php_msg"], services::service, "none without an init", "the same"),
+    row(&["postconf"], helpers::postconf, "none, or Postfix's settings", "postconf(1)"),
+    row(&["addmap", "delmap", "newaliases", "runnewaliases", "update-inetd", "augenrules"], helpers::known_file, "one file", "/usr/share/postfix/postinst.functions, newaliases(1), update-inetd(8), augenrules(8)"),
+    row(&["postmap", "postalias"], helpers::postmap, "an index beside a file", "postmap(1), postalias(1)"),
+    row(&["lighty-enable-mod"], helpers::lighttpd, "links in /etc/lighttpd/conf-enabled", "lighty-enable-mod(1)"),
+    row(&["/usr/share/locales/install-language-pack"], helpers::language_pack, "locales", "package locales of Ubuntu"),
+    row(&["ssh-keygen", "dropbearkey", "dropbearconvert", "rndc-confgen"], helpers::keys, "files with keys", "ssh-keygen(1), dropbearkey(1), dropbearconvert(1), rndc-confgen(8)"),
+    row(&["openssl"], helpers::openssl, "a file of random bytes", "openssl-rand(1)"),
+    row(&["perl"], helpers::perl, "none, if the program is empty", "perlrun(1)"),
 
     // --- other machines
     row(&["wget", "curl", "ftp", "nc", "netcat", "telnet", "ssh", "scp", "sftp", "rsync", "git", "svn", "apt-get", "apt", "aptitude", "pip", "pip3", "npm", "gem", "snap", "host", "dig", "nslookup", "ping"],

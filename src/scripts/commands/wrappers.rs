@@ -1,6 +1,7 @@
 //! Commands that run other commands: `eval`, `sh -c`, `find -exec`, `xargs` and their kin.
 
 use crate::scripts::commands::CommandCall;
+use crate::scripts::commands::helpers::LIBRARIES;
 use crate::scripts::commands::judge_assignment;
 use crate::scripts::commands::run_rest;
 use crate::scripts::effect::EffectKind;
@@ -13,10 +14,6 @@ use crate::scripts::walk::ScriptWalk;
 use crate::scripts::walk::ShellOutcome;
 use crate::scripts::walk::ShellOutcome::Either;
 use crate::scripts::walk::ShellOutcome::Leaves;
-
-/// Libraries that only provide commands of the table: `db_…` (debconf-devel(7)), and messages of dpkg's own scripts.
-const LIBRARIES: [&str; 3] =
-    ["/usr/share/debconf/confmodule", "/usr/share/debconf/confmodule.sh", "/usr/share/dpkg/sh/dpkg-error.sh"];
 
 /// Walks a text of a script as commands; one that is not known, or no shell, is not understood.
 fn text(walk: &mut ScriptWalk, call: &CommandCall<'_>, text: &str) -> ShellOutcome {
