@@ -124,7 +124,9 @@ fn take(
 fn connect<'a>(address: &str, is_output: bool, session: &'a Session) -> Result<(Connections<'a>, String), Error> {
     let file = session.registry_file();
     match ImageLocation::parse(address, &file.insecure)? {
-        ImageLocation::Registry { url, prefix } => Ok((Connections::open(&url, is_output, file, session)?, prefix)),
+        ImageLocation::Registry { url, prefix } => {
+            Ok((Connections::open(&url, &prefix, is_output, file, session)?, prefix))
+        }
         ImageLocation::Layout(_) => Err(Error::usage(format!("cannot use `{address}`: it is no registry"))),
     }
 }

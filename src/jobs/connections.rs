@@ -47,9 +47,15 @@ impl CacheKeys {
 }
 
 impl<'a> Connections<'a> {
-    /// Finds logins; no request is sent yet. `is_named` says that the request names this registry as the place to
-    /// publish to.
-    pub(crate) fn open(url: &Url, is_named: bool, file: &RegistryFile, session: &'a Session) -> Result<Self, Error> {
+    /// Finds logins; no request is sent yet. `home` is the project or repository that is meant in this registry;
+    /// `is_named` says that the request names the registry as the place to publish to.
+    pub(crate) fn open(
+        url: &Url,
+        home: &str,
+        is_named: bool,
+        file: &RegistryFile,
+        session: &'a Session,
+    ) -> Result<Self, Error> {
         let is_target = is_target(url, file);
         let mut options = host_options(session, file);
         // logins and client certificates of the registry file are for its own target alone
@@ -58,7 +64,7 @@ impl<'a> Connections<'a> {
         options.outage = file.outage.unwrap_or(options.outage);
 
         let opening = RegistryOpening { url, is_named, is_target, file, options, session };
-        let staging = file.projects.as_ref().map_or("", |projects| &projects.staging);
+        let staging = file.projects.as_ref().map_or(home, |projects| &projects.staging);
         let registry = opening.registry(staging, file.credentials.as_deref())?;
         let release = match (&file.release_credentials, &file.projects) {
             (Some(path), Some(projects)) if is_target => Some(opening.registry(&projects.release, Some(path))?),
@@ -138,15 +144,18 @@ impl RegistryOpening<'_> {
             self.session.warn(reason.clone());
         }
 
-        let login = found.source;
-        let account = login
-            .as_ref()
-            .map_or_else(|| "nobody".to_owned(), |found| format!("`{}` (from {})", found.login.user, found.origin));
+        let account = match &found.source {
+            Some(found) => format!("`{}` (from {})", found.login.user, found.origin),
+            None if found.searched.is_empty() => "nobody".to_owned(),
+            None => format!("nobody: there is no login in {}", found.searched.join(", ")),
+        };
         self.session.detail(format!("registry {} as {account}", self.url));
-        Ok(RegistryClient::new(self.url.clone(), self.options.clone(), login.map(|found| found.login)))
+        Ok(RegistryClient::with_logins(self.url.clone(), self.options.clone(), found.logins, project))
     }
 }
 
 fn harbor_of(registry: &RegistryClient) -> Option<Harbor<'_>> {
-    Some(Harbor::new(registry.host(), registry.url().clone(), registry.login()?.clone()))
+    // Harbor's interface takes name and password only
+    let login = registry.login().filter(|login| login.identity_token().is_none())?;
+    Some(Harbor::new(registry.host(), registry.url().clone(), login.clone()))
 }

@@ -73,7 +73,7 @@ fn pulled(image: &str, platform: Option<Platform>, session: &Session) -> Result<
         return Err(no_reference(image));
     };
 
-    let connections = Connections::open(&url, false, file, session)?;
+    let connections = Connections::open(&url, &prefix, false, file, session)?;
     let folder = session.store()?.folder();
     let pulling = connections.registry().pull(&prefix, reference, folder, session.reporter());
     let pulled = session.http().block_on(pulling)??;

@@ -239,8 +239,8 @@ fn is_same_registry(one: &ImageRepository, other: &ImageRepository) -> bool {
 
 /// Opens a registry, as the place where the result goes or where only base images are.
 fn open<'a>(at: &ImageRepository, is_output: bool, session: &'a Session) -> Result<Option<Connections<'a>>, Error> {
-    let ImageRepository::Registry { url, .. } = at else { return Ok(None) };
-    Ok(Some(Connections::open(url, is_output, session.registry_file(), session)?))
+    let ImageRepository::Registry { url, repository } = at else { return Ok(None) };
+    Ok(Some(Connections::open(url, repository, is_output, session.registry_file(), session)?))
 }
 
 fn place<'a>(at: &ImageRepository, connections: Option<&'a Connections<'_>>) -> OpenRepository<'a> {

@@ -28,7 +28,7 @@ pub fn run(dry_run: bool, session: &Session) -> Result<Vec<SetupStep>, Error> {
 
     // the robots that the file names may not create projects, and do not exist before the first time
     let file = RegistryFile { credentials: None, release_credentials: None, ..file.clone() };
-    let connections = Connections::open(url, false, &file, session)?;
+    let connections = Connections::open(url, "", false, &file, session)?;
     let work = async {
         let (harbor, without) = connections.harbor().await?;
         let harbor = harbor.ok_or_else(|| Error::input(format!("cannot set up projects: {without}")))?;

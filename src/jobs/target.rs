@@ -94,11 +94,11 @@ impl<'a> PublishTarget<'a> {
 
     /// Returns the registry; none for a folder.
     pub(crate) fn connections(&self) -> Result<Option<&Connections<'a>>, Error> {
-        let ImageLocation::Registry { url, .. } = &self.address else { return Ok(None) };
+        let ImageLocation::Registry { url, prefix } = &self.address else { return Ok(None) };
         if let Some(connections) = self.connections.get() {
             return Ok(Some(connections));
         }
-        let connections = Connections::open(url, self.is_named, &self.file, self.session)?;
+        let connections = Connections::open(url, prefix, self.is_named, &self.file, self.session)?;
         Ok(Some(self.connections.get_or_init(|| connections)))
     }
 

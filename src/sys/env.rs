@@ -28,6 +28,8 @@ pub enum EnvironmentVariable {
     NoProxy,
     /// `DOCKER_CONFIG`: folder with Docker's `config.json` (docker(1)).
     DockerConfig,
+    /// `DOCKER_AUTH_CONFIG`: the content of Docker's `config.json` (Docker CLI; variable of GitLab's runners).
+    DockerAuthConfig,
     /// `REGISTRY_AUTH_FILE`: logins of podman and skopeo (containers-auth.json(5)).
     RegistryAuthFile,
     /// `XDG_RUNTIME_DIR`: folder of the session, where podman keeps logins.
@@ -100,6 +102,7 @@ impl EnvironmentVariable {
             Self::AllProxy => "all_proxy",
             Self::NoProxy => "no_proxy",
             Self::DockerConfig => "DOCKER_CONFIG",
+            Self::DockerAuthConfig => "DOCKER_AUTH_CONFIG",
             Self::RegistryAuthFile => "REGISTRY_AUTH_FILE",
             Self::RuntimeDir => "XDG_RUNTIME_DIR",
             Self::ConfigHome => "XDG_CONFIG_HOME",

@@ -97,7 +97,22 @@ pub struct Login {
     pub password: Secret,
 }
 
+/// User name that marks an identity token in the place of a password (docker-credential-helpers, "protocol").
+const TOKEN_USER: &str = "<token>";
+
 impl Login {
+    /// Returns the login of an identity token, which token servers take instead of name and password.
+    #[must_use]
+    pub fn of_identity_token(token: Secret) -> Self {
+        Self { user: TOKEN_USER.to_owned(), password: token }
+    }
+
+    /// Returns the identity token; `None` for name and password.
+    #[must_use]
+    pub fn identity_token(&self) -> Option<&Secret> {
+        (self.user == TOKEN_USER).then_some(&self.password)
+    }
+
     /// Returns the value of an `Authorization` header (Basic, RFC 7617).
     #[must_use]
     pub fn basic(&self) -> Secret {

@@ -15,13 +15,18 @@ use crate::sys::http::RequestBody;
 use crate::values::Digest;
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use url::Url;
 
 /// Tags of one page: as many as registries commonly allow.
 const PAGE: usize = 1000;
 
 /// Most tags of one repository: a registry must not fill our memory.
 const MOST_TAGS: usize = 100_000;
+
+/// Most pages of one list: some registries give short pages whatever they are asked for.
+const MOST_PAGES: usize = 10_000;
+
+/// Longest query of a next page. Registries keep their state in it.
+const LONGEST_QUERY: usize = 8 << 10;
 
 /// One page of a repository's tags.
 #[derive(Deserialize)]
@@ -40,46 +45,38 @@ impl RegistryClient {
         check_repository(repository)?;
 
         let action = format!("list the tags of `{repository}`");
-        let mut tags: BTreeSet<String> = BTreeSet::new();
-        // `last` of the specification instead of the address in the `Link` header: no answer decides where a token goes
-        let mut last: Option<String> = None;
+        let scope = TokenScope::pull(repository);
+        let (mut tags, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut url = self.path(&format!("{repository}/tags/list"));
+        url.set_query(Some(&format!("n={PAGE}")));
         loop {
-            let request = HttpRequest::new(Method::GET, self.page_url(repository, last.as_deref()), RequestBody::Empty);
-            let answer =
-                self.send(&RegistryRequest { action: &action, scope: &TokenScope::pull(repository), request }).await?;
+            let request = HttpRequest::new(Method::GET, url.clone(), RequestBody::Empty);
+            let answer = self.send(&RegistryRequest { action: &action, scope: &scope, request }).await?;
             match answer.status() {
                 200 => {}
-                404 => {
+                // a page that is gone makes a list that is not complete
+                404 if seen.is_empty() => {
                     answer.drain().await;
                     return Ok(tags);
                 }
-                _ => return Err(self.refused(&action, answer).await),
+                _ => return Err(self.refused(&action, &scope, answer).await),
             }
 
-            let has_more = answer.header("link").is_some_and(|link| link.contains("next"));
+            let next = next_page(&answer);
             let page = read_page(answer).await.map_err(|cause| malformed(&action, cause))?;
-            let before = tags.len();
-            last = page.last().cloned();
             tags.extend(page);
-
             if tags.len() > MOST_TAGS {
                 return Err(malformed(&action, format!("it has more than {MOST_TAGS} tags")));
             }
-            // a registry that ignores `last` repeats its first page: without new tags there are no more
-            if !has_more || tags.len() == before {
-                return Ok(tags);
-            }
-        }
-    }
 
-    /// Returns the address of the page of tags that follows the tag `last`.
-    fn page_url(&self, repository: &str, last: Option<&str>) -> Url {
-        let mut url = self.path(&format!("{repository}/tags/list"));
-        url.query_pairs_mut().append_pair("n", &PAGE.to_string());
-        if let Some(last) = last {
-            url.query_pairs_mut().append_pair("last", last);
+            let next = next.map_err(|cause| malformed(&action, cause.to_owned()))?;
+            let Some(next) = next else { return Ok(tags) };
+            // a registry that repeats a page would be asked again and again, and never for what is missing
+            if !seen.insert(next.clone()) || seen.len() > MOST_PAGES {
+                return Err(malformed(&action, "the list has no end: its pages lead back to earlier ones".to_owned()));
+            }
+            url.set_query(Some(&next));
         }
-        url
     }
 
     /// Tells whether a repository has a blob.
@@ -102,17 +99,22 @@ impl RegistryClient {
         let url = self.path(&format!("{repository}/blobs/{digest}"));
         let request = HttpRequest::new(Method::HEAD, url, RequestBody::Empty);
         let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
-        self.exists_by(&action, answer).await
+        self.exists_by(&action, scope, answer).await
     }
 
     /// Tells whether a blob exists, by the answer to a HEAD request for it.
-    pub(super) async fn exists_by(&self, action: &str, answer: HttpResponse) -> Result<bool, Error> {
+    pub(super) async fn exists_by(
+        &self,
+        action: &str,
+        scope: &TokenScope,
+        answer: HttpResponse,
+    ) -> Result<bool, Error> {
         match answer.status() {
             status @ (200 | 404) => {
                 answer.drain().await;
                 Ok(status == 200)
             }
-            _ => Err(self.refused(action, answer).await),
+            _ => Err(self.refused(action, scope, answer).await),
         }
     }
 
@@ -125,17 +127,45 @@ impl RegistryClient {
 
         let action = format!("delete manifest `{digest}` of `{repository}`");
         let request = self.manifest_request(Method::DELETE, repository, &digest.to_string());
-        let answer =
-            self.send(&RegistryRequest { action: &action, scope: &TokenScope::delete(repository), request }).await?;
+        let scope = TokenScope::delete(repository);
+        let answer = self.send(&RegistryRequest { action: &action, scope: &scope, request }).await?;
 
         match answer.status() {
             200 | 202 | 404 => {
                 answer.drain().await;
                 Ok(())
             }
-            _ => Err(self.refused(&action, answer).await),
+            _ => Err(self.refused(&action, &scope, answer).await),
         }
     }
+}
+
+/// Returns the query of the next page that an answer's `Link` header names (RFC 8288; distribution-spec, "Listing Tags").
+/// Only the query is taken: no answer decides to which host and path a token goes.
+fn next_page(answer: &HttpResponse) -> Result<Option<String>, &'static str> {
+    let links = answer.headers().get_all("link").iter().filter_map(|value| value.to_str().ok());
+    let next = links.flat_map(split_links).find(|(_, parameters)| is_next(parameters));
+    let Some((target, _)) = next else { return Ok(None) };
+
+    let query = target.split('#').next().unwrap_or_default().split_once('?').map(|(_, query)| query);
+    match query {
+        Some(query) if query.len() <= LONGEST_QUERY && !query.is_empty() => Ok(Some(query.to_owned())),
+        _ => Err("there is a next page, but its address cannot be followed"),
+    }
+}
+
+/// Splits a header into links: the address between `<` and `>`, and the parameters behind it.
+fn split_links(header: &str) -> impl Iterator<Item = (&str, &str)> {
+    // a comma may stand in an address, a `<` does not
+    header.split('<').skip(1).filter_map(|link| link.split_once('>'))
+}
+
+/// Tells whether the parameters of a link say `rel="next"`. The value may name several relations.
+fn is_next(parameters: &str) -> bool {
+    parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
+        let mut relations = value.split(['"', ' ', ',', '\'']);
+        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+    })
 }
 
 /// Reads the tags in an answer, in its order.

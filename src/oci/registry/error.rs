@@ -82,15 +82,22 @@ pub enum Error {
         action: String,
     },
     /// The registry or its token server rejects user or password.
-    #[error("cannot log in at `{host}` as `{user}`: name or password is not accepted")]
+    #[error(
+        "cannot log in at `{host}` as `{user}`: {} is not accepted{}",
+        secret_of(user),
+        describe_in_parentheses(problems)
+    )]
     LoginRefused {
         /// Host of the registry or token server that rejects them.
         host: String,
         /// User or robot account.
         user: String,
+        /// What the server says.
+        problems: Vec<RegistryProblem>,
     },
-    /// The token grants no rights. Harbor answers so to a wrong secret, and to a disabled or expired robot account.
-    #[error("cannot log in at `{host}`: {} gets a token without any rights on {scope}", account(user.as_deref()))]
+    /// There is no token with these rights. Harbor gives one without any to a wrong secret, and to a disabled or expired
+    /// robot account; other servers refuse to give one (403).
+    #[error("cannot log in at `{host}`: {} gets {} {scope}{}", account(user.as_deref()), if problems.is_empty() { "a token without any rights on" } else { "no rights on" }, describe_in_parentheses(problems))]
     NoRights {
         /// Host of the token server.
         host: String,
@@ -98,6 +105,8 @@ pub enum Error {
         user: Option<String>,
         /// Repositories that the token was requested for.
         scope: String,
+        /// What the server says.
+        problems: Vec<RegistryProblem>,
     },
     /// The registry's challenge or its token server's answer cannot be used.
     #[error("cannot log in at `{host}`: {cause}")]
@@ -221,6 +230,40 @@ pub fn problems(body: &[u8]) -> Vec<RegistryProblem> {
     problems
 }
 
+/// Reads what a server says in the body of a refusal: the problems of the specification's format, otherwise a message in
+/// another JSON format, a page's title, or plain text.
+#[must_use]
+pub fn words(body: &[u8]) -> Vec<RegistryProblem> {
+    let problems = problems(body);
+    if !problems.is_empty() {
+        return problems;
+    }
+
+    let said = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => MESSAGE_KEYS.iter().map(|key| text_field(&value, key)).find(|text| !text.is_empty()),
+        Err(_) => std::str::from_utf8(body).ok().and_then(|text| match text.trim_start().chars().next() {
+            Some('<') => title(text),
+            // JSON that broke off says nothing to a person
+            Some('{' | '[') | None => None,
+            Some(_) => Some(shown(text)),
+        }),
+    };
+    let message = said.filter(|text| !text.is_empty());
+    message.map(|message| RegistryProblem { code: String::new(), message }).into_iter().collect()
+}
+
+/// Keys under which servers that are no registries say what is wrong: token servers (RFC 6749, 5.2), gateways.
+const MESSAGE_KEYS: [&str; 6] = ["error_description", "message", "details", "detail", "error", "reason"];
+
+/// Returns the title of an HTML page; proxies say there what is wrong.
+fn title(page: &str) -> Option<String> {
+    // in ASCII, so that positions stay the same
+    let small = page.to_ascii_lowercase();
+    let start = small.find("<title>")? + "<title>".len();
+    let end = start + small[start..].find("</title>")?;
+    Some(shown(&page[start..end]))
+}
+
 /// Returns a field of a JSON object if it is text, ready to be shown.
 fn text_field(entry: &Value, key: &str) -> String {
     entry.get(key).and_then(Value::as_str).map(shown).unwrap_or_default()
@@ -259,6 +302,15 @@ fn account(user: Option<&str>) -> String {
     user.map_or_else(|| "an anonymous user".to_owned(), |user| format!("`{user}`"))
 }
 
+/// Names what a login consists of. The user name of an identity token is only a mark.
+fn secret_of(user: &str) -> &'static str {
+    if is_token_user(user) { "the identity token" } else { "name or password" }
+}
+
+fn is_token_user(user: &str) -> bool {
+    user == "<token>"
+}
+
 /// Returns the error for a refused request. `action` is what was tried, as messages name it after "cannot".
 #[must_use]
 pub fn refusal(action: String, status: u16, problems: Vec<RegistryProblem>, user: Option<&str>) -> Error {
@@ -276,6 +328,19 @@ pub fn refusal(action: String, status: u16, problems: Vec<RegistryProblem>, user
 }
 
 impl Error {
+    /// Returns a refusal as one of another request, whose purpose people know.
+    pub(super) fn about(mut self, new: &str) -> Self {
+        match &mut self {
+            Self::Missing { action, .. }
+            | Self::Known { action, .. }
+            | Self::Denied { action, .. }
+            | Self::LoginNeeded { action }
+            | Self::Refused { action, .. } => new.clone_into(action),
+            _ => {}
+        }
+        self
+    }
+
     /// Tells whether input, rights or settings must change: a retry alone fails again.
     #[must_use]
     pub fn is_ours(&self) -> bool {
@@ -307,7 +372,13 @@ impl Explain for Error {
                 "log in: `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` with the registry's host in `SOCKEL_REGISTRY`, a robot file, or Docker's `config.json`"
             }
             Self::Denied { .. } => "give the account push and pull rights on the project, or use another account",
+            Self::LoginRefused { user, .. } if is_token_user(user) => {
+                "the identity token has expired or was withdrawn: log in again with the tool that left it"
+            }
             Self::LoginRefused { .. } => "check name and password; a robot's full name has its prefix: `robot$…`",
+            Self::NoRights { user: Some(_), problems, .. } if !problems.is_empty() => {
+                "give the account push and pull rights on the project, or use another account"
+            }
             Self::NoRights { user: Some(_), .. } => {
                 "the robot's secret is wrong, or the robot is disabled, expired or without rights on this project: create a new one"
             }

@@ -33,6 +33,7 @@ pub use push::PushRequest;
 use crate::oci;
 use crate::oci::registry::address::check_reference;
 use crate::oci::registry::address::check_repository;
+use crate::oci::registry::credentials::RegistryLogins;
 use crate::oci::registry::session::RegistryRequest;
 use crate::oci::registry::token::RegistryAuth;
 use crate::oci::registry::token::TokenScope;
@@ -59,7 +60,9 @@ const DIGEST: &str = "docker-content-digest";
 pub struct RegistryClient {
     url: Url,
     host: HttpHost,
-    login: Option<Login>,
+    logins: RegistryLogins,
+    /// The project or repository that this client is for: its login stands for all that is not about one repository.
+    home: String,
     passes: RegistryAuth,
 }
 
@@ -76,10 +79,18 @@ impl RegistryClient {
     /// Returns a client for the registry at this address, without connecting to it. Path and query of the address are
     /// ignored.
     #[must_use]
-    pub fn new(mut url: Url, options: HostOptions, login: Option<Login>) -> Self {
+    pub fn new(url: Url, options: HostOptions, login: Option<Login>) -> Self {
+        Self::with_logins(url, options, login.map(RegistryLogins::from).unwrap_or_default(), "")
+    }
+
+    /// As [`RegistryClient::new`], with logins for parts of the registry. `home` is the project or repository that the
+    /// client is for.
+    #[must_use]
+    pub fn with_logins(mut url: Url, options: HostOptions, logins: RegistryLogins, home: &str) -> Self {
         url.set_path("/");
         url.set_query(None);
-        Self { url, host: HttpHost::new(options), login, passes: RegistryAuth::default() }
+        let (host, home, passes) = (HttpHost::new(options), home.to_owned(), RegistryAuth::default());
+        Self { url, host, logins, home, passes }
     }
 
     /// Returns the address of the registry: scheme, host and port.
@@ -94,10 +105,15 @@ impl RegistryClient {
         &self.host
     }
 
-    /// Returns the login that is used at this registry.
+    /// Returns the login that is used for what is not about one repository.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
-        self.login.as_ref()
+        self.login_of(&self.home)
+    }
+
+    /// Returns the login that is used for a repository.
+    fn login_of(&self, repository: &str) -> Option<&Login> {
+        self.logins.of(repository).map(|found| &found.login)
     }
 
     /// Looks up a tag or digest; `None` when the registry does not have it.
@@ -127,19 +143,20 @@ impl RegistryClient {
                 answer.drain().await;
                 Ok(None)
             }
-            status @ (200 | 412) => {
+            status => {
                 let found = if status == 200 { descriptor_in_headers(&answer) } else { None };
                 answer.drain().await;
-                match found {
-                    Some(found) => Ok(Some(found)),
-                    // GET tells what HEAD did not: the digest, whose header is optional, or in its body which policy of the
-                    // project refuses (412)
-                    None => {
-                        Ok(Some(self.manifest_within(repository, reference, scope, document::LIMIT).await?.descriptor))
-                    }
+                if found.is_some() {
+                    return Ok(found);
+                }
+                // GET tells what HEAD did not: the digest, whose header is optional; whether the registry refuses only HEAD
+                // (405); and in its body why it refuses (403, 412)
+                match self.manifest_within(repository, reference, scope, document::LIMIT).await {
+                    Ok(found) => Ok(Some(found.descriptor)),
+                    Err(Error::Missing { .. }) => Ok(None),
+                    Err(error) => Err(error.about(&action)),
                 }
             }
-            _ => Err(self.refused(&action, answer).await),
         }
     }
 
@@ -184,7 +201,7 @@ impl RegistryClient {
         loop {
             let mut answer = self.send_within(call, &mut patience).await?;
             if answer.status() != 200 {
-                return Err(self.refused(call.action, answer).await);
+                return Err(self.refused(call.action, call.scope, answer).await);
             }
 
             // of the same answer as the bytes: a tag may move between two attempts
@@ -209,7 +226,7 @@ impl RegistryClient {
         bytes: Vec<u8>,
     ) -> Result<Digest, Error> {
         let manifest = push::ManifestBody { media_type, bytes: &Bytes::from(bytes) };
-        self.put_within(repository, reference, manifest, &TokenScope::push(repository, [])).await
+        self.put_within(repository, reference, manifest, &TokenScope::push(repository)).await
     }
 
     /// As [`RegistryClient::put_manifest`], with a token that the caller needs anyway.
@@ -238,14 +255,14 @@ impl RegistryClient {
             200..=299 => confirm(answer, &action, expected).await.map(|()| expected),
             // Harbor refuses writes to an immutable tag even for the same image; a parallel push may have been faster
             412 => {
-                let refused = self.refused(&action, answer).await;
+                let refused = self.refused(&action, scope, answer).await;
                 match self.head_within(repository, reference, scope).await?.and_then(|found| oci::digest_of(&found)) {
                     Some(found) if found == expected => Ok(expected),
                     Some(_) => Err(Error::Immutable { repository: repository.to_owned(), tag: reference.to_owned() }),
                     None => Err(refused),
                 }
             }
-            _ => Err(self.refused(&action, answer).await),
+            _ => Err(self.refused(&action, scope, answer).await),
         }
     }
 

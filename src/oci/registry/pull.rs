@@ -377,7 +377,7 @@ impl ImagePull<'_> {
             (status, _) => {
                 let mut patience = self.registry.host.patience();
                 let body = answer.read(BODY_LIMIT, &mut patience).await.unwrap_or_default();
-                Err(self.registry.refusal(download.action, status, &body).into())
+                Err(self.registry.refusal(download.action, &self.scope, status, &body).into())
             }
         }
     }

@@ -135,7 +135,7 @@ impl RegistryClient {
         push.tags.iter().try_for_each(|tag| check_tag(tag))?;
 
         let nodes = LayoutImageReader::read(push)?;
-        let scope = TokenScope::push(push.repository, push.mount_from.iter().map(String::as_str));
+        let scope = TokenScope::push(push.repository);
         let image = ImagePush { registry: self, push, nodes, scope, reporter };
 
         self.discover_challenge().await?;

@@ -7,6 +7,7 @@ use crate::oci::registry::challenge::AuthChallenge;
 use crate::oci::registry::error;
 use crate::oci::registry::error::BODY_LIMIT;
 use crate::oci::registry::error::Error;
+use crate::oci::registry::error::RegistryProblem;
 use crate::oci::registry::error::refusal;
 use crate::oci::registry::token;
 use crate::oci::registry::token::BearerToken;
@@ -21,6 +22,7 @@ use crate::sys::http::RequestBody;
 use crate::sys::http::RetryAdvice;
 use crate::sys::http::header;
 use crate::sys::http::header::HeaderValue;
+use crate::values::Login;
 use crate::values::Secret;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,12 +121,12 @@ impl RegistryClient {
     /// Sends a request once. Credentials are sent to the registry alone: another host gets the request without them.
     pub(super) async fn send_once(&self, call: &RegistryRequest<'_>) -> Result<HttpResponse, AttemptError> {
         if !self.is_own_origin(&call.request.url) {
-            return Ok(self.host.send_once(&call.request).await?);
+            return self.exchange(call, &call.request).await;
         }
 
         // Whoever has a login expects a challenge. Of many parallel requests, one finds out which scheme the registry
         // wants, and the others wait for the result instead of being refused each.
-        let mut discovery = if self.login.is_some() { self.passes.discovery().await } else { None };
+        let mut discovery = if self.logins.is_empty() { None } else { self.passes.discovery().await };
         let mut pass = self.authorize(call, None).await?;
 
         // two rounds: the second one has answered the challenge, or has a new token
@@ -133,7 +135,7 @@ impl RegistryClient {
             if let Some(value) = pass.header()? {
                 request.headers.insert(header::AUTHORIZATION, value);
             }
-            let answer = self.host.send_once(&request).await?;
+            let answer = self.exchange(call, &request).await?;
 
             if discovery.is_some() && answer.status() != 401 {
                 self.passes.note_open();
@@ -159,6 +161,27 @@ impl RegistryClient {
         unreachable!("the last round returns")
     }
 
+    /// Makes one request. What a server says that is too busy now becomes a part of the error.
+    async fn exchange(&self, call: &RegistryRequest<'_>, request: &HttpRequest) -> Result<HttpResponse, AttemptError> {
+        self.host.send_once(request).await.map_err(|failure| self.failed(call, failure))
+    }
+
+    /// Returns the error of a failed attempt, with the words of a server that is too busy now.
+    fn failed(&self, call: &RegistryRequest<'_>, failure: FailedAttempt) -> AttemptError {
+        let status = match &failure.error {
+            crate::sys::http::Error::Status { status, .. } => *status,
+            // behind a proxy, an answer in the registry's format is the registry's
+            crate::sys::http::Error::Proxy { status, .. } if !error::problems(&failure.said).is_empty() => *status,
+            _ => return failure.into(),
+        };
+
+        let error = self.refusal(call.action, call.scope, status, &failure.said);
+        match AttemptError::from(failure) {
+            AttemptError::Transient(_, delay) => AttemptError::Transient(error, delay),
+            AttemptError::Permanent(_) => AttemptError::Permanent(error),
+        }
+    }
+
     /// Tells whether an address belongs to this registry: scheme, host and port.
     fn is_own_origin(&self, url: &Url) -> bool {
         url.origin() == self.url.origin()
@@ -167,7 +190,7 @@ impl RegistryClient {
     /// Asks which scheme the registry wants (distribution-spec, "Determining Support"), so that of many parallel requests
     /// not each one is refused first. Without a login there is nothing to find out.
     pub(super) async fn discover_challenge(&self) -> Result<(), Error> {
-        if self.login.is_none() || self.passes.challenge().is_some() {
+        if self.logins.is_empty() || self.passes.challenge().is_some() {
             return Ok(());
         }
 
@@ -191,19 +214,26 @@ impl RegistryClient {
 
     /// Returns the error for a request that was refused with its authorisation.
     fn unauthorized(&self, call: &RegistryRequest<'_>, pass: &Authorization, body: &[u8]) -> Error {
-        match (pass, &self.login) {
+        match (pass, self.login_of(call.scope.repository())) {
             // the password itself was refused; a refused token lacks rights
-            (Authorization::Basic(_), Some(login)) => {
-                Error::LoginRefused { host: challenge::shown_host(&self.url), user: login.user.clone() }
-            }
-            _ => self.refusal(call.action, 401, body),
+            (Authorization::Basic(_), Some(login)) => Error::LoginRefused {
+                host: challenge::shown_host(&self.url),
+                user: login.user.clone(),
+                problems: self.words(body),
+            },
+            _ => self.refusal(call.action, call.scope, 401, body),
         }
     }
 
     /// Returns the authorisation of a request. `refused` is the serial number of the token that the registry refused.
     async fn authorize(&self, call: &RegistryRequest<'_>, refused: Option<u64>) -> Result<Authorization, AttemptError> {
-        let (realm, service) = match (self.passes.challenge(), &self.login) {
+        let (realm, service) = match (self.passes.challenge(), self.login_of(call.scope.repository())) {
             (None, _) => return Ok(Authorization::Nobody),
+            (Some(AuthChallenge::Basic), Some(login)) if login.identity_token().is_some() => {
+                let cause = "it takes name and password, and the login that was found is an identity token";
+                let host = challenge::shown_host(&self.url);
+                return Err(Error::Challenge { host, cause: cause.to_owned() }.into());
+            }
             (Some(AuthChallenge::Basic), Some(login)) => return Ok(Authorization::Basic(login.basic())),
             (Some(AuthChallenge::Basic), None) => {
                 return Err(Error::LoginNeeded { action: call.action.to_owned() }.into());
@@ -234,30 +264,50 @@ impl RegistryClient {
         service: Option<&str>,
     ) -> Result<token::TokenResponse, AttemptError> {
         let host = challenge::shown_host(&realm);
-        let answer = self.host.send_once(&self.token_request(call, realm, service)?).await?;
+        let action = format!("get a token from `{host}`");
+        let asking = RegistryRequest { action: &action, ..call.clone() };
+        let answer = self.exchange(&asking, &self.token_request(call, realm, service)?).await?;
 
-        let user = self.login.as_ref().map(|login| login.user.clone());
+        let user = self.login_of(call.scope.repository()).map(|login| login.user.clone());
         match (answer.status(), user) {
             (200, user) => {
                 let body = answer.bytes(token::ANSWER_LIMIT).await?;
                 let answer = token::parse(&body).map_err(|cause| Error::Challenge { host: host.clone(), cause })?;
                 // Harbor refuses no login here: a wrong password gets a token without rights
                 if answer.is_empty {
-                    return Err(Error::NoRights { host, user, scope: call.scope.to_string() }.into());
+                    let (scope, problems) = (call.scope.to_string(), Vec::new());
+                    return Err(Error::NoRights { host, user, scope, problems }.into());
                 }
                 Ok(answer)
             }
             // a proxy may answer in place of the token server; its 403 says nothing about our login
-            (403, _) if answer.proxy().is_some() => {
-                Err(self.refused(&format!("get a token from `{host}`"), answer).await.into())
-            }
-            (401 | 403, Some(user)) => Err(Error::LoginRefused { host, user }.into()),
+            (403, _) if answer.proxy().is_some() => Err(self.refused(&action, call.scope, answer).await.into()),
             (401 | 403, None) => Err(Error::LoginNeeded { action: call.action.to_owned() }.into()),
-            (status, _) => {
+            (status, Some(user)) => {
                 let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
-                Err(self.refusal(&format!("get a token from `{host}`"), status, &body).into())
+                let problems = self.words(&body);
+                Err(match status {
+                    401 => Error::LoginRefused { host, user, problems }.into(),
+                    // the login is right (RFC 9110, 15.5.4), but does not give these rights
+                    403 => {
+                        let (user, scope) = (Some(user), call.scope.to_string());
+                        Error::NoRights { host, user, scope, problems }.into()
+                    }
+                    // OAuth 2.0 says so about a refresh token (RFC 6749, 5.2)
+                    400 if self.has_identity_token(call) => Error::LoginRefused { host, user, problems }.into(),
+                    _ => self.refusal(&action, call.scope, status, &body).into(),
+                })
+            }
+            (status, None) => {
+                let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
+                Err(self.refusal(&action, call.scope, status, &body).into())
             }
         }
+    }
+
+    /// Tells whether the login for a request is an identity token.
+    fn has_identity_token(&self, call: &RegistryRequest<'_>) -> bool {
+        self.login_of(call.scope.repository()).is_some_and(|login| login.identity_token().is_some())
     }
 
     /// Returns the request for a token (distribution's token specification, "Requesting a Token").
@@ -267,6 +317,11 @@ impl RegistryClient {
         mut realm: Url,
         service: Option<&str>,
     ) -> Result<HttpRequest, Error> {
+        let login = self.login_of(call.scope.repository());
+        if let Some(token) = login.and_then(Login::identity_token) {
+            return Ok(refresh_request(call.scope, realm, service, token));
+        }
+
         // appended, because the realm may have parameters of its own
         if let Some(service) = service {
             realm.query_pairs_mut().append_pair("service", service);
@@ -276,14 +331,14 @@ impl RegistryClient {
         }
 
         let mut request = HttpRequest::new(Method::GET, realm, RequestBody::Empty);
-        if let Some(login) = &self.login {
+        if let Some(login) = login {
             request.headers.insert(header::AUTHORIZATION, sensitive_header(&login.basic())?);
         }
         Ok(request)
     }
 
     /// Turns an answer that refuses a request into an error.
-    pub(super) async fn refused(&self, action: &str, answer: HttpResponse) -> Error {
+    pub(super) async fn refused(&self, action: &str, scope: &TokenScope, answer: HttpResponse) -> Error {
         let status = answer.status();
         let (url, proxy) = (answer.url().to_owned(), answer.proxy().map(str::to_owned));
         let names_registry = answer.headers().contains_key("docker-distribution-api-version");
@@ -294,31 +349,37 @@ impl RegistryClient {
         let is_registrys = names_registry || !error::problems(&body).is_empty() || status == 404;
         match proxy.filter(|_| !is_registrys) {
             Some(proxy) => crate::sys::http::Error::Proxy { url, proxy, status }.into(),
-            None => self.refusal(action, status, &body),
+            None => self.refusal(action, scope, status, &body),
         }
     }
 
     /// Turns status and body of a refusal into an error.
-    pub(super) fn refusal(&self, action: &str, status: u16, body: &[u8]) -> Error {
-        let mut problems = error::problems(body);
+    pub(super) fn refusal(&self, action: &str, scope: &TokenScope, status: u16, body: &[u8]) -> Error {
+        let user = self.login_of(scope.repository()).map(|login| login.user.as_str());
+        refusal(action.to_owned(), status, self.words(body), user)
+    }
+
+    /// Returns what a server says in the body of a refusal, without our passwords.
+    fn words(&self, body: &[u8]) -> Vec<RegistryProblem> {
+        let mut problems = error::words(body);
         for problem in &mut problems {
             problem.code = self.scrub(&problem.code);
             problem.message = self.scrub(&problem.message);
         }
-        refusal(action.to_owned(), status, problems, self.login.as_ref().map(|login| login.user.as_str()))
+        problems
     }
 
-    /// Removes our password from a text of the registry, in case it repeats what it was sent.
+    /// Removes our passwords from a text of the registry, in case it repeats what it was sent.
     fn scrub(&self, text: &str) -> String {
-        let Some(login) = &self.login else { return text.to_owned() };
-
-        // as it is, and encoded as in the header
-        let basic = login.basic();
         let mut scrubbed = text.to_owned();
-        for secret in [login.password.expose(), basic.expose().trim_start_matches("Basic ")] {
-            // `replace` finds an empty text everywhere
-            if !secret.is_empty() {
-                scrubbed = scrubbed.replace(secret, "***");
+        for login in self.logins.all() {
+            // as it is, and encoded as in the header
+            let basic = login.basic();
+            for secret in [login.password.expose(), basic.expose().trim_start_matches("Basic ")] {
+                // `replace` finds an empty text everywhere
+                if !secret.is_empty() {
+                    scrubbed = scrubbed.replace(secret, "***");
+                }
             }
         }
         scrubbed
@@ -334,6 +395,24 @@ impl Authorization {
             Self::Token(token) => sensitive_header(&Secret::new(format!("Bearer {}", token.text.expose()))).map(Some),
         }
     }
+}
+
+/// Returns the request that turns an identity token into a token (distribution's token specification, "OAuth2 Token
+/// Authentication"). It is a POST, so the identity token stands in no address.
+fn refresh_request(scope: &TokenScope, realm: Url, service: Option<&str>, token: &Secret) -> HttpRequest {
+    let scopes: Vec<String> = scope.parameters().collect();
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token");
+    form.append_pair("client_id", "sockel");
+    form.append_pair("service", service.unwrap_or_default());
+    form.append_pair("scope", &scopes.join(" "));
+    form.append_pair("refresh_token", token.expose());
+
+    let body = RequestBody::Bytes(form.finish().into());
+    let mut request = HttpRequest::new(Method::POST, realm, body);
+    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request.headers.insert(header::CONTENT_TYPE, form_type);
+    request
 }
 
 /// Returns all values of a header that are text.

@@ -34,36 +34,53 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The rights of a token: repositories, and the actions in each.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct TokenScope(BTreeMap<String, BTreeSet<&'static str>>);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TokenScope {
+    /// The repository that a request is about; its login gets the token.
+    repository: String,
+    rights: BTreeMap<String, BTreeSet<&'static str>>,
+}
 
 impl TokenScope {
     /// Returns the right to read a repository.
     pub(super) fn pull(repository: &str) -> Self {
-        Self::default().with(repository, &["pull"])
+        Self::of(repository, &["pull"])
+    }
+
+    /// Returns the right to write to a repository.
+    pub(super) fn push(repository: &str) -> Self {
+        Self::of(repository, &["pull", "push"])
     }
 
     /// Returns the right to write to a repository and to read those that blobs are mounted from. A mount needs both in one
-    /// token.
-    pub(super) fn push<'a>(repository: &str, mount_from: impl IntoIterator<Item = &'a str>) -> Self {
-        let scope = Self::default().with(repository, &["pull", "push"]);
-        mount_from.into_iter().fold(scope, |scope, from| scope.with(from, &["pull"]))
+    /// token; some token servers refuse all of it for one right that they do not give.
+    pub(super) fn mount<'a>(repository: &str, mount_from: impl IntoIterator<Item = &'a str>) -> Self {
+        mount_from.into_iter().fold(Self::push(repository), |scope, from| scope.with(from, &["pull"]))
     }
 
     /// Returns the right to delete in a repository.
     pub(super) fn delete(repository: &str) -> Self {
-        Self::default().with(repository, &["pull", "delete"])
+        Self::of(repository, &["pull", "delete"])
+    }
+
+    fn of(repository: &str, actions: &[&'static str]) -> Self {
+        Self { repository: repository.to_owned(), rights: BTreeMap::new() }.with(repository, actions)
+    }
+
+    /// Returns the repository that a request is about.
+    pub(super) fn repository(&self) -> &str {
+        &self.repository
     }
 
     /// Adds actions in a repository.
     fn with(mut self, repository: &str, actions: &[&'static str]) -> Self {
-        self.0.entry(repository.to_owned()).or_default().extend(actions);
+        self.rights.entry(repository.to_owned()).or_default().extend(actions);
         self
     }
 
     /// Returns the values of the `scope` parameters.
     pub(super) fn parameters(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(repository, actions)| {
+        self.rights.iter().map(|(repository, actions)| {
             let actions: Vec<&str> = actions.iter().copied().collect();
             format!("repository:{repository}:{}", actions.join(","))
         })
@@ -72,7 +89,7 @@ impl TokenScope {
 
 impl fmt::Display for TokenScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.0.keys().map(|repository| format!("`{repository}`")).collect();
+        let names: Vec<String> = self.rights.keys().map(|repository| format!("`{repository}`")).collect();
         f.write_str(&names.join(", "))
     }
 }
@@ -231,7 +248,7 @@ mod tests {
 
     #[test]
     fn scopes_in_one_token() {
-        let scope = TokenScope::push("base/java", ["base/tomcat", "base/java"]);
+        let scope = TokenScope::mount("base/java", ["base/tomcat", "base/java"]);
         let parameters: Vec<String> = scope.parameters().collect();
         assert_eq!(parameters, ["repository:base/java:pull,push", "repository:base/tomcat:pull"]);
         assert_eq!(scope.to_string(), "`base/java`, `base/tomcat`");

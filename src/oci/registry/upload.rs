@@ -43,6 +43,8 @@ pub(super) struct BlobUploads<'a> {
     pub(super) registry: &'a RegistryClient,
     pub(super) repository: &'a str,
     pub(super) scope: TokenScope,
+    /// What mounts need in addition. A push goes on where these rights are refused.
+    pub(super) mount_scope: TokenScope,
     /// Folder of an OCI layout.
     pub(super) layout: PathBuf,
     /// Repositories from which blobs may be mounted.
@@ -96,6 +98,7 @@ impl<'a> BlobUploads<'a> {
             registry,
             repository: push.repository,
             scope: scope.clone(),
+            mount_scope: TokenScope::mount(push.repository, push.mount_from.iter().map(String::as_str)),
             layout: push.layout.to_owned(),
             mount_from: push.mount_from,
             sources: OnceCell::new(),
@@ -111,7 +114,12 @@ impl<'a> BlobUploads<'a> {
 impl BlobUploads<'_> {
     /// Tells whether the repository has a blob.
     pub(super) async fn exists(&self, blob: &ContentDescriptor) -> Result<bool, Error> {
-        self.registry.has_blob_within(self.repository, &blob.digest, &self.scope).await
+        match self.registry.has_blob_within(self.repository, &blob.digest, &self.scope).await {
+            // a registry that answers no HEAD, or not about what it lacks, takes the blob all the same; if it does not,
+            // the answer to POST has words for it
+            Err(Error::Denied { .. } | Error::Refused { status: 400..=428, .. }) => Ok(false),
+            found => found,
+        }
     }
 
     /// Returns the repositories to mount from that exist and that we may read.
@@ -134,14 +142,14 @@ impl BlobUploads<'_> {
         url.set_query(Some("n=1"));
         let request = HttpRequest::new(Method::GET, url, RequestBody::Empty);
 
-        match self.registry.send(&RegistryRequest { action: &action, scope: &self.scope, request }).await {
+        match self.registry.send(&RegistryRequest { action: &action, scope: &self.mount_scope, request }).await {
             Ok(answer) => {
                 let exists = answer.status() == 200;
                 answer.drain().await;
                 Ok(exists.then_some(repository))
             }
             // mounting only saves bytes, so a missing right is no reason to fail
-            Err(Error::Denied { .. }) => Ok(None),
+            Err(error) if is_missing_right(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -170,7 +178,7 @@ impl BlobUploads<'_> {
         // the last attempt may have succeeded, and only its answer got lost
         if attempt.is_retry {
             let answer = self.registry.send_once(&self.head(action, self.repository, blob)).await?;
-            if self.registry.exists_by(action, answer).await? {
+            if self.registry.exists_by(action, &self.scope, answer).await.unwrap_or(false) {
                 return Ok(BlobOutcome::Uploaded);
             }
         }
@@ -215,7 +223,8 @@ impl BlobUploads<'_> {
     /// Returns a request that asks whether a repository has a blob.
     fn head<'b>(&'b self, action: &'b str, repository: &str, blob: &ContentDescriptor) -> RegistryRequest<'b> {
         let url = self.registry.path(&format!("{repository}/blobs/{}", blob.digest));
-        RegistryRequest { action, scope: &self.scope, request: HttpRequest::new(Method::HEAD, url, RequestBody::Empty) }
+        let scope = if repository == self.repository { &self.scope } else { &self.mount_scope };
+        RegistryRequest { action, scope, request: HttpRequest::new(Method::HEAD, url, RequestBody::Empty) }
     }
 
     /// Mounts a blob or opens an upload session. A mount that fails opens a session as well.
@@ -243,7 +252,7 @@ impl BlobUploads<'_> {
 
         match answer.status() {
             202 => read_session(action, &url, answer).await,
-            _ => Err(self.registry.refused(action, answer).await.into()),
+            _ => Err(self.registry.refused(action, &self.scope, answer).await.into()),
         }
     }
 
@@ -289,7 +298,7 @@ impl BlobUploads<'_> {
                         _ => self.mark_unusable(from),
                     }
                 }
-                Err(AttemptError::Permanent(Error::Denied { .. })) => self.mark_unusable(from),
+                Err(AttemptError::Permanent(error)) if is_missing_right(&error) => self.mark_unusable(from),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -315,10 +324,11 @@ impl BlobUploads<'_> {
         url.query_pairs_mut().append_pair("mount", &blob.digest.to_string()).append_pair("from", from);
         let request = HttpRequest::new(Method::POST, url.clone(), RequestBody::Empty);
 
-        let answer = match self.registry.send_once(&RegistryRequest { action, scope: &self.scope, request }).await {
+        let answer = match self.registry.send_once(&RegistryRequest { action, scope: &self.mount_scope, request }).await
+        {
             Ok(answer) => answer,
-            // the token covers both repositories, but the account has no right to read this one
-            Err(AttemptError::Permanent(Error::Denied { .. })) => {
+            // no token for both repositories, or one without the right to read this one
+            Err(AttemptError::Permanent(error)) if is_missing_right(&error) => {
                 self.mark_unusable(from);
                 return Ok(None);
             }
@@ -414,10 +424,13 @@ impl BlobUploads<'_> {
         if matches!(status, 404 | 416) {
             let body = answer.read(BODY_LIMIT, &mut self.registry.host.patience()).await.unwrap_or_default();
             self.registry.host.was_busy(answer);
-            return AttemptError::Transient(self.registry.refusal(&attempt.action, status, &body), Delay::default());
+            return AttemptError::Transient(
+                self.registry.refusal(&attempt.action, &self.scope, status, &body),
+                Delay::default(),
+            );
         }
 
-        let refused = self.registry.refused(&attempt.action, answer).await;
+        let refused = self.registry.refused(&attempt.action, &self.scope, answer).await;
         // bytes that do not have the digest get a 400; then the local file may have changed while it was sent
         if status == 400
             && let Err(damaged) = self.verify_after_refusal(attempt.blob)
@@ -437,6 +450,20 @@ impl BlobUploads<'_> {
         let cause = format!("its bytes have digest {found} instead of {}", blob.digest);
         Err(Error::Damaged { path, cause })
     }
+}
+
+/// Tells whether a registry or its token server refuses rights. The push itself asks for its own, without those of a mount.
+fn is_missing_right(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Denied { .. }
+            | Error::NoRights { .. }
+            | Error::LoginRefused { .. }
+            | Error::LoginNeeded { .. }
+            | Error::Known { .. }
+            | Error::Missing { .. }
+            | Error::Refused { status: 400..=428, .. }
+    )
 }
 
 /// Reads an upload session from the answer to a POST.

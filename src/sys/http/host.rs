@@ -45,6 +45,10 @@ use url::Url;
 /// Requests without bodies in either direction are cheap: allow this many per ordinary request.
 const LOOKUPS: usize = 4;
 
+/// Most bytes that are read of a busy host's words, and the longest time for them.
+const SAID: usize = 16 << 10;
+const SAID_TIME: Duration = Duration::from_secs(2);
+
 /// How to talk to one host.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
@@ -179,7 +183,8 @@ impl HttpHost {
             // comes from the proxy alone, and another attempt has no login either
             407 => Err(Error::of_status(url, 407, proxy).into()),
             408 | 429 | 500..=599 => {
-                let failure = FailedAttempt::busy(url, &response, proxy);
+                let mut failure = FailedAttempt::busy(url, &response, proxy);
+                failure.said = said(response).await;
                 budget.busy(permit, failure.asked_pause());
                 // the host asks for a pause of all requests, whichever budget they are in
                 self.budget.rest(failure.asked_pause());
@@ -265,6 +270,22 @@ impl HttpHost {
     pub fn parallel(&self) -> usize {
         self.options.parallel.max(1)
     }
+}
+
+/// Reads the beginning of what a busy host says about itself; nothing where that does not come at once.
+async fn said(mut response: Response) -> Vec<u8> {
+    let mut said = Vec::new();
+    let reading = async {
+        while let Ok(Some(part)) = response.chunk().await {
+            said.extend_from_slice(&part[..part.len().min(SAID - said.len())]);
+            if said.len() == SAID {
+                break;
+            }
+        }
+    };
+    // the words serve a message only: the request is repeated with or without them
+    let _may_be_late = tokio::time::timeout(SAID_TIME, reading).await;
+    said
 }
 
 /// Returns the request for the target of a redirect; credentials stay with the host that they are for.

@@ -10,15 +10,24 @@ use crate::registry::options;
 use crate::registry::run;
 use crate::registry::tags;
 use crate::support::registry::Fault;
+use crate::support::registry::Manner;
 use crate::support::registry::Registry as Double;
 use crate::support::registry::Response;
 use crate::support::registry::Tokens;
 use crate::support::registry::Trouble;
 use sockel::fault::Explain;
+use sockel::fault::Turn;
 use sockel::oci::registry::Error;
 use sockel::oci::registry::PushOutcome;
 use sockel::oci::registry::PushRequest;
+use sockel::oci::registry::RegistryClient;
+use sockel::oci::registry::credentials;
+use sockel::oci::registry::credentials::RegistryLogins;
 use sockel::report::EventRecorder;
+use sockel::sys::fs;
+use sockel::values::Login;
+use sockel::values::Secret;
+use std::path::Path;
 use std::time::Duration;
 
 fn tokens() -> Tokens {
@@ -135,6 +144,113 @@ fn a_password_that_is_repeated_is_not_shown() {
     double.fault(Fault::new("POST", "*", Trouble::Answer(Response::error(403, MARKER, &words))).always());
     let error = push_as(&double, Some(MARKER), &image).unwrap_err();
     assert!(error.to_string().contains("you said ***"), "{error}");
+}
+
+#[test]
+fn a_push_goes_on_without_the_rights_of_a_mount() {
+    let (image, names) = (Image::new(7), tags(&["1"]));
+    for manner in [Manner::AllOrNothing, Manner::Last] {
+        for (rights, pushes) in [("staging", true), ("elsewhere", false)] {
+            let tokens = Tokens::new().user("robot$ci", MARKER, &[rights]).with_manner(manner);
+            let (double, from) = (Double::start(), tags(&["a/base", "zoo/base"]));
+            for repository in &from {
+                let order = PushRequest { repository, ..image.push(&names) };
+                run(connect(&double, None, options()).push(&order, &EventRecorder::default())).unwrap();
+            }
+            let double = double.with_tokens(tokens);
+            let order = PushRequest { mount_from: &from, is_new: true, ..image.push(&names) };
+            let registry = connect(&double, Some(login(MARKER)), options());
+            let pushed = run(registry.push(&order, &EventRecorder::default()));
+            assert_eq!(pushed.is_ok(), pushes, "{manner:?} {rights}: {pushed:?}");
+            if let Err(error) = pushed {
+                assert!(matches!(error, Error::NoRights { .. }), "{manner:?}: {error}");
+                let words = if manner == Manner::AllOrNothing { "(no right on staging/base)" } else { "without any" };
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_identity_token_is_exchanged_for_tokens() {
+    let tokens = || Tokens::new().user("robot$ci", MARKER, &["staging"]).by_identity();
+    let image = Image::new(7);
+    let identity = |text: &str| Login::of_identity_token(Secret::new(text.to_owned()));
+    let push = |double: &Double, login: Login| {
+        let (registry, names) = (connect(double, Some(login), options()), tags(&["1"]));
+        run(registry.push(&PushRequest { is_new: true, ..image.push(&names) }, &EventRecorder::default()))
+    };
+    let double = Double::start().with_tokens(tokens());
+    push(&double, identity(MARKER)).unwrap();
+    assert_whole(&double, REPOSITORY, &["1"], "identity token");
+    assert_eq!((double.log().count("POST", "/service/token"), double.log().count("GET", "/service/token")), (1, 0));
+    assert!(!format!("{:?}", double.log().lines()).contains(MARKER), "it stands in no address");
+
+    let error = push(&Double::start().with_tokens(tokens()), identity("old")).unwrap_err();
+    assert!(error.to_string().contains("the identity token is not accepted (token is expired)"), "{error}");
+    assert!(error.hints()[0].contains("log in again"), "{:?}", error.hints());
+
+    let basic = Double::start().with_tokens(Tokens::basic().user("robot$ci", MARKER, &["*"]));
+    let error = push(&basic, identity(MARKER)).unwrap_err();
+    assert!(error.to_string().contains("it takes name and password"), "{error}");
+}
+
+#[test]
+fn each_repository_is_pushed_with_its_own_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = Tokens::new().user("one", "1", &["one"]).user("two", "2", &["two"]);
+    let (double, image, names) = (Double::start().with_tokens(tokens), Image::new(7), tags(&["1"]));
+    let (host, path) = (double.address(), folder.path().join("auth.json"));
+    let entry = |name: &str, password: &str| serde_json::json!({ "username": name, "password": password });
+    let file = serde_json::json!({ "auths": {
+        format!("{host}/one"): entry("one", "1"), format!("{host}/two/base"): entry("two", "2"),
+    } });
+    fs::write_atomic(&path, file.to_string().as_bytes()).unwrap();
+    let logins = logins_of(&path, &double);
+    let registry = RegistryClient::with_logins(double.url().parse().unwrap(), options(), logins, "one");
+    assert_eq!(registry.login().unwrap().user, "one");
+    for (repository, fine) in [("one/base", true), ("two/base", true), ("two/other", false)] {
+        let order = PushRequest { repository, ..image.push(&names) };
+        let pushed = run(registry.push(&order, &EventRecorder::default()));
+        assert_eq!(pushed.is_ok(), fine, "{repository}: {pushed:?}");
+    }
+}
+
+/// Returns the logins that a file has for a registry.
+fn logins_of(path: &Path, double: &Double) -> RegistryLogins {
+    let text = fs::read(path, 1 << 20).unwrap();
+    credentials::all(&text, &double.url().parse().unwrap()).unwrap()
+}
+
+#[test]
+fn the_words_of_a_busy_or_refusing_server_are_shown() {
+    let image = Image::new(7);
+    let json = |status, body: &str| {
+        let answer = Response::new(status).with("content-type", "application/json");
+        Trouble::Answer(answer.body(body.as_bytes().to_vec()))
+    };
+    let page = b"<html><head><title>Wartung bis 16 Uhr</title></head></html>".to_vec();
+    let table = [
+        (
+            json(429, r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"used up until 16:00"}]}"#),
+            "used up until 16:00",
+        ),
+        (json(503, r#"{"errors":[{"code":"UNAVAILABLE","message":"read-only until noon"}]}"#), "read-only until noon"),
+        (json(507, r#"{"message":"disk is full"}"#), "disk is full"),
+        (Trouble::Answer(Response::new(500).body(page)), "Wartung bis 16 Uhr"),
+        (Trouble::Answer(Response::new(502).body(b"no \x1b[2Jbackend\n".to_vec())), "no  [2Jbackend"),
+        (Trouble::Answer(Response::new(403).body(b"licence has expired".to_vec())), "licence has expired"),
+        (Trouble::Answer(Response::new(500)), "the registry refused (status 500)"),
+    ];
+    for (trouble, expected) in table {
+        let double = Double::start();
+        double.fault(Fault::new("POST", "*", trouble).always());
+        let error = push_as(&double, None, &image).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("cannot push blob ") || text.starts_with("cannot open an upload "), "{text}");
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(error.turn() == Turn::Outside, !text.contains("licence"), "{text}");
+    }
 }
 
 #[test]

@@ -6,23 +6,33 @@
 //! |---|---|
 //! | a robot file: Harbor's answer to a new robot (`{"name","secret"}`) or a line `user:password` | its own `"registry"`; without one, the target of the registry file if it lies below the folder of that file, otherwise `SOCKEL_REGISTRY` |
 //! | `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` | `SOCKEL_REGISTRY`; without it, the registry that the command line names as target |
+//! | `DOCKER_AUTH_CONFIG`: the content of a `config.json` | its key |
 //! | `REGISTRY_AUTH_FILE` (containers-auth.json(5)) | its key |
 //! | `config.json` in `DOCKER_CONFIG` or `~/.docker`, with its credential helpers | its key |
-//! | podman's `auth.json` in `XDG_RUNTIME_DIR/containers` or `~/.config/containers` | its key |
+//! | podman's `auth.json` in `XDG_RUNTIME_DIR/containers`, without that variable in `/run/containers/UID`; then in `~/.config/containers` | its key |
+//!
+//! A key may be a part of a registry (`host/project`); a push asks for the login of its repository. Without `HOME`, the home
+//! folder is that of `/etc/passwd`.
 //!
 //! The operator decides where a login is sent, never a checkout: a registry file may name a robot file and a target, but
 //! must not send a secret from outside its own folder to a target of its choice.
 
+mod account;
 mod audience;
 mod config;
+mod logins;
 
 pub use audience::LoginAudience;
 pub use config::ConfiguredLogin;
 pub use config::search;
+pub use logins::RegistryLogins;
 
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::oci::registry::challenge::shown_host;
+use crate::oci::registry::credentials::account::HostAccount;
+use crate::oci::registry::credentials::config::HostNames;
+use crate::oci::registry::credentials::config::LoginFile;
 use crate::sys::env;
 use crate::sys::env::EnvironmentVariable;
 use crate::sys::fs;
@@ -91,6 +101,12 @@ pub enum Error {
         /// What is wrong with it.
         cause: &'static str,
     },
+    /// The content of `DOCKER_AUTH_CONFIG` has no usable login.
+    #[error("cannot read the logins in `DOCKER_AUTH_CONFIG`: {cause}")]
+    Variable {
+        /// What is wrong with it.
+        cause: &'static str,
+    },
     /// Only one of the two variables of a login is set.
     #[error("cannot use the login of the environment: `{missing}` is not set")]
     Half {
@@ -122,10 +138,10 @@ pub enum Error {
         registry: String,
     },
     /// A credential helper failed.
-    #[error("cannot ask the credential helper of `{}`: {cause}", path.display())]
+    #[error("cannot ask the credential helper of `{origin}`: {cause}")]
     Helper {
         /// Docker's configuration that names it.
-        path: PathBuf,
+        origin: String,
         /// How it failed.
         cause: String,
     },
@@ -141,6 +157,9 @@ impl Explain for Error {
             Self::File(error) => return error.hints(),
             Self::Unsound { .. } => {
                 "a robot file is Harbor's `{\"name\": …, \"secret\": …}` or one line `user:password`"
+            }
+            Self::Variable { .. } => {
+                "give it the content of Docker's `config.json`: `{\"auths\": {\"HOST\": {\"auth\": …}}}`"
             }
             Self::Half { .. } => "set both `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD`, or neither",
             Self::Audience { .. } => "give the registry that the login is for: `HOST` or `HOST:PORT`",
@@ -190,8 +209,12 @@ pub struct RobotFile<'a> {
 /// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoginSearchResult {
-    /// The login; `None` when no source has one.
+    /// The login for the repository; `None` when no source has one.
     pub source: Option<FoundLogin>,
+    /// The logins for all repositories of the registry.
+    pub logins: RegistryLogins,
+    /// Where the search looked, for messages.
+    pub searched: Vec<String>,
     /// Why the login of the environment was not used although no other was found; to be shown to the user.
     pub unused: Option<String>,
 }
@@ -202,12 +225,13 @@ pub struct LoginSearchResult {
 /// When a source cannot be read. That includes optional files that exist but are not valid: continuing without a login would
 /// hide the problem.
 pub fn find(wanted: &LoginQuery<'_>) -> Result<LoginSearchResult, Error> {
-    find_in(&env::get, wanted)
+    find_in(&env::get, &HostAccount::of_process, wanted)
 }
 
-/// As [`find`], with the environment as a parameter for tests.
+/// As [`find`], with environment and account as parameters for tests.
 fn find_in(
     variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>,
+    account: &dyn Fn() -> HostAccount,
     wanted: &LoginQuery<'_>,
 ) -> Result<LoginSearchResult, Error> {
     let audience = audience(variable)?;
@@ -226,17 +250,31 @@ fn find_in(
     }
 
     // the login of the environment may be for another registry, and this one's in a file
-    for path in files(variable) {
-        if let Some(login) = of_file(&path, wanted)? {
-            return Ok(FoundLogin { login, origin: path.display().to_string() }.into());
-        }
+    let (mut logins, mut searched) = (RegistryLogins::default(), Vec::new());
+    if let Some(text) = variable(EnvironmentVariable::DockerAuthConfig) {
+        let origin = EnvironmentVariable::DockerAuthConfig.name();
+        let text = text.into_string().map_err(|_| Error::Variable { cause: "it is not UTF-8" })?;
+        let malformed = |cause| Error::Variable { cause };
+        logins.add(of_content(text.as_bytes(), origin, wanted, &malformed)?);
+        searched.push(origin.to_owned());
     }
-    Ok(LoginSearchResult { source: None, unused })
+    for path in files(variable, account) {
+        // a login for the whole registry: later files cannot change anything
+        if logins.is_complete() {
+            break;
+        }
+        logins.add(of_file(&path, wanted)?);
+        searched.push(path.display().to_string());
+    }
+
+    let source = logins.of(wanted.repository).cloned();
+    let unused = unused.filter(|_| source.is_none());
+    Ok(LoginSearchResult { source, logins, searched, unused })
 }
 
 impl From<FoundLogin> for LoginSearchResult {
     fn from(source: FoundLogin) -> Self {
-        Self { source: Some(source), unused: None }
+        Self { logins: source.clone().into(), source: Some(source), ..Self::default() }
     }
 }
 
@@ -321,26 +359,62 @@ fn why_unused(wanted: &LoginQuery<'_>, audience: Option<&LoginAudience>) -> Opti
     Some(format!("the login of the environment is not used for `{short}`: {cause}"))
 }
 
-/// Returns the login in a file of Docker or podman. The file need not exist.
-fn of_file(path: &Path, wanted: &LoginQuery<'_>) -> Result<Option<Login>, Error> {
+/// Reads the logins in the content of a file of Docker or podman for a registry. No credential helper is asked.
+///
+/// # Errors
+/// The cause, for messages; never anything of the content.
+pub fn all(bytes: &[u8], registry: &Url) -> Result<RegistryLogins, &'static str> {
+    let found = LoginFile::parse(bytes)?.all(&host_names(registry)).into_iter();
+    let mut logins = RegistryLogins::default();
+    logins.add(found.map(|(namespace, login)| (namespace, FoundLogin { login, origin: String::new() })).collect());
+    Ok(logins)
+}
+
+/// Returns the names of a registry in keys. Some tools spell out the port that the scheme has anyway.
+fn host_names(registry: &Url) -> HostNames {
+    let usual = if registry.port().is_none() { registry.port_or_known_default() } else { None };
+    HostNames::of(shown_host(registry).trim_end_matches('.'), usual)
+}
+
+/// Returns the logins in a file of Docker or podman, by what they are for. The file need not exist.
+fn of_file(path: &Path, wanted: &LoginQuery<'_>) -> Result<Vec<(String, FoundLogin)>, Error> {
     let bytes = match fs::read(path, LIMIT) {
         Ok(bytes) => bytes,
-        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
+    let malformed = |cause| Error::Unsound { path: path.to_owned(), cause };
+    of_content(&bytes, &path.display().to_string(), wanted, &malformed)
+}
 
-    let found = config::search(&bytes, &shown_host(wanted.registry), wanted.repository);
-    match found.map_err(|cause| Error::Unsound { path: path.to_owned(), cause })? {
-        ConfiguredLogin::Nothing => Ok(None),
-        ConfiguredLogin::Login(login) => Ok(Some(login)),
-        ConfiguredLogin::Helper { name, server } => {
-            ask(&name, &server).map_err(|cause| Error::Helper { path: path.to_owned(), cause })
-        }
+/// Returns the logins in the content of a file, by what they are for: the whole registry (an empty text), or a part of it.
+fn of_content(
+    bytes: &[u8],
+    origin: &str,
+    wanted: &LoginQuery<'_>,
+    malformed: &dyn Fn(&'static str) -> Error,
+) -> Result<Vec<(String, FoundLogin)>, Error> {
+    let file = LoginFile::parse(bytes).map_err(malformed)?;
+    let host = host_names(wanted.registry);
+
+    let found = |login| FoundLogin { login, origin: origin.to_owned() };
+    let mut logins: Vec<(String, FoundLogin)> =
+        file.all(&host).into_iter().map(|(namespace, login)| (namespace, found(login))).collect();
+
+    if let ConfiguredLogin::Helper { name, server } = file.login(&host, wanted.repository).map_err(malformed)? {
+        let asked = ask(&name, &server);
+        // helpers keep one login for a registry
+        let login = asked.map_err(|cause| Error::Helper { origin: origin.to_owned(), cause })?;
+        logins.extend(login.map(|login| (String::new(), found(login))));
     }
+    Ok(logins)
 }
 
 /// Returns the files that may have logins, in the order in which they are searched.
-fn files(variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>) -> Vec<PathBuf> {
+fn files(
+    variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>,
+    account: &dyn Fn() -> HostAccount,
+) -> Vec<PathBuf> {
     const PODMAN: &str = "containers/auth.json";
     let [home, auth_file, docker, runtime, settings] = [
         EnvironmentVariable::Home,
@@ -351,17 +425,17 @@ fn files(variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>) -> Vec<Path
     ]
     .map(|name| variable(name).map(PathBuf::from));
 
-    // jobs of a pipeline often have no home
+    // services and jobs of a pipeline often have no home, and root's shells no folder of the session
+    let account = if home.is_some() && runtime.is_some() { HostAccount::default() } else { account() };
+    let home = home.or(account.home);
+    let runtime = runtime.map(|folder| folder.join(PODMAN));
+    let runtime = runtime.or_else(|| account.id.map(|id| PathBuf::from(format!("/run/containers/{id}/auth.json"))));
     let docker = docker.or_else(|| home.as_ref().map(|home| home.join(".docker")));
     let settings = settings.or_else(|| home.as_ref().map(|home| home.join(".config")));
 
-    let files = [
-        auth_file,
-        docker.map(|folder| folder.join("config.json")),
-        runtime.map(|folder| folder.join(PODMAN)),
-        settings.map(|folder| folder.join(PODMAN)),
-    ];
-    files.into_iter().flatten().collect()
+    let docker = docker.map(|folder| folder.join("config.json"));
+    let settings = settings.map(|folder| folder.join(PODMAN));
+    [auth_file, docker, runtime, settings].into_iter().flatten().collect()
 }
 
 /// The content of a robot file.
@@ -399,13 +473,15 @@ pub fn robot(bytes: &[u8]) -> Result<RobotLogin, &'static str> {
     Ok(RobotLogin { login, registry })
 }
 
-/// Returns a login if it can be sent (RFC 7617, 2: no colon in the name, no control characters).
+/// Returns a login if it can be sent (RFC 7617, 2: no colon in the name, no control characters). In a password, lines are
+/// allowed all the same: the keys of Google's service accounts are JSON of many lines.
 fn sendable(login: Login) -> Option<Login> {
     let password = login.password.expose();
     let is_sendable = !login.user.is_empty()
         && !password.is_empty()
         && !login.user.contains(':')
-        && !login.user.chars().chain(password.chars()).any(char::is_control);
+        && !login.user.chars().any(char::is_control)
+        && !password.chars().any(|sign| sign.is_control() && !matches!(sign, '\n' | '\r' | '\t'));
     is_sendable.then_some(login)
 }
 
@@ -442,10 +518,6 @@ fn ask(name: &str, server: &str) -> Result<Option<Login>, String> {
     let credentials = serde_json::from_slice(&finished.output).ok();
     let login =
         credentials.map(|found: HelperCredentials| Login { user: found.username, password: Secret::new(found.secret) });
-    // the user name that marks an identity token instead of a password
-    if login.as_ref().is_some_and(|login| login.user == "<token>") {
-        return Err(format!("`{program}` has an identity token; only user and password are supported"));
-    }
     let login = login.and_then(sendable);
     login.map(Some).ok_or_else(|| format!("`{program}` did not answer with user and password"))
 }

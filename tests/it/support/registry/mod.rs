@@ -29,5 +29,6 @@ pub(crate) use crate::support::registry::harbor::Course;
 pub(crate) use crate::support::registry::harbor::Harbor;
 pub(crate) use crate::support::registry::harbor::Report;
 pub(crate) use crate::support::registry::message::Response;
+pub(crate) use crate::support::registry::token::Manner;
 pub(crate) use crate::support::registry::token::Tokens;
 pub(crate) use crate::support::registry::uploads::Location;

@@ -32,6 +32,22 @@ pub(crate) struct Tokens {
     pub(crate) is_strict: bool,
     /// The token endpoint is refused to everybody: Basic is the only way.
     is_basic: bool,
+    /// What becomes of a request for more than one scope.
+    manner: Manner,
+    /// A user's secret is an identity token, which comes by POST.
+    takes_identity: bool,
+}
+
+/// How a token server treats scopes that it does not give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As Harbor: a token with what may be given.
+    #[default]
+    Generous,
+    /// 403 for all of it.
+    AllOrNothing,
+    /// Of several scopes only the last one counts.
+    Last,
 }
 
 impl Tokens {
@@ -44,7 +60,19 @@ impl Tokens {
             uses: None,
             is_strict: false,
             is_basic: false,
+            manner: Manner::Generous,
+            takes_identity: false,
         }
+    }
+
+    /// Treats scopes in this manner.
+    pub(crate) fn with_manner(self, manner: Manner) -> Self {
+        Self { manner, ..self }
+    }
+
+    /// Takes users' secrets as identity tokens alone.
+    pub(crate) fn by_identity(self) -> Self {
+        Self { takes_identity: true, ..self }
     }
 
     /// No tokens: Basic authorization with every request.
@@ -211,7 +239,10 @@ impl Door {
         let Some(tokens) = self.tokens.clone().filter(|tokens| !tokens.is_basic) else {
             return Response::error(404, "NOT_FOUND", "no token service here");
         };
-        if request.method != "GET" {
+        if tokens.takes_identity && request.method == "POST" {
+            return self.refresh(&tokens, request);
+        }
+        if request.method != "GET" || tokens.takes_identity {
             return Response::new(405).with("content-type", "text/plain").body(b"Method Not Allowed\n".to_vec());
         }
         let login = request.basic();
@@ -219,7 +250,29 @@ impl Door {
         if rights.is_none() && tokens.is_strict {
             return Response::error(401, "UNAUTHORIZED", "authentication required");
         }
-        let scopes = request.query_all("scope");
+        let mut scopes = request.query_all("scope");
+        if tokens.manner == Manner::Last {
+            scopes.drain(..scopes.len().saturating_sub(1));
+        }
+        self.give(&tokens, rights, &scopes, login.map(|(name, _)| name).unwrap_or_default())
+    }
+
+    /// Answers a POST with an identity token.
+    fn refresh(&mut self, tokens: &Tokens, request: &Request) -> Response {
+        let form: BTreeMap<String, String> = url::form_urlencoded::parse(&request.body).into_owned().collect();
+        let secret = form.get("refresh_token").cloned().unwrap_or_default();
+        let user = tokens.users.iter().find(|(_, user)| user.secret == secret && !user.is_disabled);
+        let is_sound = form.get("grant_type").is_some_and(|kind| kind == "refresh_token");
+        let Some((name, user)) = user.filter(|_| is_sound) else {
+            return Response::json(400, &json!({ "error": "invalid_grant", "error_description": "token is expired" }));
+        };
+        let scopes: Vec<String> = form["scope"].split(' ').map(str::to_owned).collect();
+        let rights = user.rights.clone();
+        self.give(tokens, Some(&rights), &scopes, name.clone())
+    }
+
+    /// Gives a token for these scopes to a user with these rights.
+    fn give(&mut self, tokens: &Tokens, rights: Option<&[String]>, scopes: &[String], user: String) -> Response {
         // Harbor: a wrong login without a scope is refused, with one it gets a token without rights
         if rights.is_none() && scopes.is_empty() {
             return Response::new(401);
@@ -234,13 +287,17 @@ impl Door {
             let may = |need: Need| need.is_met(rights.unwrap_or_default());
             let all = [("pull", Need::Pull(name)), ("push", Need::Push(name)), ("delete", Need::Delete(name))];
             let actions: Vec<&str> = all.into_iter().filter(|(_, need)| may(*need)).map(|(action, _)| action).collect();
+            if actions.is_empty() && tokens.manner == Manner::AllOrNothing {
+                let words = json!({ "details": format!("no right on {name}") });
+                return Response::json(403, &words);
+            }
             if actions.is_empty() {
                 continue;
             }
             granted.extend(actions.iter().map(|action| format!("{}:{action}", project(name))));
             access.push(json!({ "type": "repository", "name": name, "actions": actions }));
         }
-        let token = self.issue(&tokens, granted, &login.map(|(name, _)| name).unwrap_or_default(), &access);
+        let token = self.issue(tokens, granted, &user, &access);
         let issued_at = sockel::sys::clock::now().to_string();
         let lasting = tokens.expires_in;
         let body = json!({ "token": token, "access_token": "", "expires_in": lasting, "issued_at": issued_at });
