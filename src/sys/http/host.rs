@@ -184,7 +184,7 @@ impl HttpHost {
             407 => Err(Error::of_status(url, 407, proxy).into()),
             408 | 429 | 500..=599 => {
                 let mut failure = FailedAttempt::busy(url, &response, proxy);
-                failure.said = said(response).await;
+                failure.said = said(response).await.into();
                 budget.busy(permit, failure.asked_pause());
                 // the host asks for a pause of all requests, whichever budget they are in
                 self.budget.rest(failure.asked_pause());

@@ -30,12 +30,12 @@ pub(crate) struct FailedAttempt {
     /// How long the host said nothing, where that is what failed.
     silence: Duration,
     /// What a busy server says in the body of its answer.
-    pub(crate) said: Vec<u8>,
+    pub(crate) said: Box<[u8]>,
 }
 
 impl From<Error> for FailedAttempt {
     fn from(error: Error) -> Self {
-        Self { error, may_pass: false, advice: RetryAdvice::default(), silence: Duration::ZERO, said: Vec::new() }
+        Self { error, may_pass: false, advice: RetryAdvice::default(), silence: Duration::ZERO, said: Box::default() }
     }
 }
 
