@@ -7,6 +7,7 @@
 //!   store was built from a proven lock, here or by a machine whose signing key the project trusts ([`crate::shared`]).
 //! - **Not here**: choosing packages (`lock`), writing images out ([`output`]).
 
+pub(crate) mod docker;
 mod levels;
 pub mod output;
 pub mod record;
@@ -76,6 +77,14 @@ pub enum Error {
         /// What its check found and no recipe accepts.
         findings: Vec<CheckFinding>,
     },
+    /// Docker has no media type for a part of the image.
+    #[error("cannot give image `{image}` Docker's media types: there is none for `{media_type}`")]
+    NoDockerType {
+        /// Image name.
+        image: String,
+        /// OCI's media type.
+        media_type: String,
+    },
     /// The configuration is not allowed.
     #[error(transparent)]
     Image(#[from] image::Error),
@@ -102,7 +111,7 @@ impl Explain for Error {
             Self::Fetch(error) => error.turn(),
             Self::Layer { cause, .. } => cause.turn(),
             Self::Image(error) => error.turn(),
-            Self::StaleLock { .. } | Self::Findings { .. } => Turn::Input,
+            Self::StaleLock { .. } | Self::Findings { .. } | Self::NoDockerType { .. } => Turn::Input,
             Self::Store(error) => error.turn(),
             Self::Output(error) => error.turn(),
         }
@@ -118,6 +127,9 @@ impl Explain for Error {
                 "a finding can be accepted with a reason and an end, under `accept` of a recipe: see docs/checks.md"
                     .to_owned(),
             ],
+            Self::NoDockerType { .. } => {
+                vec!["Docker's media types know gzip only: leave out `media-types` or the other compression".to_owned()]
+            }
             Self::StaleLock { image, .. } => vec![format!("lock again with `sockel lock {image}`")],
             Self::Store(error) => error.hints(),
             Self::Output(error) => error.hints(),

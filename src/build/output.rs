@@ -21,6 +21,9 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// Annotation with the name of an image (containerd, `images/annotations.go`); BuildKit writes it as well.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
 /// Where images go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -93,7 +96,12 @@ pub fn write(output: &Output, images: &[BuiltImage], store: &Store) -> Result<()
             Ok(layout::write(folder, &references, &blobs, store)?)
         }
         // one entry: consumers of archives refuse to choose
-        Output::OciArchive(file) => Ok(archive::write_oci(file, &references(last)[..1], &last.blobs(), store)?),
+        Output::OciArchive(file) => {
+            let mut references = references(last);
+            references.truncate(1);
+            references.iter_mut().for_each(name_for_containerd);
+            Ok(archive::write_oci(file, &references, &last.blobs(), store)?)
+        }
         Output::DockerArchive(file) => docker(file, last, store),
     }
 }
@@ -114,6 +122,14 @@ fn references(built: &BuiltImage) -> Vec<LayoutReference> {
         }
     }
     references
+}
+
+/// Adds the name under which containerd imports an image. It is the one that the image of a Docker archive gets: containerd's
+/// clients, such as the kubelet, look for names with a host, and complete `java-25:25` to this one.
+fn name_for_containerd(reference: &mut LayoutReference) {
+    let mut annotations = reference.target.annotations().clone().unwrap_or_default();
+    annotations.insert(CONTAINERD_NAME.to_owned(), format!("docker.io/library/{}", reference.name));
+    reference.target.set_annotations(Some(annotations));
 }
 
 /// Writes a Docker archive, which holds one platform.

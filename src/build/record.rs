@@ -39,6 +39,9 @@ pub struct BuiltImage {
     /// Whether this run built it, rather than finding it in the store.
     #[serde(skip)]
     pub new: bool,
+    /// Its documents have Docker's media types ([`crate::build::docker`]).
+    #[serde(skip)]
+    pub is_docker: bool,
 }
 
 /// One platform of a finished image.
@@ -93,7 +96,7 @@ impl BuiltImage {
     #[must_use]
     pub fn unfinished(key: Digest, definition: &ImageDefinition) -> Self {
         let (image, version, tags, platforms) = (definition.image.clone(), String::new(), Vec::new(), Vec::new());
-        Self { key, image, version, tags, index: (Digest::of(b""), 0), platforms, new: false }
+        Self { key, image, version, tags, index: (Digest::of(b""), 0), platforms, new: false, is_docker: false }
     }
 
     /// Returns the first reference name, `<image>:<tag>`.

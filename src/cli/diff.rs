@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// Show what changed between two images, or between two lock files
 ///
 /// For images, shows changed packages, files and settings, and how many bytes a consumer must pull again. An image is
-/// `NAME:TAG` in a layout, or `https://HOST/REPOSITORY:TAG` (or `@DIGEST`), which is pulled into the store. A lock file is a
+/// `NAME:TAG` in a layout, or `HOST/REPOSITORY:TAG` (or `@DIGEST`), which is pulled into the store. A lock file is a
 /// path, or the name of an image in the project.
 ///
 /// Example: sockel diff java-25:25 tomcat-11:11
@@ -83,7 +83,8 @@ fn images(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 fn source(side: &str, layout: &Path) -> ImageSource {
-    if side.starts_with("https://") || side.starts_with("http://") {
+    // names in a layout have no slash
+    if side.contains('/') {
         ImageSource::Registry(side.to_owned())
     } else {
         ImageSource::Layout { folder: layout.to_owned(), name: side.to_owned() }

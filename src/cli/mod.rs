@@ -98,6 +98,7 @@ impl Context {
             threads: settings.threads,
             mirrors: settings.mirrors.clone(),
             ca_file: settings.ca_file.clone(),
+            plain_http: settings.plain_http,
         };
         let reporter: Arc<dyn ProgressReporter> = Arc::<Progress>::clone(&self.progress);
         Ok(Session::open(options, reporter)?)

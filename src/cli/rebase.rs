@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 /// Move an application image onto a patched base image without rebuilding it
 ///
-/// IMAGE is an image that any builder built `FROM` one of our base images: `https://HOST/REPOSITORY:TAG` (or `@DIGEST`), or
+/// IMAGE is an image that any builder built `FROM` one of our base images: `HOST/REPOSITORY:TAG` (or `@DIGEST`), or
 /// `oci:DIR:NAME`. Its lowest layers must be exactly those of an image in the base image's repository. sockel replaces them
 /// with the layers of the newest image there that has the same name and parameters. The application's own layers keep their
 /// digests, and settings that it inherited unchanged follow the new base image. Within one registry, no layer is sent.
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// New base image [default: the newest compatible one]
     #[arg(long, value_name = "BASE-IMAGE")]
     onto: Option<String>,
-    /// Repository of its base images: https://HOST/REPOSITORY or oci:DIR
+    /// Repository of its base images: HOST/REPOSITORY or oci:DIR
     #[arg(long, value_name = "REPOSITORY", conflicts_with = "onto")]
     base: Option<String>,
     /// Tag for the result; may be repeated [default: the image's own]

@@ -76,6 +76,9 @@ pub(crate) struct GlobalArgs {
     /// PEM file with certificate authorities to trust for HTTPS in addition to the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Let addresses of registries on this machine (`localhost:5000/base`) mean plain http where they name no scheme
+    #[arg(long, global = true)]
+    pub(crate) plain_http: bool,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: Color,
@@ -172,6 +175,8 @@ pub(crate) struct Settings {
     pub(crate) mirrors: BTreeMap<String, Vec<String>>,
     /// Further certificate authorities.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Addresses of registries on this machine without a scheme mean plain http.
+    pub(crate) plain_http: bool,
     /// Colours on standard output.
     pub(crate) color_stdout: bool,
     /// Colours on standard error.
@@ -236,6 +241,7 @@ impl Settings {
             threads: threads(global, around)?,
             mirrors: mirrors(global, around)?,
             ca_file: global.ca_file.clone(),
+            plain_http: global.plain_http,
             color_stdout: color(around.stdout_is_terminal),
             color_stderr: color(around.stderr_is_terminal),
             width: around.width.unwrap_or(USUAL_WIDTH).max(40),

@@ -107,8 +107,23 @@ impl Harbor<'_> {
     /// # Errors
     /// [`Error::Login`] when it is a Harbor that does not know the account, [`Error::Unreachable`] without an answer.
     pub async fn discover(&self) -> Result<Option<Discovered>, Error> {
-        let call = HarborRequest::get(VERSION, ["systeminfo"]);
-        let with_login = self.exchange(&call, Some(&self.login)).await;
+        self.ask(&HarborRequest::get(VERSION, ["systeminfo"])).await
+    }
+
+    /// As [`Harbor::discover`], for a registry that shows no other sign of a Harbor: it is asked once, and an answer that
+    /// is not Harbor's means that it is none. Behind many registries' proxies, only the paths of the registry work.
+    ///
+    /// # Errors
+    /// [`Error::Login`] when it is a Harbor that does not know the account.
+    pub async fn glimpse(&self) -> Result<Option<Discovered>, Error> {
+        match self.ask(&HarborRequest::get(VERSION, ["systeminfo"]).once()).await {
+            Err(error @ Error::Login { .. }) => Err(error),
+            found => Ok(found.unwrap_or_default()),
+        }
+    }
+
+    async fn ask(&self, call: &HarborRequest) -> Result<Option<Discovered>, Error> {
+        let with_login = self.exchange(call, Some(&self.login)).await;
         let (status, reply, request) = match with_login {
             // registries without such an API do not always say so politely; a broken Harbor says 500 or 503
             Err(Error::Unreachable { cause: http::Error::Status { status: 501 | 505, .. }, .. }) => return Ok(None),
@@ -124,7 +139,7 @@ impl Harbor<'_> {
             (_, Some(_)) => Err(self.login_refused()),
             // Harbor shows this page to everybody, but refuses requests with a wrong login: ask without one
             (401 | 403, None) => {
-                let (status, reply, _) = self.exchange(&call, None).await?;
+                let (status, reply, _) = self.exchange(call, None).await?;
                 let is_harbor = SystemInformation::read(status, reply.bytes()).is_some();
                 if is_harbor { Err(self.login_refused()) } else { Ok(None) }
             }

@@ -123,7 +123,7 @@ fn take(
 /// repository.
 fn connect<'a>(address: &str, is_output: bool, session: &'a Session) -> Result<(Connections<'a>, String), Error> {
     let file = session.registry_file();
-    match ImageLocation::parse(address, &file.insecure)? {
+    match file.location(address)? {
         ImageLocation::Registry { url, prefix } => {
             Ok((Connections::open(&url, &prefix, is_output, file, session)?, prefix))
         }

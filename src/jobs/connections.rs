@@ -7,6 +7,7 @@ use crate::keys::SigningKey;
 use crate::keys::VerifyingKey;
 use crate::oci::registry::RegistryClient;
 use crate::oci::registry::address::ImageLocation;
+use crate::oci::registry::certificates;
 use crate::oci::registry::credentials;
 use crate::oci::registry::credentials::LoginAudience;
 use crate::oci::registry::credentials::LoginQuery;
@@ -27,6 +28,8 @@ pub(crate) struct Connections<'a> {
     registry: RegistryClient,
     release: Option<RegistryClient>,
     cache: Option<CacheKeys>,
+    /// What the registry file says about the target: that it is a Harbor, or none.
+    declared: Option<bool>,
 }
 
 /// Where results are shared, and with which keys.
@@ -60,6 +63,12 @@ impl<'a> Connections<'a> {
         let mut options = host_options(session, file);
         // logins and client certificates of the registry file are for its own target alone
         options.identity = file.client_certificate.clone().filter(|_| is_target);
+        // the operator of this machine may keep certificates for this registry
+        let kept = certificates::find(url);
+        options.authorities = kept.authorities;
+        if let (None, Some((certificate, key))) = (&options.identity, kept.identity) {
+            (options.identity, options.identity_key) = (Some(certificate), Some(key));
+        }
         options.parallel = file.parallel.unwrap_or(options.parallel);
         options.outage = file.outage.unwrap_or(options.outage);
 
@@ -72,7 +81,10 @@ impl<'a> Connections<'a> {
         };
 
         let cache = file.cache.as_ref().map(CacheKeys::read).transpose()?;
-        Ok(Self { session, registry, release, cache })
+        // projects and a gate are Harbor's, so their registry is one
+        let needs = file.projects.is_some() || (is_target && file.has_gate);
+        let declared = if needs { Some(true) } else { file.harbor.filter(|_| is_target) };
+        Ok(Self { session, registry, release, cache, declared })
     }
 
     /// Returns the repository in which results are shared.
@@ -94,10 +106,17 @@ impl<'a> Connections<'a> {
 
     /// Returns the API of a Harbor that can be written to; otherwise why there is none.
     pub(crate) async fn harbor(&self) -> Result<(Option<Harbor<'_>>, &'static str), Error> {
+        if self.declared == Some(false) {
+            return Ok((None, "the registry file says that it is no Harbor"));
+        }
         let Some(harbor) = harbor_of(&self.registry) else {
             return Ok((None, "nobody is logged in, so the registry's own interface is not asked"));
         };
-        let Some(found) = harbor.discover().await.map_err(publish::Error::from)? else {
+        // what an unrelated path answers does not decide alone: other registries answer there as they like
+        let is_likely =
+            self.declared == Some(true) || self.registry.claims_to_be_harbor().await.map_err(publish::Error::from)?;
+        let found = if is_likely { harbor.discover().await } else { harbor.glimpse().await };
+        let Some(found) = found.map_err(publish::Error::from)? else {
             return Ok((None, "the registry is no Harbor"));
         };
         found.writable().map_err(publish::Error::from)?;
@@ -113,7 +132,7 @@ impl<'a> Connections<'a> {
 
 /// Tells whether a registry is the target that the registry file names.
 fn is_target(url: &Url, file: &RegistryFile) -> bool {
-    let target = file.target.as_ref().and_then(|target| ImageLocation::parse(target, &file.insecure).ok());
+    let target = file.target.as_ref().and_then(|target| file.location(target).ok());
     matches!(&target, Some(ImageLocation::Registry { url: target, .. }) if LoginAudience::of(target).covers(url))
 }
 

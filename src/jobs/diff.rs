@@ -36,7 +36,7 @@ pub enum ImageSource {
         /// The name.
         name: String,
     },
-    /// `https://HOST/REPOSITORY:TAG` or `https://HOST/REPOSITORY@DIGEST`.
+    /// `HOST/REPOSITORY:TAG` or `HOST/REPOSITORY@DIGEST`, with or without a scheme.
     Registry(String),
 }
 
@@ -69,7 +69,7 @@ fn snapshot(source: &ImageSource, platform: Option<Platform>, session: &Session)
 fn pulled(image: &str, platform: Option<Platform>, session: &Session) -> Result<ImageSnapshot, Error> {
     let file = session.registry_file();
     let Some((address, reference)) = split(image) else { return Err(no_reference(image)) };
-    let ImageLocation::Registry { url, prefix } = ImageLocation::parse(address, &file.insecure)? else {
+    let ImageLocation::Registry { url, prefix } = file.location(address)? else {
         return Err(no_reference(image));
     };
 
@@ -80,7 +80,7 @@ fn pulled(image: &str, platform: Option<Platform>, session: &Session) -> Result<
     Ok(ImageSnapshot::of(folder, image, &pulled, platform)?)
 }
 
-/// Splits `https://HOST/REPOSITORY` from the tag or digest behind it. A port is no tag: it comes before the last slash.
+/// Splits `HOST/REPOSITORY` from the tag or digest behind it. A port is no tag: it comes before the last slash.
 pub(crate) fn split(image: &str) -> Option<(&str, &str)> {
     let name = image.rfind('/').map_or(0, |slash| slash + 1);
     let end = name + image[name..].find(['@', ':'])?;
@@ -89,7 +89,7 @@ pub(crate) fn split(image: &str) -> Option<(&str, &str)> {
 
 fn no_reference(image: &str) -> Error {
     Error::usage(format!("cannot read image `{}`: it names no tag or digest", http::mask(image)))
-        .hint("write it as `https://HOST/REPOSITORY:TAG` or `https://HOST/REPOSITORY@sha256:…`")
+        .hint("write it as `HOST/REPOSITORY:TAG` or `HOST/REPOSITORY@sha256:…`")
 }
 
 fn lock_of(name: &str, project: &Path) -> Result<Lock, Error> {

@@ -28,11 +28,11 @@ use url::Url;
 /// What to move.
 #[derive(Debug, Clone)]
 pub struct RebaseRequest {
-    /// The application image: `https://HOST/REPOSITORY:TAG` (or `@DIGEST`), or `oci:DIR:NAME`.
+    /// The application image: `HOST/REPOSITORY:TAG` (or `@DIGEST`), or `oci:DIR:NAME`.
     pub image: String,
     /// The new base image, instead of the newest compatible one.
     pub onto: Option<String>,
-    /// Where its base images are: `https://HOST/REPOSITORY` or `oci:DIR`.
+    /// Where its base images are: `HOST/REPOSITORY` or `oci:DIR`.
     pub base: Option<String>,
     /// Tags for the result, instead of the image's own.
     pub tags: Vec<String>,
@@ -126,12 +126,12 @@ fn image(text: &str, file: &RegistryFile) -> Result<(ImageRepository, String), E
 
 fn no_reference(text: &str) -> Error {
     Error::usage(format!("cannot read image `{}`: it names no tag or digest", http::mask(text)))
-        .hint("write it as `https://HOST/REPOSITORY:TAG`, `https://HOST/REPOSITORY@sha256:…` or `oci:DIR:NAME`")
+        .hint("write it as `HOST/REPOSITORY:TAG`, `HOST/REPOSITORY@sha256:…` or `oci:DIR:NAME`")
 }
 
-/// Reads `https://HOST/REPOSITORY` or `oci:DIR`.
+/// Reads `HOST/REPOSITORY`, with or without a scheme, or `oci:DIR`.
 fn repository(text: &str, file: &RegistryFile) -> Result<ImageRepository, Error> {
-    Ok(match ImageLocation::parse(text, &file.insecure)? {
+    Ok(match file.location(text)? {
         ImageLocation::Registry { url, prefix } => ImageRepository::Registry { url, repository: prefix },
         ImageLocation::Layout(folder) => ImageRepository::Layout(folder),
     })
@@ -169,7 +169,7 @@ fn base(
     }
 
     // what the image says about itself, as far as it names a registry that we were told of
-    let target = file.target.as_ref().and_then(|target| ImageLocation::parse(target, &file.insecure).ok());
+    let target = file.target.as_ref().and_then(|target| file.location(target).ok());
     let mut known: Vec<&Url> = Vec::new();
     if let ImageRepository::Registry { url, .. } = application {
         known.push(url);
@@ -189,7 +189,7 @@ fn base(
         return Ok((application.clone(), None));
     }
     Err(Error::input("cannot rebase the image: neither its annotations nor its labels say where its base is")
-        .hint("name the base's repository with `--base https://HOST/REPOSITORY`"))
+        .hint("name the base's repository with `--base HOST/REPOSITORY`"))
 }
 
 /// Reads what a builder wrote as the base's name: `host/repository:tag`. A host is believed only where it is one that we
@@ -269,7 +269,10 @@ mod tests {
             ("oci:out", "names no tag"),
             ("https://r.example/web", "names no tag"),
             ("https://r.example:5000", "names no tag"),
-            ("r.example/web:1", "begins neither"),
+            ("r.example/web:1", "https://r.example/ web 1"),
+            ("r.example:5000/shop/web:1.4", "https://r.example:5000/ shop/web 1.4"),
+            ("shop/web:1.4", "begins with a host"),
+            ("web:1", "begins with a host"),
             ("https://r.example/web:ä", "as tag"),
         ];
         for (text, expected) in table {

@@ -38,6 +38,8 @@ pub struct SessionOptions {
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// PEM file with certificate authorities to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
+    /// Addresses of registries on this machine without a scheme mean plain http.
+    pub plain_http: bool,
 }
 
 impl SessionOptions {
@@ -52,6 +54,7 @@ impl SessionOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             mirrors: BTreeMap::new(),
             ca_file: None,
+            plain_http: false,
         }
     }
 }
@@ -73,7 +76,8 @@ impl Session {
     /// # Errors
     /// When the registry file cannot be read, or a named one is missing.
     pub fn open(options: SessionOptions, reporter: Arc<dyn ProgressReporter>) -> Result<Self, Error> {
-        let registry_file = registry_file(&options)?;
+        let mut registry_file = registry_file(&options)?;
+        registry_file.is_loopback_plain = options.plain_http;
 
         // addresses of the settings come before those of the file
         let mut given = options.mirrors.clone();

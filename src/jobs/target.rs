@@ -3,6 +3,7 @@
 use crate::build;
 use crate::build::BuiltImage;
 use crate::build::LayerLocation;
+use crate::build::docker;
 use crate::build::output;
 use crate::build::output::Output;
 use crate::build::record;
@@ -20,6 +21,7 @@ use crate::publish::PublishPlace;
 use crate::publish::PublishState;
 use crate::publish::Published;
 use crate::publish::ReleaseProject;
+use crate::report::ProgressEvent;
 use crate::settings::RegistryFile;
 use crate::shared;
 use crate::shared::SharedCache;
@@ -64,7 +66,7 @@ impl<'a> PublishTarget<'a> {
             file.projects = None;
         }
         let text = to.map(str::to_owned).or_else(|| file.target.clone()).unwrap_or_else(|| USUAL_TARGET.to_owned());
-        let address = ImageLocation::parse(&text, &file.insecure)?;
+        let address = file.location(&text)?;
         let (is_named, connections) = (to.is_some(), OnceCell::new());
         Ok(Self { session, text, is_named, address, file, accept_older: false, connections })
     }
@@ -252,6 +254,13 @@ impl<'a> PublishTarget<'a> {
         let (store, reporter) = (self.session.store()?, self.session.reporter());
         let cache = connections.cache(store, reporter);
 
+        let converted = self.converted(orders)?;
+        let orders: Vec<publish::PublishOrder<'_>> = orders
+            .iter()
+            .zip(&converted)
+            .map(|(order, built)| publish::PublishOrder { built: built.as_ref().unwrap_or(order.built), ..*order })
+            .collect();
+
         let publishing = async {
             let (harbor, without) = connections.harbor().await?;
             let release_harbor = connections.release_harbor(harbor.is_some());
@@ -277,9 +286,21 @@ impl<'a> PublishTarget<'a> {
                 accept_older: self.accept_older,
                 reporter,
             };
-            Ok::<_, Error>(publish::publish(orders, &place).await)
+            Ok::<_, Error>(publish::publish(&orders, &place).await)
         };
         self.session.http().block_on(publishing)?
+    }
+
+    /// Returns the images with Docker's media types, where the registry file says so for its target.
+    fn converted(&self, orders: &[publish::PublishOrder<'_>]) -> Result<Vec<Option<BuiltImage>>, Error> {
+        if !self.file.docker_types {
+            return Ok(vec![None; orders.len()]);
+        }
+        let store = self.session.store()?;
+        let text = "images get Docker's media types in this registry, and so other digests than in a layout";
+        self.session.reporter().event(ProgressEvent::Info(text.to_owned()));
+        let images = orders.iter().map(|order| docker::with_docker_types(order.built, store).map(Some));
+        Ok(images.collect::<Result<_, _>>()?)
     }
 
     /// Writes images into a layout folder, where nobody scans anything.

@@ -24,6 +24,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 
+/// Media type of Docker's index, which has the same fields; pulled images may have it.
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
 /// Annotation that names an entry of `index.json` (image-spec annotations.md).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -270,7 +273,8 @@ pub fn find(folder: &Path, name: &str) -> Result<Option<Descriptor>, Error> {
 /// # Errors
 /// When a document is missing, too large or malformed.
 pub fn manifests(folder: &Path, target: &Descriptor) -> Result<Vec<(Descriptor, ImageManifest)>, Error> {
-    if *target.media_type() != MediaType::ImageIndex {
+    let is_index = *target.media_type() == MediaType::ImageIndex || target.media_type().as_ref() == DOCKER_LIST;
+    if !is_index {
         return Ok(vec![(target.clone(), document(folder, target, DOCUMENT_LIMIT)?)]);
     }
 

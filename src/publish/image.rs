@@ -10,6 +10,7 @@ use crate::harbor::scan::Scanned;
 use crate::oci::registry;
 use crate::oci::registry::PushOutcome;
 use crate::oci::registry::PushRequest;
+use crate::oci::registry::address::public_name;
 use crate::publish::Error;
 use crate::publish::GateResult;
 use crate::publish::JudgedPlatform;
@@ -37,9 +38,7 @@ use std::collections::BTreeSet;
 
 /// Returns the record of an image before its first step.
 pub(super) fn start(order: &PublishOrder<'_>, place: &PublishPlace<'_>) -> Published {
-    let host = place.final_registry().url();
-    let port = host.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let host = format!("{}{port}", host.host_str().unwrap_or_default());
+    let host = public_name(place.final_registry().url());
     Published {
         image: order.built.image.clone(),
         repository: format!("{host}/{}", place.final_repository(order.definition)),

@@ -21,6 +21,7 @@ pub use tags::ReleaseAge;
 pub use tags::age;
 
 use crate::build::BuiltImage;
+use crate::build::docker;
 use crate::fault::Explain;
 use crate::fault::Turn;
 use crate::gate;
@@ -492,7 +493,8 @@ pub fn within(prefix: &str, repository: &str) -> String {
 
 /// Returns the descriptor of an image's index.
 fn index(built: &BuiltImage) -> Descriptor {
-    oci::descriptor("application/vnd.oci.image.index.v1+json", &built.index.0, built.index.1)
+    let media_type = if built.is_docker { docker::LIST } else { "application/vnd.oci.image.index.v1+json" };
+    oci::descriptor(media_type, &built.index.0, built.index.1)
 }
 
 /// Lists the first reasons, each on its own line.

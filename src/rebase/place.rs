@@ -7,6 +7,7 @@ use crate::oci::layout;
 use crate::oci::registry;
 use crate::oci::registry::FetchedManifest;
 use crate::oci::registry::RegistryClient;
+use crate::oci::registry::address::public_name;
 use crate::oci::registry::document;
 use crate::oci::registry::document::ContentDescriptor;
 use crate::rebase::Error;
@@ -61,10 +62,9 @@ impl OpenRepository<'_> {
     pub fn name_of(&self, reference: &str) -> String {
         match self {
             Self::Registry { registry, repository } => {
-                let port = registry.url().port().map(|port| format!(":{port}")).unwrap_or_default();
                 // a tag has no colon, a digest always has one (distribution-spec, "Pulling manifests")
                 let separator = if reference.contains(':') { '@' } else { ':' };
-                format!("{}{port}/{repository}{separator}{reference}", registry.url().host_str().unwrap_or_default())
+                format!("{}/{repository}{separator}{reference}", public_name(registry.url()))
             }
             Self::Layout(folder) => format!("oci:{}:{reference}", folder.display()),
         }

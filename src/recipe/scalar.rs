@@ -157,7 +157,7 @@ impl ScalarKind {
             Self::Repository => "a repository name of lower-case letters, digits, `.`, `_`, `-` and `/`",
             Self::Tag => "a tag of letters, digits, `.`, `_`, `-`, with `{fixed}`, `{version}` and `{date}`",
             Self::Sha256 => "64 lower-case hexadecimal digits",
-            Self::Destination => "where images can go: `https://host`, `https://host/project` or `oci:DIR`",
+            Self::Destination => "where images can go: `host`, `host/project` or `oci:DIR`",
             Self::Size => "a size such as `64MiB` or `50GiB`",
             Self::Day => "a date such as 2026-12-31",
             Self::Vulnerability => "an identifier such as CVE-2026-1234",
@@ -196,7 +196,7 @@ impl ScalarKind {
             Self::Repository => "^[a-z0-9]",
             Self::Tag => "^[A-Za-z0-9_{]",
             Self::Sha256 => "^[0-9a-f]{64}$",
-            Self::Destination => "^(https?://|oci:).",
+            Self::Destination => "^(https?://|oci:|[A-Za-z0-9[]).",
             Self::Size => "^[1-9][0-9]*[KMGT]iB$",
             Self::Day => "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
             Self::Vulnerability => "^[A-Z]{2,}-[A-Za-z0-9:-]+$",
@@ -400,7 +400,9 @@ fn is_tag(text: &str) -> bool {
 fn is_destination(text: &str) -> bool {
     match text.strip_prefix("oci:") {
         Some(folder) => !folder.is_empty() && !folder.contains('\0'),
-        None => is_url(text),
+        None if text.contains("://") => is_url(text),
+        // what `oci::registry::address` takes without a scheme, it decides; a name alone is no host
+        None => text.split('/').next().is_some_and(|host| host.contains(['.', ':']) || host == "localhost"),
     }
 }
 

@@ -367,8 +367,17 @@ static OWNER: RecordSchema = RecordSchema {
 pub(crate) static REGISTRY: RecordSchema = RecordSchema {
     what: "the registry file",
     fields: &[
-        optional("target", One(S::Destination), "Where images go: https://host, https://host/project, or oci:DIR."),
+        optional(
+            "target",
+            One(S::Destination),
+            "Where images go: host, host/project (https unless it begins with http://), or oci:DIR.",
+        ),
         optional("insecure", List(S::Reason), "Hosts (host or host:port) that may be talked to over plain http."),
+        optional(
+            "harbor",
+            One(S::Boolean),
+            "Whether the target is a Harbor. Without it, sockel finds out. `false` is for registries that answer oddly where Harbor has its interface; never together with `projects` or `gate`.",
+        ),
         optional("projects", ValueShape::Record(&PROJECTS), "Harbor projects for judging and for release."),
         optional(
             "credentials",
@@ -378,6 +387,11 @@ pub(crate) static REGISTRY: RecordSchema = RecordSchema {
         optional("release-credentials", One(S::Reason), "File with the login that may write to the release project."),
         optional("ca-file", One(S::Reason), "PEM file with certificate authorities to trust besides the system's."),
         optional("client-certificate", One(S::Reason), "PEM file with client certificate and key (mutual TLS)."),
+        optional(
+            "media-types",
+            One(S::Word("kind of media types", &["oci", "docker"])),
+            "Media types of published images: `oci` (default), or `docker` for registries that know no OCI index. With `docker`, an image has another digest in the registry than in a layout; never together with `cache`.",
+        ),
         optional("parallel", One(S::Count), "Most requests at one time (default 4)."),
         optional("outage", One(S::Duration), "Longest time to wait for a registry that stops answering (default 3m)."),
         optional("chunk", One(S::Size), "Most bytes of one request, for proxies with a limit; costs speed."),

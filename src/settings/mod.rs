@@ -15,6 +15,9 @@ pub use setup::SetupFile;
 
 use crate::gate::GatePolicy;
 use crate::harbor::scan::ScanPatience;
+use crate::oci::registry;
+use crate::oci::registry::address::ImageLocation;
+use crate::oci::registry::address::PlainHttpRules;
 use crate::oci::registry::address::may_be_talked_to;
 use crate::recipe::Error;
 use crate::recipe::level::maybe;
@@ -52,6 +55,14 @@ pub struct RegistryFile {
     pub target: Option<String>,
     /// Hosts that may be talked to over plain http.
     pub insecure: Vec<String>,
+    /// Addresses of this machine without a scheme mean plain http; set by a flag.
+    pub is_loopback_plain: bool,
+    /// Whether the target is a Harbor, where the file says so.
+    pub harbor: Option<bool>,
+    /// The file has a gate.
+    pub has_gate: bool,
+    /// Images get Docker's media types in registries.
+    pub docker_types: bool,
     /// The two projects, where images are judged before they are released.
     pub projects: Option<Projects>,
     /// File with the login that pushes and scans; it is for the target alone ([`crate::oci::registry::credentials`]).
@@ -110,6 +121,15 @@ impl RegistryFile {
         self.projects.as_ref().map_or(prefix, |projects| &projects.release)
     }
 
+    /// Parses an address by the file's rules for plain http.
+    ///
+    /// # Errors
+    /// [`registry::Error::Name`].
+    pub fn location(&self, text: &str) -> Result<ImageLocation, registry::Error> {
+        let rules = PlainHttpRules { insecure: &self.insecure, is_loopback_plain: self.is_loopback_plain };
+        ImageLocation::parse(text, rules)
+    }
+
     /// Reads the file of a project, [`REGISTRY_FILE`]; `None` when there is none. Neither the file itself nor a file
     /// that it names by a path below the project may be reached through a link.
     ///
@@ -160,6 +180,8 @@ impl RegistryFile {
         if let Some(root) = parse(&source, &mut problems) {
             validate(&source, &root, &REGISTRY, ParameterPhase::Filled, &mut problems);
             check_projects(&source, &root, &mut problems);
+            check_harbor(&source, &root, &mut problems);
+            check_media_types(&source, &root, &mut problems);
             check_receivers(&source, &root, &mut problems);
 
             // an operator's own file may lead anywhere, a project comes from a repository that others write to
@@ -185,6 +207,10 @@ impl RegistryFile {
             folder: folder.to_owned(),
             target: maybe(root.get("target")),
             insecure: texts(root.get("insecure")),
+            is_loopback_plain: false,
+            harbor: root.get("harbor").map(|node| node.text() == "true"),
+            docker_types: root.get("media-types").is_some_and(|node| node.text() == "docker"),
+            has_gate: root.get("gate").is_some(),
             projects,
             credentials: path(root.get("credentials"), folder),
             release_credentials: path(root.get("release-credentials"), folder),
@@ -251,7 +277,7 @@ fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnosti
     let Some(projects) = root.get("projects") else { return };
     if is_folder {
         problems.error(source, projects.place, "`projects` need a `target` that is a registry");
-    } else if let Some(node) = target.filter(|node| node.text().trim_end_matches('/').matches('/').count() > 2) {
+    } else if let Some(node) = target.filter(|node| has_path(node.text())) {
         let help = "the address ends with the host when projects are named";
         problems.error_with_help(source, node.place, "the target has a project of its own", help);
     }
@@ -261,6 +287,34 @@ fn check_projects(source: &SourceFile, root: &YamlNode, problems: &mut Diagnosti
         && staging.text() == release.text()
     {
         problems.error(source, release.place, "images must not be judged in the project that people pull from");
+    }
+}
+
+/// Tells whether an address has more than scheme and host.
+fn has_path(target: &str) -> bool {
+    target.split_once("://").map_or(target, |(_, rest)| rest).trim_end_matches('/').contains('/')
+}
+
+/// Refuses Docker's media types where images are shared: the cache's entries name digests of OCI documents.
+fn check_media_types(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
+    let is_docker = root.get("media-types").is_some_and(|node| node.text() == "docker");
+    if let (true, Some(cache)) = (is_docker, root.get("cache")) {
+        let help = "a registry without OCI's media types cannot have a shared cache: leave out `cache`";
+        problems.error_with_help(source, cache.place, "`cache` needs OCI's media types", help);
+    }
+}
+
+/// Refuses to do without what only a Harbor can do.
+fn check_harbor(source: &SourceFile, root: &YamlNode, problems: &mut Diagnostics) {
+    if root.get("harbor").is_none_or(|node| node.text() != "false") {
+        return;
+    }
+    // images would be released that nobody judged
+    for key in ["projects", "gate"] {
+        if let Some(node) = root.get(key) {
+            let help = "leave out `harbor: false`, or publish without a gate";
+            problems.error_with_help(source, node.place, &format!("`{key}` needs a Harbor"), help);
+        }
     }
 }
 

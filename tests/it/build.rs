@@ -451,6 +451,14 @@ fn archives_are_readable() {
         let path = format!("blobs/sha256/{}", digest.trim_start_matches("sha256:"));
         assert!(oci.contains(&path), "{path}");
     }
+    // containerd imports it under the name that the Docker archive has there
+    let mut archive = tar::Archive::new(fs::open(&project.path("app.tar")).unwrap());
+    let index =
+        archive.entries().unwrap().map(Result::unwrap).find(|member| member.path().unwrap().ends_with("index.json"));
+    let index: serde_json::Value = serde_json::from_reader(index.unwrap()).unwrap();
+    let annotations = &index["manifests"][0]["annotations"];
+    assert_eq!(annotations["org.opencontainers.image.ref.name"], "app:1");
+    assert_eq!(annotations["io.containerd.image.name"], "docker.io/library/app:1");
     let docker = list("docker.tar");
     for diff_id in app.config["rootfs"]["diff_ids"].as_array().unwrap() {
         let path = format!("{}.tar", diff_id.as_str().unwrap().trim_start_matches("sha256:"));

@@ -173,7 +173,7 @@ fn this_machine_is_not_reached_through_a_proxy_and_a_proxy_is_not_the_registry()
     let wants_login = refuse(407);
     let said = ask("registry.invalid", &[("http_proxy", &wants_login.address)]).fails(3);
     assert!(said.contains(&format!("the proxy `http://{}/` asks for a login", wants_login.address)), "{said}");
-    let said = ask("registry.invalid", &[("http_proxy", "socks5://127.0.0.1:1")]).fails(1);
+    let said = ask("registry.invalid", &[("http_proxy", "ftp://127.0.0.1:1")]).fails(1);
     assert!(said.contains("cannot use the proxy of `http_proxy`"), "{said}");
 }
 

@@ -8,6 +8,8 @@ use crate::support::registry::Fault;
 use crate::support::registry::Harbor;
 use crate::support::registry::Registry;
 use crate::support::registry::Report;
+use crate::support::registry::Response;
+use crate::support::registry::Tokens;
 use crate::support::registry::Trouble;
 use crate::support::registry::harbor::ADMIN;
 use serde_json::Value;
@@ -91,6 +93,97 @@ fn a_plain_registry_gets_images_once() {
     assert_eq!(pushed["uploaded"]["count"], 1, "the configuration: {pushed}");
     assert!(pushed["mounted"]["count"].as_u64() >= Some(2), "{pushed}");
     assert!(registry.tags("team/base").is_empty(), "only what was named");
+}
+
+/// A registry with a login whose proxy routes only the registry's own paths.
+fn only_v2(tokens: Tokens, status: u16) -> Registry {
+    let registry = Registry::start().with_tokens(tokens.user("ci", "s3cret", &["*"]));
+    registry.fault(Fault::new("GET", "/api/*", Trouble::Answer(Response::new(status))).always());
+    registry
+}
+
+#[test]
+fn what_an_unrelated_path_answers_does_not_decide() {
+    let project = project();
+    let publish = |registry: &Registry, more: &[&str]| {
+        let mut command = project.command(&[&["publish", "app"], more].concat());
+        command.env("SOCKEL_REGISTRY", registry.url()).env("SOCKEL_REGISTRY_USER", "ci");
+        answer(command.env("SOCKEL_REGISTRY_PASSWORD", "s3cret"))
+    };
+    let registry = only_v2(Tokens::basic(), 503);
+    publish(&registry, &["--to", &format!("{}/team", registry.url())]).good();
+
+    // one that names itself Harbor's registry is believed, unless the operator knows better
+    let registry = only_v2(Tokens::new(), 400);
+    let file = |more: &str| format!("target: {}/team\n{more}", registry.url());
+    project.write("registry.yaml", &file(""));
+    assert_ne!(publish(&registry, &["--registry", "registry.yaml"]).code, Some(0));
+    project.write("registry.yaml", &file("harbor: false\n"));
+    let said = publish(&registry, &["--registry", "registry.yaml"]);
+    let text = said.stderr.clone() + &said.good();
+    assert!(text.contains("the registry file says that it is no Harbor"), "{text}");
+
+    let target = registry.url();
+    for key in ["projects: { staging: a, release: b }", "gate: { severity: high }"] {
+        project.write("registry.yaml", &format!("target: {target}\nharbor: false\n{key}\n"));
+        let error = publish(&registry, &["--registry", "registry.yaml"]).fails(1);
+        assert!(error.contains("needs a Harbor"), "{error}");
+    }
+}
+
+#[test]
+fn registries_are_named_as_the_field_names_them() {
+    let (project, registry) = (project(), Registry::start());
+    let host = registry.address();
+    let target = format!("{host}/team");
+    project.run(&["publish", "--to", &target, "--plain-http"]).good();
+    assert!(!registry.tags("team/app").is_empty());
+    let image = format!("{target}/app:1");
+    let same = project.run(&["diff", "app:1", &image, "--plain-http"]).good();
+    assert!(same.starts_with("pull: 0 B of"), "{same}");
+    let said = project.run(&["rebase", &image, "--base", &format!("{target}/base"), "--dry-run", "--plain-http"]);
+    assert!(!said.stderr.contains("cannot use"), "{}", said.stderr);
+
+    // a short name is nobody's
+    for command in [
+        vec!["publish", "--to", "team"],
+        vec!["rebase", "shop/web:1.4", "--dry-run"],
+        vec!["diff", "app:1", "shop/web:1.4"],
+    ] {
+        let error = project.run(&command).fails(1);
+        assert!(error.contains("begins with a host"), "{command:?}: {error}");
+    }
+}
+
+#[test]
+fn registries_without_oci_types_get_dockers() {
+    let (project, registry) = (project(), Registry::start());
+    let file = |more: &str| format!("target: {}/team\nmedia-types: docker\n{more}", registry.url());
+    project.write("registry.yaml", &file(""));
+    let publish = || json(&project.run(&["publish", "app", "--registry", "registry.yaml", "--format", "json"]).good());
+    let first = publish();
+    let digest = first["images"][0]["digest"].as_str().unwrap().to_owned();
+    assert!(registry.tags("team/app").values().all(|found| *found == digest));
+    assert_eq!(publish()["images"][0]["state"], "up-to-date", "the same digest again");
+
+    let list = registry.manifest("team/app", &digest).unwrap();
+    let list: Value = serde_json::from_slice(&list.bytes).unwrap();
+    assert_eq!(list["mediaType"], "application/vnd.docker.distribution.manifest.list.v2+json");
+    let layout = project.digests("out");
+    for entry in list["manifests"].as_array().unwrap() {
+        let found = registry.manifest("team/app", entry["digest"].as_str().unwrap()).unwrap();
+        let manifest: Value = serde_json::from_slice(&found.bytes).unwrap();
+        assert!(!manifest.to_string().contains("vnd.oci"), "{manifest}");
+        assert_eq!(manifest["mediaType"], entry["mediaType"]);
+    }
+    assert!(layout.values().all(|found| *found != digest), "the layout keeps OCI's");
+    let there = format!("{}/team/app:1", registry.url());
+    let same = project.run(&["diff", "app:1", &there]).good();
+    assert!(same.starts_with("pull: 0 B of"), "the same layers: {same}");
+
+    project.write("registry.yaml", &file("cache: { repository: team/cache }\n"));
+    let error = project.run(&["publish", "app", "--registry", "registry.yaml"]).fails(1);
+    assert!(error.contains("`cache` needs OCI's media types"), "{error}");
 }
 
 #[test]

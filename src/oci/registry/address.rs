@@ -1,4 +1,7 @@
-//! Destinations of images, `oci:DIR` or `https://host[:port]/project[/prefix]`; and the grammar of repositories and tags.
+//! Destinations of images, `oci:DIR` or `[https://]host[:port]/project[/prefix]`; and the grammar of repositories and tags.
+//!
+//! A text without a scheme begins with a host and means https. A name without a host is never completed to a registry: it
+//! could be one that somebody else owns.
 
 use crate::oci::registry::challenge::is_loopback;
 use crate::oci::registry::challenge::shown_host;
@@ -12,6 +15,21 @@ const LONGEST: usize = 255;
 
 /// Longest tag (distribution-spec, "Pulling manifests").
 pub(super) const LONGEST_TAG: usize = 128;
+
+/// Names of Docker Hub's registry, besides its own.
+const DOCKER_HUB: [&str; 2] = ["docker.io", "index.docker.io"];
+
+/// Host of Docker Hub's registry; `docker.io` is the address of its pages.
+const DOCKER_REGISTRY: &str = "registry-1.docker.io";
+
+/// Which hosts may be talked to over plain http.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlainHttpRules<'a> {
+    /// Hosts (`host` or `host:port`) besides this machine, where an address says `http://`.
+    pub insecure: &'a [String],
+    /// Addresses of this machine without a scheme mean plain http.
+    pub is_loopback_plain: bool,
+}
 
 /// Destination or source of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +46,11 @@ pub enum ImageLocation {
 }
 
 impl ImageLocation {
-    /// Parses an address. Plain http is allowed for this machine and for the hosts in `insecure` (`host` or `host:port`).
+    /// Parses an address. Plain http is allowed for this machine and for the hosts in the rules.
     ///
     /// # Errors
     /// [`Error::Name`].
-    pub fn parse(text: &str, insecure: &[String]) -> Result<Self, Error> {
+    pub fn parse(text: &str, rules: PlainHttpRules<'_>) -> Result<Self, Error> {
         if let Some(folder) = text.strip_prefix("oci:") {
             if folder.is_empty() {
                 return Err(invalid_target(text, "the folder is missing"));
@@ -40,20 +58,25 @@ impl ImageLocation {
             return Ok(Self::Layout(folder.into()));
         }
 
-        // `host/project` without a scheme is refused: what is meant is not guessed
-        if !text.starts_with("https://") && !text.starts_with("http://") {
-            return Err(invalid_target(text, "it begins neither with `oci:` nor with `https://`"));
-        }
-        let mut url = Url::parse(text).map_err(|error| invalid_target(text, &error.to_string()))?;
+        let mut url = match text.split_once("://") {
+            Some(("https" | "http", _)) => {
+                Url::parse(text).map_err(|error| invalid_target(text, &error.to_string()))?
+            }
+            Some(_) => return Err(invalid_target(text, "its scheme is neither `https://` nor `http://`")),
+            None => without_scheme(text, rules)?,
+        };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid_target(text, "logins do not belong in addresses"));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(invalid_target(text, "it has more than host and path"));
         }
-        if !may_be_talked_to(&url, insecure) {
+        if !may_be_talked_to(&url, rules.insecure) {
             let cause = "plain http is only for this machine and for hosts that are named insecure";
             return Err(invalid_target(text, cause));
+        }
+        if url.host_str().is_some_and(|host| DOCKER_HUB.contains(&host)) {
+            url.set_host(Some(DOCKER_REGISTRY)).expect("a host name");
         }
 
         let prefix = url.path().trim_matches('/').to_owned();
@@ -63,6 +86,39 @@ impl ImageLocation {
 
         url.set_path("/");
         Ok(Self::Registry { url, prefix })
+    }
+}
+
+/// Reads an address without a scheme, which must begin with a host.
+fn without_scheme(text: &str, rules: PlainHttpRules<'_>) -> Result<Url, Error> {
+    let host = text.split('/').next().unwrap_or_default();
+    if !is_host(host, text.contains('/')) {
+        let cause = "it is neither `oci:DIR` nor an address that begins with a host: `registry.example.org/project`";
+        return Err(invalid_target(text, cause));
+    }
+
+    let url = |scheme: &str| Url::parse(&format!("{scheme}://{text}"));
+    let secure = url("https").map_err(|error| invalid_target(text, &error.to_string()))?;
+    let is_plain = rules.is_loopback_plain && is_loopback(&secure);
+    // parsed again: a port is left out where it is the one of the scheme
+    if is_plain { url("http").map_err(|error| invalid_target(text, &error.to_string())) } else { Ok(secure) }
+}
+
+/// Tells whether the first part of a name is a host and not a project or image (distribution's reference, "splitting
+/// domain"): it has a dot or a port, or is `localhost`.
+fn is_host(part: &str, has_more: bool) -> bool {
+    let begins = part.starts_with(|sign: char| sign.is_ascii_alphanumeric() || sign == '[');
+    let name = part.split(':').next().unwrap_or_default();
+    // `tomcat:11` is an image with a tag, `tomcat:11/x` cannot be one
+    begins && (name.contains('.') || name == "localhost" || part.starts_with('[') || (part.contains(':') && has_more))
+}
+
+/// Returns host and port of a registry as people write them in references.
+#[must_use]
+pub fn public_name(url: &Url) -> String {
+    match shown_host(url).as_str() {
+        DOCKER_REGISTRY => DOCKER_HUB[0].to_owned(),
+        host => host.to_owned(),
     }
 }
 
@@ -171,11 +227,28 @@ mod tests {
             ("https://harbor.example/Base", "lower-case letters"),
             ("https://harbor.example/a//b", "lower-case letters"),
             ("https://harbor.example/a:1", "lower-case letters"),
-            ("harbor.example/base", "begins neither"),
+            ("harbor.example/base", "https://harbor.example/ base"),
+            ("harbor.example", "https://harbor.example/ "),
+            ("Harbor.Example:8443/base/images", "https://harbor.example:8443/ base/images"),
+            ("registry:5000/base", "https://registry:5000/ base"),
+            ("localhost:5000/base", "https://localhost:5000/ base"),
+            ("[::1]:5000/base", "https://[::1]:5000/ base"),
+            ("docker.io/ours/web", "https://registry-1.docker.io/ ours/web"),
+            ("https://index.docker.io/ours", "https://registry-1.docker.io/ ours"),
+            ("old.example/x", "https://old.example/ x"),
+            // a short name is nobody's
+            ("tomcat", "begins with a host"),
+            ("base/tomcat", "begins with a host"),
+            ("tomcat:11", "begins with a host"),
+            ("./out", "begins with a host"),
+            ("../out", "begins with a host"),
+            ("user:secret@harbor.example/x", "logins do not belong"),
+            ("docker://harbor.example/x", "its scheme is neither"),
             ("oci:", "folder is missing"),
         ];
+        let rules = PlainHttpRules { insecure: &insecure, is_loopback_plain: false };
         for (text, expected) in table {
-            let found = match ImageLocation::parse(text, &insecure) {
+            let found = match ImageLocation::parse(text, rules) {
                 Ok(ImageLocation::Layout(folder)) => folder.display().to_string(),
                 Ok(ImageLocation::Registry { url, prefix }) => format!("{url} {prefix}"),
                 Err(error) => error.to_string(),
@@ -183,6 +256,23 @@ mod tests {
             assert!(found.contains(expected), "{text}: {found}");
             assert!(!found.contains("secret"), "{found}");
         }
+    }
+
+    #[test]
+    fn this_machine_may_be_plain() {
+        let rules = PlainHttpRules { insecure: &[], is_loopback_plain: true };
+        for (text, expected) in [
+            ("localhost:5000/base", "http://localhost:5000/"),
+            ("127.0.0.1/base", "http://127.0.0.1/"),
+            ("[::1]:443/base", "http://[::1]:443/"),
+            ("https://localhost:5000/base", "https://localhost:5000/"),
+            ("harbor.example/base", "https://harbor.example/"),
+        ] {
+            let Ok(ImageLocation::Registry { url, .. }) = ImageLocation::parse(text, rules) else { panic!("{text}") };
+            assert_eq!(url.as_str(), expected, "{text}");
+        }
+        assert_eq!(public_name(&"https://registry-1.docker.io/".parse().unwrap()), "docker.io");
+        assert_eq!(public_name(&"https://harbor.example:8443/".parse().unwrap()), "harbor.example:8443");
     }
 
     #[test]
@@ -221,7 +311,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in "((https?|oci):[/a-zA-Z.@:0-9]{0,40}|\\PC{0,80})") {
-            let _any = ImageLocation::parse(&text, &[]);
+            let _any = ImageLocation::parse(&text, PlainHttpRules::default());
             let _any = check_reference(&text);
             if check_repository(&text).is_ok() {
                 prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%?#:@".contains(&byte)));

@@ -12,6 +12,8 @@ use crate::sys::http::HttpRequest;
 use crate::sys::http::HttpResponse;
 use crate::sys::http::Method;
 use crate::sys::http::RequestBody;
+use crate::sys::http::header;
+use crate::sys::http::header::HeaderValue;
 use crate::values::Digest;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -97,9 +99,22 @@ impl RegistryClient {
     ) -> Result<bool, Error> {
         let action = format!("look up blob {digest} of `{repository}`");
         let url = self.path(&format!("{repository}/blobs/{digest}"));
-        let request = HttpRequest::new(Method::HEAD, url, RequestBody::Empty);
+        let request = HttpRequest::new(Method::HEAD, url.clone(), RequestBody::Empty);
         let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
-        self.exists_by(&action, scope, answer).await
+        if matches!(answer.status(), 200 | 404) {
+            return self.exists_by(&action, scope, answer).await;
+        }
+        answer.drain().await;
+
+        // some servers and proxies refuse HEAD alone; of the blob a byte is enough
+        let mut request = HttpRequest::new(Method::GET, url, RequestBody::Empty);
+        request.headers.insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));
+        let answer = self.send(&RegistryRequest { action: &action, scope, request }).await?;
+        match answer.status() {
+            // an empty blob has no first byte (RFC 9110, 15.5.17)
+            200 | 206 | 416 => Ok(true),
+            _ => self.exists_by(&action, scope, answer).await,
+        }
     }
 
     /// Tells whether a blob exists, by the answer to a HEAD request for it.

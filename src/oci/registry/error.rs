@@ -126,6 +126,9 @@ pub enum Error {
         /// What the registry says.
         problems: Vec<RegistryProblem>,
     },
+    /// The registry took the manifests of an image, but not the OCI index of its platforms.
+    #[error("{0}; it took the image's manifests, but not its OCI index")]
+    IndexRefused(Box<Error>),
     /// An answer violates the specification or exceeds a limit.
     #[error("cannot {action}: {cause}")]
     Malformed {
@@ -341,6 +344,19 @@ impl Error {
         self
     }
 
+    /// Says that what was refused is an index. A registry that does not know its media type answers in many ways.
+    pub(super) fn at_index(self) -> Self {
+        let (status, problems) = match &self {
+            Self::Missing { problems, .. } => (404, problems),
+            Self::Refused { status, problems, .. } => (*status, problems),
+            _ => return self,
+        };
+        // these say that something is not there, which has other causes
+        let is_other = problems.iter().any(|problem| problem.code.ends_with("_UNKNOWN"));
+        let is_index = !is_other && matches!(status, 400 | 404 | 405 | 406 | 415 | 422 | 500 | 501);
+        if is_index { Self::IndexRefused(Box::new(self)) } else { self }
+    }
+
     /// Tells whether input, rights or settings must change: a retry alone fails again.
     #[must_use]
     pub fn is_ours(&self) -> bool {
@@ -352,6 +368,7 @@ impl Explain for Error {
     fn turn(&self) -> Turn {
         match self {
             Self::Known { cause, .. } => cause.turn(),
+            Self::IndexRefused(error) => error.turn(),
             Self::Http(error) => error.turn(),
             Self::Malformed { .. }
             | Self::WrongDigest { .. }
@@ -367,6 +384,9 @@ impl Explain for Error {
             Self::Http(error) => return error.hints(),
             Self::File(error) => return error.hints(),
             Self::Known { cause, .. } => cause.hint(),
+            Self::IndexRefused(_) => {
+                "for a registry without OCI indexes, set `media-types: docker` in the registry file: the image then gets another digest there"
+            }
             Self::Immutable { .. } => "give the new image a new tag; an immutable tag is never moved",
             Self::Denied { user: None, .. } | Self::LoginNeeded { .. } => {
                 "log in: `SOCKEL_REGISTRY_USER` and `SOCKEL_REGISTRY_PASSWORD` with the registry's host in `SOCKEL_REGISTRY`, a robot file, or Docker's `config.json`"

@@ -9,6 +9,7 @@
 //! - **Not here**: Harbor's own API and the order of the steps of publishing, which are in the stage `publish`.
 
 pub mod address;
+pub mod certificates;
 pub mod challenge;
 pub mod credentials;
 pub mod document;

@@ -235,13 +235,11 @@ impl ImagePush<'_> {
 
     /// Writes the image under each of these tags.
     async fn move_tags(&self, tags: &[String]) -> Result<(), Error> {
-        let moves = tags.iter().cloned().map(|tag| async move {
-            self.registry.put_within(self.push.repository, &tag, self.root().upload(), &self.scope).await
-        });
+        let moves = tags.iter().cloned().map(|tag| async move { self.put(self.root(), &tag).await });
         let results: Vec<_> = stream::iter(moves).buffered(self.registry.host.parallel()).collect().await;
 
         // all tags are tried before one error is returned: the image is complete, whichever tag is refused
-        results.into_iter().try_for_each(|result| result.map(drop))
+        results.into_iter().collect()
     }
 
     /// Returns the tags that do not point to this image.
@@ -285,8 +283,14 @@ impl ImagePush<'_> {
 
     /// Writes a manifest or index under its digest.
     async fn put_by_digest(&self, node: &LayoutManifest) -> Result<(), Error> {
-        let digest = node.digest.to_string();
-        self.registry.put_within(self.push.repository, &digest, node.upload(), &self.scope).await.map(drop)
+        self.put(node, &node.digest.to_string()).await
+    }
+
+    /// Writes a manifest or index under a tag or its digest.
+    async fn put(&self, node: &LayoutManifest, reference: &str) -> Result<(), Error> {
+        let put = self.registry.put_within(self.push.repository, reference, node.upload(), &self.scope).await;
+        let is_index = node.media_type == document::ACCEPTED[0];
+        put.map(drop).map_err(|error| if is_index { error.at_index() } else { error })
     }
 }
 

@@ -29,6 +29,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
+/// Name of Harbor's registry at its token server.
+const HARBOR: &str = "harbor-registry";
+
 /// A request with its purpose and the rights that it needs.
 #[derive(Debug, Clone)]
 pub(super) struct RegistryRequest<'a> {
@@ -190,7 +193,7 @@ impl RegistryClient {
     /// Asks which scheme the registry wants (distribution-spec, "Determining Support"), so that of many parallel requests
     /// not each one is refused first. Without a login there is nothing to find out.
     pub(super) async fn discover_challenge(&self) -> Result<(), Error> {
-        if self.logins.is_empty() || self.passes.challenge().is_some() {
+        if self.logins.is_empty() || self.passes.is_discovered() {
             return Ok(());
         }
 
@@ -199,7 +202,22 @@ impl RegistryClient {
         let is_challenged = answer.status() == 401;
         answer.drain().await;
 
-        if is_challenged { self.learn(&challenges) } else { Ok(()) }
+        if is_challenged {
+            return self.learn(&challenges);
+        }
+        self.passes.note_open();
+        Ok(())
+    }
+
+    /// Tells whether the registry names itself as Harbor's registry where it asks for a login. Only Harbor's token server
+    /// knows that name (`src/core/service/token`).
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or asks for a login in a way that is not understood.
+    pub async fn claims_to_be_harbor(&self) -> Result<bool, Error> {
+        self.discover_challenge().await?;
+        let challenge = self.passes.challenge();
+        Ok(matches!(challenge, Some(AuthChallenge::Bearer { service: Some(service), .. }) if service == HARBOR))
     }
 
     /// Remembers the challenge in these `WWW-Authenticate` headers.
@@ -341,6 +359,9 @@ impl RegistryClient {
     pub(super) async fn refused(&self, action: &str, scope: &TokenScope, answer: HttpResponse) -> Error {
         let status = answer.status();
         let (url, proxy) = (answer.url().to_owned(), answer.proxy().map(str::to_owned));
+        if (300..400).contains(&status) {
+            return self.redirected(action, scope, answer).await;
+        }
         let names_registry = answer.headers().contains_key("docker-distribution-api-version");
         let body = answer.bytes(BODY_LIMIT).await.unwrap_or_default();
 
@@ -351,6 +372,18 @@ impl RegistryClient {
             Some(proxy) => crate::sys::http::Error::Proxy { url, proxy, status }.into(),
             None => self.refusal(action, scope, status, &body),
         }
+    }
+
+    /// Returns the error for a redirect that is not followed, with where it leads.
+    async fn redirected(&self, action: &str, scope: &TokenScope, answer: HttpResponse) -> Error {
+        let target = answer.header(header::LOCATION.as_str()).map(crate::sys::http::mask);
+        let mut error = self.refusal(action, scope, answer.status(), b"");
+        answer.drain().await;
+        if let (Error::Refused { problems, .. }, Some(target)) = (&mut error, target) {
+            let message = self.scrub(&error::shown(&format!("it redirects to `{target}`")));
+            problems.push(RegistryProblem { code: String::new(), message });
+        }
+        error
     }
 
     /// Turns status and body of a refusal into an error.

@@ -202,7 +202,7 @@ impl RegistryAuth {
     }
 
     /// Tells whether it is known how the registry treats requests without authentication.
-    fn is_discovered(&self) -> bool {
+    pub(super) fn is_discovered(&self) -> bool {
         self.is_open.load(Ordering::Relaxed) || guard(&self.challenge).is_some()
     }
 

@@ -46,7 +46,7 @@ pub enum Error {
         status: u16,
     },
     /// A proxy variable holds no usable address.
-    #[error("cannot use the proxy of `{variable}`: it is not an http:// or https:// address")]
+    #[error("cannot use the proxy of `{variable}`: it is not an http://, https:// or socks5:// address")]
     ProxyAddress {
         /// Name of the variable.
         variable: &'static str,
@@ -159,9 +159,19 @@ impl Explain for Error {
                 ]
             }
             Self::Proxy { .. } => vec!["name hosts that are reached without a proxy in `no_proxy`".to_owned()],
-            Self::ProxyAddress { .. } => vec!["write it as `http://HOST:PORT`".to_owned()],
+            Self::ProxyAddress { .. } => vec!["write it as `http://HOST:PORT` or `socks5h://HOST:PORT`".to_owned()],
             Self::Unreachable { cause, .. } if is_refused_certificate(cause) => {
                 vec!["the server asks for a client certificate: name another one in the registry file, `client-certificate`".to_owned()]
+            }
+            Self::Unreachable { cause, .. } if cause.contains("CaUsedAsEndEntity") => {
+                vec!["the server shows a certificate of an authority (CA:TRUE) as its own: have one issued for it with `CA:FALSE`, and name the authority with `--ca-file FILE`".to_owned()]
+            }
+            // the first bytes of an answer in plain http are no TLS record
+            Self::Unreachable { cause, .. } if cause.contains("InvalidContentType") => {
+                vec!["the server does not speak TLS at this port: name the port of https, or write `http://` and name the host in `insecure`".to_owned()]
+            }
+            Self::Unreachable { cause, .. } if cause.contains("tunnel") => {
+                vec!["the proxy opens no tunnel (CONNECT) to this host and port: have it allowed there, or name the host in `no_proxy`".to_owned()]
             }
             Self::Unreachable { cause, .. } if cause.contains("certificate") => {
                 vec!["name your organisation's certificate authorities with `--ca-file FILE`".to_owned()]
@@ -244,6 +254,22 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_that_stay_have_remedies() {
+        // the words of rustls and hyper for them
+        let table = [
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "`CA:FALSE`"),
+            ("received corrupt message of type InvalidContentType", "does not speak TLS"),
+            ("cannot connect through the proxy `http://p/`: tunnel error: unsuccessful", "(CONNECT)"),
+            ("invalid peer certificate: UnknownIssuer", "--ca-file"),
+            ("received fatal alert: CertificateRequired", "client-certificate"),
+        ];
+        for (cause, remedy) in table {
+            let error = Error::Unreachable { url: String::new(), cause: cause.to_owned() };
+            assert!(error.hints()[0].contains(remedy), "{cause}: {:?}", error.hints());
+        }
+    }
 
     #[test]
     fn masks_credentials() {

@@ -56,8 +56,12 @@ pub struct HostOptions {
     pub offline: bool,
     /// PEM file of certificate authorities to trust in addition to the system's.
     pub extra_ca: Option<PathBuf>,
+    /// PEM files of authorities to trust for this host as well.
+    pub authorities: Vec<PathBuf>,
     /// PEM file with a client certificate, its chain and its key (mutual TLS).
     pub identity: Option<PathBuf>,
+    /// PEM file with the key, where it is in a file of its own.
+    pub identity_key: Option<PathBuf>,
     /// Longest time to establish a connection.
     pub connect_timeout: Duration,
     /// Longest time without a single byte in either direction, and the span of [`HostOptions::least_bytes`].
@@ -83,7 +87,9 @@ impl HostOptions {
         Self {
             offline,
             extra_ca: None,
+            authorities: Vec::new(),
             identity: None,
+            identity_key: None,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             least_bytes: LEAST,
@@ -295,7 +301,8 @@ fn redirected(mut request: HttpRequest, target: Option<Url>) -> Result<HttpReque
     };
     // never from https to plain http, and never to another scheme, such as `file:`
     if target.scheme() != "https" && (request.url.scheme() == "https" || target.scheme() != "http") {
-        return Err(refused_redirect(&request, "redirect from https to an unencrypted connection"));
+        let cause = format!("redirect from https to an unencrypted connection, `{}`", mask(target.as_str()));
+        return Err(refused_redirect(&request, &cause));
     }
 
     // an origin is scheme, host and port: registries redirect blobs to object stores, which need no login
@@ -312,8 +319,12 @@ fn refused_redirect(request: &HttpRequest, cause: &str) -> FailedAttempt {
 
 fn client(options: &HostOptions, is_plain: bool, proxies: &ProxySettings) -> Result<Client, Error> {
     choose_tls_provider();
-    let authorities = authorities(options.extra_ca.as_deref())?;
-    let identity = options.identity.as_deref().map(identity).transpose()?;
+    let mut authorities = authorities(options.extra_ca.as_deref())?;
+    for path in &options.authorities {
+        authorities.extend(crate::sys::http::authorities(Some(path))?);
+    }
+    let identity = options.identity.as_deref();
+    let identity = identity.map(|path| self::identity(path, options.identity_key.as_deref())).transpose()?;
 
     let merged = builder(options, proxies, identity.as_ref()).tls_certs_merge(authorities.clone());
     let only = builder(options, proxies, identity.as_ref()).tls_certs_only(authorities);
@@ -322,9 +333,13 @@ fn client(options: &HostOptions, is_plain: bool, proxies: &ProxySettings) -> Res
     built.map_err(|cause| Error::Client { cause: error::chain(&cause) })
 }
 
-/// Reads a client certificate with its key.
-fn identity(path: &Path) -> Result<Identity, Error> {
-    let pem = fs::read(path, CERTIFICATES_LIMIT)?;
+/// Reads a client certificate with its key, which may be in a file of its own.
+fn identity(path: &Path, key: Option<&Path>) -> Result<Identity, Error> {
+    let mut pem = fs::read(path, CERTIFICATES_LIMIT)?;
+    if let Some(key) = key {
+        pem.push(b'\n');
+        pem.extend(fs::read(key, CERTIFICATES_LIMIT)?);
+    }
     Identity::from_pem(&pem).map_err(|_| Error::Identity { path: path.to_owned() })
 }
 

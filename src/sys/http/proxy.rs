@@ -16,6 +16,9 @@ use std::net::IpAddr;
 use url::Host;
 use url::Url;
 
+/// Schemes of proxies. `socks5h` and `socks4a` leave the look-up of names to the proxy, as curl(1) has it.
+const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+
 /// The proxies of this process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProxySettings {
@@ -90,7 +93,7 @@ fn address(
     // a proxy that cannot be used is an error: to connect directly would go past what the operator wanted; the message
     // leaves the value out, which may hold a password
     match url {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+        Ok(url) if SCHEMES.contains(&url.scheme()) && url.has_host() => Ok(Some(url)),
         _ => Err(Error::ProxyAddress { variable: variable.name() }),
     }
 }
@@ -290,7 +293,7 @@ mod tests {
                 .unwrap();
         assert!(of(&all, "http://a.example").is_some() && of(&all, "https://a.example").is_some());
         assert_eq!(of(&ProxySettings::read(&|_| None).unwrap(), "http://a.example"), None);
-        for text in ["socks5://user:secret@p.example", "http://user:secret@p.example:99999", "://", " "] {
+        for text in ["ftp://user:secret@p.example", "http://user:secret@p.example:99999", "://", " "] {
             let error = ProxySettings::read(&|name| (name == EnvironmentVariable::HttpProxy).then(|| text.to_owned()))
                 .unwrap_err();
             assert_eq!(

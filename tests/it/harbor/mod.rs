@@ -98,6 +98,26 @@ async fn names_a_login_that_does_not_work() {
 }
 
 #[tokio::test]
+async fn an_odd_answer_alone_makes_no_harbor() {
+    let host = host();
+    for status in [400, 404, 421, 429, 500, 503] {
+        let other = Registry::start();
+        other.fault(Fault::new("GET", "*/systeminfo", Trouble::status(status)).always());
+        let client = Harbor::new(&host, other.url().parse().unwrap(), login("a", "b"));
+        assert_eq!(client.glimpse().await.unwrap(), None, "{status}");
+        assert_eq!(other.log().count("GET", "*/systeminfo"), 1, "{status}: nobody waits for it");
+    }
+    let double = Double::start("v2.15.2");
+    assert!(admin(&host, &double).glimpse().await.unwrap().is_some());
+    // its registry names it
+    let client = |url: String| {
+        RegistryClient::new(url.parse().unwrap(), HostOptions::usual(false), Some(login(ADMIN.0, ADMIN.1)))
+    };
+    assert!(client(double.url()).claims_to_be_harbor().await.unwrap());
+    assert!(!client(Registry::start().url()).claims_to_be_harbor().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_harbor_that_fails_is_still_one() {
     let host = host();
     let double = Double::start("v2.15.2");

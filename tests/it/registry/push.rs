@@ -392,3 +392,88 @@ fn answers_without_sense() {
         assert!(double.log().count("*", "*") < 150, "{context}");
     }
 }
+
+#[test]
+fn a_registry_that_refuses_head_is_asked_otherwise() {
+    for status in [405, 403, 400] {
+        let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
+        push(&double, &image.push(&names)).unwrap();
+        double.fault(Fault::new("HEAD", "*", Trouble::Answer(Response::new(status))).always());
+        let again = push(&double, &image.push(&names)).unwrap();
+        assert_eq!((again.uploaded.count, again.tags_moved.len()), (0, 0), "{status}: known by GET");
+        // blobs that nothing is said about are sent
+        let pushed = push(&double, &Image::new(8).push(&names)).unwrap();
+        assert!(pushed.uploaded.count > 0, "{status}");
+        assert_whole(&double, REPOSITORY, &["1"], "no HEAD");
+        let found = run(connect(&double, None, options()).head(REPOSITORY, "absent")).unwrap();
+        assert_eq!(found, None, "{status}");
+    }
+}
+
+#[test]
+fn a_registry_without_oci_indexes_says_so_in_any_way() {
+    for status in [400, 404, 415, 500] {
+        let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
+        double.fault(Fault::new("PUT", "/v2/*/manifests/1", Trouble::Answer(Response::new(status))).always());
+        let error = push(&double, &image.push(&names)).unwrap_err();
+        assert!(error.to_string().ends_with("; it took the image's manifests, but not its OCI index"), "{error}");
+        assert!(error.hints()[0].contains("`media-types: docker`"), "{:?}", error.hints());
+        assert_eq!(error.is_ours(), status != 500, "a retry may help against 500");
+        assert_whole(&double, REPOSITORY, &[], "refused");
+    }
+    // what is missing, or forbidden, is another cause
+    for (status, code) in [(404, "MANIFEST_BLOB_UNKNOWN"), (403, "DENIED"), (409, "CONFLICT")] {
+        let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
+        let answer = Trouble::Answer(Response::error(status, code, "x"));
+        double.fault(Fault::new("PUT", "/v2/*/manifests/1", answer).always());
+        let error = push(&double, &image.push(&names)).unwrap_err();
+        assert!(!error.to_string().contains("index"), "{error}");
+    }
+}
+
+#[test]
+fn a_redirect_that_is_not_followed_says_where_it_leads() {
+    let (double, image, names) = (Double::start(), Image::new(7), tags(&["1"]));
+    let answer = Response::new(302).with("location", "https://login.example.org/start?ticket=secret");
+    double.fault(Fault::new("POST", "*", Trouble::Answer(answer)).always());
+    let error = push(&double, &image.push(&names)).unwrap_err().to_string();
+    assert!(error.contains("it redirects to `https://login.example.org/start?***` (status 302)"), "{error}");
+}
+
+#[test]
+fn lists_of_tags_are_complete_or_an_error() {
+    let page = |names: &[&str], link: Option<&str>| {
+        let answer = Response::json(200, &serde_json::json!({ "name": REPOSITORY, "tags": names }));
+        Trouble::Answer(match link {
+            Some(link) => answer.with("link", link),
+            None => answer,
+        })
+    };
+    let list = |pages: Vec<(&str, Trouble)>| {
+        let double = Double::start();
+        for (query, trouble) in pages {
+            double.fault(Fault::new("GET", &format!("/v2/*/tags/list[?]{query}"), trouble).always());
+        }
+        run(connect(&double, None, options()).tags(REPOSITORY))
+    };
+    let next = "</v2/x/tags/list?n=2&next_page=opaque%3D>; rel=\"next\"";
+    let first = || ("n=1000", page(&["a", "b"], Some(next)));
+    let second = "n=2&next_page=opaque%3D";
+
+    let found = list(vec![first(), (second, page(&["c"], None))]).unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    // an empty page is not the last one, another host is not asked, and a header may have several links
+    let elsewhere = "<https://other.example/x?n=2>; rel=\"first\", <https://other.example/y?last=b,c&n=2>; rel=next";
+    let pages = vec![("n=1000", page(&["a"], Some(elsewhere))), ("last=b,c&n=2", page(&[], Some(next)))];
+    let found = list([pages, vec![(second, page(&["z"], None))]].concat()).unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "z"]);
+
+    for (pages, expected) in [
+        (vec![first(), (second, page(&["b"], Some(next)))], "the list has no end"),
+        (vec![first(), (second, Trouble::Answer(Response::new(404)))], "not found"),
+        (vec![("n=1000", page(&["a"], Some("</v2/x/tags/list>; rel=\"next\"")))], "cannot be followed"),
+    ] {
+        let error = list(pages).unwrap_err().to_string();
+        assert!(error.starts_with("cannot list the tags of") && error.contains(expected), "{error}");
+    }
+}

@@ -228,6 +228,11 @@ pub fn find(wanted: &LoginQuery<'_>) -> Result<LoginSearchResult, Error> {
     find_in(&env::get, &HostAccount::of_process, wanted)
 }
 
+/// Returns the user's home folder: of `HOME`, otherwise of `/etc/passwd`.
+pub(in crate::oci::registry) fn home() -> Option<PathBuf> {
+    env::get(EnvironmentVariable::Home).map(PathBuf::from).or_else(|| HostAccount::of_process().home)
+}
+
 /// As [`find`], with environment and account as parameters for tests.
 fn find_in(
     variable: &dyn Fn(EnvironmentVariable) -> Option<OsString>,

@@ -254,7 +254,7 @@ impl Door {
         if tokens.manner == Manner::Last {
             scopes.drain(..scopes.len().saturating_sub(1));
         }
-        self.give(&tokens, rights, &scopes, login.map(|(name, _)| name).unwrap_or_default())
+        self.give(&tokens, rights, &scopes, &login.map(|(name, _)| name).unwrap_or_default())
     }
 
     /// Answers a POST with an identity token.
@@ -268,11 +268,11 @@ impl Door {
         };
         let scopes: Vec<String> = form["scope"].split(' ').map(str::to_owned).collect();
         let rights = user.rights.clone();
-        self.give(tokens, Some(&rights), &scopes, name.clone())
+        self.give(tokens, Some(&rights), &scopes, name)
     }
 
     /// Gives a token for these scopes to a user with these rights.
-    fn give(&mut self, tokens: &Tokens, rights: Option<&[String]>, scopes: &[String], user: String) -> Response {
+    fn give(&mut self, tokens: &Tokens, rights: Option<&[String]>, scopes: &[String], user: &str) -> Response {
         // Harbor: a wrong login without a scope is refused, with one it gets a token without rights
         if rights.is_none() && scopes.is_empty() {
             return Response::new(401);
@@ -297,7 +297,7 @@ impl Door {
             granted.extend(actions.iter().map(|action| format!("{}:{action}", project(name))));
             access.push(json!({ "type": "repository", "name": name, "actions": actions }));
         }
-        let token = self.issue(tokens, granted, &user, &access);
+        let token = self.issue(tokens, granted, user, &access);
         let issued_at = sockel::sys::clock::now().to_string();
         let lasting = tokens.expires_in;
         let body = json!({ "token": token, "access_token": "", "expires_in": lasting, "issued_at": issued_at });
