@@ -39,7 +39,7 @@ pub struct BuiltImage {
     /// Whether this run built it, rather than finding it in the store.
     #[serde(skip)]
     pub new: bool,
-    /// Its documents have Docker's media types ([`crate::build::docker`]).
+    /// Its documents have Docker's media types (`build::docker`).
     #[serde(skip)]
     pub is_docker: bool,
 }
