@@ -452,7 +452,14 @@ announce: [ { url: \"https://hooks.example/x\", secret: hook } ]
             ("gate: { exemptions: [ { vulnerability: CVE-1, reason: x, expires: tomorrow } ] }", "is not a date"),
             ("chunk: 5", "is not a size"),
             ("announce: [ { url: \"http://h/x\", secret: s } ]", "over plain http"),
-            ("harbor: x", "unknown key `harbor`"),
+            ("target: tomcat\nprojects: { staging: a, release: b }", "is not where images can go"),
+            ("target: h.example/p\nprojects: { staging: a, release: b }", "the target has a project"),
+            ("target: h.example\nharbor: false\nprojects: { staging: a, release: b }", "`projects` needs a Harbor"),
+            ("target: h.example\nharbor: false\ngate: { severity: high }", "`gate` needs a Harbor"),
+            ("media-types: docker\ncache: { repository: a/b }", "`cache` needs OCI's media types"),
+            ("media-types: x", "unknown kind of media types `x`"),
+            ("harbor: x", "is not `true` or `false`"),
+            ("harbors: true", "unknown key `harbors`"),
         ];
         for (text, expected) in table {
             let found = problems(text);

@@ -298,7 +298,7 @@ mod tests {
                 .unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "cannot use the proxy of `http_proxy`: it is not an http:// or https:// address"
+                "cannot use the proxy of `http_proxy`: it is not an http://, https:// or socks5:// address"
             );
         }
     }
