@@ -19,6 +19,7 @@ mod finding;
 mod java;
 mod libraries;
 mod links;
+mod locales;
 mod minimal;
 mod records;
 pub mod requests;
@@ -45,7 +46,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Version of the checks: part of every build key, so that an image is checked again when they change.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// One image for one platform, completely assembled.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +90,7 @@ const TOPICS: &[CheckTopic] = &[
     CheckTopic { kinds: scripts::KINDS, run: scripts::run },
     CheckTopic { kinds: links::KINDS, run: links::run },
     CheckTopic { kinds: java::KINDS, run: java::run },
+    CheckTopic { kinds: locales::KINDS, run: locales::run },
     CheckTopic { kinds: access::KINDS, run: access::run },
     CheckTopic { kinds: accounts::KINDS, run: accounts::run },
     CheckTopic { kinds: secrets::KINDS, run: secrets::run },

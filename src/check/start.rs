@@ -86,7 +86,7 @@ fn absence(word: &str, image: &ImageView<'_>) -> (String, String) {
 }
 
 /// Returns where a program may be: a word without slash is looked for as execvp(3) does.
-fn candidates(word: &str, image: &ImageView<'_>) -> Vec<String> {
+pub(super) fn candidates(word: &str, image: &ImageView<'_>) -> Vec<String> {
     if word.starts_with('/') {
         return vec![word.to_owned()];
     }

@@ -20,8 +20,6 @@ use sockel::check::requests::in_vain;
 use sockel::recipe::AcceptedFinding;
 use sockel::recipe::LevelDefinition;
 use sockel::recipe::RequestSection;
-use sockel::tree::EntryKind;
-use sockel::tree::FileContent;
 use sockel::values::Epoch;
 use sockel::values::WaiverTerms;
 use std::collections::BTreeMap;
@@ -29,9 +27,6 @@ use std::collections::BTreeSet;
 
 /// A fault, the finding that names it, and where.
 type Fault = (&'static str, fn(&mut Plant), &'static str, &'static str);
-
-/// A title, and what is planted that is no fault.
-type SoundCase = (&'static str, fn(&mut Plant));
 
 /// Part of a recipe, the request in it, what is planted, and whether the request has an effect.
 type RequestCase = (RequestSection, &'static str, fn(&mut Plant), bool);
@@ -237,6 +232,25 @@ const CLOSURE: &[Fault] = &[
         "manifest-class-path-missing",
         "/o/a.jar",
     ),
+    ("a main module", |p| done(p.java(&["-m", "our.shop/Main"])), "java-module-missing", "our.shop"),
+    ("added modules", |p| done(p.java(&["--add-modules=java.base,none", "Main"])), "java-module-missing", "none"),
+    ("a module path", |p| done(p.java(&["-p", "/m", "-m", "our.shop"])), "class-path-missing", "/m"),
+    (
+        "a language",
+        |p| done(p.folder("usr/lib/locale", 0o755).env("LANG", "de_DE.UTF-8")),
+        "locale-missing",
+        "config.env.LANG",
+    ),
+    (
+        "a part of a language that is a link to another one",
+        |p| {
+            let folder = "usr/lib/locale/de_DE.utf8";
+            p.text(&format!("{folder}/LC_CTYPE"), "x").link(&format!("{folder}/LC_TIME"), "../de_AT.utf8/LC_TIME");
+            p.env("LC_TIME", "de_DE.UTF-8");
+        },
+        "locale-missing",
+        "config.env.LC_TIME",
+    ),
 ];
 
 /// Faults of rights, accounts and secrets.
@@ -399,57 +413,6 @@ fn planted_faults_are_found() {
     let elsewhere = ["request-without-effect", "acceptance-expired", "acceptance-without-effect"];
     let all: BTreeSet<&str> = check::kinds().map(|kind| kind.name).filter(|name| !elsewhere.contains(name)).collect();
     assert_eq!(planted, all);
-}
-
-/// What looks like a fault and is none.
-#[test]
-fn sound_images_are_left_alone() {
-    let table: [SoundCase; 16] = [
-        ("PATH", |p| done(p.start(&["app"]))),
-        ("a link to the program", |p| done(p.link("usr/bin/x", "app").start(&["/usr/bin/x"]))),
-        ("relative to the working directory", |p| {
-            p.start(&["usr/bin/app"]);
-        }),
-        ("a run path", |p| {
-            p.elf("opt/l/liba.so", &Elf::library("liba.so"));
-            p.elf("opt/b/a", &Elf { run_path: Some("$ORIGIN/../l"), ..Elf::program(&["liba.so"]) });
-        }),
-        ("LD_LIBRARY_PATH", |p| {
-            p.elf("opt/l/liba.so", &Elf::library("liba.so"))
-                .elf("opt/b/a", &Elf::program(&["liba.so"]))
-                .env("LD_LIBRARY_PATH", "/opt/l");
-        }),
-        ("ld.so.conf with cache", |p| {
-            p.text("etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n")
-                .text("etc/ld.so.conf.d/v.conf", "/opt/l/\n")
-                .text("etc/ld.so.cache", "x");
-            p.elf("opt/l/liba.so", &Elf::library("liba.so")).elf("opt/b/a", &Elf::program(&["liba.so"]));
-        }),
-        ("a plugin finds libraries of its package", |p| {
-            p.elf("opt/server/libjvm.so", &Elf::library("libjvm.so"));
-            p.elf("opt/libjava.so", &Elf { needed: vec!["libjvm.so"], ..Elf::library("libjava.so") });
-        }),
-        ("a static program", |p| done(p.elf("usr/bin/s", &Elf::default()))),
-        ("a damaged ELF file", |p| done(p.file("usr/lib/x", b"\x7fELF\x02\x01\x01", 0o644))),
-        ("a script that nobody may execute", |p| done(p.file("usr/share/x", b"#!/bin/none\n", 0o644))),
-        ("links to what exists at run time", |p| {
-            done(p.link("etc/mtab", "../proc/mounts").link("var/run", "/run").link("etc/x", "/var/lib/app/x"));
-        }),
-        ("the root", |p| done(p.link("usr/x", "../.."))),
-        ("a file with a secret", |p| done(p.env("DB_PASSWORD_FILE", "/run/secrets/db"))),
-        ("an empty secret", |p| done(p.env("TOKEN", ""))),
-        ("a public key", |p| done(p.text("etc/k.pem", "-----BEGIN PUBLIC KEY-----\n"))),
-        ("hard links", |p| {
-            let content = FileContent::inline(vec![1; 70_000]);
-            p.put("opt/a", EntryKind::File(content.clone()), 0o644);
-            p.put("opt/b", EntryKind::Hardlink { target: "opt/a".to_owned(), content }, 0o644);
-        }),
-    ];
-    for (what, plant) in table {
-        let mut image = Plant::good();
-        plant(&mut image);
-        assert_eq!(image.check().findings, Vec::new(), "{what}");
-    }
 }
 
 #[test]

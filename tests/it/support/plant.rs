@@ -122,6 +122,13 @@ impl Plant {
         self
     }
 
+    /// Starts a Java that has two modules.
+    pub(crate) fn java(&mut self, arguments: &[&str]) -> &mut Self {
+        self.file("usr/lib/jvm/java/bin/java", b"x", 0o755).link("usr/bin/java", "../lib/jvm/java/bin/java");
+        self.text("usr/lib/jvm/java/release", "JAVA_VERSION=\"25\"\nMODULES=\"java.base java.xml\"\n");
+        self.start(&[&["/usr/bin/java"], arguments].concat())
+    }
+
     /// Makes the package `app` bring a path, whether or not it is in the image.
     pub(crate) fn brought(&mut self, path: &str) -> &mut Self {
         let origin = EntryOrigin::Package("app".to_owned());
