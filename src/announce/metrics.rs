@@ -41,6 +41,12 @@ pub struct ImageMetrics {
     pub changed: usize,
     /// Number of packages with newer versions that the image does not have after the run.
     pub behind: usize,
+    /// Number of packages that stay behind because an update cannot be taken, and of pockets that cannot be read.
+    pub blocked: usize,
+    /// Number of CVEs that those updates would fix.
+    pub held_back: usize,
+    /// How urgent they are: 0 for none, 1 routine, 2 security, 3 urgent.
+    pub held_back_urgency: u8,
     /// Number of layers that were found in a cache, and that were made.
     pub layers: [usize; 2],
     /// Number of CVEs that the changed packages fix.
@@ -73,6 +79,15 @@ pub fn text(run: &RunMetrics) -> String {
         Some(count(image.behind))
     });
     metrics.image_gauge("image_cves_fixed", "CVE numbers that these changes fix.", |image| Some(count(image.fixed)));
+
+    metrics.image_gauge("update_blocked", "Packages and pockets whose updates cannot be taken.", |image| {
+        Some(count(image.blocked))
+    });
+    metrics.image_gauge("update_blocked_cves", "CVE numbers that these updates would fix.", |image| {
+        Some(count(image.held_back))
+    });
+    let help = "How urgent these updates are: 0 none, 1 routine, 2 security, 3 urgent.";
+    metrics.image_gauge("update_blocked_urgency", help, |image| Some(f64::from(image.held_back_urgency)));
 
     metrics.image_gauges_by_way("image_blob_bytes", "Bytes of blobs by the way they took.", |image| {
         ["uploaded", "mounted", "there"].into_iter().zip(image.bytes).collect()
@@ -193,6 +208,9 @@ mod tests {
             failed,
             changed: 3,
             behind: 1,
+            blocked: 2,
+            held_back: 40,
+            held_back_urgency: 3,
             layers: [7, 2],
             fixed: 12,
             bytes: [10, 20, 30],
@@ -232,6 +250,18 @@ mod tests {
         # TYPE sockel_image_cves_fixed gauge
         sockel_image_cves_fixed{image="tomcat-11"} 12
         sockel_image_cves_fixed{image="a\"b\\c\n"} 12
+        # HELP sockel_update_blocked Packages and pockets whose updates cannot be taken.
+        # TYPE sockel_update_blocked gauge
+        sockel_update_blocked{image="tomcat-11"} 2
+        sockel_update_blocked{image="a\"b\\c\n"} 2
+        # HELP sockel_update_blocked_cves CVE numbers that these updates would fix.
+        # TYPE sockel_update_blocked_cves gauge
+        sockel_update_blocked_cves{image="tomcat-11"} 40
+        sockel_update_blocked_cves{image="a\"b\\c\n"} 40
+        # HELP sockel_update_blocked_urgency How urgent these updates are: 0 none, 1 routine, 2 security, 3 urgent.
+        # TYPE sockel_update_blocked_urgency gauge
+        sockel_update_blocked_urgency{image="tomcat-11"} 3
+        sockel_update_blocked_urgency{image="a\"b\\c\n"} 3
         # HELP sockel_image_blob_bytes Bytes of blobs by the way they took.
         # TYPE sockel_image_blob_bytes gauge
         sockel_image_blob_bytes{image="tomcat-11",way="uploaded"} 10

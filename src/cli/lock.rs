@@ -1,9 +1,12 @@
 //! `sockel lock`
 
 use crate::cli::Context;
+use crate::cli::blocked;
+use crate::cli::blocked::BlockedImage;
 use crate::cli::failure::Failure;
 use crate::jobs;
 use crate::jobs::lock::LockRequest;
+use crate::lock::BlockedPackage;
 use crate::lock::LockOutcome;
 use crate::lock::diff::LockDifference;
 use crate::lock::file::file_of;
@@ -15,7 +18,8 @@ use std::path::PathBuf;
 /// Choose the packages of images and write their lock files
 ///
 /// Reads the signed archives named in the recipes, chooses the newest packages that work together, and writes
-/// `base-images/<image>.lock.yaml` if something changed. Parent images are locked too.
+/// `base-images/<image>.lock.yaml` if something changed. Parent images are locked too. A package whose newest version cannot
+/// be taken stays as it is locked, if everything else fits to that; then the exit code is 1.
 ///
 /// Example: sockel lock tomcat-11 --dry-run
 #[derive(Debug, clap::Args)]
@@ -49,6 +53,9 @@ struct LockAnswer<'a> {
     status: &'static str,
     packages: usize,
     difference: Option<&'a LockDifference>,
+    /// Updates that are not taken.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    blocked: &'a [BlockedPackage],
 }
 
 /// Runs the command.
@@ -79,8 +86,12 @@ fn check(images: &[String], context: &Context) -> Result<(), Failure> {
 fn show(outcomes: &[LockOutcome], dry_run: bool, context: &Context) -> Result<(), Failure> {
     let printer = &context.printer;
     let answers: Vec<LockAnswer<'_>> = outcomes.iter().map(|outcome| answer(outcome, context)).collect();
+    let images =
+        answers.iter().map(|answer| BlockedImage { image: answer.image, packages: answer.blocked, pockets: &[] });
+    let blocked = blocked::failure(&images.collect::<Vec<_>>()).map_or(Ok(()), Err);
     if printer.is_json() {
-        return Ok(printer.json(&answers)?);
+        printer.json(&answers)?;
+        return blocked;
     }
     for answer in &answers {
         printer.data(&format!("{}: {}, {} packages\n", answer.image, answer.status, answer.packages))?;
@@ -88,6 +99,9 @@ fn show(outcomes: &[LockOutcome], dry_run: bool, context: &Context) -> Result<()
             for line in difference.to_string().lines() {
                 printer.data(&format!("  {}\n", shown(line)))?;
             }
+        }
+        for blocked in answer.blocked {
+            printer.data(&format!("  kept back: {}\n", shown(&blocked.to_string())))?;
         }
     }
     let changed: Vec<&str> =
@@ -97,7 +111,7 @@ fn show(outcomes: &[LockOutcome], dry_run: bool, context: &Context) -> Result<()
         (false, true) => printer.notes(&["nothing was written".to_owned(), "next: sockel lock".to_owned()]),
         (false, false) => printer.note("next: review the lock files, then: sockel build"),
     }
-    Ok(())
+    blocked
 }
 
 fn answer<'a>(outcome: &'a LockOutcome, context: &Context) -> LockAnswer<'a> {
@@ -113,5 +127,6 @@ fn answer<'a>(outcome: &'a LockOutcome, context: &Context) -> LockAnswer<'a> {
         status,
         packages: platforms.map(|(_, packages)| packages.len()).sum(),
         difference: outcome.difference.as_ref(),
+        blocked: &outcome.blocked,
     }
 }

@@ -1,5 +1,6 @@
 //! The edge: commands and their flags, terminal, exit codes. Nothing here knows how an image is made.
 
+mod blocked;
 mod build;
 mod bundle;
 mod cache;

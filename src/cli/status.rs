@@ -11,14 +11,15 @@ use crate::jobs;
 use crate::jobs::status::ImageStatus;
 use crate::jobs::status::StatusOutcome;
 use crate::jobs::status::StatusRequest;
+use crate::update::memory::RememberedBlock;
 use crate::values::Epoch;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 
 /// Show which images need a rebuild, and when their release reaches end of life
 ///
-/// Uses the lock files, the times at which `sockel update` last ran with this store and first saw an urgent update, and
-/// release dates that come with sockel (Debian's distro-info-data). Needs no network. `sockel update` shows what is new.
+/// Uses the lock files, the times at which `sockel update` last ran with this store and first saw an urgent update, what it
+/// could not take, and release dates that come with sockel (Debian's distro-info-data). Needs no network. `sockel update` shows what is new.
 ///
 /// Example: sockel status --older-than 30 --fail-on overdue
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,8 @@ pub(crate) struct Args {
     /// Mark images whose lock is older than this many days
     #[arg(long, value_name = "DAYS")]
     older_than: Option<u32>,
-    /// Exit with 4 if an image is overdue, older than `--older-than`, or its release is no longer supported
+    /// Exit with 4 if an image is overdue, older than `--older-than`, its release is no longer supported, or its updates are
+    /// blocked
     #[arg(long, value_name = "WHAT")]
     fail_on: Vec<DueReason>,
 }
@@ -43,6 +45,8 @@ enum DueReason {
     Old,
     /// End of life of the distribution's release
     Eol,
+    /// The last update could not take everything
+    Blocked,
 }
 
 /// Runs the command.
@@ -68,8 +72,9 @@ fn table(status: &StatusOutcome) -> Table {
         ("release", Column::Text),
         ("supported until", Column::Text),
         ("built", Column::Text),
+        ("blocked", Column::Text),
     ]);
-    for ImageStatus { due, built } in &status.images {
+    for ImageStatus { due, built, blocked } in &status.images {
         let old = if due.old { " (old)" } else { "" };
         let (release, until) = support(due);
         table.row([
@@ -80,6 +85,7 @@ fn table(status: &StatusOutcome) -> Table {
             release,
             until,
             if *built { "yes" } else { "no" }.to_owned(),
+            blocked.as_ref().map_or_else(|| "-".to_owned(), self::blocked),
         ]);
     }
     table
@@ -97,6 +103,15 @@ fn update_by(due: &Due) -> String {
     if due.overdue { format!("{by} OVERDUE{urgent}") } else { by + urgent }
 }
 
+/// Returns how many updates are blocked, what they would fix, and since when.
+fn blocked(block: &RememberedBlock) -> String {
+    let since = day(block.since);
+    match block.cves.len() {
+        0 => format!("{} since {since}", block.what.len()),
+        cves => format!("{} with {cves} CVE since {since}", block.what.len()),
+    }
+}
+
 /// Returns the distribution's release, and until when it is supported.
 fn support(due: &Due) -> (String, String) {
     let Some(support) = &due.support else { return ("unknown".to_owned(), "-".to_owned()) };
@@ -110,20 +125,21 @@ fn support(due: &Due) -> (String, String) {
 
 /// Fails when an image is due for one of these reasons.
 fn judge(status: &StatusOutcome, reasons: &[DueReason]) -> Result<(), Failure> {
-    let bad = status.images.iter().filter(|image| reasons.iter().any(|reason| is_due(&image.due, *reason)));
+    let bad = status.images.iter().filter(|image| reasons.iter().any(|reason| is_due(image, *reason)));
     let names: BTreeSet<&str> = bad.map(|image| image.due.image.as_str()).collect();
     if names.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = names.into_iter().collect();
     let mut failure = Failure::new(Turn::Policy, format!("images are due: {}", names.join(", ")))
-        .hint("run `sockel update --publish`; a release that has ended needs another recipe");
+        .hint("run `sockel update --publish`, which says what blocks an update; a release that has ended needs another recipe");
     failure.is_answered = true;
     Err(failure)
 }
 
-fn is_due(due: &Due, reason: DueReason) -> bool {
+fn is_due(ImageStatus { due, blocked, .. }: &ImageStatus, reason: DueReason) -> bool {
     match reason {
+        DueReason::Blocked => blocked.is_some(),
         DueReason::Overdue => due.overdue,
         DueReason::Old => due.old,
         DueReason::Eol => due.support.as_ref().is_none_or(|support| support.state == SupportState::Ended),

@@ -3,6 +3,7 @@
 use crate::apt::BinaryPackage;
 use crate::apt::archive;
 use crate::apt::archive::ComponentIndex;
+use crate::apt::archive::OpenPocket;
 use crate::apt::archive::Pocket;
 use crate::apt::archive::PocketState;
 use crate::apt::deb;
@@ -13,7 +14,9 @@ use crate::fetch;
 use crate::fetch::Mirrors;
 use crate::fetch::WantedPackage;
 use crate::fetch::control;
+use crate::fetch::states::StateReader;
 use crate::lock;
+use crate::lock::BrokenPocket;
 use crate::lock::file::LockedPocket;
 use crate::lock::images::ArchiveAccess;
 use crate::lock::images::NeededPackage;
@@ -47,6 +50,8 @@ pub struct OnlineArchives<'a> {
     pub now: Epoch,
     /// Accept states older than those that locks or the store remember, because a person asked for it.
     pub accept_older: bool,
+    /// Where a pocket cannot be read, and others can: take the state that the locks name.
+    pub keep_broken: bool,
 }
 
 /// A fetched package is not what the index said.
@@ -83,19 +88,35 @@ impl ArchiveAccess for OnlineArchives<'_> {
             }
         }
         // all in one call, so that they are downloaded concurrently
-        let opened = archive::open(&pockets, self.http, &self.store.archives(), self.now, self.reporter);
-        let mut opened = opened.map_err(outside)?.into_iter().peekable();
+        let folder = self.store.archives();
+        let opened = if self.keep_broken {
+            self.open_each(&pockets, archives, locked)?
+        } else {
+            let opened = archive::open(&pockets, self.http, &folder, self.now, self.reporter).map_err(outside)?;
+            opened.into_iter().map(|pocket| (pocket, None)).collect()
+        };
+        let mut opened = opened.into_iter().peekable();
 
         // they come back in the order in which they were asked for, archive by archive
         let mut all = Vec::new();
         for archive in archives {
-            let mut open = OpenArchive { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
-            while let Some(pocket) = opened.next_if(|pocket| pocket.facts.archive == archive.name) {
+            let mut open = OpenArchive::default();
+            while let Some((pocket, broken)) = opened.next_if(|(pocket, _)| pocket.facts.archive == archive.name) {
                 take(pocket.facts, pocket.warnings, pocket.indexes, &mut open);
+                open.broken.extend(broken);
             }
             all.push(open);
         }
         Ok(all)
+    }
+
+    fn past(
+        &self,
+        archive: &ArchiveDefinition,
+        architectures: &BTreeSet<Architecture>,
+        state: &LockedPocket,
+    ) -> Result<Option<OpenArchive>, lock::Error> {
+        self.states().past(archive, architectures, state).map_err(outside)
     }
 
     fn is_at_hand(&self, package: &BinaryPackage) -> bool {
@@ -131,6 +152,56 @@ pub(super) fn wanted(needed: &NeededPackage<'_>, mirrors: &Mirrors, time: Option
 }
 
 impl OnlineArchives<'_> {
+    fn states(&self) -> StateReader<'_> {
+        let Self { http, store, mirrors, now, reporter, .. } = *self;
+        StateReader { http, store, mirrors, now, reporter }
+    }
+
+    /// Opens pockets. Those that cannot be read stay in the state that the locks name, as long as another one can be
+    /// read: then something is wrong with the pocket, and not with the network.
+    fn open_each(
+        &self,
+        pockets: &[Pocket],
+        archives: &[ArchiveDefinition],
+        locked: &[LockedPocket],
+    ) -> Result<Vec<(OpenPocket, Option<BrokenPocket>)>, lock::Error> {
+        let folder = self.store.archives();
+        let opened = archive::open_each(pockets, self.http, &folder, self.now, self.reporter).map_err(outside)?;
+        let is_any = opened.iter().any(Result::is_ok);
+
+        let mut all = Vec::new();
+        for (pocket, opened) in pockets.iter().zip(opened) {
+            let error = match opened {
+                Ok(opened) => {
+                    all.push((opened, None));
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // what people must mend in recipes or settings is not the archive's fault
+            let state = locked.iter().find(|state| state.title() == pocket.title() && state.suite == pocket.suite);
+            let archive = archives.iter().find(|archive| archive.name == pocket.archive);
+            let (Some(state), Some(archive)) = (state, archive) else { return Err(outside(error)) };
+            if !is_any || error.turn() != Turn::Outside {
+                return Err(outside(error));
+            }
+            let Ok(Some(found)) = self.states().exact(pocket.clone(), archive, state) else {
+                return Err(outside(error));
+            };
+
+            let (facts, warnings, indexes) = found.pocket.into_indexes();
+            let broken = BrokenPocket {
+                pocket: pocket.title(),
+                state: facts.date,
+                cause: error.to_string(),
+                hints: error.hints(),
+                turn: error.turn(),
+            };
+            all.push((OpenPocket { facts, warnings, indexes }, Some(broken)));
+        }
+        Ok(all)
+    }
+
     /// Returns a pocket with what locks know about it.
     fn pocket(
         &self,

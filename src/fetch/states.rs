@@ -34,6 +34,7 @@ use crate::lock::images::NeededPackage;
 use crate::lock::images::OpenArchive;
 use crate::lock::images::PackageContent;
 use crate::recipe::ArchiveDefinition;
+use crate::recipe::PocketDefinition;
 use crate::report::ProgressReporter;
 use crate::store::Store;
 use crate::sys::fs;
@@ -160,6 +161,27 @@ impl StateReader<'_> {
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the exact state of a pocket that a lock names, alone; none if no place has it any more.
+    ///
+    /// # Errors
+    /// When the state exists and cannot be trusted.
+    pub fn past(
+        &self,
+        archive: &ArchiveDefinition,
+        architectures: &BTreeSet<Architecture>,
+        state: &LockedPocket,
+    ) -> Result<Option<OpenArchive>, Error> {
+        let named = |pocket: &&PocketDefinition| pocket.name == state.pocket && pocket.suite == state.suite;
+        let Some(definition) = archive.pockets.iter().find(named) else { return Ok(None) };
+        let pocket = archives::pocket(archive, definition, architectures, self.mirrors);
+        let Some(found) = self.exact(pocket, archive, state)? else { return Ok(None) };
+
+        let (facts, warnings, indexes) = self.note(found)?.pocket.into_indexes();
+        let mut open = OpenArchive::default();
+        archives::take(facts, warnings, indexes, &mut open);
+        Ok(Some(open))
     }
 
     /// Returns the newest state of a pocket, verified as strictly as for a new lock; offline, the newest that the store
@@ -316,7 +338,7 @@ impl ArchiveAccess for LockedArchives<'_> {
 
         let mut all = Vec::new();
         for archive in archives {
-            let mut open = OpenArchive { pockets: Vec::new(), indexes: Vec::new(), warnings: Vec::new() };
+            let mut open = OpenArchive::default();
             for definition in &archive.pockets {
                 let pocket = archives::pocket(archive, definition, architectures, states.mirrors);
                 let found = self.find(archive, pocket, locked).map_err(outside)?;
@@ -326,6 +348,15 @@ impl ArchiveAccess for LockedArchives<'_> {
             all.push(open);
         }
         Ok(all)
+    }
+
+    fn past(
+        &self,
+        archive: &ArchiveDefinition,
+        architectures: &BTreeSet<Architecture>,
+        state: &LockedPocket,
+    ) -> Result<Option<OpenArchive>, lock::Error> {
+        self.states.past(archive, architectures, state).map_err(outside)
     }
 
     fn is_at_hand(&self, package: &BinaryPackage) -> bool {

@@ -14,6 +14,7 @@ use crate::jobs::workspace::locked_images;
 use crate::lock::LockedImage;
 use crate::sys::clock;
 use crate::sys::fs;
+use crate::update::memory::RememberedBlock;
 use crate::update::memory::RememberedUpdate;
 use crate::update::memory::UpdateMemory;
 use crate::values::Epoch;
@@ -49,6 +50,9 @@ pub struct ImageStatus {
     pub due: Due,
     /// The store has it, built from this lock.
     pub built: bool,
+    /// Updates that the last `sockel update` with this store could not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<RememberedBlock>,
 }
 
 /// Looks at all images that are asked for; needs no network.
@@ -71,16 +75,17 @@ pub fn run(request: &StatusRequest, session: &Session) -> Result<StatusOutcome, 
     let mut images = Vec::new();
     for (order, key) in orders.iter().zip(keys) {
         if is_asked_for(&request.images, &order.definition.image) {
+            let seen = memory.seen(&order.definition.image);
             images.push(ImageStatus {
-                due: due::judge(order.definition, past(order, memory), time, limit),
+                due: due::judge(order.definition, past(order, &seen), time, limit),
                 built: record::find(&key, LayerLocation::Here, store).is_some(),
+                blocked: seen.blocked,
             });
         }
     }
     Ok(StatusOutcome { time, distro_info_data: due::release::DATA, images })
 }
 
-fn past(order: &LockedImage<'_>, memory: UpdateMemory<'_>) -> ImageHistory {
-    let RememberedUpdate { looked, urgent_since } = memory.seen(&order.definition.image);
-    ImageHistory { locked: order.lock.epoch, looked, urgent_since }
+fn past(order: &LockedImage<'_>, seen: &RememberedUpdate) -> ImageHistory {
+    ImageHistory { locked: order.lock.epoch, looked: seen.looked, urgent_since: seen.urgent_since }
 }

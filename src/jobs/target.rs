@@ -173,10 +173,11 @@ impl<'a> PublishTarget<'a> {
     }
 
     /// Brings the signed states that these locks name from the cache repository into the store, where there is one.
-    pub(crate) fn take_states<'l>(&self, locks: impl Iterator<Item = &'l Lock>) -> Result<(), Error> {
-        let Some(cache) = self.reachable_cache()? else { return Ok(()) };
+    pub(crate) fn take_states<'l>(&self, locks: impl Iterator<Item = &'l Lock>) -> Result<bool, Error> {
+        let Some(cache) = self.reachable_cache()? else { return Ok(false) };
         let locks: Vec<&Lock> = locks.collect();
-        Ok(self.session.http().block_on(cache.take_states(&locks))?)
+        self.session.http().block_on(cache.take_states(&locks))?;
+        Ok(true)
     }
 
     /// Leaves the signed states that these locks name for machines that have nothing, if anything new was published.

@@ -204,7 +204,10 @@ impl<'a> Workspace<'a> {
         }
         let how = Relock { locked_states: false, pockets: &BTreeSet::new(), accept_older: false };
         match self.relock(definitions, locks, &how) {
-            Ok(outcomes) if outcomes.iter().all(LockOutcome::is_unchanged) => error.still_listed(),
+            // what stays behind may be gone, although nothing changes
+            Ok(outcomes) if outcomes.iter().all(|outcome| outcome.is_unchanged() && outcome.blocked.is_empty()) => {
+                error.still_listed()
+            }
             _ => error,
         }
     }
@@ -221,7 +224,7 @@ impl<'a> Workspace<'a> {
         let (outcomes, warnings) = if how.locked_states {
             lock::lock(images, &LockedArchives::new(self.states()?))?
         } else {
-            lock::lock(images, &self.online(how)?)?
+            lock::lock(images, &self.online(how, false)?)?
         };
         warnings.into_iter().for_each(|warning| self.session.warn(warning));
         Ok(outcomes)
@@ -236,7 +239,7 @@ impl<'a> Workspace<'a> {
     ) -> Result<lock::Results, Error> {
         check_pockets(how.pockets, definitions)?;
         let images = LockInput { definitions, previous, ledger: self.ledger()?, engine: ENGINE_FORMAT };
-        let each = lock::lock_each(images, &self.online(how)?);
+        let each = lock::lock_each(images, &self.online(how, true)?);
         each.warnings.into_iter().for_each(|warning| self.session.warn(warning));
         Ok(each.images)
     }
@@ -255,12 +258,15 @@ impl<'a> Workspace<'a> {
                 let changes = text.lines().map(shown).collect();
                 self.session.reporter().event(ProgressEvent::LockWritten { image: outcome.image.clone(), changes });
             }
+            for blocked in &outcome.blocked {
+                self.session.warn(format!("{}: {blocked}", outcome.image));
+            }
             locks.insert(outcome.image, outcome.lock);
         }
         Ok(())
     }
 
-    fn online<'o>(&'o self, how: &'o Relock<'_>) -> Result<OnlineArchives<'o>, Error> {
+    fn online<'o>(&'o self, how: &'o Relock<'_>, keep_broken: bool) -> Result<OnlineArchives<'o>, Error> {
         Ok(OnlineArchives {
             http: self.session.http(),
             store: self.session.store()?,
@@ -269,6 +275,7 @@ impl<'a> Workspace<'a> {
             reporter: self.session.reporter(),
             now: clock::now(),
             accept_older: how.accept_older,
+            keep_broken,
         })
     }
 

@@ -114,6 +114,7 @@ pub fn diff(old: &Lock, new: &Lock) -> LockDifference {
         scripts: Vec::new(),
         reader: None,
         effects: Vec::new(),
+        kept_back: Vec::new(),
     };
 
     let mut levels = Vec::new();
@@ -144,13 +145,14 @@ pub fn diff(old: &Lock, new: &Lock) -> LockDifference {
     }
 }
 
-/// Returns what decides about the image: to how many machines an update has been phased in changes every day, and which
-/// state lists a package only says where its proof is.
+/// Returns what decides about the image: to how many machines an update has been phased in changes every day, which
+/// state lists a package only says where its proof is, and what an image does not have changes no byte of it.
 fn deciding(level: &LockedLevel) -> LockedLevel {
     let mut level = level.clone();
     for package in level.packages.values_mut().flatten() {
         (package.phased, package.state) = (None, None);
     }
+    level.kept_back.clear();
     level
 }
 

@@ -8,6 +8,7 @@ use crate::lock::universe::CandidatePolicy;
 use crate::lock::universe::PackageCandidate;
 use crate::lock::universe::Universe;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Place of a node in its [`PackageGraph`].
@@ -181,7 +182,7 @@ impl<'a> PackageGraph<'a> {
         }
 
         let mut choices = Vec::new();
-        for name in self.universe.provider_names(&relation.name)?.iter() {
+        for name in &self.provider_names(&relation.name)? {
             if let Some(candidate) = self.universe.candidate(name, self.policy)?
                 && provides(relation, &candidate.package)
             {
@@ -218,7 +219,7 @@ impl<'a> PackageGraph<'a> {
             return Ok(Rc::clone(ids));
         }
 
-        let mut names = self.universe.provider_names(name)?.as_ref().clone();
+        let mut names = self.provider_names(name)?;
         // the archive may have dropped a package that a lower level has
         for (fixed, (_, candidate)) in &self.ground.fixed {
             if candidate.package.provides.iter().any(|provide| provide.name == name) {
@@ -236,6 +237,19 @@ impl<'a> PackageGraph<'a> {
         let ids = Rc::new(ids);
         self.providers.insert(name.to_owned(), Rc::clone(&ids));
         Ok(ids)
+    }
+
+    /// Returns the names of all packages of which some version that may be taken provides a name.
+    fn provider_names(&self, name: &str) -> Result<BTreeSet<String>, Error> {
+        let mut names = self.universe.provider_names(name)?.as_ref().clone();
+        // the archive may have dropped a version that is kept
+        for (kept, candidate) in &self.policy.kept {
+            let provides = candidate.iter().flat_map(|candidate| &candidate.package.provides);
+            if provides.into_iter().any(|provide| provide.name == name) {
+                names.insert(kept.clone());
+            }
+        }
+        Ok(names)
     }
 
     /// Returns the sort key for what apt tries first: essential packages, then by priority, then by name. Earlier

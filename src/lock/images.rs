@@ -5,6 +5,10 @@ use crate::apt::deb::ControlFiles;
 use crate::apt::index::PackageIndex;
 use crate::apt::relation::Relation;
 use crate::lock::Error;
+use crate::lock::blocked::BlockedPackage;
+use crate::lock::blocked::BrokenPocket;
+use crate::lock::choice::ChosenLevel;
+use crate::lock::choice::LevelTask;
 use crate::lock::file::FIRST_REVISION;
 use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
@@ -19,12 +23,9 @@ use crate::lock::outcome::LockResults;
 use crate::lock::resolve::Held;
 use crate::lock::resolve::LevelAddition;
 use crate::lock::resolve::LevelRequest;
-use crate::lock::resolve::PlatformChoice;
-use crate::lock::resolve::resolve_level;
 use crate::lock::scripts::UndecidedScript;
 use crate::lock::scripts::merge;
 use crate::lock::universe::CandidateOrigin;
-use crate::lock::universe::CandidatePolicy;
 use crate::lock::universe::Universe;
 use crate::lock::verify::identity;
 use crate::recipe::ArchiveDefinition;
@@ -53,6 +54,17 @@ pub trait ArchiveAccess {
         locked: &[LockedPocket],
     ) -> Result<Vec<OpenArchive>, Error>;
 
+    /// Opens the very state of a pocket that a lock names, with this pocket alone; none if no place has it any more.
+    ///
+    /// # Errors
+    /// When the state exists and cannot be trusted.
+    fn past(
+        &self,
+        archive: &ArchiveDefinition,
+        architectures: &BTreeSet<Architecture>,
+        state: &LockedPocket,
+    ) -> Result<Option<OpenArchive>, Error>;
+
     /// Tells whether a package can be read without fetching it.
     fn is_at_hand(&self, package: &BinaryPackage) -> bool;
 
@@ -64,6 +76,7 @@ pub trait ArchiveAccess {
 }
 
 /// An opened archive.
+#[derive(Default)]
 pub struct OpenArchive {
     /// State of every pocket, in the recipe's order.
     pub pockets: Vec<LockedPocket>,
@@ -71,6 +84,8 @@ pub struct OpenArchive {
     pub indexes: Vec<OpenIndex>,
     /// Warnings for people: age, weak keys.
     pub warnings: Vec<String>,
+    /// Pockets that are in the state that a lock names because no newer one can be read.
+    pub broken: Vec<BrokenPocket>,
 }
 
 /// One component of a pocket for one architecture.
@@ -179,8 +194,16 @@ pub fn lock_each(images: LockInput<'_>, outside: &dyn ArchiveAccess) -> LockResu
                 progress.done.get(parent).map(|outcome| &outcome.lock).or_else(|| images.previous.get(parent))
             });
             let (opened, universes) = (&opened, &universes);
-            let mut run = LockRun { images, definition, below, opened, universes, outside, past: &mut past };
-            let made = run.image();
+            let (claim, kept_states) = (None, BTreeMap::new());
+            let past = &mut past;
+            let mut run = LockRun { images, definition, below, opened, universes, outside, past, claim, kept_states };
+            let mut made = run.image();
+            if let Ok(made) = &mut made {
+                // what the parent lacks its children lack as well
+                let below = parent.and_then(|parent| progress.done.get(parent));
+                made.blocked.splice(0..0, below.iter().flat_map(|outcome| outcome.blocked.iter().cloned()));
+                made.broken = opened.iter().flat_map(|(_, open)| open.broken.iter().cloned()).collect();
+            }
             progress.record(definition, made, images.previous.get(&definition.image));
         }
     }
@@ -235,14 +258,27 @@ pub(crate) struct LockRun<'r, 'a> {
     pub(crate) universes: &'r BTreeMap<Platform, Universe<'r>>,
     pub(crate) outside: &'r dyn ArchiveAccess,
     pub(crate) past: &'r mut EarlierLocks<'a>,
+    /// The lock to prove: what it keeps back is kept back.
+    pub(crate) claim: Option<&'r Lock>,
+    /// States of packages that stay at earlier versions, by the digest of the `.deb`.
+    pub(crate) kept_states: BTreeMap<Digest, LockedPocket>,
 }
 
-/// A lock, warnings, and scripts to decide about.
-pub(crate) type Made = (Lock, Vec<String>, Vec<UndecidedScript>);
+/// A lock, and what people should know about it.
+pub(crate) struct MadeLock {
+    pub(crate) lock: Lock,
+    pub(crate) warnings: Vec<String>,
+    /// Scripts that nobody has decided about.
+    pub(crate) undecided: Vec<UndecidedScript>,
+    /// Updates that are not taken.
+    pub(crate) blocked: Vec<BlockedPackage>,
+    /// Pockets of which no newer state can be read.
+    pub(crate) broken: Vec<BrokenPocket>,
+}
 
 impl LockRun<'_, '_> {
     /// Locks the image: inherits the levels of its parent, and resolves its own.
-    pub(crate) fn image(&mut self) -> Result<Made, Error> {
+    pub(crate) fn image(&mut self) -> Result<MadeLock, Error> {
         let (definition, universes) = (self.definition, self.universes);
 
         // what the parent has stays as it is: its layers are shared, so a child cannot update its packages
@@ -255,7 +291,7 @@ impl LockRun<'_, '_> {
             }
         }
 
-        let (mut warnings, mut unknown) = (Vec::new(), Vec::new());
+        let (mut warnings, mut unknown, mut blocked) = (Vec::new(), Vec::new(), Vec::new());
         // a definition has the same levels for all platforms
         let count = definition.platforms.first().map_or(0, |platform| definition.levels_for(*platform).len());
         for number in levels.len()..count {
@@ -263,17 +299,12 @@ impl LockRun<'_, '_> {
             for platform in &definition.platforms {
                 held.entry(*platform).or_default();
             }
-            let mut choices = BTreeMap::new();
-            for platform in &definition.platforms {
-                let (universe, held) = (&universes[platform], &held[platform]);
-                choices.insert(*platform, PlatformChoice { universe, held, request: &requests[platform] });
-            }
-            let (additions, warned) = resolve_level(&choices, &CandidatePolicy::default())?;
+            let chosen = self.choose(&LevelTask { number, held: &held, requests: &requests })?;
+            let ChosenLevel { additions, level, undecided, warnings: warned, blocked: stays } = chosen;
             warnings.extend(warned);
-
-            let (level, undecided) = self.level(number, &additions)?;
             levels.push(level);
             unknown.extend(undecided);
+            blocked.extend(stays);
 
             // the next level sees this one's packages as installed
             for (platform, addition) in additions {
@@ -284,7 +315,8 @@ impl LockRun<'_, '_> {
                 );
             }
         }
-        Ok((self.assemble(levels, universes)?, warnings, unknown))
+        let lock = self.assemble(levels, universes)?;
+        Ok(MadeLock { lock, warnings, undecided: unknown, blocked, broken: Vec::new() })
     }
 
     /// Returns the parent's levels as they are in its lock; none if the lock does not fit, so that all levels are
@@ -318,7 +350,7 @@ impl LockRun<'_, '_> {
     }
 
     /// Returns the locked form of a level, and its scripts that nobody has decided about.
-    fn level(
+    pub(super) fn level(
         &mut self,
         number: usize,
         additions: &BTreeMap<Platform, LevelAddition>,
@@ -376,19 +408,26 @@ impl LockRun<'_, '_> {
         })
     }
 
-    /// Names the state of every inherited package that today's archives no longer list: the one that the parent's
-    /// lock names.
+    /// Names the state of every package that today's archives no longer list: of inherited ones that of the parent's
+    /// lock, of those that stay behind that of the earlier lock.
     fn name_states(
         &self,
         levels: &mut [LockedLevel],
         archives: &mut Vec<LockedPocket>,
         universes: &BTreeMap<Platform, Universe<'_>>,
     ) -> Result<(), Error> {
-        let Some(below) = self.below else { return Ok(()) };
-
         let mut older: Vec<LockedPocket> = Vec::new();
         let count = self.inherited().len();
-        for (level, inherited) in levels[..count].iter_mut().zip(&below.levels) {
+        for package in levels[count..].iter_mut().flat_map(|level| level.packages.values_mut()).flatten() {
+            let Some(state) = self.kept_states.get(&package.sha256) else { continue };
+            package.state = Some(state.inrelease);
+            if !archives.contains(state) && !older.contains(state) {
+                older.push(state.clone());
+            }
+        }
+
+        let below = self.below.map_or(&[][..], |below| &below.levels);
+        for (level, inherited) in levels[..count].iter_mut().zip(below) {
             for (platform, packages) in &mut level.packages {
                 let known = inherited.packages.get(platform).into_iter().flatten();
                 for (package, known) in packages.iter_mut().zip(known) {
@@ -398,7 +437,7 @@ impl LockRun<'_, '_> {
                     if universes[platform].lists(package)? {
                         continue;
                     }
-                    let Some(state) = below.state(known) else { continue };
+                    let Some(state) = self.below.and_then(|below| below.state(known)) else { continue };
                     package.state = Some(state.inrelease);
                     if !archives.contains(state) && !older.contains(state) {
                         older.push(state.clone());
@@ -424,7 +463,7 @@ pub(crate) fn universes<'a>(
 }
 
 /// Returns the packages of all indexes for one platform.
-fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_> {
+pub(super) fn universe(opened: &[(String, OpenArchive)], platform: Platform) -> Universe<'_> {
     let architecture = platform.architecture().debian();
     let mut origins = Vec::new();
     for (archive, open) in opened {

@@ -26,6 +26,7 @@ use crate::lock::universe::Universe;
 use crate::recipe::LevelDefinition;
 use crate::recipe::ScriptLedger;
 use crate::scripts::READER;
+use crate::scripts::effects_of;
 use crate::values::Digest;
 use crate::values::Platform;
 use std::collections::BTreeMap;
@@ -96,6 +97,36 @@ impl<'a> EarlierLocks<'a> {
         self.read.extend(contents);
     }
 
+    /// Returns a control file of a package that was read in this run.
+    pub(crate) fn member(&self, deb: &Digest, name: &str) -> Option<&[u8]> {
+        self.read.get(deb)?.members.get(name)
+    }
+
+    /// Tells whether a package that was read in this run has scripts that nobody has decided about.
+    pub(crate) fn is_undecided(&self, package: &BinaryPackage) -> Option<bool> {
+        let mut review = ScriptReview::default();
+        review.add(&package.name, &self.read.get(&package.sha256)?.members, self.ledger);
+        Some(!review.unknown.is_empty())
+    }
+
+    /// Returns all effects of a package that was read in this run, or that an earlier lock knows.
+    fn effects(&self, package: &BinaryPackage) -> Option<BTreeSet<String>> {
+        if let Some(content) = self.read.get(&package.sha256) {
+            let effects = effects_of(&package.name, &|name| content.members.get(name));
+            return Some(effects.into_values().flatten().map(|effect| effect.to_string()).collect());
+        }
+        let known = self.scripts.get(&package.sha256)?;
+        Some(known.effects.iter().cloned().collect())
+    }
+
+    /// Returns the effects that a newer version of a package does not have any more, where both are known.
+    pub(crate) fn effects_gone(&self, old: &BinaryPackage, new: &BinaryPackage) -> Vec<String> {
+        match (self.effects(old), self.effects(new)) {
+            (Some(old), Some(new)) => old.difference(&new).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn sha512(&self, package: &BinaryPackage) -> String {
         let read = self.read.get(&package.sha256).map(|content| content.sha512.clone());
         let known = read.or_else(|| self.sha512.get(&package.sha256).cloned());
@@ -150,6 +181,7 @@ pub(crate) fn to_locked(
         reader: review.known.iter().any(|script| script.decision == BY_EFFECTS).then_some(READER),
         scripts: review.known.into_iter().collect(),
         effects,
+        kept_back: Vec::new(),
     };
 
     let mut unknown: Vec<UndecidedScript> = review.unknown.into_values().collect();

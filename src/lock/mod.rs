@@ -6,7 +6,11 @@
 //! - **Invariants**: the result does not depend on the order of any input; a child's lower levels are its parent's.
 //! - **Not here**: what a package contains (`layer`), downloads (`fetch`).
 
+pub mod blocked;
+mod choice;
+mod claim;
 pub mod diff;
+mod earlier;
 mod explain;
 pub mod file;
 mod graph;
@@ -18,10 +22,14 @@ mod print;
 pub mod proof;
 pub mod resolve;
 pub mod scripts;
+mod search;
 mod solve;
+mod told;
 pub mod universe;
 pub mod verify;
 
+pub use blocked::BlockedPackage;
+pub use blocked::BrokenPocket;
 pub use images::ArchiveAccess;
 pub use images::LockInput;
 pub use images::lock;
@@ -106,6 +114,16 @@ pub enum Error {
         /// Name of the image that has the reason.
         first: String,
     },
+    /// A lock keeps a package back, and that cannot be right.
+    #[error("cannot keep back `{package}` of level `{recipe}`: {cause}")]
+    KeptBack {
+        /// Recipe of the level.
+        recipe: String,
+        /// Package name.
+        package: String,
+        /// Why not.
+        cause: String,
+    },
     /// The search for a choice of packages takes too much work.
     #[error("cannot choose packages: {most} {what} have not led to an end")]
     Effort {
@@ -141,6 +159,7 @@ impl Explain for Error {
             | Self::Scripts(_)
             | Self::Below { .. }
             | Self::Archives { .. }
+            | Self::KeptBack { .. }
             | Self::Effort { .. }
             | Self::Unresolvable { .. } => Turn::Input,
         }
@@ -153,6 +172,9 @@ impl Explain for Error {
             Self::Unresolvable { .. } => "change `packages` or `exclude` of the recipe",
             Self::Effort { .. } => {
                 "the archives leave too many ways open: name the packages that you want in `packages` of the recipe, or take some out with `exclude`"
+            }
+            Self::KeptBack { .. } => {
+                "choose again with `sockel lock`; a cache repository, a bundle or a snapshot service keeps the states that old locks need"
             }
             Self::Scripts(_) => {
                 "decide about these effects in `recipes/scripts.yaml`, or in a `recipes/scripts.project.yaml` of your own"
@@ -171,6 +193,7 @@ impl Explain for Error {
     fn asks_for_new_lock(&self) -> bool {
         match self {
             Self::Outside(error) => error.asks_for_new_lock(),
+            Self::KeptBack { .. } => true,
             _ => false,
         }
     }

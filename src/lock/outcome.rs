@@ -1,13 +1,15 @@
 //! Results of locking images: whether the new lock or the old one counts, and which images failed because of others.
 
 use crate::lock::Error;
+use crate::lock::blocked::BlockedPackage;
+use crate::lock::blocked::BrokenPocket;
 use crate::lock::diff::LockDifference;
 use crate::lock::diff::diff;
 use crate::lock::file::FIRST_REVISION;
 use crate::lock::file::FORMAT;
 use crate::lock::file::Lock;
 use crate::lock::file::LockedPocket;
-use crate::lock::images::Made;
+use crate::lock::images::MadeLock;
 use crate::recipe::ImageDefinition;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -21,6 +23,10 @@ pub struct LockOutcome {
     pub lock: Lock,
     /// What changed since the old lock; `None` when there was none before.
     pub difference: Option<LockDifference>,
+    /// Updates that are not taken, those of the parent first.
+    pub blocked: Vec<BlockedPackage>,
+    /// Pockets of which no newer state can be read.
+    pub broken: Vec<BrokenPocket>,
 }
 
 impl LockOutcome {
@@ -57,9 +63,14 @@ impl LockProgress {
     }
 
     /// Takes the result of one image.
-    pub(super) fn record(&mut self, definition: &ImageDefinition, made: Result<Made, Error>, previous: Option<&Lock>) {
+    pub(super) fn record(
+        &mut self,
+        definition: &ImageDefinition,
+        made: Result<MadeLock, Error>,
+        previous: Option<&Lock>,
+    ) {
         let image = &definition.image;
-        let (lock, warnings, undecided) = match made {
+        let MadeLock { lock, warnings, undecided, blocked, broken } = match made {
             Ok(made) => made,
             Err(error) => {
                 self.failed.insert(image.clone(), error);
@@ -76,7 +87,7 @@ impl LockProgress {
         }
 
         // also where scripts are undecided: the children's scripts must be collected, too
-        self.done.insert(image.clone(), outcome(lock, previous));
+        self.done.insert(image.clone(), LockOutcome { blocked, broken, ..outcome(lock, previous) });
     }
 
     /// Returns the result of every image, in the order of the definitions.
@@ -98,7 +109,10 @@ impl LockProgress {
 /// stays, and with it every digest. So it does when recipes changed but led to the same decisions; then only the
 /// identity of the definition is updated.
 fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
-    let Some(old) = previous else { return LockOutcome { image: lock.image.clone(), lock, difference: None } };
+    let (blocked, broken) = (Vec::new(), Vec::new());
+    let Some(old) = previous else {
+        return LockOutcome { image: lock.image.clone(), lock, difference: None, blocked, broken };
+    };
 
     // the old states are kept only if an honest run could have written them: people can edit a lock
     let mut difference = diff(old, &lock);
@@ -111,7 +125,7 @@ fn outcome(mut lock: Lock, previous: Option<&Lock>) -> LockOutcome {
     if !difference.is_empty() {
         lock.revision = revision(&lock, old);
     }
-    LockOutcome { image: lock.image.clone(), lock, difference: Some(difference) }
+    LockOutcome { image: lock.image.clone(), lock, difference: Some(difference), blocked, broken }
 }
 
 /// Tells whether the states of an older lock are plausible: those of the same pockets, none newer than today's, and

@@ -82,6 +82,24 @@ fn level(out: &mut String, level: &LockedLevel) {
         line(out, &format!("          sha256: {} }}", scalar(&script.sha256.to_string())));
     }
     effects(out, level);
+    kept_back(out, level);
+}
+
+/// Prints packages that could not be updated.
+fn kept_back(out: &mut String, level: &LockedLevel) {
+    if !level.kept_back.is_empty() {
+        line(out, "    kept-back:");
+    }
+    for kept in &level.kept_back {
+        let (package, newer, because) = (scalar(&kept.package), scalar(&kept.newer), scalar(&kept.because));
+        line(out, &format!("      - package: {package}"));
+        line(out, &format!("        newer: {newer}"));
+        line(out, &format!("        because: {because}"));
+        list(out, "        ", "effects", kept.effects.is_empty());
+        for effect in &kept.effects {
+            line(out, &format!("          - {}", scalar(effect)));
+        }
+    }
 }
 
 /// Prints the effects of scripts: one a line, so that a new one is a line of a difference.

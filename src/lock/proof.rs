@@ -14,6 +14,14 @@
 //! back to that date. So whoever may change a lock can weaken its protection, but cannot bring in anything that no
 //! archive signed.
 //!
+//! # Packages that are kept back
+//! A lock may say that packages stay behind the newest version (`kept-back`), because that cannot be taken. Their
+//! versions are proven by the older states that the lock names for them; the rest is chosen around them, and what the
+//! archives have instead must be what the lock says. Something must be in the way of each: scripts of the newest version
+//! that the ledger does not decide about, or there is no choice of packages when those of its source are released.
+//! The scripts are read again where the newer package can be had. Where it cannot (a machine without network, an archive
+//! that has dropped it), the lock is believed in this point; the next update takes everything that can be taken.
+//!
 //! # What is not checked, and need not be
 //! - `layers`: which packages share a layer; the files are the same.
 //! - `revision`: a number in the name of the image; publishing refuses a fixed tag that already names another image.
@@ -32,6 +40,7 @@ use crate::lock::file::LockedLevel;
 use crate::lock::file::LockedPackage;
 use crate::lock::file::LockedPocket;
 use crate::lock::images::LockRun;
+use crate::lock::images::MadeLock;
 use crate::lock::images::OpenArchive;
 use crate::lock::images::open;
 use crate::lock::images::universes;
@@ -160,9 +169,10 @@ fn prove_one<'a>(
     let ProofArchives { opened, universes, outside } = *archives;
     let below = definition.parent.as_ref().and_then(|parent| images.previous.get(parent));
 
-    let mut run = LockRun { images, definition, below, opened, universes, outside, past };
+    let (claim, kept_states) = (Some(lock), BTreeMap::new());
+    let mut run = LockRun { images, definition, below, opened, universes, outside, past, claim, kept_states };
     // the warnings were reported when the lock was made
-    let (derived, _, undecided) = run.image().map_err(ProofDoubt::Failed)?;
+    let MadeLock { lock: derived, undecided, .. } = run.image().map_err(ProofDoubt::Failed)?;
     if !undecided.is_empty() {
         return Err(ProofDoubt::Failed(Error::Scripts(undecided)));
     }
@@ -203,6 +213,14 @@ fn exact(lock: &Lock, derived: &Lock) -> Vec<String> {
     }
     if lock.epoch != derived.epoch {
         differences.push(format!("its epoch is {}, the newest date of its archives is {}", lock.epoch, derived.epoch));
+    }
+
+    for (level, other) in lock.levels.iter().zip(&derived.levels).filter(|(a, b)| a.kept_back != b.kept_back) {
+        let differs = level.kept_back.iter().filter(|kept| !other.kept_back.contains(kept));
+        differences.extend(differs.map(|kept| {
+            let (recipe, package, newer) = (&level.recipe, &kept.package, &kept.newer);
+            format!("level `{recipe}`: `{package}` is kept back from {newer}, which is not what the archives have")
+        }));
     }
 
     // whatever the comparison for people does not name
@@ -300,6 +318,8 @@ fn without_places(lock: &Lock) -> Lock {
 /// Returns a level without layer plan and without the places where its packages were found.
 fn without_place(level: &LockedLevel) -> LockedLevel {
     let mut level = without_layers(level);
+    // by now the archives may have something else that is newer, or nothing
+    level.kept_back.clear();
     for package in level.packages.values_mut().flatten() {
         let LockedPackage { from, component, path, phased, state, .. } = package;
         for place in [from, component, path] {

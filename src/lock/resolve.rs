@@ -12,6 +12,7 @@ use crate::lock::graph::PackageGraph;
 use crate::lock::solve::SolverEffort;
 use crate::lock::solve::solve;
 use crate::lock::universe::CandidatePolicy;
+use crate::lock::universe::KeptVersions;
 use crate::lock::universe::PackageCandidate;
 use crate::lock::universe::Universe;
 use crate::values::Platform;
@@ -63,6 +64,8 @@ pub struct PlatformChoice<'a> {
     pub held: &'a Held,
     /// What the level asks for.
     pub request: &'a LevelRequest,
+    /// Versions that are settled already.
+    pub kept: &'a KeptVersions,
 }
 
 /// Resolves one level on all platforms, with the same version of each package on all platforms that have it.
@@ -151,10 +154,12 @@ fn newest_on_all(sides: &BTreeMap<Platform, PlatformChoice<'_>>, name: &str) -> 
     for side in sides.values() {
         // a halted version must not come back as a pin
         let mut here = BTreeSet::new();
-        for candidate in side.universe.versions(name)?.iter() {
+        let kept = side.kept.get(name).into_iter().flatten();
+        here.extend(kept.map(|candidate| candidate.package.source_version.clone()));
+        for candidate in side.universe.versions(name)?.iter().filter(|_| !side.kept.contains_key(name)) {
             let version = candidate.package.source_version.clone();
             let pins = BTreeMap::from([(name.to_owned(), version.clone())]);
-            let single = CandidatePolicy { pins };
+            let single = CandidatePolicy { pins, kept: KeptVersions::new() };
             if side.universe.candidate(name, &single)?.is_some() {
                 here.insert(version);
             }
@@ -201,6 +206,7 @@ pub fn resolve(
     side: &PlatformChoice<'_>,
     policy: &CandidatePolicy,
 ) -> Result<LevelAddition, Error> {
+    let policy = &CandidatePolicy { pins: policy.pins.clone(), kept: side.kept.clone() };
     let ground = InstalledBelow { fixed: side.held.clone(), excluded: side.request.exclude.clone() };
     let graph = RefCell::new(PackageGraph::new(side.universe, policy, &ground, platform.architecture().debian()));
     let explainer = Explainer { universe: side.universe, policy, ground: &ground };

@@ -10,6 +10,7 @@ use crate::scripts::MEMBERS;
 use crate::scripts::effects_of;
 use crate::values::Digest;
 use crate::values::shown::lines;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,7 +31,8 @@ pub fn decision(ledger: &ScriptLedger, script: &Digest) -> Option<String> {
 }
 
 /// A script with effects that the ledger does not decide about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct UndecidedScript {
     /// Packages with a script of these bytes, sorted.
     pub packages: Vec<String>,
@@ -150,7 +152,7 @@ fn union(one: &[String], other: &[String]) -> Vec<String> {
 
 /// Returns a line as it is, with control characters made visible: a script must not hide its text from whoever judges
 /// it.
-fn printable(line: &str) -> String {
+pub(super) fn printable(line: &str) -> String {
     lines(&line.chars().take(MOST_CHARACTERS).collect::<String>())
 }
 
@@ -169,13 +171,26 @@ impl UndecidedScript {
     }
 }
 
+impl UndecidedScript {
+    /// Returns the first lines about the script: what there is to decide about.
+    pub(super) fn heading(&self) -> String {
+        let (kind, packages) = (&self.kind, self.packages.join(", "));
+        let mut text =
+            format!("{kind} of {packages} has effects that the ledger does not decide about ({})\n", self.sha256);
+        self.effects.iter().for_each(|effect| text.push_str(&format!("    {effect}\n")));
+        text
+    }
+
+    /// Returns the last lines about the script: an entry for the ledger.
+    pub(super) fn proposal(&self) -> String {
+        let entry = self.ledger_entry();
+        format!("entry for `packages` of the ledger, once it is clear what the effects are for:\n{entry}")
+    }
+}
+
 impl fmt::Display for UndecidedScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let packages = self.packages.join(", ");
-        writeln!(f, "{} of {packages} has effects that the ledger does not decide about ({})", self.kind, self.sha256)?;
-        for effect in &self.effects {
-            writeln!(f, "    {effect}")?;
-        }
+        f.write_str(&self.heading())?;
         writeln!(f, "its text:")?;
         for line in self.excerpt.lines() {
             writeln!(f, "    | {line}")?;
@@ -183,7 +198,6 @@ impl fmt::Display for UndecidedScript {
         if self.more > 0 {
             writeln!(f, "    | ({} more lines)", self.more)?;
         }
-        writeln!(f, "entry for `packages` of the ledger, once it is clear what the effects are for:")?;
-        f.write_str(&self.ledger_entry())
+        f.write_str(&self.proposal())
     }
 }

@@ -95,7 +95,13 @@ pub struct PackageCandidate {
 pub struct CandidatePolicy {
     /// Source versions that must be taken, by binary package: what all platforms have.
     pub pins: BTreeMap<String, DebianVersion>,
+    /// What is settled on this platform.
+    pub kept: KeptVersions,
 }
+
+/// Names whose version is settled before the search, on one platform: a version that is kept although there is a newer
+/// one, or none, where nothing of the name may be taken.
+pub type KeptVersions = BTreeMap<String, Option<PackageCandidate>>;
 
 /// All origins of one architecture. Their order matters only between equal versions.
 pub struct Universe<'a> {
@@ -168,6 +174,10 @@ impl<'a> Universe<'a> {
     /// # Errors
     /// When an index cannot be read.
     pub fn candidate(&self, name: &str, policy: &CandidatePolicy) -> Result<Option<PackageCandidate>, Error> {
+        if let Some(kept) = policy.kept.get(name) {
+            return Ok(kept.clone());
+        }
+
         let versions = self.versions(name)?;
         for candidate in versions.iter() {
             let package = &candidate.package;
@@ -186,12 +196,22 @@ impl<'a> Universe<'a> {
     /// # Errors
     /// When an index cannot be read.
     pub fn lists(&self, locked: &LockedPackage) -> Result<bool, Error> {
+        Ok(self.listed(locked)?.is_some())
+    }
+
+    /// Returns a locked package as the index that it names lists it.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub fn listed(&self, locked: &LockedPackage) -> Result<Option<PackageCandidate>, Error> {
         // the digest, too: an archive may have replaced the bytes of a version
-        Ok(self.versions(&locked.name)?.iter().any(|candidate| {
+        let versions = self.versions(&locked.name)?;
+        let found = versions.iter().find(|candidate| {
             candidate.from == locked.from
                 && candidate.package.version.as_str() == locked.version
                 && candidate.package.sha256 == locked.sha256
-        }))
+        });
+        Ok(found.cloned())
     }
 
     /// Returns the names of all packages of which some version provides `name`, sorted.

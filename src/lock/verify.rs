@@ -147,6 +147,15 @@ fn scripts(reasons: &mut Vec<String>, lock: &Lock, ledger: &ScriptLedger) {
         if level.reader.is_some_and(|reader| reader != READER) {
             reasons.push(format!("scripts of level `{}` were read by another version of the reader", level.recipe));
         }
+        for kept in level.kept_back.iter().filter(|kept| !kept.effects.is_empty()) {
+            // what was in the way is gone
+            if kept.effects.iter().all(|effect| ledger.rule(&kept.package, effect).is_some()) {
+                reasons.push(format!(
+                    "`{}` need not be kept back any more: the ledger decides about all effects of {}",
+                    kept.package, kept.newer
+                ));
+            }
+        }
         for decided in &level.effects {
             let package = &decided.package;
             for effect in &decided.effects {
@@ -227,8 +236,8 @@ fn parents(reasons: &mut Vec<String>, lock: &Lock, name: &str, parent: &Lock) {
 /// Returns all that a level says besides its packages.
 fn besides_packages(level: &LockedLevel) -> impl PartialEq {
     // all fields are named, so that a new one is not forgotten
-    let LockedLevel { recipe, layers, packages: _, excluded, scripts, reader, effects } = level;
-    (recipe, layers, excluded, scripts, reader, effects)
+    let LockedLevel { recipe, layers, packages: _, excluded, scripts, reader, effects, kept_back } = level;
+    (recipe, layers, excluded, scripts, reader, effects, kept_back)
 }
 
 /// Returns packages without the states that list them: those depend on when each lock was made.

@@ -144,9 +144,9 @@ impl SharedCache<'_> {
     }
 }
 
-/// Returns the newest states that locks name, each once.
+/// Returns the states that locks name, each once: the newest ones, and those of packages that stay behind.
 fn states(locks: &[&Lock]) -> BTreeSet<Digest> {
-    locks.iter().flat_map(|lock| lock.newest_states()).map(|state| state.inrelease).collect()
+    locks.iter().flat_map(|lock| &lock.archives).map(|state| state.inrelease).collect()
 }
 
 /// Returns the manifest of a state.

@@ -16,12 +16,27 @@ const SEEN: &str = "seen";
 const SUCCESS: &str = "success";
 
 /// What is remembered about an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberedUpdate {
     /// When news was last looked for and taken.
     pub looked: Option<Epoch>,
     /// When an urgent update was seen first that is still to be taken.
     pub urgent_since: Option<Epoch>,
+    /// What the last run could not take.
+    #[serde(default)]
+    pub blocked: Option<RememberedBlock>,
+}
+
+/// Updates of an image that a run could not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RememberedBlock {
+    /// Packages with both versions, and pockets that cannot be read.
+    pub what: Vec<String>,
+    /// CVE numbers that stay in the image for that.
+    pub cves: Vec<String>,
+    /// When the image was first seen with a blocked update.
+    pub since: Epoch,
 }
 
 /// What a run found out about an image and did about it.
@@ -65,9 +80,17 @@ impl UpdateMemory<'_> {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn note(&self, image: &str, found: UpdateFinding, now: Epoch) -> Result<(), store::Error> {
+    pub fn note(
+        &self,
+        image: &str,
+        found: UpdateFinding,
+        blocked: Option<RememberedBlock>,
+        now: Epoch,
+    ) -> Result<(), store::Error> {
         let before = self.seen(image);
-        let after = before.after(found, now);
+        let mut after = before.clone().after(found, now);
+        let since = before.blocked.as_ref().map(|block| block.since);
+        after.blocked = blocked.map(|block| RememberedBlock { since: since.unwrap_or(block.since), ..block });
         if after == before { Ok(()) } else { self.store.keep(SEEN, &self.key(image), &after) }
     }
 
@@ -89,10 +112,10 @@ impl RememberedUpdate {
         let since = |is_urgent: bool| is_urgent.then(|| self.urgent_since.unwrap_or(now));
         match found {
             UpdateFinding::Looked { urgent } => Self { urgent_since: since(urgent), ..self },
-            UpdateFinding::Taken => Self { looked: Some(now), urgent_since: None },
+            UpdateFinding::Taken => Self { looked: Some(now), urgent_since: None, ..self },
             // the next run finds nothing new in the archives, but the images are still the old ones
             UpdateFinding::Stuck { urgent } => {
-                Self { looked: Some(now), urgent_since: since(urgent || self.urgent_since.is_some()) }
+                Self { looked: Some(now), urgent_since: since(urgent || self.urgent_since.is_some()), ..self }
             }
         }
     }

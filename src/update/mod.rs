@@ -17,12 +17,15 @@ use crate::advisory::UpgradeExplanation;
 use crate::advisory::UpgradeUrgency;
 use crate::apt::version::DebianVersion;
 use crate::lock;
+use crate::lock::BlockedPackage;
+use crate::lock::BrokenPocket;
 use crate::lock::LockOutcome;
 use crate::lock::diff::LockDifference;
 use crate::lock::diff::PackageChange;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
 use crate::update::repull::Repull;
+use crate::values::Platform;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -47,6 +50,14 @@ pub struct ImageUpdate {
     pub urgency: Option<UpgradeUrgency>,
     /// What consumers pull again, by platform.
     pub repull: Vec<Repull>,
+    /// Packages whose updates are not taken; those of lower images, too.
+    pub blocked: Vec<BlockedPackage>,
+    /// Pockets that cannot be read, so that nothing newer of them is known.
+    pub broken_pockets: Vec<BrokenPocket>,
+    /// What those updates would fix, a source package each.
+    pub held_back: Vec<UpgradeExplanation>,
+    /// How soon they should reach people; none where none is blocked.
+    pub held_back_urgency: Option<UpgradeUrgency>,
     /// Why there is no answer.
     #[serde(skip)]
     pub failure: Option<lock::Error>,
@@ -92,7 +103,11 @@ pub fn assess(
         }
         let difference = outcome.as_ref().and_then(|outcome| outcome.difference.clone());
         let inherited = inherited(definition, definitions);
-        locks.extend(outcome.map(|outcome| (image.clone(), outcome.lock)));
+        let (mut blocked, mut broken_pockets) = (Vec::new(), Vec::new());
+        if let Some(outcome) = outcome {
+            (blocked, broken_pockets) = (outcome.blocked, outcome.broken);
+            locks.insert(image.clone(), outcome.lock);
+        }
         updates.push(ImageUpdate {
             image,
             state,
@@ -102,6 +117,10 @@ pub fn assess(
             fixes: Vec::new(),
             urgency: None,
             repull,
+            blocked,
+            broken_pockets,
+            held_back: Vec::new(),
+            held_back_urgency: None,
             failure,
         });
     }
@@ -166,6 +185,42 @@ impl ImageUpdate {
         self.fixes = fixes;
     }
 
+    /// Returns the updates that are not taken, as `advisory` wants them.
+    #[must_use]
+    pub fn held_upgrades(&self, definition: &ImageDefinition) -> Vec<PackageUpgrade> {
+        let upgrade = |blocked: &BlockedPackage| {
+            Some(PackageUpgrade {
+                source: blocked.source.clone(),
+                package: blocked.package.clone(),
+                old: blocked.locked.clone()?,
+                new: blocked.newer.clone(),
+                sources: blocked.source_versions.clone(),
+                from: blocked.from.clone(),
+                deb: blocked.deb,
+                distribution: distribution(definition, *blocked.platforms.first()?)?,
+            })
+        };
+        self.blocked.iter().filter_map(upgrade).collect()
+    }
+
+    /// Adds what the updates that are not taken would fix.
+    pub fn explain_held_back(&mut self, fixes: Vec<UpgradeExplanation>) {
+        self.held_back_urgency = fixes.iter().map(|explained| explained.urgency).max();
+        self.held_back = fixes;
+    }
+
+    /// Tells whether something newer is known, or may be there, that the image does not get.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        !self.blocked.is_empty() || !self.broken_pockets.is_empty()
+    }
+
+    /// Returns the CVE numbers that the image keeps because updates are not taken.
+    #[must_use]
+    pub fn held_back_cves(&self) -> BTreeSet<&str> {
+        self.held_back.iter().flat_map(|explained| &explained.fixes).map(|fix| fix.cve.as_str()).collect()
+    }
+
     /// Returns the CVE numbers that the image gets rid of.
     #[must_use]
     pub fn cves(&self) -> BTreeSet<&str> {
@@ -183,12 +238,6 @@ fn upgrade(change: &PackageChange, definition: &ImageDefinition, old: &Lock, new
     if DebianVersion::new(was) >= DebianVersion::new(is) {
         return None;
     }
-    // the root recipe is named after the distribution, and its parameter is the release
-    let root = definition.levels_for(*platform).first().map(|level| level.recipe.as_str())?;
-    let distribution = DistributionRelease {
-        origin: definition.archives.first().and_then(|archive| archive.origin.clone()).unwrap_or_default(),
-        release: definition.parameters.get(root).cloned().unwrap_or_default(),
-    };
     Some(PackageUpgrade {
         source: now.source,
         package: now.name,
@@ -197,7 +246,16 @@ fn upgrade(change: &PackageChange, definition: &ImageDefinition, old: &Lock, new
         sources: (before.source_version, now.source_version),
         from: now.from,
         deb: now.sha256,
-        distribution,
+        distribution: distribution(definition, *platform)?,
+    })
+}
+
+fn distribution(definition: &ImageDefinition, platform: Platform) -> Option<DistributionRelease> {
+    // the root recipe is named after the distribution, and its parameter is the release
+    let root = definition.levels_for(platform).first().map(|level| level.recipe.as_str())?;
+    Some(DistributionRelease {
+        origin: definition.archives.first().and_then(|archive| archive.origin.clone()).unwrap_or_default(),
+        release: definition.parameters.get(root).cloned().unwrap_or_default(),
     })
 }
 
@@ -205,7 +263,6 @@ fn upgrade(change: &PackageChange, definition: &ImageDefinition, old: &Lock, new
 mod tests {
     use super::*;
     use crate::recipe::LevelDefinition;
-    use crate::values::Platform;
 
     fn definition(image: &str, parent: Option<&str>, levels: &[&str]) -> ImageDefinition {
         let level = |recipe: &&str| LevelDefinition { recipe: (*recipe).to_owned(), ..LevelDefinition::default() };

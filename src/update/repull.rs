@@ -144,6 +144,7 @@ mod tests {
             excluded: Vec::new(),
             scripts: Vec::new(),
             reader: None,
+            kept_back: Vec::new(),
             effects: Vec::new(),
         };
         Lock {

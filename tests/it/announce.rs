@@ -1,5 +1,6 @@
 //! Who is told of published images, and what: webhooks and metrics, against a receiver on loopback.
 
+use crate::support::deb::Deb;
 use crate::support::project::Project;
 use crate::support::project::library;
 use crate::support::project::packages;
@@ -149,6 +150,52 @@ fn a_receiver_hears_of_each_image_once() {
     assert_eq!(news.len(), 3);
     assert_eq!(news[0].json()["data"]["urgency"], "security");
     assert_ne!(news[0].headers["webhook-id"], heard[0].headers["webhook-id"]);
+}
+
+#[test]
+fn a_receiver_hears_once_of_an_update_that_cannot_be_taken() {
+    let (receiver, registry) = (Receiver::start(), Registry::start());
+    let mut project = project(&[&receiver]);
+    let target = format!("{}/team", registry.url());
+    let update = ["update", "--publish", "--to", &target];
+    project.run(&update).good();
+    receiver.heard();
+    let with = |version: &str, fields: &str| {
+        let kept = packages().into_iter().filter(|deb| deb.value("Package") != "app");
+        kept.chain([Deb::new("app", version).depends(fields)]).collect::<Vec<_>>()
+    };
+    project.publish(&with("3.3", "runtime, nowhere"));
+    // the message is refused, and sent again by the next run
+    receiver.answer(&[400]);
+    assert!(project.run(&update).fails(3).contains("status 400"));
+    let first = receiver.heard();
+    project.run(&update).fails(1);
+    let heard = receiver.heard();
+    assert_eq!((first.len(), heard.len()), (1, 1));
+    assert_eq!(first[0].headers["webhook-id"], heard[0].headers["webhook-id"]);
+    let json = heard[0].json();
+    assert_eq!((json["type"].as_str(), json["subject"].as_str()), (Some("io.sockel.update.blocked.v1"), Some("app")));
+    assert_eq!(json["source"], format!("https://{}/team/app", registry.address()));
+    let expected = serde_json::json!({
+        "image": "app", "repository": format!("{}/team/app", registry.address()), "urgency": "security", "held-back": [],
+        "packages": [{
+            "package": "app", "source": "app", "locked": "3.2-1", "newer": "3.3", "reason": "no choice of packages"
+        }],
+        "pockets": [],
+    });
+    assert_eq!(json["data"], expected);
+    // the same block is no news; another one is, and so is the same one after its end
+    project.run(&update).fails(1);
+    assert!(receiver.heard().is_empty());
+    project.publish(&with("3.4", "runtime, nowhere"));
+    project.run(&update).fails(1);
+    assert_eq!(receiver.heard()[0].json()["data"]["packages"][0]["newer"], "3.4");
+    project.publish(&packages());
+    project.run(&update).good();
+    assert!(receiver.heard().is_empty());
+    project.publish(&with("3.4", "runtime, nowhere"));
+    project.run(&update).fails(1);
+    assert_eq!(receiver.heard().len(), 1);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use sockel::lock::resolve::resolve;
 use sockel::lock::resolve::resolve_level;
 use sockel::lock::universe::CandidateOrigin;
 use sockel::lock::universe::CandidatePolicy;
+use sockel::lock::universe::KeptVersions;
 use sockel::lock::universe::Universe;
 use sockel::lock::verify::verify;
 use sockel::recipe::ArchiveDefinition;
@@ -90,7 +91,12 @@ fn request(packages: &str, exclude: &str) -> LevelRequest {
 fn choose(packages: &str, wanted: &str, exclude: &str) -> String {
     let pockets = [("ubuntu/release", index(packages))];
     let universe = universe(&pockets);
-    let side = PlatformChoice { universe: &universe, held: &Held::new(), request: &request(wanted, exclude) };
+    let side = PlatformChoice {
+        universe: &universe,
+        held: &Held::new(),
+        request: &request(wanted, exclude),
+        kept: &KeptVersions::new(),
+    };
     show(resolve(amd64(), &side, &CandidatePolicy::default()))
 }
 
@@ -242,7 +248,8 @@ fn builds_on_the_levels_below() {
         ("d", "`d` (1) conflicts with `libc` (1) of level `base`"),
         ("libc (>= 2)", "cannot choose `libc (>= 2)`: `libc` is held by level `base` at version 1"),
     ] {
-        let side = PlatformChoice { universe: &newer, held: &held, request: &request(wanted, "") };
+        let side =
+            PlatformChoice { universe: &newer, held: &held, request: &request(wanted, ""), kept: &KeptVersions::new() };
         assert_eq!(show(resolve(amd64(), &side, &CandidatePolicy::default())), expected, "{wanted}");
     }
 }
@@ -271,7 +278,8 @@ fn all_platforms_get_the_same_versions() {
     let on_arm64 = [("u/release", index("lib 1\ntool 1 [Depends: lib (= 1)]")), ("u/updates", index("lib 2"))];
     let (x, y) = (universe(&on_amd64), universe(&on_arm64));
     let (held, request) = (Held::new(), request("tool", ""));
-    let side = |universe| PlatformChoice { universe, held: &held, request: &request };
+    let kept = KeptVersions::new();
+    let side = |universe| PlatformChoice { universe, held: &held, request: &request, kept: &kept };
     let sides = BTreeMap::from([(amd64(), side(&x)), (arm64(), side(&y))]);
     // arm64 alone has no solution with its newest lib: as apt, the newest version is the candidate
     let error = resolve_level(&sides, &CandidatePolicy::default()).unwrap_err();
@@ -335,7 +343,7 @@ proptest! {
         let pockets = [("u/release", index(&lines.join("\n")))];
         let universe = universe(&pockets);
         let (held, request) = (Held::new(), request("p0, p1", ""));
-        let side = PlatformChoice { universe: &universe, held: &held, request: &request };
+        let side = PlatformChoice { universe: &universe, held: &held, request: &request, kept: &KeptVersions::new() };
         let result = resolve(amd64(), &side, &CandidatePolicy::default());
         let all: Vec<BinaryPackage> = pockets[0].1.packages().map(Result::unwrap).collect();
         // every subset: at most 2^13 packages
@@ -368,7 +376,12 @@ fn names_are_only_chosen_once() {
     let pockets =
         [("u/release", index("a 1 [Depends: b]\nb 1")), ("u/updates", index("b 2")), ("u/security", index("b 2"))];
     let universe = universe(&pockets);
-    let side = PlatformChoice { universe: &universe, held: &Held::new(), request: &request("a", "") };
+    let side = PlatformChoice {
+        universe: &universe,
+        held: &Held::new(),
+        request: &request("a", ""),
+        kept: &KeptVersions::new(),
+    };
     let addition = resolve(amd64(), &side, &CandidatePolicy::default()).unwrap();
     let from: BTreeSet<&str> = addition.packages.values().map(|choice| choice.candidate.from.as_str()).collect();
     assert_eq!(from, BTreeSet::from(["u/release", "u/updates"]));
@@ -405,7 +418,8 @@ impl Shelves {
             architecture: architecture.debian().to_owned(),
             index: index_of(&self.text, architecture.debian()),
         };
-        OpenArchive { pockets: vec![pocket], indexes: architectures.iter().map(open).collect(), warnings: Vec::new() }
+        let indexes = architectures.iter().map(open).collect();
+        OpenArchive { pockets: vec![pocket], indexes, ..OpenArchive::default() }
     }
 }
 
@@ -417,6 +431,15 @@ impl ArchiveAccess for Shelves {
         _locked: &[LockedPocket],
     ) -> Result<Vec<OpenArchive>, Error> {
         Ok(archives.iter().map(|archive| self.open_one(archive, architectures)).collect())
+    }
+
+    fn past(
+        &self,
+        _archive: &ArchiveDefinition,
+        _architectures: &BTreeSet<Architecture>,
+        _state: &LockedPocket,
+    ) -> Result<Option<OpenArchive>, Error> {
+        Ok(None)
     }
 
     fn is_at_hand(&self, _package: &BinaryPackage) -> bool {

@@ -2,6 +2,7 @@
 
 mod announce;
 mod archive;
+mod blocked;
 mod build;
 mod bundle;
 mod bundle_edits;

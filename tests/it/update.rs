@@ -159,9 +159,18 @@ fn one_failure_does_not_stop_the_others() {
     project.publish(&all);
     let run = project.run(&["update", "--write"]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
-    assert!(run.stdout.contains("app: FAILED") && run.stdout.contains("~ libc 2.0 -> 2.1"), "{}", run.stdout);
+    // what cannot be taken stays as it is locked
+    assert!(run.stdout.contains("app: changed, BLOCKED") && run.stdout.contains("~ libc 2.0 -> 2.1"), "{}", run.stdout);
+    assert!(run.stderr.contains("cannot take all updates of 1 of 3 image(s): app"), "{}", run.stderr);
+    for image in ["runtime", "app"] {
+        assert!(project.text(&format!("base-images/{image}.lock.yaml")).contains("\"2.1\""));
+    }
+    // an image that was never locked has nothing to stay at
+    fs::remove(&project.path("base-images/app.lock.yaml")).expect("removed");
+    let run = project.run(&["update", "--write"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stdout.contains("app: FAILED") && run.stdout.contains("nothing new: base, runtime"), "{}", run.stdout);
     assert!(run.stderr.contains("cannot update 1 of 3 image(s): app"), "{}", run.stderr);
-    assert!(project.text("base-images/runtime.lock.yaml").contains("\"2.1\""));
     // an archive that is gone stops all that need it, and says so once
     project.edit("recipes/base.yaml", "noble-security, ", "noble-gone, ");
     let run = project.run(&["update"]);

@@ -16,6 +16,7 @@ use sockel::lock::resolve::PlatformChoice;
 use sockel::lock::resolve::resolve;
 use sockel::lock::universe::CandidateOrigin;
 use sockel::lock::universe::CandidatePolicy;
+use sockel::lock::universe::KeptVersions;
 use sockel::lock::universe::Universe;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -49,7 +50,8 @@ fn main() {
     for name in &names {
         let packages = Relation::parse_groups(name).expect("package names are relations");
         let request = LevelRequest { recipe: "live".to_owned(), packages, ..LevelRequest::default() };
-        let side = PlatformChoice { universe: &universe, held: &Held::new(), request: &request };
+        let side =
+            PlatformChoice { universe: &universe, held: &Held::new(), request: &request, kept: &KeptVersions::new() };
         let started = Instant::now();
         let ours = resolve("linux/amd64".parse().expect("a platform"), &side, &CandidatePolicy::default());
         spent += started.elapsed();

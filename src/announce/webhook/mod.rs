@@ -8,6 +8,8 @@
 mod event;
 mod key;
 
+pub use event::BlockedPackageNews;
+pub use event::BlockedUpdate;
 pub use event::PublishReason;
 pub use key::WebhookKey;
 
@@ -32,6 +34,9 @@ use crate::values::Digest;
 use serde::Deserialize;
 use serde::Serialize;
 use url::Url;
+
+/// Kind of the store's records of the blocked updates that a receiver was told of last, one for each image.
+const BLOCKED_RECORDS: &str = "told-blocked";
 
 /// Kind of the store's records of what was announced last to a receiver, one for each image of a repository.
 const RECORDS: &str = "told";
@@ -124,7 +129,7 @@ impl WebhookReceiver {
     /// # Errors
     /// When the receiver cannot be reached or refuses the message, which is kept for the next time.
     pub async fn tell(&self, published: &Published, reason: PublishReason, store: &Store) -> Result<bool, Error> {
-        let key = self.record_key(published);
+        let key = self.record_key(&published.repository, &published.image);
         let last: Option<DeliveryRecord> = store.remembered(RECORDS, &key);
         let is_news = match published.state {
             PublishState::Published => !published.moved.is_empty(),
@@ -148,8 +153,39 @@ impl WebhookReceiver {
         Ok(true)
     }
 
-    fn record_key(&self, published: &Published) -> Digest {
-        Digest::of(format!("{}\n{}\n{}", self.url, published.repository, published.image).as_bytes())
+    /// Sends a message about updates that cannot be taken, if they are other ones than it was told of last, or if that
+    /// message could not be delivered. Returns whether a message was sent.
+    ///
+    /// # Errors
+    /// When the receiver cannot be reached or refuses the message, which is kept for the next time.
+    pub async fn tell_blocked(&self, blocked: &BlockedUpdate, store: &Store) -> Result<bool, Error> {
+        let key = self.record_key(&blocked.repository, &blocked.image);
+        let text = serde_json::to_vec(blocked).expect("it has only texts as keys");
+        let digest = Digest::of(&text);
+        let last: Option<DeliveryRecord> = store.remembered(BLOCKED_RECORDS, &key);
+        let is_known = last.as_ref().is_some_and(|last| last.digest == digest);
+        if blocked.is_empty() {
+            // nothing to tell, but the same block is news when it comes again
+            if last.is_some() && !is_known {
+                store.keep(BLOCKED_RECORDS, &key, &DeliveryRecord { digest, pending: None })?;
+            }
+            return Ok(false);
+        }
+
+        let pending = last.filter(|_| is_known);
+        let event = match &pending {
+            Some(last) => last.pending.clone(),
+            None => CloudEvent::of_blocked(blocked, clock::now()),
+        };
+        let Some(event) = event else { return Ok(false) };
+        store.keep(BLOCKED_RECORDS, &key, &DeliveryRecord { digest, pending: Some(event.clone()) })?;
+        self.send(&event).await?;
+        store.keep(BLOCKED_RECORDS, &key, &DeliveryRecord { digest, pending: None })?;
+        Ok(true)
+    }
+
+    fn record_key(&self, repository: &str, image: &str) -> Digest {
+        Digest::of(format!("{}\n{repository}\n{image}", self.url).as_bytes())
     }
 
     async fn send(&self, event: &CloudEvent) -> Result<(), Error> {

@@ -173,44 +173,76 @@ pub fn open(
     now: Epoch,
     reporter: &dyn ProgressReporter,
 ) -> Result<Vec<OpenPocket>, Error> {
-    own::create_dir(&folder.join(memory::BY_HASH))?;
-    let requests = pockets.iter().map(|pocket| fetch_newest(pocket, http, folder, now, reporter));
-    let fetched = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
-    let fetched = fetched.into_iter().collect::<Result<Vec<FetchedPocket>, Error>>()?;
+    let read: Vec<ReadPocket> =
+        read_each(pockets, http, folder, now, reporter)?.into_iter().collect::<Result<_, _>>()?;
+    pockets.iter().zip(read).map(|(pocket, read)| read.remembered(pocket, folder, reporter)).collect()
+}
 
-    let indexes = read_indexes(folder, pockets, &fetched)?;
+/// Like [`open`], but one pocket's failure does not stop the others.
+///
+/// # Errors
+/// When nothing can be opened at all: the folder, or the network of this machine.
+pub fn open_each(
+    pockets: &[Pocket],
+    http: &HttpClient,
+    folder: &Path,
+    now: Epoch,
+    reporter: &dyn ProgressReporter,
+) -> Result<Vec<Result<OpenPocket, Error>>, Error> {
+    let read = read_each(pockets, http, folder, now, reporter)?;
+    let all = pockets.iter().zip(read);
+    Ok(all.map(|(pocket, read)| read.and_then(|read| read.remembered(pocket, folder, reporter))).collect())
+}
 
-    // only now: a state whose indexes cannot be read must not forbid an older one that works
-    for (pocket, fetched) in pockets.iter().zip(&fetched) {
+/// A verified state of a pocket with its indexes, not remembered yet.
+struct ReadPocket {
+    fetched: FetchedPocket,
+    indexes: Vec<ComponentIndex>,
+}
+
+impl ReadPocket {
+    /// Remembers the state. Only now: a state whose indexes cannot be read must not forbid an older one that works.
+    fn remembered(self, pocket: &Pocket, folder: &Path, reporter: &dyn ProgressReporter) -> Result<OpenPocket, Error> {
+        let Self { fetched, indexes } = self;
         let digests = fetched.choices.iter().map(|choice| choice.listed.sha256).collect();
         memory::keep(folder, pocket, &fetched.served, &fetched.judged.facts, digests)?;
-    }
 
-    let mut opened = Vec::new();
-    for (fetched, indexes) in fetched.into_iter().zip(indexes) {
         let AcceptedRelease { facts, warnings, .. } = fetched.judged;
         for warning in &warnings {
             reporter.event(ProgressEvent::Warning(warning.clone()));
         }
-        opened.push(OpenPocket { facts, warnings, indexes });
+        Ok(OpenPocket { facts, warnings, indexes })
     }
-    Ok(opened)
 }
 
-/// Reads the indexes of all pockets together, so that all processors have work until the end. Returns those of
-/// each pocket.
-fn read_indexes(
-    folder: &Path,
+/// Fetches and verifies all pockets at once, then reads the indexes of all together, so that all processors have work
+/// until the end.
+fn read_each(
     pockets: &[Pocket],
-    fetched: &[FetchedPocket],
-) -> Result<Vec<Vec<ComponentIndex>>, Error> {
-    let mut jobs: Vec<(&Pocket, &SelectedIndex)> = Vec::new();
-    for (pocket, fetched) in pockets.iter().zip(fetched) {
-        jobs.extend(fetched.choices.iter().map(|choice| (pocket, choice)));
-    }
+    http: &HttpClient,
+    folder: &Path,
+    now: Epoch,
+    reporter: &dyn ProgressReporter,
+) -> Result<Vec<Result<ReadPocket, Error>>, Error> {
+    own::create_dir(&folder.join(memory::BY_HASH))?;
+    let requests = pockets.iter().map(|pocket| fetch_newest(pocket, http, folder, now, reporter));
+    let fetched = http.block_on(future::join_all(requests)).map_err(Error::Http)?;
 
+    let mut jobs: Vec<(&Pocket, &SelectedIndex)> = Vec::new();
+    for (pocket, fetched) in pockets.iter().zip(&fetched) {
+        jobs.extend(fetched.iter().flat_map(|fetched| &fetched.choices).map(|choice| (pocket, choice)));
+    }
     let mut results = reading::read(folder, &jobs).into_iter();
-    fetched.iter().map(|fetched| results.by_ref().take(fetched.choices.len()).collect()).collect()
+
+    let mut all = Vec::new();
+    for fetched in fetched {
+        all.push(fetched.and_then(|fetched| {
+            // every index is taken out of the results, also behind one that cannot be read
+            let own: Vec<Result<ComponentIndex, Error>> = results.by_ref().take(fetched.choices.len()).collect();
+            Ok(ReadPocket { fetched, indexes: own.into_iter().collect::<Result<_, _>>()? })
+        }));
+    }
+    Ok(all)
 }
 
 /// A verified state of a pocket, all files of which are in the folder.

@@ -42,6 +42,9 @@ pub(super) struct AnnouncedAnswer {
     pub(super) receiver: String,
     /// Images that it was told of.
     pub(super) images: Vec<String>,
+    /// Images of which it was told that updates are blocked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) blocked: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Failure>,
 }
@@ -65,8 +68,8 @@ struct PublishedImageAnswer {
 
 impl From<jobs::publish::AnnouncedReceiver> for AnnouncedAnswer {
     fn from(announced: jobs::publish::AnnouncedReceiver) -> Self {
-        let jobs::publish::AnnouncedReceiver { receiver, images, error } = announced;
-        Self { receiver, images, error: error.map(|error| jobs::Error::from(error).into()) }
+        let jobs::publish::AnnouncedReceiver { receiver, images, blocked, error } = announced;
+        Self { receiver, images, blocked, error: error.map(|error| jobs::Error::from(error).into()) }
     }
 }
 
@@ -126,6 +129,9 @@ impl PublishAnswer {
         for told in self.announced {
             if !told.images.is_empty() {
                 printer.note(&format!("{} was told of {}", told.receiver, told.images.join(", ")));
+            }
+            if !told.blocked.is_empty() {
+                printer.note(&format!("{} was told of blocked updates of {}", told.receiver, told.blocked.join(", ")));
             }
             if let Some(error) = told.error {
                 let error = Failure { is_answered: true, ..error };

@@ -2,6 +2,8 @@
 
 use crate::advisory::UpgradeUrgency;
 use crate::cli::Context;
+use crate::cli::blocked;
+use crate::cli::blocked::BlockedImage;
 use crate::cli::failure::Failure;
 use crate::cli::publish;
 use crate::cli::settings::Format;
@@ -84,7 +86,9 @@ impl UpdateAnswer {
         }
         let changed = self.changed();
         let published = self.published.take().map_or(Ok(()), |published| published.close(printer));
+        let blocked = self.blocked();
         match (changed, self.wrote) {
+            (0, _) if blocked.is_some() => printer.note("nothing new can be taken"),
             (0, _) => printer.note("nothing new"),
             (_, false) => {
                 printer.note("nothing was written");
@@ -100,11 +104,31 @@ impl UpdateAnswer {
             if failure.is_some() || published.is_err() {
                 error.print(printer);
             } else {
+                blocked.iter().for_each(|blocked| blocked.print(printer));
                 return Err(error);
             }
         }
-        failure.map_or(published, Err)?;
-        self.judge(limit)
+
+        // what is waiting for a decision is said whatever else there is; its exit code counts where nothing failed
+        let judged = failure.map_or(published, Err).and_then(|()| self.judge(limit));
+        match (judged, blocked) {
+            (Err(error), Some(blocked)) => {
+                blocked.print(printer);
+                Err(error)
+            }
+            (Ok(()), Some(blocked)) => Err(blocked),
+            (judged, None) => judged,
+        }
+    }
+
+    /// Says what could not be taken.
+    fn blocked(&self) -> Option<Failure> {
+        let mut images = Vec::new();
+        for UpdatedImageAnswer { update, .. } in &self.images {
+            let ImageUpdate { image, blocked, broken_pockets, .. } = update;
+            images.push(BlockedImage { image, packages: blocked, pockets: broken_pockets });
+        }
+        blocked::failure(&images)
     }
 
     /// Returns how many images have news.
@@ -114,10 +138,11 @@ impl UpdateAnswer {
         self.images.iter().filter(has_news).count()
     }
 
-    /// Says no when something is as urgent as the caller asked about.
+    /// Says no when something is as urgent as the caller asked about, whether it is taken or held back.
     fn judge(&self, limit: Option<UpgradeUrgency>) -> Result<(), Failure> {
         let Some(limit) = limit else { return Ok(()) };
-        let urgent = self.images.iter().filter(|image| image.update.urgency >= Some(limit));
+        let is_urgent = |update: &ImageUpdate| update.urgency.max(update.held_back_urgency) >= Some(limit);
+        let urgent = self.images.iter().filter(|image| is_urgent(&image.update));
         let names: Vec<&str> = urgent.map(|image| image.update.image.as_str()).collect();
         if names.is_empty() {
             return Ok(());

@@ -13,22 +13,31 @@ pub(super) fn render(images: &[UpdatedImageAnswer]) -> String {
     let with = |state: UpdateState| images.iter().filter(move |image| image.update.state == state);
     let changed: Vec<&UpdatedImageAnswer> = with(UpdateState::Changed).chain(with(UpdateState::New)).collect();
     let mut out = String::new();
-    if changed.is_empty() {
+    let stuck: Vec<String> =
+        images.iter().filter(|image| image.update.is_blocked()).map(|image| name(&image.update.image)).collect();
+    if changed.is_empty() && !stuck.is_empty() {
+        out += "## Base images: nothing new can be taken\n";
+    } else if changed.is_empty() {
         out += "## Base images: nothing new\n";
     } else {
         let _ = writeln!(out, "## Base images: {} of {} change", changed.len(), images.len());
     }
-    for UpdatedImageAnswer { update, .. } in
-        images.iter().filter(|image| matches!(image.update.state, UpdateState::Changed | UpdateState::New))
-    {
-        section(update, &mut out);
+    if !stuck.is_empty() {
+        let _ = writeln!(out, "\n**Not everything can be updated: {}**", stuck.join(", "));
+    }
+    for UpdatedImageAnswer { update, .. } in images {
+        if matches!(update.state, UpdateState::Changed | UpdateState::New) {
+            section(update, &mut out);
+        }
+        blocked(update, &mut out);
     }
     for UpdatedImageAnswer { update, error, .. } in images {
         if let Some(error) = error {
             let _ = writeln!(out, "\n### {}: failed\n\n{}", name(&update.image), cell(&error.message));
         }
     }
-    let current: Vec<String> = with(UpdateState::Current).map(|image| name(&image.update.image)).collect();
+    let current = with(UpdateState::Current).filter(|image| !image.update.is_blocked());
+    let current: Vec<String> = current.map(|image| name(&image.update.image)).collect();
     if !current.is_empty() {
         let _ = writeln!(out, "\nNothing new: {}", current.join(", "));
     }
@@ -79,6 +88,40 @@ fn section(update: &ImageUpdate, out: &mut String) {
     if !update.above.is_empty() {
         let names: Vec<String> = update.above.iter().map(|image| name(image)).collect();
         let _ = writeln!(out, "- also changes: {}", names.join(", "));
+    }
+}
+
+/// Writes what is not taken, why, and what decision is needed.
+fn blocked(update: &ImageUpdate, out: &mut String) {
+    if !update.is_blocked() {
+        return;
+    }
+    let _ = writeln!(out, "\n### {}: held back\n", name(&update.image));
+    let mut rows = String::new();
+    for blocked in text::own_blocked(update) {
+        let locked = blocked.locked.as_deref().map_or_else(|| "-".to_owned(), name);
+        let (package, newer, from) = (name(&blocked.package), name(&blocked.newer), cell(&blocked.from));
+        let _ = writeln!(rows, "| {package} | {locked} | {newer} | {from} | {} |", cell(&blocked.reason.to_string()));
+    }
+    if !rows.is_empty() {
+        let _ = writeln!(out, "| package | stays at | not taken | pocket | why |\n|---|---|---|---|---|\n{rows}");
+    }
+
+    let mut lines = Vec::new();
+    for blocked in text::own_blocked(update) {
+        let package = name(&blocked.package);
+        for script in &blocked.scripts {
+            let (kind, effects) = (&script.script.kind, &script.script.effects);
+            lines.extend(effects.iter().map(|effect| format!("{package}: {kind}, to decide: {}", name(effect))));
+        }
+        lines.extend(blocked.gone.iter().map(|effect| format!("{package}: no more: {}", name(effect))));
+    }
+    let below = text::blocked_below(update).into_iter();
+    lines.extend(below.map(|(level, image)| format!("level {level} as in {}", name(image))));
+    lines.extend(update.broken_pockets.iter().map(|broken| format!("not read: {}", cell(&broken.to_string()))));
+    lines.extend(text::held_back(update).iter().map(|line| cell(line)));
+    for line in lines {
+        let _ = writeln!(out, "- {line}");
     }
 }
 

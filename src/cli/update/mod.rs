@@ -21,8 +21,10 @@ use std::path::PathBuf;
 /// Reads the archives' indexes, locks every image again, and shows for each image what changed, which vulnerabilities that
 /// fixes, which images are built on it, and how much consumers will pull again. Nothing is written without `--write` or
 /// `--publish`. With `--publish` this is the whole scheduled job: lock, build, publish. You can repeat or kill it at any
-/// time; the next run continues. One image's failure does not stop the others. Exits with 4 if an update reaches the
-/// urgency given by `--fail-on`.
+/// time; the next run continues. One image's failure does not stop the others. A package whose update cannot be taken stays
+/// as it is locked, everything else is updated, and the answer says what is held back and which decision is needed; then the
+/// exit code is 1, or 3 if only pockets of archives cannot be read. Exits with 4 if an update, taken or held back, reaches
+/// the urgency given by `--fail-on`.
 ///
 /// Example: sockel update --publish --report update.json
 #[derive(Debug, clap::Args)]

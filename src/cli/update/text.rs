@@ -5,10 +5,12 @@ use crate::advisory::UpgradeExplanation;
 use crate::advisory::UpgradeUrgency;
 use crate::cli::table::size;
 use crate::cli::update::answer::UpdatedImageAnswer;
+use crate::lock::BlockedPackage;
 use crate::update::ImageUpdate;
 use crate::update::UpdateState;
 use crate::update::repull::Repull;
 use crate::values::shown::shown;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -17,13 +19,15 @@ pub(super) fn render(images: &[UpdatedImageAnswer]) -> String {
     let mut text = String::new();
     for UpdatedImageAnswer { update, error, .. } in images {
         let what = match update.state {
-            UpdateState::Current => continue,
+            UpdateState::Current if !update.is_blocked() => continue,
+            UpdateState::Current => "nothing new can be taken",
             UpdateState::Changed => "changed",
             UpdateState::New => "locked for the first time",
             UpdateState::Failed => "FAILED, see below",
         };
         let also = if error.is_some() && update.state != UpdateState::Failed { ", FAILED, see below" } else { "" };
-        let _ = writeln!(text, "{}: {what}{also}", update.image);
+        let blocked = if update.is_blocked() { ", BLOCKED" } else { "" };
+        let _ = writeln!(text, "{}: {what}{blocked}{also}", update.image);
         changes(update, &mut text);
         fixes(update, &mut text);
         for repull in &update.repull {
@@ -32,10 +36,13 @@ pub(super) fn render(images: &[UpdatedImageAnswer]) -> String {
         if !update.above.is_empty() {
             let _ = writeln!(text, "  also changes: {}", update.above.join(", "));
         }
+        for line in kept_back(update) {
+            let _ = writeln!(text, "  {}", shown(&line));
+        }
     }
     let current: Vec<&str> = images
         .iter()
-        .filter(|image| image.update.state == UpdateState::Current)
+        .filter(|image| image.update.state == UpdateState::Current && !image.update.is_blocked())
         .map(|image| image.update.image.as_str())
         .collect();
     if !current.is_empty() {
@@ -78,16 +85,63 @@ fn fixes(update: &ImageUpdate, text: &mut String) {
 
 /// Returns how soon people should have it, and how many CVE numbers the image gets rid of.
 pub(super) fn urgency(update: &ImageUpdate) -> String {
-    let word = match update.urgency {
+    urgency_of(update.urgency, update.cves().len())
+}
+
+fn urgency_of(urgency: Option<UpgradeUrgency>, cves: usize) -> String {
+    let word = match urgency {
         Some(UpgradeUrgency::Urgent) => "urgent",
         Some(UpgradeUrgency::Security) => "security",
         Some(UpgradeUrgency::Routine) | None => "routine",
     };
-    match update.cves().len() {
+    match cves {
         0 => format!("urgency: {word}, no CVE number known"),
         1 => format!("urgency: {word}, 1 CVE number in all"),
         count => format!("urgency: {word}, {count} CVE numbers in all"),
     }
+}
+
+/// Returns what is not taken, why, and what that leaves in the image, a line each. What images below have is there.
+fn kept_back(update: &ImageUpdate) -> Vec<String> {
+    let mut lines = Vec::new();
+    for blocked in own_blocked(update) {
+        lines.push(format!("kept back: {blocked}"));
+        for script in &blocked.scripts {
+            let kind = &script.script.kind;
+            lines.extend(script.script.effects.iter().map(|effect| format!("  + {kind}: {effect}")));
+        }
+        lines.extend(blocked.gone.iter().map(|effect| format!("  - {effect}")));
+    }
+    lines.extend(
+        blocked_below(update).into_iter().map(|(level, image)| format!("kept back in level {level}: as in {image}")),
+    );
+    lines.extend(update.broken_pockets.iter().map(|broken| format!("not read: {broken}")));
+    lines.extend(held_back(update));
+    lines
+}
+
+/// Returns the packages that stay behind in the image's own levels.
+pub(super) fn own_blocked(update: &ImageUpdate) -> impl Iterator<Item = &BlockedPackage> {
+    update.blocked.iter().filter(|blocked| !update.inherited.contains_key(&blocked.level))
+}
+
+/// Returns the levels of images below in which packages stay behind, with those images.
+pub(super) fn blocked_below(update: &ImageUpdate) -> BTreeMap<&str, &str> {
+    let image = |blocked: &BlockedPackage| update.inherited.get_key_value(&blocked.level);
+    update.blocked.iter().filter_map(image).map(|(level, image)| (level.as_str(), image.as_str())).collect()
+}
+
+/// Returns what the updates that are not taken would fix, a line each.
+pub(super) fn held_back(update: &ImageUpdate) -> Vec<String> {
+    let names: BTreeSet<&String> = own_blocked(update).map(|blocked| &blocked.package).collect();
+    let own = update.held_back.iter().filter(|held| held.packages.iter().any(|name| names.contains(name)));
+    let mut lines: Vec<String> = own
+        .flat_map(|held| explanation(held).into_iter().map(|line| format!("held back: {}: {line}", held.source)))
+        .collect();
+    if !update.blocked.is_empty() {
+        lines.push(format!("held back: {}", urgency_of(update.held_back_urgency, update.held_back_cves().len())));
+    }
+    lines
 }
 
 /// Returns the explanations of packages that no image below has.

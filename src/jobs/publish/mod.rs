@@ -4,6 +4,7 @@
 mod receivers;
 
 use crate::announce::webhook;
+use crate::announce::webhook::BlockedUpdate;
 use crate::announce::webhook::PublishReason;
 use crate::announce::writeback;
 use crate::announce::writeback::WriteBackImage;
@@ -77,6 +78,8 @@ pub struct AnnouncedReceiver {
     pub receiver: String,
     /// Images that it was told of.
     pub images: Vec<String>,
+    /// Images of which it was told that updates are blocked.
+    pub blocked: Vec<String>,
     /// Why it was not told of more.
     pub error: Option<webhook::Error>,
 }
@@ -129,7 +132,7 @@ pub fn run(request: &PublishRequest, session: &Session) -> Result<PublishOutcome
     let images = target.deliver(&wanted, &how)?;
     target.leave_states(locks.values(), &images)?;
 
-    announcing.announce(images, &|_| PublishReason::default())
+    announcing.announce(images, &|_| PublishReason::default(), &[])
 }
 
 /// Returns the definition of an image's parent.
@@ -207,18 +210,21 @@ impl<'a> Announcing<'a> {
         Ok(Self { write_back, receivers, dry_run, target: target.text().to_owned(), session })
     }
 
-    /// Writes digests back and tells the receivers; `reason` says why an image was published anew.
+    /// Writes digests back and tells the receivers; `reason` says why an image was published anew, `blocked` which
+    /// updates were not taken.
     pub(crate) fn announce(
         &self,
         images: Vec<Published>,
         reason: &dyn Fn(&str) -> PublishReason,
+        blocked: &[BlockedUpdate],
     ) -> Result<PublishOutcome, Error> {
         let write_back = self.write_back.map(|WriteBackRequest { folder, author, push }| {
             let published: Vec<WriteBackImage> = images.iter().filter_map(WriteBackImage::of).collect();
             let options = writeback::WriteBackOptions { author: author.as_deref(), push: *push, dry_run: self.dry_run };
             writeback::write_back(folder, &published, &options)
         });
-        let announced = if self.dry_run { Vec::new() } else { self.receivers.tell(&images, reason, self.session)? };
+        let announced =
+            if self.dry_run { Vec::new() } else { self.receivers.tell(&images, reason, blocked, self.session)? };
         Ok(PublishOutcome { target: self.target.clone(), images, write_back, announced })
     }
 }

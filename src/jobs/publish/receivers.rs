@@ -1,5 +1,6 @@
 //! The receivers of the registry file: webhooks that are told of published images.
 
+use crate::announce::webhook::BlockedUpdate;
 use crate::announce::webhook::PublishReason;
 use crate::announce::webhook::WebhookKey;
 use crate::announce::webhook::WebhookReceiver;
@@ -45,25 +46,29 @@ impl Receivers {
         &self,
         images: &[Published],
         reason: &dyn Fn(&str) -> PublishReason,
+        blocked: &[BlockedUpdate],
         session: &Session,
     ) -> Result<Vec<AnnouncedReceiver>, Error> {
         let store = session.store()?;
         let mut all = Vec::new();
         for receiver in &self.0 {
             let address = http::mask(receiver.url.as_str());
-            let mut announced = AnnouncedReceiver { receiver: address, images: Vec::new(), error: None };
-            for published in images {
-                let telling = receiver.tell(published, reason(&published.image), store);
-                match session.http().block_on(telling)? {
-                    Ok(true) => announced.images.push(published.image.clone()),
-                    Ok(false) => {}
-                    Err(error) => {
-                        announced.error = Some(error);
-                        break;
+            let (mut told, mut told_blocked) = (Vec::new(), Vec::new());
+            let telling = async {
+                for published in images {
+                    if receiver.tell(published, reason(&published.image), store).await? {
+                        told.push(published.image.clone());
                     }
                 }
-            }
-            all.push(announced);
+                for update in blocked {
+                    if receiver.tell_blocked(update, store).await? {
+                        told_blocked.push(update.image.clone());
+                    }
+                }
+                Ok(())
+            };
+            let error = session.http().block_on(telling)?.err();
+            all.push(AnnouncedReceiver { receiver: address, images: told, blocked: told_blocked, error });
         }
         Ok(all)
     }

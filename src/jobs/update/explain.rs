@@ -1,6 +1,7 @@
 //! Which vulnerabilities the upgrades of an update fix.
 
 use crate::advisory;
+use crate::advisory::AdvisoryFeed;
 use crate::advisory::PackageUpgrade;
 use crate::advisory::UpgradeExplanation;
 use crate::advisory::feed;
@@ -9,6 +10,7 @@ use crate::jobs::Session;
 use crate::jobs::update::UpdateOutcome;
 use crate::lock::file::Lock;
 use crate::recipe::ImageDefinition;
+use crate::store::Store;
 use crate::values::Digest;
 use std::collections::BTreeMap;
 
@@ -21,61 +23,63 @@ pub(crate) struct LocksBeforeAndAfter<'a> {
     pub(crate) new: &'a BTreeMap<String, Lock>,
 }
 
-/// Adds to every image what its upgrades fix. Advisories that cannot be read are kept as a failure of the run: patches
-/// must reach people whether or not somebody can explain them.
+/// Adds to every image what its upgrades fix, and what those would fix that are not taken. Advisories that cannot be
+/// read are kept as a failure of the run, and change logs alone count then: patches must reach people whether or not
+/// somebody can explain them.
 pub(crate) fn add_fixes(
     outcome: &mut UpdateOutcome,
     definitions: &[ImageDefinition],
     locks: LocksBeforeAndAfter<'_>,
     session: &Session,
 ) -> Result<(), Error> {
-    match explained(outcome, definitions, locks, session) {
-        Ok(fixes) => {
-            for image in &mut outcome.images {
-                if let Some(fixes) = fixes.get(&image.update.image) {
-                    image.update.explain(fixes.clone());
-                }
-            }
-            Ok(())
-        }
-        Err(Error::Advisory(error)) => {
-            outcome.advisories = Some(error);
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Returns what the upgrades of each image fix; images without upgrades are left out.
-fn explained(
-    outcome: &UpdateOutcome,
-    definitions: &[ImageDefinition],
-    locks: LocksBeforeAndAfter<'_>,
-    session: &Session,
-) -> Result<BTreeMap<String, Vec<UpgradeExplanation>>, Error> {
-    let mut upgrades: BTreeMap<String, Vec<PackageUpgrade>> = BTreeMap::new();
+    let mut upgrades: Vec<[Vec<PackageUpgrade>; 2]> = Vec::new();
     for (definition, image) in definitions.iter().zip(&outcome.images) {
         let name = &definition.image;
-        if let (Some(old), Some(new)) = (locks.previous.get(name), locks.new.get(name)) {
-            upgrades.insert(name.clone(), image.update.upgrades(definition, old, new));
-        }
+        let taken = match (locks.previous.get(name), locks.new.get(name)) {
+            (Some(old), Some(new)) => image.update.upgrades(definition, old, new),
+            _ => Vec::new(),
+        };
+        upgrades.push([taken, image.update.held_upgrades(definition)]);
     }
-    upgrades.retain(|_, list| !list.is_empty());
-    if upgrades.is_empty() {
-        return Ok(BTreeMap::new());
+    if upgrades.iter().flatten().all(Vec::is_empty) {
+        return Ok(());
     }
 
-    // images share their upgrades: each list is looked up once
     let store = session.store()?;
-    let feeds = feed::fetch(&session.registry_file().advisories, store, session.http())?;
-    let mut known: BTreeMap<Vec<Digest>, Vec<UpgradeExplanation>> = BTreeMap::new();
-    let mut fixes = BTreeMap::new();
-    for (image, list) in upgrades {
-        let key: Vec<Digest> = list.iter().map(|upgrade| upgrade.deb).collect();
-        if !known.contains_key(&key) {
-            known.insert(key.clone(), advisory::explain(&list, &feeds, store)?);
+    let feeds = feed::fetch(&session.registry_file().advisories, store, session.http());
+    let explained = match feeds.and_then(|feeds| explained(&upgrades, &feeds, store)) {
+        Err(error) => {
+            outcome.advisories = Some(error);
+            explained(&upgrades, &[], store)?
         }
-        fixes.insert(image, known[&key].clone());
+        explained => explained?,
+    };
+    for (image, [taken, held]) in outcome.images.iter_mut().zip(explained) {
+        image.update.explain(taken);
+        image.update.explain_held_back(held);
     }
-    Ok(fixes)
+    Ok(())
+}
+
+/// Explains lists of upgrades.
+fn explained(
+    upgrades: &[[Vec<PackageUpgrade>; 2]],
+    feeds: &[AdvisoryFeed],
+    store: &Store,
+) -> Result<Vec<[Vec<UpgradeExplanation>; 2]>, advisory::Error> {
+    // images share their upgrades: each list is looked up once
+    let mut known: BTreeMap<Vec<(Digest, &str)>, Vec<UpgradeExplanation>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for lists in upgrades {
+        let mut both = [Vec::new(), Vec::new()];
+        for (list, explained) in lists.iter().zip(&mut both) {
+            let key: Vec<(Digest, &str)> = list.iter().map(|upgrade| (upgrade.deb, upgrade.old.as_str())).collect();
+            if !list.is_empty() && !known.contains_key(&key) {
+                known.insert(key.clone(), advisory::explain(list, feeds, store)?);
+            }
+            explained.extend(known.get(&key).into_iter().flatten().cloned());
+        }
+        all.push(both);
+    }
+    Ok(all)
 }

@@ -11,6 +11,7 @@ use crate::publish::PublishState;
 use crate::sys::fs;
 use crate::sys::http::HostOptions;
 use crate::sys::http::HttpHost;
+use crate::update::UpdateState;
 use crate::values::Epoch;
 use std::collections::BTreeMap;
 
@@ -58,12 +59,17 @@ fn figures(image: &UpdatedImage, outcome: &UpdateOutcome, locks: &BTreeMap<Strin
     let levels = update.difference.iter().flat_map(|difference| &difference.levels);
     let changed = levels.map(|level| level.packages.len()).sum();
     let pushed = published.and_then(|published| published.pushed.as_ref());
+    let blocked = update.blocked.len() + update.broken_pockets.len();
     metrics::ImageMetrics {
         name: update.image.clone(),
         locked: locks.get(&update.image).map(|lock| lock.epoch),
         failed,
         changed,
-        behind: if outcome.wrote && !failed { 0 } else { changed },
+        behind: update.blocked.len() + if outcome.wrote && !failed { 0 } else { changed },
+        // where nothing at all can be locked, nothing is known about single packages
+        blocked: blocked.max(usize::from(update.state == UpdateState::Failed)),
+        held_back: update.held_back_cves().len(),
+        held_back_urgency: update.held_back_urgency.map_or(0, |urgency| urgency as u8 + 1),
         layers: [image.layers_found, image.layers_made],
         fixed: update.cves().len(),
         bytes: pushed.map_or([0; 3], |pushed| [pushed.uploaded.bytes, pushed.mounted.bytes, pushed.skipped.bytes]),

@@ -1,6 +1,7 @@
 //! The job `update`: look for patches, say what they mean, and where asked, build and publish the images that they
 //! reach. It may be repeated and killed at any time: the next run goes on.
 
+mod blocked;
 mod builder;
 mod explain;
 mod figures;
@@ -128,6 +129,12 @@ impl UpdateOutcome {
         self.published.as_ref()?.images.iter().find(|published| published.image == name)
     }
 
+    /// Tells whether something newer is there, or may be, that cannot be taken.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.images.iter().any(|image| image.update.is_blocked())
+    }
+
     fn new(updates: Vec<ImageUpdate>) -> Self {
         let mut images = Vec::new();
         for mut update in updates {
@@ -188,7 +195,10 @@ pub fn run(request: &UpdateRequest, session: &Session) -> Result<UpdateOutcome, 
     let previous = workspace.locks(&definitions)?;
     let accept_older = accepts_older(request.accept_older_archives.as_ref(), session);
     let how = Relock { locked_states: false, pockets: &request.pockets, accept_older };
-    let results = workspace.relock_each(&definitions, &previous, &how)?;
+    let mut results = workspace.relock_each(&definitions, &previous, &how)?;
+    if results.iter().any(|(_, result)| result.is_err()) && takes_states(target.as_ref(), &previous, session) {
+        results = workspace.relock_each(&definitions, &previous, &how)?;
+    }
     let builder = UpdateBuilder {
         layers: target.as_ref().map_or(LayerLocation::Here, PublishTarget::layers),
         definitions,
@@ -215,7 +225,8 @@ pub fn run(request: &UpdateRequest, session: &Session) -> Result<UpdateOutcome, 
         let publishing = UpdatePublishing { request, target, builder: &builder, related: workspace.related() };
         let images = publishing.run(&before, &locks, &mut outcome)?;
         target.leave_states(locks.values(), &images)?;
-        let published = announcing.announce(images, &|image| outcome.reason(image))?;
+        let blocked = blocked::updates(&outcome, &builder.definitions, &images, target.text());
+        let published = announcing.announce(images, &|image| outcome.reason(image), &blocked)?;
         outcome.published = Some(published);
     }
 
@@ -245,6 +256,16 @@ fn publish_target<'a>(request: &UpdateRequest, session: &'a Session) -> Result<O
         target.check_can_divide()?;
     }
     Ok(Some(target))
+}
+
+/// Brings the states that locks name from the cache repository: without them no package can stay behind that the archives
+/// no longer list. Tells whether there is such a repository.
+fn takes_states(target: Option<&PublishTarget<'_>>, locks: &BTreeMap<String, Lock>, session: &Session) -> bool {
+    // what failed has its own reason already
+    match target {
+        Some(target) => target.take_states(locks.values()).unwrap_or(false),
+        None => PublishTarget::open(None, session).and_then(|own| own.take_states(locks.values())).unwrap_or(false),
+    }
 }
 
 /// Writes the lock files that changed.
@@ -310,14 +331,16 @@ fn remember(
     for image in &outcome.images {
         // nothing was found out about images whose archives could not be read
         if image.update.state != UpdateState::Failed {
-            memory.note(&image.update.image, found(image, outcome, request), now)?;
+            let blocked = blocked::remembered(&image.update, now);
+            memory.note(&image.update.image, found(image, outcome, request), blocked, now)?;
         }
     }
     Ok(())
 }
 
 fn found(image: &UpdatedImage, outcome: &UpdateOutcome, request: &UpdateRequest) -> UpdateFinding {
-    let urgent = image.update.urgency == Some(advisory::UpgradeUrgency::Urgent);
+    let waits = image.update.held_back_urgency == Some(advisory::UpgradeUrgency::Urgent);
+    let urgent = waits || image.update.urgency == Some(advisory::UpgradeUrgency::Urgent);
     if !outcome.wrote {
         return UpdateFinding::Looked { urgent };
     }
@@ -327,5 +350,5 @@ fn found(image: &UpdatedImage, outcome: &UpdateOutcome, request: &UpdateRequest)
     if request.action == UpdateAction::Publish && !is_current {
         return UpdateFinding::Stuck { urgent };
     }
-    UpdateFinding::Taken
+    if waits { UpdateFinding::Stuck { urgent } } else { UpdateFinding::Taken }
 }

@@ -105,6 +105,26 @@ pub struct LockedLevel {
     /// Effects of maintainer scripts, with the decisions about them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<LockedEffects>,
+    /// Packages of which the archives have newer versions that could not be taken, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_back: Vec<KeptBackPackage>,
+}
+
+/// A package that stays as it was although the archives have a newer version; one that the level does not have is a
+/// package that a newer version of another one would bring.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeptBackPackage {
+    /// Binary package name.
+    pub package: String,
+    /// The version that is not taken.
+    pub newer: String,
+    /// Why, in a few words.
+    pub because: String,
+    /// Effects of its scripts that nobody had decided about, sorted. Once the ledger decides about all of them, the lock
+    /// is stale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<String>,
 }
 
 /// One package, exactly.
@@ -140,7 +160,7 @@ pub struct LockedPackage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phased: Option<u8>,
     /// InRelease file of the state of [`Self::from`] that lists the package, unless that is the pocket's newest state
-    /// in the lock: set for packages of lower levels that were locked earlier.
+    /// in the lock: set for packages that were locked earlier, in lower levels or because they are kept back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Digest>,
 }
@@ -359,6 +379,15 @@ impl LockedLevel {
         // without it, files that come from no package would have no layer
         if !sources.contains(&"*".to_owned()) {
             problems.push(format!("level `{}` has no layer `*` for the rest", self.recipe));
+        }
+        for KeptBackPackage { package, newer, .. } in &self.kept_back {
+            if !is_name(package) || !is_version(newer) {
+                let (package, newer) = (package.escape_debug(), newer.escape_debug());
+                problems.push(format!(
+                    "`{package}` {newer} of level `{}` cannot be kept back: it is no package",
+                    self.recipe
+                ));
+            }
         }
         problems
     }

@@ -52,6 +52,12 @@ fn sample(packages: usize) -> Lock {
             decision: "reproduced by ld-so-cache".to_owned(),
         }],
         reader: Some(1),
+        kept_back: vec![KeptBackPackage {
+            package: "tool".to_owned(),
+            newer: "1:2.0-1".to_owned(),
+            because: "undecided effects".to_owned(),
+            effects: vec!["account x".to_owned()],
+        }],
         effects: vec![LockedEffects {
             package: "tomcat11".to_owned(),
             decision: "not-needed".to_owned(),

@@ -210,23 +210,41 @@ impl Project {
 
     /// Like [`Project::publish`] with any bytes as .debs.
     pub(crate) fn publish_files(&mut self, packages: &[(Deb, Vec<u8>)]) {
+        let index = self.put_packages(packages);
+        self.publish_index(index);
+    }
+
+    /// Puts packages into another suite of the archive.
+    pub(crate) fn publish_suite(&mut self, suite: &'static str, packages: &[Deb]) {
+        let built = packages.iter().map(|deb| (deb.clone(), deb.build(Compression::Zstd))).collect::<Vec<_>>();
+        let index = self.put_packages(&built);
+        self.put_state(suite, index);
+    }
+
+    /// Puts packages into the pool, and returns their index.
+    fn put_packages(&self, packages: &[(Deb, Vec<u8>)]) -> String {
         let mut index = String::new();
         for (deb, bytes) in packages {
             let path = format!("pool/{}_{}.deb", deb.value("Package"), deb.value("Version"));
             index += &format!("{}\n", deb.stanza(&path, bytes.len(), &Digest::of(bytes).hex()));
             self.server.put(&format!("{ROOT}/{path}"), bytes);
         }
-        self.publish_index(index);
+        index
     }
 
     /// Makes this text the archive's index.
     pub(crate) fn publish_index(&mut self, packages: String) {
+        self.put_state("noble-security", packages);
+    }
+
+    fn put_state(&mut self, suite: &'static str, packages: String) {
         let date = Epoch(DATE + 3600 * self.states);
         self.states += 1;
         let at = u32::try_from(date.0).expect("before 2106");
         let good = Archive::good();
         let signing = Signing { at, ..good.signing };
-        for (path, bytes) in (Archive { packages, date, signing, ..good }).files() {
+        let state = Archive { suite, suite_field: suite, packages, date, signing, ..good };
+        for (path, bytes) in state.files() {
             self.server.put(&path.replacen("/ubuntu", ROOT, 1), &bytes);
         }
     }
