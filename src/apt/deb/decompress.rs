@@ -24,13 +24,13 @@ const ZSTD_WINDOW: u32 = 27;
 
 /// The decompressed bytes of one member, up to a limit.
 pub(super) struct DecompressedMember<R: BufRead> {
-    decoder: MemberDecoder<ArArchive<R>>,
+    decoder: DebMemberDecoder<ArArchive<R>>,
     limit: u64,
     left: u64,
     done: bool,
 }
 
-enum MemberDecoder<R: BufRead> {
+enum DebMemberDecoder<R: BufRead> {
     Plain(R),
     Gzip(GzipMembers<R>),
     Xz(CompressedMembers<R, XzDecoder<R>>),
@@ -41,21 +41,21 @@ impl<R: BufRead> DecompressedMember<R> {
     /// Prepares to read the current member, whose name ends with `extension`.
     pub(super) fn new(archive: ArArchive<R>, extension: &str, threads: u32, limit: u64) -> Result<Self, Error> {
         let decoder = match extension {
-            "" => MemberDecoder::Plain(archive),
-            ".gz" => MemberDecoder::Gzip(GzipMembers::of(archive)),
-            ".xz" => MemberDecoder::Xz(members(archive, threads, |archive, threads| {
+            "" => DebMemberDecoder::Plain(archive),
+            ".gz" => DebMemberDecoder::Gzip(GzipMembers::of(archive)),
+            ".xz" => DebMemberDecoder::Xz(members(archive, threads, |archive, threads| {
                 Ok(XzDecoder::new_stream(archive, xz(threads)?))
             })?),
             ".lzma" => {
                 let new: fn(_, _) -> _ =
                     |archive, _| Ok(XzDecoder::new_stream(archive, Stream::new_lzma_decoder(XZ_MEMORY)?));
-                MemberDecoder::Xz(members(archive, 1, new)?)
+                DebMemberDecoder::Xz(members(archive, 1, new)?)
             }
             ".zst" => {
                 // without a limit the header of a frame decides how much memory is allocated
                 let mut decoder = zstd::Decoder::with_buffer(archive).map_err(Error::from_io)?;
                 decoder.window_log_max(ZSTD_WINDOW).map_err(Error::from_io)?;
-                MemberDecoder::Zstd(decoder)
+                DebMemberDecoder::Zstd(decoder)
             }
             other => return Err(Error::Compression(other.to_owned())),
         };
@@ -65,20 +65,20 @@ impl<R: BufRead> DecompressedMember<R> {
     /// Returns the archive. Once [`Read`] has reached its end, nothing beyond the member has been read.
     pub(super) fn into_archive(self) -> ArArchive<R> {
         match self.decoder {
-            MemberDecoder::Plain(archive) => archive,
-            MemberDecoder::Gzip(decoder) => decoder.into_inner(),
-            MemberDecoder::Xz(decoder) => decoder.into_inner(),
-            MemberDecoder::Zstd(decoder) => decoder.finish(),
+            DebMemberDecoder::Plain(archive) => archive,
+            DebMemberDecoder::Gzip(decoder) => decoder.into_inner(),
+            DebMemberDecoder::Xz(decoder) => decoder.into_inner(),
+            DebMemberDecoder::Zstd(decoder) => decoder.finish(),
         }
     }
 
     /// Returns the number of compressed bytes left in the member.
     fn compressed_left(&self) -> u64 {
         match &self.decoder {
-            MemberDecoder::Plain(archive) => archive.left(),
-            MemberDecoder::Gzip(decoder) => decoder.get_ref().left(),
-            MemberDecoder::Xz(decoder) => decoder.get_ref().left(),
-            MemberDecoder::Zstd(decoder) => decoder.get_ref().left(),
+            DebMemberDecoder::Plain(archive) => archive.left(),
+            DebMemberDecoder::Gzip(decoder) => decoder.get_ref().left(),
+            DebMemberDecoder::Xz(decoder) => decoder.get_ref().left(),
+            DebMemberDecoder::Zstd(decoder) => decoder.get_ref().left(),
         }
     }
 }
@@ -103,7 +103,7 @@ fn members<R: BufRead>(
     CompressedMembers::new(archive, threads, new).map_err(Error::from_io)
 }
 
-impl<R: BufRead> MemberDecoder<R> {
+impl<R: BufRead> DebMemberDecoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(reader) => reader.read(buffer),

@@ -5,7 +5,7 @@ mod builtins;
 mod caches;
 mod debconf;
 mod files;
-mod helpers;
+mod libraries;
 mod packages;
 mod services;
 mod table;

@@ -1,8 +1,8 @@
 //! Commands that run other commands: `eval`, `sh -c`, `find -exec`, `xargs` and their kin.
 
 use crate::scripts::commands::CommandCall;
-use crate::scripts::commands::helpers::LIBRARIES;
 use crate::scripts::commands::judge_assignment;
+use crate::scripts::commands::libraries::LIBRARIES;
 use crate::scripts::commands::run_rest;
 use crate::scripts::effect::EffectKind;
 use crate::scripts::shell;

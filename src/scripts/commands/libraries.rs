@@ -1,5 +1,5 @@
-//! Helpers that other packages have for maintainer scripts: functions that a script gets by reading a library, and
-//! programs that exist for scripts. What they do was read in their own text, and compared with dpkg (`tests/live`).
+//! What other packages have for maintainer scripts: libraries, whose functions a script gets by reading them, and
+//! programs. What each does was read in its own text, and compared with dpkg (`tests/live/scripts.py`).
 
 use crate::scripts::commands::CommandCall;
 use crate::scripts::effect::EffectKind;
