@@ -212,10 +212,7 @@ impl OnlineArchives<'_> {
     ) -> Pocket {
         let mut pocket = pocket(archive, definition, architectures, self.mirrors);
 
-        // another suite is another line of states, with dates of its own
-        let title = pocket.title();
-        let known = locked.iter().find(|state| state.title() == title && state.suite == pocket.suite);
-        pocket.locked = known.map(|state| (state.date, state.inrelease));
+        pocket.locked = locked_state(archive, &pocket, locked).map(|state| (state.date, state.inrelease));
         pocket.accept_older = self.accept_older;
         pocket
     }
@@ -224,6 +221,19 @@ impl OnlineArchives<'_> {
     fn is_wanted(&self, pocket: &PocketDefinition) -> bool {
         self.pockets.is_empty() || self.pockets.contains(&pocket.name)
     }
+}
+
+/// Returns the state of a pocket that locks name.
+///
+/// Another suite is another line of states, with dates of its own. So is what a key signed that the recipe does not pin any
+/// more: another archive has taken the place of that one.
+pub(super) fn locked_state<'a>(
+    archive: &ArchiveDefinition,
+    pocket: &Pocket,
+    locked: &'a [LockedPocket],
+) -> Option<&'a LockedPocket> {
+    let title = pocket.title();
+    locked.iter().find(|state| state.title() == title && state.suite == pocket.suite && archive.pins(&state.signed_by))
 }
 
 /// Adds an opened pocket to its archive.

@@ -311,8 +311,7 @@ impl<'a> LockedArchives<'a> {
         mut pocket: Pocket,
         locked: &[LockedPocket],
     ) -> Result<FoundState, Error> {
-        let title = pocket.title();
-        let Some(locked) = locked.iter().find(|state| state.title() == title) else {
+        let Some(locked) = archives::locked_state(archive, &pocket, locked) else {
             return self.states.newest(&pocket);
         };
         if let Some(found) = self.states.exact(pocket.clone(), archive, locked)? {

@@ -109,9 +109,7 @@ fn archives(reasons: &mut Vec<String>, lock: &Lock, definition: &ImageDefinition
         if state.suite != pocket.suite || state.codename != pocket.codename {
             reasons.push(format!("pocket `{title}` has another suite or codename in the recipe"));
         }
-        // recipes may group the digits of a fingerprint by spaces, as GnuPG prints them
-        let signed_by = &state.signed_by;
-        if !archive.fingerprints.iter().any(|key| key.replace(' ', "").eq_ignore_ascii_case(signed_by)) {
+        if !archive.pins(&state.signed_by) {
             reasons
                 .push(format!("pocket `{title}` was signed by `{}`, which the recipe does not pin", state.signed_by));
         }

@@ -60,6 +60,14 @@ pub struct ArchiveDefinition {
     pub pockets: Vec<PocketDefinition>,
 }
 
+impl ArchiveDefinition {
+    /// Tells whether the recipe pins a key, by its fingerprint.
+    #[must_use]
+    pub fn pins(&self, fingerprint: &str) -> bool {
+        self.fingerprints.iter().any(|pinned| pinned.eq_ignore_ascii_case(fingerprint))
+    }
+}
+
 /// One suite of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PocketDefinition {

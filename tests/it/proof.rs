@@ -5,6 +5,9 @@ use crate::support::deb::Compression;
 use crate::support::deb::Deb;
 use crate::support::edits::edits;
 use crate::support::edits::read_again;
+use crate::support::openpgp;
+use crate::support::openpgp::Key;
+use crate::support::openpgp::Recipe;
 use crate::support::project::Project;
 use crate::support::project::ROOT;
 use crate::support::project::library;
@@ -312,6 +315,28 @@ fn a_frozen_pocket_is_the_one_of_the_lock() {
         let error = project.run(&["lock"]).fails(3);
         assert!(error.contains("it is frozen but its InRelease changed"), "{error}");
     }
+}
+
+#[test]
+fn another_key_is_another_archive() {
+    let mut project = Project::new();
+    project.edit("recipes/base.yaml", "codename: noble }", "codename: noble, frozen: true }");
+    project.run(&["lock"]).good();
+    let before = lock(&project, "base");
+    project.key = Recipe { seed: 77, ..openpgp::GOOD };
+    project.publish(&packages());
+
+    // the recipe still pins the old one
+    let error = project.run(&["lock"]).fails(3);
+    assert!(error.contains("it is not signed by the pinned key"), "{error}");
+
+    let (old, new) = (Key::new(openpgp::GOOD), Key::new(project.key));
+    project.write("recipes/keys/archive.asc", &String::from_utf8(new.armored()).expect("armor is text"));
+    project.edit("recipes/base.yaml", &old.fingerprint(), &new.fingerprint());
+    project.run(&["build"]).good();
+    let after = lock(&project, "base");
+    assert_eq!(after.archives[0].signed_by, new.fingerprint());
+    assert_ne!(after.archives[0].inrelease, before.archives[0].inrelease);
 }
 
 #[test]

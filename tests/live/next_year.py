@@ -1,8 +1,8 @@
-"""Makes the archive of a year to come out of the packages of one lock: next_year.py LOCK BLOBS FOLDER SUITE
+"""Makes the archive of a year to come out of the packages of one lock: next_year.py LOCK BLOBS FOLDER SUITE INDEX…
 
 All packages have later versions and other scripts, the locked versions are gone. FOLDER gets `pool/` and, for the pockets
 release, updates and security of SUITE, `dists/` with unsigned Release files, to be signed by the caller. BLOBS has the
-packages by digest. What changes in scripts are things that happen: another debhelper, a service more, a log file's owner.
+packages by digest. INDEXes are of today: what else there is in an archive, which recipes leave out. What changes in scripts are things that happen: another debhelper, a service more, a log file's owner.
 """
 
 import email.utils
@@ -89,10 +89,10 @@ def changed(data, versions):
 
 
 def main():
-    lock, blobs, folder, suite = sys.argv[1:]
+    lock, blobs, folder, suite, *today = sys.argv[1:]
     with open(lock, encoding="utf-8") as file:
         text = file.read()
-    packages = dict(re.findall(r'path: (pool/\S+\.deb),.*?sha256: "?sha256:([0-9a-f]{64})', text, re.S))
+    packages = dict(re.findall(r'path: "?(pool/[^",]+\.deb)"?,.*?sha256: "?sha256:([0-9a-f]{64})', text, re.S))
     versions = set(re.findall(r'version: "?([^",]+)"?', text))
     index = []
     for path, digest in sorted(packages.items()):
@@ -109,6 +109,14 @@ def main():
             file.write(package)
         sums = f"SHA256: {hashlib.sha256(package).hexdigest()}\nSHA512: {hashlib.sha512(package).hexdigest()}\n"
         index.append(control.decode().rstrip() + f"\nFilename: {path}\nSize: {len(package)}\n{sums}")
+
+    mine = {re.search(r"^Package: (.*)$", paragraph, re.M)[1] for paragraph in index}
+    for name in today:
+        with open(name, encoding="utf-8") as file:
+            for paragraph in file.read().split("\n\n"):
+                package = re.match(r"Package: (.*)\n", paragraph)
+                if package and package[1] not in mine:
+                    index.append(paragraph.strip() + "\n")
 
     # what was in the other pockets has moved into the release; components and pockets are there and empty
     for pocket in ("", "-updates", "-security"):

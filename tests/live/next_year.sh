@@ -8,7 +8,13 @@ signed_archive() { # an archive that another key signs
     mkdir -m 700 -p "$later/keys" "$later/archive" || return 1
     # what next year's packages are made of has to be there
     sockel build tomcat-11 --refresh --quiet -o "oci:$later/today" >/dev/null || return 1
-    python3 tests/live/next_year.py "$work/project/base-images/tomcat-11.lock.yaml" "$SOCKEL_STORE/blobs/sha256" "$later/archive" resolute || return 1
+    local uri
+    uri=$(sed -n 's/^    uri: //p' recipes/ubuntu.yaml | head -1)
+    for pocket in resolute resolute-updates; do
+        curl -sf --max-time 120 "$uri/dists/$pocket/main/binary-amd64/Packages.xz" | xz -dc >"$later/$pocket" || return 77
+    done
+    python3 tests/live/next_year.py "$work/project/base-images/tomcat-11.lock.yaml" "$SOCKEL_STORE/blobs/sha256" "$later/archive" resolute \
+        "$later"/resolute{,-updates} || return 1
     export GNUPGHOME=$later/keys
     gpg --batch --quiet --passphrase '' --quick-generate-key 'Archive of next year <a@example.org>' ed25519 sign 0 || return 1
     for pocket in resolute resolute-updates resolute-security; do
@@ -32,7 +38,7 @@ built_next_year() {
     echo "$server" >>"$work/pids"
     for _ in $(seq 100); do curl -sfo /dev/null "http://127.0.0.1:$port/dists/resolute/InRelease" && break; sleep 0.1; done
     moved_project "http://127.0.0.1:$port" &&
-        no_proxy=127.0.0.1 "$SOCKEL" -C "$later/project" build tomcat-11 --refresh -o "oci:$later/out" >"$later/answer" 2>&1 || code=$?
+        no_proxy=127.0.0.1 "$SOCKEL" -C "$later/project" --store "$later/store" build tomcat-11 --refresh -o "oci:$later/out" >"$later/answer" 2>&1 || code=$?
     kill "$server"
     gpgconf --kill gpg-agent
     ((code == 0)) || { tail -20 "$later/answer"; return 1; }

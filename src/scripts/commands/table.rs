@@ -9,7 +9,7 @@ use crate::scripts::commands::builtins;
 use crate::scripts::commands::caches;
 use crate::scripts::commands::debconf;
 use crate::scripts::commands::files;
-use crate::scripts::commands::helpers;
+use crate::scripts::commands::libraries;
 use crate::scripts::commands::packages;
 use crate::scripts::commands::services;
 use crate::scripts::commands::wrappers;

@@ -28,6 +28,8 @@ pub(crate) struct Project {
     pub(crate) server: Server,
     folder: tempfile::TempDir,
     states: i64,
+    /// The key that signs what is published from now on.
+    pub(crate) key: openpgp::Recipe,
 }
 
 /// What a run of the binary gave.
@@ -177,7 +179,7 @@ impl Project {
     /// Makes a project whose archive is on this server, which has it already.
     pub(crate) fn on(server: &Server) -> Self {
         let folder = tempfile::tempdir().expect("made");
-        let project = Self { server: server.clone(), folder, states: 0 };
+        let project = Self { server: server.clone(), folder, states: 0, key: openpgp::GOOD };
         let key = Key::new(openpgp::GOOD);
         let uri = format!("{}{ROOT}", server.url());
         project.write("recipes/keys/archive.asc", &String::from_utf8(key.armored()).expect("armor is text"));
@@ -243,7 +245,8 @@ impl Project {
         let at = u32::try_from(date.0).expect("before 2106");
         let good = Archive::good();
         let signing = Signing { at, ..good.signing };
-        let state = Archive { suite, suite_field: suite, packages, date, signing, ..good };
+        let key = self.key;
+        let state = Archive { suite, suite_field: suite, packages, date, signing, key, ..good };
         for (path, bytes) in state.files() {
             self.server.put(&path.replacen("/ubuntu", ROOT, 1), &bytes);
         }
