@@ -5,7 +5,7 @@ use std::io::BufRead;
 use std::io::Read;
 
 /// A decoder of one member, which reads nothing beyond it.
-pub(crate) trait MemberDecoder<R>: Read {
+pub(crate) trait StreamDecoder<R>: Read {
     /// Returns what it reads.
     fn reader(&self) -> &R;
 
@@ -13,7 +13,7 @@ pub(crate) trait MemberDecoder<R>: Read {
     fn into_reader(self) -> R;
 }
 
-impl<R: BufRead> MemberDecoder<R> for flate2::bufread::GzDecoder<R> {
+impl<R: BufRead> StreamDecoder<R> for flate2::bufread::GzDecoder<R> {
     fn reader(&self) -> &R {
         self.get_ref()
     }
@@ -23,7 +23,7 @@ impl<R: BufRead> MemberDecoder<R> for flate2::bufread::GzDecoder<R> {
     }
 }
 
-impl<R: BufRead> MemberDecoder<R> for liblzma::bufread::XzDecoder<R> {
+impl<R: BufRead> StreamDecoder<R> for liblzma::bufread::XzDecoder<R> {
     fn reader(&self) -> &R {
         self.get_ref()
     }
@@ -38,7 +38,7 @@ type NewDecoder<R, D> = fn(R, u32) -> io::Result<D>;
 
 /// Reads the members of a file one after the other. Zeros behind one are padding, as block devices and some tools write it;
 /// anything else there must be another member.
-pub(crate) struct CompressedMembers<R: BufRead, D: MemberDecoder<R>> {
+pub(crate) struct CompressedMembers<R: BufRead, D: StreamDecoder<R>> {
     /// Always there between two calls.
     state: Option<MemberState<R, D>>,
     new: NewDecoder<R, D>,
@@ -64,7 +64,7 @@ impl<R: BufRead> GzipMembers<R> {
     }
 }
 
-impl<R: BufRead, D: MemberDecoder<R>> CompressedMembers<R, D> {
+impl<R: BufRead, D: StreamDecoder<R>> CompressedMembers<R, D> {
     pub(crate) fn new(reader: R, threads: u32, new: NewDecoder<R, D>) -> io::Result<Self> {
         Ok(Self { state: Some(MemberState::In(new(reader, threads)?)), new, threads })
     }
@@ -102,7 +102,7 @@ fn has_more(reader: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-impl<R: BufRead, D: MemberDecoder<R>> Read for CompressedMembers<R, D> {
+impl<R: BufRead, D: StreamDecoder<R>> Read for CompressedMembers<R, D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

@@ -3,7 +3,9 @@
 //! This module does not know recipes, images or OCI.
 
 pub mod archive;
+pub mod auth;
 pub mod changelog;
+pub mod conf;
 pub mod control;
 pub mod deb;
 pub mod host;

@@ -27,7 +27,7 @@ pub(crate) fn config(parts: &PlatformImageParts<'_>, epoch: Epoch) -> Result<Val
     let architecture = parts.platform.architecture();
     let mut config = json!({
         "created": created,
-        "architecture": architecture.debian(),
+        "architecture": architecture.oci(),
         "os": "linux",
         "config": run_settings(parts)?,
         "rootfs": { "type": "layers", "diff_ids": diff_ids },

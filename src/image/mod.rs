@@ -140,7 +140,7 @@ pub fn index(manifests: &[Descriptor], annotations: &BTreeMap<String, String>) -
 pub fn platform_descriptor(digest: &Digest, size: u64, platform: Platform) -> Descriptor {
     let mut descriptor = oci::descriptor("application/vnd.oci.image.manifest.v1+json", digest, size);
     let mut oci_platform = oci_spec::image::Platform::default();
-    oci_platform.set_architecture(platform.architecture().debian().into());
+    oci_platform.set_architecture(platform.architecture().oci().into());
     oci_platform.set_os("linux".into());
     // image-index.md, "Platform Variants": arm64 has `v8`, amd64 has none
     oci_platform.set_variant(platform.architecture().variant().map(str::to_owned));

@@ -94,7 +94,7 @@ fn damaged(folder: &Path, cause: String) -> Error {
 /// Tells whether a manifest is for the platform; one that names none fits all.
 fn fits(descriptor: &Descriptor, wanted: Option<Platform>) -> bool {
     match (wanted, descriptor.platform()) {
-        (Some(wanted), Some(found)) => found.architecture().to_string() == wanted.architecture().debian(),
+        (Some(wanted), Some(found)) => found.architecture().to_string() == wanted.architecture().oci(),
         _ => true,
     }
 }

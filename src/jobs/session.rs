@@ -1,5 +1,7 @@
 //! What all jobs of one run share: settings, the registry file, the store, the network and the reporter.
 
+use crate::apt::auth;
+use crate::apt::conf::AptConfiguration;
 use crate::apt::host;
 use crate::build;
 use crate::build::BuildEnvironment;
@@ -11,9 +13,15 @@ use crate::report::ProgressEvent;
 use crate::report::ProgressReporter;
 use crate::settings::RegistryFile;
 use crate::store::Store;
+use crate::sys::env;
+use crate::sys::env::EnvironmentVariable;
+use crate::sys::fs;
 use crate::sys::http;
 use crate::sys::http::HttpClient;
+use crate::sys::http::KnownHosts;
+use crate::sys::http::LoginTable;
 use crate::tree::compress::Compression;
+use crate::values::Secret;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
@@ -84,9 +92,11 @@ impl Session {
         for (archive, addresses) in &registry_file.mirrors {
             given.entry(archive.clone()).or_default().extend(addresses.iter().cloned());
         }
-        let mirrors = Mirrors { given, host: host::sources(Path::new("/")) };
+        let machine = Path::new("/");
+        let mirrors = Mirrors { given, host: host::sources(machine) };
 
         let http = HttpClient::new(http::HttpOptions::usual(options.offline, options.ca_file.clone()));
+        let http = http.knowing(known_hosts(&registry_file, machine)?);
         let (store, started) = (OnceLock::new(), Instant::now());
         Ok(Self { options, registry_file, mirrors, http, store, reporter, started })
     }
@@ -179,6 +189,26 @@ impl Session {
     pub(crate) fn detail(&self, text: impl Into<String>) {
         self.reporter.event(ProgressEvent::Detail(text.into()));
     }
+}
+
+/// Largest file with logins that is read.
+const LOGINS_LIMIT: u64 = 1 << 20;
+
+/// Returns what this machine, the environment and the registry file say about the hosts of archives.
+fn known_hosts(registry_file: &RegistryFile, machine: &Path) -> Result<KnownHosts, Error> {
+    // what a person says for sockel comes before what the machine has for apt
+    let given = env::get(EnvironmentVariable::ArchiveLogins).map(|text| text.to_string_lossy().into_owned());
+    let mut logins = auth::parse(Secret::new(given.unwrap_or_default()).expose());
+    if let Some(file) = &registry_file.archive_logins {
+        logins.extend(auth::parse(Secret::new(fs::read_text(file, LOGINS_LIMIT)?).expose()));
+    }
+    logins.extend(auth::logins(machine));
+
+    let configuration = AptConfiguration::read(machine);
+    let mut certificates = configuration.client_certificates();
+    let own = registry_file.archive_certificates.iter();
+    certificates.extend(own.map(|(host, file)| (host.clone(), vec![file.clone()])));
+    Ok(KnownHosts { logins: LoginTable::new(logins), proxies: configuration.proxies(), certificates })
 }
 
 /// Reads the registry file. The project need not have one, but one that is named has to be there.

@@ -1,13 +1,15 @@
 //! Owns the reading of programs and shared libraries: what the loader would look at.
 //!
-//! Source: System V ABI, chapters 4 and 5 (ELF header, program header, dynamic section), 64-bit little-endian form; read
-//! by crate `object`. Everything in a file is a claim of its package, so every length has a limit before it is read.
+//! Source: System V ABI, chapters 4 and 5 (ELF header, program header, dynamic section), in the form of the architecture; read by crate
+//! `object`. Everything in a file is a claim of its package, so every length has a limit before it is read.
 
 use crate::store::Error;
 use crate::tree::ContentReader;
 use crate::tree::FileContent;
 use crate::values::Architecture;
-use object::LittleEndian;
+use crate::values::ElfClass;
+use object::Endian;
+use object::Endianness;
 use object::elf;
 use object::read::ReadCache;
 use object::read::ReadRef;
@@ -79,14 +81,23 @@ pub fn read(
 
 /// Reads the headers; `None` for what the loader would refuse.
 fn parse<'a>(data: impl ReadRef<'a>, architecture: Architecture) -> Option<ElfFile> {
-    let header = elf::FileHeader64::<LittleEndian>::parse(data).ok()?;
+    match architecture.elf().is_64 {
+        true => parse_as::<elf::FileHeader64<Endianness>>(data, architecture),
+        false => parse_as::<elf::FileHeader32<Endianness>>(data, architecture),
+    }
+}
+
+/// Reads the headers of files with one size of words.
+fn parse_as<'a, H: FileHeader<Endian = Endianness>>(
+    data: impl ReadRef<'a>,
+    architecture: Architecture,
+) -> Option<ElfFile> {
+    let header = H::parse(data).ok()?;
     let endian = header.endian().ok()?;
-    let machine = match architecture {
-        Architecture::Amd64 => elf::EM_X86_64,
-        Architecture::Arm64 => elf::EM_AARCH64,
-    };
+    let ElfClass { machine, is_big_endian, .. } = architecture.elf();
     let kind = header.e_type(endian);
-    let is_ours = header.e_machine(endian) == machine && (kind == elf::ET_DYN || kind == elf::ET_EXEC);
+    let is_machine = header.e_machine(endian).0 == machine && endian.is_big_endian() == is_big_endian;
+    let is_ours = is_machine && (kind == elf::ET_DYN || kind == elf::ET_EXEC);
     if !is_ours || header.e_phnum(endian) > SEGMENT_LIMIT {
         return None;
     }
@@ -94,7 +105,7 @@ fn parse<'a>(data: impl ReadRef<'a>, architecture: Architecture) -> Option<ElfFi
     let segments = header.program_headers(endian, data).ok()?;
     let mut file = ElfFile { is_shared: kind == elf::ET_DYN, ..ElfFile::default() };
     for segment in segments {
-        let length = segment.p_filesz(endian);
+        let length = segment.p_filesz(endian).into();
         if segment.p_type(endian) == elf::PT_INTERP && length <= NAME_LIMIT {
             let path = segment.interpreter(endian, data).ok().flatten();
             file.interpreter = path.and_then(|path| String::from_utf8(path.to_vec()).ok());
@@ -102,20 +113,21 @@ fn parse<'a>(data: impl ReadRef<'a>, architecture: Architecture) -> Option<ElfFi
         if segment.p_type(endian) == elf::PT_DYNAMIC {
             let rows =
                 if length <= DYNAMIC_LIMIT { segment.dynamic(endian, data).ok().flatten()? } else { return None };
-            DynamicSection { data, segments, rows }.fill(&mut file)?;
+            DynamicSection::<H, _> { data, endian, segments, rows }.fill(&mut file)?;
         }
     }
     Some(file)
 }
 
 /// The dynamic section with what is needed to follow its addresses.
-struct DynamicSection<'a, R> {
+struct DynamicSection<'a, H: FileHeader<Endian = Endianness>, R> {
     data: R,
-    segments: &'a [elf::ProgramHeader64<LittleEndian>],
-    rows: &'a [elf::Dyn64<LittleEndian>],
+    endian: Endianness,
+    segments: &'a [H::ProgramHeader],
+    rows: &'a [H::Dyn],
 }
 
-impl<'a, R: ReadRef<'a>> DynamicSection<'a, R> {
+impl<'a, H: FileHeader<Endian = Endianness>, R: ReadRef<'a>> DynamicSection<'a, H, R> {
     fn fill(&self, file: &mut ElfFile) -> Option<()> {
         file.is_dynamic = true;
         let strings = self.values(elf::DT_STRTAB).next();
@@ -136,18 +148,19 @@ impl<'a, R: ReadRef<'a>> DynamicSection<'a, R> {
 
     /// Returns the values of all rows with this tag; the first empty row ends the section.
     fn values(&self, tag: elf::DynamicTag) -> impl Iterator<Item = u64> {
-        let rows = self.rows.iter().take_while(|row| row.d_tag(LittleEndian) != elf::DT_NULL);
-        rows.filter(move |row| row.d_tag(LittleEndian) == tag).map(|row| row.d_val(LittleEndian))
+        let rows = self.rows.iter().take_while(|row| row.d_tag(self.endian) != elf::DT_NULL);
+        rows.filter(move |row| row.d_tag(self.endian) == tag).map(|row| row.d_val(self.endian).into())
     }
 
     /// Reads the text at an address of memory.
     fn name(&self, address: u64) -> Option<String> {
-        let loads = self.segments.iter().filter(|segment| segment.p_type(LittleEndian) == elf::PT_LOAD);
+        let endian = self.endian;
+        let loads = self.segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
         let mut offsets = loads.filter_map(|segment| {
             // what lies behind the file's bytes is zero memory, not in the file
-            let inside = address.checked_sub(segment.p_vaddr(LittleEndian))?;
-            let inside = Some(inside).filter(|inside| *inside < segment.p_filesz(LittleEndian))?;
-            segment.p_offset(LittleEndian).checked_add(inside)
+            let inside = address.checked_sub(segment.p_vaddr(endian).into())?;
+            let inside = Some(inside).filter(|inside| *inside < segment.p_filesz(endian).into())?;
+            segment.p_offset(endian).into().checked_add(inside)
         });
         let offset = offsets.next()?;
 

@@ -148,7 +148,9 @@ impl ScalarKind {
             Self::Url => "an address that begins with http:// or https://",
             Self::Snapshot => "an http:// or https:// address with `{timestamp}`",
             Self::Fingerprint => "a full OpenPGP fingerprint of 40 or 64 hexadecimal digits",
-            Self::Platform => "a platform: linux/amd64 or linux/arm64",
+            Self::Platform => {
+                "a platform: linux/amd64, linux/arm64, linux/arm/v7, linux/386, linux/ppc64le, linux/riscv64 or linux/s390x"
+            }
             Self::Relation => "a package such as `tomcat10` or `tomcat10 (>= 10.1)`",
             Self::Package => "a package name",
             Self::Variable => "an environment variable's name",
@@ -188,7 +190,7 @@ impl ScalarKind {
             Self::Port => "^[0-9]+/(tcp|udp|sctp)$|\\$",
             Self::Url | Self::Snapshot => "^https?://",
             Self::Fingerprint => "^[0-9A-Fa-f ]{40,}$",
-            Self::Platform => "^linux/(amd64|arm64)$",
+            Self::Platform => "^linux/(amd64|arm64|arm/v7|386|ppc64le|riscv64|s390x)$",
             Self::Relation | Self::Package => "^[A-Za-z0-9$]",
             Self::Variable => "^[A-Za-z_$]",
             Self::Zone => "^[A-Za-z$]",

@@ -2,6 +2,7 @@
 
 use crate::recipe::ledger_schema::LEDGER;
 use crate::recipe::scalar::ScalarKind;
+use crate::values::DEBIAN_ARCHITECTURES;
 use serde_json::Value;
 use serde_json::json;
 
@@ -200,7 +201,7 @@ static ARCHIVE: RecordSchema = RecordSchema {
         required("uri", One(S::Url), "Official address; mirrors are tried before it."),
         optional(
             "uris",
-            Map(S::Word("architecture", &["amd64", "arm64"]), &One(S::Url)),
+            Map(S::Word("architecture", &DEBIAN_ARCHITECTURES), &One(S::Url)),
             "Official addresses of single architectures.",
         ),
         optional("snapshot", One(S::Snapshot), "Address template of the snapshot service, with {timestamp}."),
@@ -398,6 +399,16 @@ pub(crate) static REGISTRY: RecordSchema = RecordSchema {
         optional("gate", ValueShape::Record(&GATE), "What the CVE gate lets through."),
         optional("setup", ValueShape::Record(&SETUP), "What `sockel publish --setup` brings about."),
         optional("mirrors", Map(S::Name, &List(S::Url)), "Addresses tried first for an archive of the recipes."),
+        optional(
+            "archive-logins",
+            One(S::Reason),
+            "File with logins for archives, in the form of apt's auth.conf: `machine HOST login USER password PASSWORD`.",
+        ),
+        optional(
+            "archive-client-certificates",
+            Map(S::Reason, &One(S::Reason)),
+            "PEM files with client certificate and key for archives, by host.",
+        ),
         optional("cache", ValueShape::Record(&CACHE), "Where results of builds are shared between machines."),
         optional("announce", Records(&RECEIVER), "Who is told of published images (CloudEvents, signed)."),
         optional("advisories", List(S::Reason), "OSV records: files, folders, all.zip archives or addresses of them."),

@@ -87,6 +87,10 @@ pub struct RegistryFile {
     pub setup: SetupFile,
     /// Mirrors that are tried first, by name of the archive.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// File with logins for archives, in the form of apt's `auth.conf`.
+    pub archive_logins: Option<PathBuf>,
+    /// Files with a client certificate and its key for an archive, by host.
+    pub archive_certificates: BTreeMap<String, PathBuf>,
     /// Where build results are shared between machines.
     pub cache: Option<CacheFile>,
     /// Receivers of a message for each published image.
@@ -202,6 +206,7 @@ impl RegistryFile {
         let advisories = texts(root.get("advisories"));
         let receivers = root.get("announce").map(YamlNode::items).unwrap_or_default();
         let mirrors = root.get("mirrors").map(YamlNode::entries).unwrap_or_default();
+        let certificates = root.get("archive-client-certificates").map(YamlNode::entries).unwrap_or_default();
 
         Self {
             folder: folder.to_owned(),
@@ -225,6 +230,11 @@ impl RegistryFile {
             cache: root.get("cache").map(|node| CacheFile::of(node, folder)),
             announce: receivers.iter().map(|node| ReceiverEntry::of(node, folder)).collect(),
             advisories: advisories.iter().map(|name| located(name, folder)).collect(),
+            archive_logins: path(root.get("archive-logins"), folder),
+            archive_certificates: certificates
+                .iter()
+                .map(|(host, file)| (host.text.clone(), folder.join(file.text())))
+                .collect(),
             mirrors: mirrors.iter().map(|(name, list)| (name.text.clone(), texts(Some(list)))).collect(),
         }
     }
@@ -341,6 +351,7 @@ const FILE_KEYS: &[&[&str]] = &[
     &["release-credentials"],
     &["ca-file"],
     &["client-certificate"],
+    &["archive-logins"],
     &["cache", "verify"],
     &["cache", "sign"],
     &["setup", "robots"],

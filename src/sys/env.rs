@@ -10,6 +10,8 @@ pub enum EnvironmentVariable {
     Store,
     /// `SOCKEL_MIRRORS`: `NAME=URL` pairs separated by spaces; NAME is a recipe's archive name.
     Mirrors,
+    /// `SOCKEL_ARCHIVE_LOGINS`: logins for archives, in the form of apt's `auth.conf`.
+    ArchiveLogins,
     /// `SOCKEL_THREADS`: number of worker threads.
     Threads,
     /// `SOCKEL_REGISTRY`: the registry (`host[:port]`) of the logins that name none.
@@ -93,6 +95,7 @@ impl EnvironmentVariable {
         match self {
             Self::Store => "SOCKEL_STORE",
             Self::Mirrors => "SOCKEL_MIRRORS",
+            Self::ArchiveLogins => "SOCKEL_ARCHIVE_LOGINS",
             Self::Threads => "SOCKEL_THREADS",
             Self::Registry => "SOCKEL_REGISTRY",
             Self::RegistryUser => "SOCKEL_REGISTRY_USER",

@@ -19,6 +19,8 @@ pub use epoch::CONTENT_MTIME;
 pub use epoch::Epoch;
 pub use epoch::InvalidEpoch;
 pub use platform::Architecture;
+pub use platform::DEBIAN_ARCHITECTURES;
+pub use platform::ElfClass;
 pub use platform::Platform;
 pub use platform::UnknownPlatform;
 pub use secret::Login;

@@ -78,7 +78,7 @@ fn refuses_every_hostile_archive() {
         (
             "weak self",
             Archive { key: openpgp::Recipe { hash: HashAlgorithm::Sha3_256, ..openpgp::GOOD }, ..good() },
-            "has no valid self-signature",
+            "is bound to its name with SHA3-256, which is not accepted",
         ),
         (
             "foreign subkey",

@@ -24,6 +24,7 @@ mod jobs;
 mod keys;
 mod links;
 mod lock;
+mod logins;
 mod network;
 #[cfg(feature = "otel")]
 mod otel;

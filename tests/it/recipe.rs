@@ -216,14 +216,14 @@ generate: [ nswitch ]
 config: { user: "0:0", ports: [ 8080 ], user: root }
 layers:
 "#;
-    let base = BASE.replace("24h", "24x").replace("java: 25", "jova: 25").replace("linux/arm64", "linux/riscv64");
+    let base = BASE.replace("24h", "24x").replace("java: 25", "jova: 25").replace("linux/arm64", "linux/mips64el");
     let folder = project(&[("recipes/java.yaml", java), ("base-images/java-25.yaml", &base)]);
     insta::assert_snapshot!(problems(folder.path()), @r#"
-    error: `linux/riscv64` is not a platform: linux/amd64 or linux/arm64
+    error: `linux/mips64el` is not a platform: linux/amd64, linux/arm64, linux/arm/v7, linux/386, linux/ppc64le, linux/riscv64 or linux/s390x
      --> base-images/java-25.yaml:3:14
       |
-    3 | platforms: [ linux/riscv64, linux/amd64 ]
-      |              ^^^^^^^^^^^^^
+    3 | platforms: [ linux/mips64el, linux/amd64 ]
+      |              ^^^^^^^^^^^^^^
     error: `24x` is not a duration such as `3d`, `12h`, `30m`
      --> base-images/java-25.yaml:7:19
       |

@@ -308,6 +308,9 @@ impl Explain for Error {
             Self::Signature { cause: signature::Error::NoKey(_), .. } => {
                 "the key files and the fingerprints in the recipe do not fit together: correct one of them"
             }
+            Self::Signature { cause, .. } if cause.is_weak_hash() => {
+                "the fingerprints are those of the recipe, but anybody can forge such a signature: ask whoever runs the archive for a key and signatures with SHA-256 or SHA-512"
+            }
             Self::Signature { .. } => {
                 "compare the fingerprints in the recipe with those that the distribution publishes"
             }
@@ -315,7 +318,10 @@ impl Explain for Error {
                 "if the distribution renamed the suite, set `expected-suite` in the recipe; else the mirror is wrong"
             }
             Self::Identity { .. } => "check the archive's address: the mirror may serve another suite in its place",
-            Self::Expired { .. } | Self::Stale { .. } | Self::Rollback { .. } => {
+            Self::Expired { .. } => {
+                "the mirror may be behind: try again later or use another one; it may also be an attack. A dated snapshot expires by nature: name the live archive in `uri`, and sockel itself asks the service in `snapshot` for what a lock needs"
+            }
+            Self::Stale { .. } | Self::Rollback { .. } => {
                 "the mirror may be behind: try again later or use another one; it may also be an attack"
             }
             Self::FromTheFuture { .. } => "check this machine's clock",

@@ -152,6 +152,8 @@ impl Explain for Error {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Offline { .. } => vec!["run once without `--offline`; what is fetched is kept".to_owned()],
+            Self::Status { url, status: 401 } => vec![login_hint(url)],
+            Self::Proxy { url, status: 401, .. } => vec![login_hint(url)],
             Self::Proxy { status: 407, .. } => {
                 vec![
                     "the proxy wants a login: write it into its address, `http_proxy=http://USER:PASSWORD@HOST:PORT`"
@@ -180,6 +182,19 @@ impl Explain for Error {
             _ => Vec::new(),
         }
     }
+}
+
+/// Says where the login for an archive goes.
+fn login_hint(url: &str) -> String {
+    let host = Url::parse(url).ok().and_then(|url| {
+        let host = url.host_str()?.to_owned();
+        let scheme = if url.scheme() == "http" { "http://" } else { "" };
+        Some(format!("{scheme}{host}{}", url.port().map(|port| format!(":{port}")).unwrap_or_default()))
+    });
+    let host = host.unwrap_or_else(|| "HOST".to_owned());
+    format!(
+        "the server wants a login: write `machine {host} login USER password PASSWORD` into apt's `auth.conf.d`, into `SOCKEL_ARCHIVE_LOGINS`, or into the file that `archive-logins` in the registry file names"
+    )
 }
 
 /// Says who refused. Only a proxy asks for a login at a proxy (RFC 9110, 15.5.8); any other status may be the server's.

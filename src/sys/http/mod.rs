@@ -8,6 +8,7 @@ mod download;
 mod error;
 mod exchange;
 mod host;
+mod login;
 mod pace;
 mod proxy;
 mod pulse;
@@ -25,10 +26,13 @@ pub use exchange::RequestBody;
 pub use exchange::SentBytes;
 pub use host::HostOptions;
 pub use host::HttpHost;
+pub use login::LoginEntry;
+pub use login::LoginTable;
 pub use pace::DOCUMENT_TIME;
 pub use pace::LEAST;
 pub use pace::MinimumPace;
 pub(crate) use pace::Patience;
+pub use proxy::FallbackProxies;
 pub use proxy::is_loopback;
 pub use reqwest::Method;
 pub use reqwest::header;
@@ -47,12 +51,14 @@ use reqwest::header::AsHeaderName;
 use reqwest::header::HeaderMap;
 use reqwest::header::HeaderValue;
 use reqwest::redirect;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use url::Url;
 
 /// Largest file of certificates or keys. The bundle of a whole system has less than 1 MiB.
 const CERTIFICATES_LIMIT: u64 = 16 << 20;
@@ -98,10 +104,24 @@ impl HttpOptions {
     }
 }
 
+/// What a client knows about single hosts.
+#[derive(Debug, Clone, Default)]
+pub struct KnownHosts {
+    /// Logins, each for its own host.
+    pub logins: LoginTable,
+    /// Proxies where the environment names none.
+    pub proxies: FallbackProxies,
+    /// Files with client certificate and key in PEM, by host; shown to that host alone.
+    pub certificates: BTreeMap<String, Vec<PathBuf>>,
+}
+
 /// The door to the network.
 #[derive(Debug)]
 pub struct HttpClient {
     options: HttpOptions,
+    known: KnownHosts,
+    /// Clients with a certificate, by host.
+    identified: BTreeMap<String, OnceLock<Result<ProxiedClient, Error>>>,
     runtime: OnceLock<Result<Runtime, String>>,
     client: OnceLock<Result<ProxiedClient, Error>>,
 }
@@ -162,7 +182,15 @@ impl HttpClient {
     /// Returns a door without opening it; costs nothing.
     #[must_use]
     pub fn new(options: HttpOptions) -> Self {
-        Self { options, runtime: OnceLock::new(), client: OnceLock::new() }
+        let (known, identified) = Default::default();
+        Self { options, known, identified, runtime: OnceLock::new(), client: OnceLock::new() }
+    }
+
+    /// Adds what is known about single hosts.
+    #[must_use]
+    pub fn knowing(self, known: KnownHosts) -> Self {
+        let identified = known.certificates.keys().map(|host| (host.clone(), OnceLock::new())).collect();
+        Self { known, identified, ..self }
     }
 
     /// Tells whether every request is refused.
@@ -274,7 +302,7 @@ impl HttpClient {
     }
 
     /// Makes one request, and turns the statuses that are failures for every caller into errors.
-    async fn request(&self, url: &str, headers: HeaderMap) -> Result<Response, retry::FailedAttempt> {
+    async fn request(&self, url: &str, mut headers: HeaderMap) -> Result<Response, retry::FailedAttempt> {
         if self.options.offline {
             return Err(Error::Offline { url: mask(url) }.into());
         }
@@ -282,8 +310,12 @@ impl HttpClient {
             return Err(Error::Address { url: mask(url) }.into());
         }
 
-        let client = self.client.get_or_init(|| client(&self.options));
-        let ProxiedClient { client, proxies } = client.as_ref().map_err(Error::again)?;
+        let parsed = Url::parse(url).ok();
+        // a redirect to another host leaves the login behind: the client drops it there
+        if let Some(login) = parsed.as_ref().and_then(|url| self.known.logins.header(url)) {
+            headers.insert(header::AUTHORIZATION, login);
+        }
+        let ProxiedClient { client, proxies } = self.client_for(parsed.as_ref())?;
         let response = client.get(url).headers(headers).send().await.map_err(|cause| {
             // after a redirect the address may have another proxy than at first
             let proxy = cause.url().and_then(|url| proxies.of(url));
@@ -298,6 +330,16 @@ impl HttpClient {
             status @ (400..=415 | 417..=499) => Err(Error::of_status(url, status, proxy).into()),
             _ => Ok(response),
         }
+    }
+
+    /// Returns the client for an address: one of its own for a host that is to see a certificate.
+    fn client_for(&self, url: Option<&Url>) -> Result<&ProxiedClient, Error> {
+        let host = url.filter(|url| url.scheme() == "https").and_then(Url::host_str);
+        let made = match host.and_then(|host| Some((self.identified.get(host)?, self.known.certificates.get(host)?))) {
+            Some((cell, files)) => cell.get_or_init(|| client(&self.options, &self.known.proxies, Some(files))),
+            None => self.client.get_or_init(|| client(&self.options, &self.known.proxies, None)),
+        };
+        made.as_ref().map_err(Error::again)
     }
 
     fn pace(&self) -> MinimumPace {
@@ -343,9 +385,22 @@ fn authorities(path: Option<&Path>) -> Result<Vec<reqwest::Certificate>, Error> 
     parsed.ok_or_else(|| Error::Certificates { path: path.to_owned() })
 }
 
-fn client(options: &HttpOptions) -> Result<ProxiedClient, Error> {
+fn client(
+    options: &HttpOptions,
+    fallback: &FallbackProxies,
+    certificate: Option<&Vec<PathBuf>>,
+) -> Result<ProxiedClient, Error> {
     choose_tls_provider();
-    let proxies = ProxySettings::of_environment()?;
+    let proxies = ProxySettings::of_environment()?.with_fallback(fallback);
+    let identity = certificate.map(|files| identity(files)).transpose()?;
+    let builder = |options: &HttpOptions, proxies: &ProxySettings| match &identity {
+        // no other host is to see the certificate
+        Some(identity) => {
+            let stays = redirect::Policy::custom(follow_on_same_host);
+            builder(options, proxies).identity(identity.clone()).redirect(stays)
+        }
+        None => builder(options, proxies),
+    };
     let authorities = authorities(options.extra_ca.as_deref())?;
 
     // a machine without any system certificates can still use http:// archives: trust comes from signatures
@@ -369,6 +424,27 @@ fn builder(options: &HttpOptions, proxies: &ProxySettings) -> reqwest::ClientBui
         // retries are decided here, where progress is known
         .retry(reqwest::retry::never())
         .redirect(redirect::Policy::custom(follow))
+}
+
+/// Reads a client certificate and its key, which may be in one file or in two.
+fn identity(files: &[PathBuf]) -> Result<reqwest::Identity, Error> {
+    let mut pem = Vec::new();
+    for file in files {
+        pem.extend(fs::read(file, CERTIFICATES_LIMIT)?);
+        pem.push(b'\n');
+    }
+    let path = files.first().cloned().unwrap_or_default();
+    reqwest::Identity::from_pem(&pem).map_err(|_| Error::Identity { path })
+}
+
+/// As [`follow`], to the same host alone.
+fn follow_on_same_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let host = attempt.previous().last().and_then(Url::host_str);
+    if host == attempt.url().host_str() {
+        follow(attempt)
+    } else {
+        attempt.error("redirect to a host that is not to see the client certificate")
+    }
 }
 
 /// Follows a few redirects, never from an encrypted to an unencrypted connection.

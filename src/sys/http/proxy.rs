@@ -12,6 +12,7 @@
 use crate::sys::env;
 use crate::sys::env::EnvironmentVariable;
 use crate::sys::http::Error;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use url::Host;
 use url::Url;
@@ -25,6 +26,43 @@ pub(super) struct ProxySettings {
     http: Option<Url>,
     https: Option<Url>,
     exempt: Vec<NoProxyEntry>,
+    fallback: FallbackProxies,
+}
+
+/// Proxies for schemes about which the environment says nothing.
+#[derive(Debug, Clone, Default)]
+pub struct FallbackProxies {
+    /// By scheme and host; no address means that it is reached directly. The host `*` is for all others.
+    by_host: BTreeMap<(String, String), Option<Url>>,
+}
+
+impl FallbackProxies {
+    /// Adds the proxy for a scheme, and for one host alone where that is given. `DIRECT` means none; what is no http:// or
+    /// https:// address is left out.
+    pub fn add(&mut self, scheme: &str, host: Option<&str>, value: &str) {
+        let proxy = match value.trim() {
+            direct if direct.is_empty() || direct.eq_ignore_ascii_case("direct") => None,
+            text => match Url::parse(text) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+                _ => return,
+            },
+        };
+        self.by_host.insert((scheme.to_owned(), host.unwrap_or("*").to_ascii_lowercase()), proxy);
+    }
+
+    /// Returns the proxy for an address. https uses what http has unless it has its own, as in apt.
+    #[must_use]
+    pub fn of(&self, url: &Url) -> Option<&Url> {
+        let host = url.host_str()?;
+        for host in [host, "*"] {
+            for scheme in [url.scheme(), "http"] {
+                if let Some(found) = self.by_host.get(&(scheme.to_owned(), host.to_owned())) {
+                    return found.as_ref();
+                }
+            }
+        }
+        None
+    }
 }
 
 /// An entry of `no_proxy`: hosts that are reached directly.
@@ -64,13 +102,21 @@ impl ProxySettings {
             http: address(EnvironmentVariable::HttpProxy, lookup)?.or_else(|| all.clone()),
             https: address(EnvironmentVariable::HttpsProxy, lookup)?.or(all),
             exempt: exempt(&lookup(EnvironmentVariable::NoProxy).unwrap_or_default()),
+            fallback: FallbackProxies::default(),
         })
+    }
+
+    /// Adds proxies for schemes that have none so far.
+    pub(super) fn with_fallback(self, fallback: &FallbackProxies) -> Self {
+        Self { fallback: fallback.clone(), ..self }
     }
 
     /// Returns the proxy for an address, or `None` when it is reached directly.
     pub(super) fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() };
-        proxy.filter(|_| !is_loopback(url) && !self.exempt.iter().any(|exempt| exempt.covers(url)))
+        proxy
+            .or_else(|| self.fallback.of(url))
+            .filter(|_| !is_loopback(url) && !self.exempt.iter().any(|exempt| exempt.covers(url)))
     }
 
     /// Returns the same choice in the form of the HTTP client.

@@ -30,6 +30,10 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     faults: BTreeMap<String, Vec<Fault>>,
     requests: Vec<String>,
+    /// `Authorization` without which nothing is served.
+    wanted: Option<String>,
+    /// Every `Authorization` that came.
+    logins: Vec<String>,
 }
 
 /// A running server; its thread ends with the test.
@@ -90,6 +94,16 @@ impl Server {
         self.state.lock().unwrap().faults.insert(path.to_owned(), faults.to_owned());
     }
 
+    /// Serves only who sends this `Authorization`.
+    pub(crate) fn protect(&self, authorization: &str) {
+        self.state.lock().unwrap().wanted = Some(authorization.to_owned());
+    }
+
+    /// Returns every `Authorization` that came since the last call.
+    pub(crate) fn logins(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().logins)
+    }
+
     /// Returns the requests since the last call: path, and range where there was one.
     pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
@@ -109,6 +123,10 @@ fn answer(mut connection: TcpStream, state: &Mutex<State>) {
         let mut state = state.lock().unwrap();
         state.requests.push(range.map_or(path.clone(), |from: usize| format!("{path} from {from}")));
         let fault = state.faults.get_mut(&path).filter(|faults| !faults.is_empty()).map(|faults| faults.remove(0));
+        let authorization = headers.get("authorization").cloned();
+        state.logins.extend(authorization.clone());
+        let is_refused = state.wanted.is_some() && state.wanted != authorization;
+        let fault = if is_refused { Some(Fault::Status(401, None)) } else { fault };
         (state.files.get(&path).cloned(), fault)
     };
     if let Some(Fault::Meet(barrier)) = &fault {

@@ -1,6 +1,7 @@
 //! Which keys of an OpenPGP certificate may sign data at a given time (RFC 9580, 10.1 and 5.2.3).
 
 use crate::apt::release::signature::has_unknown_demands;
+use crate::apt::release::signature::hash_name;
 use crate::apt::release::signature::is_strong;
 use crate::apt::release::signature::keyring::Keyring;
 use crate::apt::release::signature::keyring::may_be_by;
@@ -78,7 +79,7 @@ pub(super) fn signers<'a>(
     }
 
     // dates and permissions of a key are in the signature that it made over itself
-    let self_signature = self_signature(primary, ring, now).ok_or("has no valid self-signature")?;
+    let self_signature = self_signature(primary, ring, now).ok_or_else(|| without_self_signature(primary, ring))?;
     let created = i64::from(primary.created_at().as_secs());
     if created > now.0 {
         return Err("is from the future".to_owned());
@@ -155,6 +156,19 @@ fn self_signature<'a>(primary: &PublicKey, ring: &'a Keyring, now: Epoch) -> Opt
     let certifications = made_by(primary, ring, &USER_CERTIFICATIONS);
     let named = ring.users.iter().filter_map(|user| newest_certification(primary, user, &certifications, now));
     newest(direct.chain(named))
+}
+
+/// Says why a key has no self-signature that counts.
+fn without_self_signature(primary: &PublicKey, ring: &Keyring) -> String {
+    let types = [&USER_CERTIFICATIONS[..4], &[SignatureType::Key]].concat();
+    let own = made_by(primary, ring, &types);
+    let weak = own.iter().filter(|signature| !is_strong(signature)).find_map(|signature| signature.hash_alg());
+    match weak {
+        Some(hash) if own.iter().all(|signature| !is_strong(signature)) => {
+            format!("is bound to its name with {}, which is not accepted", hash_name(hash))
+        }
+        _ => "has no valid self-signature".to_owned(),
+    }
 }
 
 /// Returns the newest certification of a user name; `None` if that is a revocation, or is not valid now.

@@ -95,6 +95,12 @@ pub fn verify(file: &[u8], keys: &[Vec<u8>], fingerprints: &[String], now: Epoch
 }
 
 impl Error {
+    /// Tells whether a weak hash is to blame, so that the fingerprints need no second look.
+    #[must_use]
+    pub fn is_weak_hash(&self) -> bool {
+        matches!(self, Self::Untrusted(problems) if problems.iter().any(|problem| problem.ends_with("which is not accepted")))
+    }
+
     /// Tells whether the key files or fingerprints must change, whatever the archive signs.
     #[must_use]
     pub fn is_input(&self) -> bool {
@@ -150,7 +156,7 @@ fn judge(signature: &Signature, signer: &ArchiveSigningKey<'_>, text: &str, now:
         return Err("is not a signature of a text".to_owned());
     }
     if !is_strong(signature) {
-        let hash = signature.hash_alg().map_or_else(|| "an unknown algorithm".to_owned(), |hash| hash.to_string());
+        let hash = signature.hash_alg().map_or_else(|| "an unknown algorithm".to_owned(), hash_name);
         return Err(format!("uses {hash}, which is not accepted"));
     }
     if has_unknown_demands(signature) {
@@ -181,6 +187,14 @@ fn judge(signature: &Signature, signer: &ArchiveSigningKey<'_>, text: &str, now:
 /// Tells whether the hash is one of SHA-256, SHA-384, SHA-512.
 pub(crate) fn is_strong(signature: &Signature) -> bool {
     matches!(signature.hash_alg(), Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512))
+}
+
+/// Returns the name of a hash algorithm as people write it.
+pub(crate) fn hash_name(hash: HashAlgorithm) -> String {
+    match hash {
+        HashAlgorithm::Sha1 => "SHA-1".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Tells whether a signature has critical subpackets that this program does not know. Such a signature is

@@ -13,12 +13,14 @@ use crate::layer::loader;
 use crate::tree::EntryKind;
 use crate::tree::TreeEntry;
 use crate::values::Architecture;
+use crate::values::ElfClass;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 const NAME: &str = "ld-so-cache";
 const MAGIC: &[u8; 20] = b"glibc-ld.so.cache1.1";
 const LITTLE_ENDIAN: u32 = 2;
+const BIG_ENDIAN: u32 = 3;
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
 const GENERATOR: &[u8] = b"sockel ld-so-cache 1";
 const HEADER_SIZE: usize = 48;
@@ -132,11 +134,10 @@ fn take_number(text: &mut &[u8]) -> u64 {
 
 /// Returns the bytes of the cache for paths and the sonames that they end in.
 fn write(libraries: &[(String, String)], architecture: Architecture) -> Vec<u8> {
-    // FLAG_ELF_LIBC6 with FLAG_X8664_LIB64 or FLAG_AARCH64_LIB64
-    let flags: u32 = match architecture {
-        Architecture::Amd64 => 0x0303,
-        Architecture::Arm64 => 0x0a03,
-    };
+    let ElfClass { cache_flags: flags, is_big_endian, .. } = architecture.elf();
+    // the loader reads its own byte order, and the header says which one it is
+    let (order, push_fields): (u32, fn(&mut Vec<u8>, &[u32])) =
+        if is_big_endian { (BIG_ENDIAN, push_big_endian) } else { (LITTLE_ENDIAN, push_little_endian) };
 
     // struct file_entry_new: flags, key, value, then osversion and hwcap, which are 0 without glibc-hwcaps
     let start = HEADER_SIZE + ENTRY_SIZE * libraries.len();
@@ -155,7 +156,7 @@ fn write(libraries: &[(String, String)], architecture: Architecture) -> Vec<u8> 
     let extension = (start + strings.len()).next_multiple_of(4);
     let mut bytes = MAGIC.to_vec();
     let counts = [number(libraries.len()), number(strings.len())];
-    push_fields(&mut bytes, &[counts[0], counts[1], LITTLE_ENDIAN, number(extension), 0, 0, 0]);
+    push_fields(&mut bytes, &[counts[0], counts[1], order, number(extension), 0, 0, 0]);
     bytes.extend_from_slice(&entries);
     bytes.extend_from_slice(&strings);
     bytes.resize(extension, 0);
@@ -166,10 +167,12 @@ fn write(libraries: &[(String, String)], architecture: Architecture) -> Vec<u8> 
     bytes
 }
 
-fn push_fields(bytes: &mut Vec<u8>, fields: &[u32]) {
-    for field in fields {
-        bytes.extend_from_slice(&field.to_le_bytes());
-    }
+fn push_little_endian(bytes: &mut Vec<u8>, fields: &[u32]) {
+    fields.iter().for_each(|field| bytes.extend_from_slice(&field.to_le_bytes()));
+}
+
+fn push_big_endian(bytes: &mut Vec<u8>, fields: &[u32]) {
+    fields.iter().for_each(|field| bytes.extend_from_slice(&field.to_be_bytes()));
 }
 
 fn number(number: usize) -> u32 {
