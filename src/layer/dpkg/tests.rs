@@ -102,7 +102,7 @@ fn refuses_control_data_that_would_forge_records() {
     let table = [
         ("", "it has no valid `Package` field"),
         ("Package: ../../etc/passwd\nArchitecture: all\n", "it has no valid `Package` field"),
-        ("Package: A\nArchitecture: all\n", "it has no valid `Package` field"),
+        ("Package: .a\nArchitecture: all\n", "it has no valid `Package` field"),
         ("Package: ab\nVersion: 1\n", "it has no valid `Architecture` field"),
         ("Package: ab\nArchitecture: ../x\n", "it has no valid `Architecture` field"),
         ("Package: ab\nArchitecture: all\n\nPackage: cd\n", "its control data is not one paragraph"),
