@@ -37,13 +37,13 @@ pub struct FallbackProxies {
 }
 
 impl FallbackProxies {
-    /// Adds the proxy for a scheme, and for one host alone where that is given. `DIRECT` means none; what is no http:// or
-    /// https:// address is left out.
+    /// Adds the proxy for a scheme, and for one host alone where that is given. `DIRECT` means none; what is no address of
+    /// a proxy is left out.
     pub fn add(&mut self, scheme: &str, host: Option<&str>, value: &str) {
         let proxy = match value.trim() {
             direct if direct.is_empty() || direct.eq_ignore_ascii_case("direct") => None,
             text => match Url::parse(text) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+                Ok(url) if SCHEMES.contains(&url.scheme()) && url.has_host() => Some(url),
                 _ => return,
             },
         };
