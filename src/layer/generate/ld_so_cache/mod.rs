@@ -136,8 +136,11 @@ fn take_number(text: &mut &[u8]) -> u64 {
 fn write(libraries: &[(String, String)], architecture: Architecture) -> Vec<u8> {
     let ElfClass { cache_flags: flags, is_big_endian, .. } = architecture.elf();
     // the loader reads its own byte order, and the header says which one it is
-    let (order, push_fields): (u32, fn(&mut Vec<u8>, &[u32])) =
-        if is_big_endian { (BIG_ENDIAN, push_big_endian) } else { (LITTLE_ENDIAN, push_little_endian) };
+    let order = if is_big_endian { BIG_ENDIAN } else { LITTLE_ENDIAN };
+    let push_fields = |bytes: &mut Vec<u8>, fields: &[u32]| match is_big_endian {
+        true => push_big_endian(bytes, fields),
+        false => push_little_endian(bytes, fields),
+    };
 
     // struct file_entry_new: flags, key, value, then osversion and hwcap, which are 0 without glibc-hwcaps
     let start = HEADER_SIZE + ENTRY_SIZE * libraries.len();
