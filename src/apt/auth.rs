@@ -8,7 +8,7 @@
 //! counts. What is not understood is skipped.
 
 use crate::sys::fs;
-use crate::sys::http::LoginEntry;
+use crate::sys::http::HostLogin;
 use crate::values::Secret;
 use std::path::Path;
 
@@ -20,8 +20,8 @@ const ENTRY_LIMIT: usize = 10_000;
 
 /// Reads logins.
 #[must_use]
-pub fn parse(text: &str) -> Vec<LoginEntry> {
-    let mut entries: Vec<LoginEntry> = Vec::new();
+pub fn parse(text: &str) -> Vec<HostLogin> {
+    let mut entries: Vec<HostLogin> = Vec::new();
     // an entry that names no usable machine, such as `default`, takes its login and password with it
     let mut is_usable = false;
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Vec<LoginEntry> {
 }
 
 /// Reads `[http://|https://]host[:port][/path]`.
-fn machine(text: &str) -> Option<LoginEntry> {
+fn machine(text: &str) -> Option<HostLogin> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
         Some(_) => return None,
@@ -64,13 +64,13 @@ fn machine(text: &str) -> Option<LoginEntry> {
     let port = if has_port { url.port_or_known_default() } else { None };
     let (scheme, host) = (scheme.to_owned(), url.host_str()?.to_owned());
     let path = path.trim_end_matches('/').to_owned();
-    Some(LoginEntry { scheme, host, port, path, user: String::new(), password: Secret::new(String::new()) })
+    Some(HostLogin { scheme, host, port, path, user: String::new(), password: Secret::new(String::new()) })
 }
 
 /// Returns the logins of a machine whose files are below `root`, in the order in which apt reads them: `auth.conf.d/` by
 /// name, then `auth.conf`. Files that this user may not read are skipped.
 #[must_use]
-pub fn logins(root: &Path) -> Vec<LoginEntry> {
+pub fn logins(root: &Path) -> Vec<HostLogin> {
     let apt = root.join("etc/apt");
     let folder = apt.join("auth.conf.d");
     let mut entries = Vec::new();
@@ -83,7 +83,7 @@ pub fn logins(root: &Path) -> Vec<LoginEntry> {
     entries
 }
 
-fn in_file(path: &Path) -> Vec<LoginEntry> {
+fn in_file(path: &Path) -> Vec<HostLogin> {
     fs::read_text(path, SIZE_LIMIT).map(|text| parse(&text)).unwrap_or_default()
 }
 

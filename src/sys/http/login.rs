@@ -8,7 +8,7 @@ use url::Url;
 
 /// A login and where it may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginEntry {
+pub struct HostLogin {
     /// `http` or `https`.
     pub scheme: String,
     /// Host, in the form of a parsed address.
@@ -25,18 +25,18 @@ pub struct LoginEntry {
 
 /// Logins, the most important first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LoginTable(Vec<LoginEntry>);
+pub struct LoginTable(Vec<HostLogin>);
 
 impl LoginTable {
     /// Takes entries in their order.
     #[must_use]
-    pub fn new(entries: Vec<LoginEntry>) -> Self {
+    pub fn new(entries: Vec<HostLogin>) -> Self {
         Self(entries)
     }
 
     /// Returns the login for an address. One that names its own goes without.
     #[must_use]
-    pub fn of(&self, url: &Url) -> Option<&LoginEntry> {
+    pub fn of(&self, url: &Url) -> Option<&HostLogin> {
         if !url.username().is_empty() || url.password().is_some() {
             return None;
         }
@@ -45,7 +45,7 @@ impl LoginTable {
 
     /// Returns the header for an address that has a login here.
     pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
-        let LoginEntry { user, password, .. } = self.of(url)?;
+        let HostLogin { user, password, .. } = self.of(url)?;
         let pair = Secret::new(format!("{user}:{}", password.expose()));
         let text = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair.expose())));
         let mut value = HeaderValue::from_str(text.expose()).ok()?;
@@ -55,7 +55,7 @@ impl LoginTable {
     }
 }
 
-impl LoginEntry {
+impl HostLogin {
     fn covers(&self, url: &Url) -> bool {
         let is_host = url.scheme() == self.scheme && url.host_str() == Some(&self.host);
         let is_port = self.port.is_none() || self.port == url.port_or_known_default();

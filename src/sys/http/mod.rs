@@ -26,7 +26,7 @@ pub use exchange::RequestBody;
 pub use exchange::SentBytes;
 pub use host::HostOptions;
 pub use host::HttpHost;
-pub use login::LoginEntry;
+pub use login::HostLogin;
 pub use login::LoginTable;
 pub use pace::DOCUMENT_TIME;
 pub use pace::LEAST;
