@@ -1,9 +1,11 @@
 # shellcheck shell=bash
-# The projects of docs/examples: each is built on two distributions as its README says, and used for real. `run` sources this;
-# `bash tests/live/examples.sh NAME…` tries some, `bash tests/live/examples.sh --lock` writes the committed lock files anew.
-examples_wanted=() examples_lock=
+# The projects of docs/examples: each is built on two distributions as its README says, and used for real. `run` sources this and
+# tries two; `bash tests/live/examples.sh [NAME…]` tries some or all, as ci/nightly does, and `bash tests/live/examples.sh --lock`
+# writes the committed lock files anew.
+examples_wanted=(nginx postgresql) examples_lock=
 if [[ ${BASH_SOURCE[0]} = "$0" ]]; then
     source "$(dirname "$0")/harness.sh"
+    examples_wanted=()
     if [[ ${1:-} = --lock ]]; then examples_lock=1; else examples_wanted=("$@"); fi
 fi
 ((${#examples_wanted[@]})) || mapfile -t examples_wanted < <(cd docs/examples && printf '%s\n' */ | tr -d /)
