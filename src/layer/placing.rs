@@ -13,7 +13,6 @@ use crate::layer::Error;
 use crate::layer::dpkg;
 use crate::layer::exclude::PathExclusions;
 use crate::layer::generate;
-use crate::layer::generate::AccountIds;
 use crate::layer::level::LevelParts;
 use crate::layer::unpack;
 use crate::layer::unpack::UnpackedPackage;
@@ -90,7 +89,9 @@ pub(super) fn placed(parts: &LevelParts<'_>) -> Result<Vec<TreeEntry>, Error> {
         relink(&mut entries);
         let shipped = entries.iter().map(|entry| entry.path.clone()).collect();
         for entry in &mut entries {
-            own(entry, package, &accounts);
+            if let Some(names) = package.owners.get(&entry.path) {
+                accounts.own(entry, names);
+            }
             divert(entry, name, &diversions);
         }
         kept.push(PackageEntries { package: name, shipped, entries });
@@ -167,17 +168,6 @@ fn relink(entries: &mut [TreeEntry]) {
                 entry.kind = EntryKind::File(content.clone());
             }
         }
-    }
-}
-
-/// Looks the owner up by the name that the package gives it.
-fn own(entry: &mut TreeEntry, package: &UnpackedPackage, accounts: &AccountIds) {
-    let Some(names) = package.owners.get(&entry.path) else { return };
-    if let Some(uid) = names.user.as_ref().and_then(|name| accounts.users.get(name)) {
-        entry.uid = *uid;
-    }
-    if let Some(gid) = names.group.as_ref().and_then(|name| accounts.groups.get(name)) {
-        entry.gid = *gid;
     }
 }
 

@@ -8,6 +8,7 @@ use crate::layer::generate::Error;
 use crate::layer::generate::MergedView;
 use crate::layer::generate::entry;
 use crate::layer::generate::file;
+use crate::layer::unpack::OwnerNames;
 use crate::recipe::LevelDefinition;
 use crate::recipe::UserAccount;
 use crate::tree::EntryKind;
@@ -88,6 +89,19 @@ pub struct AccountIds {
     pub users: BTreeMap<String, u32>,
     /// Gids.
     pub groups: BTreeMap<String, u32>,
+}
+
+impl AccountIds {
+    /// Looks the owners of an entry up by the names that its package gives them. Where there is no such name, the number
+    /// of the package stays (dpkg `lib/dpkg/tarfn.c`).
+    pub fn own(&self, entry: &mut TreeEntry, names: &OwnerNames) {
+        if let Some(uid) = names.user.as_ref().and_then(|name| self.users.get(name)) {
+            entry.uid = *uid;
+        }
+        if let Some(gid) = names.group.as_ref().and_then(|name| self.groups.get(name)) {
+            entry.gid = *gid;
+        }
+    }
 }
 
 /// Returns the accounts of an image with these levels.
