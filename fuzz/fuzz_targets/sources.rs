@@ -10,9 +10,15 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         assert!(source.uri.starts_with("http://") || source.uri.starts_with("https://"));
         assert!(!source.uri.chars().any(char::is_whitespace));
     }
+    let components = ["main".to_owned(), "universe".to_owned()];
     for official in ["http://archive.example/debian", "http://archive.example/ubuntu/"] {
-        let mirrors = host::mirrors_for(official, &sources);
-        let name = official.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        assert!(mirrors.iter().all(|mirror| mirror.ends_with(name) && mirror != official.trim_end_matches('/')));
+        let mirrors = host::mirrors_for(official, "trixie", &components, &sources);
+        for (number, mirror) in mirrors.iter().enumerate() {
+            assert!(mirror != official.trim_end_matches('/') && !mirrors[..number].contains(mirror));
+            // one entry alone makes an address a mirror
+            assert!(sources.iter().any(|source| {
+                source.uri == *mirror && source.components.iter().any(|component| components.contains(component))
+            }));
+        }
     }
 });

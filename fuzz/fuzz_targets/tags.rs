@@ -3,8 +3,8 @@
 #![no_main]
 
 use serde_json::json;
-use sockel::lock::LockedImage;
 use sockel::build::record;
+use sockel::lock::LockedImage;
 use sockel::lock::file::Lock;
 use sockel::oci::registry::address::check_tag;
 use sockel::publish;
