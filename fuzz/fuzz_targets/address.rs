@@ -5,12 +5,13 @@ use sockel::bundle::BundleLocation;
 use sockel::harbor::Repository;
 use sockel::oci::registry::address;
 use sockel::oci::registry::address::ImageLocation;
+use sockel::oci::registry::address::PlainHttpRules;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    if let Ok(ImageLocation::Registry { url, prefix }) = ImageLocation::parse(text, &[]) {
+    if let Ok(ImageLocation::Registry { url, prefix }) = ImageLocation::parse(text, PlainHttpRules::default()) {
         assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none());
         assert!(prefix.is_empty() || address::check_repository(&prefix).is_ok());
-        let again = ImageLocation::parse(&format!("{url}{prefix}"), &[]);
+        let again = ImageLocation::parse(&format!("{url}{prefix}"), PlainHttpRules::default());
         assert!(matches!(again, Ok(same) if same == ImageLocation::Registry { url, prefix }));
     }
     if address::check_repository(text).is_ok() {
