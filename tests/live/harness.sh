@@ -10,8 +10,12 @@ work=${TMPDIR:-/tmp}/sockel-live-$$
 mkdir "$work" || exit 1
 : >"$work/pids"
 : >"$work/results"
+# what this run starts inherits it, and a number that the kernel gave to somebody else's process since does not have it
+export SOCKEL_LIVE_FOLDER=$work
 cleanup() {
-    while read -r pid; do kill "$pid" 2>/dev/null; done <"$work/pids"
+    while read -r pid; do
+        if grep -qzxF "SOCKEL_LIVE_FOLDER=$work" "/proc/$pid/environ" 2>/dev/null; then kill "$pid" 2>/dev/null; fi
+    done <"$work/pids"
     chmod -R u+w "$work" 2>/dev/null
     rm -rf "$work"
 }
