@@ -216,7 +216,8 @@ fn a_server_that_trickles_holds_nobody_for_ever() {
     let error = http.block_on(http.get(&url, 1 << 30)).unwrap().unwrap_err().to_string();
     assert!(error.contains("no answer in time"), "{error}");
     let usual = HostOptions::usual(false);
-    let quick = HostOptions { idle_timeout: Duration::from_millis(200), attempts: 1, ..usual };
+    let (idle_timeout, outage) = (Duration::from_millis(200), Duration::from_secs(1));
+    let quick = HostOptions { idle_timeout, outage, attempts: 1, ..usual };
     for server in [&slow_body, &slow_chunks, &slow_head] {
         let url = format!("http://{}/", server.address).parse().unwrap();
         let registry = RegistryClient::new(url, quick.clone(), None);
