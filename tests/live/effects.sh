@@ -20,6 +20,8 @@ effects_of() { # effects_of RELEASE KEYS ADDRESS COMPONENTS
 
 if ! have mmdebstrap || [[ $(id -u) != 0 ]]; then
     skip "installations by dpkg against predicted effects: NOT ROOT, OR MMDEBSTRAP IS MISSING"
+elif ! mknod "$work/null" c 1 3 2>/dev/null; then
+    skip "installations by dpkg against predicted effects: NO DEVICES CAN BE MADE HERE, which packages need in a chroot"
 else
     effects_debian=$(debian_archive)
     effects_of trixie "$(echo "$PWD"/recipes/keys/debian-archive-1[23]-*.asc)" "$effects_debian" main

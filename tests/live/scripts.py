@@ -141,7 +141,9 @@ def main():
     def inside(*command, check=True):
         return run("chroot", root, *command, check=check, env=environment)
 
-    inside("apt-get", "update")
+    if inside("apt-get", "update", check=False).returncode:
+        print("the archive cannot be reached from the chroot")
+        sys.exit(77)
     names = inside("apt-cache", "pkgnames").stdout.split()
     names = sorted(n for n in names if not re.search(r"-(dev|doc|dbg|dbgsym|udeb|headers|modules).*|^linux-|^lib.*-perl$|-data$", n))
     chance.shuffle(names)
